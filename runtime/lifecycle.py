@@ -1,0 +1,72 @@
+"""Starting and stopping a process: signals set an event, tasks live in one group, and a task that ends is noticed."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger()
+
+
+def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
+    """Runs a process until it ends by itself or SIGTERM or SIGINT asks it to.
+
+    Uses uvloop where it is installed. The signal only sets the event that `main` is given: nothing is cancelled, so a
+    commit or a REST call under way is finished.
+
+    Returns:
+        What `main` returned, the exit code.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_with_signals(main))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not available on every platform; the standard loop serves as well
+        return None
+    return uvloop.new_event_loop
+
+
+async def _with_signals(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked(name: str) -> None:
+        log.info("stop_requested", signal=name)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked, number.name)
+    try:
+        return await main(stop)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def until_stopped(stop: asyncio.Event, tasks: dict[str, Awaitable[None]]) -> int:
+    """Runs tasks that shall never end until the stop is asked for, then waits for them.
+
+    Each task has to end by itself once `stop` is set. A task that ends before, even without an error, stops the
+    process: a dead timer task beside a live reader is the worst state of all.
+
+    Returns:
+        0 after a stop that was asked for, 1 when a task ended by itself or failed.
+    """
+    running = {asyncio.ensure_future(task): name for name, task in tasks.items()}
+    waiter = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({*running, waiter}, return_when=asyncio.FIRST_COMPLETED)
+    failed = not stop.is_set()
+    stop.set()
+    waiter.cancel()
+    for task, result in zip(running, await asyncio.gather(*running, return_exceptions=True), strict=True):
+        if isinstance(result, BaseException):
+            failed = True
+            log.error("task_failed", task=running[task], error_type=type(result).__name__, exc_info=result)
+        elif failed:
+            log.error("task_ended", task=running[task])
+    return 1 if failed else 0

@@ -1,0 +1,104 @@
+"""Logging: structlog with static event names, a closed list of keys, and redaction.
+
+Event names are snake_case, a noun and a past participle, and hold nothing that varies. What varies goes under a key of
+`KEYS`. Phone numbers and other addresses may stand only under a key of `REDACTED_KEYS`; they are cut to their last two
+digits. Secrets have no key at all.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Literal, TextIO
+
+import structlog
+
+#: Keys that hold something about a person: shown as their last two digits.
+REDACTED_KEYS = frozenset({"address", "agent_address", "customer_address", "identity"})
+#: Every key that a log line may have, beside structlog's own (`event`, `level`, `timestamp`, `exception`).
+KEYS = REDACTED_KEYS | frozenset(
+    {
+        "session_id", "partition", "call_sid", "conference_sid", "event_id", "entry_id", "event_name", "state_from",
+        "state_to", "outcome", "effect", "effect_id", "attempt", "duration_ms", "wait_s", "error_type", "status",
+        "code", "request_id", "process", "version", "host", "port", "url_path", "reason", "holder", "count", "party", "method",
+        "command_id", "command", "setting", "task", "signal", "entries", "sessions", "bytes",
+    }
+)  # fmt: skip
+
+_LONG_DIGITS = re.compile(r"\+?\d[\d\s().-]{5,}\d")
+
+Event = MutableMapping[str, Any]
+
+
+def redacted(address: str) -> str:
+    """An address that may be shown: the last two digits of a number, the kind of anything else.
+
+    >>> redacted("+14155550123")
+    '+…23'
+    >>> redacted("client:alice")
+    'client:…'
+    """
+    digits = [letter for letter in address if letter.isdigit()]
+    if address.startswith("+") or (digits and not re.search(r"[A-Za-z]", address)):
+        return f"+…{''.join(digits[-2:])}" if len(digits) > 2 else "+…"
+    kind, colon, _ = address.partition(":")
+    return f"{kind}:…" if colon else "…"
+
+
+def _redact(_logger: Any, _method: str, line: Event) -> Event:
+    for key in REDACTED_KEYS & line.keys():
+        line[key] = redacted(str(line[key]))
+    return line
+
+
+def _refuse_unknown_keys(_logger: Any, _method: str, line: Event) -> Event:
+    """A key that nobody decided on is left out rather than shown: it may hold a number."""
+    own = {"event", "level", "timestamp", "exception", "exc_info", "stack_info"}
+    for key in line.keys() - KEYS - own:
+        del line[key]
+    return line
+
+
+def _mask_numbers(_logger: Any, _method: str, line: Event) -> Event:
+    """A second net: a foreign error's text may quote a number or a URL with one."""
+    for key, value in line.items():
+        if key in ("exception", "reason") and isinstance(value, str):
+            line[key] = _LONG_DIGITS.sub(lambda found: redacted("+" + found.group()), value)
+    return line
+
+
+def configure(log_format: Literal["console", "json"] | None, stream: TextIO | None = None, level: str = "info") -> None:
+    """Sets logging up for the process.
+
+    Args:
+        log_format: `console` for people, `json` for machines; None chooses by whether the stream is a terminal.
+        stream: Where lines go; standard error by default, so that standard output carries results only.
+        level: Least level that is shown.
+    """
+    stream = stream or sys.stderr
+    as_json = log_format == "json" or (log_format is None and not stream.isatty())
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=24)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _refuse_unknown_keys,
+            _redact,
+            structlog.processors.format_exc_info,
+            _mask_numbers,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    # Libraries log through the standard module: their warnings are shown, their chatter is not.
+    logging.basicConfig(level=logging.WARNING, stream=stream, format="%(levelname)s %(name)s %(message)s", force=True)
+    logging.getLogger("transitions").setLevel(logging.WARNING)
+    logging.getLogger("twilio").setLevel(logging.CRITICAL)  # it logs request bodies, which hold numbers
+    logging.getLogger("aiohttp.access").setLevel(logging.CRITICAL)

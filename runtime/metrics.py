@@ -1,0 +1,90 @@
+"""Every metric with its name, unit and labels, in one table. Labels are bounded: no ids, no addresses."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+_FAST_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+
+
+class Metrics:
+    """The metrics of one process, on a registry of their own, so that tests and several servers don't share counts."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        self.sessions = Gauge(
+            "conferral_sessions", "Live sessions of the partitions held here, by state", ["state"], registry=registry
+        )
+        self.events = Counter(
+            "conferral_events_total",
+            "Events decided, by name and outcome",
+            ["event_name", "outcome"],
+            registry=registry,
+        )
+        self.commits = Counter(
+            "conferral_commits_total", "Commits, by result (ok, already, conflict, lost)", ["result"], registry=registry
+        )
+        self.partition_lag = Gauge(
+            "conferral_partition_lag_events",
+            "Undecided events of a partition held here",
+            ["partition"],
+            registry=registry,
+        )
+        self.partitions_held = Gauge(
+            "conferral_partitions_held", "Partitions whose lease this worker holds", registry=registry
+        )
+        self.effects = Counter(
+            "conferral_effects_total",
+            "Effects carried out, by kind and outcome (succeeded, failed, unknown)",
+            ["kind", "outcome"],
+            registry=registry,
+        )
+        self.effect_retries = Counter(
+            "conferral_effect_retries_total", "Repeated tries of effects, by kind", ["kind"], registry=registry
+        )
+        self.callback_to_commit = Histogram(
+            "conferral_callback_to_commit_seconds",
+            "From the moment an event was stored on its stream until its decision was committed",
+            buckets=_FAST_S,
+            registry=registry,
+        )
+        self.command_to_rest = Histogram(
+            "conferral_command_to_rest_seconds",
+            "From the moment a command was published until the REST request that it led to was sent",
+            buckets=_FAST_S,
+            registry=registry,
+        )
+        self.rest_requests = Histogram(
+            "conferral_rest_request_seconds",
+            "REST requests to Twilio, by kind of effect and HTTP status (0: no answer)",
+            ["kind", "status"],
+            buckets=_FAST_S,
+            registry=registry,
+        )
+        self.lone_conferences_cleaned = Counter(
+            "conferral_lone_conferences_cleaned_total",
+            "Conferences completed because one participant was left alone",
+            registry=registry,
+        )
+        self.dead_letters = Counter(
+            "conferral_dead_letters_total", "Entries put aside, by reason", ["reason"], registry=registry
+        )
+        self.webhook_requests = Histogram(
+            "conferral_webhook_request_seconds",
+            "Requests answered by the webhooks, by route and HTTP status",
+            ["route", "status"],
+            buckets=_FAST_S,
+            registry=registry,
+        )
+        self.webhooks_without_store = Counter(
+            "conferral_webhooks_without_store_total",
+            "Requests that were answered while Redis could not be reached, by route",
+            ["route"],
+            registry=registry,
+        )
+
+    def exposition(self) -> bytes:
+        """The text that `/metrics` answers. Source: Prometheus docs, exposition formats."""
+        return generate_latest(self.registry)

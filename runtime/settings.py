@@ -1,0 +1,214 @@
+"""The settings of every process: the only file that sees the environment.
+
+Names, meanings and defaults are public; `docs/reference/settings.md` is generated from the classes below. Attributes
+carry the unit that the environment's name cannot. Everything that is wrong is reported at once.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from runtime.errors import SettingsError
+
+
+def _http_url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+        raise ValueError("must be an http:// or https:// URL without query")
+    return value.rstrip("/")
+
+
+def _redis_url(value: str) -> str:
+    if not re.match(r"(redis|rediss|unix)://", value):
+        raise ValueError("must start with redis://, rediss:// or unix://")
+    return value
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+_Blank = SettingsConfigDict(
+    env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True
+)
+
+
+class StoreSettings(BaseSettings):
+    """What the operators' commands need: where Redis is."""
+
+    model_config = _SOURCES
+
+    redis_url: Annotated[str, AfterValidator(_redis_url)] = Field(
+        default="redis://localhost:6379/0",
+        validation_alias="REDIS_URL",
+        description="`redis://`, `rediss://` or `unix://`; a Redis Cluster with `?cluster=true`",
+    )
+    prefix: str = Field(
+        default="conferral",
+        validation_alias="CONFERRAL_PREFIX",
+        pattern=r"^[A-Za-z0-9_.:-]{1,64}$",
+        description="first part of every Redis key: letters, digits, `-_.:`, no braces",
+    )
+    log_format: Literal["console", "json"] | None = Field(
+        default=None,
+        validation_alias="CONFERRAL_LOG_FORMAT",
+        description="`console` or `json`; by default `console` on a terminal, else `json`",
+    )
+
+
+class ServiceSettings(StoreSettings):
+    """What webhooks, worker and check need."""
+
+    account_sid: str = Field(
+        validation_alias="TWILIO_ACCOUNT_SID",
+        pattern=r"^AC[0-9a-fA-F]{32}$",
+        description="the account: `AC` and 32 hexadecimal digits",
+    )
+    auth_token: SecretStr = Field(
+        validation_alias="TWILIO_AUTH_TOKEN",
+        min_length=1,
+        description="the account's auth token; it also checks the signatures of callbacks",
+    )
+    auth_token_secondary: SecretStr | None = Field(
+        default=None,
+        validation_alias="TWILIO_AUTH_TOKEN_SECONDARY",
+        description="a second token that is accepted in signatures while tokens are rotated",
+    )
+    api_key: str | None = Field(
+        default=None,
+        validation_alias="TWILIO_API_KEY",
+        pattern=r"^SK[0-9a-fA-F]{32}$",
+        description="an API key, used for REST in place of the auth token",
+    )
+    api_secret: SecretStr | None = Field(
+        default=None, validation_alias="TWILIO_API_SECRET", description="the secret of `TWILIO_API_KEY`"
+    )
+    api_url: HttpUrl = Field(
+        default="https://api.twilio.com",
+        validation_alias="TWILIO_API_URL",
+        description="base URL of the REST API: the sandbox, a proxy, a compatible provider",
+    )
+    number: str = Field(
+        validation_alias="TWILIO_NUMBER",
+        pattern=r"^\+[1-9]\d{6,14}$",
+        description="caller ID of the calls that Conferral places, E.164 such as `+15550100`",
+    )
+    public_url: HttpUrl = Field(
+        validation_alias="CONFERRAL_PUBLIC_URL", description="the URL under which Twilio reaches the webhooks"
+    )
+    agent: str | None = Field(
+        default=None,
+        validation_alias="CONFERRAL_AGENT",
+        description="whom an inbound call is connected to: `+E.164`, `client:NAME` or `sip:URI`",
+    )
+    allowed_destinations: str | None = Field(
+        default=None,
+        validation_alias="CONFERRAL_ALLOWED_DESTINATIONS",
+        description="comma-separated, what may be dialled: regions (`US,GB`), number prefixes (`+4420`), `client:`, "
+        "SIP domains (`sip:example.com`); by default the region of `TWILIO_NUMBER` and `client:`",
+    )
+    partitions: int = Field(
+        default=16,
+        validation_alias="CONFERRAL_PARTITIONS",
+        ge=1,
+        le=1024,
+        description="number of event partitions (64 for a cluster); fixed at first use",
+    )
+    ring_timeout_s: int = Field(
+        default=30,
+        validation_alias="CONFERRAL_RING_TIMEOUT",
+        ge=5,
+        le=600,
+        description="seconds a dialled party may ring, counted from its ringing",
+    )
+    convert_timeout_s: float = Field(
+        default=5,
+        validation_alias="CONFERRAL_CONVERT_TIMEOUT",
+        gt=0,
+        le=60,
+        description="seconds one party may wait for the other in a conversion before it is repaired once, then ended",
+    )
+    lone_grace_s: float = Field(
+        default=2,
+        validation_alias="CONFERRAL_LONE_GRACE",
+        gt=0,
+        le=3600,
+        description="seconds one participant may be alone with nobody being dialled",
+    )
+    session_ttl_s: int = Field(
+        default=86_400,
+        validation_alias="CONFERRAL_SESSION_TTL",
+        ge=60,
+        le=31_536_000,
+        description="seconds an ended session stays in Redis",
+    )
+    language: str = Field(
+        default="en-US",
+        validation_alias="CONFERRAL_LANGUAGE",
+        pattern=r"^[A-Za-z0-9-]{2,20}$",
+        description="language of every sentence that is said",
+    )
+    voice: str | None = Field(
+        default=None,
+        validation_alias="CONFERRAL_VOICE",
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="voice of every sentence that is said; Twilio's own by default",
+    )
+
+
+AnySettings = TypeVar("AnySettings", bound=StoreSettings)
+
+
+def load(
+    kind: type[AnySettings], environ: Mapping[str, str] | None = None, env_file: Path | None = None
+) -> AnySettings:
+    """The settings of a process, from the environment and from `.env` in the working directory.
+
+    Args:
+        kind: Which settings.
+        environ: Read these and nothing else, for tests and for processes that set everything themselves.
+        env_file: Read this file in place of `.env`.
+
+    Raises:
+        SettingsError: some are wrong or missing; names every one of them.
+    """
+    arguments: dict[str, Any] = {}
+    if environ is not None:
+        known = {str(field.validation_alias) for field in kind.model_fields.values()}
+        arguments = {name: value for name, value in environ.items() if name in known and value != ""}
+        kind = _isolated(kind)
+    elif env_file is not None:
+        arguments["_env_file"] = env_file
+    try:
+        settings = kind(**arguments)
+    except ValidationError as error:
+        raise SettingsError(tuple(_line(kind, problem) for problem in error.errors(include_url=False))) from None
+    _check_pairs(settings)
+    return settings
+
+
+def _isolated(kind: type[AnySettings]) -> type[AnySettings]:
+    """The same settings, blind to the environment and to `.env`."""
+
+    def only_given(
+        _cls: type[BaseSettings], _kind: type[BaseSettings], /, init_settings: Any, **_others: Any
+    ) -> tuple[Any, ...]:
+        return (init_settings,)
+
+    return type(kind.__name__, (kind,), {"settings_customise_sources": classmethod(only_given), "__module__": __name__})
+
+
+def _check_pairs(settings: StoreSettings) -> None:
+    if isinstance(settings, ServiceSettings) and bool(settings.api_key) != bool(settings.api_secret):
+        missing = "TWILIO_API_SECRET" if settings.api_key else "TWILIO_API_KEY"
+        raise SettingsError((f"{missing}: missing; TWILIO_API_KEY and TWILIO_API_SECRET go together",))
+
+
+def _line(kind: type[StoreSettings], problem: Any) -> str:
+    name = str(problem["loc"][0]) if problem["loc"] else "settings"
+    about = next((f.description or "" for f in kind.model_fields.values() if f.validation_alias == name), "")
+    if problem["type"] == "missing":
+        return f"{name}: missing; {about}"
+    # pydantic's message never holds the value itself for these types; the value may be a secret.
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{name}: {message[:1].lower()}{message[1:]}; {about}"

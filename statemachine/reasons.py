@@ -1,0 +1,28 @@
+"""Why a session ended, in the closed list of words that `end_reason` and commands' outcomes use."""
+
+from enum import StrEnum
+
+
+class EndReason(StrEnum):
+    """One word for each way a session ends; the words stand in the docs and never change their meaning."""
+
+    #: The agent hung up, or the agent's call ended.
+    AGENT_LEFT = "agent-left"
+    #: The customer hung up, before or after the agent answered.
+    CUSTOMER_LEFT = "customer-left"
+    #: The agent's line was busy.
+    AGENT_BUSY = "agent-busy"
+    #: The agent did not answer in time.
+    AGENT_NO_ANSWER = "agent-no-answer"
+    #: The agent refused the call.
+    AGENT_REJECTED = "agent-rejected"
+    #: The agent could not be reached: wrong number, no route, not registered.
+    AGENT_FAILED = "agent-failed"
+    #: One party was left in the conference and nobody is known to have hung up first.
+    ALONE = "alone"
+    #: The conversion did not come together and could not be repaired.
+    CONVERT_FAILED = "convert-failed"
+    #: An operator's `end`.
+    COMMAND = "command"
+    #: Older than a day.
+    TOO_OLD = "too-old"

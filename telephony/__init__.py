@@ -1,0 +1,1 @@
+"""Twilio's language, both ways: TwiML, callbacks, REST requests and their errors."""
