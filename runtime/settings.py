@@ -28,7 +28,7 @@ def _redis_url(value: str) -> str:
 
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
-_Blank = SettingsConfigDict(
+_SOURCES = SettingsConfigDict(
     env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True
 )
 
