@@ -1,0 +1,173 @@
+"""Builds the one state machine of the process from the table, and decides: `step`.
+
+Theory of operation. `transitions` is given the table once; sessions are not registered with it. A decision takes place
+on a scratch sheet, which is also the light model that the library moves. Guards ask, the first row that fits wins, its
+action writes on the sheet, and only when all went well a Step is made of it. The library can't tell "no row", "no guard
+said yes" and "ignored" apart, so pairs are looked up here before it is triggered.
+
+Whoever changes the table keeps in step: the codec in `streams/`, `docs/statemachine.md` (generated) and the stories in
+`tests/statemachine/`.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from transitions import Machine
+
+from statemachine.events import COMMANDS, CallProgressed, CallReceived, Command, Event, TimerExpired
+from statemachine.guards import opens_by_callback
+from statemachine.policy import Policy
+from statemachine.scratch import Scratch
+from statemachine.session import Session
+from statemachine.states import Phase, State
+from statemachine.step import CommandReport, CommandStatus, Outcome, Step, TimerChange
+from statemachine.table import IGNORED, TABLE
+
+#: Why nothing happens, by (state, event name).
+IGNORED_BECAUSE: dict[tuple[State, str], str] = {
+    (state, event.name): entry.reason for entry in IGNORED for state in entry.states for event in entry.events
+}
+DEFAULT_POLICY = Policy()
+
+
+def build_machine() -> Machine:
+    """The machine for the whole process: explicit, without automatic transitions, without a model of its own."""
+    machine = Machine(
+        model=None,
+        states=State,
+        initial=None,
+        auto_transitions=False,
+        queued=False,
+        send_event=False,
+        ignore_invalid_triggers=False,
+    )
+    for row in TABLE:
+        machine.add_transition(
+            trigger=row.event.name,
+            source=row.source,
+            dest=row.target,
+            conditions=row.guard,
+            # Before the state moves: an action that raised would leave everything as it was.
+            before=row.action,
+        )
+    return machine
+
+
+_MACHINE = build_machine()
+_TRIGGERS: dict[str, Any] = dict(_MACHINE.events)
+
+
+def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_POLICY) -> Step:
+    """Decides one event: a function of its arguments alone.
+
+    Args:
+        session: What is known; version 0 for one that does not exist yet.
+        event: What happened.
+        now_ms: The time, Unix milliseconds; never before the session's `updated_at_ms`.
+        policy: The times by which sessions are driven.
+
+    Returns:
+        Everything that follows. The version grows by one with every event that a session takes note of, whatever the
+        outcome; events of a session that nobody knows leave it at 0.
+    """
+    now_ms = max(now_ms, session.updated_at_ms)
+    if session.version == 0 and not _opens(session, event):
+        return _unknown_session(session, event)
+    if session.version and session.seen.has(event):
+        return _passed_over(session, event, Outcome.STALE, "taken before")
+    if isinstance(event, TimerExpired):
+        if session.timers.get(event.timer) != event.due_ms:
+            return _passed_over(session, event, Outcome.STALE, "the timer was cancelled or set again")
+        rest = {timer: due for timer, due in session.timers.items() if timer != event.timer}
+        return _decide(replace(session, timers=rest), event, now_ms, policy, before=session)
+    return _decide(session, event, now_ms, policy, before=session)
+
+
+def allowed_commands(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple[str, ...]:
+    """Names of the commands that the session would take now."""
+    if session.version == 0:
+        return ()
+    trials = (command(session_id=session.id) for command in COMMANDS)
+    return tuple(
+        trial.name
+        for trial in trials
+        if _decide(session, trial, session.updated_at_ms, policy, before=session, explain=False).outcome
+        is not Outcome.REFUSED
+    )
+
+
+def _opens(session: Session, event: Event) -> bool:
+    if isinstance(event, CallReceived):
+        return True
+    return isinstance(event, CallProgressed) and opens_by_callback(Scratch(session, event, 0, DEFAULT_POLICY), event)
+
+
+def _unknown_session(session: Session, event: Event) -> Step:
+    if isinstance(event, Command):
+        report = CommandReport(event.command_id, CommandStatus.REJECTED, "no such session")
+        return Step(session, Outcome.REFUSED, "no such session", reports=(report,))
+    return Step(session, Outcome.UNEXPECTED, "no such session")
+
+
+def _passed_over(session: Session, event: Event, outcome: Outcome, reason: str) -> Step:
+    taken = replace(session, version=session.version + 1, seen=session.seen.adding(event))
+    return Step(taken, outcome, reason)
+
+
+def _decide(
+    session: Session, event: Event, now_ms: int, policy: Policy, *, before: Session, explain: bool = True
+) -> Step:
+    because = IGNORED_BECAUSE.get((session.state, event.name))
+    if because is not None:
+        return _passed_over(session, event, Outcome.STALE, because)
+    scratch = Scratch(session, event, now_ms, policy)
+    taken = _TRIGGERS[event.name].trigger(scratch, scratch, event)
+    # Every pair ends in a row without a guard, so that some row is always taken; tests read that from the table.
+    assert taken, (session.state, event.name)
+    if scratch.refusal:
+        reason = _refusal(before, scratch.refusal, policy) if explain else scratch.refusal
+        scratch.session = session
+        scratch.reason = reason
+        scratch.reports = [CommandReport(event.token, CommandStatus.REJECTED, reason)]
+    outcome = (
+        Outcome.REFUSED
+        if scratch.refusal
+        else Outcome.MOVED
+        if scratch.state is not before.state or before.version == 0
+        else scratch.taken
+    )
+    return _concluded(scratch, before, event, outcome)
+
+
+def _concluded(scratch: Scratch, before: Session, event: Event, outcome: Outcome) -> Step:
+    version = before.version + 1
+    after = scratch.session
+    after = replace(
+        after,
+        state=scratch.state,
+        phase=after.phase if scratch.state is State.BRIDGED else Phase.NONE,
+        version=version,
+        updated_at_ms=scratch.now_ms,
+        facts_version=version if after.parties != before.parties else after.facts_version,
+        seen=after.seen.adding(event),
+    )
+    changed = {
+        *(name for name, due in after.timers.items() if before.timers.get(name) != due),
+        *(name for name in before.timers if name not in after.timers),
+    }
+    assert after.state is not State.ENDED or not after.timers
+    assert before.state is not State.ENDED or after.state is State.ENDED
+    return Step(
+        session=after,
+        outcome=outcome,
+        reason=scratch.reason,
+        effects=tuple(scratch.effects),
+        timers=tuple(TimerChange(name, after.timers.get(name)) for name in sorted(changed)),
+        reports=tuple(scratch.reports),
+        let_lone_go=scratch.let_lone_go,
+    )
+
+
+def _refusal(session: Session, why: str, policy: Policy) -> str:
+    allowed = allowed_commands(session, policy)
+    return f"{why}; allowed now: {', '.join(allowed)}" if allowed else f"{why}; nothing is allowed any more"

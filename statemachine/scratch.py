@@ -1,0 +1,66 @@
+"""The sheet on which one decision is worked out. Thrown away when anything goes wrong."""
+
+from dataclasses import replace
+from typing import Any
+
+from statemachine.effects import Effect, effect_id
+from statemachine.events import Event
+from statemachine.policy import Policy
+from statemachine.session import Party, Session
+from statemachine.states import State
+from statemachine.step import CommandReport, CommandStatus, Outcome
+
+
+class Scratch:
+    """Also the light model that the state machine moves: all it needs for that is `state`."""
+
+    __slots__ = (
+        "effects", "event", "let_lone_go", "now_ms", "policy", "reason", "refusal", "reports", "session",
+        "state", "taken",
+    )  # fmt: skip
+
+    def __init__(self, session: Session, event: Event, now_ms: int, policy: Policy) -> None:
+        self.state: State = session.state
+        self.session = session
+        self.event = event
+        self.now_ms = now_ms
+        self.policy = policy
+        self.effects: list[Effect] = []
+        self.reports: list[CommandReport] = []
+        self.reason = ""
+        self.refusal = ""
+        #: How the event is taken when the state stays: `stayed`, unless an action says otherwise.
+        self.taken = Outcome.STAYED
+        self.let_lone_go = False
+
+    def change(self, **changes: Any) -> None:
+        """Changes fields of the session."""
+        self.session = replace(self.session, **changes)
+
+    def change_party(self, party: Party, **changes: Any) -> None:
+        """Changes fields of one party."""
+        self.session = self.session.with_party(replace(party, **changes))
+
+    def order(self, kind: type[Effect], **fields: Any) -> None:
+        """Orders an effect; its id follows from the entry, so that deciding the entry again gives the same."""
+        draft = kind(effect_id="", session_id=self.session.id, **fields)
+        name = effect_id(self.session.id, self.event.entry_id, len(self.effects), kind.kind, draft.target)
+        self.effects.append(replace(draft, effect_id=name))
+
+    def set_timer(self, timer: str, after_ms: int) -> None:
+        """Sets a timer, in place of the one of that name if there is one."""
+        self.change(timers={**self.session.timers, timer: self.now_ms + after_ms})
+
+    def cancel_timer(self, timer: str) -> None:
+        """Cancels a timer; one that is not set is no matter."""
+        if timer in self.session.timers:
+            self.change(timers={name: due for name, due in self.session.timers.items() if name != timer})
+
+    def pass_over(self, outcome: Outcome, reason: str) -> None:
+        """The event changes nothing, for a reason."""
+        self.taken = outcome
+        self.reason = reason
+
+    def report(self, command_id: str, status: CommandStatus, reason: str = "") -> None:
+        """Tells whoever gave a command."""
+        self.reports.append(CommandReport(command_id, status, reason))
