@@ -1,0 +1,73 @@
+"""A pure model of Twilio's voice side: calls, bridges, `<Dial>` and its action, conferences, participants.
+
+Give an `Exchange` what happened and when; it answers with what Twilio would do next. No I/O, no clock, no randomness.
+"""
+
+from sandbox.exchange.engine import Exchange, UnknownNumberError
+from sandbox.exchange.hearing import Heard, Hearing, Interval, heard_by
+from sandbox.exchange.inputs import (
+    InboundCall,
+    Input,
+    Params,
+    PhoneAnswers,
+    PhoneBusy,
+    PhoneFails,
+    PhoneHangsUp,
+    PhonePresses,
+    PhoneRejects,
+    PhoneRings,
+    RestRequest,
+    TimePassed,
+    TwimlFailed,
+    TwimlFetched,
+)
+from sandbox.exchange.model import FINAL, Call, Conference, Number, Participant, State
+from sandbox.exchange.outputs import (
+    CallbackRequest,
+    DebuggerEntry,
+    FetchRequest,
+    Output,
+    ReleasePhone,
+    RestAnswer,
+    Result,
+    RingPhone,
+)
+from sandbox.exchange.rules import Rules
+
+__all__ = [
+    "FINAL",
+    "Call",
+    "CallbackRequest",
+    "Conference",
+    "DebuggerEntry",
+    "Exchange",
+    "FetchRequest",
+    "Heard",
+    "Hearing",
+    "InboundCall",
+    "Input",
+    "Interval",
+    "Number",
+    "Output",
+    "Params",
+    "Participant",
+    "PhoneAnswers",
+    "PhoneBusy",
+    "PhoneFails",
+    "PhoneHangsUp",
+    "PhonePresses",
+    "PhoneRejects",
+    "PhoneRings",
+    "ReleasePhone",
+    "RestAnswer",
+    "RestRequest",
+    "Result",
+    "RingPhone",
+    "Rules",
+    "State",
+    "TimePassed",
+    "TwimlFailed",
+    "TwimlFetched",
+    "UnknownNumberError",
+    "heard_by",
+]

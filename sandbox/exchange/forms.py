@@ -1,0 +1,109 @@
+"""Reads the form of a REST request, and says in Twilio's words what is wrong with it.
+
+Source: Twilio docs: Error and Warning Dictionary; Twilio API responses (error body).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sandbox.exchange.inputs import Params
+from sandbox.exchange.model import Subscription
+from sandbox.exchange.outputs import RestAnswer
+from sandbox.exchange.texts import is_url
+from sandbox.exchange.work import Work
+
+
+class RestError(Exception):
+    """The request is refused; the asker is at fault and should not repeat it unchanged."""
+
+    def __init__(self, status: int, code: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+def error_answer(status: int, code: int, message: str) -> RestAnswer:
+    """An error in Twilio's form."""
+    body: dict[str, Any] = {
+        "code": code,
+        "message": message,
+        "more_info": f"https://www.twilio.com/docs/errors/{code}",
+        "status": status,
+    }
+    return RestAnswer(status, body)
+
+
+def not_found(path: str) -> RestError:
+    """404, 20404."""
+    return RestError(404, 20404, f"The requested resource {path} was not found")
+
+
+class Form:
+    """The parameters of one request."""
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Every value of a repeated field."""
+        return tuple(value for key, value in self._params if key == name)
+
+    def get(self, name: str, default: str = "") -> str:
+        """The last value of a field."""
+        values = self.all(name)
+        return values[-1] if values else default
+
+    def has(self, name: str) -> bool:
+        """Whether the field was sent, be it empty."""
+        return bool(self.all(name))
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """A truth value; anything but `true` counts as false once the field is sent."""
+        return self.get(name).lower() == "true" if self.has(name) else default
+
+    def optional_flag(self, name: str) -> bool | None:
+        """A truth value, or None where the field was not sent."""
+        return self.flag(name, default=False) if self.has(name) else None
+
+    def method(self, name: str, default: str = "POST") -> str:
+        """GET or POST."""
+        value = self.get(name, default).upper()
+        if value not in {"GET", "POST"}:
+            raise RestError(400, 20001, f"{name} must be GET or POST")
+        return value
+
+    def url(self, name: str, code: int = 21205) -> str:
+        """An absolute HTTP address, or empty where the field was not sent."""
+        value = self.get(name)
+        if value and not is_url(value):
+            raise RestError(400, code, f"{name} is not a valid URL: {value}")
+        return value
+
+    def whole(self, name: str, default: int, least: int, most: int) -> int:
+        """A whole number within bounds."""
+        text = self.get(name, str(default))
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise RestError(400, 20001, f"{name} must be a whole number from {least} to {most}")
+        return int(text)
+
+    def subscription(
+        self, work: Work, prefix: str, allowed: Iterable[str], default: tuple[str, ...], *, lenient: bool
+    ) -> Subscription | None:
+        """Where events go: `{prefix}`, `{prefix}Method`, and `{prefix}Event` once per event.
+
+        Events joined by spaces in one field are what the documentation of TwiML suggests, and wrong here: with
+        `lenient` they are understood (participants), else the whole subscription is dropped with warning 21626.
+        """
+        url = self.url(prefix, 21609)
+        if not url:
+            return None
+        events = self.all(f"{prefix}Event") or default
+        if lenient:
+            events = tuple(word for value in events for word in value.split())
+        if any(event not in allowed for event in events):
+            work.report(21626, f"Invalid {prefix}Event: no events will be sent", url=url)
+            return None
+        return Subscription(url, self.method(f"{prefix}Method"), events)

@@ -1,0 +1,180 @@
+"""Who hears whom: derived from the state at each moment, and kept as intervals over time.
+
+A leg is followed from the moment somebody is at its phone: a caller from the call's start, a dialled leg from its
+answer, both until the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sandbox.exchange import tunes
+from sandbox.exchange.model import Call, Conference, Participant, State
+
+HeardKind = Literal["parties", "ringback", "music", "silence", "speech"]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a leg hears: other legs' SIDs (`parties`), or a sound."""
+
+    kind: HeardKind
+    parties: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        return ",".join(sorted(self.parties)) if self.parties else self.kind
+
+
+SILENCE = Heard("silence")
+RINGBACK = Heard("ringback")
+_BY_ACTIVITY: dict[str, Heard] = {
+    "speaking": Heard("speech"),
+    "playing": Heard("music"),
+    "dialing": RINGBACK,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """From `since_s` to `until_s` (None: still) the leg hears `heard`."""
+
+    since_s: float
+    until_s: float | None
+    heard: Heard
+
+
+def heard_by(state: State, sid: str) -> Heard | None:
+    """What the leg hears at this moment; None where nobody listens (not answered yet, or over)."""
+    call = state.calls.get(sid)
+    if call is None or call.is_final or (call.direction != "inbound" and call.status != "in-progress"):
+        return None
+    if call.activity == "conference":
+        return _in_conference(state, call)
+    if call.activity == "gathering":
+        return _at_prompt(call)
+    if call.dial is not None and call.dial.bridged_at_s is not None:
+        return _other(state, call.dial.winner_sid)
+    if call.activity == "bridged":
+        parent = state.calls.get(call.parent_sid)
+        return _other(state, parent.sid) if parent else SILENCE
+    return _BY_ACTIVITY.get(call.activity, SILENCE)
+
+
+def _other(state: State, sid: str) -> Heard:
+    other = state.calls.get(sid)
+    return Heard("parties", frozenset({sid})) if other is not None and not other.is_final else SILENCE
+
+
+def _at_prompt(call: Call) -> Heard:
+    gather = call.gather
+    if gather is None or gather.prompt >= len(gather.verb.children):
+        return SILENCE
+    name = gather.verb.children[gather.prompt].name
+    return Heard("speech") if name == "Say" else Heard("music") if name == "Play" else SILENCE
+
+
+def _in_conference(state: State, call: Call) -> Heard:
+    conference = state.conferences[call.conference_sid]
+    me = conference.participants[call.sid]
+    announcement = me.announcement or conference.announcement
+    if me.hold:
+        held = me.announcement or me.held
+        return Heard(tunes.sound(held)) if held is not None else Heard("music")
+    if announcement is not None:
+        return Heard(tunes.sound(announcement))
+    if conference.status == "init":
+        return Heard(tunes.sound(me.wait)) if me.wait is not None else SILENCE
+    others = frozenset(p.call_sid for p in conference.joined() if _reaches(p, me))
+    if others:
+        return Heard("parties", others)
+    return RINGBACK if _early_media(conference) else SILENCE
+
+
+def _reaches(speaker: Participant, listener: Participant) -> bool:
+    if speaker is listener or speaker.muted or speaker.hold:
+        return False
+    return not speaker.coaching or speaker.coach_sid == listener.call_sid
+
+
+def _early_media(conference: Conference) -> bool:
+    return any(p.status == "ringing" and p.order.early_media for p in conference.participants.values())
+
+
+@dataclass(slots=True)
+class Hearing:
+    """The history of what each leg heard; `since_s` and `until_s` are the exchange's seconds."""
+
+    history: dict[str, list[Interval]] = field(default_factory=dict)
+
+    def note(self, state: State, touched: Iterable[str], now_s: float) -> None:
+        """Compare with the state after an input, for the calls and conferences that it touched."""
+        for sid in sorted(self._legs(state, touched)):
+            self._note_leg(sid, heard_by(state, sid), now_s)
+
+    def _legs(self, state: State, touched: Iterable[str]) -> set[str]:
+        legs: set[str] = set()
+        for sid in touched:
+            conference = state.conferences.get(sid)
+            legs.update((sid,) if conference is None else conference.participants)
+        return legs
+
+    def _note_leg(self, sid: str, heard: Heard | None, now_s: float) -> None:
+        intervals = self.history.setdefault(sid, [])
+        last = intervals[-1] if intervals and intervals[-1].until_s is None else None
+        if last is not None:
+            if last.heard == heard:
+                return
+            intervals.pop()
+            if now_s > last.since_s:  # what lasted no time was not heard
+                intervals.append(Interval(last.since_s, now_s, last.heard))
+        if heard is not None:
+            intervals.append(Interval(now_s, None, heard))
+
+    def intervals(self, sid: str) -> tuple[Interval, ...]:
+        """All that the leg heard, in order of time."""
+        return tuple(self.history.get(sid, ()))
+
+    def now(self, sid: str) -> Heard | None:
+        """What the leg hears now; None when nobody listens there."""
+        last = self.history.get(sid, [])[-1:]
+        return last[0].heard if last and last[0].until_s is None else None
+
+    def at(self, sid: str, at_s: float) -> Heard | None:
+        """What the leg heard at a moment."""
+        for interval in self.history.get(sid, ()):
+            if interval.since_s <= at_s and (interval.until_s is None or at_s < interval.until_s):
+                return interval.heard
+        return None
+
+    def seconds(self, sid: str, kind: HeardKind, since_s: float, until_s: float) -> float:
+        """How many of the seconds between the two moments the leg heard this kind of thing."""
+        total = 0.0
+        for interval in self.history.get(sid, ()):
+            if interval.heard.kind == kind:
+                end_s = until_s if interval.until_s is None else min(interval.until_s, until_s)
+                total += max(0.0, end_s - max(interval.since_s, since_s))
+        return total
+
+    def silence_s(self, sid: str, since_s: float, until_s: float) -> float:
+        """How many of the seconds between the two moments the leg heard nobody and nothing."""
+        return self.seconds(sid, "silence", since_s, until_s)
+
+    def longest_silence_s(self, sid: str, since_s: float, until_s: float) -> float:
+        """The longest stretch of silence between the two moments."""
+        stretches = [0.0]
+        for interval in self.history.get(sid, ()):
+            if interval.heard.kind == "silence":
+                end_s = until_s if interval.until_s is None else min(interval.until_s, until_s)
+                stretches.append(end_s - max(interval.since_s, since_s))
+        return max(stretches)
+
+    def ever_heard(self, sid: str, other_sid: str, since_s: float = 0.0, until_s: float = float("inf")) -> bool:
+        """Whether the leg heard the other one at some time between the two moments."""
+        return any(
+            other_sid in interval.heard.parties
+            and interval.since_s < until_s
+            and (interval.until_s is None or interval.until_s > since_s)
+            for interval in self.history.get(sid, ())
+        )

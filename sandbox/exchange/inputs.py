@@ -1,0 +1,124 @@
+"""Everything that can happen to an exchange, one frozen class each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Params = tuple[tuple[str, str], ...]
+"""Form parameters in the order in which they are sent; a name may come more than once."""
+
+
+@dataclass(frozen=True, slots=True)
+class InboundCall:
+    """Somebody dials one of the account's numbers, or a browser calls through an application."""
+
+    from_: str
+    to: str
+    custom: Params = ()
+    """Parameters of the caller's own choice, which arrive beside Twilio's (browser calls)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneRings:
+    """The phone that a leg dials has begun to ring."""
+
+    call_sid: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneAnswers:
+    """The phone that a leg dials was picked up."""
+
+    call_sid: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneBusy:
+    """The phone that a leg dials is busy (SIP 486)."""
+
+    call_sid: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneRejects:
+    """The person at the phone refuses the call (SIP 603)."""
+
+    call_sid: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneFails:
+    """The phone that a leg dials can't be reached (SIP 404)."""
+
+    call_sid: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneHangsUp:
+    """The person on this leg hangs up; a caller may do so while ringing."""
+
+    call_sid: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhonePresses:
+    """The person on this leg presses keys."""
+
+    call_sid: str
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestRequest:
+    """A request of the REST API whose credentials were already checked.
+
+    `path` is what follows `/2010-04-01/Accounts/{AccountSid}`, percent-decoded part by part: `/Calls.json`.
+    """
+
+    method: str
+    path: str
+    params: Params = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TwimlFetched:
+    """A document that the exchange asked for has come, whatever its HTTP status."""
+
+    fetch_id: int
+    status: int
+    content_type: str
+    body: bytes
+    url: str = ""
+    """Where it came from after redirects; empty for the address that was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class TwimlFailed:
+    """A document that the exchange asked for could not be got.
+
+    `error_code` is Twilio's: 11205 no connection, 11200 time-out or bad answer, 11210 unknown host, 11220 TLS.
+    """
+
+    fetch_id: int
+    error_code: int = 11205
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """Nothing happened but time; whatever is due is done."""
+
+
+Input = (
+    InboundCall
+    | PhoneRings
+    | PhoneAnswers
+    | PhoneBusy
+    | PhoneRejects
+    | PhoneFails
+    | PhoneHangsUp
+    | PhonePresses
+    | RestRequest
+    | TwimlFetched
+    | TwimlFailed
+    | TimePassed
+)

@@ -1,0 +1,302 @@
+"""What an exchange knows: calls, programs, dials, conferences, participants, recordings, in plain data.
+
+Times are seconds of the clock that is handed in with each input. Nothing here acts; see `work` and the modules above.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sandbox.exchange.inputs import Params
+from sandbox.exchange.outputs import FetchPurpose
+from sandbox.exchange.twiml import Verb
+
+FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
+"""Statuses that a call never leaves (Twilio docs: Call resource, Status values)."""
+
+Activity = Literal[
+    "idle", "fetching", "speaking", "playing", "pausing", "gathering", "dialing", "bridged", "conference"
+]
+"""What a call is doing. `bridged`: a child without TwiML of its own that talks to its parent, or is about to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number, SIP domain or application of the account, and where its calls ask for TwiML."""
+
+    number: str
+    voice_url: str
+    voice_method: str = "POST"
+    voice_fallback_url: str = ""
+    voice_fallback_method: str = "POST"
+    status_callback: str = ""
+    status_callback_method: str = "POST"
+    application_sid: str = ""
+    """Set for a browser application; its SID is then `To` of the phone that calls it."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Number:
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Where events go, and which."""
+
+    url: str
+    method: str
+    events: tuple[str, ...]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Subscription:
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where TwiML comes from: an address, or the document itself."""
+
+    url: str = ""
+    method: str = "POST"
+    twiml: str = ""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Source:
+        return self
+
+
+@dataclass(slots=True)
+class Program:
+    """A document that a call runs; `position` is the verb it is at."""
+
+    verbs: tuple[Verb, ...]
+    base_url: str
+    position: int = 0
+    whisper: bool = False
+    """A noun's `url`: when it ends the callee is bridged."""
+
+
+@dataclass(slots=True)
+class Dial:
+    """A `<Dial>` that is going on."""
+
+    verb: Verb
+    base_url: str
+    children: list[str] = field(default_factory=list)
+    """Legs that still ring, whisper or talk."""
+    winner_sid: str = ""
+    """The leg that answered first."""
+    bridged_at_s: float | None = None
+
+
+@dataclass(slots=True)
+class Gather:
+    """A `<Gather>` that is going on: prompts first, then the time-out."""
+
+    verb: Verb
+    base_url: str
+    prompt: int = 0
+    """Index of the nested verb being spoken; beyond the last one only keys are awaited."""
+    digits: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinOrder:
+    """How a call enters a conference, from a `<Conference>` or from the REST API."""
+
+    name: str
+    label: str = ""
+    muted: bool = False
+    coach_sid: str = ""
+    start_on_enter: bool = True
+    end_on_exit: bool = False
+    beep: str = "true"
+    wait_url: str | None = None
+    """None: Twilio's music. Empty: silence."""
+    wait_method: str = "POST"
+    participants_max: int = 250
+    early_media: bool = False
+    record: bool = False
+    recording: Subscription | None = None
+    events: Subscription | None = None
+    region: str = "us1"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> JoinOrder:
+        return self
+
+
+@dataclass(slots=True)
+class Call:
+    """One leg. `status` is Twilio's; the fields below are what the REST API shows and what drives the leg."""
+
+    sid: str
+    from_: str
+    to: str
+    direction: Literal["inbound", "outbound-api", "outbound-dial"]
+    status: str
+    created_at_s: float
+    updated_at_s: float
+    parent_sid: str = ""
+    answered_at_s: float | None = None
+    ended_at_s: float | None = None
+    sip_code: int = 0
+    ring_s: float = 60.0
+    """How long its phone may ring."""
+    limit_s: float = 14_400.0
+    """How long it may last once answered."""
+    start: Source | None = None
+    """What a leg made by REST runs when answered, or the whisper of a dialled noun."""
+    fallback_url: str = ""
+    fallback_method: str = "POST"
+    fallback_used: bool = False
+    subscription: Subscription | None = None
+    callbacks_sent: int = 0
+    activity: Activity = "idle"
+    generation: int = 0
+    """Grows with every new program, so that answers meant for an older one are told apart."""
+    program: Program | None = None
+    dial: Dial | None = None
+    gather: Gather | None = None
+    conference_sid: str = ""
+    """The conference it is in or, ringing, on its way to."""
+    join: JoinOrder | None = None
+    """Set on a leg made by the Participants API until it joins."""
+    pending: Source | None = None
+    """Where a redirected parent goes once the delay is over."""
+    old_action: tuple[Source, Params] | None = None
+    """The action of the Dial that a redirect ended, still to be requested; its answer is ignored."""
+    custom: Params = ()
+    call_token: str = ""
+    queue_ms: int = 0
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the call is over."""
+        return self.status in FINAL
+
+
+TuneKind = Literal["music", "silence", "document"]
+
+
+@dataclass(slots=True)
+class Tune:
+    """What a participant who waits or is held hears: music, silence, or a document of Play, Say and Pause."""
+
+    kind: TuneKind
+    source: Source | None = None
+    verbs: tuple[Verb, ...] = ()
+    position: int = 0
+    base_url: str = ""
+    requested_at_s: float = 0.0
+    generation: int = 0
+
+
+@dataclass(slots=True)
+class Participant:
+    """A call in a conference, or on its way there (`status` queued, connecting or ringing)."""
+
+    call_sid: str
+    order: JoinOrder
+    status: str
+    created_at_s: float
+    updated_at_s: float
+    by_rest: bool
+    label: str = ""
+    muted: bool = False
+    hold: bool = False
+    coaching: bool = False
+    coach_sid: str = ""
+    end_on_exit: bool = False
+    joined_event: bool = False
+    """Whether participant-join was said for it."""
+    wait: Tune | None = None
+    held: Tune | None = None
+    announcement: Tune | None = None
+
+    @property
+    def is_in(self) -> bool:
+        """Whether it has joined, as against ringing."""
+        return self.status == "connected"
+
+
+@dataclass(slots=True)
+class Conference:
+    """A room. `sequence` counts the events sent."""
+
+    sid: str
+    name: str
+    created_at_s: float
+    updated_at_s: float
+    status: Literal["init", "in-progress", "completed"] = "init"
+    region: str = "us1"
+    participants: dict[str, Participant] = field(default_factory=dict)
+    ever_joined: bool = False
+    events: Subscription | None = None
+    events_fixed: bool = False
+    """The first participant has joined, so `events` stays as it is."""
+    sequence: int = 0
+    participants_max: int = 250
+    reason_ended: str = ""
+    call_sid_ending: str = ""
+    announcement: Tune | None = None
+    recording: JoinOrder | None = None
+    """The order that asked for a recording from the start, until it begins."""
+
+    def joined(self) -> list[Participant]:
+        """Those who are in, in the order of entering."""
+        return [p for p in self.participants.values() if p.is_in]
+
+
+@dataclass(slots=True)
+class Recording:
+    """A recording of a call or of a conference; only its states are modelled, never sound."""
+
+    sid: str
+    call_sid: str
+    conference_sid: str
+    source: str
+    channels: int
+    track: str
+    status: str
+    started_at_s: float
+    updated_at_s: float
+    subscription: Subscription | None = None
+    ended_at_s: float | None = None
+
+
+@dataclass(slots=True)
+class Fetch:
+    """A document that was asked for and has not come."""
+
+    fetch_id: int
+    call_sid: str
+    purpose: FetchPurpose
+    generation: int
+    url: str
+    conference_sid: str = ""
+    is_fallback: bool = False
+
+
+TimerKey = tuple[str, str]
+"""Whose timer (the SID of a call or conference) and which."""
+
+
+@dataclass(slots=True)
+class State:
+    """Everything an exchange knows. Plain data: deep-copied and compared freely."""
+
+    account_sid: str
+    seed: str
+    numbers: dict[str, Number] = field(default_factory=dict)
+    calls: dict[str, Call] = field(default_factory=dict)
+    live: dict[str, None] = field(default_factory=dict)
+    """SIDs of the calls that are not final, in order of creation."""
+    conferences: dict[str, Conference] = field(default_factory=dict)
+    rooms: dict[str, str] = field(default_factory=dict)
+    """SID of the live conference of a name."""
+    recordings: dict[str, Recording] = field(default_factory=dict)
+    fetches: dict[int, Fetch] = field(default_factory=dict)
+    timers: dict[TimerKey, float] = field(default_factory=dict)
+    made: dict[str, int] = field(default_factory=dict)
+    """How many SIDs of each prefix were made."""
+    fetches_made: int = 0
+    next_dial_at_s: float = 0.0
+    """When the queue of REST dials lets the next one start."""

@@ -1,0 +1,121 @@
+"""Finds what a REST request is about, and answers it.
+
+Source: Twilio's OpenAPI description of the 2010-04-01 API.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sandbox.exchange import resources, rest_calls, rest_conferences
+from sandbox.exchange.forms import Form, RestError, error_answer, not_found
+from sandbox.exchange.inputs import Params, RestRequest
+from sandbox.exchange.model import Recording
+from sandbox.exchange.outputs import RestAnswer
+from sandbox.exchange.work import Work
+
+_PATH = re.compile(
+    r"^/(?P<kind>Calls|Conferences)(/(?P<sid>.+?))??(/(?P<part>Recordings|Participants)(/(?P<key>.+))?)?\.json$"
+)
+
+
+def answer(work: Work, request: RestRequest) -> RestAnswer:
+    """The answer to a request; a refusal is an answer too, and changes nothing."""
+    match = _PATH.match(request.path)
+    try:
+        if match is None:
+            raise not_found(request.path)
+        kind, sid, part, key = match["kind"], match["sid"] or "", match["part"] or "", match["key"] or ""
+        if kind == "Calls":
+            return _calls(work, request, sid, part, key)
+        return _conferences(work, request, sid, part, key)
+    except RestError as error:
+        return error_answer(error.status, error.code, error.message)
+
+
+def _not_allowed(method: str) -> RestError:
+    return RestError(405, 20004, f"Method not allowed: {method}")
+
+
+def _calls(work: Work, request: RestRequest, sid: str, part: str, key: str) -> RestAnswer:
+    form = Form(request.params)
+    if not sid:
+        if request.method == "POST":
+            return rest_calls.create(work, form)
+        if request.method == "GET":
+            return rest_calls.listed(work, request.params)
+        raise _not_allowed(request.method)
+    call = rest_calls.find(work, sid, request.path)
+    if part == "Recordings":
+        if not key and request.method == "POST":
+            return rest_calls.record(work, call, form)
+        return _recordings(work, request, key, "call_sid", call.sid)
+    if part:
+        raise not_found(request.path)
+    if request.method == "GET":
+        return RestAnswer(200, resources.call(work.state, call))
+    if request.method == "POST":
+        return rest_calls.update(work, call, form)
+    raise _not_allowed(request.method)
+
+
+def _conferences(work: Work, request: RestRequest, sid: str, part: str, key: str) -> RestAnswer:
+    form = Form(request.params)
+    if not sid:
+        if request.method == "GET":
+            return rest_conferences.listed(work, request.params)
+        raise _not_allowed(request.method)
+    if part == "Participants":
+        return _participants(work, request, sid, key)
+    conference = rest_conferences.find(work, sid, request.path)
+    if part == "Recordings":
+        return _recordings(work, request, key, "conference_sid", conference.sid)
+    if request.method == "GET":
+        return RestAnswer(200, resources.conference(work.state, conference))
+    if request.method == "POST":
+        return rest_conferences.update(work, conference, form)
+    raise _not_allowed(request.method)
+
+
+def _participants(work: Work, request: RestRequest, sid: str, key: str) -> RestAnswer:
+    form = Form(request.params)
+    if not key and request.method == "POST":
+        return rest_conferences.create(work, sid, form)
+    conference = rest_conferences.find(work, sid, request.path)
+    if not key and request.method == "GET":
+        return rest_conferences.listed_participants(work, conference, request.path, request.params)
+    participant = rest_conferences.find_participant(work, conference, key, request.path)
+    match request.method:
+        case "GET":
+            return RestAnswer(200, resources.participant(work.state, conference, participant))
+        case "POST":
+            return rest_conferences.update_participant(work, conference, participant, form)
+        case "DELETE":
+            return rest_conferences.delete_participant(work, participant)
+    raise _not_allowed(request.method)
+
+
+def _recordings(work: Work, request: RestRequest, key: str, field: str, owner_sid: str) -> RestAnswer:
+    of_owner = [it for it in work.state.recordings.values() if getattr(it, field) == owner_sid]
+    if not key:
+        return _recording_list(work, request.path, of_owner, request.params)
+    if key == "Twilio.CURRENT":
+        found = next((it for it in reversed(of_owner) if it.ended_at_s is None), None)
+    else:
+        found = next((it for it in of_owner if it.sid == key), None)
+    if found is None:
+        raise not_found(request.path)
+    match request.method:
+        case "GET":
+            return RestAnswer(200, resources.recording(work.state, found))
+        case "POST":
+            return rest_calls.update_recording(work, found, Form(request.params))
+        case "DELETE":
+            del work.state.recordings[found.sid]
+            return RestAnswer(204)
+    raise _not_allowed(request.method)
+
+
+def _recording_list(work: Work, path: str, found: list[Recording], query: Params) -> RestAnswer:
+    shown = [resources.recording(work.state, it) for it in reversed(found)]
+    return resources.page(work.state, path, "recordings", shown, query)

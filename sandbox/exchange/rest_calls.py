@@ -1,0 +1,175 @@
+"""The REST API's Calls: create, fetch, list, update, and their recordings.
+
+Source: Twilio docs: Call resource; Call Recordings subresource; Error and Warning Dictionary (21201, 21205, 21220 …).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+from urllib.parse import unquote
+
+from sandbox.exchange import calls, programs, recordings, resources
+from sandbox.exchange.forms import Form, RestError, not_found
+from sandbox.exchange.inputs import Params
+from sandbox.exchange.model import Call, Recording, Source, Subscription
+from sandbox.exchange.outputs import RestAnswer
+from sandbox.exchange.texts import is_address, is_number
+from sandbox.exchange.work import Work
+
+RING_S = 60
+TWIML_MAX = 4000
+RECORDING_EVENTS = ("in-progress", "completed", "absent")
+
+
+def create(work: Work, form: Form) -> RestAnswer:
+    """Dial somebody who then hears the TwiML of `Url` or `Twiml`."""
+    source = _source(form)
+    if source is None:
+        raise RestError(400, 21205, "Url parameter is required.")
+    call = new_call(work, form)
+    call.start = source
+    call.fallback_url = form.url("FallbackUrl")
+    call.fallback_method = form.method("FallbackMethod")
+    call.subscription = form.subscription(work, "StatusCallback", calls.CALL_EVENTS, ("completed",), lenient=False)
+    queue(work, call)
+    if form.flag("Record", default=False):
+        channels = 2 if form.get("RecordingChannels") == "dual" else 1
+        _record(work, call, form, channels, "OutboundAPI")
+    return RestAnswer(201, resources.call(work.state, call))
+
+
+def new_call(work: Work, form: Form) -> Call:
+    """A leg as both Calls and Participants make it; it still has to be queued."""
+    to, from_ = form.get("To"), form.get("From")
+    if not to:
+        raise RestError(400, 21201, "No 'To' number is specified")
+    if not from_:
+        raise RestError(400, 21213, "No 'From' number is specified")
+    if not is_address(to):
+        raise RestError(400, 21211, f"Invalid 'To' Phone Number: {to}")
+    if is_number(to):
+        _check_caller(work, form, from_)
+    ring_s = form.whole("Timeout", RING_S, 1, 600)
+    limit_s = form.whole("TimeLimit", int(work.rules.call_limit_s), 1, 86_400)
+    call = calls.make(work, from_, to, "outbound-api")
+    call.ring_s = ring_s
+    call.limit_s = limit_s
+    return call
+
+
+def _check_caller(work: Work, form: Form, from_: str) -> None:
+    if not is_number(from_):
+        raise RestError(400, 21212, f"Invalid 'From' Phone Number: {from_}")
+    if form.get("CallToken") and not work.rules.accept_call_tokens:
+        raise RestError(400, 21210, "'From' phone number not verified: the CallToken was refused")
+    if not work.rules.verify_callers or from_ in work.state.numbers:
+        return
+    token = unquote(form.get("CallToken"))
+    if not any(call.sid in token and call.from_ == from_ for call in work.state.calls.values()):
+        raise RestError(400, 21210, "'From' phone number provided is not yet verified for your account")
+
+
+def queue(work: Work, call: Call) -> None:
+    """Dial now, or when the account's calls a second allow it; tells the wait in `queue_ms`."""
+    if work.rules.calls_per_second <= 0:
+        calls.initiate(work, call)
+        return
+    start_s = max(work.now_s, work.state.next_dial_at_s)
+    work.state.next_dial_at_s = start_s + 1 / work.rules.calls_per_second
+    call.queue_ms = int((start_s - work.now_s) * 1000)
+    if start_s > work.now_s:
+        work.set_timer(call.sid, "start", start_s - work.now_s)
+    else:
+        calls.initiate(work, call)
+
+
+def _source(form: Form) -> Source | None:
+    """Where the TwiML comes from; with both given the address wins."""
+    url = form.url("Url")
+    if url:
+        return Source(url, form.method("Method"))
+    twiml = form.get("Twiml")
+    if len(twiml) > TWIML_MAX:
+        raise RestError(400, 20001, f"Twiml is longer than {TWIML_MAX} characters")
+    return Source(twiml=twiml) if twiml else None
+
+
+def find(work: Work, sid: str, path: str) -> Call:
+    """The call of this SID, live or over."""
+    if sid not in work.state.calls:
+        raise not_found(path)
+    return work.call(sid)
+
+
+def update(work: Work, call: Call, form: Form) -> RestAnswer:
+    """Give a call new TwiML, or hang it up."""
+    status = form.get("Status")
+    if status not in {"", "canceled", "completed"}:
+        raise RestError(400, 20001, f"Invalid Status: {status}")
+    if call.is_final:
+        raise RestError(400, 21220, "Call is not in-progress. Cannot redirect.")
+    source = _source(form)
+    if source is not None and not status and call.status != "in-progress":
+        raise RestError(400, 21220, "Call is not in-progress. Cannot redirect.")
+    _settings(work, call, form)
+    if status == "completed" or (status == "canceled" and call.status in {"queued", "ringing"}):
+        calls.hang_up(work, call)
+    elif source is not None and not status:
+        programs.redirect(work, call, source)
+    return RestAnswer(200, resources.call(work.state, call))
+
+
+def _settings(work: Work, call: Call, form: Form) -> None:
+    if form.has("FallbackUrl"):
+        call.fallback_url = form.url("FallbackUrl")
+        call.fallback_method = form.method("FallbackMethod")
+    if form.has("StatusCallback"):
+        url = form.url("StatusCallback", 21609)
+        events = call.subscription.events if call.subscription else ("completed",)
+        call.subscription = Subscription(url, form.method("StatusCallbackMethod"), events)
+    if form.has("TimeLimit") and call.answered_at_s is not None:
+        call.limit_s = form.whole("TimeLimit", 0, 1, 86_400)
+        work.set_timer(call.sid, "limit", call.answered_at_s + call.limit_s - work.now_s)
+
+
+def listed(work: Work, query: Params) -> RestAnswer:
+    """Calls, newest first, by To, From, ParentCallSid and Status."""
+    form = Form(query)
+    wanted = {name: form.get(name) for name in ("To", "From", "ParentCallSid", "Status") if form.get(name)}
+    shown = [
+        resources.call(work.state, call)
+        for call in reversed(work.state.calls.values())
+        if all(value == _field(call, name) for name, value in wanted.items())
+    ]
+    return resources.page(work.state, "/Calls.json", "calls", shown, query)
+
+
+def _field(call: Call, name: str) -> str:
+    return {"To": call.to, "From": call.from_, "ParentCallSid": call.parent_sid, "Status": call.status}[name]
+
+
+def record(work: Work, call: Call, form: Form) -> RestAnswer:
+    """Start recording a call that is going on."""
+    if call.status != "in-progress":
+        raise RestError(400, 21220, "Requested resource is not eligible for recording")
+    channels = 2 if form.get("RecordingChannels", "mono") == "dual" else 1
+    recording = _record(work, call, form, channels, "StartCallRecordingAPI")
+    return RestAnswer(201, resources.recording(work.state, recording))
+
+
+def _record(
+    work: Work, call: Call, form: Form, channels: int, source: Literal["OutboundAPI", "StartCallRecordingAPI"]
+) -> Recording:
+    subscription = form.subscription(work, "RecordingStatusCallback", RECORDING_EVENTS, ("completed",), lenient=True)
+    return recordings.start_for_call(work, call, channels, form.get("RecordingTrack", "both"), source, subscription)
+
+
+def update_recording(work: Work, recording: Recording, form: Form) -> RestAnswer:
+    """Pause, resume or stop a recording."""
+    status = form.get("Status")
+    if status not in {"in-progress", "paused", "stopped"}:
+        raise RestError(400, 20001, f"Invalid Status: {status}")
+    if recording.ended_at_s is not None:
+        raise RestError(404, 20404, "The recording is not in progress")
+    recordings.set_status(work, recording, status)
+    return RestAnswer(200, resources.recording(work.state, recording))

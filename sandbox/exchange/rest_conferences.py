@@ -1,0 +1,144 @@
+"""The REST API's Conferences and Participants: fetch, list, update, create, delete.
+
+Source: Twilio docs: Conference resource; Participant resource; Error and Warning Dictionary (16023 to 16028).
+"""
+
+from __future__ import annotations
+
+from sandbox.exchange import calls, conferences, members, resources, rest_calls
+from sandbox.exchange.forms import Form, RestError, not_found
+from sandbox.exchange.inputs import Params
+from sandbox.exchange.model import Conference, JoinOrder, Participant
+from sandbox.exchange.outputs import RestAnswer
+from sandbox.exchange.texts import CALL_SID, CONFERENCE_SID
+from sandbox.exchange.work import Work
+
+CONFERENCE_EVENTS = frozenset(conferences.GROUPS.values()) | {"speaker"}
+
+
+def find(work: Work, sid: str, path: str) -> Conference:
+    """The conference of this SID, live or over."""
+    if sid not in work.state.conferences:
+        raise not_found(path)
+    return work.conference(sid)
+
+
+def listed(work: Work, query: Params) -> RestAnswer:
+    """Conferences, newest first, by FriendlyName and Status."""
+    form = Form(query)
+    name, status = form.get("FriendlyName"), form.get("Status")
+    shown = [
+        resources.conference(work.state, room)
+        for room in reversed(work.state.conferences.values())
+        if (not name or room.name == name) and (not status or room.status == status)
+    ]
+    return resources.page(work.state, "/Conferences.json", "conferences", shown, query)
+
+
+def update(work: Work, conference: Conference, form: Form) -> RestAnswer:
+    """End a conference, or announce something to everybody in it."""
+    status = form.get("Status")
+    if status not in {"", "completed"}:
+        raise RestError(400, 20001, f"Invalid Status: {status}")
+    url = form.url("AnnounceUrl")
+    if url and conference.status == "completed":
+        raise RestError(400, 16099, "Unexpected conference status")
+    if url:
+        members.announce_to_all(work, conference, url, form.method("AnnounceMethod"))
+    if status:
+        conferences.finish(work, conference, "conference-ended-via-api")
+    return RestAnswer(200, resources.conference(work.state, conference))
+
+
+def find_participant(work: Work, conference: Conference, key: str, path: str) -> Participant:
+    """The participant with this CallSid or label, while it is there or on its way."""
+    found = conferences.member(work, conference, key) if conference.status != "completed" else None
+    if found is None:
+        raise not_found(path)
+    return found
+
+
+def create(work: Work, place: str, form: Form) -> RestAnswer:
+    """Dial somebody into a conference, named by SID or by friendly name; a new name makes a new conference."""
+    order = _order(work, place, form)
+    if CONFERENCE_SID.match(place) and work.live_conference(place) is None:
+        raise not_found(f"/Conferences/{place}")
+    refused = conferences.refusal(work, order)
+    if refused is not None:
+        code, message = refused
+        raise RestError(400, {16023: 16024, 13240: 16028}.get(code, code), message)
+    call = rest_calls.new_call(work, form)
+    call.join = order
+    call.subscription = form.subscription(work, "StatusCallback", calls.CALL_EVENTS, ("completed",), lenient=True)
+    conference, participant = conferences.reserve(work, call, order, by_rest=True)
+    rest_calls.queue(work, call)
+    shown = resources.participant(work.state, conference, participant)
+    return RestAnswer(201, shown | {"queue_time": str(call.queue_ms)})
+
+
+def _order(work: Work, place: str, form: Form) -> JoinOrder:
+    coach_sid = form.get("CallSidToCoach")
+    if form.flag("Coaching", default=bool(coach_sid)) and not CALL_SID.match(coach_sid):
+        raise RestError(400, 16028, "CallSidToCoach is needed for coaching")
+    return JoinOrder(
+        name=place,
+        label=form.get("Label"),
+        muted=form.flag("Muted", default=False),
+        coach_sid=coach_sid if form.flag("Coaching", default=True) else "",
+        start_on_enter=form.flag("StartConferenceOnEnter", default=True),
+        end_on_exit=form.flag("EndConferenceOnExit", default=False),
+        beep=form.get("Beep", "true"),
+        wait_url=form.get("WaitUrl") if form.has("WaitUrl") else None,
+        wait_method=form.method("WaitMethod"),
+        participants_max=form.whole("MaxParticipants", 250, 2, 250),
+        early_media=form.flag("EarlyMedia", default=True),
+        record=form.get("ConferenceRecord") in {"true", "record-from-start"},
+        recording=form.subscription(
+            work, "ConferenceRecordingStatusCallback", rest_calls.RECORDING_EVENTS, ("completed",), lenient=True
+        ),
+        events=form.subscription(work, "ConferenceStatusCallback", CONFERENCE_EVENTS, ("start", "end"), lenient=True),
+        region=form.get("Region", "us1"),
+    )
+
+
+def update_participant(work: Work, conference: Conference, participant: Participant, form: Form) -> RestAnswer:
+    """Mute, hold, coach, announce to, or change the exit of one participant."""
+    coach_sid = form.get("CallSidToCoach") if form.has("CallSidToCoach") else None
+    coaching = form.optional_flag("Coaching")
+    coached = conference.participants.get(coach_sid or participant.coach_sid)
+    if (coaching or coach_sid) and (coached is None or not coached.is_in):
+        raise RestError(400, 16028, "Participant to be whispered is not present in the conference")
+    change = members.Change(
+        muted=form.optional_flag("Muted"),
+        hold=form.optional_flag("Hold"),
+        hold_url=form.get("HoldUrl") if form.has("HoldUrl") else None,
+        hold_method=form.method("HoldMethod", "GET"),
+        coaching=coaching,
+        coach_sid=coach_sid,
+        end_on_exit=form.optional_flag("EndConferenceOnExit"),
+        wait_url=form.get("WaitUrl") if form.has("WaitUrl") else None,
+        wait_method=form.method("WaitMethod"),
+        announce_url=form.url("AnnounceUrl"),
+        announce_method=form.method("AnnounceMethod"),
+    )
+    members.update(work, conference, participant, change)
+    return RestAnswer(200, resources.participant(work.state, conference, participant))
+
+
+def delete_participant(work: Work, participant: Participant) -> RestAnswer:
+    """Remove a participant: its TwiML goes on, without any it is hung up."""
+    conferences.kick(work, work.call(participant.call_sid))
+    return RestAnswer(204)
+
+
+def listed_participants(work: Work, conference: Conference, path: str, query: Params) -> RestAnswer:
+    """Those in a conference or on their way to it, by Muted, Hold and Coaching."""
+    form = Form(query)
+    wanted = {name: form.flag(name, default=False) for name in ("Muted", "Hold", "Coaching") if form.has(name)}
+    live = conference.participants.values() if conference.status != "completed" else ()
+    shown = [
+        resources.participant(work.state, conference, it)
+        for it in live
+        if all(getattr(it, name.lower()) == value for name, value in wanted.items())
+    ]
+    return resources.page(work.state, path, "participants", shown, query)

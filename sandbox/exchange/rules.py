@@ -1,0 +1,41 @@
+"""What is configurable about the model: durations, and behaviours that Twilio leaves undocumented."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Durations in seconds of the exchange's own clock, and choices where Twilio's documentation is silent.
+
+    Where a fact is not documented both answers can be chosen, so that a caller can show that it survives both.
+    """
+
+    say_s_per_character: float = 0.06
+    """How long one character of a `<Say>` is spoken."""
+    play_s: float = 5.0
+    """How long one `<Play>` of a file lasts; files are never fetched."""
+    wait_document_pause_s: float = 1.0
+    """Least time between two requests of one wait document, so that an empty one can't spin."""
+    old_action_after_s: float = 0.32
+    """From the redirect of a bridged parent to the request of its old Dial's action."""
+    redirect_target_after_s: float = 0.65
+    """From the redirect of a bridged parent to the request of its new TwiML."""
+    old_action_on_redirect: bool = True
+    """Whether the old Dial's action of a redirected bridged parent is requested at all (both are reported)."""
+    old_action_on_conference_redirect: bool = False
+    """The same for a redirected member of a conference."""
+    early_media_counts_as_join: bool = False
+    """Whether a ringing participant with early media already causes participant-join."""
+    late_answer: Literal["hang-up", "new-room"] = "hang-up"
+    """What becomes of a participant who answers when the conference has ended."""
+    calls_per_second: float = 0.0
+    """How many REST dials leave the queue in a second; 0 starts each at once."""
+    verify_callers: bool = False
+    """Whether `From` of a REST dial must be a configured number, or come with a CallToken of its call."""
+    accept_call_tokens: bool = True
+    """Whether a CallToken lets a REST dial show the original caller's number."""
+    call_limit_s: float = 14_400.0
+    """Longest call when nothing else is said (Twilio docs: TwiML <Dial>, timeLimit)."""

@@ -1,0 +1,62 @@
+"""Spells values the way Twilio does: dates, truth values, countries of numbers, tokens."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from urllib.parse import quote, urlencode, urljoin, urlsplit, urlunsplit
+
+E164 = re.compile(r"^\+[1-9]\d{1,14}$")
+CALL_SID = re.compile(r"^CA[0-9a-f]{32}$")
+CONFERENCE_SID = re.compile(r"^CF[0-9a-f]{32}$")
+
+_COUNTRIES = (("+1", "US"), ("+44", "GB"), ("+49", "DE"), ("+33", "FR"), ("+61", "AU"), ("+81", "JP"))
+
+
+def rfc2822(at_s: float | None) -> str | None:
+    """A moment, in seconds since 1970, as `Fri, 18 Feb 2011 21:07:19 +0000`; None stays None."""
+    return None if at_s is None else format_datetime(datetime.fromtimestamp(int(at_s), UTC))
+
+
+def boolean(value: bool) -> str:
+    """`true` or `false`."""
+    return "true" if value else "false"
+
+
+def country(address: str) -> str:
+    """The country of a number as Twilio guesses it from the prefix; empty for anything else."""
+    return next((name for prefix, name in _COUNTRIES if address.startswith(prefix)), "")
+
+
+def is_number(address: str) -> bool:
+    """Whether the address is a telephone number in E.164."""
+    return E164.match(address) is not None
+
+
+def is_address(address: str) -> bool:
+    """Whether the address can be dialled: a number, `client:…`, `sip:…` or `app:…`."""
+    return is_number(address) or bool(re.match(r"^(client:|sips?:|app:).+", address))
+
+
+def is_url(text: str) -> bool:
+    """Whether it is an absolute HTTP address whose host Twilio would accept (no underscore)."""
+    parts = urlsplit(text)
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and "_" not in (parts.hostname or "")
+
+
+def resolve(base_url: str, reference: str) -> str:
+    """The address that a document's attribute means; an empty one means the document itself."""
+    return urljoin(base_url, reference) if base_url else reference
+
+
+def with_query(url: str, params: tuple[tuple[str, str], ...]) -> str:
+    """The address of a GET: parameters go into the query, before the fragment."""
+    parts = urlsplit(url)
+    query = "&".join(part for part in (parts.query, urlencode(params)) if part)
+    return urlunsplit(parts._replace(query=query))
+
+
+def call_token(call_sid: str) -> str:
+    """A token that lets a later dial show this caller's number; percent-encoded JSON, as Twilio's is."""
+    return quote(f'{{"parentCallInfoToken":"{call_sid}","identityHeaderTokens":[]}}')

@@ -1,0 +1,104 @@
+"""What plays to somebody who waits, is held, or hears an announcement: music, silence, or a document.
+
+A document may hold Play, Say, Pause and Redirect; when it ends, a wait or hold document is requested again.
+
+Source: Twilio docs: TwiML <Conference> (waitUrl); Participant resource (HoldUrl, AnnounceUrl).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sandbox.exchange.inputs import Params
+from sandbox.exchange.model import Conference, Participant, Source, Tune
+from sandbox.exchange.texts import resolve
+from sandbox.exchange.twiml import Verb, seconds
+from sandbox.exchange.work import Work
+
+Slot = Literal["wait", "hold", "announce"]
+Sound = Literal["music", "silence", "speech"]
+
+
+def begin(
+    work: Work, conference: Conference, call_sid: str, slot: Slot, url: str | None, method: str, *, owner_sid: str = ""
+) -> Tune:
+    """A tune from an address: None is Twilio's music, empty is silence, anything else is fetched.
+
+    `owner_sid` is whose timer runs, where it isn't the call's: the conference's for an announcement to all.
+    """
+    work.stop_timer(owner_sid or call_sid, slot)
+    if url is None:
+        return Tune("music")
+    if not url:
+        return Tune("silence")
+    tune = Tune("document", Source(url, method))
+    _request(work, conference, call_sid, slot, tune)
+    return tune
+
+
+def _request(work: Work, conference: Conference, call_sid: str, slot: Slot, tune: Tune) -> None:
+    call = work.call(call_sid)
+    tune.generation = work.state.fetches_made + 1
+    tune.requested_at_s = work.now_s
+    extra: Params = (("ConferenceSid", conference.sid), ("FriendlyName", conference.name))
+    if tune.source is not None:
+        work.fetch(call, tune.source, slot, extra, generation=tune.generation, conference_sid=conference.sid)
+
+
+def loaded(work: Work, tune: Tune, owner_sid: str, slot: Slot, verbs: tuple[Verb, ...], base_url: str) -> bool:
+    """The document has come; it plays from its start. False when it is over at once."""
+    tune.verbs, tune.position, tune.base_url = verbs, 0, base_url
+    return _play(work, tune, owner_sid, slot)
+
+
+def next_verb(work: Work, tune: Tune, owner_sid: str, slot: Slot) -> bool:
+    """The verb being played is over. False when the document is."""
+    tune.position += 1
+    return _play(work, tune, owner_sid, slot)
+
+
+def _play(work: Work, tune: Tune, owner_sid: str, slot: Slot) -> bool:
+    if tune.position >= len(tune.verbs) or tune.verbs[tune.position].name == "Redirect":
+        return False
+    lasts_s = seconds(tune.verbs[tune.position], work.rules.say_s_per_character, work.rules.play_s)
+    if lasts_s is not None:
+        work.set_timer(owner_sid, slot, lasts_s)
+    return True
+
+
+def again(work: Work, conference: Conference, call_sid: str, slot: Slot, tune: Tune) -> None:
+    """A wait or hold document has ended: request it, or what it redirects to, now or a little later."""
+    if tune.position < len(tune.verbs) and tune.source is not None:
+        redirect = tune.verbs[tune.position]
+        tune.source = Source(resolve(tune.base_url, redirect.text), redirect.get("method", "POST").upper())
+    tune.verbs = ()
+    tune.position = 0
+    rest_s = tune.requested_at_s + work.rules.wait_document_pause_s - work.now_s
+    if rest_s > 0:
+        work.set_timer(call_sid, slot, rest_s)
+        tune.position = -1  # the next wake requests instead of playing
+    else:
+        _request(work, conference, call_sid, slot, tune)
+
+
+def wake(work: Work, conference: Conference, call_sid: str, slot: Slot, tune: Tune) -> None:
+    """A wait or hold tune's timer: go on with the document, or request it again."""
+    if tune.position < 0:
+        tune.position = 0
+        _request(work, conference, call_sid, slot, tune)
+    elif not next_verb(work, tune, call_sid, slot):
+        again(work, conference, call_sid, slot, tune)
+
+
+def sound(tune: Tune) -> Sound:
+    """What is heard of it at this moment."""
+    if tune.kind == "document":
+        if not 0 <= tune.position < len(tune.verbs):
+            return "silence"
+        return {"Say": "speech", "Play": "music"}.get(tune.verbs[tune.position].name, "silence")  # type: ignore[return-value]
+    return tune.kind
+
+
+def slot_of(participant: Participant, slot: Slot) -> Tune | None:
+    """The participant's tune of this kind."""
+    return {"wait": participant.wait, "hold": participant.held, "announce": participant.announcement}[slot]

@@ -1,0 +1,141 @@
+"""The bench on which one input is worked: state, time, what goes out, and what is still to be done.
+
+Modules above it change the state through a `Work`. Some changes must wait until the current one is complete (a call
+that ends releases its bridge, its room, its parent's Dial); these are queued as tasks, so that modules need not import
+each other in a circle.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sandbox.exchange import params
+from sandbox.exchange.inputs import Params
+from sandbox.exchange.model import Call, Conference, Fetch, Source, State
+from sandbox.exchange.outputs import DebuggerEntry, FetchPurpose, FetchRequest, Output
+from sandbox.exchange.rules import Rules
+from sandbox.exchange.sids import make_sid
+from sandbox.exchange.texts import with_query
+
+TaskKind = Literal["run", "ended", "dial-over", "bridge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Something to do once the current change is complete.
+
+    `run`: go on with the call's program. `ended`: the call became final. `dial-over`: its `<Dial><Conference>` ended
+    with the DialCallStatus `detail`. `bridge`: a whisper is over.
+    """
+
+    kind: TaskKind
+    call_sid: str
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Work:
+    """One input being worked on."""
+
+    state: State
+    rules: Rules
+    now_s: float
+    outputs: list[Output] = field(default_factory=list)
+    tasks: deque[Task] = field(default_factory=deque)
+    touched: set[str] = field(default_factory=set)
+    """SIDs of calls and conferences that were looked at, hence may have changed: whose hearing is told anew."""
+
+    def call(self, sid: str) -> Call:
+        """The call; it and those it talks to count as touched."""
+        call = self.state.calls[sid]
+        self.touched.add(sid)
+        if call.parent_sid:
+            self.touched.add(call.parent_sid)
+        if call.dial is not None:
+            self.touched.update(call.dial.children)
+        if call.conference_sid:
+            self.touched.add(call.conference_sid)
+        return call
+
+    def conference(self, sid: str) -> Conference:
+        """The conference; everybody in it counts as touched."""
+        self.touched.add(sid)
+        return self.state.conferences[sid]
+
+    def live_conference(self, name_or_sid: str) -> Conference | None:
+        """The conference of this name or SID, unless it has ended."""
+        sid = self.state.rooms.get(name_or_sid, name_or_sid)
+        found = self.state.conferences.get(sid)
+        return self.conference(sid) if found is not None and found.status != "completed" else None
+
+    def new_sid(self, prefix: str) -> str:
+        """The next SID of this prefix."""
+        count = self.state.made.get(prefix, 0)
+        self.state.made[prefix] = count + 1
+        return make_sid(prefix, self.state.seed, count)
+
+    def later(self, kind: TaskKind, call_sid: str, detail: str = "") -> None:
+        """Queue a task behind the current change."""
+        self.tasks.append(Task(kind, call_sid, detail))
+
+    def emit(self, output: Output) -> None:
+        """Ask something of the world."""
+        self.outputs.append(output)
+
+    def report(self, code: int, message: str, call_sid: str = "", url: str = "") -> None:
+        """Put an entry on the debugger's list."""
+        self.emit(DebuggerEntry(code, message, call_sid, url))
+
+    def set_timer(self, sid: str, name: str, after_s: float) -> None:
+        """Wake the owner after so many seconds; a running timer of this name is replaced."""
+        self.state.timers.pop((sid, name), None)  # popped first, so that equal times keep the order of setting
+        self.state.timers[sid, name] = self.now_s + after_s
+
+    def stop_timer(self, sid: str, name: str) -> None:
+        """Forget the timer, if there is one."""
+        self.state.timers.pop((sid, name), None)
+
+    def voice_params(self, call: Call) -> Params:
+        """The parameters of a voice request about this call as it is now."""
+        parent = self.state.calls.get(call.parent_sid) if call.parent_sid else None
+        number = self.state.numbers.get(call.to)
+        application_sid = number.application_sid if number and call.direction == "inbound" else ""
+        return params.voice(call, self.state.account_sid, parent, application_sid)
+
+    def fetch(
+        self,
+        call: Call,
+        source: Source,
+        purpose: FetchPurpose,
+        extra: Params = (),
+        *,
+        generation: int | None = None,
+        conference_sid: str = "",
+        is_fallback: bool = False,
+    ) -> None:
+        """Ask for a document on behalf of a call."""
+        self.state.fetches_made += 1
+        fetch = Fetch(
+            self.state.fetches_made,
+            call.sid,
+            purpose,
+            call.generation if generation is None else generation,
+            source.url,
+            conference_sid,
+            is_fallback,
+        )
+        self.state.fetches[fetch.fetch_id] = fetch
+        all_params = self.voice_params(call) + extra
+        is_get = source.method == "GET"
+        self.emit(
+            FetchRequest(
+                fetch.fetch_id,
+                call.sid,
+                with_query(source.url, all_params) if is_get else source.url,
+                source.method,
+                () if is_get else all_params,
+                purpose,
+            )
+        )
