@@ -1,0 +1,244 @@
+"""Carries effects out: in order within a session, side by side between sessions, endings before everything else."""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from runtime.clock import Clock
+from runtime.errors import LeaseLostError
+from runtime.metrics import Metrics
+from statemachine.effects import Effect
+from statemachine.events import EffectFailed, EffectUnknown
+from worker.carrying import Carrying, Order, Outcome, Provider, Stage, Tools
+from worker.lanes import Lanes
+from worker.retry import ExecutorPolicy, RetryPolicy
+
+__all__ = ["Executor", "ExecutorPolicy", "Order", "Outcome", "Provider", "RetryPolicy"]
+
+log = structlog.get_logger()
+
+_Task = asyncio.Task[None]
+
+
+async def _pass_by(_point: str, _effect: Effect) -> None:
+    """A checkpoint where nothing happens."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """The orders of one session, endings aside."""
+
+    task: _Task
+    waiting: deque[Order] = field(default_factory=deque)
+
+
+class Executor:
+    """Carries committed effects out and reports what came of them.
+
+    What is not reported stays in the outbox, where a successor finds it: so nothing is lost when an order is dropped
+    here, be it that the lease is gone or the process stops.
+
+    Attributes:
+        performed: Orders done, or found to concern what is gone (count).
+        given_up: Orders refused by Twilio, out of time, or of unknown outcome (count).
+        retried: Requests beyond the first of an order (count).
+        dropped: Orders left without an outcome (count).
+    """
+
+    def __init__(
+        self,
+        *,
+        calls: Provider,
+        finish: Callable[[Effect, Outcome], Awaitable[None]],
+        may_send: Callable[[int], Awaitable[bool]],
+        clock: Clock,
+        now_ms: Callable[[], int],
+        metrics: Metrics,
+        policy: ExecutorPolicy,
+        rng: random.Random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        checkpoint: Callable[[str, Effect], Awaitable[None]] = _pass_by,
+    ) -> None:
+        """Binds what is needed.
+
+        Args:
+            calls: Asks Twilio.
+            finish: Is given each outcome, once for each order that has one; repeats by itself while Redis is away.
+                A `LeaseLostError` from it drops the order.
+            may_send: Whether this worker owns the partition; asked right before every request.
+            clock: For deadlines.
+            now_ms: The store's time, Unix milliseconds.
+            metrics: Where is counted.
+            policy: Bounds.
+            rng: For jitter.
+            sleep: How time is waited out.
+            checkpoint: Called at `before_request` and `after_request`, for tests that end the process there.
+        """
+        self.performed = 0
+        self.given_up = 0
+        self.retried = 0
+        self.dropped = 0
+        self._finish = finish
+        self._metrics = metrics
+        self._now_ms = now_ms
+        self._tools = Tools(
+            provider=calls,
+            may_send=may_send,
+            lanes=Lanes(slots=policy.requests_max, reserved_for_endings=policy.reserved_for_endings),
+            clock=clock,
+            now_ms=now_ms,
+            metrics=metrics,
+            policy=policy,
+            rng=rng,
+            sleep=sleep,
+            checkpoint=checkpoint,
+        )
+        # The loop holds tasks weakly: these are the references that keep them.
+        self._running: dict[_Task, Carrying] = {}
+        self._lines: dict[str, _Line] = {}
+        self._stopped = False
+
+    def __repr__(self) -> str:
+        return (
+            f"<Executor in_flight={self.in_flight} waiting={self.waiting} performed={self.performed} "
+            f"given_up={self.given_up} retried={self.retried} dropped={self.dropped}>"
+        )
+
+    @property
+    def in_flight(self) -> int:
+        """Orders being carried out: those whose request is under way, and those between two tries (count)."""
+        return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        """Orders behind another one of their session (count)."""
+        return sum(len(line.waiting) for line in self._lines.values())
+
+    def submit(self, order: Order) -> None:
+        """Takes an order on; returns at once. After `drain` has begun it is left to the successor.
+
+        An ending effect starts beside whatever is in flight, and what its session has not sent yet is dropped.
+        """
+        effect = order.effect
+        if self._stopped:
+            self.dropped += 1
+        elif effect.is_ending:
+            self._withdraw(effect.session_id)
+            self._start(order)
+        elif line := self._lines.get(effect.session_id):
+            line.waiting.append(order)
+        else:
+            self._lines[effect.session_id] = _Line(self._start(order))
+
+    def drop_partition(self, partition: int) -> None:
+        """Forgets the orders of a partition whose lease is gone, but for requests under way."""
+        for line in self._lines.values():
+            kept = deque(order for order in line.waiting if order.partition != partition)
+            self.dropped += len(line.waiting) - len(kept)
+            line.waiting = kept
+        for task, carrying in self._running.items():
+            if carrying.order.partition == partition and carrying.stage in (Stage.UNSENT, Stage.DOUBTED):
+                task.cancel()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Waits until everything taken on has its outcome, then leaves the rest to the successor.
+
+        Args:
+            timeout_s: How long at most, seconds of the loop's clock.
+        """
+        self._stopped = True
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + timeout_s
+        while self._running and (left_s := until_s - loop.time()) > 0:
+            await asyncio.wait(self._running, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+        self.dropped += self.waiting
+        for line in self._lines.values():
+            line.waiting.clear()
+        rest = list(self._running)
+        for task in rest:
+            task.cancel()
+        if rest:
+            await asyncio.wait(rest)
+
+    # ---- scheduling -----------------------------------------------------------------------------------------------
+
+    def _start(self, order: Order) -> _Task:
+        carrying = Carrying(order, self._tools)
+        task = asyncio.get_running_loop().create_task(self._carry(carrying), name=f"effect-{order.effect.effect_id}")
+        self._running[task] = carrying
+        task.add_done_callback(self._on_done)
+        return task
+
+    def _withdraw(self, session_id: str) -> None:
+        """The session ends: what it has not sent yet is of no use any more."""
+        line = self._lines.get(session_id)
+        if line is None:
+            return
+        self.dropped += len(line.waiting)
+        line.waiting.clear()
+        carrying = self._running[line.task]
+        carrying.withdrawn = True
+        if carrying.stage is Stage.UNSENT:
+            line.task.cancel()
+
+    def _on_done(self, task: _Task) -> None:
+        order = self._running.pop(task).order
+        if task.cancelled():
+            self.dropped += 1
+        elif error := task.exception():
+            # A fault of ours. It is shown to the loop's handler, which decides about the process; the order stays in
+            # the outbox.
+            self.dropped += 1
+            context = {"message": "carrying out an effect failed", "exception": error, "task": task}
+            task.get_loop().call_exception_handler(context)
+        session_id = order.effect.session_id
+        line = self._lines.get(session_id)
+        if line is None or line.task is not task:
+            return
+        if line.waiting:
+            line.task = self._start(line.waiting.popleft())
+        else:
+            del self._lines[session_id]
+
+    async def _carry(self, carrying: Carrying) -> None:
+        try:
+            outcome = await carrying.outcome()
+            self._report(carrying, outcome)
+            await self._finish(carrying.order.effect, outcome)
+        except LeaseLostError:
+            self.dropped += 1
+        finally:
+            self.retried += max(0, carrying.attempts - 1)
+
+    def _report(self, carrying: Carrying, outcome: Outcome) -> None:
+        effect = carrying.order.effect
+        word = "unknown" if isinstance(outcome, EffectUnknown) else "succeeded"
+        status = code = 0
+        if isinstance(outcome, EffectFailed):
+            word, status, code = "failed", outcome.http_status, outcome.code
+        done = word == "succeeded" or (isinstance(outcome, EffectFailed) and outcome.gone)
+        if done:
+            self.performed += 1
+        else:
+            self.given_up += 1
+        self._metrics.effects.labels(effect.kind, word).inc()
+        line = {
+            "effect": effect.kind,
+            "effect_id": effect.effect_id,
+            "session_id": effect.session_id,
+            "party": effect.party,
+            "attempt": carrying.attempts,
+            # From the commit, as whoever waits for it feels it.
+            "duration_ms": max(0, self._now_ms() - carrying.order.ordered_at_ms),
+            "outcome": word,
+            "status": status,
+            "code": code,
+        }
+        if done:
+            log.info("effect_performed", **line)
+        else:
+            log.error("effect_given_up", **line)
