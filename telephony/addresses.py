@@ -1,0 +1,236 @@
+"""Whom a call may be placed to: the three kinds of address, and the list of what is allowed.
+
+Nothing is dialled that was not parsed here first. Errors say what is wrong and never quote a number.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+import phonenumbers
+from phonenumbers import PhoneNumber, PhoneNumberType, ValidationResult
+
+from runtime.errors import ConferralError, SettingsError
+from runtime.settings import ServiceSettings
+
+#: Source: Twilio docs, "Format phone numbers" (E.164): a plus sign and at most 15 digits, the first not 0.
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+#: Source: Twilio docs, TwiML `<Client>` and access tokens: identities have no delimiters, spaces or control characters.
+_CLIENT = re.compile(r"client:([A-Za-z0-9_.@-]{1,128})")
+#: Source: RFC 3261, section 19.1.1, narrowed: no passwords, no headers, one known parameter.
+_SIP = re.compile(
+    r"sip:[A-Za-z0-9._~!$&'()*+,=/%-]{1,64}@([A-Za-z0-9][A-Za-z0-9.-]{0,252})(?::[0-9]{1,5})?(?:;transport=(?:udp|tcp|tls))?"
+)
+_SIP_DOMAIN = re.compile(r"sip:([A-Za-z0-9][A-Za-z0-9.-]{0,252})")
+_PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
+_REGION = re.compile(r"[A-Z]{2}")
+#: What costs the caller more than a call, or shares the price: never dialled, whatever the list says.
+_DEAR_TYPES = {
+    PhoneNumberType.PREMIUM_RATE: "a premium-rate number",
+    PhoneNumberType.SHARED_COST: "a shared-cost number",
+}
+#: What Twilio shows in place of a withheld number: ANONYMOUS, UNAVAILABLE, BLOCKED, UNKNOWN, RESTRICTED on a keypad.
+#: Source: Twilio support, "Why am I getting calls from these strange numbers?".
+_WITHHELD = frozenset({"+266696687", "+86282452253", "+2562533", "+8656696", "+7378742833"})
+
+
+class AddressError(ConferralError):
+    """An address can't be understood or may not be dialled. Whoever named it mends it.
+
+    Attributes:
+        reason: What is wrong, in words, without the address.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class AddressKind(StrEnum):
+    """What an address is; the names are those of TwiML's nouns."""
+
+    NUMBER = "number"
+    CLIENT = "client"
+    SIP = "sip"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Somebody who can be dialled."""
+
+    kind: AddressKind
+    #: As settings and commands write it: `+E.164`, `client:NAME` or `sip:URI`.
+    text: str
+
+    @property
+    def noun(self) -> str:
+        """What stands inside the TwiML noun: the name alone for a client, everything for the others."""
+        return self.text.removeprefix("client:") if self.kind is AddressKind.CLIENT else self.text
+
+    def __repr__(self) -> str:
+        return f"<Address {self.kind.value}>"  # never the address itself: a repr ends up in tracebacks
+
+
+def parse_address(text: str) -> Address:
+    """What an address means.
+
+    Args:
+        text: `+E.164`, `client:NAME` or `sip:URI`, exactly; nothing is trimmed or completed.
+
+    Raises:
+        AddressError: it is none of the three.
+    """
+    if _E164.fullmatch(text):
+        return Address(AddressKind.NUMBER, text)
+    if _CLIENT.fullmatch(text):
+        return Address(AddressKind.CLIENT, text)
+    if _SIP.fullmatch(text):
+        return Address(AddressKind.SIP, text)
+    if text.removeprefix("+").isdigit() and len(text) < 8:
+        raise AddressError("short and emergency numbers are never dialled")
+    raise AddressError("must be a number in E.164 form, client:NAME or sip:URI")
+
+
+def is_caller_id(text: str) -> bool:
+    """Whether a caller's address can be shown to others: E.164, and no sign for a withheld number."""
+    return text not in _WITHHELD and _E164.fullmatch(text) is not None
+
+
+def region_of(number: str) -> str:
+    """The region whose numbering plan a number belongs to, such as `US`; empty when there is none.
+
+    The plan decides, not the country code: +1 876 is Jamaica. Numbers that are possible without being assigned, as
+    those reserved for fiction, count as their area's.
+
+    Args:
+        number: E.164.
+    """
+    parsed = _parsed(number)
+    return "" if parsed is None else _region(parsed)
+
+
+def _parsed(number: str) -> PhoneNumber | None:
+    """The number, None when it is not complete or not written as E.164 would write it."""
+    try:
+        parsed = phonenumbers.parse(number, None)
+    except phonenumbers.NumberParseException:
+        return None
+    possible = phonenumbers.is_possible_number_with_reason(parsed) == ValidationResult.IS_POSSIBLE
+    # A number with its trunk prefix left in would slip past a prefix of the list, or under another one.
+    canonical = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) == number
+    return parsed if possible and canonical else None
+
+
+def _region(parsed: PhoneNumber) -> str:
+    region = phonenumbers.region_code_for_number(parsed)
+    if region:
+        return str(region)
+    if parsed.country_code is not None and parsed.country_code != 1:
+        # Not assigned in any region of this country code: the main one stands for all.
+        return str(phonenumbers.region_code_for_country_code(parsed.country_code))
+    # +1 is shared by many countries, by area code: ask for an assignable number of the same area.
+    area = str(parsed.national_number)[:3]
+    return str(
+        phonenumbers.region_code_for_number(PhoneNumber(country_code=1, national_number=int(f"{area}2345678"))) or ""
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AllowList:
+    """What may be dialled. Empty means nothing."""
+
+    regions: frozenset[str] = frozenset()
+    prefixes: tuple[str, ...] = ()
+    clients: bool = False
+    sip_domains: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_setting(cls, text: str | None, own_number: str) -> "AllowList":
+        """The list that `CONFERRAL_ALLOWED_DESTINATIONS` describes.
+
+        Args:
+            text: Comma-separated regions (`US`), number prefixes (`+4420`), `client:` and SIP domains
+                (`sip:example.com`, that host and no other); None for the region of `own_number` and `client:`.
+            own_number: `TWILIO_NUMBER`, E.164.
+
+        Raises:
+            SettingsError: an entry is none of these.
+        """
+        if text is None:
+            own_region = region_of(own_number)
+            return cls(regions=frozenset({own_region} if own_region else ()), clients=True)
+        regions, prefixes, domains, clients = set(), [], set(), False
+        for position, entry in enumerate((part.strip() for part in text.split(",")), start=1):
+            if _REGION.fullmatch(entry) and entry in phonenumbers.SUPPORTED_REGIONS:
+                regions.add(entry)
+            elif _PREFIX.fullmatch(entry):
+                prefixes.append(entry)
+            elif entry == "client:":
+                clients = True
+            elif domain := _SIP_DOMAIN.fullmatch(entry):
+                domains.add(domain[1].lower())
+            elif entry:
+                problem = (
+                    f"CONFERRAL_ALLOWED_DESTINATIONS: entry {position} is no region such as US, number prefix such as "
+                    "+4420, client: or SIP domain such as sip:example.com"
+                )
+                raise SettingsError((problem,))
+        return cls(frozenset(regions), tuple(prefixes), clients, frozenset(domains))
+
+    def check(self, address: Address) -> None:
+        """Passes when the address may be dialled.
+
+        Raises:
+            AddressError: it may not; the reason says why, without the address.
+        """
+        if address.kind is AddressKind.NUMBER:
+            self._check_number(address.text)
+        elif address.kind is AddressKind.CLIENT:
+            if not self.clients:
+                raise AddressError("the allow-list has no entry client:")
+        else:
+            domain = _SIP.fullmatch(address.text)
+            if domain is None or domain[1].lower() not in self.sip_domains:
+                raise AddressError("the allow-list does not name this SIP domain")
+
+    def allows(self, address: Address) -> bool:
+        """Whether the address may be dialled."""
+        try:
+            self.check(address)
+        except AddressError:
+            return False
+        return True
+
+    def _check_number(self, number: str) -> None:
+        parsed = _parsed(number)
+        if parsed is None:
+            raise AddressError("is no complete phone number; short and emergency numbers are never dialled")
+        dear = _DEAR_TYPES.get(phonenumbers.number_type(parsed))
+        if dear:
+            raise AddressError(f"is {dear}; these are never dialled")
+        region = _region(parsed)
+        national = str(parsed.national_number)
+        if region and phonenumbers.is_emergency_number(national, region):
+            raise AddressError("is an emergency number; these are never dialled")
+        if region in self.regions or number.startswith(self.prefixes):
+            return
+        raise AddressError(
+            f"the allow-list does not name its region {region}" if region else "has no region of the allow-list"
+        )
+
+
+def check_agent(settings: ServiceSettings) -> Address | None:
+    """`CONFERRAL_AGENT`, held against the allow-list; None when the setting is absent.
+
+    Raises:
+        SettingsError: it is no address, or not allowed; or the allow-list itself is wrong.
+    """
+    allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
+    if settings.agent is None:
+        return None
+    try:
+        address = parse_address(settings.agent)
+        allowed.check(address)
+    except AddressError as error:
+        raise SettingsError((f"CONFERRAL_AGENT: {error.reason}",)) from None
+    return address

@@ -1,0 +1,246 @@
+"""What Twilio's requests say: form fields into events. Every field name of Twilio's that we read stands here.
+
+Unknown fields are ignored. Words that Twilio may add to later are kept as they are; ids, counts and whatever becomes
+part of an answer are held against a pattern.
+"""
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+
+from runtime.errors import ConferralError
+from statemachine.events import (
+    CallProgressed,
+    CallReceived,
+    ConferenceEnded,
+    ConferenceEvent,
+    ConferenceNoted,
+    ConferenceStarted,
+    DialEnded,
+    ParticipantJoined,
+    ParticipantLeft,
+)
+from statemachine.session import CUSTOMER
+from telephony.urls import CallCallback, ConferenceCallback, DialAction, is_id
+
+Fields = Mapping[str, str]
+
+#: Longest address that is taken over; what is longer is nobody whom we could dial.
+_ADDRESS_LENGTH_MAX = 256
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+#: The fields that are read. One of them sent twice is refused: which of the two would count is anybody's guess.
+FIELDS_READ = frozenset(
+    {
+        "AccountSid", "CallSid", "CallSidEndingConference", "CallStatus", "ConferenceSid", "DialCallStatus",
+        "Direction", "ErrorUrl", "From", "ParentCallSid", "ParticipantCallStatus", "ParticipantLabel",
+        "ReasonConferenceEnded", "ReasonParticipantLeft", "SequenceNumber", "SipResponseCode", "StatusCallbackEvent",
+        "Timestamp", "To",
+    }
+)  # fmt: skip
+
+
+class MalformedCallbackError(ConferralError):
+    """A field is missing or not of its form: the sender is at fault, nothing is published, the answer is 400.
+
+    Attributes:
+        field: Twilio's name of the field; its value is kept nowhere.
+    """
+
+    def __init__(self, field: str) -> None:
+        super().__init__("malformed field")
+        self.field = field
+
+
+def call_sid_of(fields: Fields) -> str:
+    """The call that the request is about.
+
+    Raises:
+        MalformedCallbackError: CallSid is missing or no id.
+    """
+    return _id(fields, "CallSid")
+
+
+def error_url_of(fields: Fields) -> str:
+    """The URL whose failure made Twilio ask the fallback, empty when it does not say."""
+    return fields.get("ErrorUrl", "")
+
+
+def parent_call_sid_of(fields: Fields) -> str:
+    """The call whose `<Dial>` made this one, empty for a call of its own."""
+    return fields.get("ParentCallSid", "")
+
+
+def caller_of(fields: Fields) -> str:
+    """The caller as Twilio names it: E.164, `client:`, `sip:`, or a word for somebody who withholds the number."""
+    return fields.get("From", "")[:_ADDRESS_LENGTH_MAX]
+
+
+def call_received(fields: Fields, agent_address: str) -> CallReceived:
+    """An inbound call asks for its document. Source: Twilio docs, "TwiML for Programmable Voice", request parameters.
+
+    Raises:
+        MalformedCallbackError: a field is missing or malformed.
+    """
+    call_sid = call_sid_of(fields)
+    return CallReceived(
+        session_id=call_sid,
+        token=CallReceived.name,
+        call_sid=call_sid,
+        customer_address=caller_of(fields),
+        agent_address=agent_address,
+    )
+
+
+def call_progressed(fields: Fields, callback: CallCallback, own_number: str) -> CallProgressed:
+    """A call's status callback. Source: Twilio docs, Call resource, `StatusCallback` parameters.
+
+    Args:
+        fields: The form.
+        callback: What the URL says.
+        own_number: `TWILIO_NUMBER`: a leg to the agent shows it in place of a caller who has no number.
+
+    Raises:
+        MalformedCallbackError: a field is missing or malformed.
+    """
+    call_sid = call_sid_of(fields)
+    status = _word(fields, "CallStatus")
+    sequence = _number(fields, "SequenceNumber")
+    caller = caller_of(fields)
+    # A leg that came in is the caller's own; one that we placed goes to somebody else and shows who calls.
+    placed = fields.get("Direction", "inbound") != "inbound"
+    callee = fields.get("To", "")[:_ADDRESS_LENGTH_MAX]
+    return CallProgressed(
+        session_id=callback.session_id,
+        token="" if sequence is not None else f"{CallProgressed.name}:{call_sid}:{status}",
+        source=call_sid,
+        sequence=sequence,
+        occurred_at_ms=_occurred_at_ms(fields.get("Timestamp", "")),
+        party=callback.party,
+        call_sid=call_sid,
+        status=status,
+        sip_response_code=_number(fields, "SipResponseCode") or 0,
+        address=callee if placed else caller,
+        customer_address=_customer_address(callback.party, caller, callee, placed=placed, own_number=own_number),
+    )
+
+
+def _customer_address(party: str, caller: str, callee: str, *, placed: bool, own_number: str) -> str:
+    if party == CUSTOMER:
+        return callee if placed else caller
+    return caller if placed and caller != own_number else ""
+
+
+def customer_callback(fields: Fields) -> CallCallback:
+    """What the number's own status callback is about: its URL says nothing, the call is the session.
+
+    Raises:
+        MalformedCallbackError: CallSid is missing or no id.
+    """
+    return CallCallback(session_id=call_sid_of(fields), party=CUSTOMER)
+
+
+def dial_ended(fields: Fields, action: DialAction) -> DialEnded:
+    """A `<Dial>` has ended. Source: Twilio docs, TwiML `<Dial>`, `action` parameters.
+
+    The requests that follow a `<Redirect>` of ours carry the same token: they tell of the same end.
+
+    Raises:
+        MalformedCallbackError: a field is missing or malformed.
+    """
+    call_sid = call_sid_of(fields)
+    call_status = _word(fields, "CallStatus")
+    return DialEnded(
+        session_id=action.session_id,
+        token=f"{DialEnded.name}:{action.dial.value}:{call_sid}:{action.attempt}:{call_status}",
+        party=action.party,
+        call_sid=call_sid,
+        dial=action.dial.value,
+        dial_call_status=_optional_word(fields, "DialCallStatus") or action.dial_call_status,
+        call_status=call_status,
+    )
+
+
+def conference_event(fields: Fields, callback: ConferenceCallback) -> ConferenceEvent:
+    """A conference callback. Source: Twilio docs, TwiML `<Conference>`, `statusCallback` parameters.
+
+    Raises:
+        MalformedCallbackError: a field is missing or malformed.
+    """
+    conference_sid = _id(fields, "ConferenceSid")
+    kind = _word(fields, "StatusCallbackEvent")
+    sequence = _number(fields, "SequenceNumber")
+    timestamp = fields.get("Timestamp", "")
+    occurred_at_ms = _occurred_at_ms(timestamp)
+    call_sid = _optional_id(fields, "CallSid")
+    session_id = callback.session_id
+    token = "" if sequence is not None else f"{kind}:{conference_sid}:{call_sid}:{occurred_at_ms}"
+    if kind == "participant-join":
+        return ParticipantJoined(
+            session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
+            conference_sid=conference_sid, call_sid=call_sid_of(fields), label=_optional_id(fields, "ParticipantLabel"),
+        )  # fmt: skip
+    if kind == "participant-leave":
+        return ParticipantLeft(
+            session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
+            conference_sid=conference_sid, call_sid=call_sid_of(fields), label=_optional_id(fields, "ParticipantLabel"),
+            call_status=_optional_word(fields, "ParticipantCallStatus"),
+            left_reason=_optional_word(fields, "ReasonParticipantLeft"),
+        )  # fmt: skip
+    if kind == "conference-start":
+        return ConferenceStarted(
+            session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
+            conference_sid=conference_sid,
+        )  # fmt: skip
+    if kind == "conference-end":
+        return ConferenceEnded(
+            session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
+            conference_sid=conference_sid, conference_reason=_optional_word(fields, "ReasonConferenceEnded"),
+            call_sid_ending=_optional_id(fields, "CallSidEndingConference"),
+        )  # fmt: skip
+    return ConferenceNoted(
+        session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
+        conference_sid=conference_sid, kind=kind, call_sid=call_sid,
+    )  # fmt: skip
+
+
+def _id(fields: Fields, name: str) -> str:
+    value = fields.get(name, "")
+    if not is_id(value):
+        raise MalformedCallbackError(name)
+    return value
+
+
+def _optional_id(fields: Fields, name: str) -> str:
+    return _id(fields, name) if fields.get(name) else ""
+
+
+def _word(fields: Fields, name: str) -> str:
+    value = fields.get(name, "")
+    if not _WORD.fullmatch(value):
+        raise MalformedCallbackError(name)
+    return value
+
+
+def _optional_word(fields: Fields, name: str) -> str:
+    return _word(fields, name) if fields.get(name) else ""
+
+
+def _number(fields: Fields, name: str) -> int | None:
+    value = fields.get(name)
+    if not value:
+        return None
+    if not _NUMBER.fullmatch(value):
+        raise MalformedCallbackError(name)
+    return int(value)
+
+
+@lru_cache(maxsize=1024)  # whole seconds: under load the same text comes again and again
+def _occurred_at_ms(timestamp: str) -> int:
+    """Unix milliseconds of an RFC 2822 date; 0 when it can't be understood, since it is only shown."""
+    try:
+        return int(parsedate_to_datetime(timestamp).timestamp()) * 1000
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return 0

@@ -1,0 +1,191 @@
+"""The callback URLs that are handed to Twilio: the one place that builds them, and the one that reads them back."""
+
+import re
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from urllib.parse import parse_qsl, urlencode
+
+from runtime.errors import ConferralError
+
+DIAL_ACTION_PATH = "/voice/dial-action"
+CALL_PATH = "/callbacks/call"
+CONFERENCE_PATH = "/callbacks/conference"
+
+#: Ids from outside are held against this before they become part of a key or a URL.
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_WORD = re.compile(r"[A-Za-z0-9_-]{0,64}")
+_COUNT = re.compile(r"[1-9]")
+
+#: For URLs whose answer is TwiML: three tries of 1 s to connect and 4 s to read are the 15 s that Twilio grants in all.
+#: Our slowest answer, Redis silent and then a look at Twilio, takes 3.5 s.
+#: Source: Twilio docs, "Webhooks connection overrides".
+_TWIML_OVERRIDES = "#rc=2&rp=5xx,ct,rt&ct=1000&rt=4000"
+#: For status callbacks, which nobody waits for but which must not be lost: four tries within the same 15 s.
+_STATUS_OVERRIDES = "#rc=3&rp=5xx,ct,rt&ct=1000&rt=2700"
+
+
+class CallbackUrlError(ConferralError):
+    """A URL is not one that was built here: the request that came to it is refused.
+
+    Attributes:
+        field: The query field at fault; a fixed word, never something that was sent.
+    """
+
+    def __init__(self, field: str) -> None:
+        super().__init__("not a callback URL of ours")
+        self.field = field
+
+
+class DialKind(StrEnum):
+    """What a `<Dial>` of ours connects to."""
+
+    #: The agent, by the first `<Dial>`.
+    BRIDGE = "bridge"
+    #: The session's conference.
+    CONFERENCE = "conference"
+
+
+@dataclass(frozen=True, slots=True)
+class DialAction:
+    """What a `<Dial>` action's URL says."""
+
+    session_id: str
+    party: str
+    dial: DialKind
+    #: Which try of this `<Dial>` it is, from 1 to 9: who asks a second time is not sent back a third.
+    attempt: int = 1
+    #: How often this very action was asked, from 1 to 9: grows while Redis is waited for.
+    asked: int = 1
+    #: DialCallStatus as the first request told it: those that follow a `<Redirect>` have none. Empty when unknown.
+    dial_call_status: str = ""
+
+    def asked_again(self, dial_call_status: str) -> "DialAction":
+        """The same question, put once more."""
+        return replace(self, asked=self.asked + 1, dial_call_status=dial_call_status)
+
+
+@dataclass(frozen=True, slots=True)
+class CallCallback:
+    """What a call's status callback URL says."""
+
+    session_id: str
+    party: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConferenceCallback:
+    """What a conference's status callback URL says."""
+
+    session_id: str
+
+
+class CallbackUrls:
+    """Builds URLs under the public one.
+
+    Each ends in a fragment that asks Twilio to try again; fragments are neither sent to us nor signed.
+    """
+
+    def __init__(self, public_url: str) -> None:
+        self._base = public_url.rstrip("/")
+
+    def dial_action(self, action: DialAction) -> str:
+        """The URL that a `<Dial>` asks when it ends."""
+        fields = {"session": action.session_id, "party": action.party, "dial": action.dial.value}
+        fields["attempt"] = str(action.attempt)
+        if action.asked > 1:
+            fields |= {"asked": str(action.asked), "status": action.dial_call_status}
+        return f"{self._base}{DIAL_ACTION_PATH}?{urlencode(fields)}{_TWIML_OVERRIDES}"
+
+    def call(self, callback: CallCallback) -> str:
+        """The URL that hears of a call's progress."""
+        fields = {"session": callback.session_id, "party": callback.party}
+        return f"{self._base}{CALL_PATH}?{urlencode(fields)}{_STATUS_OVERRIDES}"
+
+    def conference(self, callback: ConferenceCallback) -> str:
+        """The URL that hears of the conference."""
+        return f"{self._base}{CONFERENCE_PATH}?{urlencode({'session': callback.session_id})}{_STATUS_OVERRIDES}"
+
+    def parse_dial_action_url(self, url: str) -> DialAction | None:
+        """What a whole URL says, as Twilio names it in ErrorUrl; None when it is no dial action of ours."""
+        path, question_mark, query = url.partition("#")[0].partition("?")
+        if not question_mark or path != self._base + DIAL_ACTION_PATH:
+            return None
+        try:
+            return parse_dial_action(query)
+        except CallbackUrlError:
+            return None
+
+
+def parse_dial_action(query: str) -> DialAction:
+    """What a dial action's query says.
+
+    Args:
+        query: The raw query, without the question mark.
+
+    Raises:
+        CallbackUrlError: a field is missing, repeated or malformed.
+    """
+    fields = _fields(query)
+    dial = fields.get("dial", "")
+    if dial not in ("bridge", "conference"):
+        raise CallbackUrlError("dial")
+    status = fields.get("status", "")
+    if not _WORD.fullmatch(status):
+        raise CallbackUrlError("status")
+    return DialAction(
+        session_id=_id(fields, "session"),
+        party=_id(fields, "party"),
+        dial=DialKind(dial),
+        attempt=_count(fields, "attempt"),
+        asked=_count(fields, "asked"),
+        dial_call_status=status,
+    )
+
+
+def parse_call(query: str) -> CallCallback:
+    """What a call callback's query says.
+
+    Raises:
+        CallbackUrlError: a field is missing, repeated or malformed.
+    """
+    fields = _fields(query)
+    return CallCallback(_id(fields, "session"), _id(fields, "party"))
+
+
+def parse_conference(query: str) -> ConferenceCallback:
+    """What a conference callback's query says.
+
+    Raises:
+        CallbackUrlError: a field is missing, repeated or malformed.
+    """
+    return ConferenceCallback(_id(_fields(query), "session"))
+
+
+def is_id(text: str) -> bool:
+    """Whether a text may be an id of a session, a call or a party."""
+    return _ID.fullmatch(text) is not None
+
+
+def _fields(query: str) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=16)
+    except ValueError:
+        raise CallbackUrlError("query") from None
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise CallbackUrlError("query")
+    return fields
+
+
+def _id(fields: dict[str, str], name: str) -> str:
+    value = fields.get(name, "")
+    if not _ID.fullmatch(value):
+        raise CallbackUrlError(name)
+    return value
+
+
+def _count(fields: dict[str, str], name: str) -> int:
+    value = fields.get(name, "1")
+    if not _COUNT.fullmatch(value):
+        raise CallbackUrlError(name)
+    return int(value)

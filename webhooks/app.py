@@ -1,0 +1,116 @@
+"""The application: which URL is answered by whom, and what every answer has in common.
+
+A handler is short: admit, parse, publish, answer. Whoever is turned away gets a status and no words, nothing is
+published, and the log gets one line without anything that was sent.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import hdrs, web
+from prometheus_client import Histogram
+
+from runtime.clock import Clock
+from runtime.metrics import Metrics
+from runtime.settings import ServiceSettings
+from streams.ingest import Ingest
+from telephony.callbacks import MalformedCallbackError
+from telephony.urls import CALL_PATH, CONFERENCE_PATH, DIAL_ACTION_PATH, CallbackUrlError
+from webhooks.callbacks import CallbackRoutes
+from webhooks.child_lookup import ChildLookup
+from webhooks.errors import RejectedError, Rejection
+from webhooks.form import Form
+from webhooks.health import HealthRoutes
+from webhooks.reception import BODY_BYTES_MAX, Reception
+from webhooks.voice import VoiceRoutes
+
+log = structlog.get_logger()
+
+#: Answers a request that was admitted: its form and its raw query.
+Action = Callable[[Form, str], Awaitable[web.Response]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make_app(
+    settings: ServiceSettings, ingest: Ingest, child_lookup: ChildLookup, metrics: Metrics, clock: Clock
+) -> web.Application:
+    """The webhooks, ready to be served.
+
+    Args:
+        settings: Of the process.
+        ingest: Where events go; opened and closed by the caller.
+        child_lookup: Asks Twilio for the other side of a bridge; likewise.
+        metrics: Where requests are counted, and what `/metrics` shows.
+        clock: For durations.
+
+    Raises:
+        SettingsError: the agent is no address or not allowed, the allow-list or the public URL is wrong.
+    """
+    app = web.Application(client_max_size=BODY_BYTES_MAX)
+    reception = Reception(settings)
+    voice = VoiceRoutes(settings, ingest, child_lookup, metrics)
+    callbacks = CallbackRoutes(settings, ingest, metrics)
+    health = HealthRoutes(ingest, metrics)
+    durations = _Durations(metrics.webhook_requests)
+
+    signed: dict[str, Action] = {
+        "/voice/inbound": voice.inbound,
+        "/voice/fallback": voice.fallback,
+        DIAL_ACTION_PATH: voice.dial_action,
+        "/voice/status": callbacks.number_status,
+        CALL_PATH: callbacks.call,
+        CONFERENCE_PATH: callbacks.conference,
+    }
+    # A proxy may take the public URL's path away or leave it: both are answered, and signed as they were sent.
+    for prefix in dict.fromkeys(("", reception.prefix)):
+        for path, action in signed.items():
+            handler = _signed(path, action, reception, durations, clock, prefix_was_kept=bool(prefix))
+            app.router.add_route(hdrs.METH_ANY, prefix + path, handler)
+        app.router.add_get(f"{prefix}/healthz", health.alive)
+        app.router.add_get(f"{prefix}/readyz", health.ready)
+        app.router.add_get(f"{prefix}/metrics", health.metrics)
+    return app
+
+
+class _Durations:
+    """The histogram's children by route and status, looked up once each."""
+
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = histogram
+        self._children: dict[tuple[str, int], Histogram] = {}
+
+    def observe(self, route: str, status: int, duration_s: float) -> None:
+        child = self._children.get((route, status))
+        if child is None:
+            child = self._children[route, status] = self._histogram.labels(route, str(status))
+        child.observe(duration_s)
+
+
+def _signed(
+    path: str, action: Action, reception: Reception, durations: _Durations, clock: Clock, *, prefix_was_kept: bool
+) -> Handler:
+    async def handle(request: web.Request) -> web.Response:
+        started_s = clock.monotonic_s()
+        try:
+            form = await reception.admit(request, prefix_was_kept=prefix_was_kept)
+            response = await action(form, request.raw_path.partition("?")[2])
+        except RejectedError as error:
+            response = _rejected(path, error.status, error.reason)
+        except CallbackUrlError:
+            response = _rejected(path, 400, Rejection.MALFORMED_URL)
+        except MalformedCallbackError:
+            response = _rejected(path, 400, Rejection.MALFORMED_FIELD)
+        else:
+            log.debug("webhook_accepted", url_path=path, status=response.status)
+        durations.observe(path, response.status, clock.monotonic_s() - started_s)
+        return response
+
+    return handle
+
+
+def _rejected(path: str, status: int, reason: Rejection) -> web.Response:
+    log.warning("webhook_rejected", url_path=path, status=status, reason=reason.value)
+    response = web.Response(status=status, headers={hdrs.ALLOW: hdrs.METH_POST} if status == 405 else None)
+    if status in (408, 413):
+        response.force_close()  # what is left of the body is not waited for
+    return response

@@ -1,0 +1,39 @@
+"""Whether the process lives, whether it can work, and what it has counted."""
+
+import asyncio
+
+from aiohttp import web
+
+from runtime.errors import StoreUnreachableError
+from runtime.metrics import Metrics
+from streams.ingest import Ingest
+
+#: Source: Prometheus docs, exposition formats.
+_EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
+_READY_DEADLINE_S = 2.0
+
+
+class HealthRoutes:
+    """Answers `/healthz`, `/readyz` and `/metrics`; nobody has to sign for them."""
+
+    def __init__(self, ingest: Ingest, metrics: Metrics) -> None:
+        self._ingest = ingest
+        self._metrics = metrics
+
+    async def alive(self, _request: web.Request) -> web.Response:
+        """The process answers. Redis is not asked: restarting us would not mend it."""
+        return web.Response(text="ok\n")
+
+    async def ready(self, _request: web.Request) -> web.Response:
+        """Whether callbacks can be stored; when not, names what is missing."""
+        try:
+            async with asyncio.timeout(_READY_DEADLINE_S):
+                is_ready = await self._ingest.is_ready()
+        except (StoreUnreachableError, TimeoutError):
+            is_ready = False
+        missing = [] if is_ready else ["redis"]
+        return web.json_response({"ready": is_ready, "missing": missing}, status=200 if is_ready else 503)
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        """The counts, as Prometheus reads them."""
+        return web.Response(body=self._metrics.exposition(), headers={"Content-Type": _EXPOSITION})

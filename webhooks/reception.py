@@ -1,0 +1,88 @@
+"""Lets Twilio's requests in and turns all others away, before anything is published.
+
+The order is from cheap to dear: method, size, content type, body, signature, account, fields. An oversize body is never
+hashed; nothing of an unsigned one is looked at beyond its shape.
+"""
+
+import asyncio
+
+from aiohttp import web
+
+from runtime.settings import ServiceSettings
+from telephony.callbacks import FIELDS_READ
+from webhooks.errors import RejectedError, Rejection
+from webhooks.form import Form, parse_form
+from webhooks.signature import SignatureCheck
+
+#: Largest body, in bytes. Twilio's forms stay below 10 KiB.
+BODY_BYTES_MAX = 64 * 1024
+#: Twilio gives up after 15 s, whatever it sends; a body that trickles in is somebody else's.
+_READ_DEADLINE_S = 5.0
+_SIGNATURE_HEADER = "X-Twilio-Signature"
+_CONTENT_TYPE = "application/x-www-form-urlencoded"
+
+
+class Reception:
+    """Admits requests that Twilio signed for our account."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        tokens = [token.get_secret_value() for token in (settings.auth_token, settings.auth_token_secondary) if token]
+        self._check = SignatureCheck(settings.public_url, tokens)
+        self._account_sid = settings.account_sid
+
+    @property
+    def prefix(self) -> str:
+        """The path of the public URL, under which the same routes are answered when a proxy keeps it."""
+        return self._check.prefix
+
+    async def admit(self, request: web.Request, *, prefix_was_kept: bool) -> Form:
+        """The fields of a request that is Twilio's.
+
+        Raises:
+            RejectedError: it is not, or not of its form; carries the status to answer.
+        """
+        _check_head(request)
+        try:
+            form = parse_form(await _body(request))
+        except ValueError:
+            raise RejectedError(400, Rejection.MALFORMED_BODY) from None
+        signatures = request.headers.getall(_SIGNATURE_HEADER, ())
+        if len(signatures) != 1:
+            raise RejectedError(403, Rejection.UNSIGNED)
+        if not self._check.is_valid(request.raw_path, form, signatures[0], prefix_was_kept=prefix_was_kept):
+            raise RejectedError(403, Rejection.WRONG_SIGNATURE)
+        # A subaccount's requests are signed with its own token; another account under the same token is not served.
+        if form.get("AccountSid") != self._account_sid:
+            raise RejectedError(403, Rejection.FOREIGN_ACCOUNT)
+        if form.repeated and not FIELDS_READ.isdisjoint(form.repeated):
+            raise RejectedError(400, Rejection.REPEATED_FIELD)
+        return form
+
+
+def _check_head(request: web.Request) -> None:
+    if request.method != "POST":
+        raise RejectedError(405, Rejection.METHOD)
+    if (request.content_length or 0) > BODY_BYTES_MAX:
+        raise RejectedError(413, Rejection.TOO_LARGE)
+    headers = request.headers
+    if "Content-Encoding" in headers:  # Twilio sends none, and a small body may unpack into a huge one
+        raise RejectedError(400, Rejection.CONTENT_ENCODING)
+    content_type = headers.get("Content-Type", "")
+    if content_type.partition(";")[0].strip().lower() != _CONTENT_TYPE:
+        raise RejectedError(400, Rejection.CONTENT_TYPE)
+    if not request.raw_path.isascii():
+        raise RejectedError(400, Rejection.MALFORMED_URL)
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(_READ_DEADLINE_S):
+            # aiohttp stops reading at the application's client_max_size, chunked bodies too.
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise RejectedError(413, Rejection.TOO_LARGE) from None
+    except TimeoutError:
+        raise RejectedError(408, Rejection.TOO_SLOW) from None
+    except (web.RequestPayloadError, OSError):
+        # Broken chunks, or the sender is gone: nobody may be there to read the answer.
+        raise RejectedError(400, Rejection.MALFORMED_BODY) from None

@@ -1,0 +1,63 @@
+"""Serves the application until it is asked to stop, then finishes what it has begun."""
+
+import asyncio
+
+import structlog
+from aiohttp import web
+
+log = structlog.get_logger()
+
+#: Requests under way are given this long at the stop; the process has 10 s in all.
+_SHUTDOWN_S = 8.0
+#: An idle connection is kept this long.
+_KEEPALIVE_S = 75.0
+#: How long a body that was refused is still taken in, so that the sender reads the answer before the connection ends.
+_LINGER_S = 1.0
+
+
+async def serve(app: web.Application, host: str, port: int, stop: asyncio.Event) -> int:
+    """Listens until `stop` is set.
+
+    The stop closes the port first, then idle connections; requests under way are answered. What the application was
+    given (Redis, Twilio) stays open until this returns.
+
+    Args:
+        app: What to serve.
+        host: Address to listen on.
+        port: Port to listen on.
+        stop: Set when the process shall end.
+
+    Returns:
+        0 after a stop that was asked for, 1 when the port could not be had.
+    """
+    runner = web.AppRunner(
+        app,
+        access_log=None,  # it would hold query strings; the metrics count requests
+        shutdown_timeout=_SHUTDOWN_S,
+        keepalive_timeout=_KEEPALIVE_S,
+        lingering_time=_LINGER_S,
+        auto_decompress=False,
+        # A handler outlives its client: an event that was read is stored though nobody waits for the answer.
+        handler_cancellation=False,
+    )
+    await runner.setup()
+    try:
+        problem = await _listen(runner, host, port)
+        if problem:
+            log.error("port_unavailable", host=host, port=port, reason=problem)
+            return 1
+        log.info("webhooks_listening", host=host, port=port)
+        await stop.wait()
+        return 0
+    finally:
+        await runner.cleanup()
+        log.info("webhooks_stopped", host=host, port=port)
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
+    """Opens the port; what stands in the way, empty when nothing does."""
+    try:
+        await web.TCPSite(runner, host, port, backlog=1024).start()
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return ""

@@ -1,0 +1,163 @@
+"""The routes that a caller waits for: each answers with TwiML, whatever state Redis is in.
+
+Redis away: `/voice/inbound` and `/voice/fallback` bridge the caller all the same, and the event is lost until a
+callback or a look at Twilio tells it again. The dial action waits and asks again, then asks Twilio for the other side.
+"""
+
+import asyncio
+
+import structlog
+from aiohttp import web
+
+from runtime.errors import ProviderError, StoreUnreachableError
+from runtime.metrics import Metrics
+from runtime.settings import ServiceSettings
+from statemachine.events import Event
+from statemachine.session import first_label
+from streams.ingest import Ingest, SessionFacts
+from telephony.addresses import check_agent
+from telephony.callbacks import call_received, call_sid_of, dial_ended, error_url_of
+from telephony.documents import Documents
+from telephony.phrases import Phrase
+from telephony.urls import CallbackUrls, DialAction, parse_dial_action
+from webhooks.answers import Answer, DialOutcome, answer, answer_by_child, answer_without_store, whose_call
+from webhooks.child_lookup import ChildLookup
+from webhooks.form import Form
+
+log = structlog.get_logger()
+
+#: A second net below Redis's own deadline: the caller hears silence for as long as we wait.
+_STORE_DEADLINE_S = 2.0
+#: Likewise when a dial action is asked again; three tries, and the pauses between them, are 6 s at most.
+_STORE_AGAIN_DEADLINE_S = 1.0
+#: Redis's deadline and this one have to fit into the read timeout that the dial action's URL names.
+_LOOKUP_DEADLINE_S = 1.5
+
+_SENTENCES = {
+    Answer.SAY_BUSY: Phrase.BUSY,
+    Answer.SAY_NO_ANSWER: Phrase.NO_ANSWER,
+    Answer.SAY_UNREACHABLE: Phrase.UNREACHABLE,
+}
+
+
+class VoiceRoutes:
+    """Answers `/voice/inbound`, `/voice/fallback` and the dial action."""
+
+    def __init__(self, settings: ServiceSettings, ingest: Ingest, child_lookup: ChildLookup, metrics: Metrics) -> None:
+        """Checks the agent's address.
+
+        Raises:
+            SettingsError: `CONFERRAL_AGENT` is no address, or not on the allow-list.
+        """
+        self._settings = settings
+        self._agent = check_agent(settings)
+        self._urls = CallbackUrls(settings.public_url)
+        self._documents = Documents(self._urls, language=settings.language, voice=settings.voice)
+        self._ingest = ingest
+        self._child_lookup = child_lookup
+        self._metrics = metrics
+
+    async def inbound(self, form: Form, _query: str) -> web.Response:
+        """A call has come in: the agent is rung."""
+        return await self._bridge(form, "/voice/inbound")
+
+    async def fallback(self, form: Form, _query: str) -> web.Response:
+        """Another of our URLs has failed: the answer that it should have given."""
+        action = self._urls.parse_dial_action_url(error_url_of(form))
+        if action is None:
+            return await self._bridge(form, "/voice/fallback")
+        return await self._after_dial(form, action, "/voice/fallback")
+
+    async def dial_action(self, form: Form, query: str) -> web.Response:
+        """A `<Dial>` of ours has ended: what the party hears next."""
+        return await self._after_dial(form, parse_dial_action(query), "/voice/dial-action")
+
+    async def _bridge(self, form: Form, route: str) -> web.Response:
+        session_id = call_sid_of(form)
+        if self._agent is None:
+            return _twiml(self._documents.say_and_hang_up(Phrase.NOBODY_HERE))
+        event = call_received(form, self._agent.text)
+        try:
+            async with asyncio.timeout(_STORE_DEADLINE_S):
+                await self._ingest.publish(event, call_sid=event.call_sid)
+        except (StoreUnreachableError, TimeoutError):
+            self._note_store_away(route, event)
+        return _twiml(
+            self._documents.bridge_to_agent(
+                session_id,
+                self._agent,
+                caller=event.customer_address,
+                own_number=self._settings.number,
+                ring_timeout_s=self._settings.ring_timeout_s,
+            )
+        )
+
+    async def _after_dial(self, form: Form, action: DialAction, route: str) -> web.Response:
+        event = dial_ended(form, action)
+        outcome = DialOutcome(
+            party=action.party,
+            call_sid=event.call_sid,
+            dial=action.dial,
+            dial_call_status=event.dial_call_status,
+            call_status=event.call_status,
+            attempt=action.attempt,
+            asked=action.asked,
+        )
+        facts: SessionFacts | None = None
+        try:
+            async with asyncio.timeout(_STORE_DEADLINE_S if action.asked == 1 else _STORE_AGAIN_DEADLINE_S):
+                if event.dial_call_status:
+                    facts = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
+                else:
+                    # The fallback does not say how the `<Dial>` ended: there is nothing to tell anybody.
+                    facts = await self._ingest.read(action.session_id)
+        except (StoreUnreachableError, TimeoutError):
+            self._note_store_away(route, event)
+            chosen = answer_without_store(outcome)
+        else:
+            chosen = answer(outcome, facts, may_be_old=self._ingest.restarted_lately())
+        if chosen is Answer.ASK_TWILIO:
+            chosen = answer_by_child(await self._child_status(event.call_sid))
+        log.info(
+            "dial_action_answered",
+            session_id=action.session_id,
+            call_sid=event.call_sid,
+            party=action.party,
+            outcome=chosen.value,
+            attempt=action.asked,
+        )
+        return _twiml(self._document(chosen, outcome, action, facts))
+
+    def _document(self, chosen: Answer, outcome: DialOutcome, action: DialAction, facts: SessionFacts | None) -> str:
+        if chosen in _SENTENCES:
+            return self._documents.say_and_hang_up(_SENTENCES[chosen])
+        if chosen is Answer.WAIT:
+            return self._documents.ask_again(action.asked_again(outcome.dial_call_status))
+        if chosen not in (Answer.JOIN, Answer.JOIN_BY_NAME):
+            return self._documents.hang_up()
+        party = whose_call(outcome, facts)
+        label = facts.labels.get(party, "") if facts else ""
+        by_name = facts is None or chosen is Answer.JOIN_BY_NAME
+        return self._documents.join_conference(
+            action.session_id,
+            party,
+            label=label or first_label(party),
+            room=action.session_id if facts is None or by_name else facts.conference_sid or action.session_id,
+            attempt=outcome.attempt + 1 if chosen is Answer.JOIN_BY_NAME else 1,
+        )
+
+    async def _child_status(self, parent_call_sid: str) -> str | None:
+        try:
+            async with asyncio.timeout(_LOOKUP_DEADLINE_S):
+                return await self._child_lookup.child_status(parent_call_sid)
+        except (ProviderError, TimeoutError) as error:
+            log.warning("child_lookup_failed", call_sid=parent_call_sid, error_type=type(error).__name__)
+            return None
+
+    def _note_store_away(self, route: str, event: Event) -> None:
+        self._metrics.webhooks_without_store.labels(route).inc()
+        log.warning("webhook_unstored", url_path=route, session_id=event.session_id, event_name=event.name)
+
+
+def _twiml(document: str) -> web.Response:
+    return web.Response(text=document, content_type="text/xml")
