@@ -1,1 +1,22 @@
 """A local Twilio: REST API, TwiML, signed callbacks, phones with scripted behaviour, and faults on demand."""
+
+from sandbox.exchange import Rules
+from sandbox.faults import Faults
+from sandbox.handles import SandboxCall
+from sandbox.phones import Phone, PhoneScript
+from sandbox.server import make_app
+from sandbox.service import Sandbox
+from sandbox.switchboard import ACCOUNT_SID, AUTH_TOKEN, RestMoment
+
+__all__ = [
+    "ACCOUNT_SID",
+    "AUTH_TOKEN",
+    "Faults",
+    "Phone",
+    "PhoneScript",
+    "RestMoment",
+    "Rules",
+    "Sandbox",
+    "SandboxCall",
+    "make_app",
+]

@@ -36,7 +36,7 @@ def start(work: Work, call: Call, verb: Verb, base_url: str) -> None:
 
 
 def _make_child(work: Work, parent: Call, noun: Verb) -> Call | None:
-    assert parent.dial is not None  # noqa: S101  start() has set it
+    assert parent.dial is not None  # set by start()
     verb, base_url = parent.dial.verb, parent.dial.base_url
     to = address(noun)
     from_ = verb.get("callerId") or parent.from_
@@ -88,7 +88,7 @@ def _subscription(noun: Verb, base_url: str, attribute: str, usual: str) -> Subs
 
 
 def _enter_conference(work: Work, call: Call, noun: Verb) -> None:
-    assert call.dial is not None  # noqa: S101  start() has set it
+    assert call.dial is not None  # set by start()
     calls.answered(work, call)
     order = join_order(noun, call.dial.base_url)
     refused = conferences.refusal(work, order)

@@ -1,0 +1,250 @@
+"""The sandbox's own routes under `/sandbox`, for people and for other processes; they ask for no credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, fields
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from sandbox.exchange import UnknownNumberError
+from sandbox.faults import Faults
+from sandbox.handles import SandboxCall
+from sandbox.switchboard import Switchboard
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+class ControlError(Exception):
+    """A request of the sandbox's own is wrong; `reason` names what, for the one who asked."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+def control_routes(sandbox: Switchboard) -> list[web.RouteDef]:
+    """All routes under `/sandbox`."""
+    control = Control(sandbox)
+    return [
+        web.post("/sandbox/numbers", _guarded(control.add_number)),
+        web.post("/sandbox/phones", _guarded(control.script_phone)),
+        web.post("/sandbox/calls", _guarded(control.call_in)),
+        web.get("/sandbox/calls", _guarded(control.calls)),
+        web.post("/sandbox/calls/{sid}/{act}", _guarded(control.act)),
+        web.get("/sandbox/conferences", _guarded(control.conferences)),
+        web.get("/sandbox/ledger", _guarded(control.ledger)),
+        web.get("/sandbox/hearing", _guarded(control.hearing)),
+        web.post("/sandbox/faults", _guarded(control.faults)),
+        web.post("/sandbox/reset", _guarded(control.reset)),
+    ]
+
+
+def _guarded(handler: Handler) -> Handler:
+    async def guarded(request: web.Request) -> web.Response:
+        try:
+            return await handler(request)
+        except ControlError as error:
+            return _json({"error": error.reason}, error.status)
+
+    return guarded
+
+
+def _json(body: object, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
+
+
+async def _body(request: web.Request, needed: tuple[str, ...] = (), allowed: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The JSON object of a request.
+
+    Raises:
+        ControlError: It is no object, a field is missing, or one is unknown.
+    """
+    try:
+        body = orjson.loads(await request.read() or b"{}")
+    except orjson.JSONDecodeError as error:
+        raise ControlError(400, f"the body is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise ControlError(400, "the body must be a JSON object")
+    missing = [name for name in needed if not body.get(name)]
+    unknown = sorted(set(body) - set(needed) - set(allowed))
+    if missing:
+        raise ControlError(422, f"missing: {', '.join(missing)}")
+    if unknown:
+        raise ControlError(422, f"unknown: {', '.join(unknown)}; allowed: {', '.join((*needed, *allowed))}")
+    return body
+
+
+def describe(call: SandboxCall) -> dict[str, Any]:
+    """A leg as the control routes show it."""
+    record = call.record
+    return {
+        "sid": record.sid,
+        "from": record.from_,
+        "to": record.to,
+        "direction": record.direction,
+        "status": record.status,
+        "activity": record.activity,
+        "parent_call_sid": record.parent_sid,
+        "conference_sid": record.conference_sid,
+        "hears": str(call.hears) if call.hears else None,
+    }
+
+
+class Control:
+    """The handlers, one for each route."""
+
+    def __init__(self, sandbox: Switchboard) -> None:
+        self._sandbox = sandbox
+
+    async def add_number(self, request: web.Request) -> web.Response:
+        """Give the account a number."""
+        optional = (
+            "voice_method", "voice_fallback_url", "voice_fallback_method", "status_callback",
+            "status_callback_method", "application_sid",
+        )  # fmt: skip
+        body = await _body(request, ("number", "voice_url"), optional)
+        number = self._sandbox.add_number(body.pop("number"), **{name: str(value) for name, value in body.items()})
+        return _json(asdict(number), 201)
+
+    async def script_phone(self, request: web.Request) -> web.Response:
+        """Tell a phone what to do when it is dialled."""
+        times = ("ring_after_s", "answer_after_s", "hang_up_after_s", "digits_after_s")
+        body = await _body(request, ("address",), (*times, "outcome", "digits", "times"))
+        address = body.pop("address")
+        wrong = [name for name in times if not isinstance(body.get(name), int | float | None)]
+        if wrong:
+            raise ControlError(422, f"not a number of seconds: {', '.join(wrong)}")
+        if body.get("outcome") not in {None, "answer", "busy", "no-answer", "reject", "fail"}:
+            raise ControlError(422, "outcome must be answer, busy, no-answer, reject or fail")
+        self._sandbox.phone(address).script(**body)
+        return _json({"address": address, **body}, 201)
+
+    async def call_in(self, request: web.Request) -> web.Response:
+        """Somebody calls one of the account's numbers; `custom` holds a browser's own parameters."""
+        body = await _body(request, ("from", "to"), ("custom",))
+        custom = tuple((str(name), str(value)) for name, value in (body.get("custom") or {}).items())
+        try:
+            call = await self._sandbox.call_in(body["from"], body["to"], custom)
+        except UnknownNumberError as error:
+            raise ControlError(404, str(error)) from error
+        return _json(describe(call), 201)
+
+    async def calls(self, request: web.Request) -> web.Response:
+        """All legs, or with `?live=true` those that are not over."""
+        live = request.query.get("live") == "true"
+        sids = self._sandbox.exchange.state.live if live else self._sandbox.exchange.state.calls
+        return _json({"calls": [describe(self._sandbox.call(sid)) for sid in sids]})
+
+    async def act(self, request: web.Request) -> web.Response:
+        """Answer, hang up, reject, or press keys (`digits`) on a leg."""
+        sid, act = request.match_info["sid"], request.match_info["act"]
+        if sid not in self._sandbox.exchange.state.calls:
+            raise ControlError(404, f"no call {sid}")
+        call = self._sandbox.call(sid)
+        match act:
+            case "answer":
+                call.answer()
+            case "hangup":
+                call.hang_up()
+            case "reject":
+                call.reject()
+            case "press":
+                call.press(str((await _body(request, ("digits",)))["digits"]))
+            case _:
+                raise ControlError(404, f"no such act: {act}; there are answer, hangup, reject, press")
+        return _json(describe(call))
+
+    async def conferences(self, request: web.Request) -> web.Response:
+        """All conferences with those who are in or on their way, or with `?live=true` those that have not ended."""
+        live = request.query.get("live") == "true"
+        shown = [
+            {
+                "sid": room.sid,
+                "name": room.name,
+                "status": room.status,
+                "reason_ended": room.reason_ended,
+                "participants": [
+                    {
+                        "call_sid": it.call_sid,
+                        "label": it.label,
+                        "status": it.status,
+                        "muted": it.muted,
+                        "hold": it.hold,
+                        "coaching": it.coaching,
+                        "end_conference_on_exit": it.end_on_exit,
+                    }
+                    for it in room.participants.values()
+                ],
+            }
+            for room in self._sandbox.exchange.state.conferences.values()
+            if not live or room.status != "completed"
+        ]
+        return _json({"conferences": shown})
+
+    async def ledger(self, _request: web.Request) -> web.Response:
+        """Everything that was asked and sent."""
+        return _json(asdict(self._sandbox.ledger))
+
+    async def hearing(self, request: web.Request) -> web.Response:
+        """Who heard what: of all legs, or with `?call=CA…` of one."""
+        history = self._sandbox.exchange.hearing.history
+        wanted = request.query.get("call")
+        if wanted is not None and wanted not in history:
+            raise ControlError(404, f"nothing was heard by {wanted}")
+        shown = {
+            sid: [
+                {
+                    "since_s": it.since_s,
+                    "until_s": it.until_s,
+                    "kind": it.heard.kind,
+                    "parties": sorted(it.heard.parties),
+                }
+                for it in intervals
+            ]
+            for sid, intervals in history.items()
+            if wanted in (None, sid)
+        }
+        return _json({"hearing": shown, "now_s": self._sandbox.now_s})
+
+    async def faults(self, request: web.Request) -> web.Response:
+        """Set rates, and ask for single faults: `{"callback_loss": 0.1, "once": [{"what": "lose_callbacks", …}]}`."""
+        rates = {field.name for field in fields(Faults) if not field.name.startswith("_")} - {"seed"}
+        body = await _body(request, (), (*sorted(rates), "once", "clear"))
+        if body.pop("clear", False):
+            self._sandbox.faults.clear()
+        for wish in body.pop("once", []):
+            self._once(dict(wish))
+        for name, value in body.items():
+            usable = tuple(value) if isinstance(value, list) else value
+            wants_pair = isinstance(getattr(self._sandbox.faults, name), tuple)
+            if isinstance(usable, tuple) != wants_pair or not isinstance(value, list | int | float):
+                raise ControlError(422, f"{name} must be {'[least, most]' if wants_pair else 'a number'}")
+            setattr(self._sandbox.faults, name, usable)
+        return _json({name: getattr(self._sandbox.faults, name) for name in sorted(rates)})
+
+    def _once(self, wish: dict[str, Any]) -> None:
+        faults = self._sandbox.faults
+        single: dict[str, Callable[..., None]] = {
+            "lose_callbacks": faults.lose_callbacks,
+            "double_callbacks": faults.double_callbacks,
+            "delay_callbacks": faults.delay_callbacks,
+            "hold_back_callbacks": faults.hold_back_callbacks,
+            "next_rest": faults.next_rest,
+            "fail_fetches": faults.fail_fetches,
+        }
+        what = wish.pop("what", "")
+        if what not in single:
+            raise ControlError(422, f"no fault {what!r}; there are {', '.join(single)}")
+        try:
+            single[what](**wish)
+        except TypeError as error:
+            raise ControlError(422, f"{what}: {error}") from error
+
+    async def reset(self, _request: web.Request) -> web.Response:
+        """Forget everything but the numbers."""
+        self._sandbox.reset()
+        return _json({"numbers": sorted(self._sandbox.exchange.state.numbers)})

@@ -1,0 +1,232 @@
+"""Faults on demand: rates that a seed decides, and single ones that are asked for by name.
+
+The single ones are looked for first, in the order in which they were asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from random import Random
+from typing import Literal
+
+from sandbox.exchange import CallbackRequest, FetchRequest, Params
+
+Moment = Literal["before", "after"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackPlan:
+    """What becomes of one callback: how many copies (0: lost), after how many seconds, held back or not."""
+
+    copies: int = 1
+    delay_s: float = 0.0
+    held_back: bool = False
+    """Sent only after the next callback."""
+
+    @property
+    def fault(self) -> str:
+        """Its name in the ledger."""
+        if self.copies == 0:
+            return "lost"
+        if self.copies > 1:
+            return "doubled"
+        return "held-back" if self.held_back else "delayed" if self.delay_s else ""
+
+
+@dataclass(frozen=True, slots=True)
+class RestPlan:
+    """What becomes of one REST request."""
+
+    latency_s: float = 0.0
+    status: int = 0
+    """An error to answer instead; 0 for none."""
+    cut: bool = False
+    """The connection is closed without an answer."""
+    moment: Moment = "before"
+    """Whether the error or the cut comes before or after the request has taken effect."""
+    retry_after_s: int = 1
+
+    @property
+    def fault(self) -> str:
+        """Its name in the ledger."""
+        if self.cut:
+            return f"cut-{self.moment}"
+        if self.status == 429:
+            return "429"
+        if self.status:
+            return f"{self.status}-{self.moment}"
+        return "latency" if self.latency_s else ""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchPlan:
+    """A request for TwiML that is answered by the fault instead of by the webhook."""
+
+    status: int = 0
+    """The HTTP status it seems to get; 0: no connection."""
+
+
+@dataclass(slots=True)
+class _OneShot:
+    """A fault that was asked for by name, for the next `count` that match."""
+
+    pattern: str
+    count: int
+    params: dict[str, str]
+    plan: CallbackPlan | RestPlan | FetchPlan
+    method: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Faults:
+    """Rates from 0 to 1 and durations in seconds of real time; the same seed decides alike each time.
+
+    All rates may be changed while running.
+    """
+
+    seed: int = 0
+    callback_loss: float = 0.0
+    callback_duplication: float = 0.0
+    callback_reordering: float = 0.0
+    callback_delay_s: tuple[float, float] = (0.0, 0.0)
+    """Least and most."""
+    latency_s: tuple[float, float] = (0.0, 0.0)
+    """Of REST answers, least and most."""
+    rate_429: float = 0.0
+    rate_500_before: float = 0.0
+    rate_500_after: float = 0.0
+    cut_before: float = 0.0
+    cut_after: float = 0.0
+    retry_after_s: int = 1
+    """What a 429 tells the asker to wait."""
+    _random: Random = field(init=False, repr=False)
+    _one_shots: list[_OneShot] = field(default_factory=list, repr=False)
+
+    def __post_init__(self) -> None:
+        self._random = Random(self.seed)  # noqa: S311  faults must be repeatable, not secret
+
+    def lose_callbacks(self, event: str, count: int = 1, **params: str) -> None:
+        """The next callbacks of this event, with these parameters, are never sent.
+
+        `event` is Twilio's word (`participant-join`, `completed`), `status=busy` for a call's status, or `*`.
+        """
+        self._add_callback(event, count, params, CallbackPlan(copies=0))
+
+    def double_callbacks(self, event: str, count: int = 1, *, copies: int = 2, **params: str) -> None:
+        """The next callbacks of this event are sent several times."""
+        self._add_callback(event, count, params, CallbackPlan(copies=copies))
+
+    def delay_callbacks(self, event: str, by_s: float, count: int = 1, **params: str) -> None:
+        """The next callbacks of this event are sent so many real seconds later."""
+        self._add_callback(event, count, params, CallbackPlan(delay_s=by_s))
+
+    def hold_back_callbacks(self, event: str, count: int = 1, **params: str) -> None:
+        """The next callbacks of this event are overtaken by the one that follows."""
+        self._add_callback(event, count, params, CallbackPlan(held_back=True))
+
+    def next_rest(
+        self,
+        method: str,
+        path: str,
+        *,
+        status: int = 0,
+        cut: Moment | None = None,
+        moment: Moment = "before",
+        latency_s: float = 0.0,
+        retry_after_s: int = 1,
+        count: int = 1,
+    ) -> None:
+        """The next REST requests of this method and path get this fault.
+
+        Args:
+            method: `POST`, or `*` for any.
+            path: Beginning of what follows the account's part; `*` stands for anything: `/Conferences/*/Participants`.
+            status: An error to answer.
+            cut: Close the connection without an answer, before or after the effect.
+            moment: For `status`: whether the effect takes place all the same (`after`).
+            latency_s: Real seconds before anything happens.
+            retry_after_s: The header of a 429.
+            count: How many requests.
+        """
+        plan = RestPlan(latency_s, status, cut is not None, cut or moment, retry_after_s)
+        self._one_shots.append(_OneShot(f"{path}*", count, {}, plan, method))
+
+    def fail_fetches(self, url_part: str, *, status: int = 0, count: int = 1) -> None:
+        """The next requests for TwiML to addresses that contain this text fail: with a status, or unconnected (0)."""
+        self._one_shots.append(_OneShot(f"*{url_part}*", count, {}, FetchPlan(status)))
+
+    def clear(self) -> None:
+        """No faults from now on: rates to 0, single ones forgotten."""
+        self.callback_loss = self.callback_duplication = self.callback_reordering = 0.0
+        self.rate_429 = self.rate_500_before = self.rate_500_after = self.cut_before = self.cut_after = 0.0
+        self.callback_delay_s = self.latency_s = (0.0, 0.0)
+        self._one_shots.clear()
+
+    def pending(self) -> int:
+        """How many single faults were asked for and have not happened."""
+        return sum(shot.count for shot in self._one_shots)
+
+    def plan_callback(self, request: CallbackRequest) -> CallbackPlan:
+        """What becomes of this callback."""
+        params = dict(request.params)
+        names = (request.event, f"status={params.get('CallStatus', '')}")
+        for shot in self._one_shots:
+            plan = shot.plan
+            if isinstance(plan, CallbackPlan) and self._fits(shot, names, request.params):
+                self._used(shot)
+                return plan
+        return CallbackPlan(
+            0 if self._chance(self.callback_loss) else 2 if self._chance(self.callback_duplication) else 1,
+            self._between(self.callback_delay_s),
+            self._chance(self.callback_reordering),
+        )
+
+    def plan_rest(self, method: str, path: str) -> RestPlan:
+        """What becomes of this REST request."""
+        for shot in self._one_shots:
+            plan = shot.plan
+            if isinstance(plan, RestPlan) and shot.method in ("*", method) and fnmatchcase(path, shot.pattern):
+                self._used(shot)
+                return plan
+        latency_s = self._between(self.latency_s)
+        if self._chance(self.rate_429):
+            return RestPlan(latency_s, 429, retry_after_s=self.retry_after_s)
+        if self._chance(self.rate_500_before):
+            return RestPlan(latency_s, 500)
+        if self._chance(self.rate_500_after):
+            return RestPlan(latency_s, 500, moment="after")
+        if self._chance(self.cut_before):
+            return RestPlan(latency_s, cut=True)
+        if self._chance(self.cut_after):
+            return RestPlan(latency_s, cut=True, moment="after")
+        return RestPlan(latency_s)
+
+    def plan_fetch(self, request: FetchRequest) -> FetchPlan | None:
+        """The fault of this request for TwiML; None lets it pass."""
+        for shot in self._one_shots:
+            plan = shot.plan
+            if isinstance(plan, FetchPlan) and fnmatchcase(request.url, shot.pattern):
+                self._used(shot)
+                return plan
+        return None
+
+    def _add_callback(self, event: str, count: int, params: dict[str, str], plan: CallbackPlan) -> None:
+        self._one_shots.append(_OneShot(event, count, params, plan))
+
+    def _fits(self, shot: _OneShot, names: tuple[str, ...], params: Params) -> bool:
+        if not any(fnmatchcase(name, shot.pattern) for name in names):
+            return False
+        sent = dict(params)
+        return all(sent.get(name) == value for name, value in shot.params.items())
+
+    def _used(self, shot: _OneShot) -> None:
+        shot.count -= 1
+        if shot.count <= 0:
+            self._one_shots.remove(shot)
+
+    def _chance(self, rate: float) -> bool:
+        return rate > 0 and self._random.random() < rate
+
+    def _between(self, bounds: tuple[float, float]) -> float:
+        return self._random.uniform(*bounds) if bounds[1] > 0 else 0.0

@@ -1,0 +1,134 @@
+"""Keeps what was asked and sent, so that a test can judge by it: REST requests, deliveries, dials, debugger entries.
+
+Times `at_s` are the exchange's seconds, durations are real milliseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sandbox.exchange import DebuggerEntry, Params
+
+
+@dataclass(slots=True)
+class RestEntry:
+    """One request of the REST API."""
+
+    at_s: float
+    method: str
+    path: str
+    """What follows the account's part: `/Calls.json`."""
+    params: Params
+    status: int = 0
+    """What was answered; 0 while it is being worked on, or where the connection was cut."""
+    code: int = 0
+    """Twilio's error code, for a refusal."""
+    applied: bool = False
+    """Whether it reached the exchange, be it to be refused there."""
+    fault: str = ""
+    """The injected fault: `429`, `500-before`, `500-after`, `cut-before`, `cut-after`, `latency`."""
+    duration_ms: float = 0.0
+
+    def get(self, name: str, default: str = "") -> str:
+        """The last value of a parameter."""
+        return dict(self.params).get(name, default)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try to deliver."""
+
+    at_s: float
+    status: int
+    """HTTP status; 0 when there was no answer."""
+    failure: str
+    """Empty, or which kind: `4xx`, `5xx`, `ct`, `rt`."""
+    duration_ms: float
+
+
+@dataclass(slots=True)
+class DeliveryEntry:
+    """One request to a webhook, with all its tries."""
+
+    at_s: float
+    kind: str
+    """`voice` for a request that wants TwiML; `call`, `conference`, `recording` for a callback."""
+    event: str
+    """A voice request's purpose (`program`, `wait`, …), or the event of a callback (`participant-join`)."""
+    url: str
+    method: str
+    params: Params
+    call_sid: str
+    token: str = ""
+    """The value of `I-Twilio-Idempotency-Token`."""
+    fault: str = ""
+    """The injected fault: `lost`, `doubled`, `delayed`, `held-back`, `failed`."""
+    attempts: list[Attempt] = field(default_factory=list)
+
+    @property
+    def status(self) -> int:
+        """HTTP status of the last try; 0 without an answer."""
+        return self.attempts[-1].status if self.attempts else 0
+
+    @property
+    def duration_ms(self) -> float:
+        """Real time of all tries together."""
+        return sum(attempt.duration_ms for attempt in self.attempts)
+
+    def get(self, name: str, default: str = "") -> str:
+        """The value of a parameter."""
+        return dict(self.params).get(name, default)
+
+
+@dataclass(frozen=True, slots=True)
+class DialEntry:
+    """One leg that was dialled, by REST or by a `<Dial>`."""
+
+    at_s: float
+    call_sid: str
+    to: str
+    label: str
+    """The participant's label, for a leg made by the Participants API."""
+    direction: str
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Everything that was asked and sent since the start or the last reset, in order."""
+
+    rest: list[RestEntry] = field(default_factory=list)
+    deliveries: list[DeliveryEntry] = field(default_factory=list)
+    dials: list[DialEntry] = field(default_factory=list)
+    debugger: list[DebuggerEntry] = field(default_factory=list)
+
+    def requests(self, method: str = "", path_part: str = "") -> list[RestEntry]:
+        """REST requests of this method whose path contains this text."""
+        return [entry for entry in self.rest if (not method or entry.method == method) and path_part in entry.path]
+
+    def callbacks(self, event: str = "", **params: str) -> list[DeliveryEntry]:
+        """Status callbacks of this event with these parameters, lost ones too."""
+        return [entry for entry in self.deliveries if entry.kind != "voice" and _matches(entry, event, params)]
+
+    def voice(self, url_part: str = "", **params: str) -> list[DeliveryEntry]:
+        """Requests for TwiML to addresses that contain this text, with these parameters."""
+        return [
+            entry
+            for entry in self.deliveries
+            if entry.kind == "voice" and url_part in entry.url and _matches(entry, "", params)
+        ]
+
+    def dials_to(self, to: str) -> int:
+        """How many legs were dialled to this address."""
+        return sum(entry.to == to for entry in self.dials)
+
+    def dials_of(self, label: str) -> int:
+        """How many legs were dialled under this participant label."""
+        return sum(entry.label == label for entry in self.dials)
+
+    def errors(self, code: int = 0) -> list[DebuggerEntry]:
+        """Entries of the debugger's list, of this code if one is given."""
+        return [entry for entry in self.debugger if code in (0, entry.code)]
+
+
+def _matches(entry: DeliveryEntry, event: str, params: dict[str, str]) -> bool:
+    return event in ("", entry.event) and all(entry.get(name) == value for name, value in params.items())

@@ -1,0 +1,110 @@
+"""Twilio's REST paths over HTTP: credentials, faults, and the exchange's answers as JSON.
+
+Source: Twilio docs: Twilio API requests (Basic auth); Twilio API responses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qsl, unquote
+
+import aiohttp
+import orjson
+from aiohttp import web
+
+from sandbox.exchange import RestAnswer, RestRequest
+from sandbox.exchange.forms import error_answer
+from sandbox.faults import RestPlan
+from sandbox.ledger import RestEntry
+from sandbox.switchboard import RestMoment, Switchboard
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+VERSION = "/2010-04-01/Accounts/"
+
+
+def rest_handler(sandbox: Switchboard) -> Handler:
+    """Answers everything below `/2010-04-01/Accounts/{AccountSid}/`."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        account_sid, _, rest = request.raw_path.partition("?")[0].removeprefix(VERSION).partition("/")
+        if not _is_allowed(sandbox, request, account_sid):
+            return _respond(sandbox, error_answer(401, 20003, "Authenticate"))
+        path = "/" + "/".join(unquote(part) for part in rest.split("/"))
+        text = await request.text() if request.method == "POST" else request.query_string
+        params = tuple(parse_qsl(text, keep_blank_values=True))
+        entry = RestEntry(sandbox.now_s, request.method, path, params)
+        sandbox.ledger.rest.append(entry)
+        began = time.monotonic()
+        try:
+            return await _answer(sandbox, request, RestRequest(request.method, path, params), entry)
+        finally:
+            entry.duration_ms = (time.monotonic() - began) * 1000
+
+    return handle
+
+
+def _is_allowed(sandbox: Switchboard, request: web.Request, account_sid: str) -> bool:
+    try:
+        given = aiohttp.BasicAuth.decode(request.headers.get("Authorization", ""))
+    except ValueError:
+        return False
+    pairs = [(sandbox.account_sid, sandbox.auth_token)]
+    if sandbox.api_key is not None:
+        pairs.append(sandbox.api_key)
+    return account_sid == sandbox.account_sid and (given.login, given.password) in pairs
+
+
+async def _answer(
+    sandbox: Switchboard, request: web.Request, asked: RestRequest, entry: RestEntry
+) -> web.StreamResponse:
+    plan = sandbox.faults.plan_rest(asked.method, asked.path)
+    entry.fault = plan.fault
+    if plan.latency_s:
+        await asyncio.sleep(plan.latency_s)
+    await _tell(sandbox, RestMoment("before", asked.method, asked.path, asked.params))
+    if plan.moment == "before" and (plan.cut or plan.status):
+        return _fault(sandbox, request, plan, entry)
+    answer = sandbox.apply(asked).rest
+    if answer is None:
+        raise RuntimeError("the exchange gave no answer")
+    entry.applied = True
+    await _tell(sandbox, RestMoment("after", asked.method, asked.path, asked.params, answer))
+    if plan.cut or plan.status:
+        return _fault(sandbox, request, plan, entry)
+    entry.status = answer.status
+    entry.code = answer.body.get("code", 0) if answer.body else 0
+    return _respond(sandbox, answer)
+
+
+async def _tell(sandbox: Switchboard, moment: RestMoment) -> None:
+    if sandbox.on_rest is not None:
+        await sandbox.on_rest(moment)
+
+
+def _fault(sandbox: Switchboard, request: web.Request, plan: RestPlan, entry: RestEntry) -> web.StreamResponse:
+    if plan.cut:
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response()  # reaches nobody
+    entry.status = plan.status
+    if plan.status == 429:
+        answer = error_answer(429, 20429, "Too Many Requests")
+        entry.code = 20429
+        return _respond(sandbox, answer, {"Retry-After": str(plan.retry_after_s)})
+    entry.code = {500: 20500, 503: 20503}.get(plan.status, plan.status)
+    return _respond(sandbox, error_answer(plan.status, entry.code, "An internal server error has occurred"))
+
+
+def _respond(sandbox: Switchboard, answer: RestAnswer, headers: dict[str, str] | None = None) -> web.Response:
+    number = len(sandbox.ledger.rest)
+    all_headers = {"Twilio-Request-Id": f"RQ{number:032x}", "Twilio-Concurrent-Requests": "1", **(headers or {})}
+    if answer.body is None:
+        return web.Response(status=answer.status, headers=all_headers)
+    return web.Response(
+        body=orjson.dumps(answer.body),
+        status=answer.status,
+        content_type="application/json",
+        headers=all_headers,
+    )

@@ -1,0 +1,58 @@
+"""The sandbox as a whole: a switchboard that listens on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+import structlog
+from aiohttp import web
+
+from sandbox.server import make_app
+from sandbox.switchboard import Switchboard
+
+log = structlog.get_logger()
+
+
+class Sandbox(Switchboard):
+    """A local Twilio on loopback; its arguments are those of `Switchboard`.
+
+    Use it as `async with Sandbox(...) as sandbox`, or `await sandbox.serve_forever()`.
+    """
+
+    _runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Listen. Afterwards `port` and `url` are the real ones.
+
+        Raises:
+            OSError: The port is taken.
+        """
+        await self.open()
+        self._runner = web.AppRunner(make_app(self), access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self.host, self.port).start()
+        self.port = self._runner.addresses[0][1]
+        log.info("sandbox_started", port=self.port)
+
+    async def stop(self) -> None:
+        """Stop listening and drop what is still to be delivered."""
+        await self.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        log.info("sandbox_stopped", port=self.port)
+
+    async def serve_forever(self) -> None:
+        """Start, and run until cancelled."""
+        async with self:
+            await asyncio.get_running_loop().create_future()

@@ -1,0 +1,377 @@
+"""An exchange in real time: clock, phones, deliveries, faults, and a way to wait for what happens."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import aiohttp
+import structlog
+
+from sandbox.delivery import Answer, Delivery
+from sandbox.exchange import (
+    CallbackRequest,
+    DebuggerEntry,
+    Exchange,
+    FetchRequest,
+    InboundCall,
+    Input,
+    Number,
+    Output,
+    Params,
+    PhoneAnswers,
+    ReleasePhone,
+    RestAnswer,
+    Result,
+    RingPhone,
+    Rules,
+    TimePassed,
+    TwimlFailed,
+    TwimlFetched,
+)
+from sandbox.faults import CallbackPlan, Faults
+from sandbox.handles import SandboxCall
+from sandbox.ledger import Attempt, DeliveryEntry, DialEntry, Ledger
+from sandbox.overrides import parse_target
+from sandbox.phones import Phone, PhoneScript, phone_address
+
+log = structlog.get_logger()
+
+HELD_BACK_S = 0.5
+"""Real seconds after which a callback that was held back goes out though nothing has overtaken it."""
+ACCOUNT_SID = "AC" + "5a" * 16
+AUTH_TOKEN = "sandbox-auth-token"  # noqa: S105  of an account that exists only here
+
+
+@dataclass(frozen=True, slots=True)
+class RestMoment:
+    """A REST request at one of its steps: about to take effect, or just having done so."""
+
+    step: Literal["before", "after"]
+    method: str
+    path: str
+    params: Params
+    answer: RestAnswer | None = None
+
+
+class Switchboard:
+    """Carries out what an exchange asks for: it rings phones, delivers requests, and tells who waits what has changed.
+
+    Args:
+        account_sid: The account; also the user name of Basic auth.
+        auth_token: Its token; the key of the signatures.
+        port: Where to listen; 0 takes a free one.
+        host: Where to listen; only loopback makes sense, since the control routes ask for no credentials.
+        api_key: An API key's SID and secret that are accepted as well.
+        speed: How much faster than real time the exchange's clock runs (ring times, pauses, phones' scripts).
+        seed: Tells the SIDs of one run from another's.
+        rules: Durations and choices of the model.
+        faults: What goes wrong, and how often.
+        default_script: What phones do that were given no script; by default they ring until told.
+
+    All methods are to be called on the event loop on which it was opened.
+    """
+
+    def __init__(
+        self,
+        *,
+        account_sid: str = ACCOUNT_SID,
+        auth_token: str = AUTH_TOKEN,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        api_key: tuple[str, str] | None = None,
+        speed: float = 1.0,
+        seed: str = "0",
+        rules: Rules | None = None,
+        faults: Faults | None = None,
+        default_script: PhoneScript | None = None,
+    ) -> None:
+        self.account_sid = account_sid
+        self.auth_token = auth_token
+        self.api_key = api_key
+        self.host = host
+        self.port = port
+        self.speed = speed
+        self.faults = faults or Faults()
+        self.on_rest: Callable[[RestMoment], Awaitable[None]] | None = None
+        self.default_script = default_script or PhoneScript()
+        self._seed = seed
+        self._rules = rules
+        self._epoch_s = time.time()
+        self._started = time.monotonic()
+        self.exchange = Exchange(account_sid, seed=seed, rules=rules)
+        self.ledger = Ledger()
+        self.phones: dict[str, Phone] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._script_timers: dict[str, list[asyncio.TimerHandle]] = {}
+        self._wake: asyncio.TimerHandle | None = None
+        self._held_back: list[tuple[CallbackRequest, DeliveryEntry]] = []
+        self._changed: asyncio.Event = asyncio.Event()
+        self._delivering = 0
+        self._session: aiohttp.ClientSession | None = None
+        self._delivery: Delivery | None = None
+
+    async def open(self) -> None:
+        """Be ready to deliver."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
+        )
+        self._delivery = Delivery(self._session, self.auth_token, lambda: self.now_s)
+
+    async def close(self) -> None:
+        """Drop what is still to be delivered."""
+        self._drop_work()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+
+    def reset(self) -> None:
+        """Forget all calls, conferences and records, faults and phones; numbers stay."""
+        self._drop_work()
+        numbers = self.exchange.state.numbers
+        self.exchange = Exchange(self.account_sid, seed=f"{self._seed}/{self.now_s}", rules=self._rules)
+        self.exchange.state.numbers.update(numbers)
+        self.ledger = Ledger()
+        self.phones.clear()
+        self.faults.clear()
+        self._notify()
+
+    def _drop_work(self) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+        for handle in [handle for handles in self._script_timers.values() for handle in handles]:
+            handle.cancel()
+        self._script_timers.clear()
+        self._held_back.clear()
+        for task in self._tasks:
+            task.cancel()
+
+    @property
+    def url(self) -> str:
+        """Where the sandbox listens: give it to a Twilio client as base address."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def now_s(self) -> float:
+        """The exchange's clock: seconds since 1970 at the start, then as fast as `speed` says."""
+        return self._epoch_s + (time.monotonic() - self._started) * self.speed
+
+    # What people and tests do
+
+    def add_number(
+        self,
+        number: str,
+        *,
+        voice_url: str,
+        voice_method: str = "POST",
+        voice_fallback_url: str = "",
+        voice_fallback_method: str = "POST",
+        status_callback: str = "",
+        status_callback_method: str = "POST",
+        application_sid: str = "",
+    ) -> Number:
+        """Give the account a number, SIP address, or browser application, with its webhooks."""
+        added = Number(
+            number,
+            voice_url,
+            voice_method,
+            voice_fallback_url,
+            voice_fallback_method,
+            status_callback,
+            status_callback_method,
+            application_sid,
+        )
+        self.exchange.add_number(added)
+        return added
+
+    def phone(self, address: str) -> Phone:
+        """The phone at `+1…`, `client:…` or `sip:…`; give it a script before it is dialled."""
+        address = phone_address(address)
+        if address not in self.phones:
+            self.phones[address] = Phone(address, self.default_script)
+        return self.phones[address]
+
+    async def call_in(self, from_: str, to: str, custom: Params = ()) -> SandboxCall:
+        """Somebody calls one of the account's numbers.
+
+        Raises:
+            UnknownNumberError: `to` was never added.
+        """
+        return SandboxCall(self, self.apply(InboundCall(from_, to, custom)).call_sid)
+
+    def call(self, sid: str) -> SandboxCall:
+        """A handle on a leg."""
+        if sid not in self.exchange.state.calls:
+            raise KeyError(f"no call {sid}")
+        return SandboxCall(self, sid)
+
+    def calls_of(self, address: str) -> list[SandboxCall]:
+        """The legs that were dialled to a phone, oldest first."""
+        phone = self.phones.get(phone_address(address))
+        return [SandboxCall(self, sid) for sid in phone.call_sids] if phone else []
+
+    def live_calls(self) -> list[SandboxCall]:
+        """The legs that are not over, oldest first."""
+        return [SandboxCall(self, call.sid) for call in self.exchange.live_calls()]
+
+    async def wait_until(self, predicate: Callable[[], object], timeout_s: float = 5.0) -> None:
+        """Wait until the predicate holds; it is asked again after each change of the exchange or the ledger.
+
+        Raises:
+            TimeoutError: It did not hold within so many real seconds; the message tells the calls there are.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not predicate():
+            changed = self._changed
+            try:
+                async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+                    await changed.wait()
+            except TimeoutError:
+                if predicate():
+                    return
+                raise TimeoutError(f"not within {timeout_s} s; {self!r}") from None
+
+    async def settled(self, timeout_s: float = 5.0) -> None:
+        """Wait until nothing is being delivered."""
+        await self.wait_until(lambda: self._delivering == 0, timeout_s)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(
+            f"{call.sid[:8]} {call.direction} {call.status} {call.activity}" for call in self.exchange.live_calls()
+        )
+        return f"<Sandbox live calls: {shown or 'none'}; being delivered: {self._delivering}>"
+
+    # The way in and out of the exchange
+
+    def apply(self, happened: Input) -> Result:
+        """Tell the exchange what happened, and do what it asks for."""
+        result = self.exchange.handle(happened, self.now_s)
+        for output in result.outputs:
+            self._do(output)
+        self._set_wake()
+        self._notify()
+        return result
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _set_wake(self) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        due_s = self.exchange.next_due_s()
+        if due_s is not None:
+            wait_s = max(due_s - self.now_s, 0) / self.speed
+            self._wake = asyncio.get_running_loop().call_later(wait_s, self.apply, TimePassed())
+
+    def _do(self, output: Output) -> None:
+        match output:
+            case FetchRequest():
+                self._spawn(self._fetch(output, self._enter(output)))
+            case CallbackRequest():
+                self._call_back(output)
+            case RingPhone():
+                self._ring(output)
+            case ReleasePhone():
+                for handle in self._script_timers.pop(output.call_sid, []):
+                    handle.cancel()
+            case DebuggerEntry():
+                self.ledger.debugger.append(output)
+                log.debug("debugger_entry_added", code=output.code, call_sid=output.call_sid)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _enter(self, request: FetchRequest | CallbackRequest) -> DeliveryEntry:
+        entry = DeliveryEntry(
+            self.now_s,
+            "voice" if isinstance(request, FetchRequest) else request.kind,
+            request.purpose if isinstance(request, FetchRequest) else request.event,
+            request.url,
+            request.method,
+            request.params,
+            request.call_sid,
+        )
+        self.ledger.deliveries.append(entry)
+        return entry
+
+    # Phones
+
+    def _ring(self, ring: RingPhone) -> None:
+        call = self.exchange.state.calls[ring.call_sid]
+        label = call.join.label if call.join else ""
+        self.ledger.dials.append(DialEntry(self.now_s, ring.call_sid, ring.to, label, call.direction))
+        script = self.phone(ring.to).dialled(ring.call_sid)
+        self._schedule(ring.call_sid, script.before_answer(ring.call_sid))
+
+    def _schedule(self, call_sid: str, steps: list[tuple[float, Input]]) -> None:
+        loop = asyncio.get_running_loop()
+        handles = self._script_timers.setdefault(call_sid, [])
+        for after_s, step in steps:
+            handles.append(loop.call_later(after_s / self.speed, self._play, call_sid, step))
+
+    def _play(self, call_sid: str, step: Input) -> None:
+        self.apply(step)
+        if isinstance(step, PhoneAnswers) and call_sid in self.exchange.state.live:
+            phone = self.phone(self.exchange.state.calls[call_sid].to)
+            self._schedule(call_sid, phone.playing[call_sid].after_answer(call_sid))
+
+    # Deliveries
+
+    async def _fetch(self, request: FetchRequest, entry: DeliveryEntry) -> None:
+        plan = self.faults.plan_fetch(request)
+        if plan is None:
+            answer = await self._send(request.url, entry)
+        else:
+            entry.fault = "failed"
+            answer = Answer(plan.status, error_code=11200 if plan.status else 11205)
+            entry.attempts.append(Attempt(self.now_s, plan.status, "", 0.0))
+        if answer.status:
+            self.apply(TwimlFetched(request.fetch_id, answer.status, answer.content_type, answer.body, answer.url))
+        else:
+            self.apply(TwimlFailed(request.fetch_id, answer.error_code))
+
+    def _call_back(self, request: CallbackRequest) -> None:
+        entry = self._enter(request)
+        plan = self.faults.plan_callback(request)
+        entry.fault = plan.fault
+        if plan.held_back:
+            self._held_back.append((request, entry))
+            asyncio.get_running_loop().call_later(HELD_BACK_S, self._release_held_back)
+        elif plan.copies:
+            self._spawn(self._deliver(request, entry, plan))
+
+    def _release_held_back(self) -> None:
+        held, self._held_back = self._held_back, []
+        for request, entry in held:
+            self._spawn(self._deliver(request, entry, CallbackPlan()))
+
+    async def _deliver(self, request: CallbackRequest, entry: DeliveryEntry, plan: CallbackPlan) -> None:
+        if plan.delay_s:
+            await asyncio.sleep(plan.delay_s)
+        for _ in range(plan.copies):
+            answer = await self._send(request.url, entry)
+            if answer.failure:
+                code = 15003 if answer.status else answer.error_code
+                self._do(DebuggerEntry(code, "Status callback failed", request.call_sid, request.url))
+        if not plan.held_back:
+            self._release_held_back()
+
+    async def _send(self, url: str, entry: DeliveryEntry) -> Answer:
+        if self._delivery is None:
+            raise RuntimeError("the sandbox was not started")
+        target = parse_target(url)
+        if target.fault:
+            self._do(DebuggerEntry(11243, target.fault, entry.call_sid, url))
+        self._delivering += 1
+        try:
+            return await self._delivery.send(target, entry)
+        finally:
+            self._delivering -= 1
+            self._notify()
