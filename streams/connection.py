@@ -1,0 +1,93 @@
+"""Clients for Redis that never repeat a write by themselves, and errors in our own families.
+
+A client that repeats what timed out can do it twice: seen with redis-py's default of ten retries. Nothing is repeated
+here; whoever calls knows whether a repetition is recognised.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import redis.asyncio as redis_asyncio
+from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    ClusterDownError,
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from runtime.errors import StoreError, StoreUnreachableError
+
+#: How long one command may take, seconds: the deadline within which a webhook has to know.
+COMMAND_TIMEOUT_S = 2.0
+#: How long a connection may take, seconds.
+CONNECT_TIMEOUT_S = 2.0
+#: How long a blocking read waits in Redis, milliseconds. Far below its socket time-out, or it would fail when idle.
+BLOCK_MS = 2_000
+BLOCK_TIMEOUT_S = BLOCK_MS / 1000 + 2.0
+
+#: Answers by which Redis says "not now": the command has not happened, and may be tried again later.
+_PASSING_ERRORS = (ReadOnlyError, OutOfMemoryError, TryAgainError, ClusterDownError, MasterDownError)
+_PASSING_WORDS = ("READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "BUSY", "UNBLOCKED")
+
+Client = Any  # redis.asyncio.Redis or RedisCluster: the two share no base class
+
+
+def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) -> Client:
+    """A client for commands, or for blocking reads.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`; a cluster with `?cluster=true`.
+        blocking: Whether it is for reads that wait; those need connections and time-outs of their own.
+        max_connections: Bound of the pool (count).
+    """
+    options: dict[str, Any] = {
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": BLOCK_TIMEOUT_S if blocking else COMMAND_TIMEOUT_S,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "decode_responses": False,
+        "protocol": 2,
+        "max_connections": max_connections,
+    }
+    plain_url, is_cluster = _without_cluster(url)
+    if is_cluster:
+        return RedisCluster.from_url(plain_url, cluster_error_retry_attempts=0, **options)
+    return redis_asyncio.Redis.from_url(plain_url, **options)
+
+
+def _without_cluster(url: str) -> tuple[str, bool]:
+    parts = urlsplit(url)
+    query = parse_qsl(parts.query)
+    is_cluster = ("cluster", "true") in query
+    rest = urlencode([(name, value) for name, value in query if name != "cluster"])
+    return urlunsplit(parts._replace(query=rest)), is_cluster
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turns redis-py's errors into ours; their texts stay behind, they may quote what was sent.
+
+    Raises:
+        StoreUnreachableError: no answer, or Redis said "not now".
+        StoreError: Redis refused for good.
+    """
+    try:
+        yield
+    except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+        raise StoreUnreachableError(f"Redis can't be reached ({type(error).__name__})") from error
+    except ResponseError as error:
+        word = str(error).split(" ", 1)[0]
+        if isinstance(error, _PASSING_ERRORS) or word in _PASSING_WORDS:
+            raise StoreUnreachableError(f"Redis can't take it now ({word})") from error
+        raise StoreError(f"Redis refused ({word})") from error
+    except RedisError as error:
+        raise StoreUnreachableError(f"Redis can't be reached ({type(error).__name__})") from error

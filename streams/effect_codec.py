@@ -1,0 +1,92 @@
+"""Effects to the JSON of an outbox entry and back."""
+
+from dataclasses import dataclass
+from dataclasses import fields as fields_of
+from typing import Any
+
+import orjson
+
+from statemachine.effects import EFFECTS, Effect
+from statemachine.step import CommandReport, CommandStatus
+from streams.event_codec import BadEntryError
+
+_BY_KIND: dict[str, type[Effect]] = {effect.kind: effect for effect in EFFECTS}
+
+
+@dataclass(frozen=True, slots=True)
+class TellCommand:
+    """A chore: write a command's outcome, which lies outside the partition's slot of a cluster."""
+
+    session_id: str
+    report: CommandReport
+
+    @property
+    def chore_id(self) -> str:
+        """Its name in the outbox: the same whenever it is decided again."""
+        return f"tell:{self.report.command_id}:{self.report.status.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetCalls:
+    """A chore: let the call index of an ended session expire with it."""
+
+    session_id: str
+    call_sids: tuple[str, ...]
+
+    @property
+    def chore_id(self) -> str:
+        """Its name in the outbox."""
+        return f"forget:{self.session_id}"
+
+
+Chore = TellCommand | ForgetCalls
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """What stands in the outbox: an effect or a chore, and when it was ordered."""
+
+    work: Effect | Chore
+    #: Redis's time when it was committed, Unix milliseconds.
+    ordered_at_ms: int
+
+
+def encode(entry: OutboxEntry) -> bytes:
+    """The JSON of an outbox entry."""
+    work = entry.work
+    body: dict[str, Any] = {"ordered_at_ms": entry.ordered_at_ms}
+    if isinstance(work, TellCommand):
+        report = work.report
+        body |= {"kind": "tell_command", "session_id": work.session_id, "command_id": report.command_id,
+                 "status": report.status.value, "reason": report.reason}  # fmt: skip
+    elif isinstance(work, ForgetCalls):
+        body |= {"kind": "forget_calls", "session_id": work.session_id, "call_sids": list(work.call_sids)}
+    else:
+        body |= {"kind": work.kind} | {field.name: getattr(work, field.name) for field in fields_of(work)}
+    return orjson.dumps(body)
+
+
+def decode(body: bytes) -> OutboxEntry | None:
+    """The outbox entry of a JSON; None when it is only the mark that its effect is done.
+
+    Raises:
+        BadEntryError: it makes no sense.
+    """
+    if body == b"done":
+        return None
+    try:
+        record = orjson.loads(body)
+        ordered_at_ms = int(record.pop("ordered_at_ms"))
+        return OutboxEntry(_work_of(record), ordered_at_ms)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise BadEntryError("an outbox entry makes no sense") from None
+
+
+def _work_of(record: dict[str, Any]) -> Effect | Chore:
+    kind = record.pop("kind")
+    if kind == "tell_command":
+        report = CommandReport(record["command_id"], CommandStatus(record["status"]), record["reason"])
+        return TellCommand(record["session_id"], report)
+    if kind == "forget_calls":
+        return ForgetCalls(record["session_id"], tuple(record["call_sids"]))
+    return _BY_KIND[kind](**record)

@@ -1,0 +1,100 @@
+"""The names of all keys in Redis; nobody else formats one.
+
+The braces are literal: they keep what one script touches on one node of a cluster.
+"""
+
+import zlib
+from dataclasses import dataclass
+
+#: The consumer group that shows people position and lag.
+GROUP = "workers"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Keys under one prefix."""
+
+    prefix: str
+    #: Number of partitions (count).
+    partitions: int
+
+    def partition_of(self, session_id: str) -> int:
+        """The partition of a session: CRC-32 of its id, modulo their number."""
+        return zlib.crc32(session_id.encode()) % self.partitions
+
+    def _in(self, partition: int, name: str) -> str:
+        return f"{self.prefix}:{{{partition}}}:{name}"
+
+    def events(self, partition: int) -> str:
+        """Stream of the undecided events."""
+        return self._in(partition, "events")
+
+    def lease(self, partition: int) -> str:
+        """Hash: who owns the partition."""
+        return self._in(partition, "lease")
+
+    def outbox(self, partition: int) -> str:
+        """Hash of effects that are not done yet, by effect id."""
+        return self._in(partition, "outbox")
+
+    def timers(self, partition: int) -> str:
+        """Sorted set of timers by due time in ms."""
+        return self._in(partition, "timers")
+
+    def live(self, partition: int) -> str:
+        """Set of the live sessions' ids."""
+        return self._in(partition, "live")
+
+    def ended(self, partition: int) -> str:
+        """Sorted set of the ended sessions' ids by end in ms."""
+        return self._in(partition, "ended")
+
+    def suspects(self, partition: int) -> str:
+        """Hash: how many workers have died while they decided an entry, by entry id."""
+        return self._in(partition, "suspects")
+
+    def session(self, session_id: str) -> str:
+        """Hash: the session."""
+        return self._in(self.partition_of(session_id), f"session:{session_id}")
+
+    def log(self, session_id: str) -> str:
+        """Stream of what happened to the session."""
+        return self._in(self.partition_of(session_id), f"log:{session_id}")
+
+    def call(self, call_sid: str) -> str:
+        """Text: the session of a call."""
+        return f"{self.prefix}:call:{call_sid}"
+
+    @property
+    def commands(self) -> str:
+        """Stream that commands are published to."""
+        return f"{self.prefix}:commands"
+
+    @property
+    def commands_lease(self) -> str:
+        """Hash: who routes commands."""
+        return f"{self.prefix}:lease:commands"
+
+    def command(self, command_id: str) -> str:
+        """Hash: a command's outcome."""
+        return f"{self.prefix}:command:{command_id}"
+
+    @property
+    def dead(self) -> str:
+        """Stream of entries that could not be understood or kept failing."""
+        return f"{self.prefix}:dead"
+
+    @property
+    def workers(self) -> str:
+        """Sorted set of the workers alive, by their last sign of life in ms."""
+        return f"{self.prefix}:workers"
+
+    @property
+    def config(self) -> str:
+        """Hash: number of partitions, schema."""
+        return config_key(self.prefix)
+
+
+def config_key(prefix: str) -> str:
+    """Hash: number of partitions, schema; the one key that is needed before the number of partitions is known."""
+    return f"{prefix}:config"

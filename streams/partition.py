@@ -1,0 +1,140 @@
+"""What a holder reads and writes of its partition besides commits: entries, timers, the outbox, suspected entries."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from redis.exceptions import ResponseError
+
+from runtime.errors import LeaseLostError
+from statemachine.events import Event
+from streams import effect_codec, event_codec, scripts
+from streams.connection import BLOCK_MS, Client, store_errors
+from streams.keys import GROUP, Keys
+from streams.lease import Lease
+
+#: Timers moved onto the stream in one go, count: bounds the time of the script.
+TIMERS_PER_CALL_MAX = 200
+#: Largest entry that is understood, bytes; larger ones go to the dead letters.
+ENTRY_BYTES_MAX = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stream entry as it stands there."""
+
+    entry_id: str
+    fields: Mapping[bytes, bytes]
+
+
+class PartitionAccess:
+    """Reads and writes of the partitions that this process holds.
+
+    Entries leave the stream only by a commit, so what is on the stream is what is undecided, and reading always begins
+    at the oldest: nothing can be skipped, whatever happened to ids or connections in between.
+    """
+
+    def __init__(self, client: Client, blocking: Client, keys: Keys) -> None:
+        self._client = client
+        self._blocking = blocking
+        self._keys = keys
+
+    async def read(self, partition: int, count: int, *, block: bool) -> list[Entry]:
+        """The oldest undecided entries; waits up to 2 s for one where there is none."""
+        key = self._keys.events(partition)
+        with store_errors():
+            if block:
+                answer = await self._blocking.xread({key: "0"}, count=count, block=BLOCK_MS)
+            else:
+                answer = await self._client.xread({key: "0"}, count=count)
+        if not answer:
+            return []
+        return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in answer[0][1]]
+
+    async def ensure_group(self, partition: int) -> None:
+        """Makes the group that shows people position and lag, from the beginning of the stream."""
+        with store_errors():
+            try:
+                await self._client.xgroup_create(self._keys.events(partition), GROUP, id="0", mkstream=True)
+            except ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+
+    async def undecided(self, partition: int) -> int:
+        """How many entries are undecided (count)."""
+        with store_errors():
+            return int(await self._client.xlen(self._keys.events(partition)))
+
+    async def live_sessions(self, partition: int) -> list[str]:
+        """Ids of the live sessions."""
+        with store_errors():
+            return sorted(name.decode() for name in await self._client.smembers(self._keys.live(partition)))
+
+    async def fire_timers(self, partition: int, lease: Lease) -> tuple[int, int | None]:
+        """Moves due timers onto the stream.
+
+        Returns:
+            How many were moved, and when the next one is due, Unix milliseconds; None when there is none.
+
+        Raises:
+            LeaseLostError: another worker owns the partition.
+        """
+        keys = [self._keys.lease(partition), self._keys.timers(partition), self._keys.events(partition)]
+        with store_errors():
+            answer = await scripts.fire_timers(self._client, keys, [lease.holder, TIMERS_PER_CALL_MAX])
+        if int(answer[0]) == 0:
+            raise LeaseLostError("another worker owns the partition")
+        return int(answer[1]), (int(float(answer[2])) if answer[2] else None)
+
+    async def outbox(self, partition: int) -> dict[str, bytes]:
+        """Everything ordered and not yet decided, by effect id."""
+        with store_errors():
+            found = await self._client.hgetall(self._keys.outbox(partition))
+        return {name.decode(errors="replace"): body for name, body in found.items()}
+
+    async def finish_effect(self, partition: int, effect_id: str, outcome: Event) -> bool:
+        """Writes an effect's outcome onto the stream and marks it done; False when that was done before."""
+        fields = [part for pair in event_codec.encode(outcome).items() for part in pair]
+        keys = [self._keys.outbox(partition), self._keys.events(partition)]
+        with store_errors():
+            return bool(int(await scripts.finish_effect(self._client, keys, [effect_id, *fields])))
+
+    async def finish_chore(self, partition: int, chore: effect_codec.Chore, *, session_ttl_s: int) -> None:
+        """Does a chore and takes it out of the outbox; each step may be repeated."""
+        with store_errors():
+            if isinstance(chore, effect_codec.TellCommand):
+                await tell_command(self._client, self._keys, chore)
+            else:
+                for call_sid in chore.call_sids:
+                    await self._client.expire(self._keys.call(call_sid), session_ttl_s)
+            await self._client.hdel(self._keys.outbox(partition), chore.chore_id)
+
+    async def suspect(self, partition: int, entry_id: str) -> int:
+        """Marks an entry before it is decided after a worker's death; tells how often it was marked (count)."""
+        with store_errors():
+            return int(await self._client.hincrby(self._keys.suspects(partition), entry_id, 1))
+
+    async def bury(self, partition: int, entry: Entry, reason: str) -> None:
+        """Puts an entry whole to the dead letters; the commit that follows removes it from the stream."""
+        await bury(self._client, self._keys, self._keys.events(partition), entry, reason)
+
+
+#: How long a command's outcome is kept, seconds.
+COMMAND_TTL_S = 86_400
+#: Dead letters kept, about (count).
+DEAD_LETTERS_MAX = 10_000
+
+
+async def tell_command(client: Client, keys: Keys, chore: effect_codec.TellCommand) -> None:
+    """Writes how far a command has come; it only moves forward."""
+    report = chore.report
+    arguments = [report.status.value, report.reason, chore.session_id, COMMAND_TTL_S]
+    with store_errors():
+        await scripts.report_command(client, [keys.command(report.command_id)], arguments)
+
+
+async def bury(client: Client, keys: Keys, stream: str, entry: Entry, reason: str) -> None:
+    """Appends an entry to the dead letters, with where it came from and why."""
+    about = {"dead_reason": reason, "dead_stream": stream, "dead_entry": entry.entry_id}
+    letter = {name.encode(): value.encode() for name, value in about.items()} | dict(entry.fields)
+    with store_errors():
+        await client.xadd(keys.dead, letter, maxlen=DEAD_LETTERS_MAX, approximate=True)

@@ -1,0 +1,240 @@
+"""The webhooks' way into Redis: what arrives in one turn of the loop goes out as one pipeline.
+
+One pipeline a turn carries 1.7 times what one awaited write each does. A write is tried again within its deadline when
+the connection breaks: every event carries a token or a sequence, so an entry that was written twice is decided once.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from runtime.clock import Clock
+from runtime.errors import StoreError, StoreUnreachableError
+from statemachine.events import Event
+from streams import event_codec
+from streams.connection import Client, store_errors
+from streams.ingest import SessionFacts
+from streams.keys import Keys
+
+log = structlog.get_logger()
+
+#: How long a caller waits for Redis, seconds.
+DEADLINE_S = 2.0
+#: How long before an operation that met a broken connection is tried again, seconds.
+RETRY_AFTER_S = 0.05
+#: Operations in one pipeline, count: bounds its time.
+PIPELINE_MAX = 500
+#: Operations that may wait, count; more are refused at once rather than held in memory.
+WAITING_MAX = 20_000
+#: Pipelines under way at the same time, count.
+PIPELINES_MAX = 4
+#: How long after a restart or a failover what Redis says may be old, seconds.
+RESTART_CARE_S = 60.0
+#: How often it is asked whether it is still the same server, seconds.
+SERVER_LOOK_EVERY_S = 5.0
+#: How long the call index keeps a call, seconds: the longest session, and its time after the end, with room.
+CALL_INDEX_TTL_S = 3 * 86_400
+
+_FACTS = ("state", "phase", "conference_sid")
+
+
+@dataclass(slots=True)
+class _Operation:
+    commands: Sequence[tuple[Any, ...]]
+    done: asyncio.Future[list[Any]]
+    #: Monotonic seconds after which nobody waits any more.
+    until_s: float = 0.0
+    answers: list[Any] = field(default_factory=list)
+
+
+class Publisher:
+    """Implements `streams.ingest.Ingest` on Redis."""
+
+    def __init__(
+        self, client: Client, keys: Keys, clock: Clock, *, session_ttl_s: int = 86_400, deadline_s: float = DEADLINE_S
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._clock = clock
+        self._deadline_s = deadline_s
+        self._call_ttl_s = CALL_INDEX_TTL_S + session_ttl_s
+        self._waiting: deque[_Operation] = deque()
+        self._flights: set[asyncio.Task[None]] = set()
+        self._flush_is_due = False
+        self._run_id = ""
+        self._changed_at_s: float | None = None
+        self._server_is_unknown = True
+
+    # ---- what webhooks ask for -----------------------------------------------------------------------------------
+
+    async def publish(self, event: Event, *, call_sid: str = "") -> None:
+        """See `Ingest.publish`."""
+        await self._run(self._writes(event, call_sid))
+
+    async def publish_and_read(self, event: Event, *, call_sid: str = "") -> SessionFacts | None:
+        """See `Ingest.publish_and_read`."""
+        writes = self._writes(event, call_sid)
+        answers = await self._run([*writes, self._reading(event.session_id)])
+        return _facts(answers[-1])
+
+    async def read(self, session_id: str) -> SessionFacts | None:
+        """See `Ingest.read`."""
+        return _facts((await self._run([self._reading(session_id)]))[0])
+
+    def restarted_lately(self) -> bool:
+        """See `Ingest.restarted_lately`."""
+        if self._server_is_unknown:
+            return True
+        return self._changed_at_s is not None and self._clock.monotonic_s() - self._changed_at_s < RESTART_CARE_S
+
+    async def is_ready(self) -> bool:
+        """See `Ingest.is_ready`: a write is tried, since a server that answers PING may refuse every write."""
+        try:
+            await self._run([("HSET", f"{self._keys.prefix}:ready", "webhooks", self._clock.wall_ms())])
+        except StoreError:
+            return False
+        return True
+
+    async def watch_server(self, stop: asyncio.Event) -> None:
+        """Notices restarts and failovers until the process stops."""
+        while not stop.is_set():
+            try:
+                await self._look_at_server()
+            except StoreError:
+                self._server_is_unknown = True
+            try:
+                async with asyncio.timeout(1.0 if self._server_is_unknown else SERVER_LOOK_EVERY_S):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+
+    async def close(self) -> None:
+        """Waits for what is under way."""
+        while self._flights:
+            await asyncio.gather(*self._flights)
+
+    # ---- the commands --------------------------------------------------------------------------------------------
+
+    def _writes(self, event: Event, call_sid: str) -> list[tuple[Any, ...]]:
+        partition = self._keys.partition_of(event.session_id)
+        entry = [part for pair in event_codec.encode(event).items() for part in pair]
+        writes: list[tuple[Any, ...]] = [("XADD", self._keys.events(partition), "*", *entry)]
+        if call_sid:
+            # First, so that whoever finds the event finds the call too.
+            writes.insert(0, ("SET", self._keys.call(call_sid), event.session_id, "EX", self._call_ttl_s))
+        return writes
+
+    def _reading(self, session_id: str) -> tuple[Any, ...]:
+        return ("HGETALL", self._keys.session(session_id))
+
+    async def _look_at_server(self) -> None:
+        with store_errors():
+            info = await self._client.info("server")
+        if "run_id" not in info:  # a cluster answers by node; the youngest decides
+            nodes = [node for node in info.values() if isinstance(node, dict)]
+            info = min(nodes, key=lambda node: int(node["uptime_in_seconds"]))
+        run_id, up_s = str(info["run_id"]), int(info["uptime_in_seconds"])
+        now_s = self._clock.monotonic_s()
+        if self._run_id and run_id != self._run_id:
+            self._changed_at_s = now_s
+        elif not self._run_id and up_s < RESTART_CARE_S:
+            self._changed_at_s = now_s - up_s
+        self._run_id = run_id
+        self._server_is_unknown = False
+
+    # ---- pipelines -----------------------------------------------------------------------------------------------
+
+    async def _run(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        if len(self._waiting) >= WAITING_MAX:
+            raise StoreUnreachableError("too many writes wait for Redis")
+        loop = asyncio.get_running_loop()
+        operation = _Operation(commands, loop.create_future(), self._clock.monotonic_s() + self._deadline_s)
+        self._waiting.append(operation)
+        self._flush_soon()
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                answers = await operation.done
+        except TimeoutError:
+            self._server_is_unknown = True
+            raise StoreUnreachableError("Redis did not answer in time") from None
+        for answer in answers:
+            if isinstance(answer, Exception):
+                with store_errors():
+                    raise answer
+        return answers
+
+    def _flush_soon(self) -> None:
+        if not self._flush_is_due and len(self._flights) < PIPELINES_MAX:
+            self._flush_is_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_is_due = False
+        batch = [self._waiting.popleft() for _ in range(min(PIPELINE_MAX, len(self._waiting)))]
+        batch = [operation for operation in batch if not operation.done.done()]
+        if batch:
+            flight = asyncio.get_running_loop().create_task(self._send(batch))
+            self._flights.add(flight)
+            flight.add_done_callback(self._landed)
+
+    def _landed(self, flight: "asyncio.Task[None]") -> None:
+        self._flights.discard(flight)
+        if not flight.cancelled():
+            flight.result()
+        if self._waiting:
+            self._flush_soon()
+
+    async def _send(self, batch: list[_Operation]) -> None:
+        try:
+            with store_errors():
+                pipeline = self._client.pipeline(transaction=False)
+                for operation in batch:
+                    for command in operation.commands:
+                        pipeline.execute_command(*command)
+                answers = await pipeline.execute(raise_on_error=False)
+        except StoreUnreachableError as error:
+            self._server_is_unknown = True
+            await self._try_again(batch, error)
+            return
+        except StoreError as error:
+            _refuse(batch, error)
+            return
+        at = 0
+        for operation in batch:
+            count = len(operation.commands)
+            if not operation.done.done():
+                operation.done.set_result(list(answers[at : at + count]))
+            at += count
+
+    async def _try_again(self, batch: list[_Operation], error: StoreUnreachableError) -> None:
+        """Puts back in front what somebody still waits for."""
+        again_at_s = self._clock.monotonic_s() + RETRY_AFTER_S
+        late = [operation for operation in batch if operation.until_s <= again_at_s]
+        _refuse(late, error)
+        await asyncio.sleep(RETRY_AFTER_S)
+        self._waiting.extendleft(reversed([operation for operation in batch if not operation.done.done()]))
+
+
+def _refuse(batch: list[_Operation], error: StoreError) -> None:
+    for operation in batch:
+        if not operation.done.done():
+            operation.done.set_exception(type(error)(str(error)))
+
+
+def _facts(record: dict[bytes, bytes] | list[bytes]) -> SessionFacts | None:
+    pairs = record.items() if isinstance(record, dict) else zip(record[::2], record[1::2], strict=True)
+    fields = {name.decode(): value.decode(errors="replace") for name, value in pairs}
+    if "state" not in fields:
+        return None
+    call_sids, labels = {}, {}
+    for name, value in fields.items():
+        if name.startswith("party.") and name.endswith(".call_sid"):
+            call_sids[name[6:-9]] = value
+        elif name.startswith("party.") and name.endswith(".label"):
+            labels[name[6:-6]] = value
+    state, phase, conference_sid = (fields.get(name, "") for name in _FACTS)
+    return SessionFacts(state, phase, conference_sid, call_sids, labels)

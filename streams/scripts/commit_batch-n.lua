@@ -1,0 +1,126 @@
+--[[
+  Stores what a batch of entries led to and removes the entries, or does nothing at all.
+
+  KEYS[1]  event stream of the partition
+  KEYS[2]  lease hash of the partition
+  KEYS[3]  outbox hash
+  KEYS[4]  timers sorted set
+  KEYS[5]  set of live sessions
+  KEYS[6]  sorted set of ended sessions
+  KEYS[7]  hash of suspected entries
+  KEYS[8 ..]  for each session its hash and its log stream
+
+  ARGV[1]  lease holder            text, the whole of it
+  ARGV[2]  number of this commit   count, one higher than the lease's last
+  ARGV[3]  lifetime of an ended session, seconds
+  ARGV[4]  entries kept in a session's log, count
+  ARGV[5 ..]  counted lists, each with its length in front:
+    entry ids to remove;
+    outbox: id, body, ... to put; ids to remove;
+    timers: due time in ms, member, ... to set; members to remove;
+    sessions: for each its id, the version expected ("0": must not exist), when it ended in ms ("" while it lives),
+    counted fields and values to set, counted fields to remove, and its log: for each entry counted fields and values
+
+  Returns  {1}        stored
+           {2}        already: this very commit was stored before
+           {0}        lost: another holder, nothing written
+           {3}        out of order: the lease's commit number is not the one before, nothing written
+           {4}        a key of the partition is of the wrong type, nothing written
+           {5, n, ..} conflict: these sessions (counted from 1) have another version or a wrong type, nothing written
+  Why one script: a crash between the parts would repeat a decision that was taken or lose what follows from it.
+  Why it removes entries first: a full Redis lets a script through whose first write frees memory, so that it drains.
+]]
+local events, lease, outbox, timers, live, ended, suspects =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local holder, number, ttl_s, log_max = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local at = 4
+
+local function take()
+  at = at + 1
+  return ARGV[at]
+end
+
+local function take_list()
+  local list = {}
+  for i = 1, tonumber(take()) do list[i] = take() end
+  return list
+end
+
+-- Nothing is written before everything was checked: a script that fails half-way is not undone.
+if redis.call('HGET', lease, 'holder') ~= holder then return {0} end
+local last = tonumber(redis.call('HGET', lease, 'commit') or '0')
+if last == tonumber(number) then return {2} end
+if last ~= tonumber(number) - 1 then return {3} end
+
+local wanted = {[events] = 'stream', [outbox] = 'hash', [timers] = 'zset', [live] = 'set', [ended] = 'zset',
+  [suspects] = 'hash'}
+for key, kind in pairs(wanted) do
+  local found = redis.call('TYPE', key).ok
+  if found ~= 'none' and found ~= kind then return {4} end
+end
+
+local entries = take_list()
+local outbox_put, outbox_del = take_list(), take_list()
+local timers_set, timers_del = take_list(), take_list()
+local sessions, conflicts = {}, {5}
+for i = 1, tonumber(take()) do
+  local session = {id = take(), version = take(), ended_ms = take(), hash = KEYS[6 + 2 * i], log = KEYS[7 + 2 * i]}
+  session.set, session.del, session.entries = take_list(), take_list(), {}
+  for j = 1, tonumber(take()) do session.entries[j] = take_list() end
+  sessions[i] = session
+  local found = redis.pcall('HGET', session.hash, 'version')
+  local log_type = redis.call('TYPE', session.log).ok
+  if type(found) == 'table' or (found or '0') ~= session.version or (log_type ~= 'none' and log_type ~= 'stream') then
+    conflicts[#conflicts + 1] = i
+  end
+end
+if #conflicts > 1 then return conflicts end
+
+-- From here on nothing can fail.
+for i = 1, #entries do redis.call('XDEL', events, entries[i]) end
+redis.call('HDEL', suspects, '', unpack(entries, 1, math.min(#entries, 1000)))
+redis.call('HSET', lease, 'commit', number)
+for i = 1, #sessions do
+  local session = sessions[i]
+  if #session.set > 0 then redis.call('HSET', session.hash, unpack(session.set)) end
+  if #session.del > 0 then redis.call('HDEL', session.hash, unpack(session.del)) end
+  for j = 1, #session.entries do
+    redis.call('XADD', session.log, 'MAXLEN', log_max, '*', unpack(session.entries[j]))
+  end
+  if session.ended_ms ~= '' then
+    redis.call('SREM', live, session.id)
+    redis.call('ZADD', ended, session.ended_ms, session.id)
+    redis.call('ZREMRANGEBYSCORE', ended, '-inf', tonumber(session.ended_ms) - 1000 * tonumber(ttl_s))
+    redis.call('EXPIRE', session.hash, ttl_s)
+    redis.call('EXPIRE', session.log, ttl_s)
+  elseif session.version == '0' then
+    redis.call('SADD', live, session.id)
+  end
+end
+for i = 1, #outbox_del do redis.call('HDEL', outbox, outbox_del[i]) end
+for i = 1, #outbox_put, 2 do redis.call('HSET', outbox, outbox_put[i], outbox_put[i + 1]) end
+for i = 1, #timers_del do redis.call('ZREM', timers, timers_del[i]) end
+for i = 1, #timers_set, 2 do redis.call('ZADD', timers, timers_set[i], timers_set[i + 1]) end
+
+-- The group is for people: its position is the last entry decided, and its lag what is undecided. Redis 7 counts the lag
+-- from the number of entries ever added, which the group has to be told because entries are removed.
+if #entries > 0 then
+  local newest = entries[#entries]
+  if redis.REDIS_VERSION_NUM and redis.REDIS_VERSION_NUM >= 0x00070000 then
+    local info, added = redis.call('XINFO', 'STREAM', events), 0
+    for i = 1, #info, 2 do
+      if info[i] == 'entries-added' then added = info[i + 1] end
+    end
+    local read = added - redis.call('XLEN', events)
+    local answer = redis.pcall('XGROUP', 'SETID', events, 'workers', newest, 'ENTRIESREAD', read)
+    if type(answer) == 'table' and answer.err then
+      redis.pcall('XGROUP', 'CREATE', events, 'workers', newest, 'MKSTREAM', 'ENTRIESREAD', read)
+    end
+  else
+    local answer = redis.pcall('XGROUP', 'SETID', events, 'workers', newest)
+    if type(answer) == 'table' and answer.err then
+      redis.pcall('XGROUP', 'CREATE', events, 'workers', newest, 'MKSTREAM')
+    end
+  end
+end
+return {1}

@@ -1,0 +1,30 @@
+--[[
+  Moves timers that are due onto the event stream, oldest first.
+
+  KEYS[1]  lease hash of the partition
+  KEYS[2]  timers sorted set: due time in ms by TIMER|SESSION
+  KEYS[3]  event stream of the partition
+
+  ARGV[1]  lease holder          text, the whole of it
+  ARGV[2]  timers moved at most  count
+
+  Returns  {1, moved, next_due_ms}   next_due_ms is "" when no timer is left
+           {0}                       lost: another holder, nothing written
+  Why one script: between taking a timer off and writing its entry, a crash would lose it.
+]]
+local lease, timers, events = KEYS[1], KEYS[2], KEYS[3]
+local holder, most = ARGV[1], tonumber(ARGV[2])
+if redis.call('HGET', lease, 'holder') ~= holder then return {0} end
+local time = redis.call('TIME')
+local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local due = redis.call('ZRANGEBYSCORE', timers, '-inf', now_ms, 'WITHSCORES', 'LIMIT', 0, most)
+for i = 1, #due, 2 do
+  local timer, session = string.match(due[i], '^([a-z_]+)|(.+)$')
+  redis.call('ZREM', timers, due[i])
+  if timer then
+    redis.call('XADD', events, '*', 'type', timer .. '_overdue', 'session', session,
+      'token', timer .. ':' .. due[i + 1], 'due_ms', due[i + 1])
+  end
+end
+local following = redis.call('ZRANGE', timers, 0, 0, 'WITHSCORES')
+return {1, #due / 2, following[2] or ''}

@@ -1,0 +1,21 @@
+--[[
+  Writes how far a command has come; it only ever moves forward, so that a repetition changes nothing.
+
+  KEYS[1]  hash of the command's outcome
+
+  ARGV[1]  status    accepted, done, rejected or failed
+  ARGV[2]  reason    text, "" when there is nothing to add
+  ARGV[3]  session   text
+  ARGV[4]  lifetime  seconds
+
+  Returns  1  written
+           0  it had come as far or further before
+]]
+local command, status, reason, session, ttl_s = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local rank = {accepted = 1, done = 2, rejected = 2, failed = 2}
+local before = redis.call('HGET', command, 'status')
+if before and (rank[before] or 0) >= rank[status] then return 0 end
+redis.call('HDEL', command, '')
+redis.call('HSET', command, 'status', status, 'reason', reason, 'session', session)
+redis.call('EXPIRE', command, ttl_s)
+return 1

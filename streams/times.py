@@ -1,0 +1,25 @@
+"""Times as they stand in Redis: ISO 8601, UTC, milliseconds."""
+
+from datetime import UTC, datetime
+
+
+def to_iso(unix_ms: int) -> str:
+    """`2026-11-20T08:24:07.123Z`; empty for 0, which means "not told".
+
+    >>> to_iso(1_000)
+    '1970-01-01T00:00:01.000Z'
+    """
+    if not unix_ms:
+        return ""
+    return datetime.fromtimestamp(unix_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def from_iso(text: str) -> int:
+    """The reverse, Unix milliseconds.
+
+    Raises:
+        ValueError: it is no time.
+    """
+    if not text:
+        return 0
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
