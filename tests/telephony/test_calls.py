@@ -1,0 +1,343 @@
+"""Effects as REST requests, over twilio-python with a scripted HTTP client in place of the network."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import orjson
+import pytest
+from twilio.http import AsyncHttpClient
+from twilio.http.response import Response
+from twilio.rest import Client
+
+from runtime.errors import (
+    OutcomeUnknownError,
+    ProviderBusyError,
+    ProviderError,
+    ProviderGoneError,
+    ProviderRefusedError,
+)
+from statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
+from statemachine.events import CallSeen, CallsRead, ParticipantSeen
+from telephony.calls import Calls
+from telephony.errors import from_status
+from telephony.look import RedirectSeen
+
+ACCOUNT = "AC" + "a" * 32
+BASE = f"https://api.twilio.com/2010-04-01/Accounts/{ACCOUNT}/"
+GONE = from_status(404, 20404)
+OVER = from_status(400, 21220)
+
+REDIRECT = RedirectCall(effect_id="e1", session_id="S1", party="agent", call_sid="CA2", room="S1", label="agent-1")
+HANG_UP = HangUpCall(effect_id="e2", session_id="S1", party="agent", call_sid="CA2")
+END = EndConference(effect_id="e3", session_id="S1", conference_sid="CF1")
+READ = ReadCalls(effect_id="e4", session_id="S1", parent_call_sid="CA1", with_conference=True, read_version=7)
+READ_CALLS_ONLY = ReadCalls(
+    effect_id="e5", session_id="S1", parent_call_sid="CA1", with_conference=False, read_version=7
+)
+
+Answer = dict[str, Any] | ProviderError
+
+
+class ScriptedHttp(AsyncHttpClient):
+    """Answers by method and path; a request that is not in the script is a failure of the test."""
+
+    def __init__(self, answers: Mapping[str, Answer]) -> None:
+        super().__init__(logging.getLogger("twilio"), True)
+        self.answers = answers
+        self.requests: list[tuple[str, Mapping[str, object]]] = []
+
+    async def request(
+        self,
+        method: str,
+        uri: str,
+        params: Mapping[str, object] | None = None,
+        data: Mapping[str, object] | None = None,
+        **_others: object,
+    ) -> Response:
+        name = f"{method} {uri.removeprefix(BASE).removesuffix('.json')}"
+        self.requests.append((name, params or data or {}))
+        answer = self.answers[name]
+        if isinstance(answer, ProviderError):
+            raise answer
+        return Response(200, orjson.dumps(answer).decode())
+
+
+def calls_with(answers: Mapping[str, Answer]) -> tuple[Calls, ScriptedHttp]:
+    http = ScriptedHttp(answers)
+    client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
+    return Calls(client, join_document=lambda effect: f"<Join>{effect.label}</Join>"), http
+
+
+def call(sid: str, status: str, to: str = "+15550100001", created: str = "") -> dict[str, Any]:
+    return {"sid": sid, "status": status, "to": to, "date_created": created or None}
+
+
+def page(kind: str, *records: dict[str, Any]) -> dict[str, Any]:
+    return {kind: list(records), "page": 0, "page_size": 50, "next_page_uri": None, "uri": "/x"}
+
+
+@pytest.mark.parametrize(
+    "effect, name, data",
+    [
+        (REDIRECT, "POST Calls/CA2", {"Twiml": "<Join>agent-1</Join>"}),
+        (HANG_UP, "POST Calls/CA2", {"Status": "completed"}),
+        (END, "POST Conferences/CF1", {"Status": "completed"}),
+    ],
+)
+async def test_effect_is_one_request(effect: Effect, name: str, data: dict[str, str]) -> None:
+    calls, http = calls_with({name: {"sid": "X"}})
+
+    assert await calls.perform(effect) is None
+
+    assert http.requests == [(name, data)]
+
+
+@pytest.mark.parametrize("error", [GONE, OVER])
+@pytest.mark.parametrize("effect, name", [(HANG_UP, "POST Calls/CA2"), (END, "POST Conferences/CF1")])
+async def test_ending_what_is_over_already_has_succeeded(effect: Effect, name: str, error: ProviderError) -> None:
+    calls, _ = calls_with({name: error})
+
+    assert await calls.perform(effect) is None
+
+
+async def test_redirect_of_a_call_that_is_over_has_not_succeeded() -> None:
+    calls, _ = calls_with({"POST Calls/CA2": OVER})
+
+    with pytest.raises(ProviderGoneError):
+        await calls.perform(REDIRECT)
+
+
+async def test_not_found_without_twilios_code_is_no_success_for_a_hang_up() -> None:
+    calls, _ = calls_with({"POST Calls/CA2": from_status(404)})
+
+    with pytest.raises(ProviderRefusedError) as caught:
+        await calls.perform(HANG_UP)
+
+    assert not isinstance(caught.value, ProviderGoneError)
+
+
+ROOM = {"sid": "CF1", "status": "in-progress", "friendly_name": "S1"}
+PICTURE: dict[str, Answer] = {
+    "GET Calls/CA1": call("CA1", "in-progress"),
+    "GET Calls": page("calls", call("CA2", "ringing", "client:alice")),
+    "GET Conferences": page("conferences", ROOM),
+    "GET Conferences/CF1/Participants": page("participants", {"call_sid": "CA1", "label": "customer-1"}),
+}
+
+
+async def test_read_tells_calls_and_conference() -> None:
+    calls, http = calls_with(PICTURE)
+
+    read = await calls.perform(READ)
+
+    assert read == CallsRead(
+        session_id="S1",
+        token="e4:outcome",
+        effect_id="e4",
+        read_version=7,
+        calls=(
+            CallSeen(call_sid="CA1", status="in-progress", to="+15550100001"),
+            CallSeen(call_sid="CA2", status="ringing", parent_call_sid="CA1", to="client:alice"),
+        ),
+        conference_sid="CF1",
+        participants=(ParticipantSeen(call_sid="CA1", label="customer-1"),),
+    )
+    asked = dict(http.requests)
+    assert asked["GET Calls"] == {"ParentCallSid": "CA1", "PageSize": 50}
+    assert asked["GET Conferences"] == {"FriendlyName": "S1", "PageSize": 20}
+
+
+async def test_read_of_calls_only_asks_for_no_conference() -> None:
+    calls, http = calls_with(PICTURE)
+
+    read = await calls.perform(READ_CALLS_ONLY)
+
+    assert read is not None
+    assert (read.conference_sid, read.participants) == ("", ())
+    assert [name for name, _ in http.requests] == ["GET Calls/CA1", "GET Calls"]
+
+
+async def test_parent_that_twilio_does_not_know_reads_as_completed() -> None:
+    calls, _ = calls_with({"GET Calls/CA1": GONE, "GET Calls": page("calls")})
+
+    read = await calls.perform(READ_CALLS_ONLY)
+
+    assert read is not None
+    assert read.calls == (CallSeen(call_sid="CA1", status="completed"),)
+
+
+@pytest.mark.parametrize("status, is_found", [("init", True), ("in-progress", True), ("completed", False)])
+async def test_only_a_live_conference_is_told(status: str, is_found: bool) -> None:
+    calls, _ = calls_with(PICTURE | {"GET Conferences": page("conferences", ROOM | {"status": status})})
+
+    read = await calls.perform(READ)
+
+    assert read is not None
+    assert read.conference_sid == ("CF1" if is_found else "")
+
+
+async def test_of_two_live_rooms_the_fullest_is_told() -> None:
+    second = ROOM | {"sid": "CF2"}
+    calls, _ = calls_with(
+        PICTURE
+        | {
+            "GET Conferences": page("conferences", second, ROOM),
+            "GET Conferences/CF1/Participants": page("participants", {"call_sid": "CA1"}, {"call_sid": "CA2"}),
+            "GET Conferences/CF2/Participants": page("participants", {"call_sid": "CA3"}),
+        }
+    )
+
+    read = await calls.perform(READ)
+
+    assert read is not None
+    assert read.conference_sid == "CF1"
+
+
+async def test_conference_that_ends_between_the_reads_has_nobody_in_it() -> None:
+    calls, _ = calls_with(PICTURE | {"GET Conferences/CF1/Participants": GONE})
+
+    read = await calls.perform(READ)
+
+    assert read is not None
+    assert read.participants == ()
+
+
+@pytest.mark.parametrize("name", list(PICTURE))
+async def test_trouble_with_any_part_of_a_read_is_raised_as_it_is(name: str) -> None:
+    error = ProviderBusyError(http_status=429, retry_after_s=3)
+    calls, _ = calls_with(PICTURE | {name: error})
+
+    with pytest.raises(ProviderBusyError) as caught:
+        await calls.perform(READ)
+
+    assert caught.value is error
+
+
+async def test_independent_reads_run_side_by_side() -> None:
+    calls, http = calls_with(PICTURE)
+    three_are_in = asyncio.Event()
+
+    class Meeting(ScriptedHttp):
+        async def request(self, method: str, uri: str, *arguments: Any, **others: Any) -> Response:
+            answer = await super().request(method, uri, *arguments, **others)
+            if len(self.requests) == 3:
+                three_are_in.set()
+            await three_are_in.wait()
+            return answer
+
+    http.__class__ = Meeting
+    async with asyncio.timeout(5):
+        assert await calls.perform(READ) is not None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"calls": "none"},
+        {"calls": ["CA2"]},
+        {"calls": [{"sid": "CA2", "date_created": 5}]},
+        {"calls": [{"sid": "CA2", "date_created": "Fri, 99 Feb 2011 21:07:19 +0000"}]},
+        {"calls": [], "unexpected": 1},
+        {},
+    ],
+)
+async def test_page_of_another_shape_is_an_unknown_outcome(answer: dict[str, Any]) -> None:
+    calls, _ = calls_with(PICTURE | {"GET Calls": answer})
+
+    with pytest.raises(OutcomeUnknownError):
+        await calls.perform(READ)
+
+
+async def test_paging_links_are_not_followed() -> None:
+    endless = page("calls") | {"next_page_uri": "/2010-04-01/x.json?Page=1"}
+    calls, http = calls_with({"GET Calls": endless})
+
+    assert await calls.child_status("CA1") is None
+
+    assert len(http.requests) == 1
+
+
+EARLY, LATE = "Fri, 20 Nov 2026 08:00:00 +0000", "Fri, 20 Nov 2026 08:00:30 +0000"
+
+
+@pytest.mark.parametrize(
+    "children, expected",
+    [
+        ([], None),
+        ([call("CA2", "in-progress", created=EARLY)], "in-progress"),
+        ([call("CA2", "busy", created=EARLY), call("CA3", "in-progress", created=LATE)], "in-progress"),
+        ([call("CA3", "ringing", created=LATE), call("CA2", "busy", created=EARLY)], "ringing"),
+        ([call("CA3", "ringing", created=LATE), call("CA2", "busy", created=LATE)], "ringing"),
+        ([call("CA2", "completed")], "completed"),
+    ],
+)
+async def test_child_status_is_that_of_the_newest_child(children: list[dict[str, Any]], expected: str | None) -> None:
+    calls, _ = calls_with({"GET Calls": page("calls", *children)})
+
+    assert await calls.child_status("CA1") == expected
+
+
+@pytest.mark.parametrize(
+    "participant, in_room",
+    [
+        ({"call_sid": "CA9", "label": "agent-1"}, True),
+        ({"call_sid": "CA2", "label": None}, True),
+        ({"call_sid": "CA9", "label": "agent-2"}, False),
+    ],
+)
+async def test_look_finds_the_label_or_the_call_in_the_live_room(participant: dict[str, Any], in_room: bool) -> None:
+    calls, _ = calls_with(
+        {
+            "GET Calls/CA2": call("CA2", "in-progress"),
+            "GET Conferences": page("conferences", ROOM),
+            "GET Conferences/CF1/Participants": page("participants", participant),
+        }
+    )
+
+    assert await calls.look_for(REDIRECT) == RedirectSeen(call_status="in-progress", in_room=in_room)
+
+
+async def test_look_goes_straight_into_a_room_that_the_list_misses() -> None:
+    known = RedirectCall(effect_id="e1", session_id="S1", party="agent", call_sid="CA2", room="CF7", label="agent-1")
+    calls, _ = calls_with(
+        {
+            "GET Calls/CA2": call("CA2", "in-progress"),
+            "GET Conferences": page("conferences"),
+            "GET Conferences/CF7/Participants": page("participants", {"call_sid": "CA2", "label": "agent-1"}),
+        }
+    )
+
+    assert (await calls.look_for(known)).in_room
+
+
+async def test_look_at_a_call_that_twilio_does_not_know_sees_it_completed() -> None:
+    calls, _ = calls_with({"GET Calls/CA2": OVER, "GET Conferences": page("conferences")})
+
+    assert await calls.look_for(REDIRECT) == RedirectSeen(call_status="completed", in_room=False)
+
+
+async def test_effect_of_an_unknown_kind_is_a_fault_and_no_outcome() -> None:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Whistle(Effect):
+        kind: ClassVar[str] = "whistle"
+
+    calls, _ = calls_with({})
+
+    with pytest.raises(TypeError, match="whistle"):
+        await calls.perform(Whistle(effect_id="e9", session_id="S1"))
+
+
+async def test_fault_in_the_document_is_not_taken_for_an_answer() -> None:
+    def broken(_effect: RedirectCall) -> str:
+        raise ValueError("no such room")
+
+    http = ScriptedHttp({})
+    client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
+
+    with pytest.raises(ValueError, match="no such room"):
+        await Calls(client, join_document=broken).perform(REDIRECT)
+
+    assert http.requests == []

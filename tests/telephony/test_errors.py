@@ -1,0 +1,137 @@
+"""Twilio's answers become our errors by one table, and nothing of their texts is carried on."""
+
+import pytest
+from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException
+
+from runtime.errors import (
+    OutcomeUnknownError,
+    ProviderBusyError,
+    ProviderError,
+    ProviderGoneError,
+    ProviderRefusedError,
+)
+from telephony.errors import CODES, code_of, from_exception, from_status, json_object, our_errors, retry_after_s
+
+NUMBER = "+14155550123"
+
+
+@pytest.mark.parametrize(
+    "http_status, code, expected",
+    [
+        (400, 20001, ProviderRefusedError),
+        (400, 21220, ProviderGoneError),
+        (400, 21211, ProviderRefusedError),
+        (401, 20003, ProviderRefusedError),
+        (403, 20403, ProviderRefusedError),
+        (404, 20404, ProviderGoneError),
+        (404, 0,     ProviderRefusedError),
+        (302, 0,     ProviderRefusedError),
+        (429, 0,     ProviderBusyError),
+        (429, 20429, ProviderBusyError),
+        (503, 20429, OutcomeUnknownError),
+        (500, 20500, OutcomeUnknownError),
+        (502, 0,     OutcomeUnknownError),
+        (503, 21220, OutcomeUnknownError),
+    ],
+)  # fmt: skip
+def test_each_answer_has_one_error(http_status: int, code: int, expected: type[ProviderError]) -> None:
+    error = from_status(http_status, code, retry_after_s=1.5)
+
+    assert type(error) is expected
+    assert (error.http_status, error.code, error.retry_after_s) == (http_status, code, 1.5)
+
+
+def test_table_names_each_code_once_with_meaning_and_source() -> None:
+    assert len({row.code for row in CODES}) == len(CODES)
+    assert all(row.meaning and str(row.code) in row.source for row in CODES)
+
+
+def test_not_found_without_the_code_is_no_proof_that_a_call_is_gone() -> None:
+    """A wrong TWILIO_API_URL answers 404 to everything; hang-ups must not count as done then."""
+    assert not isinstance(from_status(404), ProviderGoneError)
+
+
+@pytest.mark.parametrize(
+    "exception, expected, http_status, code",
+    [
+        (TwilioRestException(404, "/x", NUMBER, 20404), ProviderGoneError, 404, 20404),
+        (TwilioRestException(404, "/x", NUMBER, 404), ProviderRefusedError, 404, 0),
+        (TwilioRestException(500, "/x", NUMBER, 500), OutcomeUnknownError, 500, 0),
+        (TwilioServiceException("t", NUMBER, 400, 21220, detail=NUMBER), ProviderGoneError, 400, 21220),
+        (TwilioServiceException("t", NUMBER, "429", "20429"), ProviderBusyError, 429, 20429),
+        (TwilioException("Unable to fetch page", NUMBER), OutcomeUnknownError, 0, 0),
+    ],
+)
+def test_exceptions_of_the_library_are_mapped_without_their_texts(
+    exception: TwilioException, expected: type[ProviderError], http_status: int, code: int
+) -> None:
+    error = from_exception(exception)
+
+    assert type(error) is expected
+    assert (error.http_status, error.code) == (http_status, code)
+    assert NUMBER not in str(error)
+
+
+@pytest.mark.parametrize("foreign", [ValueError(NUMBER), TypeError(NUMBER), KeyError(NUMBER), AttributeError(NUMBER)])
+def test_body_that_the_library_stumbles_over_is_an_unknown_outcome(foreign: Exception) -> None:
+    with pytest.raises(OutcomeUnknownError) as caught, our_errors():
+        raise foreign
+
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    assert NUMBER not in str(caught.value)
+
+
+def test_our_own_errors_pass_unchanged() -> None:
+    error = ProviderBusyError(http_status=429, retry_after_s=3)
+
+    with pytest.raises(ProviderBusyError) as caught, our_errors():
+        raise error
+
+    assert caught.value is error
+
+
+NOON_MS = 1_792_497_600_000  # Tue, 20 Oct 2026 12:00:00 GMT
+
+
+@pytest.mark.parametrize(
+    "header, expected",
+    [
+        (None, 0.0),
+        ("", 0.0),
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("-7", 0.0),
+        ("soon", 0.0),
+        ("9" * 40, 999_999_999.0),
+        ("Tue, 20 Oct 2026 12:00:05 GMT", 5.0),
+        ("Tue, 20 Oct 2026 12:00:05 -0000", 5.0),
+        ("Tue, 20 Oct 2026 11:00:00 GMT", 0.0),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(header: str | None, expected: float) -> None:
+    assert retry_after_s(header, NOON_MS) == expected
+
+
+@pytest.mark.parametrize(
+    "body, code",
+    [
+        (b'{"code": 21220, "message": "Call is not in-progress."}', 21220),
+        (b'{"code": "21220"}', 21220),
+        (b'{"code": null}', 0),
+        (b'{"code": [1]}', 0),
+        (b'{"code": "many"}', 0),
+        (b"[21220]", 0),
+        (b"<html>Bad gateway</html>", 0),
+        (b'{"code": 212', 0),
+        (b"\xff\xfe", 0),
+        (b"", 0),
+    ],
+)
+def test_code_is_read_from_any_body(body: bytes, code: int) -> None:
+    assert code_of(body) == code
+
+
+def test_only_an_object_counts_as_json() -> None:
+    assert json_object(b'{"sid": "CA1"}') == {"sid": "CA1"}
+    assert json_object(b'"text"') is None
