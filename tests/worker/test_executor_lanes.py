@@ -1,0 +1,120 @@
+"""A limit with two lanes: endings first, with slots of their own, and no slot is ever lost."""
+
+import asyncio
+import random
+
+import pytest
+
+from worker.lanes import Lanes
+
+
+class Holder:
+    """Somebody who takes a slot and keeps it until told."""
+
+    def __init__(self, lanes: Lanes, *, ending: bool) -> None:
+        self.is_in = False
+        self._done = asyncio.Event()
+        self._lanes = lanes
+        self.task = asyncio.create_task(self._hold(ending))
+
+    async def _hold(self, ending: bool) -> None:
+        async with self._lanes.slot(ending=ending):
+            self.is_in = True
+            await self._done.wait()
+        self.is_in = False
+
+    async def leave(self) -> None:
+        self._done.set()
+        await self.task
+        await asyncio.sleep(0)
+
+
+async def holders(lanes: Lanes, kinds: str) -> list[Holder]:
+    """One for each letter: e for an ending, o for an ordinary effect."""
+    result = []
+    for kind in kinds:
+        result.append(Holder(lanes, ending=kind == "e"))
+        await asyncio.sleep(0)
+    return result
+
+
+def shown(those: list[Holder]) -> str:
+    return "".join("x" if holder.is_in else "." for holder in those)
+
+
+@pytest.mark.parametrize(
+    "kinds, inside",
+    [
+        ("ooooo", "xx..."),
+        ("eeeee", "xxx.."),
+        ("eoooo", "xxx.."),
+        ("eeooo", "xxx.."),
+        ("oooee", "xx.x."),
+    ],
+)
+async def test_ordinary_effects_leave_the_reserved_slots_to_endings(kinds: str, inside: str) -> None:
+    lanes = Lanes(slots=3, reserved_for_endings=1)
+
+    those = await holders(lanes, kinds)
+
+    assert shown(those) == inside
+    for holder in those:
+        holder.task.cancel()
+    await asyncio.gather(*(holder.task for holder in those), return_exceptions=True)
+    assert lanes.taken == 0
+
+
+async def test_freed_slot_goes_to_the_ending_that_came_last() -> None:
+    lanes = Lanes(slots=1, reserved_for_endings=0)
+    first, ordinary, ending = await holders(lanes, "ooe")
+
+    await first.leave()
+    assert shown([first, ordinary, ending]) == "..x"
+
+    await ending.leave()
+    assert shown([first, ordinary, ending]) == ".x."
+    await ordinary.leave()
+
+
+async def test_slot_given_to_somebody_who_was_cancelled_meanwhile_is_passed_on() -> None:
+    lanes = Lanes(slots=1, reserved_for_endings=0)
+    first, second, third = await holders(lanes, "ooo")
+
+    first.task.cancel()
+    second.task.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    assert shown([third]) == "x"
+    await third.leave()
+    assert lanes.taken == 0
+
+
+async def test_reserve_is_less_than_the_whole() -> None:
+    with pytest.raises(ValueError, match="2"):
+        Lanes(slots=2, reserved_for_endings=2)
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_no_slot_is_lost_whoever_is_cancelled(seed: int) -> None:
+    chance = random.Random(seed)
+    lanes = Lanes(slots=3, reserved_for_endings=1)
+    those: list[Holder] = []
+    for _ in range(100):
+        those.append(Holder(lanes, ending=chance.random() < 0.3))
+        for holder in chance.sample(those, chance.randrange(min(4, len(those)))):
+            if chance.random() < 0.5:
+                holder.task.cancel()
+            else:
+                holder._done.set()
+        for _ in range(chance.randrange(3)):
+            await asyncio.sleep(0)
+        assert lanes.taken <= 3
+    for holder in those:
+        holder._done.set()
+    await asyncio.gather(*(holder.task for holder in those), return_exceptions=True)
+
+    assert lanes.taken == 0
+    async with lanes.slot(ending=False):
+        assert lanes.taken == 1

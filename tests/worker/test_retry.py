@@ -1,0 +1,103 @@
+"""How long an effect waits before it is tried again."""
+
+import random
+
+import pytest
+
+from runtime.errors import (
+    OutcomeUnknownError,
+    ProviderBusyError,
+    ProviderError,
+    ProviderGoneError,
+    ProviderRefusedError,
+    ProviderUnreachableError,
+)
+from statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
+from worker.retry import RETRY_AFTER_MAX_S, ExecutorPolicy, RetryPolicy, wait_s
+
+POLICY = RetryPolicy(deadline_s=8, request_timeout_s=4, first_wait_s=0.25, wait_max_s=2)
+ENDING = ExecutorPolicy().ending
+
+
+class Highest(random.Random):
+    """Draws the upper end, so that ends can be told."""
+
+    def uniform(self, _a: float, b: float) -> float:
+        return b
+
+
+@pytest.mark.parametrize("error", [ProviderBusyError(), ProviderUnreachableError(), OutcomeUnknownError()])
+def test_ends_of_the_waits_double_up_to_a_bound(error: ProviderError) -> None:
+    ends = [wait_s(attempt, error, POLICY, Highest()) for attempt in range(1, 7)]
+
+    assert ends == [0.25, 0.5, 1.0, 2.0, 2.0, 2.0]
+
+
+def test_waits_are_spread_from_zero_to_their_end() -> None:
+    rng = random.Random(1)
+
+    waits = [wait_s(4, ProviderBusyError(), POLICY, rng) or 0.0 for _ in range(500)]
+
+    assert min(waits) < 0.05
+    assert 1.95 < max(waits) <= 2.0
+
+
+def test_thousandth_try_has_a_wait_too() -> None:
+    assert wait_s(10_000, OutcomeUnknownError(), ENDING, Highest()) == 30.0
+
+
+def test_retry_after_is_waited_out_with_a_little_jitter_on_top() -> None:
+    error = ProviderBusyError(http_status=429, retry_after_s=3)
+
+    waits = [wait_s(1, error, POLICY, random.Random(seed)) or 0.0 for seed in range(100)]
+
+    assert all(3.0 <= wait <= 3.25 for wait in waits)
+    assert len(set(waits)) > 90
+
+
+def test_absurd_retry_after_is_cut() -> None:
+    error = ProviderBusyError(http_status=429, retry_after_s=1e9)
+
+    assert wait_s(1, error, ENDING, Highest()) == RETRY_AFTER_MAX_S + 0.25
+
+
+@pytest.mark.parametrize(
+    "error, repeats_denied, is_repeated",
+    [
+        (ProviderRefusedError(http_status=400, code=20001), True,  False),
+        (ProviderGoneError(http_status=404, code=20404),    True,  False),
+        (ProviderRefusedError(http_status=401, code=20003), False, False),
+        (ProviderRefusedError(http_status=401, code=20003), True,  True),
+        (ProviderRefusedError(http_status=403),             True,  True),
+        (ProviderRefusedError(http_status=403),             False, False),
+    ],
+)  # fmt: skip
+def test_refusal_is_repeated_only_where_credentials_may_be_changing(
+    error: ProviderError, repeats_denied: bool, is_repeated: bool
+) -> None:
+    policy = RetryPolicy(deadline_s=8, request_timeout_s=4, repeats_denied=repeats_denied)
+
+    assert (wait_s(1, error, policy, random.Random(1)) is not None) is is_repeated
+
+
+def test_attempts_count_from_one() -> None:
+    with pytest.raises(ValueError, match="0"):
+        wait_s(0, ProviderBusyError(), POLICY, random.Random(1))
+
+
+@pytest.mark.parametrize(
+    "effect, deadline_s",
+    [
+        (RedirectCall(effect_id="e", session_id="S", call_sid="CA1", room="S", label="agent-1"), 8),
+        (ReadCalls(effect_id="e", session_id="S", parent_call_sid="CA1", with_conference=True, read_version=1), 10),
+        (HangUpCall(effect_id="e", session_id="S", call_sid="CA1"), 3600),
+        (EndConference(effect_id="e", session_id="S", conference_sid="CF1"), 3600),
+    ],
+)
+def test_each_kind_has_its_deadline(effect: Effect, deadline_s: float) -> None:
+    assert ExecutorPolicy().of(effect).deadline_s == deadline_s
+
+
+def test_kind_without_a_policy_is_a_fault() -> None:
+    with pytest.raises(TypeError):
+        ExecutorPolicy().of(Effect(effect_id="e", session_id="S"))
