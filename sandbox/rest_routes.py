@@ -6,11 +6,11 @@ Source: Twilio docs: Twilio API requests (Basic auth); Twilio API responses.
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qsl, unquote
 
-import aiohttp
 import orjson
 from aiohttp import web
 
@@ -46,14 +46,15 @@ def rest_handler(sandbox: Switchboard) -> Handler:
 
 
 def _is_allowed(sandbox: Switchboard, request: web.Request, account_sid: str) -> bool:
+    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
     try:
-        given = aiohttp.BasicAuth.decode(request.headers.get("Authorization", ""))
+        given = base64.b64decode(encoded, validate=True).decode() if scheme.lower() == "basic" else ""
     except ValueError:
         return False
     pairs = [(sandbox.account_sid, sandbox.auth_token)]
     if sandbox.api_key is not None:
         pairs.append(sandbox.api_key)
-    return account_sid == sandbox.account_sid and (given.login, given.password) in pairs
+    return account_sid == sandbox.account_sid and given in [":".join(pair) for pair in pairs]
 
 
 async def _answer(

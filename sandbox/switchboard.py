@@ -110,7 +110,6 @@ class Switchboard:
         self._wake: asyncio.TimerHandle | None = None
         self._held_back: list[tuple[CallbackRequest, DeliveryEntry]] = []
         self._changed: asyncio.Event = asyncio.Event()
-        self._delivering = 0
         self._session: aiohttp.ClientSession | None = None
         self._delivery: Delivery | None = None
 
@@ -235,14 +234,14 @@ class Switchboard:
                 raise TimeoutError(f"not within {timeout_s} s; {self!r}") from None
 
     async def settled(self, timeout_s: float = 5.0) -> None:
-        """Wait until nothing is being delivered."""
-        await self.wait_until(lambda: self._delivering == 0, timeout_s)
+        """Wait until nothing is being delivered, delayed or held back."""
+        await self.wait_until(lambda: not self._tasks and not self._held_back, timeout_s)
 
     def __repr__(self) -> str:
         shown = ", ".join(
             f"{call.sid[:8]} {call.direction} {call.status} {call.activity}" for call in self.exchange.live_calls()
         )
-        return f"<Sandbox live calls: {shown or 'none'}; being delivered: {self._delivering}>"
+        return f"<Sandbox live calls: {shown or 'none'}; being delivered: {len(self._tasks)}>"
 
     # The way in and out of the exchange
 
@@ -286,7 +285,13 @@ class Switchboard:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._delivered)
+
+    def _delivered(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._notify()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            asyncio.get_running_loop().call_exception_handler({"message": "a delivery broke", "exception": error})
 
     def _enter(self, request: FetchRequest | CallbackRequest) -> DeliveryEntry:
         entry = DeliveryEntry(
@@ -369,9 +374,4 @@ class Switchboard:
         target = parse_target(url)
         if target.fault:
             self._do(DebuggerEntry(11243, target.fault, entry.call_sid, url))
-        self._delivering += 1
-        try:
-            return await self._delivery.send(target, entry)
-        finally:
-            self._delivering -= 1
-            self._notify()
+        return await self._delivery.send(target, entry)

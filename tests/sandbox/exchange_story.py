@@ -39,10 +39,9 @@ def bridge_twiml(to: str = "<Client>alice</Client>", attributes: str = 'answerOn
 
 
 def room_twiml(attributes: str = "", name: str = "room", dial: str = f'action="{APP}/after"') -> str:
-    return (
-        f"<Response><Dial {dial}><Conference {attributes} statusCallback='{APP}/conference' "
-        f"statusCallbackEvent='start end join leave mute hold modify announcement'>{name}</Conference></Dial></Response>"
-    )
+    events = "start end join leave mute hold modify announcement"
+    callback = f"statusCallback='{APP}/conference' statusCallbackEvent='{events}'"
+    return f"<Response><Dial {dial}><Conference {attributes} {callback}>{name}</Conference></Dial></Response>"
 
 
 class Story:

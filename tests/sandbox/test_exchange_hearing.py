@@ -1,0 +1,78 @@
+"""Who heard whom, over time."""
+
+from exchange_story import Story, bridge_twiml, room_twiml
+
+from sandbox.exchange import PhoneAnswers, PhoneRings
+
+
+def test_seconds_of_silence_are_told_for_any_stretch_of_time() -> None:
+    story = Story()
+    began_s = story.now_s
+    parent = story.call_in()
+    story.passes(0.4)
+    story.serve("/voice", bridge_twiml())
+    child = story.rings[-1].call_sid
+    story.happens(PhoneRings(child))
+    story.happens(PhoneAnswers(child), 5.0)
+    story.redirect(child, room_twiml("waitUrl=''"))
+    story.passes(0.5)
+    story.serve("/action", room_twiml("waitUrl=''"))
+    story.passes(2.0)
+
+    hearing = story.exchange.hearing
+    assert round(hearing.silence_s(parent, began_s, story.now_s), 3) == 0.9
+    assert round(hearing.longest_silence_s(parent, began_s, story.now_s), 3) == 0.5
+    assert round(hearing.silence_s(child, began_s, story.now_s), 3) == 0.5
+    assert round(hearing.seconds(parent, "ringback", began_s, story.now_s), 3) == 5.0
+    assert round(hearing.silence_s(parent, began_s, began_s + 0.1), 3) == 0.1
+
+
+def test_it_is_remembered_whether_one_ever_heard_the_other() -> None:
+    story = Story()
+    customer, agent = story.member(), story.member()
+    consulted_s = story.now_s
+    story.passes(1.0)
+    story.rest("POST", f"/Conferences/{story.room()}/Participants/{customer}.json", ("Hold", "true"))
+    target = story.participant()
+    story.answers(target)
+    story.passes(1.0)
+
+    hearing = story.exchange.hearing
+    assert hearing.ever_heard(customer, agent)
+    assert not hearing.ever_heard(customer, agent, since_s=consulted_s + 1.0)
+    assert not hearing.ever_heard(customer, target)
+    assert hearing.ever_heard(agent, target)
+
+
+def test_what_was_heard_can_be_asked_for_any_moment() -> None:
+    story = Story()
+    parent, child = story.bridged()
+    bridged_s = story.now_s
+    story.passes(2.0)
+    story.hangs_up(parent)
+
+    hearing = story.exchange.hearing
+    heard = hearing.at(parent, bridged_s + 1.0)
+    assert heard is not None
+    assert heard.parties == {child}
+    assert (hearing.now(parent), hearing.now(child)) == (None, None)
+    assert hearing.at(parent, story.now_s) is None
+
+
+def test_leg_that_was_not_answered_heard_nothing() -> None:
+    story = Story()
+    story.call_in(bridge_twiml())
+
+    assert story.exchange.hearing.intervals(story.rings[-1].call_sid) == ()
+
+
+def test_what_is_due_in_one_step_is_heard_at_its_own_time() -> None:
+    story = Story()
+    began_s = story.now_s
+    sid = story.call_in("<Response><Pause length='2'/><Play>tune.mp3</Play><Pause length='3'/></Response>")
+
+    story.passes(60.0)
+
+    spans = [(it.since_s - began_s, str(it.heard)) for it in story.exchange.hearing.intervals(sid)]
+    assert spans == [(0.0, "silence"), (2.0, "music"), (7.0, "silence")]
+    assert story.call(sid).ended_at_s == began_s + 10.0

@@ -1,0 +1,152 @@
+"""The sandbox's own routes, for people and other processes."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from webhook_app import WebhookApp
+
+from sandbox import Sandbox
+
+BUSINESS = "+15550100"
+CUSTOMER = "+14155550123"
+
+
+class Control:
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self.session = session
+        self.url = url
+
+    async def post(self, path: str, **body: Any) -> tuple[int, dict[str, Any]]:
+        async with self.session.post(f"{self.url}/sandbox{path}", json=body) as answer:
+            return answer.status, await answer.json()
+
+    async def get(self, path: str) -> dict[str, Any]:
+        async with self.session.get(f"{self.url}/sandbox{path}") as answer:
+            return await answer.json()
+
+
+@pytest.fixture
+async def control(sandbox: Sandbox) -> AsyncIterator[Control]:
+    async with aiohttp.ClientSession() as session:
+        yield Control(session, sandbox.url)
+
+
+@pytest.fixture
+def bridging(app: WebhookApp) -> WebhookApp:
+    app.on("/voice", "<Response><Dial action='/action'><Client>alice</Client></Dial></Response>")
+    app.on("/action", "<Response><Hangup/></Response>")
+    return app
+
+
+async def test_call_is_placed_answered_and_hung_up_from_outside(
+    bridging: WebhookApp, sandbox: Sandbox, control: Control
+) -> None:
+    status, caller = await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
+    assert (status, caller["status"], caller["direction"]) == (201, "ringing", "inbound")
+    await sandbox.wait_until(lambda: sandbox.calls_of("client:alice"))
+    alice = sandbox.calls_of("client:alice")[0].sid
+
+    _, answered = await control.post(f"/calls/{alice}/answer")
+    assert (answered["status"], answered["hears"]) == ("in-progress", caller["sid"])
+    await control.post(f"/calls/{alice}/hangup")
+    await sandbox.wait_until(lambda: not sandbox.live_calls())
+
+    assert (await control.get("/calls?live=true"))["calls"] == []
+    assert [it["sid"] for it in (await control.get("/calls"))["calls"]] == [caller["sid"], alice]
+    heard = (await control.get(f"/hearing?call={alice}"))["hearing"][alice]
+    assert heard[0]["parties"] == [caller["sid"]]
+
+
+async def test_numbers_and_phones_are_set_up_from_outside(
+    bridging: WebhookApp, sandbox: Sandbox, control: Control
+) -> None:
+    await control.post("/numbers", number="+15550199", voice_url=f"{bridging.url}/voice")
+    await control.post("/phones", address="client:alice", answer_after_s=0.1, hang_up_after_s=0.5)
+
+    _, caller = await control.post("/calls", **{"from": CUSTOMER, "to": "+15550199"})
+    await sandbox.wait_until(lambda: sandbox.call(caller["sid"]).status == "completed")
+
+    assert sandbox.calls_of("client:alice")[0].status == "completed"
+
+
+async def test_conferences_and_ledger_are_shown(app: WebhookApp, sandbox: Sandbox, control: Control) -> None:
+    app.on("/voice", "<Response><Dial><Conference participantLabel='a'>room</Conference></Dial></Response>")
+    await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
+    await sandbox.wait_until(lambda: sandbox.exchange.state.conferences)
+
+    (room,) = (await control.get("/conferences?live=true"))["conferences"]
+    ledger = await control.get("/ledger")
+
+    assert (room["name"], room["status"], room["participants"][0]["label"]) == ("room", "init", "a")
+    assert ledger["deliveries"][0]["url"] == f"{app.url}/voice"
+    assert ledger["deliveries"][0]["attempts"][0]["status"] == 200
+
+
+async def test_faults_are_set_from_outside(sandbox: Sandbox, control: Control) -> None:
+    status, body = await control.post(
+        "/faults",
+        callback_loss=0.5,
+        callback_delay_s=[0, 0.1],
+        once=[{"what": "next_rest", "method": "POST", "path": "/Calls", "cut": "after"}],
+    )
+
+    assert (status, body["callback_loss"], body["callback_delay_s"]) == (200, 0.5, [0, 0.1])
+    assert (sandbox.faults.callback_loss, sandbox.faults.pending()) == (0.5, 1)
+    await control.post("/faults", clear=True)
+    assert (sandbox.faults.callback_loss, sandbox.faults.pending()) == (0.0, 0)
+
+
+async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandbox: Sandbox, control: Control) -> None:
+    await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
+
+    _, body = await control.post("/reset")
+
+    assert body == {"numbers": [BUSINESS]}
+    assert (await control.get("/calls"))["calls"] == []
+    assert sandbox.ledger.deliveries == []
+    status, _ = await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
+    assert status == 201
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "named"),
+    [
+        ("/calls", {"from": CUSTOMER}, 422, "missing: to"),
+        ("/calls", {"from": CUSTOMER, "to": "+15559999"}, 404, "+15559999"),
+        ("/calls/CA1/answer", {}, 404, "CA1"),
+        ("/numbers", {"number": "+1", "voice_url": "http://a", "colour": "red"}, 422, "colour"),
+        ("/phones", {"address": "client:a", "outcome": "sings"}, 422, "outcome"),
+        ("/phones", {"address": "client:a", "answer_after_s": "soon"}, 422, "answer_after_s"),
+        ("/faults", {"callback_loss": "much"}, 422, "callback_loss"),
+        ("/faults", {"once": [{"what": "magic"}]}, 422, "magic"),
+        ("/faults", {"once": [{"what": "next_rest", "wrong": 1}]}, 422, "wrong"),
+    ],
+)
+async def test_what_is_wrong_is_named(
+    control: Control, path: str, body: dict[str, Any], status: int, named: str
+) -> None:
+    got, answer = await control.post(path, **body)
+
+    assert got == status
+    assert named in answer["error"]
+
+
+async def test_body_that_is_no_json_is_named(sandbox: Sandbox) -> None:
+    async with aiohttp.ClientSession() as session, session.post(f"{sandbox.url}/sandbox/calls", data=b"{") as answer:
+        assert (answer.status, "not JSON" in (await answer.json())["error"]) == (400, True)
+
+
+async def test_front_page_tells_what_it_is_and_shows_live_calls(
+    bridging: WebhookApp, sandbox: Sandbox, control: Control
+) -> None:
+    caller = await sandbox.call_in("<b>caller", BUSINESS)
+
+    async with control.session.get(sandbox.url) as answer:
+        page = await answer.text()
+
+    assert answer.content_type == "text/html"
+    assert "a local Twilio" in page
+    assert caller.sid in page
+    assert "&lt;b&gt;caller" in page

@@ -1,0 +1,153 @@
+"""Requests to webhooks over HTTP: signature, headers, retries, time-outs, fallback."""
+
+import socket
+
+import pytest
+from aiohttp import web
+from twilio.request_validator import RequestValidator
+from webhook_app import WebhookApp
+
+from sandbox import AUTH_TOKEN, Sandbox
+
+BUSINESS = "+15550100"
+CUSTOMER = "+14155550123"
+HANG_UP = "<Response><Hangup/></Response>"
+
+
+async def over(sandbox: Sandbox) -> None:
+    await sandbox.wait_until(lambda: not sandbox.live_calls())
+    await sandbox.settled()
+
+
+async def test_voice_request_is_a_signed_form_with_twilios_headers(app: WebhookApp, sandbox: Sandbox) -> None:
+    app.on("/voice", HANG_UP)
+
+    await sandbox.call_in(CUSTOMER, BUSINESS)
+    await over(sandbox)
+
+    (asked,) = app.at("/voice")
+    assert asked.headers["User-Agent"] == "TwilioProxy/1.1"
+    assert asked.headers["Content-Type"] == "application/x-www-form-urlencoded; charset=UTF-8"
+    assert asked.params["FromCity"] == ""
+    validator = RequestValidator(AUTH_TOKEN)
+    assert validator.validate(asked.raw_url, asked.params, asked.headers["X-Twilio-Signature"])
+    assert not validator.validate(asked.raw_url, asked.params | {"From": "+1"}, asked.headers["X-Twilio-Signature"])
+
+
+async def test_get_is_signed_with_its_query_to_the_letter(app: WebhookApp, sandbox: Sandbox) -> None:
+    app.on("/voice", HANG_UP)
+    sandbox.add_number(BUSINESS, voice_url=f"{app.url}/voice?a=%7Eb+c&to=%2B1#rc=1", voice_method="GET")
+
+    await sandbox.call_in(CUSTOMER, BUSINESS)
+    await over(sandbox)
+
+    (asked,) = app.at("/voice")
+    assert asked.raw_url.startswith(f"{app.url}/voice?a=%7Eb+c&to=%2B1&Called=%2B15550100&")
+    assert RequestValidator(AUTH_TOKEN).validate(asked.raw_url, {}, asked.headers["X-Twilio-Signature"])
+
+
+async def test_retries_carry_the_same_token_and_another_request_another_one(app: WebhookApp, sandbox: Sandbox) -> None:
+    app.on("/voice", web.Response(status=503), web.Response(status=503), HANG_UP)
+    sandbox.add_number(BUSINESS, voice_url=f"{app.url}/voice#rc=2&rp=5xx", status_callback=f"{app.url}/status")
+
+    await sandbox.call_in(CUSTOMER, BUSINESS)
+    await over(sandbox)
+
+    tokens = [asked.headers["I-Twilio-Idempotency-Token"] for asked in app.at("/voice")]
+    assert len(tokens) == 3
+    assert len(set(tokens)) == 1
+    assert app.at("/status")[0].headers["I-Twilio-Idempotency-Token"] not in tokens
+    (entry,) = sandbox.ledger.voice("/voice")
+    assert [attempt.failure for attempt in entry.attempts] == ["5xx", "5xx", ""]
+    assert entry.status == 200
+
+
+async def test_error_status_is_not_retried_by_default_and_goes_to_the_fallback(
+    app: WebhookApp, sandbox: Sandbox
+) -> None:
+    app.on("/voice", web.Response(status=500))
+    app.on("/fallback", HANG_UP)
+    sandbox.add_number(BUSINESS, voice_url=f"{app.url}/voice", voice_fallback_url=f"{app.url}/fallback")
+
+    await sandbox.call_in(CUSTOMER, BUSINESS)
+    await over(sandbox)
+
+    assert len(app.at("/voice")) == 1
+    (asked,) = app.at("/fallback")
+    assert (asked.params["ErrorCode"], asked.params["ErrorUrl"]) == ("11200", f"{app.url}/voice")
+    assert [error.code for error in sandbox.ledger.errors()] == [11200]
+
+
+async def test_refused_connection_is_retried_once_and_told_as_11205(sandbox: Sandbox) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        sandbox.add_number(BUSINESS, voice_url=f"http://127.0.0.1:{taken.getsockname()[1]}/voice")
+
+        await sandbox.call_in(CUSTOMER, BUSINESS)
+        await over(sandbox)
+
+    (entry,) = sandbox.ledger.voice()
+    assert [attempt.failure for attempt in entry.attempts] == ["ct", "ct"]
+    assert [error.code for error in sandbox.ledger.errors()] == [11205]
+
+
+async def test_slow_webhook_is_given_up_after_the_read_timeout(sandbox: Sandbox) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()  # accepts and never answers
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/voice#rt=100&rc=0"
+        sandbox.add_number(BUSINESS, voice_url=url)
+
+        await sandbox.call_in(CUSTOMER, BUSINESS)
+        await over(sandbox)
+
+    (entry,) = sandbox.ledger.voice()
+    assert [attempt.failure for attempt in entry.attempts] == ["rt"]
+    assert [error.code for error in sandbox.ledger.errors()] == [11200]
+
+
+async def test_status_callback_is_not_retried_unless_asked_to(app: WebhookApp, sandbox: Sandbox) -> None:
+    app.on("/voice", HANG_UP)
+    app.on("/status", web.Response(status=500))
+
+    await sandbox.call_in(CUSTOMER, BUSINESS)
+    await over(sandbox)
+
+    assert len(app.at("/status")) == 1
+    assert sandbox.ledger.callbacks("completed")[0].status == 500
+    assert [error.code for error in sandbox.ledger.errors()] == [15003]
+
+
+async def test_redirected_webhook_is_followed(app: WebhookApp, sandbox: Sandbox) -> None:
+    app.on("/voice", web.Response(status=307, headers={"Location": "/moved/here"}))
+    app.on("/moved/here", "<Response><Redirect>next</Redirect></Response>")
+    app.on("/moved/next", HANG_UP)
+
+    await sandbox.call_in(CUSTOMER, BUSINESS)
+    await over(sandbox)
+
+    assert [asked.path for asked in app.asked][:3] == ["/voice", "/moved/here", "/moved/next"]
+
+
+async def test_url_that_is_none_is_told_in_the_debugger(sandbox: Sandbox) -> None:
+    sandbox.add_number(BUSINESS, voice_url="nonsense")
+
+    await sandbox.call_in(CUSTOMER, BUSINESS)
+    await over(sandbox)
+
+    assert [error.code for error in sandbox.ledger.errors()] == [11100]
+
+
+async def test_wrong_retry_policy_is_told_in_the_debugger(app: WebhookApp, sandbox: Sandbox) -> None:
+    app.on("/voice", HANG_UP)
+    sandbox.add_number(BUSINESS, voice_url=f"{app.url}/voice#rp=always")
+
+    await sandbox.call_in(CUSTOMER, BUSINESS)
+    await over(sandbox)
+
+    assert [error.code for error in sandbox.ledger.errors()] == [11243]
+
+
+async def test_waiting_in_vain_says_what_there_is(sandbox: Sandbox) -> None:
+    with pytest.raises(TimeoutError, match="live calls: none"):
+        await sandbox.wait_until(lambda: False, timeout_s=0.01)

@@ -1,0 +1,206 @@
+"""Faults on demand: what is lost, doubled, delayed or cut, by seed or by name."""
+
+import aiohttp
+import pytest
+from twilio.base.exceptions import TwilioRestException
+from twilio.rest import Client
+from webhook_app import WebhookApp
+
+from sandbox import ACCOUNT_SID, Faults, RestMoment, Sandbox
+from sandbox.exchange import CallbackRequest
+
+# Twilio's client hands its credentials over in a way that aiohttp has deprecated.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The 'auth' parameter is deprecated:DeprecationWarning"),
+]
+
+BUSINESS = "+15550100"
+CUSTOMER = "+14155550123"
+PAUSE = "<Response><Pause length='600'/></Response>"
+
+
+def room(app: WebhookApp) -> str:
+    return (
+        f"<Response><Dial><Conference waitUrl='' statusCallback='{app.url}/conference' "
+        "statusCallbackEvent='start end join leave'>room</Conference></Dial></Response>"
+    )
+
+
+async def two_in_a_room(app: WebhookApp, sandbox: Sandbox) -> None:
+    app.on("/voice", room(app))
+    for number in range(2):
+        caller = await sandbox.call_in(f"+1415555012{number}", BUSINESS)
+        await sandbox.wait_until(lambda caller=caller: caller.record.conference_sid)
+    await sandbox.settled()
+
+
+async def test_lost_callback_is_in_the_ledger_and_never_sent(app: WebhookApp, sandbox: Sandbox) -> None:
+    sandbox.faults.lose_callbacks("participant-join")
+
+    await two_in_a_room(app, sandbox)
+
+    assert sorted(app.events()) == ["conference-start", "participant-join"]
+    first, second = sandbox.ledger.callbacks("participant-join")
+    assert (first.fault, first.attempts, second.fault, second.status) == ("lost", [], "", 200)
+
+
+async def test_doubled_callback_is_sent_twice_with_one_token(app: WebhookApp, sandbox: Sandbox) -> None:
+    sandbox.faults.double_callbacks("participant-join", SequenceNumber="2")
+
+    await two_in_a_room(app, sandbox)
+
+    joins = [it for it in app.at("/conference") if it.params["StatusCallbackEvent"] == "participant-join"]
+    assert sorted(it.params["SequenceNumber"] for it in joins) == ["1", "2", "2"]
+    assert len({it.headers["I-Twilio-Idempotency-Token"] for it in joins}) == 2
+
+
+async def test_callback_held_back_is_overtaken_by_the_next(app: WebhookApp, sandbox: Sandbox) -> None:
+    sandbox.faults.hold_back_callbacks("participant-join")
+
+    await two_in_a_room(app, sandbox)
+    await sandbox.wait_until(lambda: len(app.events()) == 3)
+
+    numbers = [asked.params["SequenceNumber"] for asked in app.at("/conference")]
+    assert numbers.index("1") > numbers.index("2")
+
+
+async def test_delayed_callback_comes_later(app: WebhookApp, sandbox: Sandbox) -> None:
+    sandbox.faults.delay_callbacks("participant-join", by_s=0.05)
+
+    await two_in_a_room(app, sandbox)
+    await sandbox.wait_until(lambda: len(app.events()) == 3)
+
+    assert app.at("/conference")[-1].params["SequenceNumber"] == "1"
+
+
+async def test_call_status_can_be_named_too(app: WebhookApp, sandbox: Sandbox) -> None:
+    app.on("/voice", "<Response><Hangup/></Response>")
+    sandbox.faults.lose_callbacks("status=completed")
+
+    await sandbox.call_in(CUSTOMER, BUSINESS)
+    await sandbox.wait_until(lambda: sandbox.ledger.callbacks("completed"))
+    await sandbox.settled()
+
+    assert app.at("/status") == []
+    assert sandbox.faults.pending() == 0
+
+
+async def test_connection_cut_after_the_effect_leaves_a_call_behind(sandbox: Sandbox, twilio: Client) -> None:
+    sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
+
+    with pytest.raises(aiohttp.ClientError):
+        await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE)
+
+    (entry,) = sandbox.ledger.requests("POST")
+    assert (entry.status, entry.applied, entry.fault) == (0, True, "cut-after")
+    assert sandbox.ledger.dials_to("client:alice") == 1
+
+
+async def test_connection_cut_before_the_effect_leaves_nothing_behind(sandbox: Sandbox, twilio: Client) -> None:
+    sandbox.faults.next_rest("POST", "/Calls.json", cut="before")
+
+    with pytest.raises(aiohttp.ClientError):
+        await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE)
+
+    (entry,) = sandbox.ledger.requests("POST")
+    assert (entry.applied, entry.fault) == (False, "cut-before")
+    assert sandbox.live_calls() == []
+
+
+async def test_too_many_requests_say_when_to_come_again(sandbox: Sandbox) -> None:
+    sandbox.faults.next_rest("*", "/Calls", status=429, retry_after_s=3)
+    headers = {"Authorization": aiohttp.encode_basic_auth(ACCOUNT_SID, sandbox.auth_token)}
+    url = f"{sandbox.url}/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json"
+
+    async with aiohttp.ClientSession(headers=headers) as session:
+        async with session.get(url) as refused:
+            body = await refused.json()
+        async with session.get(url) as repeated:
+            pass
+
+    assert (refused.status, body["code"], refused.headers["Retry-After"]) == (429, 20429, "3")
+    assert repeated.status == 200
+
+
+@pytest.mark.parametrize(("moment", "calls"), [("before", 0), ("after", 1)])
+async def test_server_error_may_come_before_or_after_the_effect(
+    sandbox: Sandbox, twilio: Client, moment: str, calls: int
+) -> None:
+    sandbox.faults.next_rest("POST", "/Calls.json", status=500, moment=moment)
+
+    with pytest.raises(TwilioRestException) as refused:
+        await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE)
+
+    assert (refused.value.status, len(sandbox.live_calls())) == (500, calls)
+
+
+async def test_path_pattern_matches_any_room(sandbox: Sandbox, twilio: Client) -> None:
+    sandbox.faults.next_rest("POST", "/Conferences/*/Participants", status=500)
+
+    with pytest.raises(TwilioRestException):
+        await twilio.conferences("room").participants.create_async(to="client:alice", from_=BUSINESS)
+
+    assert sandbox.ledger.requests("POST", "Participants")[0].fault == "500-before"
+
+
+async def test_request_for_twiml_can_be_failed(app: WebhookApp, sandbox: Sandbox) -> None:
+    app.on("/fallback", "<Response><Hangup/></Response>")
+    sandbox.add_number(BUSINESS, voice_url=f"{app.url}/voice", voice_fallback_url=f"{app.url}/fallback")
+    sandbox.faults.fail_fetches("/voice")
+
+    await sandbox.call_in(CUSTOMER, BUSINESS)
+    await sandbox.wait_until(lambda: not sandbox.live_calls())
+
+    assert app.at("/voice") == []
+    assert app.at("/fallback")[0].params["ErrorCode"] == "11205"
+
+
+async def test_hook_sees_each_request_before_and_after_its_effect(sandbox: Sandbox, twilio: Client) -> None:
+    seen: list[tuple[str, str, int]] = []
+
+    async def watch(moment: RestMoment) -> None:
+        seen.append((moment.step, moment.path, len(sandbox.live_calls())))
+
+    sandbox.on_rest = watch
+    await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE)
+
+    assert seen == [("before", "/Calls.json", 0), ("after", "/Calls.json", 1)]
+
+
+def a_callback(number: int) -> CallbackRequest:
+    params = (("StatusCallbackEvent", "participant-join"), ("SequenceNumber", str(number)))
+    return CallbackRequest("conference", "participant-join", "http://a.example", "POST", params, "CA1")
+
+
+def test_same_seed_decides_alike() -> None:
+    def decide(seed: int) -> list[object]:
+        faults = Faults(
+            seed=seed,
+            callback_loss=0.2,
+            callback_duplication=0.2,
+            callback_reordering=0.2,
+            callback_delay_s=(0.1, 0.9),
+            latency_s=(0.0, 0.2),
+            rate_429=0.1,
+            rate_500_before=0.1,
+            rate_500_after=0.1,
+            cut_before=0.1,
+            cut_after=0.1,
+        )
+        return [faults.plan_callback(a_callback(it)) for it in range(50)] + [
+            faults.plan_rest("POST", "/Calls.json") for _ in range(50)
+        ]
+
+    assert decide(7) == decide(7)
+    assert decide(7) != decide(8)
+    assert {plan.fault for plan in decide(7)} >= {"lost", "doubled", "429", "500-before", "500-after", "cut-after"}
+
+
+def test_no_faults_are_the_default_and_clearing_brings_them_back() -> None:
+    faults = Faults(callback_loss=1.0, cut_before=1.0)
+    faults.lose_callbacks("*", count=3)
+
+    faults.clear()
+
+    assert (faults.plan_callback(a_callback(1)).fault, faults.plan_rest("GET", "/Calls.json").fault) == ("", "")

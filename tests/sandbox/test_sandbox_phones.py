@@ -1,0 +1,108 @@
+"""Phones with scripted behaviour, and calls as a person on a phone sees them."""
+
+import pytest
+from webhook_app import WebhookApp
+
+from sandbox import PhoneScript, Sandbox
+
+BUSINESS = "+15550100"
+CUSTOMER = "+14155550123"
+
+
+def bridge(app: WebhookApp) -> str:
+    return (
+        f"<Response><Dial action='/action' timeout='20' answerOnBridge='true'><Client "
+        f"statusCallback='{app.url}/child' statusCallbackEvent='completed'>alice</Client></Dial></Response>"
+    )
+
+
+@pytest.fixture
+def bridging(app: WebhookApp) -> WebhookApp:
+    app.on("/voice", bridge(app))
+    app.on("/action", "<Response><Hangup/></Response>")
+    return app
+
+
+async def test_phone_answers_and_hangs_up_by_its_script(bridging: WebhookApp, sandbox: Sandbox) -> None:
+    sandbox.phone("client:alice").script(answer_after_s=2.0, hang_up_after_s=4.0)
+
+    caller = await sandbox.call_in(CUSTOMER, BUSINESS)
+    await sandbox.wait_until(lambda: caller.status == "completed")
+    await sandbox.settled()
+
+    (alice,) = sandbox.calls_of("client:alice")
+    assert (alice.status, alice.ever_heard(caller), caller.ever_heard(alice)) == ("completed", True, True)
+    assert bridging.at("/action")[0].params["DialCallDuration"] == "4"
+    kinds = [str(it.heard) for it in caller.heard]
+    assert kinds[:3] == ["silence", "ringback", alice.sid]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "sip_code"),
+    [("busy", "busy", "486"), ("reject", "busy", "603"), ("fail", "failed", "404"), ("no-answer", "no-answer", "487")],
+)
+async def test_phone_that_does_not_answer(
+    bridging: WebhookApp, sandbox: Sandbox, outcome: str, status: str, sip_code: str
+) -> None:
+    sandbox.phone("client:alice").script(outcome=outcome)
+
+    await sandbox.call_in(CUSTOMER, BUSINESS)
+    await sandbox.wait_until(lambda: bridging.at("/child"))
+
+    told = bridging.at("/child")[0].params
+    assert (told["CallStatus"], told["SipResponseCode"]) == (status, sip_code)
+
+
+async def test_phone_without_a_script_rings_until_told(bridging: WebhookApp, sandbox: Sandbox) -> None:
+    caller = await sandbox.call_in(CUSTOMER, BUSINESS)
+    await sandbox.wait_until(lambda: sandbox.calls_of("client:alice"))
+    (alice,) = sandbox.calls_of("client:alice")
+    await sandbox.wait_until(lambda: alice.status == "ringing")
+
+    alice.answer()
+    assert (caller.status, str(alice.hears)) == ("in-progress", caller.sid)
+    caller.hang_up()
+
+    assert (alice.status, alice.hears) == ("completed", None)
+
+
+async def test_script_for_one_call_gives_way_to_the_usual_one(bridging: WebhookApp, sandbox: Sandbox) -> None:
+    sandbox.phone("client:alice").script(answer_after_s=0.1).script(outcome="busy", times=1)
+
+    first = await sandbox.call_in(CUSTOMER, BUSINESS)
+    await sandbox.wait_until(lambda: first.status == "completed")
+    second = await sandbox.call_in(CUSTOMER, BUSINESS)
+    await sandbox.wait_until(lambda: second.status == "in-progress")
+
+    assert [leg.status for leg in sandbox.calls_of("client:alice")] == ["busy", "in-progress"]
+
+
+async def test_keys_are_pressed_by_script(app: WebhookApp, sandbox: Sandbox) -> None:
+    app.on("/voice", "<Response><Dial><Number url='/gate'>+15550111</Number></Dial></Response>")
+    app.on("/gate", "<Response><Gather numDigits='1' action='/pressed'><Say>Press one</Say></Gather></Response>")
+    app.on("/pressed", "<Response/>")
+    sandbox.phone("+15550111").script(answer_after_s=0.1, digits="1")
+
+    caller = await sandbox.call_in(CUSTOMER, BUSINESS)
+    (callee,) = [await _first(sandbox, "+15550111")]
+    await sandbox.wait_until(lambda: caller.ever_heard(callee))
+
+    assert app.at("/pressed")[0].params["Digits"] == "1"
+
+
+async def _first(sandbox: Sandbox, address: str):
+    await sandbox.wait_until(lambda: sandbox.calls_of(address))
+    return sandbox.calls_of(address)[0]
+
+
+async def test_all_phones_can_have_a_script_by_default(bridging: WebhookApp) -> None:
+    async with Sandbox(speed=20.0, default_script=PhoneScript(answer_after_s=0.1)) as sandbox:
+        sandbox.add_number(BUSINESS, voice_url=f"{bridging.url}/voice")
+
+        caller = await sandbox.call_in(CUSTOMER, BUSINESS)
+
+        await sandbox.wait_until(lambda: caller.status == "in-progress")
+
+
+async def test_browser_parameters_do_not_make_another_phone(sandbox: Sandbox) -> None:
+    assert sandbox.phone("client:alice?session=1") is sandbox.phone("client:alice")

@@ -1,0 +1,141 @@
+"""Twilio's own Python client talks to the sandbox as it would to Twilio."""
+
+import aiohttp
+import pytest
+from twilio.base.exceptions import TwilioRestException
+from twilio.http.async_http_client import AsyncTwilioHttpClient
+from twilio.rest import Client
+from webhook_app import WebhookApp
+
+from sandbox import ACCOUNT_SID, Sandbox
+
+# Twilio's client hands its credentials over in a way that aiohttp has deprecated.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The 'auth' parameter is deprecated:DeprecationWarning"),
+]
+
+BUSINESS = "+15550100"
+PAUSE = "<Response><Pause length='600'/></Response>"
+
+
+async def talking(sandbox: Sandbox, sid: str) -> None:
+    await sandbox.wait_until(lambda: sandbox.call(sid).status == "in-progress")
+
+
+async def test_call_is_created_fetched_updated_and_listed(sandbox: Sandbox, twilio: Client) -> None:
+    sandbox.phone("client:alice").script(answer_after_s=0.1)
+
+    made = await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE)
+    assert (made.status, made.direction, made.to) == ("queued", "outbound-api", "client:alice")
+    await talking(sandbox, made.sid)
+    fetched = await twilio.calls(made.sid).fetch_async()
+    assert (fetched.status, fetched.start_time.tzinfo is not None) == ("in-progress", True)
+    updated = await twilio.calls(made.sid).update_async(status="completed")
+
+    assert updated.status == "completed"
+    assert [call.sid for call in await twilio.calls.list_async(to="client:alice", status="completed")] == [made.sid]
+
+
+async def test_list_is_read_over_several_pages(sandbox: Sandbox, twilio: Client) -> None:
+    sids = [(await twilio.calls.create_async(to="client:a", from_=BUSINESS, twiml=PAUSE)).sid for _ in range(5)]
+
+    listed = await twilio.calls.list_async(page_size=2)
+
+    assert [call.sid for call in listed] == sids[::-1]
+
+
+async def test_participants_are_created_listed_held_and_removed(sandbox: Sandbox, twilio: Client) -> None:
+    for name in ("alice", "bob"):
+        sandbox.phone(f"client:{name}").script(answer_after_s=0.1)
+    room = twilio.conferences("room")
+    alice = await room.participants.create_async(to="client:alice", from_=BUSINESS, label="agent", early_media=False)
+    bob = await room.participants.create_async(to="client:bob", from_=BUSINESS, label="target one")
+    assert (alice.status, alice.conference_sid[:2], alice.conference_sid) == ("queued", "CF", bob.conference_sid)
+    await talking(sandbox, alice.call_sid)
+    await talking(sandbox, bob.call_sid)
+
+    (conference,) = await twilio.conferences.list_async(friendly_name="room", status="in-progress")
+    members = twilio.conferences(conference.sid).participants
+    assert [it.label for it in await members.list_async()] == ["agent", "target one"]
+    held = await twilio.conferences(conference.sid).participants("target%20one").update_async(hold=True)
+    assert (held.hold, held.muted, held.status) == (True, False, "connected")
+    assert (await twilio.conferences(conference.sid).participants(alice.call_sid).fetch_async()).label == "agent"
+    assert await twilio.conferences(conference.sid).participants(alice.call_sid).delete_async()
+
+    assert sandbox.call(alice.call_sid).status == "completed"
+    ended = await twilio.conferences(conference.sid).update_async(status="completed")
+    assert (ended.status, ended.reason_conference_ended) == ("completed", "conference-ended-via-api")
+
+
+async def test_errors_come_as_the_clients_exceptions(sandbox: Sandbox, twilio: Client) -> None:
+    made = await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE)
+
+    with pytest.raises(TwilioRestException) as refused:
+        await twilio.calls(made.sid).update_async(twiml=PAUSE)
+    with pytest.raises(TwilioRestException) as unknown:
+        await twilio.calls("CA" + "0" * 32).fetch_async()
+
+    assert (refused.value.status, refused.value.code) == (400, 21220)
+    assert (unknown.value.status, unknown.value.code) == (404, 20404)
+
+
+async def test_call_is_recorded(sandbox: Sandbox, twilio: Client) -> None:
+    sandbox.phone("client:alice").script(answer_after_s=0.0)
+    made = await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE)
+    await talking(sandbox, made.sid)
+
+    recording = await twilio.calls(made.sid).recordings.create_async(recording_channels="dual")
+    paused = await twilio.calls(made.sid).recordings("Twilio.CURRENT").update_async(status="paused")
+
+    assert (recording.channels, recording.source, paused.sid, paused.status) == (
+        2, "StartCallRecordingAPI", recording.sid, "paused"
+    )  # fmt: skip
+
+
+async def test_repeated_event_fields_of_the_client_are_a_subscription(
+    app: WebhookApp, sandbox: Sandbox, twilio: Client
+) -> None:
+    sandbox.phone("client:alice").script(answer_after_s=0.1, hang_up_after_s=0.1)
+
+    await twilio.calls.create_async(
+        to="client:alice",
+        from_=BUSINESS,
+        twiml=PAUSE,
+        status_callback=f"{app.url}/dial",
+        status_callback_event=["initiated", "ringing", "answered", "completed"],
+    )
+    await sandbox.wait_until(lambda: len(app.at("/dial")) == 4)
+
+    assert sorted(app.events("CallStatus")) == ["completed", "in-progress", "initiated", "ringing"]
+
+
+@pytest.mark.parametrize(
+    ("user", "password"), [(ACCOUNT_SID, "wrong"), ("AC" + "9" * 32, "sandbox-auth-token"), ("", "")]
+)
+async def test_wrong_credentials_are_refused(sandbox: Sandbox, user: str, password: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        headers = {"Authorization": aiohttp.encode_basic_auth(user, password)} if user else {}
+        url = f"{sandbox.url}/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json"
+        async with session.get(url, headers=headers) as answer:
+            body = await answer.json()
+
+    assert (answer.status, body["code"]) == (401, 20003)
+
+
+async def test_api_key_serves_as_well_as_the_token(sandbox: Sandbox) -> None:
+    http = AsyncTwilioHttpClient()
+    client = Client("SK" + "1" * 32, "key-secret", account_sid=ACCOUNT_SID, http_client=http)
+    client.api.base_url = sandbox.url
+
+    listed = await client.calls.list_async()
+    await http.session.close()
+
+    assert listed == []
+
+
+async def test_answers_carry_a_request_id(sandbox: Sandbox) -> None:
+    headers = {"Authorization": aiohttp.encode_basic_auth(ACCOUNT_SID, sandbox.auth_token)}
+    url = f"{sandbox.url}/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json"
+    async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as answer:
+        assert answer.headers["Twilio-Request-Id"].startswith("RQ")
