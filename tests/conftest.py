@@ -1,0 +1,29 @@
+"""What all tests share: a real redis-server for each test process, emptied between tests."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.redis_server import RedisServer, found_programs
+
+
+@pytest.fixture(scope="session")
+def redis_program():
+    programs = found_programs()
+    assert programs, "no redis-server: run `make test`, which fetches one"
+    return programs.get("bundled") or programs["on-path"]
+
+
+@pytest.fixture(scope="session")
+def shared_redis(redis_program) -> Iterator[RedisServer]:
+    with RedisServer(redis_program) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_server(shared_redis: RedisServer) -> RedisServer:
+    """A server without any key in it."""
+    with shared_redis.client() as client:
+        client.config_set("maxmemory", "0")
+        client.flushall()
+    return shared_redis

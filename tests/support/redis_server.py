@@ -1,0 +1,88 @@
+"""Real redis-servers for tests: on a unix socket in a folder of their own, without persistence unless asked for."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+
+import redis
+
+BUNDLED = Path(sys.prefix) / "libexec" / "conferral" / "redis-server"
+
+
+def found_programs() -> dict[str, Path]:
+    """Every redis-server there is: the one of our own and the one on PATH."""
+    programs = {}
+    if BUNDLED.exists():
+        programs["bundled"] = BUNDLED
+    on_path = shutil.which("redis-server")
+    if on_path:
+        programs["on-path"] = Path(on_path)
+    return programs
+
+
+class RedisServer:
+    """One server. `kill` and `start` keep its data folder, so that an append-only file survives."""
+
+    def __init__(self, program: Path, *, append_only: bool = False) -> None:
+        self.program = program
+        self.folder = Path(tempfile.mkdtemp(prefix="conferral-redis-"))
+        self.append_only = append_only
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "redis.sock"
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self) -> None:
+        self.socket.unlink(missing_ok=True)
+        arguments = ["--port", "0", "--unixsocket", self.socket, "--dir", self.folder, "--save", "",
+                     "--appendonly", "yes" if self.append_only else "no", "--loglevel", "warning"]  # fmt: skip
+        self.process = subprocess.Popen(
+            [self.program, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
+        until = time.monotonic() + 20
+        while True:
+            try:
+                with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=1) as client:
+                    client.ping()
+                    return
+            except redis.RedisError:
+                if time.monotonic() > until:
+                    raise
+                os.sched_yield()
+                time.sleep(0.005)
+
+    def client(self) -> "redis.Redis":
+        return redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """As kill -9 does: nothing is written that was not written before."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None

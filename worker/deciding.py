@@ -1,0 +1,163 @@
+"""From stream entries to one batch: every event is decided in order, and what follows is gathered for the commit."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import orjson
+
+from statemachine.effects import Effect
+from statemachine.events import CallsRead, Command, EffectOutcome, Event
+from statemachine.machine import step
+from statemachine.policy import Policy
+from statemachine.states import State
+from statemachine.step import Step
+from streams import effect_codec, event_codec, session_codec
+from streams.effect_codec import Chore, ForgetCalls, OutboxEntry, TellCommand
+from streams.event_codec import BadEntryError
+from streams.partition import ENTRY_BYTES_MAX, Entry
+from streams.store import Batch, SessionChange, Stored
+from streams.times import to_iso
+from worker.describe import detail_of
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One entry and what was decided about it."""
+
+    entry: Entry
+    event: Event
+    step: Step
+    state_before: State
+
+
+@dataclass(slots=True)
+class Decided:
+    """A batch that is ready to be committed, and what is done once it is."""
+
+    batch: Batch = field(default_factory=Batch)
+    decisions: list[Decision] = field(default_factory=list)
+    orders: list[tuple[Effect, Event]] = field(default_factory=list)
+    chores: list[Chore] = field(default_factory=list)
+    #: Sessions that ended in this batch, with the calls whose index entries expire with them.
+    ended: list[str] = field(default_factory=list)
+
+
+def parse(entry: Entry) -> Event:
+    """The event of an entry.
+
+    Raises:
+        BadEntryError: it is no event of ours.
+    """
+    size = sum(len(name) + len(value) for name, value in entry.fields.items())
+    if size > ENTRY_BYTES_MAX:
+        raise BadEntryError("larger than 64 KiB")
+    try:
+        fields = {name.decode(): value.decode() for name, value in entry.fields.items()}
+    except UnicodeDecodeError:
+        raise BadEntryError("not UTF-8") from None
+    return event_codec.decode(fields, entry.entry_id)
+
+
+def decide(
+    events: list[tuple[Entry, Event]],
+    sessions: dict[str, Stored],
+    now_ms: int,
+    policy: Policy,
+    open_effects: Callable[[str], set[str]],
+) -> Decided:
+    """Decides events in order.
+
+    Args:
+        events: Entries with their events, oldest first.
+        sessions: The sessions concerned, as they stand in Redis.
+        now_ms: Redis's time, Unix milliseconds.
+        policy: The times by which sessions are driven.
+        open_effects: Ids of the effects of a session that are in the outbox.
+    """
+    decided = Decided()
+    changes: dict[str, SessionChange] = {}
+    for entry, event in events:
+        session_id = event.session_id
+        change = changes.get(session_id)
+        before = change.after.session if change else sessions[session_id].session
+        taken = step(before, event, now_ms, policy)
+        decided.batch.entry_ids.append(entry.entry_id)
+        decided.decisions.append(Decision(entry, event, taken, before.state))
+        _gather(decided, event, taken, now_ms)
+        if taken.session.version == before.version:
+            continue  # a session that nobody knows: there is nothing to store
+        if change is None:
+            change = changes[session_id] = SessionChange(sessions[session_id], sessions[session_id])
+            decided.batch.sessions.append(change)
+        change.after = Stored(taken.session, change.after.fields)
+        change.log.append(_log_entry(event, taken, before.state, now_ms))
+        if taken.session.state is State.ENDED and before.state is not State.ENDED:
+            _end(decided, taken, open_effects(session_id), now_ms)
+    for change in changes.values():
+        change.after = Stored(change.after.session, session_codec.encode(change.after.session))
+    return decided
+
+
+def _gather(decided: Decided, event: Event, taken: Step, now_ms: int) -> None:
+    batch = decided.batch
+    if isinstance(event, EffectOutcome | CallsRead):
+        batch.outbox_del.append(event.effect_id)
+    for effect in taken.effects:
+        batch.outbox_put[effect.effect_id] = effect_codec.encode(OutboxEntry(effect, now_ms))
+        decided.orders.append((effect, event))
+    for report in taken.reports:
+        chore = TellCommand(event.session_id, report)
+        batch.outbox_put[chore.chore_id] = effect_codec.encode(OutboxEntry(chore, now_ms))
+        decided.chores.append(chore)
+    for timer in taken.timers:
+        batch.timers[f"{timer.timer}|{event.session_id}"] = timer.due_ms
+
+
+def _end(decided: Decided, taken: Step, open_effects: set[str], now_ms: int) -> None:
+    """What was ordered before the end and not sent yet is dropped; the endings themselves stay."""
+    session_id = taken.session.id
+    endings = {effect.effect_id for effect in taken.effects}
+    earlier = {effect.effect_id for effect, event in decided.orders if event.session_id == session_id}
+    for effect_id in (open_effects | earlier) - endings:
+        decided.batch.outbox_put.pop(effect_id, None)
+        decided.batch.outbox_del.append(effect_id)
+    decided.orders = [
+        (effect, event)
+        for effect, event in decided.orders
+        if event.session_id != session_id or effect.effect_id in endings
+    ]
+    call_sids = tuple(party.call_sid for party in taken.session.parties.values() if party.call_sid)
+    chore = ForgetCalls(session_id, call_sids)
+    decided.batch.outbox_put[chore.chore_id] = effect_codec.encode(OutboxEntry(chore, now_ms))
+    decided.chores.append(chore)
+    decided.ended.append(session_id)
+
+
+def _log_entry(event: Event, taken: Step, state_before: State, now_ms: int) -> dict[str, str]:
+    entry = {
+        "at": to_iso(now_ms),
+        "event": event.name,
+        "from": state_before.value,
+        "to": taken.session.state.value,
+        "outcome": taken.outcome.value,
+        "version": str(taken.session.version),
+        "reason": taken.reason,
+        "effects": _effects_json(taken),
+    }
+    detail = detail_of(event)
+    if detail:
+        entry["detail"] = detail
+    if isinstance(event, Command):
+        entry["command"] = event.command_id
+    return entry
+
+
+def _effects_json(taken: Step) -> str:
+    if not taken.effects:
+        return "[]"
+    return orjson.dumps(
+        [
+            {"id": effect.effect_id, "kind": effect.kind, "party": effect.party, "target": effect.target}
+            for effect in taken.effects
+        ]
+    ).decode()

@@ -1,0 +1,391 @@
+"""A partition that this worker holds: reading, deciding, committing, and handing over what follows.
+
+The order is the code of `_run_once`: read, decide, commit, then act. If the process dies
+- before the commit: the entries are still on the stream, and the next holder decides them again, with the same ids;
+- after the commit, before acting: effects and timers are in Redis, and the next holder finds them there.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from runtime.clock import Clock, StoreClock
+from runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
+from runtime.metrics import Metrics
+from statemachine.effects import Effect
+from statemachine.events import Command, Event
+from statemachine.policy import Policy
+from statemachine.states import State
+from statemachine.step import Outcome
+from streams import effect_codec
+from streams.effect_codec import Chore, ForgetCalls, TellCommand
+from streams.event_codec import BadEntryError
+from streams.lease import Lease
+from streams.partition import Entry, PartitionAccess
+from streams.session_codec import BrokenRecordError
+from streams.store import Batch, CommitConflictError, Store, Stored
+from worker.cache import SESSIONS_MAX, SessionCache
+from worker.deciding import Decided, decide, parse
+from worker.executor import Executor, Order
+
+log = structlog.get_logger()
+
+#: Entries decided in one batch, count: bounds the commit's time in Redis.
+BATCH_MAX = 200
+#: After how many deaths of workers an entry that they were deciding is put aside, count.
+DEATHS_MAX = 3
+#: Pause after Redis could not be reached, seconds.
+PAUSE_S = 0.2
+
+
+async def pass_by(_point: str, _partition: int) -> None:
+    """A checkpoint where nothing happens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all partitions of a worker share."""
+
+    access: PartitionAccess
+    store: Store
+    executor: Executor
+    clock: Clock
+    store_clock: StoreClock
+    metrics: Metrics
+    policy: Policy
+    session_ttl_s: int
+    #: Sessions kept in memory for one partition, count.
+    sessions_max: int = SESSIONS_MAX
+    #: Called between the steps, for tests that end the process there.
+    checkpoint: Callable[[str, int], Awaitable[None]] = pass_by
+
+
+class HeldPartition:
+    """One partition under our lease."""
+
+    def __init__(self, number: int, lease: Lease, around: Surroundings, timers_changed: Callable[[], None]) -> None:
+        self.number = number
+        self.lease = lease
+        self.is_lost = False
+        self.is_stopping = False
+        #: When the next timer is due by Redis's clock, Unix milliseconds; None when there is none.
+        self.next_timer_ms: int | None = None
+        #: States of the live sessions, for the metric.
+        self.states: dict[str, State] = {}
+        self._around = around
+        self._cache = SessionCache(around.sessions_max)
+        self._has_recovered = False
+        self._reading: asyncio.Task[list[Entry]] | None = None
+        self._timers_changed = timers_changed
+        self._open_effects: dict[str, set[str]] = defaultdict(set)
+        self._chores: set[asyncio.Task[None]] = set()
+        #: Entries to be decided one by one because a worker died over this partition, count.
+        self._suspected = 0
+
+    def __repr__(self) -> str:
+        return f"<HeldPartition {self.number} holder={self.lease.holder} commit={self.lease.commit} {self.is_lost=}>"
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is anything more to do here."""
+        return not self.is_lost and not self.is_stopping
+
+    async def run(self) -> None:
+        """Works until the lease is lost or the worker stops; what is under way is finished."""
+        try:
+            while self.goes_on:
+                await self._patiently(self._run_once if self._has_recovered else self._recover)
+        except LeaseLostError:
+            self.is_lost = True
+        if self._chores:
+            await asyncio.wait(self._chores)
+
+    def stop(self) -> None:
+        """Ends the work after the batch in hand. A read that waits takes nothing, so it is cut short."""
+        self.is_stopping = True
+        if self._reading is not None:
+            self._reading.cancel()
+
+    def lose(self) -> None:
+        """Somebody else has the lease."""
+        self.is_lost = True
+        if self._reading is not None:
+            self._reading.cancel()
+
+    async def _patiently(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Does something with Redis; when that is out of reach, waits and gives up for this time."""
+        try:
+            await act()
+        except LeaseLostError:
+            raise
+        except StoreUnreachableError as error:
+            log.warning("store_unreachable", partition=self.number, reason=str(error))
+            await asyncio.sleep(PAUSE_S)
+        except StoreError as error:
+            # Somebody writes under our prefix, or history was rewound: what is in memory is worth nothing.
+            log.error("partition_refused", partition=self.number, error_type=type(error).__name__, reason=str(error))
+            self._cache.clear()
+            self.is_lost = True
+            raise LeaseLostError(str(error)) from error
+
+    # ---- taking over ---------------------------------------------------------------------------------------------
+
+    async def _recover(self) -> None:
+        """Takes up what the holder before has left: effects that are not done, and the time of the next timer."""
+        access = self._around.access
+        await access.ensure_group(self.number)
+        outbox = await access.outbox(self.number)
+        for session_id in await access.live_sessions(self.number):
+            self.states.setdefault(session_id, State.BRIDGED)
+        await self._load_states()
+        await self.fire_timers()
+        self._suspected = 0 if self.lease.was_clean else BATCH_MAX
+        self._has_recovered = True
+        self._take_up(outbox)
+
+    def _take_up(self, outbox: dict[str, bytes]) -> None:
+        entries = []
+        for effect_id, body in outbox.items():
+            try:
+                entry = effect_codec.decode(body)
+            except BadEntryError:
+                log.error("outbox_entry_unreadable", partition=self.number, effect_id=effect_id)
+                continue
+            if entry is not None:
+                entries.append(entry)
+        for entry in sorted(entries, key=lambda entry: entry.ordered_at_ms):
+            if isinstance(entry.work, Effect):
+                self._open_effects[entry.work.session_id].add(entry.work.effect_id)
+                self._around.executor.submit(
+                    Order(effect=entry.work, partition=self.number, ordered_at_ms=entry.ordered_at_ms, maybe_sent=True)
+                )
+            else:
+                self._start_chore(entry.work)
+
+    async def _load_states(self) -> None:
+        names = list(self.states)
+        for start in range(0, len(names), BATCH_MAX):
+            loaded = await self._around.store.load(names[start : start + BATCH_MAX])
+            for session_id, stored in loaded.items():
+                if isinstance(stored, Stored) and stored.session.version:
+                    self.states[session_id] = stored.session.state
+
+    async def fire_timers(self) -> None:
+        """Moves due timers onto the stream and notes when the next one is due."""
+        _, self.next_timer_ms = await self._around.access.fire_timers(self.number, self.lease)
+        self._timers_changed()
+
+    # ---- one batch -----------------------------------------------------------------------------------------------
+
+    async def _run_once(self) -> None:
+        count = 1 if self._suspected else BATCH_MAX
+        entries = await self._read(count)
+        if not entries or not self.goes_on:
+            self._suspected = 0
+            return
+        if self._suspected:
+            self._suspected -= 1
+            if await self._is_poison(entries[0]):
+                return
+        await self._around.checkpoint("after_read", self.number)
+        await self._decide_all(entries)
+
+    async def _read(self, count: int) -> list[Entry]:
+        self._reading = asyncio.ensure_future(self._around.access.read(self.number, count, block=True))
+        try:
+            return await self._reading
+        except asyncio.CancelledError:
+            if self.goes_on:
+                raise
+            return []
+        finally:
+            self._reading = None
+
+    async def _is_poison(self, entry: Entry) -> bool:
+        deaths = await self._around.access.suspect(self.number, entry.entry_id) - 1
+        if deaths < DEATHS_MAX:
+            return False
+        await self._put_aside([entry], "workers died deciding it")
+        await self._commit(Batch(entry_ids=[entry.entry_id]))
+        return True
+
+    async def _decide_all(self, entries: list[Entry]) -> None:
+        events, unreadable = await self._parse_all(entries)
+        try:
+            await self._decide_and_commit(events, unreadable)
+        except CommitConflictError as error:
+            log.warning("commit_conflicted", partition=self.number, sessions=len(error.session_ids))
+            self._around.metrics.commits.labels("conflict").inc()
+            by_session: dict[str, list[tuple[Entry, Event]]] = defaultdict(list)
+            for entry, event in events:
+                by_session[event.session_id].append((entry, event))
+            self._cache.drop(by_session)
+            if unreadable:
+                await self._commit(Batch(entry_ids=unreadable))
+            for of_one in by_session.values():
+                await self._decide_alone(of_one)
+
+    async def _parse_all(self, entries: list[Entry]) -> tuple[list[tuple[Entry, Event]], list[str]]:
+        events, unreadable = [], []
+        for entry in entries:
+            try:
+                events.append((entry, parse(entry)))
+            except BadEntryError as error:
+                await self._put_aside([entry], error.reason)
+                unreadable.append(entry.entry_id)
+        return events, unreadable
+
+    async def _decide_alone(self, events: list[tuple[Entry, Event]]) -> None:
+        """One session by itself, freshly loaded; when even that is refused, its entries go to the dead letters."""
+        try:
+            await self._decide_and_commit(events, [])
+        except CommitConflictError:
+            self._cache.drop({event.session_id for _, event in events})
+            await self._put_aside([entry for entry, _ in events], "its session can't be committed")
+            await self._commit(Batch(entry_ids=[entry.entry_id for entry, _ in events]))
+
+    async def _decide_and_commit(self, events: list[tuple[Entry, Event]], unreadable: list[str]) -> None:
+        sessions = await self._sessions_of(events)
+        broken = [(entry, event) for entry, event in events if event.session_id not in sessions]
+        if broken:
+            await self._put_aside([entry for entry, _ in broken], "its session's record is broken")
+            unreadable = [*unreadable, *(entry.entry_id for entry, _ in broken)]
+            events = [(entry, event) for entry, event in events if event.session_id in sessions]
+        now_ms = self._around.store_clock.now_ms()
+        decided = decide(events, sessions, now_ms, self._around.policy, self._open_effects_of)
+        decided.batch.entry_ids += unreadable
+        await self._around.checkpoint("before_commit", self.number)
+        await self._commit(decided.batch)
+        await self._around.checkpoint("after_commit", self.number)
+        self._act(decided)
+
+    def _open_effects_of(self, session_id: str) -> set[str]:
+        return self._open_effects.get(session_id, set())
+
+    async def _sessions_of(self, events: list[tuple[Entry, Event]]) -> dict[str, Stored]:
+        """The sessions of a batch: from the cache, the missing ones in one round trip. Broken ones are left out."""
+        sessions: dict[str, Stored] = {}
+        missing = []
+        for session_id in dict.fromkeys(event.session_id for _, event in events):
+            found = self._cache.get(session_id)
+            if found is None:
+                missing.append(session_id)
+            else:
+                sessions[session_id] = found
+        if missing:
+            for session_id, loaded in (await self._around.store.load(missing)).items():
+                if isinstance(loaded, BrokenRecordError):
+                    log.error("record_broken", session_id=session_id, partition=self.number, reason=loaded.field)
+                else:
+                    sessions[session_id] = loaded
+        return sessions
+
+    async def _commit(self, batch: Batch) -> None:
+        """Commits a batch; asks again with the same number while nobody knows whether it was stored."""
+        while True:
+            try:
+                result = await self._around.store.commit(self.number, self.lease, batch)
+            except StoreUnreachableError as error:
+                self._around.metrics.commits.labels("unclear").inc()
+                if self.is_stopping:
+                    raise  # the next holder reads the entries again, if they are still there
+                log.warning("commit_unclear", partition=self.number, reason=str(error))
+                await asyncio.sleep(PAUSE_S)
+                continue
+            except LeaseLostError:
+                self._around.metrics.commits.labels("lost").inc()
+                raise
+            self._around.metrics.commits.labels(result.name.lower()).inc()
+            return
+
+    async def _put_aside(self, entries: list[Entry], reason: str) -> None:
+        for entry in entries:
+            await self._around.access.bury(self.number, entry, reason)
+            self._around.metrics.dead_letters.labels(reason).inc()
+            log.error("entry_put_aside", partition=self.number, entry_id=entry.entry_id, reason=reason)
+
+    # ---- after the commit ----------------------------------------------------------------------------------------
+
+    def _act(self, decided: Decided) -> None:
+        """Effects go out first: somebody waits for them. The rest is bookkeeping."""
+        for effect, event in decided.orders:
+            self._open_effects[effect.session_id].add(effect.effect_id)
+            published_at_ms = event.occurred_at_ms if isinstance(event, Command) else None
+            self._around.executor.submit(
+                Order(
+                    effect=effect,
+                    partition=self.number,
+                    ordered_at_ms=self._around.store_clock.now_ms(),
+                    command_published_at_ms=published_at_ms or None,
+                )
+            )
+        for chore in decided.chores:
+            self._start_chore(chore)
+        for change in decided.batch.sessions:
+            self._cache.put(change.after)
+            self.states[change.after.session.id] = change.after.session.state
+        for session_id in decided.ended:
+            self.states.pop(session_id, None)
+        for effect_id in decided.batch.outbox_del:
+            self._forget_effect(effect_id, decided)
+        self._note_timers(decided.batch)
+        self._count(decided)
+
+    def _forget_effect(self, effect_id: str, decided: Decided) -> None:
+        for session_id in {change.after.session.id for change in decided.batch.sessions}:
+            effects = self._open_effects.get(session_id)
+            if effects is not None:
+                effects.discard(effect_id)
+                if not effects:
+                    del self._open_effects[session_id]
+
+    def _note_timers(self, batch: Batch) -> None:
+        due = [due_ms for due_ms in batch.timers.values() if due_ms is not None]
+        if due and (self.next_timer_ms is None or min(due) < self.next_timer_ms):
+            self.next_timer_ms = min(due)
+            self._timers_changed()
+
+    def _count(self, decided: Decided) -> None:
+        metrics, now_ms = self._around.metrics, self._around.store_clock.now_ms()
+        for decision in decided.decisions:
+            taken, event = decision.step, decision.event
+            metrics.events.labels(event.name, taken.outcome.value).inc()
+            stored_at_ms = int(decision.entry.entry_id.split("-", 1)[0])
+            metrics.callback_to_commit.observe(max(0, now_ms - stored_at_ms) / 1000)
+            if taken.let_lone_go:
+                metrics.lone_conferences_cleaned.inc()
+            report = log.warning if taken.outcome is Outcome.UNEXPECTED else log.debug
+            if taken.session.state is not decision.state_before:
+                report = log.info
+            report(
+                "session_moved" if taken.outcome is Outcome.MOVED else f"event_{taken.outcome.value}",
+                session_id=event.session_id,
+                partition=self.number,
+                entry_id=decision.entry.entry_id,
+                event_name=event.name,
+                state_from=decision.state_before.value,
+                state_to=taken.session.state.value,
+                version=taken.session.version,
+                reason=taken.reason,
+            )
+
+    # ---- chores: writes to our own keys, which never wait for Twilio ---------------------------------------------
+
+    def _start_chore(self, chore: Chore) -> None:
+        task = asyncio.get_running_loop().create_task(self._do_chore(chore))
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
+    async def _do_chore(self, chore: TellCommand | ForgetCalls) -> None:
+        while not self.is_lost:
+            try:
+                await self._around.access.finish_chore(self.number, chore, session_ttl_s=self._around.session_ttl_s)
+            except StoreUnreachableError:
+                if self.is_stopping:
+                    return  # it stays in the outbox for the next holder
+                await asyncio.sleep(PAUSE_S)
+            else:
+                return

@@ -1,0 +1,256 @@
+"""The worker process: everything above wired together, its signs of life, and its order of stopping."""
+
+import asyncio
+import os
+import random
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from runtime.clock import StoreClock, SystemClock
+from runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
+from runtime.lifecycle import until_stopped
+from runtime.metrics import Metrics
+from runtime.settings import ServiceSettings
+from statemachine.effects import Effect, RedirectCall
+from statemachine.policy import Policy
+from statemachine.states import State
+from streams import config
+from streams.connection import Client, make_client, store_errors
+from streams.keys import Keys
+from streams.lease import LEASE_MS
+from streams.partition import PartitionAccess
+from streams.store import Store
+from telephony.calls import Calls
+from telephony.client import http_client, rest_client
+from telephony.documents import Documents
+from telephony.urls import CallbackUrls
+from worker.cache import SESSIONS_MAX
+from worker.executor import Executor, ExecutorPolicy, Outcome
+from worker.held import PAUSE_S, Surroundings, pass_by
+from worker.leases import LeaseKeeper
+from worker.router import Router
+from worker.status import serve_status
+from worker.timers import fire_timers
+
+log = structlog.get_logger()
+
+#: How long what is under way at Twilio is waited for at a stop, seconds: with the rest it stays below 10 s.
+DRAIN_S = 6.0
+#: How often the worker shows that it is alive, seconds.
+SIGN_OF_LIFE_S = 1.0
+#: After how long without a sign a worker is no longer listed, seconds.
+FORGOTTEN_AFTER_S = 30.0
+#: How often the gauges are taken, seconds.
+GAUGES_EVERY_S = 2.0
+
+Checkpoint = Callable[[str, int], Awaitable[None]]
+EffectCheckpoint = Callable[[str, Effect], Awaitable[None]]
+
+
+async def _pass_effect(_point: str, _effect: Effect) -> None:
+    """A checkpoint where nothing happens."""
+
+
+def policy_of(settings: ServiceSettings) -> Policy:
+    """The times by which sessions are driven, from the settings."""
+    return Policy(
+        ring_timeout_ms=settings.ring_timeout_s * 1000,
+        convert_timeout_ms=round(settings.convert_timeout_s * 1000),
+        lone_grace_ms=round(settings.lone_grace_s * 1000),
+    )
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        *,
+        metrics: Metrics | None = None,
+        lease_ms: int = LEASE_MS,
+        sessions_max: int = SESSIONS_MAX,
+        checkpoint: Checkpoint = pass_by,
+        effect_checkpoint: EffectCheckpoint = _pass_effect,
+    ) -> None:
+        self._settings = settings
+        self.metrics = metrics or Metrics()
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._lease_ms = lease_ms
+        self._sessions_max = sessions_max
+        self._checkpoint = checkpoint
+        self._effect_checkpoint = effect_checkpoint
+        self._clock = SystemClock()
+        self._store_clock = StoreClock(self._clock)
+        self.executor: Executor | None = None
+        self.keeper: LeaseKeeper | None = None
+
+    async def run(self, stop: asyncio.Event, status_port: int | None = None, host: str = "127.0.0.1") -> int:
+        """Works until the process is asked to stop; returns the exit code.
+
+        Args:
+            stop: Set when the process shall stop.
+            status_port: Where `/healthz`, `/readyz` and `/metrics` are served, if anywhere.
+            host: On which address.
+
+        Raises:
+            SettingsError: Redis was set up with another number of partitions.
+        """
+        settings = self._settings
+        client = make_client(settings.redis_url, max_connections=256)
+        blocking = make_client(settings.redis_url, blocking=True, max_connections=settings.partitions + 8)
+        http = http_client(settings, clock=self._clock, metrics=self.metrics)
+        try:
+            keys = await self._agree(client, stop)
+            if keys is None:
+                return 0
+            access = PartitionAccess(client, blocking, keys)
+            keeper = self.keeper = LeaseKeeper(
+                client, keys, self.name, self._clock, self._store_clock, self.metrics, self._lease_ms
+            )
+            documents = Documents(CallbackUrls(settings.public_url), language=settings.language, voice=settings.voice)
+            executor = self.executor = Executor(
+                calls=Calls(rest_client(settings, http), join_document=join_document_of(documents)),
+                finish=self._finisher(access, keys, keeper),
+                may_send=keeper.may_send,
+                clock=self._clock,
+                now_ms=self._store_clock.now_ms,
+                metrics=self.metrics,
+                policy=ExecutorPolicy(),
+                rng=random.Random(),  # noqa: S311  # jitter, not a secret
+                checkpoint=self._effect_checkpoint,
+            )
+            around = Surroundings(
+                access=access,
+                store=Store(client, keys, session_ttl_s=settings.session_ttl_s),
+                executor=executor,
+                clock=self._clock,
+                store_clock=self._store_clock,
+                metrics=self.metrics,
+                policy=policy_of(settings),
+                session_ttl_s=settings.session_ttl_s,
+                sessions_max=max(1, self._sessions_max // settings.partitions),
+                checkpoint=self._checkpoint,
+            )
+            router = Router(client, blocking, keys, self.name, self._clock, self.metrics)
+            log.info("worker_started", holder=self.name, count=keys.partitions)
+            tasks: dict[str, Awaitable[None]] = {
+                "leases": keeper.keep(stop, around, executor.drop_partition),
+                "timers": fire_timers(stop, keeper, self._store_clock),
+                "router": router.run(stop),
+                "signs_of_life": self._show_life(stop, client, keys),
+                "gauges": self._take_gauges(stop, access, keeper),
+            }
+            if status_port is not None:
+                tasks["status"] = serve_status(
+                    stop, host, status_port, self.metrics, self._missing(client, keys, keeper)
+                )
+            code = await until_stopped(stop, tasks)
+            await self._wind_down(client, keys, keeper, executor)
+            return code
+        finally:
+            await http.close()
+            await client.aclose()
+            await blocking.aclose()
+
+    async def _agree(self, client: Client, stop: asyncio.Event) -> Keys | None:
+        """Waits for Redis to be there; None when the stop came first."""
+        while not stop.is_set():
+            try:
+                return await config.agree(client, self._settings.prefix, self._settings.partitions)
+            except StoreUnreachableError as error:
+                log.warning("store_unreachable", task="start", reason=str(error))
+                await _pause(stop, SIGN_OF_LIFE_S)
+        return None
+
+    def _finisher(
+        self, access: PartitionAccess, keys: Keys, keeper: LeaseKeeper
+    ) -> Callable[[Effect, Outcome], Awaitable[None]]:
+        async def finish(effect: Effect, outcome: Outcome) -> None:
+            partition = keys.partition_of(effect.session_id)
+            while True:
+                try:
+                    await access.finish_effect(partition, effect.effect_id, outcome)
+                except StoreUnreachableError as error:
+                    held = keeper.held.get(partition)
+                    if held is None or held.is_lost:
+                        raise LeaseLostError("another worker owns the partition") from error
+                    await asyncio.sleep(PAUSE_S)
+                else:
+                    return
+
+        return finish
+
+    async def _wind_down(self, client: Client, keys: Keys, keeper: LeaseKeeper, executor: Executor) -> None:
+        """What is under way is finished, then the leases are given back: nobody has to wait for them to run out."""
+        await executor.drain(DRAIN_S)
+        try:
+            await keeper.release()
+            with store_errors():
+                await client.zrem(keys.workers, self.name)
+        except StoreError as error:
+            log.warning("store_unreachable", task="stop", reason=str(error))
+        log.info("worker_stopped", holder=self.name)
+
+    async def _show_life(self, stop: asyncio.Event, client: Client, keys: Keys) -> None:
+        while not stop.is_set():
+            now_ms = self._store_clock.now_ms()
+            try:
+                with store_errors():
+                    await client.zadd(keys.workers, {self.name: now_ms})
+                    forgotten = now_ms - int(FORGOTTEN_AFTER_S * 1000)
+                    await client.zremrangebyscore(keys.workers, "-inf", forgotten)
+            except StoreError as error:
+                log.warning("store_unreachable", task="signs_of_life", reason=str(error))
+            await _pause(stop, SIGN_OF_LIFE_S)
+
+    async def _take_gauges(self, stop: asyncio.Event, access: PartitionAccess, keeper: LeaseKeeper) -> None:
+        labelled: set[int] = set()
+        while not stop.is_set():
+            states = [state for held in keeper.held.values() for state in held.states.values()]
+            for state in State:
+                if state is not State.ENDED:
+                    self.metrics.sessions.labels(state.value).set(states.count(state))
+            for number in labelled - keeper.held.keys():
+                self.metrics.partition_lag.remove(str(number))
+            labelled &= keeper.held.keys()
+            try:
+                for number in list(keeper.held):
+                    self.metrics.partition_lag.labels(str(number)).set(await access.undecided(number))
+                    labelled.add(number)
+            except StoreError as error:
+                log.warning("store_unreachable", task="gauges", reason=str(error))
+            await _pause(stop, GAUGES_EVERY_S)
+
+    def _missing(self, client: Client, keys: Keys, keeper: LeaseKeeper) -> Callable[[], Awaitable[list[str]]]:
+        async def missing() -> list[str]:
+            try:
+                with store_errors():
+                    # A write: a server that answers PING may refuse every write.
+                    await client.zadd(keys.workers, {self.name: self._store_clock.now_ms()})
+            except StoreError as error:
+                return [f"redis: {error}"]
+            unsure = [number for number, held in keeper.held.items() if not held.lease.is_sure(self._clock)]
+            return [f"leases not renewed in time: {unsure}"] if unsure else []
+
+        return missing
+
+
+def join_document_of(documents: Documents) -> Callable[[RedirectCall], str]:
+    """The TwiML by which a redirected call joins its session's conference."""
+
+    def join_document(effect: RedirectCall) -> str:
+        return documents.join_conference(effect.session_id, effect.party, label=effect.label, room=effect.room)
+
+    return join_document
+
+
+async def _pause(stop: asyncio.Event, wait_s: float) -> None:
+    try:
+        async with asyncio.timeout(wait_s):
+            await stop.wait()
+    except TimeoutError:
+        return

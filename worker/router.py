@@ -1,0 +1,172 @@
+"""The command router: one reader at a time takes commands off their stream and hands each to its session's partition.
+
+For each command, in order: claim its id, append it to the partition with the id as token, remove it. Every step may be
+repeated; only the claim decides, so a repeated or doubled command has one outcome.
+"""
+
+import asyncio
+
+import structlog
+
+from runtime.clock import Clock
+from runtime.errors import StoreError
+from runtime.metrics import Metrics
+from statemachine.step import CommandReport, CommandStatus
+from streams import commands, event_codec, scripts
+from streams import lease as leases
+from streams.connection import BLOCK_MS, Client, store_errors
+from streams.effect_codec import TellCommand
+from streams.keys import Keys
+from streams.lease import LEASE_MS, Lease, Renewal, Taken
+from streams.partition import COMMAND_TTL_S, ENTRY_BYTES_MAX, Entry, bury, tell_command
+
+log = structlog.get_logger()
+
+#: Commands taken at a time, count.
+BATCH_MAX = 100
+#: Pause while another worker routes, or after Redis was out of reach, seconds.
+PAUSE_S = 0.5
+#: The lease is renewed when less than this is left of it, seconds.
+RENEW_BELOW_S = 3.0
+
+
+class Router:
+    """Routes commands while it holds the lease of that."""
+
+    def __init__(self, client: Client, blocking: Client, keys: Keys, name: str, clock: Clock, metrics: Metrics) -> None:
+        self._client = client
+        self._blocking = blocking
+        self._keys = keys
+        self._name = name
+        self._clock = clock
+        self._metrics = metrics
+        self._lease: Lease | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Routes until the process stops, then gives the lease back."""
+        while not stop.is_set():
+            try:
+                if not await self._has_lease():
+                    await _pause(stop)
+                    continue
+                for entry in await self._read(stop):
+                    await self._route(entry)
+            except StoreError as error:
+                log.warning("store_unreachable", task="router", reason=str(error))
+                await _pause(stop)
+        if self._lease is not None:
+            try:
+                await leases.release(self._client, self._lease)
+            except StoreError as error:
+                log.warning("store_unreachable", task="router", reason=str(error))
+
+    async def _has_lease(self) -> bool:
+        if self._lease is None:
+            taken, _ = await leases.take(self._client, self._keys.commands_lease, self._name, self._clock, LEASE_MS)
+            if isinstance(taken, Taken):
+                return False
+            self._lease = taken
+            log.info("lease_taken", task="router", holder=taken.holder)
+        if self._lease.sure_until_s - self._clock.monotonic_s() < RENEW_BELOW_S:
+            renewal, _ = await leases.renew(self._client, self._lease, self._clock, LEASE_MS)
+            if renewal is Renewal.LOST:
+                log.warning("lease_lost", task="router", holder=self._lease.holder)
+                self._lease = None
+                return False
+        return True
+
+    async def _read(self, stop: asyncio.Event) -> list[Entry]:
+        reading = asyncio.ensure_future(
+            self._blocking.xread({self._keys.commands: "0"}, count=BATCH_MAX, block=BLOCK_MS)
+        )
+        stopping = asyncio.ensure_future(stop.wait())
+        with store_errors():
+            await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if not reading.done():
+                # A read that waits takes nothing, so it may be cut short.
+                reading.cancel()
+                return []
+            answer = reading.result()
+        return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in answer[0][1]] if answer else []
+
+    # ---- one command ---------------------------------------------------------------------------------------------
+
+    async def _route(self, entry: Entry) -> None:
+        fields = _text_of(entry)
+        if fields is None or not fields.get("type"):
+            reason = "no type" if fields is not None else "not UTF-8 or over 64 KiB"
+            await bury(self._client, self._keys, self._keys.commands, entry, reason)
+            self._metrics.dead_letters.labels(reason).inc()
+            log.error("entry_put_aside", entry_id=entry.entry_id, reason=reason, task="router")
+        else:
+            await self._route_command(entry, fields)
+        with store_errors():
+            await self._client.xdel(self._keys.commands, entry.entry_id)
+
+    async def _route_command(self, entry: Entry, fields: dict[str, str]) -> None:
+        try:
+            command_id = commands.command_id_of(fields, entry.entry_id)
+        except commands.BadCommandError as error:
+            # An outcome under an id that does not match the pattern could not be found by anybody.
+            await self._reject(entry.entry_id, "", str(error))
+            return
+        try:
+            kind, named = commands.parse(fields)
+        except commands.BadCommandError as error:
+            if await self._claim(command_id, entry, ""):
+                await self._reject(command_id, "", str(error))
+            return
+        session_id, claimed = await asyncio.gather(self._session_of(named), self._claim(command_id, entry, named))
+        if not claimed:
+            log.info("command_repeated", command_id=command_id, command=kind.name)
+            return
+        if session_id is None:
+            await self._reject(command_id, "", f"no session and no call {named} is known")
+            return
+        published_at_ms = int(entry.entry_id.split("-", 1)[0])
+        event = kind(session_id=session_id, token=command_id, occurred_at_ms=published_at_ms)
+        with store_errors():
+            stream = self._keys.events(self._keys.partition_of(session_id))
+            await self._client.xadd(stream, event_codec.encode(event))
+        log.info("command_routed", command_id=command_id, command=kind.name, session_id=session_id)
+
+    async def _session_of(self, named: str) -> str | None:
+        """The session that a command names by its id or by one of its calls."""
+        with store_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.get(self._keys.call(named))
+            pipeline.exists(self._keys.session(named))
+            of_call, exists = await pipeline.execute()
+        if of_call is not None:
+            return str(of_call.decode())
+        return named if exists else None
+
+    async def _claim(self, command_id: str, entry: Entry, session: str) -> bool:
+        with store_errors():
+            answer = await scripts.claim_command(
+                self._client, [self._keys.command(command_id)], [entry.entry_id, session, COMMAND_TTL_S]
+            )
+        return bool(int(answer))
+
+    async def _reject(self, command_id: str, session: str, reason: str) -> None:
+        report = CommandReport(command_id, CommandStatus.REJECTED, reason)
+        await tell_command(self._client, self._keys, TellCommand(session, report))
+        log.info("command_rejected", command_id=command_id, reason=reason)
+
+
+def _text_of(entry: Entry) -> dict[str, str] | None:
+    if sum(len(name) + len(value) for name, value in entry.fields.items()) > ENTRY_BYTES_MAX:
+        return None
+    try:
+        return {name.decode(): value.decode() for name, value in entry.fields.items()}
+    except UnicodeDecodeError:
+        return None
+
+
+async def _pause(stop: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(PAUSE_S):
+            await stop.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,51 @@
+"""The worker's own small HTTP server: whether it lives, whether it is ready, its metrics."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from runtime.errors import SettingsError
+from runtime.metrics import Metrics
+
+#: How long open requests may take at a stop, seconds.
+SHUTDOWN_S = 1.0
+
+
+def make_status_app(metrics: Metrics, missing: Callable[[], Awaitable[list[str]]]) -> web.Application:
+    """`/healthz` (never touches Redis), `/readyz` (names what is missing) and `/metrics`."""
+
+    async def healthz(_request: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def readyz(_request: web.Request) -> web.Response:
+        lacks = await missing()
+        return web.json_response({"ready": not lacks, "missing": lacks}, status=503 if lacks else 200)
+
+    async def exposition(_request: web.Request) -> web.Response:
+        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        return web.Response(body=metrics.exposition(), headers=headers)
+
+    app = web.Application()
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", exposition)])
+    return app
+
+
+async def serve_status(
+    stop: asyncio.Event, host: str, port: int, metrics: Metrics, missing: Callable[[], Awaitable[list[str]]]
+) -> None:
+    """Serves until the process stops.
+
+    Raises:
+        SettingsError: the port is taken.
+    """
+    runner = web.AppRunner(make_status_app(metrics, missing), access_log=None, shutdown_timeout=SHUTDOWN_S)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise SettingsError((f"--port: {port} can't be listened on ({error.strerror})",)) from None
+        await stop.wait()
+    finally:
+        await runner.cleanup()
