@@ -6,6 +6,7 @@ part of an answer are held against a pattern.
 
 import re
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
@@ -241,6 +242,7 @@ def _number(fields: Fields, name: str) -> int | None:
 def _occurred_at_ms(timestamp: str) -> int:
     """Unix milliseconds of an RFC 2822 date; 0 when it can't be understood, since it is only shown."""
     try:
-        return int(parsedate_to_datetime(timestamp).timestamp()) * 1000
+        when = parsedate_to_datetime(timestamp)
+        return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()) * 1000
     except (ValueError, TypeError, OverflowError, IndexError):
         return 0

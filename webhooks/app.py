@@ -5,6 +5,7 @@ published, and the log gets one line without anything that was sent.
 """
 
 from collections.abc import Awaitable, Callable
+from urllib.parse import unquote
 
 import structlog
 from aiohttp import hdrs, web
@@ -62,7 +63,7 @@ def make_app(
         CONFERENCE_PATH: callbacks.conference,
     }
     # A proxy may take the public URL's path away or leave it: both are answered, and signed as they were sent.
-    for prefix in dict.fromkeys(("", reception.prefix)):
+    for prefix in dict.fromkeys(("", unquote(reception.prefix))):  # the router escapes paths by itself
         for path, action in signed.items():
             handler = _signed(path, action, reception, durations, clock, prefix_was_kept=bool(prefix))
             app.router.add_route(hdrs.METH_ANY, prefix + path, handler)

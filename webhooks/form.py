@@ -1,27 +1,31 @@
 """Form bodies: read strictly, and so that what is signed and what is understood are the same."""
 
-from collections.abc import Sequence
-from urllib.parse import unquote_plus
+from urllib.parse import unquote
 
 #: Twilio sends about 25 fields, more where a browser adds its own.
 _FIELDS_MAX = 512
 
 
 class Form(dict[str, str]):
-    """Fields by name, the first value of each; `getall` has every value, as Twilio's validator asks for them."""
+    """Fields by name, the first value of each."""
 
-    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
-        super().__init__(reversed(pairs))
+    __slots__ = ("repeated",)
+
+    def __init__(self) -> None:
+        super().__init__()
         #: The names that were sent more than once, with all their values.
         self.repeated: dict[str, list[str]] = {}
-        if len(self) != len(pairs):
-            for name, value in pairs:
-                self.repeated.setdefault(name, []).append(value)
-            self.repeated = {name: values for name, values in self.repeated.items() if len(values) > 1}
 
-    def getall(self, name: str) -> Sequence[str]:
-        """Every value of a name, in the order in which they were sent."""
-        return self.repeated.get(name) or (self[name],)
+    def signed_text(self) -> str:
+        """Names and values in the order in which Twilio signs them: by name, the different values of a name by value.
+
+        Source: Twilio docs, "Webhooks security"; twilio-python, `RequestValidator.compute_signature`.
+        """
+        if not self.repeated:
+            return "".join([name + self[name] for name in sorted(self)])
+        return "".join(
+            [name + value for name in sorted(self) for value in sorted(set(self.repeated.get(name, (self[name],))))]
+        )
 
 
 def parse_form(body: bytes) -> Form:
@@ -34,17 +38,21 @@ def parse_form(body: bytes) -> Form:
 
     Source: WHATWG URL standard, section 5.1.
     """
-    text = body.decode()
+    text = body.decode().replace("+", " ")
+    # These three are nearly all that Twilio escapes (numbers and dates). None of them separates fields or begins
+    # another escape, so they may be put back before the text is taken apart: this halves the time.
+    text = text.replace("%2B", "+").replace("%3A", ":").replace("%2C", ",")
     if text.count("&") >= _FIELDS_MAX:
         raise ValueError("too many fields")
-    pairs = []
+    form = Form()
     for part in text.split("&"):
         if not part:
             continue
         name, _, value = part.partition("=")
-        if "%" in name or "+" in name:
-            name = unquote_plus(name, errors="strict")
-        if "%" in value or "+" in value:
-            value = unquote_plus(value, errors="strict")
-        pairs.append((name, value))
-    return Form(pairs)
+        if "%" in part:
+            name, value = unquote(name, errors="strict"), unquote(value, errors="strict")
+        if name not in form:
+            form[name] = value
+        else:
+            form.repeated.setdefault(name, [form[name]]).append(value)
+    return form

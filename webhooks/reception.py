@@ -75,7 +75,13 @@ def _check_head(request: web.Request) -> None:
 
 
 async def _body(request: web.Request) -> bytes:
+    content = request.content
     try:
+        if content.is_eof():  # all of it is here already, as nearly always: no deadline has to be armed
+            body = content.read_nowait()
+            if len(body) > BODY_BYTES_MAX:
+                raise RejectedError(413, Rejection.TOO_LARGE)
+            return body
         async with asyncio.timeout(_READ_DEADLINE_S):
             # aiohttp stops reading at the application's client_max_size, chunked bodies too.
             return await request.read()

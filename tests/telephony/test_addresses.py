@@ -1,0 +1,187 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.errors import SettingsError
+from runtime.settings import ServiceSettings, load
+from telephony.addresses import (
+    AddressError,
+    AddressKind,
+    AllowList,
+    check_agent,
+    is_caller_id,
+    parse_address,
+    region_of,
+)
+
+OWN_NUMBER = "+14155550100"
+ENVIRON = {
+    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+    "TWILIO_AUTH_TOKEN": "12345",
+    "TWILIO_NUMBER": OWN_NUMBER,
+    "CONFERRAL_PUBLIC_URL": "https://example.com",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "noun"),
+    [
+        ("+14155550123", AddressKind.NUMBER, "+14155550123"),
+        ("client:alice", AddressKind.CLIENT, "alice"),
+        ("client:alice.b@example.com", AddressKind.CLIENT, "alice.b@example.com"),
+        ("sip:bob@example.com", AddressKind.SIP, "sip:bob@example.com"),
+        ("sip:bob@example.com:5061;transport=tls", AddressKind.SIP, "sip:bob@example.com:5061;transport=tls"),
+    ],
+)
+def test_an_address_is_a_number_a_client_or_a_sip_uri(text, kind, noun):
+    address = parse_address(text)
+
+    assert (address.kind, address.noun, address.text) == (kind, noun, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", " ", "14155550123", "(415) 555-0123", "+0123456789", "+1415555012345678", "+14155550123\n", " +14155550123",
+        "911", "112", "+1911", "client:", "client:a b", "client:a\r\nb", "client:a?x=1", "sip:", "sip:bob",
+        "sip:@example.com", "sip:bob@example.com\r\nX: y", "sips:bob@example.com", "tel:+14155550123",
+        "sip:bob@example.com?header=x", "+١٤١٥٥٥٥٠١٢٣", "CLIENT:alice",
+    ],
+)  # fmt: skip
+def test_everything_else_is_refused_in_words_without_the_address(text):
+    with pytest.raises(AddressError) as caught:
+        parse_address(text)
+
+    assert not re.search(r"\d{3}", caught.value.reason.replace("E.164", ""))
+
+
+@given(st.text())
+def test_no_text_raises_anything_but_our_error(text):
+    try:
+        address = parse_address(text)
+    except AddressError:
+        return
+    assert not re.search(r"\s", address.text)
+
+
+def test_an_address_shows_nobody_in_its_repr():
+    assert repr(parse_address("+14155550123")) == "<Address number>"
+
+
+@pytest.mark.parametrize(
+    ("number", "region"),
+    [
+        ("+14155550123", "US"),
+        ("+12025550100", "US"),
+        ("+14165550123", "CA"),
+        ("+18765550123", "JM"),
+        ("+12845550123", "VG"),
+        ("+18095550123", "DO"),
+        ("+442079460123", "GB"),
+        ("+447700900123", "GB"),
+        ("+77172555555", "KZ"),
+        ("+353201234567", "IE"),
+        ("+19115551234", ""),
+        ("+15550100", ""),
+        ("+9991234567", ""),
+    ],
+)
+def test_a_region_follows_the_numbering_plan_even_for_reserved_numbers(number, region):
+    assert region_of(number) == region
+
+
+@pytest.mark.parametrize(
+    ("setting", "text", "allowed"),
+    [
+        (None, "+14155550123", True),
+        (None, "+18765550123", False),  # +1, but Jamaica
+        (None, "+442079460123", False),
+        (None, "client:alice", True),
+        (None, "sip:bob@example.com", False),
+        ("US,GB", "+442079460123", True),
+        ("US,GB", "client:alice", False),
+        ("+4420", "+442079460123", True),
+        ("+4420", "+441619460123", False),
+        ("+1", "+18765550123", True),  # said in so many words
+        ("+1", "+19005550123", False),  # premium, whatever the list says
+        ("GB", "+448712345678", False),
+        ("GB", "+448431234567", False),  # shared cost
+        ("US", "+19115551234", False),
+        ("sip:example.com", "sip:bob@example.com", True),
+        ("sip:example.com", "sip:bob@EXAMPLE.com", True),
+        ("sip:example.com", "sip:bob@evil.example.com", False),
+        ("sip:example.com", "sip:example.com@evil.example", False),
+        ("client:, US", "client:alice", True),
+        ("", "+14155550123", False),
+        ("GB,+44", "+4402079460123", False),  # the trunk prefix left in
+    ],
+)
+def test_only_what_the_list_names_may_be_dialled(setting, text, allowed):
+    allow_list = AllowList.from_setting(setting, OWN_NUMBER)
+
+    assert allow_list.allows(parse_address(text)) is allowed
+
+
+@pytest.mark.parametrize("text", ["+19005550123", "+18765550123", "+15550100", "sip:bob@example.com"])
+def test_a_refusal_names_no_address(text):
+    with pytest.raises(AddressError) as caught:
+        AllowList.from_setting(None, OWN_NUMBER).check(parse_address(text))
+
+    assert not re.search(r"\d", str(caught.value))
+    assert "bob" not in str(caught.value)
+
+
+@pytest.mark.parametrize("setting", ["usa", "us", "XX", "US,4420", "US,client:alice", "US,sip:", "+0", "US,https://x"])
+def test_an_entry_that_is_no_entry_is_named_by_its_position(setting):
+    with pytest.raises(SettingsError) as caught:
+        AllowList.from_setting(setting, OWN_NUMBER)
+
+    position = 1 + setting.count(",")
+    assert caught.value.problems[0].startswith(f"CONFERRAL_ALLOWED_DESTINATIONS: entry {position} ")
+
+
+def test_without_a_region_of_its_own_number_only_clients_are_allowed():
+    allow_list = AllowList.from_setting(None, "+15550100")
+
+    assert allow_list.regions == frozenset()
+    assert allow_list.allows(parse_address("client:alice"))
+
+
+def test_the_agent_is_held_against_the_list_at_start():
+    settings = load(ServiceSettings, ENVIRON | {"CONFERRAL_AGENT": "+14155550123"})
+
+    address = check_agent(settings)
+
+    assert address is not None
+    assert address.text == "+14155550123"
+
+
+def test_no_agent_is_no_error():
+    assert check_agent(load(ServiceSettings, ENVIRON)) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "setting"),
+    [
+        ({"CONFERRAL_AGENT": "+18765550123"}, "CONFERRAL_AGENT"),
+        ({"CONFERRAL_AGENT": "4155550123"}, "CONFERRAL_AGENT"),
+        ({"CONFERRAL_AGENT": "client:al ice"}, "CONFERRAL_AGENT"),
+        ({"CONFERRAL_ALLOWED_DESTINATIONS": "everything"}, "CONFERRAL_ALLOWED_DESTINATIONS"),
+    ],
+)
+def test_an_agent_who_may_not_be_dialled_stops_the_start(changes, setting):
+    with pytest.raises(SettingsError) as caught:
+        check_agent(load(ServiceSettings, ENVIRON | changes))
+
+    assert caught.value.problems[0].startswith(f"{setting}: ")
+    assert "555" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("caller", "shown"),
+    [("+14155550199", True), ("client:alice", False), ("anonymous", False), ("", False), ("+266696687", False)],
+)
+def test_a_caller_is_shown_only_where_there_is_a_number(caller, shown):
+    assert is_caller_id(caller) is shown

@@ -1,0 +1,132 @@
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telephony.urls import (
+    CallbackUrlError,
+    CallbackUrls,
+    CallCallback,
+    ConferenceCallback,
+    DialAction,
+    DialKind,
+    parse_call,
+    parse_conference,
+    parse_dial_action,
+)
+
+URLS = CallbackUrls("https://example.com/conferral")
+IDS = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
+WORDS = st.sampled_from(["", "completed", "answered", "busy", "no-answer", "failed", "canceled"])
+
+
+@st.composite
+def actions(draw):
+    asked = draw(st.integers(1, 9))
+    return DialAction(
+        session_id=draw(IDS),
+        party=draw(IDS),
+        dial=draw(st.sampled_from(DialKind)),
+        attempt=draw(st.integers(1, 9)),
+        asked=asked,
+        dial_call_status=draw(WORDS) if asked > 1 else "",
+    )
+
+
+@given(actions())
+def test_a_dial_action_is_read_back_as_it_was_built(action):
+    url = URLS.dial_action(action)
+
+    assert parse_dial_action(urlsplit(url).query) == action
+    assert URLS.parse_dial_action_url(url) == action
+
+
+@given(IDS, IDS)
+def test_a_call_callback_is_read_back_as_it_was_built(session_id, party):
+    url = URLS.call(CallCallback(session_id, party))
+
+    assert parse_call(urlsplit(url).query) == CallCallback(session_id, party)
+
+
+@given(IDS)
+def test_a_conference_callback_is_read_back_as_it_was_built(session_id):
+    url = URLS.conference(ConferenceCallback(session_id))
+
+    assert parse_conference(urlsplit(url).query) == ConferenceCallback(session_id)
+
+
+@given(st.text() | st.text(alphabet="&=%+session party dial attempt asked 123 bridge"))
+@pytest.mark.parametrize("parse", [parse_dial_action, parse_call, parse_conference])
+def test_no_query_raises_anything_but_our_error(parse, query):
+    with suppress(CallbackUrlError):
+        parse(query)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("party=customer&dial=bridge", "session"),
+        ("session=&party=customer&dial=bridge", "session"),
+        ("session=a{b}&party=customer&dial=bridge", "session"),
+        ("session=a%0Ab&party=customer&dial=bridge", "session"),
+        ("session=" + "a" * 65 + "&party=customer&dial=bridge", "session"),
+        ("session=a&dial=bridge", "party"),
+        ("session=a&party=customer", "dial"),
+        ("session=a&party=customer&dial=other", "dial"),
+        ("session=a&party=customer&dial=bridge&attempt=0", "attempt"),
+        ("session=a&party=customer&dial=bridge&attempt=10", "attempt"),
+        ("session=a&party=customer&dial=bridge&asked=x", "asked"),
+        ("session=a&party=customer&dial=bridge&status=<b>", "status"),
+        ("session=a&session=b&party=customer&dial=bridge", "query"),
+    ],
+)
+def test_a_query_that_was_not_built_here_names_its_field(query, field):
+    with pytest.raises(CallbackUrlError) as caught:
+        parse_dial_action(query)
+
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "https://example.com/conferral/voice/inbound",
+        "https://example.com/voice/dial-action?session=a&party=customer&dial=bridge",
+        "https://evil.example/conferral/voice/dial-action?session=a&party=customer&dial=bridge",
+        "https://example.com/conferral/voice/dial-action",
+        "https://example.com/conferral/voice/dial-action?session=a",
+    ],
+)
+def test_other_urls_are_no_dial_action_of_ours(url):
+    assert URLS.parse_dial_action_url(url) is None
+
+
+def overrides(url):
+    return dict(pair.split("=") for pair in urlsplit(url).fragment.split("&"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        URLS.dial_action(DialAction("s", "customer", DialKind.BRIDGE)),
+        URLS.call(CallCallback("s", "agent")),
+        URLS.conference(ConferenceCallback("s")),
+    ],
+)
+def test_every_url_asks_for_retries_that_fit_into_15_seconds(url):
+    asked = overrides(url)
+
+    assert asked["rp"] == "5xx,ct,rt"
+    assert int(asked["rc"]) >= 2
+    assert (1 + int(asked["rc"])) * (int(asked["ct"]) + int(asked["rt"])) <= 15_000
+
+
+def test_a_first_question_does_not_mention_how_often_it_was_asked():
+    url = URLS.dial_action(DialAction("CA1", "customer", DialKind.BRIDGE))
+
+    assert url.startswith(
+        "https://example.com/conferral/voice/dial-action?session=CA1&party=customer&dial=bridge&attempt=1#"
+    )

@@ -1,0 +1,58 @@
+import pytest
+import structlog
+from aiohttp.test_utils import TestClient, TestServer
+from structlog.testing import capture_logs
+from webhook_kit import FakeChildLookup, FakeIngest, settings
+
+from runtime.clock import SystemClock
+from runtime.metrics import Metrics
+from webhooks import app, callbacks, server, voice
+
+
+@pytest.fixture
+def ingest():
+    return FakeIngest()
+
+
+@pytest.fixture
+def child_lookup():
+    return FakeChildLookup()
+
+
+@pytest.fixture
+def metrics():
+    return Metrics()
+
+
+@pytest.fixture
+def fresh_logs(monkeypatch):
+    """Loggers of this test alone: one that was used once keeps the configuration that it was used under."""
+    for module in (app, callbacks, server, voice):
+        monkeypatch.setattr(module, "log", structlog.get_logger())
+
+
+@pytest.fixture
+def lines(fresh_logs):
+    with capture_logs() as captured:
+        yield captured
+
+
+@pytest.fixture
+async def open_client(ingest, child_lookup, metrics):
+    clients = []
+
+    async def opened(**changes):
+        made = app.make_app(settings(**changes), ingest, child_lookup, metrics, SystemClock())
+        client = TestClient(TestServer(made))
+        await client.start_server()
+        clients.append(client)
+        return client
+
+    yield opened
+    for client in clients:
+        await client.close()
+
+
+@pytest.fixture
+async def client(open_client):
+    return await open_client()

@@ -1,0 +1,71 @@
+import pytest
+from webhook_kit import AGENT, AGENT_CALL, CALLER, ROOM, fields, post
+
+
+@pytest.mark.parametrize(
+    ("target", "moment", "name", "indexed"),
+    [
+        (AGENT_CALL, "agent_rings", "call_progressed", [(AGENT, CALLER)]),
+        (AGENT_CALL, "agent_hangs_up", "call_progressed", [(AGENT, CALLER)]),
+        ("/voice/status", "caller_has_hung_up", "call_progressed", [(CALLER, CALLER)]),
+        (ROOM, "agent_joins", "participant_joined", [(AGENT, CALLER)]),
+        (ROOM, "agent_leaves", "participant_left", []),
+        (ROOM, "conference_starts", "conference_started", []),
+        (ROOM, "conference_ends", "conference_ended", []),
+        (ROOM, "customer_is_held", "conference_noted", []),
+    ],
+)
+async def test_a_callback_is_stored_and_answered_with_nothing(client, ingest, target, moment, name, indexed):
+    status, body = await post(client, target, fields(moment))
+
+    assert (status, body) == (204, "")
+    assert [(event.name, event.session_id) for event in ingest.events] == [(name, CALLER)]
+    assert ingest.indexed == indexed
+
+
+@pytest.mark.parametrize(
+    ("target", "moment"), [(AGENT_CALL, "agent_rings"), ("/voice/status", "caller_has_hung_up"), (ROOM, "agent_joins")]
+)
+async def test_a_callback_that_cannot_be_stored_is_asked_for_again(client, ingest, metrics, lines, target, moment):
+    ingest.away = True
+
+    status, _ = await post(client, target, fields(moment))
+
+    assert status == 503
+    assert metrics.webhooks_without_store.labels(target.partition("?")[0])._value.get() == 1
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["webhook_unstored"]
+
+
+async def test_a_child_of_another_call_is_believed_since_the_url_was_signed(client, ingest):
+    status, _ = await post(client, AGENT_CALL, fields("agent_rings", ParentCallSid="CA" + "9" * 32))
+
+    assert status == 204
+    assert ingest.events[0].session_id == CALLER
+
+
+async def test_fields_of_a_later_day_change_nothing(client, ingest):
+    await post(client, AGENT_CALL, fields("agent_rings"))
+    await post(client, AGENT_CALL, fields("agent_rings", SomethingNew="x", Another=""))
+
+    assert ingest.events[0] == ingest.events[1]
+
+
+@pytest.mark.parametrize(
+    ("target", "form"),
+    [
+        ("/callbacks/call", fields("agent_rings")),
+        (f"/callbacks/call?session={CALLER}", fields("agent_rings")),
+        (f"/callbacks/call?session={'a' * 65}&party=agent", fields("agent_rings")),
+        ("/callbacks/conference?session=", fields("agent_joins")),
+        (AGENT_CALL, fields("agent_rings", CallStatus=None)),
+        (AGENT_CALL, fields("agent_rings", SequenceNumber="one")),
+        (ROOM, fields("agent_joins", ConferenceSid=None)),
+        (ROOM, fields("agent_joins", CallSid="*")),
+        ("/voice/status", fields("caller_has_hung_up", CallSid=None)),
+    ],
+)
+async def test_what_is_malformed_gets_400_and_publishes_nothing(client, ingest, target, form):
+    status, body = await post(client, target, form)
+
+    assert (status, body) == (400, "")
+    assert ingest.events == []

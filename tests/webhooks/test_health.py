@@ -1,0 +1,54 @@
+import inspect
+
+import pytest
+from webhook_kit import PUBLIC_URL, FakeChildLookup, FakeIngest
+
+from streams.ingest import Ingest
+from webhooks import health
+from webhooks.child_lookup import ChildLookup
+
+
+async def read(client, path):
+    async with client.get(path) as response:
+        return response.status, response.content_type, await response.text()
+
+
+async def test_the_process_is_alive_whatever_redis_does(client, ingest):
+    ingest.away = ingest.hangs = True
+
+    assert await read(client, "/healthz") == (200, "text/plain", "ok\n")
+
+
+async def test_ready_means_that_redis_takes_writes(client):
+    assert await read(client, "/readyz") == (200, "application/json", '{"ready": true, "missing": []}')
+
+
+@pytest.mark.parametrize("fault", ["away", "hangs"])
+async def test_not_ready_names_what_is_missing(client, ingest, monkeypatch, fault):
+    monkeypatch.setattr(health, "_READY_DEADLINE_S", 0.01)
+    setattr(ingest, fault, True)
+
+    assert await read(client, "/readyz") == (503, "application/json", '{"ready": false, "missing": ["redis"]}')
+
+
+async def test_metrics_are_in_prometheus_text_form(client):
+    status, content_type, text = await read(client, "/metrics")
+
+    assert (status, content_type) == (200, "text/plain")
+    assert "# HELP conferral_webhook_request_seconds " in text
+
+
+async def test_they_are_found_under_the_public_urls_path_too(open_client):
+    client = await open_client(CONFERRAL_PUBLIC_URL=PUBLIC_URL + "/conferral")
+
+    for path in ("/healthz", "/conferral/healthz"):
+        assert (await read(client, path))[0] == 200
+
+
+@pytest.mark.parametrize(("fake", "real"), [(FakeIngest, Ingest), (FakeChildLookup, ChildLookup)])
+def test_the_fakes_have_the_shape_of_what_they_stand_for(fake, real):
+    for name, method in inspect.getmembers(real, inspect.isfunction):
+        if name.startswith("_"):
+            continue
+        assert list(inspect.signature(getattr(fake, name)).parameters) == list(inspect.signature(method).parameters)
+        assert inspect.iscoroutinefunction(getattr(fake, name)) == inspect.iscoroutinefunction(method)

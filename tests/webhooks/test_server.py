@@ -1,0 +1,238 @@
+"""The server as it is run: raw sockets, the stop, a port that is taken."""
+
+import asyncio
+import gzip
+import socket
+from contextlib import asynccontextmanager
+from urllib.parse import urlencode
+
+import pytest
+from webhook_kit import AGENT_CALL, FORM, fields, settings, signed
+
+from runtime.clock import SystemClock
+from webhooks import reception
+from webhooks import server as server_module
+from webhooks.app import make_app
+from webhooks.server import serve
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+async def connect(port):
+    for _ in range(200):
+        try:
+            return await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.01)
+    raise AssertionError("the server does not listen")
+
+
+@pytest.fixture
+def app(ingest, child_lookup, metrics):
+    return make_app(settings(), ingest, child_lookup, metrics, SystemClock())
+
+
+@asynccontextmanager
+async def serving(app):
+    stop, port = asyncio.Event(), free_port()
+    server = asyncio.create_task(serve(app, "127.0.0.1", port, stop))
+    try:
+        yield port, stop, server
+    finally:
+        stop.set()
+        await server
+
+
+def head(headers, *, host="example.com"):
+    lines = [f"POST {AGENT_CALL} HTTP/1.1", f"Host: {host}", *(f"{name}: {value}" for name, value in headers)]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+async def ask(port, *parts):
+    """Sends bytes as they are; gives the status of the answer."""
+    reader, writer = await connect(port)
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        return int((await reader.readline()).split()[1])
+    finally:
+        writer.close()
+
+
+def chunk(data):
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+
+
+CHUNKED = [("Content-Type", FORM), ("Transfer-Encoding", "chunked")]
+
+
+async def test_a_chunked_body_is_read_like_any_other(app, ingest):
+    form = fields("agent_rings")
+    body = urlencode(form).encode()
+    headers = [*signed(AGENT_CALL, form).items(), ("Transfer-Encoding", "chunked")]
+
+    async with serving(app) as (port, _, _):
+        assert await ask(port, head(headers), chunk(body[:100]), chunk(body[100:]), b"0\r\n\r\n") == 204
+
+    assert len(ingest.events) == 1
+
+
+async def test_an_endless_chunked_body_gets_413_without_being_read_to_its_end(app, ingest, lines):
+    async with serving(app) as (port, _, _):
+        assert await ask(port, head(CHUNKED), *[chunk(b"x" * 8192)] * 9) == 413
+
+    assert ingest.events == []
+    assert [line["reason"] for line in lines if line["event"] == "webhook_rejected"] == ["too-large"]
+
+
+async def test_a_chunked_body_above_the_limit_that_comes_at_once_gets_413(app):
+    body = chunk(b"x" * (reception.BODY_BYTES_MAX + 1)) + b"0\r\n\r\n"
+
+    async with serving(app) as (port, _, _):
+        assert await ask(port, head(CHUNKED) + body) == 413
+
+
+async def test_a_length_above_the_limit_gets_413_before_any_body(app):
+    headers = [("Content-Type", FORM), ("Content-Length", str(reception.BODY_BYTES_MAX + 1))]
+
+    async with serving(app) as (port, _, _):
+        assert await ask(port, head(headers)) == 413
+
+
+async def test_a_small_body_that_would_unpack_into_a_huge_one_is_refused(app, ingest):
+    packed = gzip.compress(b"x" * 50_000_000)
+    headers = [("Content-Type", FORM), ("Content-Encoding", "gzip"), ("Content-Length", str(len(packed)))]
+
+    async with serving(app) as (port, _, _):
+        assert await ask(port, head(headers)) == 400
+
+    assert ingest.events == []
+
+
+async def test_broken_chunks_get_400(app, ingest):
+    async with serving(app) as (port, _, _):
+        assert await ask(port, head(CHUNKED), b"not a length\r\n") == 400
+
+    assert ingest.events == []
+
+
+async def test_two_hosts_are_refused(app, ingest):
+    form = fields("agent_rings")
+    body = urlencode(form).encode()
+    headers = [("Host", "evil.example"), *signed(AGENT_CALL, form).items(), ("Content-Length", str(len(body)))]
+
+    async with serving(app) as (port, _, _):
+        assert await ask(port, head(headers) + body) == 400
+
+    assert ingest.events == []
+
+
+async def test_a_body_that_trickles_in_is_given_up(app, ingest, monkeypatch):
+    monkeypatch.setattr(reception, "_READ_DEADLINE_S", 0.05)
+    headers = [("Content-Type", FORM), ("Content-Length", "100")]
+
+    async with serving(app) as (port, _, _):
+        assert await ask(port, head(headers), b"CallSid=") == 408
+
+
+async def test_a_sender_who_leaves_in_the_middle_breaks_nothing(app, ingest):
+    headers = [("Content-Type", FORM), ("Content-Length", "100")]
+
+    async with serving(app) as (port, _, _):
+        _, writer = await connect(port)
+        writer.write(head(headers) + b"CallSid=")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+        form = fields("agent_rings")
+        body = urlencode(form).encode()
+        ours = [*signed(AGENT_CALL, form).items(), ("Content-Length", str(len(body)))]
+        assert await ask(port, head(ours) + body) == 204
+
+    assert len(ingest.events) == 1
+
+
+class SlowIngest:
+    """Stores when it is told to."""
+
+    def __init__(self):
+        self.reached, self.go_on, self.stored = asyncio.Event(), asyncio.Event(), []
+
+    async def publish(self, event, *, call_sid=""):
+        self.reached.set()
+        await self.go_on.wait()
+        self.stored.append(event)
+
+
+async def test_the_stop_refuses_new_connections_and_answers_what_was_begun(child_lookup, metrics):
+    ingest = SlowIngest()
+    app = make_app(settings(), ingest, child_lookup, metrics, SystemClock())
+    form = fields("agent_rings")
+    body = urlencode(form).encode()
+    request = head([*signed(AGENT_CALL, form).items(), ("Content-Length", str(len(body)))]) + body
+
+    async with serving(app) as (port, stop, server):
+        reader, writer = await connect(port)
+        writer.write(request)
+        await ingest.reached.wait()
+        stop.set()
+        while True:  # until the port is closed
+            try:
+                _, other = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                break
+            other.close()
+            await asyncio.sleep(0)
+        assert not server.done()
+        ingest.go_on.set()
+
+        assert (await reader.readline()).split()[1] == b"204"
+        assert await server == 0
+        writer.close()
+
+    assert len(ingest.stored) == 1
+
+
+async def test_a_request_that_never_ends_does_not_hold_up_the_stop(child_lookup, metrics, monkeypatch):
+    monkeypatch.setattr(server_module, "_SHUTDOWN_S", 0.05)
+    ingest = SlowIngest()
+    app = make_app(settings(), ingest, child_lookup, metrics, SystemClock())
+    form = fields("agent_rings")
+    body = urlencode(form).encode()
+
+    async with serving(app) as (port, stop, server):
+        _, writer = await connect(port)
+        writer.write(head([*signed(AGENT_CALL, form).items(), ("Content-Length", str(len(body)))]) + body)
+        await ingest.reached.wait()
+        stop.set()
+
+        assert await asyncio.wait_for(server, timeout=2) == 0
+        writer.close()
+
+
+async def test_an_idle_connection_does_not_hold_up_the_stop(app):
+    async with serving(app) as (port, stop, server):
+        _, writer = await connect(port)
+        stop.set()
+
+        assert await asyncio.wait_for(server, timeout=2) == 0
+        writer.close()
+
+
+async def test_a_port_that_is_taken_is_said_so(app, lines):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+
+        code = await serve(app, "127.0.0.1", taken.getsockname()[1], asyncio.Event())
+
+    assert code == 1
+    (line,) = [line for line in lines if line["event"] == "port_unavailable"]
+    assert "in use" in line["reason"]
+    assert line["port"] > 0

@@ -1,0 +1,100 @@
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twilio.request_validator import RequestValidator
+
+from runtime.errors import SettingsError
+from webhooks.form import parse_form
+from webhooks.signature import SignatureCheck
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+#: The example of Twilio's documentation, "Webhooks security".
+PUBLIC_BODY = urlencode(
+    {
+        "CallSid": "CA1234567890ABCDE",
+        "Caller": "+14158675309",
+        "Digits": "1234",
+        "From": "+14158675309",
+        "To": "+18005551212",
+    }
+).encode()
+PUBLIC_SIGNATURE = "RSOYDt4T1cUTdK1PDd93/VVr8B8="
+
+
+def is_valid(public_url, target, *, signature=PUBLIC_SIGNATURE, tokens=("12345",), body=PUBLIC_BODY, kept=False):
+    return SignatureCheck(public_url, tokens).is_valid(target, parse_form(body), signature, prefix_was_kept=kept)
+
+
+def test_the_public_example_is_accepted():
+    assert is_valid("https://mycompany.com", "/myapp.php?foo=1&bar=2")
+
+
+@pytest.mark.parametrize(
+    ("public_url", "target", "changes"),
+    [
+        ("https://mycompany.com", "/myapp.php?foo=1&bar=3", {}),
+        ("https://mycompany.com", "/myapp.php?bar=2&foo=1", {}),
+        ("https://mycompany.com", "/myapp.php?foo=1&bar=%32", {}),
+        ("https://mycompany.com", "/myapp.php/?foo=1&bar=2", {}),
+        ("http://mycompany.com", "/myapp.php?foo=1&bar=2", {}),
+        ("https://other.example", "/myapp.php?foo=1&bar=2", {}),
+        ("https://mycompany.com", "/myapp.php?foo=1&bar=2", {"tokens": ("12346",)}),
+        ("https://mycompany.com", "/myapp.php?foo=1&bar=2", {"body": PUBLIC_BODY + b"&x="}),
+        ("https://mycompany.com", "/myapp.php?foo=1&bar=2", {"signature": ""}),
+        ("https://mycompany.com", "/myapp.php?foo=1&bar=2", {"signature": PUBLIC_SIGNATURE + "x"}),
+        ("https://mycompany.com", "/myapp.php?foo=1&bar=2", {"signature": PUBLIC_SIGNATURE.lower()}),
+        ("https://mycompany.com", "/myapp.php?foo=1&bar=2", {"signature": "é\udcff"}),
+    ],
+)
+def test_anything_that_differs_is_refused(public_url, target, changes):
+    assert not is_valid(public_url, target, **changes)
+
+
+@pytest.mark.parametrize("tokens", [("12345",), ("12345", "other"), ("other", "12345")])
+def test_either_token_is_accepted_while_they_are_rotated(tokens):
+    assert is_valid("https://mycompany.com", "/myapp.php?foo=1&bar=2", tokens=tokens)
+
+
+@pytest.mark.parametrize("configured", ["https://mycompany.com", "https://mycompany.com:443"])
+@pytest.mark.parametrize("as_signed", ["https://mycompany.com", "https://mycompany.com:443"])
+def test_a_url_is_signed_with_or_without_its_port(configured, as_signed):
+    signature = RequestValidator("12345").compute_signature(as_signed + "/x", {"a": "1"})
+
+    assert is_valid(configured, "/x", body=b"a=1", signature=signature)
+
+
+def test_userinfo_and_port_are_signed_as_configured():
+    url = "https://user:pass@mycompany.com:8443"
+    signature = RequestValidator("12345").compute_signature(url + "/x", {"a": "1"})
+
+    assert is_valid(url, "/x", body=b"a=1", signature=signature)
+
+
+@pytest.mark.parametrize(("target", "kept"), [("/voice/inbound", False), ("/conferral/voice/inbound", True)])
+def test_a_proxy_may_strip_or_keep_the_public_urls_path(target, kept):
+    url = "https://mycompany.com/conferral"
+    signature = RequestValidator("12345").compute_signature(url + "/voice/inbound", {"a": "1"})
+
+    assert is_valid(url, target, body=b"a=1", signature=signature, kept=kept)
+
+
+@given(st.lists(st.tuples(TEXTS, TEXTS), max_size=8))
+def test_every_form_that_the_library_accepts_is_accepted(pairs):
+    class Fields(dict):
+        def getall(self, name):
+            return [value for other, value in pairs if other == name]
+
+    validator = RequestValidator("12345")
+    signature = validator.compute_signature("https://mycompany.com/x?y=1", Fields(pairs))
+
+    assert validator.validate("https://mycompany.com/x?y=1", Fields(pairs), signature)
+    assert is_valid("https://mycompany.com", "/x?y=1", body=urlencode(pairs).encode(), signature=signature)
+
+
+def test_a_public_url_with_an_impossible_port_stops_the_start():
+    with pytest.raises(SettingsError) as caught:
+        SignatureCheck("https://mycompany.com:port", ["12345"])
+
+    assert caught.value.problems[0].startswith("CONFERRAL_PUBLIC_URL: ")

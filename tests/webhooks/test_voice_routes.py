@@ -1,0 +1,276 @@
+import re
+import xml.etree.ElementTree as ET
+from urllib.parse import urlsplit
+
+import pytest
+from webhook_kit import ACCOUNT, AGENT, CALLER, CONFERENCE, DIAL_ACTION, PUBLIC_URL, fields, post, signed
+
+from runtime.errors import ProviderUnreachableError, SettingsError
+from statemachine.events import CallReceived, DialEnded
+from streams.ingest import SessionFacts
+from telephony.urls import parse_dial_action
+from webhooks import voice
+
+
+def facts(state, *, conference_sid=CONFERENCE):
+    return SessionFacts(
+        state=state, conference_sid=conference_sid, call_sids={"customer": CALLER, "agent": AGENT},
+        labels={"customer": "customer-1", "agent": "agent-1"},
+    )  # fmt: skip
+
+
+def verbs(document):
+    return [verb.tag for verb in ET.fromstring(document)]
+
+
+def room(document):
+    return ET.fromstring(document).find("Dial/Conference")
+
+
+async def test_a_call_that_comes_in_rings_the_agent_and_is_published(client, ingest):
+    status, document = await post(client, "/voice/inbound", fields("call_arrives"))
+
+    assert status == 200
+    assert ET.fromstring(document).find("Dial/Number").text == "+14155550123"
+    assert ingest.events == [
+        CallReceived(
+            session_id=CALLER, token="call_received", call_sid=CALLER, customer_address="+14155550199",
+            agent_address="+14155550123",
+        )
+    ]  # fmt: skip
+    assert ingest.indexed == [(CALLER, CALLER)]
+
+
+async def test_twiml_is_xml_in_utf_8(open_client):
+    client = await open_client(CONFERRAL_LANGUAGE="de-DE")
+    form = fields("dial_ends_busy")
+
+    async with client.post(DIAL_ACTION, data=form, headers=signed(DIAL_ACTION, form)) as response:
+        assert response.content_type == "text/xml"
+        assert response.charset == "utf-8"
+
+
+@pytest.mark.parametrize("route", ["/voice/inbound", "/voice/fallback"])
+async def test_without_redis_the_caller_is_bridged_all_the_same(client, ingest, metrics, lines, route):
+    with_redis = (await post(client, route, fields("call_arrives")))[1]
+    ingest.away = True
+
+    status, without_redis = await post(client, route, fields("call_arrives"))
+
+    assert (status, without_redis) == (200, with_redis)
+    assert metrics.webhooks_without_store.labels(route)._value.get() == 1
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["webhook_unstored"]
+
+
+async def test_the_caller_does_not_wait_longer_for_redis_than_the_deadline(client, ingest, monkeypatch):
+    monkeypatch.setattr(voice, "_STORE_DEADLINE_S", 0.01)
+    ingest.hangs = True
+
+    status, document = await post(client, "/voice/inbound", fields("call_arrives"))
+
+    assert (status, verbs(document)) == (200, ["Dial"])
+
+
+@pytest.mark.parametrize("route", ["/voice/inbound", "/voice/fallback"])
+async def test_without_an_agent_a_sentence_is_said_and_nothing_published(open_client, ingest, route):
+    client = await open_client(CONFERRAL_AGENT=None)
+
+    status, document = await post(client, route, fields("call_arrives"))
+
+    assert (status, verbs(document)) == (200, ["Say", "Hangup"])
+    assert ingest.events == []
+
+
+async def test_an_agent_who_may_not_be_dialled_stops_the_start(open_client):
+    with pytest.raises(SettingsError):
+        await open_client(CONFERRAL_AGENT="+19005550123")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [("busy", "busy"), ("no-answer", "not answering"), ("failed", "not be reached"), ("canceled", "not be reached")],
+)
+async def test_who_does_not_get_through_hears_a_fitting_sentence(client, ingest, status, words):
+    ingest.facts = facts("bridged")
+
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_busy", DialCallStatus=status))
+
+    assert verbs(document) == ["Say", "Hangup"]
+    assert words in ET.fromstring(document).find("Say").text
+
+
+async def test_when_the_agent_hangs_up_the_caller_is_let_go(client, ingest):
+    ingest.facts = facts("bridged")
+
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
+
+    assert verbs(document) == ["Hangup"]
+    (event,) = ingest.events
+    assert isinstance(event, DialEnded)
+    assert (event.party, event.dial_call_status, event.call_status) == ("customer", "completed", "in-progress")
+
+
+async def test_while_converting_the_caller_follows_into_the_conference_by_its_sid(client, ingest):
+    ingest.facts = facts("converting")
+
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
+
+    assert room(document).text == CONFERENCE
+    assert room(document).get("participantLabel") == "customer-1"
+
+
+async def test_before_the_sid_is_known_the_caller_joins_by_name(client, ingest):
+    ingest.facts = facts("converting", conference_sid="")
+
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
+
+    assert room(document).text == CALLER
+
+
+async def test_a_join_that_was_refused_is_tried_once_more_by_name_and_then_ends(client, ingest):
+    ingest.facts = facts("converting")
+    first = f"/voice/dial-action?session={CALLER}&party=agent&dial=conference&attempt=1"
+    form = fields("dial_into_conference_ends")
+
+    _, document = await post(client, first, form)
+    second = urlsplit(ET.fromstring(document).find("Dial").get("action"))
+    _, last = await post(client, f"{second.path}?{second.query}", form)
+
+    assert room(document).text == CALLER
+    assert room(document).get("participantLabel") == "agent-1"
+    assert parse_dial_action(second.query).attempt == 2
+    assert verbs(last) == ["Hangup"]
+    assert len({event.token for event in ingest.events}) == 2
+
+
+async def test_a_caller_who_is_gone_is_published_though_the_answer_is_ignored(client, ingest):
+    ingest.facts = facts("converting")
+
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered", CallStatus="completed"))
+
+    assert verbs(document) == ["Hangup"]
+    assert ingest.events[0].party_is_gone
+
+
+@pytest.mark.parametrize(
+    ("child", "expected"), [("in-progress", ["Dial"]), ("completed", ["Hangup"]), (None, ["Hangup"])]
+)
+async def test_without_redis_it_waits_asks_again_and_then_asks_twilio(client, ingest, child_lookup, child, expected):
+    ingest.away = True
+    child_lookup.status = child
+    target, form, pauses = DIAL_ACTION, fields("dial_ends_answered"), 0
+
+    while True:
+        status, document = await post(client, target, form)
+        assert status == 200
+        if verbs(document) != ["Pause", "Redirect"]:
+            break
+        pauses += 1
+        again = urlsplit(ET.fromstring(document).find("Redirect").text)
+        target = f"{again.path}?{again.query}"
+        form = fields("dial_ends_answered", DialCallStatus=None, DialCallSid=None, DialBridged=None)
+
+    assert pauses == 2
+    assert verbs(document) == expected
+    assert child_lookup.asked == [CALLER]
+    if expected == ["Dial"]:
+        assert (room(document).text, room(document).get("participantLabel")) == (CALLER, "customer-1")
+
+
+async def test_when_redis_is_back_the_second_question_is_answered_from_it(client, ingest, child_lookup):
+    ingest.away = True
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
+    again = urlsplit(ET.fromstring(document).find("Redirect").text)
+    ingest.away, ingest.facts = False, facts("converting")
+
+    _, document = await post(
+        client, f"{again.path}?{again.query}", fields("dial_ends_answered", DialCallStatus=None, DialCallSid=None)
+    )
+
+    assert room(document).text == CONFERENCE
+    assert ingest.events[0].dial_call_status == "completed"
+    assert child_lookup.asked == []
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_after_a_restart_of_redis_and_for_unknown_sessions_twilio_is_asked_at_once(
+    client, ingest, child_lookup, known
+):
+    ingest.old, ingest.facts = known, facts("bridged") if known else None
+    child_lookup.status = "in-progress"
+
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
+
+    assert verbs(document) == ["Dial"]
+    assert child_lookup.asked == [CALLER]
+
+
+async def test_when_twilio_cannot_be_asked_either_the_caller_is_let_go(client, ingest, child_lookup, lines):
+    child_lookup.error = ProviderUnreachableError()
+
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
+
+    assert verbs(document) == ["Hangup"]
+    assert "child_lookup_failed" in [line["event"] for line in lines]
+
+
+async def test_the_fallback_of_a_dial_action_is_answered_as_that_action(client, ingest):
+    ingest.facts = facts("converting")
+    form = fields("dial_ends_answered", ErrorUrl=PUBLIC_URL + DIAL_ACTION, ErrorCode="11200")
+
+    _, document = await post(client, "/voice/fallback", form)
+
+    assert room(document).text == CONFERENCE
+    assert [event.name for event in ingest.events] == ["dial_ended"]
+
+
+async def test_a_fallback_that_does_not_say_how_the_dial_ended_publishes_nothing(client, ingest):
+    ingest.facts = facts("converting")
+    form = fields("call_arrives", CallStatus="in-progress", ErrorUrl=PUBLIC_URL + DIAL_ACTION, ErrorCode="11200")
+
+    _, document = await post(client, "/voice/fallback", form)
+
+    assert room(document).text == CONFERENCE
+    assert (ingest.events, ingest.reads) == ([], 1)
+
+
+@pytest.mark.parametrize("error_url", ["", f"{PUBLIC_URL}/voice/inbound", "https://evil.example" + DIAL_ACTION, "::"])
+async def test_any_other_fallback_bridges_the_caller(client, ingest, error_url):
+    _, document = await post(client, "/voice/fallback", fields("call_arrives", ErrorUrl=error_url, ErrorCode="11200"))
+
+    assert verbs(document) == ["Dial"]
+    assert [event.token for event in ingest.events] == ["call_received"]
+
+
+async def test_the_url_handed_out_is_accepted_when_twilio_asks_it(client, ingest):
+    ingest.facts = facts("bridged")
+    _, document = await post(client, "/voice/inbound", fields("call_arrives"))
+    dial = ET.fromstring(document).find("Dial")
+    action, progress = urlsplit(dial.get("action")), urlsplit(dial.find("Number").get("statusCallback"))
+
+    answered, _ = await post(client, f"{action.path}?{action.query}", fields("dial_ends_answered"))
+    told, _ = await post(client, f"{progress.path}?{progress.query}", fields("agent_rings"))
+
+    assert (answered, told) == (200, 204)
+    assert [event.name for event in ingest.events] == ["call_received", "dial_ended", "call_progressed"]
+
+
+@pytest.mark.parametrize(
+    ("target", "form"),
+    [
+        ("/voice/inbound", fields("call_arrives", CallSid="a{b}")),
+        ("/voice/inbound", fields("call_arrives", CallSid=None)),
+        ("/voice/dial-action", fields("dial_ends_answered")),
+        ("/voice/dial-action?session=a%0Ab&party=customer&dial=bridge", fields("dial_ends_answered")),
+        (DIAL_ACTION, fields("dial_ends_answered", CallStatus=None)),
+        (DIAL_ACTION + "&party=agent", fields("dial_ends_answered")),
+    ],
+)
+async def test_what_is_malformed_gets_400_and_publishes_nothing(client, ingest, lines, target, form):
+    status, body = await post(client, target, form)
+
+    assert (status, body) == (400, "")
+    assert ingest.events == []
+    (line,) = [line for line in lines if line["event"] == "webhook_rejected"]
+    assert not re.search(r"\+\d", str(line))
+    assert ACCOUNT not in str(line)

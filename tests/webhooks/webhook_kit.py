@@ -1,0 +1,110 @@
+"""Twilio's side of a request, and small fakes of what the webhooks are given."""
+
+import asyncio
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode
+
+from twilio.request_validator import RequestValidator
+
+from runtime.errors import StoreUnreachableError
+from runtime.settings import ServiceSettings, load
+
+ACCOUNT = "AC" + "0" * 32
+CALLER, AGENT = "CA" + "1" * 32, "CA" + "2" * 32
+CONFERENCE = "CF" + "3" * 32
+TOKEN, SECOND_TOKEN = "12345", "67890"
+PUBLIC_URL = "https://example.com"
+ENVIRON = {
+    "TWILIO_ACCOUNT_SID": ACCOUNT,
+    "TWILIO_AUTH_TOKEN": TOKEN,
+    "TWILIO_NUMBER": "+14155550100",
+    "CONFERRAL_PUBLIC_URL": PUBLIC_URL,
+    "CONFERRAL_AGENT": "+14155550123",
+}
+FORM = "application/x-www-form-urlencoded; charset=UTF-8"
+BODIES = Path(__file__).parents[1] / "telephony" / "bodies"
+
+DIAL_ACTION = f"/voice/dial-action?session={CALLER}&party=customer&dial=bridge&attempt=1"
+AGENT_CALL = f"/callbacks/call?session={CALLER}&party=agent"
+ROOM = f"/callbacks/conference?session={CALLER}"
+
+
+def settings(**changes):
+    environ = {name: value for name, value in (ENVIRON | changes).items() if value is not None}
+    return load(ServiceSettings, environ)
+
+
+def fields(moment, **changes):
+    """The form of a moment, as Twilio would send it, with fields changed or (None) left out."""
+    form = dict(parse_qsl((BODIES / f"{moment}.txt").read_text(), keep_blank_values=True)) | changes
+    return {name: value for name, value in form.items() if value is not None}
+
+
+def signed(target, form, *, token=TOKEN, public_url=PUBLIC_URL):
+    """Headers with the signature that Twilio would send."""
+    signature = RequestValidator(token).compute_signature(public_url + target, form)
+    return {"X-Twilio-Signature": signature, "Content-Type": FORM}
+
+
+async def post(client, target, form, *, path=None, headers=None, **options):
+    """A signed POST; gives status and body."""
+    given = signed(target, form, **options) | (headers or {})
+    async with client.post(path or target, data=urlencode(form), headers=given, allow_redirects=False) as response:
+        return response.status, await response.text()
+
+
+class FakeIngest:
+    """Keeps what is published, and tells what it was told to tell."""
+
+    def __init__(self):
+        self.events = []
+        self.indexed = []
+        self.facts = None
+        self.reads = 0
+        self.away = False
+        self.hangs = False
+        self.old = False
+
+    async def publish(self, event, *, call_sid=""):
+        await self._reach()
+        self.events.append(event)
+        if call_sid:
+            self.indexed.append((call_sid, event.session_id))
+
+    async def publish_and_read(self, event, *, call_sid=""):
+        await self.publish(event, call_sid=call_sid)
+        return self.facts
+
+    async def read(self, session_id):
+        await self._reach()
+        self.reads += 1
+        return self.facts
+
+    def restarted_lately(self):
+        return self.old
+
+    async def is_ready(self):
+        if self.hangs:
+            await asyncio.Event().wait()
+        return not self.away
+
+    async def _reach(self):
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.away:
+            raise StoreUnreachableError
+
+
+class FakeChildLookup:
+    """Tells a status, or raises."""
+
+    def __init__(self):
+        self.status = None
+        self.error = None
+        self.asked = []
+
+    async def child_status(self, parent_call_sid):
+        self.asked.append(parent_call_sid)
+        if self.error:
+            raise self.error
+        return self.status
