@@ -138,7 +138,7 @@ class Calls:
     async def _live_rooms(self, session_id: str) -> list[str]:
         """SIDs of the live conferences that carry the session's name, those that have started first."""
         page = self._client.conferences.page_async(friendly_name=session_id, page_size=ROOMS_MAX)
-        live = [room for room in await _listed(page) if room.status in LIVE_CONFERENCE_STATUSES and room.sid]
+        live = [room for room in await _listed(page) if room.status in LIVE_CONFERENCE_STATUSES]
         return [room.sid for room in sorted(live, key=lambda room: room.status != "in-progress")]
 
     async def _participants_in(self, conference_sid: str) -> tuple[ParticipantSeen, ...]:

@@ -89,11 +89,12 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         data: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
-        # The library's signature; the session has the deadlines, and redirects are never followed.
-        timeout: float | None = None,  # noqa: ARG002, ASYNC109
-        allow_redirects: bool = False,  # noqa: ARG002
+        **_options: object,
     ) -> Response:
         """Sends one request, once.
+
+        The library's options, a time-out and whether to follow redirects, are not heeded: the session has the
+        deadlines, and redirects are never followed.
 
         Returns:
             An answer of 2xx whose body is a JSON object, or empty.

@@ -183,7 +183,6 @@ class Carrying:
                     seen = await tools.provider.look_for(effect)
             except TimeoutError:
                 raise OutcomeUnknownError from None
-        self._troubles = 0
         match verdict(seen, since_s, tools.policy.settle_s):
             case Verdict.HAPPENED:
                 return self._succeeded()

@@ -196,6 +196,24 @@ async def test_of_two_live_rooms_the_fullest_is_told() -> None:
     assert read.conference_sid == "CF1"
 
 
+async def test_of_two_rooms_alike_the_one_that_has_started_is_told() -> None:
+    waiting = ROOM | {"sid": "CF2", "status": "init"}
+    nobody = page("participants")
+    calls, _ = calls_with(
+        PICTURE
+        | {
+            "GET Conferences": page("conferences", waiting, ROOM),
+            "GET Conferences/CF1/Participants": nobody,
+            "GET Conferences/CF2/Participants": nobody,
+        }
+    )
+
+    read = await calls.perform(READ)
+
+    assert read is not None
+    assert read.conference_sid == "CF1"
+
+
 async def test_conference_that_ends_between_the_reads_has_nobody_in_it() -> None:
     calls, _ = calls_with(PICTURE | {"GET Conferences/CF1/Participants": GONE})
 

@@ -250,6 +250,24 @@ async def test_requests_at_the_same_time_are_bounded(twilio: ScriptedTwilio, htt
     assert (len(twilio.requests), twilio.at_once_max, twilio.connections) == (5, 2, 2)
 
 
+async def test_waiting_for_a_slot_costs_nothing_of_the_time_to_connect(
+    twilio: ScriptedTwilio, metrics: Metrics
+) -> None:
+    async def slow(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.03)
+        await answered(200, {"sid": "CA1"})(writer)
+
+    twilio.script = [slow]
+    client = PooledHttpClient(
+        api_url=twilio.url, clock=SystemClock(), metrics=metrics, connect_timeout_s=0.02, requests_max=1
+    )
+
+    await asyncio.gather(*(client.request("GET", URI) for _ in range(3)))
+    await client.close()
+
+    assert len(twilio.requests) == 3
+
+
 HTML = b"<html><body>Bad gateway</body></html>"
 
 

@@ -1,0 +1,281 @@
+"""What is repeated, for how long, and how a redirect in doubt is looked up before it is sent again."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from runtime.errors import ProviderBusyError, ProviderError
+from statemachine.effects import Effect
+from statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
+from tests.worker.executor_world import (
+    AWAY,
+    BUSY,
+    DENIED,
+    ELSEWHERE,
+    GONE,
+    IN_ROOM,
+    OVER,
+    REFUSED,
+    RINGING,
+    START_MS,
+    UNKNOWN,
+    World,
+    hang_up,
+    quick,
+    read,
+    redirect,
+)
+from worker.executor import ExecutorPolicy
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    world = World()
+    yield world
+    assert (world.executor.in_flight, world.executor.waiting) == (0, 0)
+
+
+# ---- retries ---------------------------------------------------------------------------------------------------------
+
+
+async def test_retry_after_is_waited_out(world: World) -> None:
+    world.calls.script["a"].extend([ProviderBusyError(http_status=429, retry_after_s=3), None])
+
+    assert isinstance(await world.run(redirect("a")), EffectSucceeded)
+
+    (slept,) = world.time.sleeps
+    assert 3.0 <= slept <= 3.25
+
+
+async def test_retry_after_beyond_the_deadline_fails_at_once(world: World) -> None:
+    world.calls.script["a"].append(ProviderBusyError(http_status=429, code=20429, retry_after_s=9))
+
+    outcome = await world.run(redirect("a"))
+
+    assert isinstance(outcome, EffectFailed)
+    assert (outcome.http_status, outcome.code, outcome.gone) == (429, 20429, False)
+    assert world.time.sleeps == []
+
+
+@pytest.mark.parametrize("error", [BUSY, AWAY])
+async def test_definite_no_until_the_deadline_is_a_failure(world: World, error: ProviderError) -> None:
+    world.calls.script["a"].append(error)
+
+    outcome = await world.run(redirect("a"))
+
+    assert isinstance(outcome, EffectFailed)
+    assert outcome.http_status == error.http_status
+    assert world.time.s <= 8
+    assert world.counts == (0, len(world.calls.asked) - 1, 1, 0)
+    assert len(world.calls.asked) > 3
+
+
+@pytest.mark.parametrize("effect", [hang_up("a"), read("a")])
+async def test_effect_that_may_happen_twice_is_simply_repeated(world: World, effect: Effect) -> None:
+    world.calls.script["a"].extend([UNKNOWN, UNKNOWN, None])
+
+    assert isinstance(await world.run(effect), EffectSucceeded | CallsRead)
+
+    assert world.calls.asked == ["a", "a", "a"]
+
+
+async def test_ending_is_repeated_for_an_hour_with_waits_of_half_a_minute_at_most(world: World) -> None:
+    world.calls.script["h"].append(UNKNOWN)
+
+    assert isinstance(await world.run(hang_up("h")), EffectUnknown)
+
+    assert 3500 < world.time.s <= 3600
+    assert max(world.time.sleeps) <= 30
+
+
+async def test_unknown_once_and_busy_ever_after_stays_unknown(world: World) -> None:
+    world.calls.script["h"].extend([UNKNOWN, BUSY])
+
+    assert isinstance(await world.run(hang_up("h")), EffectUnknown)
+
+
+@pytest.mark.parametrize("effect, requests", [(redirect("a"), 1), (read("a"), 1), (hang_up("a"), 3)])
+async def test_denied_credentials_are_tried_again_only_to_end_something(
+    world: World, effect: Effect, requests: int
+) -> None:
+    world.calls.script["a"].extend([DENIED, DENIED, None])
+
+    outcome = await world.run(effect)
+
+    assert len(world.calls.asked) == requests
+    assert isinstance(outcome, EffectSucceeded if requests > 1 else EffectFailed)
+
+
+@pytest.mark.parametrize("effect", [redirect("a"), hang_up("a"), read("a")])
+async def test_refusal_is_final(world: World, effect: Effect) -> None:
+    world.calls.script["a"].append(REFUSED)
+
+    outcome = await world.run(effect)
+
+    assert isinstance(outcome, EffectFailed)
+    assert (outcome.http_status, outcome.code, outcome.gone) == (400, 21211, False)
+    assert (outcome.token, outcome.kind, outcome.party) == ("a:outcome", effect.kind, effect.party)
+    assert world.counts == (0, 0, 1, 0)
+
+
+async def test_redirect_of_a_call_that_is_over_fails_as_gone(world: World) -> None:
+    world.calls.script["a"].append(GONE)
+
+    outcome = await world.run(redirect("a"))
+
+    assert isinstance(outcome, EffectFailed)
+    assert (outcome.code, outcome.gone) == (21220, True)
+    assert world.counts == (1, 0, 0, 0)
+
+
+async def test_order_whose_time_passed_before_it_got_a_slot_was_certainly_not_sent() -> None:
+    world = World(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
+    answer = asyncio.Event()
+    world.calls.script["a"].append(answer)
+    world.submit(redirect("a", "S1"))
+    world.submit(redirect("b", "S2"))
+    await world.settle()
+
+    world.time.s += 9
+    answer.set()
+    await world.settle()
+
+    assert world.calls.asked == ["a"]
+    assert isinstance(world.outcomes[-1], EffectFailed)
+
+
+# ---- a redirect in doubt ---------------------------------------------------------------------------------------------
+
+
+async def test_redirect_that_is_found_in_the_room_is_not_repeated(world: World) -> None:
+    world.calls.script["a"].append(UNKNOWN)
+    world.calls.looks["a"].append(IN_ROOM)
+
+    assert isinstance(await world.run(redirect("a")), EffectSucceeded)
+
+    assert world.calls.asked == ["a", "look a"]
+    assert world.time.sleeps == []
+
+
+async def test_redirect_is_repeated_when_its_label_is_nowhere_after_two_seconds(world: World) -> None:
+    world.calls.script["a"].extend([UNKNOWN, None])
+    world.calls.looks["a"].append(ELSEWHERE)
+
+    assert isinstance(await world.run(redirect("a")), EffectSucceeded)
+
+    assert world.calls.asked == ["a", *["look a"] * 5, "a"]
+    assert world.time.s == 2.0
+    assert world.counts == (1, 1, 0, 0)
+
+
+async def test_redirect_that_shows_late_is_not_repeated(world: World) -> None:
+    world.calls.script["a"].append(UNKNOWN)
+    world.calls.looks["a"].extend([ELSEWHERE, ELSEWHERE, ELSEWHERE, IN_ROOM])
+
+    assert isinstance(await world.run(redirect("a")), EffectSucceeded)
+
+    assert world.calls.asked.count("a") == 1
+
+
+async def test_redirect_in_doubt_of_a_call_that_is_over_fails_as_gone(world: World) -> None:
+    world.calls.script["a"].append(UNKNOWN)
+    world.calls.looks["a"].append(OVER)
+
+    outcome = await world.run(redirect("a"))
+
+    assert isinstance(outcome, EffectFailed)
+    assert outcome.gone
+
+
+async def test_redirect_that_stays_in_doubt_is_unknown_at_the_deadline(world: World) -> None:
+    world.calls.script["a"].append(UNKNOWN)
+    world.calls.looks["a"].append(RINGING)
+
+    assert isinstance(await world.run(redirect("a")), EffectUnknown)
+
+    assert world.calls.asked.count("a") == 1
+    assert 7.0 < world.time.s <= 8.0
+    assert world.counts == (0, 0, 1, 0)
+
+
+async def test_two_redirects_without_effect_end_as_never_happened_or_unknown(world: World) -> None:
+    """Each doubt takes two seconds; the deadline lets a few requests pass, never one after it."""
+    world.calls.script["a"].append(UNKNOWN)
+    world.calls.looks["a"].append(ELSEWHERE)
+
+    assert isinstance(await world.run(redirect("a")), EffectFailed | EffectUnknown)
+
+    assert 2 <= world.calls.asked.count("a") <= 4
+    assert world.time.s <= 8.0
+
+
+async def test_trouble_while_looking_is_waited_out(world: World) -> None:
+    world.calls.script["a"].append(UNKNOWN)
+    world.calls.looks["a"].extend([BUSY, UNKNOWN, IN_ROOM])
+
+    assert isinstance(await world.run(redirect("a")), EffectSucceeded)
+
+    assert world.calls.asked == ["a", "look a", "look a", "look a"]
+
+
+async def test_look_that_is_refused_leaves_the_outcome_unknown(world: World) -> None:
+    world.calls.script["a"].append(UNKNOWN)
+    world.calls.looks["a"].append(DENIED)
+
+    assert isinstance(await world.run(redirect("a")), EffectUnknown)
+
+
+async def test_request_that_hangs_is_cut_and_looked_up() -> None:
+    world = World(quick())
+    world.calls.script["a"].append(asyncio.Event())
+    world.calls.looks["a"].append(IN_ROOM)
+
+    assert isinstance(await world.run(redirect("a")), EffectSucceeded)
+
+    assert world.calls.asked == ["a", "look a"]
+    assert world.calls.at_once == 0
+
+
+async def test_look_that_hangs_is_cut_and_repeated() -> None:
+    world = World(quick())
+    world.calls.script["a"].append(UNKNOWN)
+    world.calls.looks["a"].extend([asyncio.Event(), IN_ROOM])
+
+    # The first look hangs on the event; the fake hands out what follows to the second one.
+    assert isinstance(await world.run(redirect("a")), EffectSucceeded)
+
+    assert world.calls.asked == ["a", "look a", "look a"]
+
+
+async def test_order_taken_over_is_looked_up_before_it_is_sent(world: World) -> None:
+    world.calls.looks["a"].append(IN_ROOM)
+
+    assert isinstance(await world.run(redirect("a"), maybe_sent=True), EffectSucceeded)
+
+    assert world.calls.asked == ["look a"]
+
+
+async def test_order_taken_over_that_never_was_sent_is_sent_after_two_seconds(world: World) -> None:
+    world.calls.looks["a"].append(ELSEWHERE)
+
+    assert isinstance(await world.run(redirect("a"), maybe_sent=True), EffectSucceeded)
+
+    assert world.calls.asked[-1] == "a"
+    assert world.time.s == 2.0
+
+
+async def test_order_of_a_worker_that_stopped_long_ago_is_sent_after_one_look(world: World) -> None:
+    world.calls.looks["a"].append(ELSEWHERE)
+
+    outcome = await world.run(redirect("a"), maybe_sent=True, sent_until_ms=START_MS - 2_000)
+
+    assert isinstance(outcome, EffectSucceeded)
+    assert world.calls.asked == ["look a", "a"]
+    assert world.time.s == 0.0
+
+
+async def test_ending_taken_over_is_simply_sent(world: World) -> None:
+    assert isinstance(await world.run(hang_up("h"), maybe_sent=True), EffectSucceeded)
+
+    assert world.calls.asked == ["h"]
