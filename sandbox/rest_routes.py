@@ -41,6 +41,7 @@ def rest_handler(sandbox: Switchboard) -> Handler:
             return await _answer(sandbox, request, RestRequest(request.method, path, params), entry)
         finally:
             entry.duration_ms = (time.monotonic() - began) * 1000
+            sandbox.notify()
 
     return handle
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
+from ipaddress import ip_address
 from typing import Self
 
 import structlog
@@ -27,9 +27,7 @@ class Sandbox(Switchboard):
         await self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_failure: object) -> None:
         await self.stop()
 
     async def start(self) -> None:
@@ -37,7 +35,10 @@ class Sandbox(Switchboard):
 
         Raises:
             OSError: The port is taken.
+            ValueError: The host isn't loopback; the control routes ask for no credentials.
         """
+        if self.host != "localhost" and not ip_address(self.host).is_loopback:
+            raise ValueError(f"the sandbox listens on loopback only, not on {self.host}")
         await self.open()
         self._runner = web.AppRunner(make_app(self), access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()

@@ -99,6 +99,7 @@ class Switchboard:
         self.on_rest: Callable[[RestMoment], Awaitable[None]] | None = None
         self.default_script = default_script or PhoneScript()
         self._seed = seed
+        self._resets = 0
         self._rules = rules
         self._epoch_s = time.time()
         self._started = time.monotonic()
@@ -130,13 +131,14 @@ class Switchboard:
     def reset(self) -> None:
         """Forget all calls, conferences and records, faults and phones; numbers stay."""
         self._drop_work()
+        self._resets += 1
         numbers = self.exchange.state.numbers
-        self.exchange = Exchange(self.account_sid, seed=f"{self._seed}/{self.now_s}", rules=self._rules)
+        self.exchange = Exchange(self.account_sid, seed=f"{self._seed}/{self._resets}", rules=self._rules)
         self.exchange.state.numbers.update(numbers)
         self.ledger = Ledger()
         self.phones.clear()
         self.faults.clear()
-        self._notify()
+        self.notify()
 
     def _drop_work(self) -> None:
         if self._wake is not None:
@@ -251,10 +253,11 @@ class Switchboard:
         for output in result.outputs:
             self._do(output)
         self._set_wake()
-        self._notify()
+        self.notify()
         return result
 
-    def _notify(self) -> None:
+    def notify(self) -> None:
+        """Let those who wait look again."""
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -289,7 +292,7 @@ class Switchboard:
 
     def _delivered(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._notify()
+        self.notify()
         if not task.cancelled() and (error := task.exception()) is not None:
             asyncio.get_running_loop().call_exception_handler({"message": "a delivery broke", "exception": error})
 
@@ -363,7 +366,7 @@ class Switchboard:
         for _ in range(plan.copies):
             answer = await self._send(request.url, entry)
             if answer.failure:
-                code = 15003 if answer.status else answer.error_code
+                code = 16010 if request.kind == "conference" else 15003 if answer.status else answer.error_code
                 self._do(DebuggerEntry(code, "Status callback failed", request.call_sid, request.url))
         if not plan.held_back:
             self._release_held_back()

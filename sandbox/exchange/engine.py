@@ -167,7 +167,9 @@ class Exchange:
         number = self.state.numbers.get(happened.to)
         if number is None:
             raise UnknownNumberError(f"no number {happened.to!r} was added to this account")
-        call = calls.make(work, happened.from_, happened.to, "inbound")
+        to = dict(happened.custom).get("To", "") if number.application_sid else happened.to
+        call = calls.make(work, happened.from_, to, "inbound")
+        call.application_sid = number.application_sid
         call.custom = happened.custom
         call.fallback_url = number.voice_fallback_url
         call.fallback_method = number.voice_fallback_method

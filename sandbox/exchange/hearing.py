@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from sandbox.exchange import tunes
 from sandbox.exchange.model import Call, Conference, Participant, State
@@ -22,6 +22,9 @@ class Heard:
 
     kind: HeardKind
     parties: frozenset[str] = frozenset()
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Heard:
+        return self
 
     def __str__(self) -> str:
         return ",".join(sorted(self.parties)) if self.parties else self.kind
@@ -43,6 +46,9 @@ class Interval:
     since_s: float
     until_s: float | None
     heard: Heard
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Interval:
+        return self
 
 
 def heard_by(state: State, sid: str) -> Heard | None:

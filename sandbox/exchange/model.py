@@ -33,9 +33,9 @@ class Number:
     status_callback: str = ""
     status_callback_method: str = "POST"
     application_sid: str = ""
-    """Set for a browser application; its SID is then `To` of the phone that calls it."""
+    """Set for a browser application. A browser dials `number`; `To` is then what the browser chose, or empty."""
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Number:
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Number:
         return self
 
 
@@ -47,7 +47,7 @@ class Subscription:
     method: str
     events: tuple[str, ...]
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Subscription:
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Subscription:
         return self
 
 
@@ -59,7 +59,7 @@ class Source:
     method: str = "POST"
     twiml: str = ""
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Source:
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Source:
         return self
 
 
@@ -119,7 +119,7 @@ class JoinOrder:
     events: Subscription | None = None
     region: str = "us1"
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> JoinOrder:
+    def __deepcopy__(self, _memo: dict[int, Any]) -> JoinOrder:
         return self
 
 
@@ -165,6 +165,8 @@ class Call:
     """The action of the Dial that a redirect ended, still to be requested; its answer is ignored."""
     custom: Params = ()
     call_token: str = ""
+    application_sid: str = ""
+    """The application through which a browser called."""
     queue_ms: int = 0
 
     @property

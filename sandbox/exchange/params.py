@@ -23,7 +23,7 @@ _ORDER = (
 """The order seen on the wire: neither alphabetical nor grouped, so that nobody leans on one."""
 
 
-def voice(call: Call, account_sid: str, parent: Call | None, application_sid: str = "") -> Params:
+def voice(call: Call, account_sid: str, parent: Call | None) -> Params:
     """The parameters of every voice request about a call."""
     values = {
         "Called": call.to,
@@ -44,8 +44,8 @@ def voice(call: Call, account_sid: str, parent: Call | None, application_sid: st
             values |= {"CalledVia": parent.to, "ForwardedFrom": parent.to}
     if call.call_token:
         values["CallToken"] = call.call_token
-    if application_sid:
-        values["ApplicationSid"] = application_sid
+    if call.application_sid:
+        values["ApplicationSid"] = call.application_sid
     taken = set(values)
     custom = tuple((name, value) for name, value in call.custom if name not in taken)
     return tuple((name, values[name]) for name in _ORDER if name in values) + custom

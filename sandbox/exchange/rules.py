@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +39,6 @@ class Rules:
     """Whether a CallToken lets a REST dial show the original caller's number."""
     call_limit_s: float = 14_400.0
     """Longest call when nothing else is said (Twilio docs: TwiML <Dial>, timeLimit)."""
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Rules:
+        return self

@@ -38,7 +38,7 @@ class Verb:
     text: str = ""
     children: tuple[Verb, ...] = ()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Verb:
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Verb:
         return self
 
     def get(self, name: str, default: str = "") -> str:

@@ -100,9 +100,7 @@ class Work:
     def voice_params(self, call: Call) -> Params:
         """The parameters of a voice request about this call as it is now."""
         parent = self.state.calls.get(call.parent_sid) if call.parent_sid else None
-        number = self.state.numbers.get(call.to)
-        application_sid = number.application_sid if number and call.direction == "inbound" else ""
-        return params.voice(call, self.state.account_sid, parent, application_sid)
+        return params.voice(call, self.state.account_sid, parent)
 
     def fetch(
         self,

@@ -3,7 +3,7 @@
 import pytest
 from exchange_story import APP, BUSINESS, Story
 
-from sandbox.exchange import Number
+from sandbox.exchange import InboundCall, Number
 
 
 def test_say_takes_time_by_its_length_and_then_the_call_ends() -> None:
@@ -196,15 +196,13 @@ def test_call_ends_at_its_time_limit() -> None:
 
 
 def test_browser_parameters_arrive_beside_twilios_and_never_replace_them() -> None:
-    from sandbox.exchange import InboundCall
-
     story = Story()
     story.exchange.add_number(Number("AP1", f"{APP}/voice/client", application_sid="AP1"))
 
-    story.happens(InboundCall("client:alice", "AP1", (("Customer", "42"), ("CallSid", "forged"))))
+    story.happens(InboundCall("client:alice", "AP1", (("To", "+15550111"), ("Customer", "42"), ("CallSid", "forged"))))
 
     told = dict(story.asked("/voice/client").params)
-    assert (told["Customer"], told["ApplicationSid"]) == ("42", "AP1")
+    assert (told["Customer"], told["ApplicationSid"], told["To"]) == ("42", "AP1", "+15550111")
     assert told["CallSid"].startswith("CA")
     assert "FromCountry" not in told
 

@@ -150,3 +150,8 @@ async def test_front_page_tells_what_it_is_and_shows_live_calls(
     assert "a local Twilio" in page
     assert caller.sid in page
     assert "&lt;b&gt;caller" in page
+
+
+async def test_sandbox_listens_on_loopback_only() -> None:
+    with pytest.raises(ValueError, match="loopback only"):
+        await Sandbox(host="0.0.0.0").start()
