@@ -1,0 +1,209 @@
+"""Moving both legs of a bridged call into a conference, and everything that can come in between."""
+
+import pytest
+
+from statemachine.events import ConvertOverdue, RepairOverdue
+from tests.statemachine.story import AGENT_CALL, CUSTOMER_CALL, ROOM, Story
+
+REDIRECT_AGENT = ("redirect_call", "agent")
+REDIRECT_CUSTOMER = ("redirect_call", "customer")
+
+
+def converting() -> Story:
+    return Story().answered().convert().expect("converting", REDIRECT_AGENT).expect_timers("convert")
+
+
+def test_agents_leg_is_moved_and_the_customers_follows_by_its_action():
+    story = converting().expect_command("convert-1", "accepted")
+    story.succeeds("redirect_call", "agent").expect("converting")
+    story.joins("agent").expect("converting")
+    story.dial_ends("completed").expect("converting")
+    story.joins("customer").expect("conferenced", phase="").expect_timers()
+    story.expect_command("convert-1", "accepted", "done")
+    assert story.session.conference_sid == ROOM
+    assert {party.name for party in story.session.in_room} == {"customer", "agent"}
+
+
+@pytest.mark.parametrize("order", [("agent", "customer"), ("customer", "agent")])
+def test_order_in_which_the_two_join_does_not_matter(order):
+    story = converting()
+    for party in order:
+        story.joins(party)
+    story.expect("conferenced").expect_command("convert-1", "accepted", "done")
+
+
+def test_join_is_known_before_the_redirect_was_answered():
+    converting().joins("agent").joins("customer").succeeds("redirect_call", "agent").expect("conferenced")
+
+
+def test_leg_is_told_by_its_label_when_its_call_is_not_known():
+    story = Story().comes_in().reads(customer="in-progress")
+    story.take(story.last.session and _joined_by_label())
+    assert story.session.parties["agent"].call_sid == AGENT_CALL
+
+
+def _joined_by_label():
+    from statemachine.events import ParticipantJoined
+
+    return ParticipantJoined(
+        session_id=CUSTOMER_CALL, entry_id="5-5", source=ROOM, sequence=1, conference_sid=ROOM, call_sid=AGENT_CALL,
+        label="agent-1",
+    )  # fmt: skip
+
+
+def test_second_convert_meanwhile_is_done_with_the_first():
+    story = converting().convert("convert-2").expect("converting")
+    story.joins("agent").joins("customer").expect_command("convert-2", "accepted", "done")
+
+
+def test_convert_that_comes_too_late_asks_who_hung_up_and_ends_the_call():
+    """21220: the agent's leg is gone. The read costs one request and tells whom to blame; nobody waits for a grace."""
+    story = converting().fails("redirect_call", "agent", gone=True, code=21220).expect("converting", ("read_calls", ""))
+    story.reads(customer="in-progress", agent="completed")
+    story.expect("ended", ("hang_up_call", "customer"), reason="agent-left")
+    assert story.reports["convert-1"][-1] == ("failed", "agent-left")
+
+
+def test_convert_that_comes_too_late_because_the_customer_left():
+    story = converting().fails("redirect_call", "agent", gone=True, code=21220)
+    story.reads(customer="completed", agent="completed").expect("ended", reason="customer-left")
+
+
+def test_convert_that_comes_too_late_ends_with_the_customer_already_in_the_room():
+    story = converting().joins("customer").fails("redirect_call", "agent", gone=True, code=21220)
+    story.reads(customer="in-progress", agent="completed", room=ROOM, inside=("customer",))
+    story.expect("ended", ("end_conference", ""), reason="agent-left")
+
+
+def test_refused_redirect_leaves_the_two_talking_as_before():
+    story = converting().fails("redirect_call", "agent", status=400, code=21218).expect("bridged", phase="connected")
+    story.expect_timers()
+    assert story.reports["convert-1"][-1] == ("failed", "Twilio refused (HTTP 400, code 21218)")
+    story.convert("convert-2").expect("converting", REDIRECT_AGENT)
+
+
+def test_refused_redirect_after_the_dial_ended_is_left_to_the_repair():
+    converting().dial_ends("completed").fails("redirect_call", "agent", status=400).expect("converting")
+
+
+def test_unknown_redirect_is_looked_at():
+    converting().is_unknown("redirect_call", "agent").expect("converting", ("read_calls", ""))
+
+
+def test_lost_joins_are_found_by_the_look():
+    story = converting().fires(ConvertOverdue).expect("converting", ("read_calls", "")).expect_timers("repair")
+    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "agent"))
+    story.expect("conferenced").expect_timers().expect_command("convert-1", "accepted", "done")
+    assert story.session.conference_sid == ROOM
+
+
+def test_missing_customer_is_moved_once_into_the_room_by_its_sid():
+    story = converting().joins("agent").fires(ConvertOverdue)
+    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("agent",))
+    story.expect("converting", REDIRECT_CUSTOMER)
+    assert story.last.effects[0].room == ROOM
+    story.joins("customer").expect("conferenced")
+
+
+def test_with_nobody_in_the_room_it_is_the_agent_who_is_moved():
+    story = converting().fires(ConvertOverdue).reads(customer="in-progress", agent="in-progress")
+    story.expect("converting", REDIRECT_AGENT)
+    assert story.last.effects[0].room == CUSTOMER_CALL
+
+
+def test_repair_is_tried_once_and_then_everybody_is_let_go():
+    story = converting().joins("agent").fires(ConvertOverdue)
+    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("agent",)).expect(
+        "converting", REDIRECT_CUSTOMER
+    )
+    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("agent",)).expect("converting")
+    story.fires(RepairOverdue)
+    story.expect("ended", ("end_conference", ""), ("hang_up_call", "customer"), reason="convert-failed")
+    story.expect_command("convert-1", "accepted", "failed")
+
+
+def test_conversion_ends_in_time_though_no_look_succeeds():
+    story = converting().joins("agent").fires(ConvertOverdue).fails("read_calls", status=500).expect("converting")
+    story.fires(RepairOverdue).expect(
+        "ended", ("end_conference", ""), ("hang_up_call", "customer"), reason="convert-failed"
+    )
+
+
+def test_look_that_shows_somebody_gone_ends_the_call():
+    story = converting().joins("agent").fires(ConvertOverdue)
+    story.reads(customer="completed", agent="in-progress", room=ROOM, inside=("agent",))
+    story.expect("ended", ("end_conference", ""), reason="customer-left")
+
+
+def test_look_older_than_a_join_is_asked_for_again():
+    story = converting().fires(ConvertOverdue)
+    version = story.session.version
+    story.joins("agent")
+    story.reads(customer="in-progress", agent="in-progress", version=version).expect("converting", ("read_calls", ""))
+
+
+@pytest.mark.parametrize("how", ["callback", "action", "leave"])
+def test_customer_who_hangs_up_while_converting_ends_it_without_grace(how):
+    story = converting().joins("agent")
+    if how == "callback":
+        story.call("customer", "completed")
+    elif how == "action":
+        story.dial_ends("completed", call_status="completed")
+    else:
+        story.joins("customer").expect("conferenced")
+        return
+    story.expect("ended", ("end_conference", ""), reason="customer-left")
+    story.expect_command("convert-1", "accepted", "failed")
+
+
+def test_customer_who_hangs_up_before_anybody_is_in_the_room_lets_the_agent_go():
+    story = converting().dial_ends("completed", call_status="completed")
+    story.expect("ended", ("hang_up_call", "agent"), reason="customer-left")
+
+
+@pytest.mark.parametrize("how", ["callback", "leave"])
+def test_agent_who_hangs_up_while_converting_ends_it_at_once(how):
+    story = converting().joins("agent")
+    if how == "callback":
+        story.call("agent", "completed")
+    else:
+        story.leaves("agent")
+    hang_ups = (("end_conference", ""), ("hang_up_call", "customer"))
+    story.expect("ended", *hang_ups, reason="agent-left")
+
+
+def test_leg_that_leaves_the_room_without_hanging_up_is_waited_for():
+    story = converting().joins("agent").leaves("agent", status="in-progress", reason="participant_updated_via_api")
+    story.expect("converting")
+    assert not story.session.in_room
+
+
+def test_room_that_closed_is_replaced_by_the_one_that_a_late_leg_opens():
+    story = converting().joins("agent").leaves("agent", status="in-progress", reason="participant_updated_via_api")
+    story.conference_ends().expect("converting")
+    other = "CF" + "e" * 32
+    story.joins("customer", room=other)
+    assert story.session.conference_sid == other
+
+
+def test_leg_that_opens_a_second_room_is_hung_up():
+    story = converting().joins("agent").joins("customer", room="CF" + "e" * 32)
+    story.expect("converting", ("hang_up_call", ""), outcome="unexpected")
+
+
+def test_leave_that_is_older_than_the_join_changes_nothing():
+    story = converting().joins("agent", sequence=3).leaves("agent", sequence=2, status="in-progress", reason="x")
+    story.expect("converting", outcome="stale")
+    assert [party.name for party in story.session.in_room] == ["agent"]
+
+
+def test_end_while_converting_hangs_up_both_legs_and_fails_the_convert():
+    story = converting().joins("agent").end()
+    story.expect("ended", ("end_conference", ""), ("hang_up_call", "customer"), reason="command")
+    story.expect_command("convert-1", "accepted", "failed").expect_command("end-1", "accepted")
+
+
+def test_join_without_a_known_conversion_is_taken_as_one():
+    """Redis was restored from an older copy: the conversion is under way and its intent is forgotten."""
+    story = Story().answered().joins("agent").expect("converting").expect_timers("convert")
+    story.joins("customer").expect("conferenced")
