@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ class Switchboard:
         host: Where to listen; only loopback makes sense, since the control routes ask for no credentials.
         api_key: An API key's SID and secret that are accepted as well.
         speed: How much faster than real time the exchange's clock runs (ring times, pauses, phones' scripts).
-        seed: Tells the SIDs of one run from another's.
+        seed: Tells the SIDs of one run from another's; given, they are the same each time, else new ones.
         rules: Durations and choices of the model.
         faults: What goes wrong, and how often.
         default_script: What phones do that were given no script; by default they ring until told.
@@ -84,7 +85,7 @@ class Switchboard:
         host: str = "127.0.0.1",
         api_key: tuple[str, str] | None = None,
         speed: float = 1.0,
-        seed: str = "0",
+        seed: str | None = None,
         rules: Rules | None = None,
         faults: Faults | None = None,
         default_script: PhoneScript | None = None,
@@ -98,12 +99,12 @@ class Switchboard:
         self.faults = faults or Faults()
         self.on_rest: Callable[[RestMoment], Awaitable[None]] | None = None
         self.default_script = default_script or PhoneScript()
-        self._seed = seed
+        self._seed = seed if seed is not None else secrets.token_hex(8)
         self._resets = 0
         self._rules = rules
         self._epoch_s = time.time()
         self._started = time.monotonic()
-        self.exchange = Exchange(account_sid, seed=seed, rules=rules)
+        self.exchange = Exchange(account_sid, seed=self._seed, rules=rules)
         self.ledger = Ledger()
         self.phones: dict[str, Phone] = {}
         self._tasks: set[asyncio.Task[None]] = set()

@@ -63,6 +63,8 @@ class Exchange:
         Raises:
             UnknownNumberError: An InboundCall to a number that was never added.
         """
+        if isinstance(happened, inputs.InboundCall) and happened.to not in self.state.numbers:
+            raise UnknownNumberError(f"no number {happened.to!r} was added to this account")
         self.now_s = max(self.now_s, now_s)
         works = self._due()
         work = Work(self.state, self.rules, self.now_s)
@@ -164,9 +166,7 @@ class Exchange:
             programs.begin(work, call, call.start)
 
     def _inbound(self, work: Work, happened: inputs.InboundCall) -> str:
-        number = self.state.numbers.get(happened.to)
-        if number is None:
-            raise UnknownNumberError(f"no number {happened.to!r} was added to this account")
+        number = self.state.numbers[happened.to]
         to = dict(happened.custom).get("To", "") if number.application_sid else happened.to
         call = calls.make(work, happened.from_, to, "inbound")
         call.application_sid = number.application_sid

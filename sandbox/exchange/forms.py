@@ -6,6 +6,7 @@ Source: Twilio docs: Error and Warning Dictionary; Twilio API responses (error b
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.exchange.inputs import Params
@@ -39,6 +40,16 @@ def error_answer(status: int, code: int, message: str) -> RestAnswer:
 def not_found(path: str) -> RestError:
     """404, 20404."""
     return RestError(404, 20404, f"The requested resource {path} was not found")
+
+
+def _moment(name: str, text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise RestError(400, 20001, f"{name} is no date: {text}") from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 class Form:
@@ -88,6 +99,15 @@ class Form:
         if not text.isdecimal() or not least <= int(text) <= most:
             raise RestError(400, 20001, f"{name} must be a whole number from {least} to {most}")
         return int(text)
+
+    def allows_time(self, name: str, at_s: float) -> bool:
+        """Whether a time passes the filters `{name}`, `{name}<` and `{name}>`: days, or ISO 8601 moments, in UTC."""
+        on = _moment(name, self.get(name))
+        before = _moment(name, self.get(f"{name}<"))
+        after = _moment(name, self.get(f"{name}>"))
+        if on is not None and not on <= at_s < on + 86_400:
+            return False
+        return (before is None or at_s <= before) and (after is None or at_s >= after)
 
     def subscription(
         self, work: Work, prefix: str, allowed: Iterable[str], default: tuple[str, ...], *, lenient: bool

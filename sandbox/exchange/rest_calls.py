@@ -133,13 +133,15 @@ def _settings(work: Work, call: Call, form: Form) -> None:
 
 
 def listed(work: Work, query: Params) -> RestAnswer:
-    """Calls, newest first, by To, From, ParentCallSid and Status."""
+    """Calls, newest first, by To, From, ParentCallSid, Status and StartTime (of making, for one not yet answered)."""
     form = Form(query)
     wanted = {name: form.get(name) for name in ("To", "From", "ParentCallSid", "Status") if form.get(name)}
     shown = [
         resources.call(work.state, call)
         for call in reversed(work.state.calls.values())
-        if all(value == _field(call, name) for name, value in wanted.items())
+        if call.created_at_s <= work.now_s - work.rules.lists_lag_s
+        and form.allows_time("StartTime", call.answered_at_s or call.created_at_s)
+        and all(value == _field(call, name) for name, value in wanted.items())
     ]
     return resources.page(work.state, "/Calls.json", "calls", shown, query)
 

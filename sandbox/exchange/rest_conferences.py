@@ -24,13 +24,16 @@ def find(work: Work, sid: str, path: str) -> Conference:
 
 
 def listed(work: Work, query: Params) -> RestAnswer:
-    """Conferences, newest first, by FriendlyName and Status."""
+    """Conferences, newest first, by FriendlyName, Status and DateCreated."""
     form = Form(query)
     name, status = form.get("FriendlyName"), form.get("Status")
     shown = [
         resources.conference(work.state, room)
         for room in reversed(work.state.conferences.values())
-        if (not name or room.name == name) and (not status or room.status == status)
+        if (not name or room.name == name)
+        and (not status or room.status == status)
+        and room.created_at_s <= work.now_s - work.rules.lists_lag_s
+        and form.allows_time("DateCreated", room.created_at_s)
     ]
     return resources.page(work.state, "/Conferences.json", "conferences", shown, query)
 

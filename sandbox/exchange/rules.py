@@ -33,6 +33,8 @@ class Rules:
     """What becomes of a participant who answers when the conference has ended."""
     calls_per_second: float = 0.0
     """How many REST dials leave the queue in a second; 0 starts each at once."""
+    lists_lag_s: float = 0.0
+    """How long a new call or conference is missing from the lists of the API, though it can be fetched."""
     verify_callers: bool = False
     """Whether `From` of a REST dial must be a configured number, or come with a CallToken of its call."""
     accept_call_tokens: bool = True

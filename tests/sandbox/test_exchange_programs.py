@@ -3,7 +3,7 @@
 import pytest
 from exchange_story import APP, BUSINESS, Story
 
-from sandbox.exchange import InboundCall, Number
+from sandbox.exchange import InboundCall, Number, UnknownNumberError
 
 
 def test_say_takes_time_by_its_length_and_then_the_call_ends() -> None:
@@ -222,3 +222,10 @@ def test_same_inputs_give_the_same_outputs_and_a_copy_goes_its_own_way() -> None
 
     assert other.state == two.exchange.state
     assert one.exchange.state != other.state
+
+
+def test_number_that_was_never_added_cannot_be_called() -> None:
+    story = Story()
+
+    with pytest.raises(UnknownNumberError, match="no number"):
+        story.happens(InboundCall("+14155550123", "+15559999"))

@@ -272,3 +272,31 @@ def test_method_that_is_not_there_is_refused() -> None:
     story = Story()
 
     assert story.rest("DELETE", "/Calls.json")[0] == 405
+
+
+def test_calls_are_listed_by_their_time() -> None:
+    story = Story()
+    early = story.dial()
+    story.passes(60.0)
+    late = story.dial()
+
+    def sids(name: str, value: str) -> list[str]:
+        return [it["sid"] for it in story.rest("GET", "/Calls.json", (name, value))[1]["calls"]]
+
+    assert sids("StartTime>", "1970-01-01T00:17:00Z") == [late]
+    assert sids("StartTime<", "1970-01-01T00:17:00Z") == [early]
+    assert sids("StartTime", "1970-01-01") == [late, early]
+    assert sids("StartTime", "1970-01-02") == []
+    assert story.rest("GET", "/Calls.json", ("StartTime>", "soon"))[1]["code"] == 20001
+
+
+def test_lists_may_lag_behind() -> None:
+    story = Story(Rules(lists_lag_s=2.0))
+    sid = story.member()
+    assert story.rest("GET", "/Conferences.json")[1]["conferences"] == []
+    assert story.rest("GET", "/Calls.json")[1]["calls"] == []
+    assert story.rest("GET", f"/Calls/{sid}.json")[0] == 200
+
+    story.passes(2.0)
+
+    assert len(story.rest("GET", "/Conferences.json")[1]["conferences"]) == 1

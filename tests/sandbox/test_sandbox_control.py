@@ -155,3 +155,13 @@ async def test_front_page_tells_what_it_is_and_shows_live_calls(
 async def test_sandbox_listens_on_loopback_only() -> None:
     with pytest.raises(ValueError, match="loopback only"):
         await Sandbox(host="0.0.0.0").start()
+
+
+async def test_sids_are_new_in_each_run_unless_a_seed_is_given() -> None:
+    async def first_sid(seed: str | None) -> str:
+        async with Sandbox(seed=seed) as sandbox:
+            sandbox.add_number(BUSINESS, voice_url="nonsense")
+            return (await sandbox.call_in(CUSTOMER, BUSINESS)).sid
+
+    assert await first_sid(None) != await first_sid(None)
+    assert await first_sid("a") == await first_sid("a")

@@ -139,3 +139,24 @@ async def test_answers_carry_a_request_id(sandbox: Sandbox) -> None:
     url = f"{sandbox.url}/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json"
     async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as answer:
         assert answer.headers["Twilio-Request-Id"].startswith("RQ")
+
+
+async def test_bridged_call_is_moved_into_a_conference_and_the_caller_is_alone_only_for_a_moment(
+    app: WebhookApp, sandbox: Sandbox, twilio: Client
+) -> None:
+    room = "<Response><Dial action='/after'><Conference waitUrl=''>room</Conference></Dial></Response>"
+    app.on("/voice", "<Response><Dial answerOnBridge='true' action='/action'><Client>alice</Client></Dial></Response>")
+    app.on("/action", room)
+    sandbox.phone("client:alice").script(answer_after_s=0.1)
+    customer = await sandbox.call_in("+14155550123", BUSINESS)
+    await sandbox.wait_until(lambda: customer.status == "in-progress")
+    (agent,) = sandbox.calls_of("client:alice")
+    bridged_s = sandbox.now_s
+
+    await twilio.calls(agent.sid).update_async(twiml=room.replace("/after", f"{app.url}/after"))
+    await sandbox.wait_until(lambda: customer.record.conference_sid)
+
+    assert app.at("/action")[0].params["DialCallStatus"] == "completed"
+    assert (str(customer.hears), str(agent.hears)) == (agent.sid, customer.sid)
+    assert 0 < customer.silence_s(since_s=bridged_s) < 0.5 * sandbox.speed
+    assert [room.status for room in await twilio.conferences.list_async()] == ["in-progress"]
