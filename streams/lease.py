@@ -28,8 +28,20 @@ class Lease:
     commit: int
     #: Until when REST requests may be sent, by our own monotonic clock in seconds, counted from before we asked.
     sure_until_s: float
-    #: Whether it was given back by whoever had it before, not left behind.
-    was_clean: bool
+    #: When it ran out for whoever had it before, Unix milliseconds by Redis's clock; 0 when it was given back.
+    ran_out_ms: int
+    #: Redis's time when it was taken, Unix milliseconds.
+    taken_ms: int
+
+    @property
+    def was_clean(self) -> bool:
+        """Whether it was given back by whoever had it before, not left behind."""
+        return self.ran_out_ms == 0
+
+    @property
+    def sent_until_ms(self) -> int:
+        """The last moment at which the holder before could have sent a REST request."""
+        return self.ran_out_ms or self.taken_ms
 
     def is_sure(self, clock: Clock) -> bool:
         """Whether nobody else can hold it now, so that a REST request may be sent."""
@@ -72,7 +84,8 @@ async def take(
         holder=answer[1].decode(),
         commit=int(answer[2]),
         sure_until_s=asked_at_s + duration_ms / 1000,
-        was_clean=int(answer[4]) == 1,
+        ran_out_ms=int(answer[4]),
+        taken_ms=int(answer[3]),
     )
     return lease, int(answer[3])
 

@@ -160,7 +160,13 @@ class HeldPartition:
             if isinstance(entry.work, Effect):
                 self._open_effects[entry.work.session_id].add(entry.work.effect_id)
                 self._around.executor.submit(
-                    Order(effect=entry.work, partition=self.number, ordered_at_ms=entry.ordered_at_ms, maybe_sent=True)
+                    Order(
+                        effect=entry.work,
+                        partition=self.number,
+                        ordered_at_ms=entry.ordered_at_ms,
+                        maybe_sent=True,
+                        sent_until_ms=self.lease.sent_until_ms,
+                    )
                 )
             else:
                 self._start_chore(entry.work)

@@ -6,8 +6,8 @@
   ARGV[1]  random name of who asks   text, never used by anybody else
   ARGV[2]  duration of the lease     ms
 
-  Returns  {1, holder, commit, now_ms, clean}   taken; clean is 1 when it was given back or never held, 0 when it ran out
-           {0, holder, until_ms, now_ms}        somebody else has it
+  Returns  {1, holder, commit, now_ms, until_ms}  taken; until_ms is when it ran out, 0 when it was given back
+           {0, holder, until_ms, now_ms}          somebody else has it
   The holder is a growing epoch and the name: an epoch alone can be given out twice after a failover.
 ]]
 local lease, name, duration_ms = KEYS[1], ARGV[1], tonumber(ARGV[2])
@@ -22,5 +22,4 @@ local taken = string.format('%.0f:%s', epoch, name)
 redis.call('HDEL', lease, '')
 redis.call('HSET', lease, 'holder', taken, 'until', tostring(now_ms + duration_ms))
 local commit = redis.call('HGET', lease, 'commit') or '0'
-local clean = until_ms == 0 and 1 or 0
-return {1, taken, commit, tostring(now_ms), clean}
+return {1, taken, commit, tostring(now_ms), string.format('%.0f', until_ms)}

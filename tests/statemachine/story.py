@@ -97,7 +97,7 @@ class Story:
                 sip_response_code=sip,
                 address="client:alice",
                 customer_address="+14155550123",
-            )  # fmt: skip
+            )
         )
 
     def answered(self) -> "Story":

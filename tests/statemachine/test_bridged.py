@@ -1,4 +1,4 @@
-"""An inbound call in an ordinary `<Dial>`: rings, is answered, refused, busy, not answered, and hung up by either side."""
+"""An inbound call in an ordinary `<Dial>`: it rings, is answered, refused, busy or not answered, and is hung up."""
 
 import pytest
 
@@ -143,9 +143,8 @@ def test_callbacks_in_reverse_order_lead_to_the_same_place():
 
 
 def test_callback_of_a_strange_call_is_unexpected():
-    story = (
-        Story().answered().call("agent", "completed", call_sid="CA" + "9" * 32).expect("bridged", outcome="unexpected")
-    )
+    story = Story().answered().call("agent", "completed", call_sid="CA" + "9" * 32)
+    story.expect("bridged", outcome="unexpected")
 
 
 def test_session_that_was_never_stored_is_rebuilt_from_the_agents_callback():

@@ -37,9 +37,8 @@ def test_leave_and_call_callback_of_one_party_start_one_grace():
 
 
 def test_both_gone_ends_it_at_once_and_names_who_left_first():
-    story = (
-        conferenced().leaves("customer").leaves("agent").expect("ended", ("end_conference", ""), reason="customer-left")
-    )
+    story = conferenced().leaves("customer").leaves("agent")
+    story.expect("ended", ("end_conference", ""), reason="customer-left")
 
 
 def test_one_who_comes_back_within_the_grace_keeps_the_call():
