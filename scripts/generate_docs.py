@@ -1,0 +1,54 @@
+"""Writes the pages of docs/ that are made from the code: `make docs`. With `--check` it only tells which are stale."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+import reference_pages  # noqa: E402
+from source_notes import notes_of  # noqa: E402
+
+from statemachine import diagram  # noqa: E402
+from statemachine.states import State  # noqa: E402
+
+
+def pages() -> dict[str, str]:
+    """Text of every generated file, by its path below the repository's root."""
+    notes = notes_of(ROOT / "statemachine" / "states.py", "State")
+    found = {
+        "docs/statemachine.md": diagram.page({state: notes[state.name] for state in State}),
+        "docs/statemachine.svg": diagram.svg(),
+        "docs/reference/settings.md": reference_pages.settings_page(),
+        "docs/reference/metrics.md": reference_pages.metrics_page(),
+        "docs/reference/redis.md": reference_pages.redis_page(),
+        "docs/reference/log-events.md": reference_pages.log_events_page(),
+    }
+    if reference_pages.has_command_line():
+        found["docs/reference/cli.md"] = reference_pages.cli_page()
+    return found
+
+
+def stale(found: dict[str, str]) -> list[str]:
+    """The files that are not as they would be written now."""
+    return [name for name, text in found.items() if not _is(ROOT / name, text)]
+
+
+def _is(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text("utf-8") == text
+
+
+def main() -> int:
+    """Writes what changed; with `--check` writes nothing and answers 1 when something is stale."""
+    found = pages()
+    names = stale(found)
+    for name in names:
+        print(name)
+        if "--check" not in sys.argv:
+            (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
+            (ROOT / name).write_text(found[name], "utf-8")
+    return 1 if names and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,276 @@
+"""The pages of docs/reference/, each made from the code that it describes."""
+
+import importlib
+import importlib.util
+import inspect
+import re
+import textwrap
+from collections import defaultdict
+from typing import Any
+
+from annotated_types import Ge, Gt, Le, MinLen
+from prometheus_client.metrics import MetricWrapperBase
+from source_notes import ROOMS, ROOT, header_of, log_calls, modules
+
+from runtime import log
+from runtime.metrics import Metrics
+from runtime.settings import ServiceSettings, StoreSettings
+from statemachine.session import AGENT, CUSTOMER, Party, Session, first_label
+from statemachine.states import PartyStatus, Phase, State
+from streams import keys, session_codec
+
+NOTE = "<!-- Generated from {source} by `make docs`; changes by hand are lost. -->\n"
+
+
+def _page(source: str, *parts: str) -> str:
+    return NOTE.format(source=source) + "\n".join(parts).rstrip("\n") + "\n"
+
+
+def _prose(text: str) -> str:
+    """A paragraph, filled."""
+    return textwrap.fill(text, 119, break_long_words=False, break_on_hyphens=False) + "\n"
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"
+
+
+# ---- settings ----------------------------------------------------------------------------------------------------
+
+
+def settings_page() -> str:
+    """Every setting with its meaning, default and range."""
+    intro = _prose(
+        "Every process reads its settings once, at start, from the environment and from a file `.env` in the working "
+        "directory; the environment wins. An empty value counts as absent. What is wrong or missing is reported all "
+        "at once, a line for each setting, and the process ends with exit code 2. Nothing is read later: restart to "
+        "change. [`.env.example`](../../.env.example) is a file to start from."
+    )
+    store = _settings_table(StoreSettings, set())
+    service = _settings_table(ServiceSettings, set(StoreSettings.model_fields))
+    pair = "`TWILIO_API_KEY` and `TWILIO_API_SECRET` go together: one without the other is refused.\n"
+    return _page(
+        "runtime/settings.py", "# Settings\n", intro, "## Read by every process and by operators' commands\n", store,
+        "## Read by webhooks, worker and check too\n", service, pair,
+    )  # fmt: skip
+
+
+def _settings_table(kind: type[StoreSettings], without: set[str]) -> str:
+    rows = []
+    for name, field in kind.model_fields.items():
+        if name in without:
+            continue
+        if field.is_required():
+            default = "**required**"
+        elif field.default is None:
+            default = "none"
+        else:
+            default = f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default}`"
+        rows.append((f"`{field.validation_alias}`", field.description or "", default, _range(field)))
+    return _table(("Name", "Meaning", "Default", "Accepted"), rows)
+
+
+def _range(field: Any) -> str:
+    words = []
+    for rule in field.metadata:
+        match rule:
+            case Ge(ge):
+                words.append(f"at least {ge}")
+            case Gt(gt):
+                words.append(f"more than {gt}")
+            case Le(le):
+                words.append(f"at most {le}")
+            case MinLen(1):
+                words.append("not empty")
+            case _ if pattern := getattr(rule, "pattern", None):
+                words.append(f"matches `{pattern}`")
+            case _ if rule_of := getattr(rule, "func", None):
+                words.append({"_http_url": "an `http(s)://` URL", "_redis_url": "a Redis URL"}[rule_of.__name__])
+    choices = re.search(r"Literal\[(.*?)\]", str(field.annotation))
+    if choices:
+        words.append(choices[1].replace("'", "`"))
+    return ", ".join(words) or "text"
+
+
+# ---- metrics -----------------------------------------------------------------------------------------------------
+
+
+def metrics_page() -> str:
+    """Every metric with its kind and labels."""
+    rows = []
+    for metric in vars(Metrics()).values():
+        if isinstance(metric, MetricWrapperBase):
+            kind = type(metric).__name__.lower()
+            described = next(iter(metric.collect()))
+            name = described.name + ("_total" if kind == "counter" else "")
+            # The library shows the names of labels nowhere else while nothing was counted.
+            labels = ", ".join(f"`{label}`" for label in metric._labelnames) or "none"  # noqa: SLF001
+            rows.append((f"`{name}`", kind, labels, described.documentation))
+    intro = _prose(
+        "`GET /metrics` answers in the Prometheus text format: always on the webhooks' port, and on a worker's "
+        "`--port`. Labels never hold ids or addresses. Times are seconds. Each process counts for itself; sum over "
+        "processes. What to watch, and what to do about it, stands in [operating](../operating.md#metrics-to-watch)."
+    )
+    outro = "Beside these there are Prometheus's own `process_*` and `python_info`.\n"
+    return _page("runtime/metrics.py", "# Metrics\n", intro, _table(("Name", "Kind", "Labels", "Meaning"), rows), outro)
+
+
+# ---- Redis -------------------------------------------------------------------------------------------------------
+
+
+def redis_page() -> str:
+    """Every key, the session's fields on an example, and what each script takes and answers."""
+    scripts = []
+    for path in sorted((ROOT / "streams" / "scripts").glob("*.lua")):
+        scripts += [f"### {path.stem}\n", f"```text\n{header_of(path.read_text('utf-8'))}\n```\n"]
+    intro = _prose(
+        "Everything lies under one prefix, `CONFERRAL_PREFIX`. `{P}` is the partition, a decimal number: the CRC-32 "
+        "of the session's id, modulo `CONFERRAL_PARTITIONS`. The braces are part of the key; on a cluster they keep "
+        "what belongs together on one node. Read as you like; write to nothing but the stream of commands."
+    )
+    sessions = _prose(
+        "All are text; times are ISO 8601 in UTC with milliseconds; truth values are `true` or `false`. One `HGETALL` "
+        "is one version of the session. Fields that only the worker needs (`timers`, `seen`, `facts_version`, "
+        "`first_left`, `dial_call_status`, `repaired`, `converting_for`, `ending_for`, `ending_effects` and, of a "
+        "party, `in_room` and `room_sequence`) are left out while they are empty, and may change from version to "
+        "version. An example:"
+    )
+    example = "\n".join(f"{name:<28}{value}".rstrip() for name, value in session_codec.encode(_example()).items())
+    return _page(
+        "streams/", "# What stands in Redis\n", intro, "## Keys\n", _keys_table(), *_also(),
+        "## The session's fields\n", sessions, f"```text\n{example}\n```\n",
+        "## Scripts\n\nNothing else writes sessions, leases or effects. Each is one file in `streams/scripts/`.\n",
+        *scripts,
+    )  # fmt: skip
+
+
+def _keys_table() -> str:
+    shown = keys.Keys("PREFIX", 16)
+    words: dict[str, Any] = {"partition": 7, "session_id": "ID", "call_sid": "CALLSID", "command_id": "CID"}
+    rows = []
+    for name, member in vars(keys.Keys).items():
+        if name.startswith("_") or name == "partition_of":
+            continue
+        if isinstance(member, property):
+            value, about = getattr(shown, name), member.__doc__
+        elif inspect.isfunction(member):
+            arguments = [words[argument] for argument in list(inspect.signature(member).parameters)[1:]]
+            value, about = getattr(shown, name)(*arguments), member.__doc__
+        else:
+            continue
+        rows.append((f"`{re.sub(r'{[0-9]+}', '{P}', value)}`", " ".join((about or "").split())))
+    return _table(("Key", "What it is"), rows)
+
+
+def _also() -> tuple[str, str]:
+    return (
+        "`PREFIX:ready` is written by readiness checks, to see whether Redis takes writes; nobody reads it.\n",
+        _prose(
+            "A session's log has the fields `at`, `event`, `from`, `to`, `outcome`, `version`, `reason` and `effects` "
+            "(JSON), and where they apply `detail` and `command`. An entry of the dead letters has all fields of the "
+            "entry that was put aside, and `dead_reason`, `dead_stream` and `dead_entry`."
+        ),
+    )
+
+
+def _example() -> Session:
+    session_id = "CA" + "0" * 30 + "a1"
+    start_ms = 1_795_000_000_000
+    parties = {
+        CUSTOMER: Party(CUSTOMER, first_label(CUSTOMER), session_id, "+15550123", PartyStatus.CONNECTED, in_room=True),
+        AGENT: Party(
+            AGENT, first_label(AGENT), "CA" + "0" * 30 + "b2", "client:alice", PartyStatus.CONNECTED, in_room=True
+        ),
+    }
+    return Session(
+        session_id, State.CONFERENCED, Phase.NONE, version=9, created_at_ms=start_ms, updated_at_ms=start_ms + 21_500,
+        conference_sid="CF" + "0" * 30 + "c3", parties=parties,
+    )  # fmt: skip
+
+
+# ---- log events --------------------------------------------------------------------------------------------------
+
+
+def log_events_page() -> str:
+    """Every log event with its level and where it comes from."""
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for path in modules(*ROOMS):
+        for call in log_calls(path):
+            if call.name is not None:
+                found[call.name, call.level].add(path.relative_to(ROOT).as_posix())
+    rows = [
+        (f"`{name}`", level, ", ".join(f"`{place}`" for place in sorted(places)))
+        for (name, level), places in sorted(found.items())
+    ]
+    intro = _prose(
+        "Logs go to standard error, one line each, as JSON off a terminal (`CONFERRAL_LOG_FORMAT`). The field `event` "
+        "holds one of the names below and nothing that varies; what varies stands under the keys at the end. "
+        "`warning` means that somebody should look this week, `error` that somebody should look now."
+    )
+    about_keys = _prose(
+        "Beside `event`, `level`, `timestamp` and `exception` a line has only keys of this list; any other is left "
+        "out before it is written."
+    )
+    personal = "These hold something about a person and are cut to their last two digits: "
+    return _page(
+        "the calls of the logger", "# Log events\n", intro, _table(("Event", "Level", "Where"), rows),
+        "## Keys\n", about_keys, _prose(_listed(log.KEYS)), _prose(personal + _listed(log.REDACTED_KEYS) + "."),
+    )  # fmt: skip
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
+
+
+# ---- the command line --------------------------------------------------------------------------------------------
+
+
+def has_command_line() -> bool:
+    """Whether the command line is part of this tree."""
+    return importlib.util.find_spec("conferral.main") is not None
+
+
+def command_tree() -> Any:
+    """The command line as its library sees it."""
+    import typer
+
+    module = importlib.import_module("conferral.main")
+    apps = [value for value in vars(module).values() if isinstance(value, typer.Typer)]
+    return typer.main.get_command(apps[0])
+
+
+def cli_page() -> str:
+    """Every command with its arguments and options."""
+    tree = command_tree()
+    intro = "# Command line\n\n" + _help(tree.help) + "\n"
+    parts = []
+    for name, command in sorted(tree.commands.items()):
+        if command.hidden:
+            continue
+        parts.append(f"## conferral {name}\n")
+        parts.append(_help(command.help) + "\n")
+        rows = [_parameter(one) for one in command.params if not getattr(one, "hidden", False)]
+        rows = [row for row in rows if row[0] != "`--help`"]
+        if rows:
+            parts.append(_table(("Argument or option", "Meaning", "Default"), rows))
+    return _page("conferral/main.py", intro, *parts)
+
+
+def _help(text: str | None) -> str:
+    return inspect.cleandoc(text or "").replace("\b", "").replace("\f", "").strip()
+
+
+def _parameter(one: Any) -> tuple[str, str, str]:
+    if one.param_type_name == "argument":
+        shown = f"`{(one.metavar or one.name).upper()}`"
+    else:
+        shown = ", ".join(f"`{name}`" for name in (*one.opts, *one.secondary_opts))
+    default = one.default
+    if one.required:
+        word = "**required**"
+    elif default is None or default is False or callable(default):
+        word = ""
+    else:
+        word = f"`{default}`"
+    return shown, " ".join((getattr(one, "help", None) or "").split()), word
