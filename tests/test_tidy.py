@@ -1,0 +1,269 @@
+"""What no tracked file may hold, each with what to use in its place."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from runtime.log import KEYS
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("conferral", "runtime", "sandbox", "statemachine", "streams", "telephony", "webhooks", "worker")
+FILE_LINES_MAX = 500
+FUNCTION_LINES_MAX = 70
+#: Functions that are longer for now, with their length: they may shrink, never grow, and none may join them.
+LONG_FUNCTIONS = {"runtime/metrics.py:__init__": 74}
+LOG_LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
+
+
+@cache
+def tracked_files() -> tuple[str, ...]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if listed.returncode:  # no work tree, as in a source archive
+        skipped = {".venv", "build", "dist", "__pycache__"}
+        found = (path for path in ROOT.rglob("*") if path.is_file() and not skipped & set(path.parts))
+        return tuple(path.relative_to(ROOT).as_posix() for path in found)
+    names = listed.stdout.decode().split("\0")
+    return tuple(name for name in names if name and (ROOT / name).is_file())
+
+
+PYTHON = [name for name in tracked_files() if name.endswith(".py")]
+IN_ROOMS = [name for name in PYTHON if name.startswith(tuple(f"{room}/" for room in ROOMS))]
+IN_TESTS = [name for name in PYTHON if name.startswith("tests/")]
+TEXT = [name for name in tracked_files() if not name.endswith((".lock", ".png", ".webp", ".gif", ".wav", ".mp3"))]
+
+
+@cache
+def tree_of(name: str) -> ast.Module:
+    return ast.parse((ROOT / name).read_text("utf-8"), name)
+
+
+def calls(name: str) -> Iterator[tuple[ast.Call, str]]:
+    """Every call of a file, with what is called as it is written: `time.sleep`."""
+    for node in ast.walk(tree_of(name)):
+        if isinstance(node, ast.Call):
+            yield node, ast.unparse(node.func)
+
+
+def tell(problems: list[str]) -> None:
+    assert not problems, "\n" + "\n".join(problems)
+
+
+def test_the_wall_clock_is_read_in_one_place():
+    banned = {"time.time", "time.time_ns", "datetime.now", "datetime.datetime.now", "datetime.utcnow", "datetime.today"}
+    # The sandbox stands for Twilio, which has a clock of its own.
+    allowed = {"runtime/clock.py", "sandbox/switchboard.py"}
+    tell(
+        [
+            f"{name}:{node.lineno}: {called}: take a runtime.clock.Clock"
+            for name in IN_ROOMS
+            if name not in allowed
+            for node, called in calls(name)
+            if called in banned
+        ]
+    )
+
+
+def test_chance_comes_from_a_generator_that_is_handed_in():
+    tell(
+        [
+            f"{name}:{node.lineno}: {called}: take a random.Random, seeded in tests"
+            for name in PYTHON
+            if not name.startswith("benchmarks/") and _imports(name, "random")
+            for node, called in calls(name)
+            if re.fullmatch(r"random\.(?!Random$|SystemRandom$)[a-z]\w*", called)
+        ]
+    )
+
+
+def _imports(name: str, module: str) -> bool:
+    imports = (node for node in ast.walk(tree_of(name)) if isinstance(node, ast.Import))
+    return any(alias.name == module and not alias.asname for node in imports for alias in node.names)
+
+
+def test_the_environment_is_read_by_the_settings_alone():
+    # A demo starts other processes and makes their environment.
+    allowed = ("runtime/settings.py", "conferral/demo")
+    tell(
+        [
+            f"{name}:{node.lineno}: {ast.unparse(node)}: take it from runtime.settings"
+            for name in IN_ROOMS
+            if not name.startswith(allowed)
+            for node in ast.walk(tree_of(name))
+            if (isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.environb", "os.getenv"))
+            or (isinstance(node, ast.ImportFrom) and node.module == "os" and {"environ", "getenv"} & _names(node))
+        ]
+    )
+
+
+def _names(node: ast.ImportFrom) -> set[str]:
+    return {alias.name for alias in node.names}
+
+
+def test_rooms_log_and_do_not_print():
+    tell(
+        [
+            f"{name}:{node.lineno}: print: log it; only conferral/ talks to a terminal"
+            for name in IN_ROOMS
+            if not name.startswith("conferral/")
+            for node, called in calls(name)
+            if called in ("print", "pprint", "pprint.pprint")
+        ]
+    )
+
+
+def test_tests_do_not_sleep():
+    # The wait for a redis-server that is starting has nothing to wait on.
+    exempt = {"tests/support/redis_server.py"}
+    problems = []
+    for name in IN_TESTS:
+        for node, called in calls(name):
+            if called == "time.sleep" and name not in exempt:
+                problems.append(f"{name}:{node.lineno}: time.sleep: wait for what shall happen, with a deadline")
+            elif called == "asyncio.sleep" and _number(node) >= 1:
+                problems.append(f"{name}:{node.lineno}: asyncio.sleep of a second or more: move a clock instead")
+    tell(problems)
+
+
+def _number(call: ast.Call) -> float:
+    first = call.args[0] if call.args else None
+    return first.value if isinstance(first, ast.Constant) and isinstance(first.value, int | float) else 0
+
+
+def test_keys_of_redis_are_made_in_one_place():
+    looks_like_a_key = re.compile(r"prefix\}+:|\{\{\{|:(events|lease|outbox|timers|live|ended|session|log|call|dead):")
+    tell(
+        [
+            f"{name}:{node.lineno}: {ast.unparse(node)}: give it a name in streams/keys.py"
+            for name in IN_ROOMS
+            if name != "streams/keys.py"
+            for node in ast.walk(tree_of(name))
+            if isinstance(node, ast.JoinedStr) and looks_like_a_key.search(ast.unparse(node))
+        ]
+    )
+
+
+def test_scripts_are_called_in_one_place():
+    tell(
+        [
+            f"{name}:{number}: {word}: use streams/scripts.py"
+            for name in IN_ROOMS
+            if name != "streams/scripts.py"
+            for number, line in enumerate((ROOT / name).read_text("utf-8").splitlines(), 1)
+            for word in re.findall(r"(?i)\b(?:evalsha|register_script|script_load)\b|[\"']EVAL[\"']", line)
+        ]
+    )
+
+
+def test_files_are_short():
+    tell(
+        [
+            f"{name}: {count} lines, {FILE_LINES_MAX} at most: split it by subject"
+            for name in PYTHON
+            if (count := len((ROOT / name).read_text("utf-8").splitlines())) > FILE_LINES_MAX
+        ]
+    )
+
+
+def test_functions_are_short():
+    problems = []
+    for name in PYTHON:
+        for node in ast.walk(tree_of(name)):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            most = LONG_FUNCTIONS.get(f"{name}:{node.name}", FUNCTION_LINES_MAX)
+            if length > most:
+                problems.append(f"{name}:{node.lineno}: {node.name} has {length} lines, {most} at most")
+    tell(problems)
+
+
+def test_nothing_is_caught_that_was_not_thought_of():
+    problems = []
+    for name in PYTHON:
+        for node in ast.walk(tree_of(name)):
+            if isinstance(node, ast.ExceptHandler):
+                caught = "" if node.type is None else ast.unparse(node.type)
+                if caught in ("", "Exception", "BaseException"):
+                    shown = caught or "everything"
+                    problems.append(f"{name}:{node.lineno}: catches {shown}: name the errors that can be mended here")
+    tell(problems)
+
+
+def test_nothing_is_left_undone():
+    marks = re.compile("TO" + "DO|FIX" + "ME|X" + "XX|NotImplemented" + r"Error|HACK\b")
+    tell(
+        [
+            f"{name}:{number}: {found[0]}: do it, or say in an issue what is left"
+            for name in PYTHON
+            for number, line in enumerate((ROOT / name).read_text("utf-8").splitlines(), 1)
+            if (found := marks.search(line))
+        ]
+    )
+
+
+def log_calls(name: str) -> Iterator[ast.Call]:
+    for node, called in calls(name):
+        owner, _, level = called.rpartition(".")
+        if owner in ("log", "logger", "_log") and level in LOG_LEVELS:
+            yield node
+
+
+def test_log_events_have_names_that_hold_nothing_variable():
+    problems = []
+    for name in IN_ROOMS:
+        for node in log_calls(name):
+            first = node.args[0] if node.args else None
+            value = first.value if isinstance(first, ast.Constant) else None
+            if not isinstance(value, str) or not re.fullmatch(r"[a-z]+(_[a-z]+)+", value):
+                problems.append(f"{name}:{node.lineno}: the first argument must be a literal such as 'lease_taken'")
+            elif len(node.args) > 1:
+                problems.append(f"{name}:{node.lineno}: {value}: what varies goes under a key of runtime.log.KEYS")
+    tell(problems)
+
+
+def test_log_lines_have_keys_of_the_closed_list():
+    tell(
+        [
+            f"{name}:{node.lineno}: key {keyword.arg}: add it to runtime.log.KEYS, or it is left out of the line"
+            for name in IN_ROOMS
+            for node in log_calls(name)
+            for keyword in node.keywords
+            if keyword.arg and keyword.arg not in KEYS | {"exc_info"}
+        ]
+    )
+
+
+#: Written in pieces, so that this file does not hold what it looks for.
+MACHINE_PATHS = re.compile(r"(?<![\w.~/-])/(?:" + "|".join(("wo" + "rk", "ho" + "me", "ro" + "ot")) + r")/(?=\w)")
+REGISTRIES = re.compile(
+    r"(?i)\b(?:"
+    + "|".join((r"py" + r"pi\.org", r"pythonho" + r"sted\.org", r"artif" + r"actory", r"nex" + r"us\."))
+    + ")"
+)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "instead"),
+    [
+        pytest.param(MACHINE_PATHS, "a path of somebody's machine: make it relative", id="machine-paths"),
+        pytest.param(REGISTRIES, "a registry's host: which one is used is up to pip's own settings", id="registries"),
+    ],
+)
+def test_no_file_names_somebodys_machine_or_registry(pattern, instead):
+    problems = []
+    for name in [*TEXT, *(name for name in tracked_files() if name.endswith(".lock"))]:
+        try:
+            text = (ROOT / name).read_text("utf-8")
+        except UnicodeDecodeError:
+            continue
+        problems += [
+            f"{name}:{number}: {found[0]}: {instead}"
+            for number, line in enumerate(text.splitlines(), 1)
+            if (found := pattern.search(line))
+        ]
+    tell(problems)
