@@ -17,7 +17,7 @@ _WORD = re.compile(r"[A-Za-z0-9_-]{0,64}")
 _COUNT = re.compile(r"[1-9]")
 
 #: For URLs whose answer is TwiML: three tries of 1 s to connect and 4 s to read are the 15 s that Twilio grants in all.
-#: Our slowest answer, Redis silent and then a look at Twilio, takes 3.5 s.
+#: Our slowest answer, Redis silent and then a look at Twilio, takes 3.7 s.
 #: Source: Twilio docs, "Webhooks connection overrides".
 _TWIML_OVERRIDES = "#rc=2&rp=5xx,ct,rt&ct=1000&rt=4000"
 #: For status callbacks, which nobody waits for but which must not be lost: four tries within the same 15 s.

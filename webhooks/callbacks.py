@@ -1,12 +1,12 @@
 """The routes that only tell us something: stored, then answered with 204.
 
-Redis away: 503, which the URLs that we hand out ask Twilio to try again.
+Redis away, or refusing what is written: 503, which the URLs that we hand out ask Twilio to try again.
 """
 
 import structlog
 from aiohttp import web
 
-from runtime.errors import StoreUnreachableError
+from runtime.errors import StoreError
 from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings
 from statemachine.events import Event, ParticipantJoined
@@ -17,6 +17,9 @@ from webhooks.form import Form
 
 log = structlog.get_logger()
 
+#: Calls that this process knows to be in the call index, count; about 2 MB.
+_INDEXED_MAX = 10_000
+
 
 class CallbackRoutes:
     """Answers `/voice/status` and the call and conference callbacks."""
@@ -25,6 +28,8 @@ class CallbackRoutes:
         self._own_number = settings.number
         self._ingest = ingest
         self._metrics = metrics
+        #: Session ids by call SID, oldest first: writing the index again with every callback is a sixth of its cost.
+        self._indexed: dict[str, str] = {}
 
     async def number_status(self, form: Form, _query: str) -> web.Response:
         """The number's own status callback: the caller's call has ended."""
@@ -48,10 +53,23 @@ class CallbackRoutes:
         return await self._store(event, call_sid, "/callbacks/conference")
 
     async def _store(self, event: Event, call_sid: str, route: str) -> web.Response:
+        if self._ingest.restarted_lately():  # the index may have been forgotten with the rest
+            self._indexed.clear()
+        is_new = bool(call_sid) and self._indexed.get(call_sid) != event.session_id
         try:
-            await self._ingest.publish(event, call_sid=call_sid)
-        except StoreUnreachableError:
+            await self._ingest.publish(event, call_sid=call_sid if is_new else "")
+        except StoreError as error:
             self._metrics.webhooks_without_store.labels(route).inc()
-            log.warning("webhook_unstored", url_path=route, session_id=event.session_id, event_name=event.name)
+            log.warning(
+                "webhook_unstored",
+                url_path=route,
+                session_id=event.session_id,
+                event_name=event.name,
+                error_type=type(error).__name__,
+            )
             return web.Response(status=503)
+        if is_new:
+            self._indexed[call_sid] = event.session_id
+            if len(self._indexed) > _INDEXED_MAX:
+                del self._indexed[next(iter(self._indexed))]
         return web.Response(status=204)

@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import web
 
-from runtime.errors import StoreUnreachableError
+from runtime.errors import StoreError
 from runtime.metrics import Metrics
 from streams.ingest import Ingest
 
@@ -29,7 +29,7 @@ class HealthRoutes:
         try:
             async with asyncio.timeout(_READY_DEADLINE_S):
                 is_ready = await self._ingest.is_ready()
-        except (StoreUnreachableError, TimeoutError):
+        except (StoreError, TimeoutError):
             is_ready = False
         missing = [] if is_ready else ["redis"]
         return web.json_response({"ready": is_ready, "missing": missing}, status=200 if is_ready else 503)

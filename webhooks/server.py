@@ -8,7 +8,7 @@ from aiohttp import web
 log = structlog.get_logger()
 
 #: Requests under way are given twice this at the stop: aiohttp waits for each handler, tells it that it is cancelled,
-#: and waits again. The process has 10 s in all, and our slowest answer takes 3.5 s.
+#: and waits again. The process has 10 s in all, and our slowest answer takes 3.7 s.
 _SHUTDOWN_S = 4.0
 #: An idle connection is kept this long.
 _KEEPALIVE_S = 75.0

@@ -1,7 +1,8 @@
 """The routes that a caller waits for: each answers with TwiML, whatever state Redis is in.
 
-Redis away: `/voice/inbound` and `/voice/fallback` bridge the caller all the same, and the event is lost until a
-callback or a look at Twilio tells it again. The dial action waits and asks again, then asks Twilio for the other side.
+Redis away, or refusing what is written: `/voice/inbound` and `/voice/fallback` bridge the caller all the same, and the
+event is lost until a callback or a look at Twilio tells it again. The dial action waits and asks again, then asks
+Twilio for the other side.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import asyncio
 import structlog
 from aiohttp import web
 
-from runtime.errors import ProviderError, StoreUnreachableError
+from runtime.errors import ProviderError, StoreError
 from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings
 from statemachine.events import Event
@@ -26,9 +27,9 @@ from webhooks.form import Form
 
 log = structlog.get_logger()
 
-#: A second net below Redis's own deadline: the caller hears silence for as long as we wait.
-_STORE_DEADLINE_S = 2.0
-#: Likewise when a dial action is asked again; three tries, and the pauses between them, are 6 s at most.
+#: A second net below Redis's own deadline of 2 s: the caller hears silence for as long as we wait.
+_STORE_DEADLINE_S = 2.2
+#: When a dial action is asked again: three tries, and the pauses between them, are about 6 s at most.
 _STORE_AGAIN_DEADLINE_S = 1.0
 #: Redis's deadline and this one have to fit into the read timeout that the dial action's URL names.
 _LOOKUP_DEADLINE_S = 1.5
@@ -80,8 +81,8 @@ class VoiceRoutes:
         try:
             async with asyncio.timeout(_STORE_DEADLINE_S):
                 await self._ingest.publish(event, call_sid=event.call_sid)
-        except (StoreUnreachableError, TimeoutError):
-            self._note_store_away(route, event)
+        except (StoreError, TimeoutError) as error:
+            self._note_store_away(route, event, error)
         return _twiml(
             self._documents.bridge_to_agent(
                 session_id,
@@ -111,8 +112,8 @@ class VoiceRoutes:
                 else:
                     # The fallback does not say how the `<Dial>` ended: there is nothing to tell anybody.
                     facts = await self._ingest.read(action.session_id)
-        except (StoreUnreachableError, TimeoutError):
-            self._note_store_away(route, event)
+        except (StoreError, TimeoutError) as error:
+            self._note_store_away(route, event, error)
             chosen = answer_without_store(outcome)
         else:
             chosen = answer(outcome, facts, may_be_old=self._ingest.restarted_lately())
@@ -154,9 +155,15 @@ class VoiceRoutes:
             log.warning("child_lookup_failed", call_sid=parent_call_sid, error_type=type(error).__name__)
             return None
 
-    def _note_store_away(self, route: str, event: Event) -> None:
+    def _note_store_away(self, route: str, event: Event, error: Exception) -> None:
         self._metrics.webhooks_without_store.labels(route).inc()
-        log.warning("webhook_unstored", url_path=route, session_id=event.session_id, event_name=event.name)
+        log.warning(
+            "webhook_unstored",
+            url_path=route,
+            session_id=event.session_id,
+            event_name=event.name,
+            error_type=type(error).__name__,
+        )
 
 
 def _twiml(document: str) -> web.Response:

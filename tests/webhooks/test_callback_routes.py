@@ -1,5 +1,8 @@
 import pytest
-from webhook_kit import AGENT, AGENT_CALL, CALLER, ROOM, fields, post
+from webhook_kit import AGENT, AGENT_CALL, CALLER, DIAL_ACTION, ROOM, fields, post
+
+from runtime.errors import StoreError
+from webhooks import callbacks
 
 
 @pytest.mark.parametrize(
@@ -34,6 +37,46 @@ async def test_a_callback_that_cannot_be_stored_is_asked_for_again(client, inges
     assert status == 503
     assert metrics.webhooks_without_store.labels(target.partition("?")[0])._value.get() == 1
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["webhook_unstored"]
+
+
+async def test_a_call_is_put_into_the_index_once(client, ingest):
+    for moment in ("agent_is_called", "agent_rings", "agent_answers"):
+        await post(client, AGENT_CALL, fields(moment))
+
+    assert ingest.indexed == [(AGENT, CALLER)]
+
+
+async def test_after_a_restart_of_redis_the_index_is_written_again(client, ingest):
+    await post(client, AGENT_CALL, fields("agent_is_called"))
+    ingest.old = True
+    await post(client, AGENT_CALL, fields("agent_rings"))
+
+    assert ingest.indexed == [(AGENT, CALLER)] * 2
+
+
+async def test_what_was_not_stored_is_not_taken_as_indexed(client, ingest):
+    ingest.away = True
+    await post(client, AGENT_CALL, fields("agent_is_called"))
+    ingest.away = False
+    await post(client, AGENT_CALL, fields("agent_is_called"))
+
+    assert ingest.indexed == [(AGENT, CALLER)]
+
+
+async def test_the_list_of_indexed_calls_is_bounded(client, ingest, monkeypatch):
+    monkeypatch.setattr(callbacks, "_INDEXED_MAX", 1)
+    for call_sid in (AGENT, "CA9", AGENT):
+        await post(client, AGENT_CALL, fields("agent_rings", CallSid=call_sid))
+
+    assert ingest.indexed == [(AGENT, CALLER), ("CA9", CALLER), (AGENT, CALLER)]
+
+
+async def test_a_redis_that_refuses_what_is_written_is_no_better_than_none(client, ingest):
+    ingest.away, ingest.error = True, StoreError
+
+    assert (await post(client, AGENT_CALL, fields("agent_rings")))[0] == 503
+    assert (await post(client, "/voice/inbound", fields("call_arrives")))[0] == 200
+    assert (await post(client, DIAL_ACTION, fields("dial_ends_answered")))[0] == 200
 
 
 async def test_a_child_of_another_call_is_believed_since_the_url_was_signed(client, ingest):

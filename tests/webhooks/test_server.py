@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlencode
 
 import pytest
-from webhook_kit import AGENT_CALL, FORM, fields, settings, signed
+from webhook_kit import AGENT_CALL, FORM, FakeIngest, fields, settings, signed
 
 from runtime.clock import SystemClock
 from webhooks import reception
@@ -158,10 +158,11 @@ async def test_a_sender_who_leaves_in_the_middle_breaks_nothing(app, ingest):
     assert len(ingest.events) == 1
 
 
-class SlowIngest:
+class SlowIngest(FakeIngest):
     """Stores when it is told to."""
 
     def __init__(self):
+        super().__init__()
         self.reached, self.go_on, self.stored = asyncio.Event(), asyncio.Event(), []
 
     async def publish(self, event, *, call_sid=""):

@@ -62,6 +62,8 @@ class FakeIngest:
         self.facts = None
         self.reads = 0
         self.away = False
+        #: What is raised while it is away.
+        self.error = StoreUnreachableError
         self.hangs = False
         self.old = False
 
@@ -92,7 +94,7 @@ class FakeIngest:
         if self.hangs:
             await asyncio.Event().wait()
         if self.away:
-            raise StoreUnreachableError
+            raise self.error
 
 
 class FakeChildLookup:
