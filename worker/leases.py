@@ -77,6 +77,7 @@ class LeaseKeeper:
                     await stop.wait()
             except TimeoutError:
                 continue
+        self.timers_changed.set()  # whoever waits for the next timer need not wait any longer
         for held in self.held.values():
             held.stop()
         if self._running:

@@ -73,6 +73,7 @@ class Worker:
         metrics: Metrics | None = None,
         lease_ms: int = LEASE_MS,
         sessions_max: int = SESSIONS_MAX,
+        policy: Policy | None = None,
         checkpoint: Checkpoint = pass_by,
         effect_checkpoint: EffectCheckpoint = _pass_effect,
     ) -> None:
@@ -81,6 +82,7 @@ class Worker:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._lease_ms = lease_ms
         self._sessions_max = sessions_max
+        self._policy = policy or policy_of(settings)
         self._checkpoint = checkpoint
         self._effect_checkpoint = effect_checkpoint
         self._clock = SystemClock()
@@ -130,7 +132,7 @@ class Worker:
                 clock=self._clock,
                 store_clock=self._store_clock,
                 metrics=self.metrics,
-                policy=policy_of(settings),
+                policy=self._policy,
                 session_ttl_s=settings.session_ttl_s,
                 sessions_max=max(1, self._sessions_max // settings.partitions),
                 checkpoint=self._checkpoint,

@@ -1,0 +1,298 @@
+"""Inbound calls through the real webhooks, worker, Redis and a local Twilio: what is asked, heard, and left behind."""
+
+from itertools import pairwise
+
+import pytest
+
+from tests.support.world import AGENT, CUSTOMER, NUMBER, World
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+async def world(redis_server):
+    async with World(redis_server.url) as world:
+        yield world
+
+
+async def test_inbound_call_is_bridged_converted_and_cleaned_up_when_the_agent_hangs_up(world):
+    customer, agent = await world.talking()
+    session = await world.session(customer.sid)
+    assert session["state"] == "bridged"
+    assert session["id"] == customer.sid
+    assert session["party.customer.address"] == CUSTOMER
+    assert session["party.agent.address"] == AGENT
+    assert customer.ever_heard(agent)
+
+    outcome = await world.command("convert", customer.sid)
+    assert (outcome.status, outcome.session) == ("done", customer.sid)
+    session = await world.until(customer.sid, state="conferenced")
+    assert session["conference_sid"].startswith("CF")
+    assert world.redirects_of(agent) == 1
+    assert world.redirects_of(customer) == 0
+
+    agent.hang_up()
+    session = await world.until(customer.sid, state="ended")
+    assert session["end_reason"] == "agent-left"
+    await world.settled()
+    assert customer.status == agent.status == "completed"
+    assert not world.sandbox.ledger.errors()
+
+
+async def test_caller_hears_silence_only_for_as_long_as_twilio_needs(world):
+    """One REST call and one webhook; nothing of ours waits in between. 250 ms leave room for a busy machine."""
+    customer, agent = await world.converted()
+    assert customer.longest_silence_s() < 0.25
+    assert agent.longest_silence_s() < 0.25
+    await world.command("end", customer.sid)
+    await world.settled()
+
+
+@pytest.mark.parametrize("leaver", ["customer", "agent"])
+async def test_whoever_is_left_alone_in_the_conference_is_let_go(world, leaver):
+    customer, agent = await world.converted()
+    {"customer": customer, "agent": agent}[leaver].hang_up()
+    session = await world.until(customer.sid, state="ended")
+    assert session["end_reason"] == f"{leaver}-left"
+    await world.settled()
+    assert "conferral_lone_conferences_cleaned_total 1.0" in world.workers[0].metrics.exposition().decode()
+
+
+@pytest.mark.parametrize("leaver", ["customer", "agent"])
+async def test_either_party_hanging_up_a_bridged_call_ends_it(world, leaver):
+    customer, agent = await world.talking()
+    {"customer": customer, "agent": agent}[leaver].hang_up()
+    session = await world.until(customer.sid, state="ended")
+    assert session["end_reason"] == f"{leaver}-left"
+    await world.settled()
+
+
+@pytest.mark.parametrize("outcome, reason", [
+    ("busy",      "agent-busy"),
+    ("reject",    "agent-rejected"),
+    ("no-answer", "agent-no-answer"),
+    ("fail",      "agent-failed"),
+])  # fmt: skip
+async def test_caller_is_told_why_nobody_takes_the_call(redis_server, outcome, reason):
+    async with World(redis_server.url, speed=20, CONFERRAL_RING_TIMEOUT=5) as world:
+        world.agent_phone.script(outcome=outcome)
+        customer = await world.customer_calls()
+        session = await world.until(customer.sid, state="ended")
+        assert session["end_reason"] == reason
+        await world.settled()
+        # A sentence, and then the end: never silence for longer than a document takes.
+        assert str(customer.heard[-1].heard) == "speech", customer.heard
+        assert customer.longest_silence_s() < 0.25 * 20
+
+
+async def test_caller_who_gives_up_while_it_rings_stops_the_agents_phone(world):
+    world.agent_phone.script(answer_after_s=None)
+    customer = await world.customer_calls()
+    await world.until(customer.sid, **{"party.agent.status": "ringing"})
+    customer.hang_up()
+    session = await world.until(customer.sid, state="ended")
+    assert session["end_reason"] == "customer-left"
+    await world.settled()
+
+
+async def test_end_hangs_everybody_up(world):
+    customer, agent = await world.talking()
+    outcome = await world.command("end", agent.sid)
+    assert outcome.status == "done"
+    session = await world.session(customer.sid)
+    assert (session["state"], session["end_reason"]) == ("ended", "command")
+    await world.settled()
+
+
+async def test_convert_of_one_of_six_calls_moves_that_one_alone(world):
+    calls = [await world.talking() for _ in range(6)]
+    _, agent = calls[2]
+    assert (await world.command("convert", agent.sid)).status == "done"
+    for index, (caller, callee) in enumerate(calls):
+        session = await world.session(caller.sid)
+        assert session["state"] == ("conferenced" if index == 2 else "bridged")
+        assert world.redirects_of(callee) == (1 if index == 2 else 0)
+        assert caller.status == callee.status == "in-progress"
+    assert len(world.sandbox.ledger.dials) == 6
+    for caller, _ in calls:
+        assert (await world.command("end", caller.sid)).status == "done"
+    await world.settled()
+
+
+async def test_convert_before_anybody_answered_is_rejected_with_what_is_allowed(world):
+    world.agent_phone.script(answer_after_s=None)
+    customer = await world.customer_calls()
+    await world.until(customer.sid, **{"party.agent.status": "ringing"})
+    outcome = await world.command("convert", customer.sid)
+    assert (outcome.status, outcome.reason) == ("rejected", "nobody has answered yet; allowed now: end")
+    await world.command("end", customer.sid)
+    await world.settled()
+
+
+async def test_convert_that_comes_too_late_ends_the_call(world):
+    """The agent hangs up between the commit and the redirect: 21220."""
+    customer, agent = await world.talking()
+
+    async def hang_up_before_the_redirect(moment):
+        if moment.step == "before" and moment.path.startswith(f"/Calls/{agent.sid}") and moment.method == "POST":
+            world.sandbox.on_rest = None
+            agent.hang_up()
+
+    world.sandbox.on_rest = hang_up_before_the_redirect
+    outcome = await world.command("convert", customer.sid)
+    assert (outcome.status, outcome.reason) == ("failed", "agent-left")
+    session = await world.session(customer.sid)
+    assert (session["state"], session["end_reason"]) == ("ended", "agent-left")
+    await world.settled()
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("leaver", ["customer", "agent"])
+async def test_party_hanging_up_around_the_redirect_leaves_nobody_behind(world, moment, leaver):
+    customer, agent = await world.talking()
+
+    async def hang_up(rest):
+        if rest.step == moment and rest.path.startswith(f"/Calls/{agent.sid}") and rest.method == "POST":
+            world.sandbox.on_rest = None
+            {"customer": customer, "agent": agent}[leaver].hang_up()
+
+    world.sandbox.on_rest = hang_up
+    outcome = await world.command("convert", customer.sid)
+    # After the redirect both may have been in the room for a moment: then the conversion was done.
+    assert outcome.status in ("failed", "done")
+    session = await world.until(customer.sid, state="ended")
+    assert session["end_reason"] == f"{leaver}-left"
+    await world.settled()
+
+
+@pytest.mark.parametrize(
+    "event", ["participant-join", "conference-start", "participant-leave", "completed", "in-progress"]
+)
+async def test_doubled_callbacks_change_nothing(world, event):
+    world.sandbox.faults.double_callbacks(event, count=5, copies=3)
+    customer, agent = await world.converted()
+    agent.hang_up()
+    session = await world.until(customer.sid, state="ended")
+    assert session["end_reason"] == "agent-left"
+    await world.settled()
+    assert world.redirects_of(agent) == 1
+
+
+async def test_lost_joins_are_made_up_for_by_a_look(world):
+    world.sandbox.faults.lose_callbacks("participant-join", count=2)
+    customer, agent = await world.talking()
+    outcome = await world.command("convert", customer.sid)
+    assert outcome.status == "done"
+    assert world.redirects_of(agent) == 1
+    await world.command("end", customer.sid)
+    await world.settled()
+
+
+async def test_lost_answer_is_found_when_the_ring_time_is_over(redis_server):
+    async with World(redis_server.url, CONFERRAL_RING_TIMEOUT=5, policy={"ring_timeout_ms": 300}) as world:
+        world.sandbox.faults.lose_callbacks("in-progress")
+        customer = await world.customer_calls()
+        await world.until(customer.sid, phase="connected")
+        assert (await world.command("convert", customer.sid)).status == "done"
+        await world.command("end", customer.sid)
+        await world.settled()
+
+
+@pytest.mark.parametrize("fault", [
+    {"status": 429}, {"status": 503}, {"status": 500, "moment": "after"}, {"cut": "before"}, {"cut": "after"},
+], ids=["429", "503", "500-after-effect", "cut-before", "cut-after"])  # fmt: skip
+async def test_redirect_whose_answer_is_bad_is_never_repeated_blindly(redis_server, fault):
+    async with World(redis_server.url, CONFERRAL_CONVERT_TIMEOUT=4) as world:
+        customer, agent = await world.talking()
+        world.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", **fault)
+        outcome = await world.command("convert", customer.sid)
+        assert outcome.status == "done"
+        assert world.redirects_of(agent) == 1
+        await world.command("end", customer.sid)
+        await world.settled()
+
+
+async def test_refused_redirect_leaves_the_two_talking(world):
+    customer, agent = await world.talking()
+    world.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", status=401)
+    outcome = await world.command("convert", customer.sid)
+    assert outcome.status == "failed"
+    assert "401" in outcome.reason
+    session = await world.session(customer.sid)
+    assert (session["state"], session["phase"]) == ("bridged", "connected")
+    assert (await world.command("convert", customer.sid)).status == "done"
+    await world.command("end", customer.sid)
+    await world.settled()
+
+
+async def test_dial_action_that_fails_is_asked_again_by_twilio(world):
+    world.sandbox.faults.fail_fetches("/voice/dial-action", status=503, count=2)
+    customer, _ = await world.talking()
+    assert (await world.command("convert", customer.sid)).status == "done"
+    await world.command("end", customer.sid)
+    await world.settled()
+
+
+async def test_customer_who_never_arrives_is_moved_once_and_the_call_goes_on(world):
+    """No URL of ours answers Twilio, so the action can't bring him in; he is moved while Twilio still tries."""
+    customer, _ = await world.talking()
+    world.sandbox.faults.fail_fetches("/voice/", status=0, count=8)
+    outcome = await world.command("convert", customer.sid)
+    assert outcome.status == "done"
+    assert world.redirects_of(customer) == 1
+    world.sandbox.faults.clear()
+    await world.command("end", customer.sid)
+    await world.settled()
+
+
+async def test_number_and_names_of_people_are_in_no_key_and_no_conference_name(world):
+    customer, _ = await world.converted()
+    for key in await world.client.keys("*"):
+        assert CUSTOMER[1:].encode() not in key
+        assert NUMBER[1:].encode() not in key
+        assert b"alice" not in key
+    for delivery in world.sandbox.ledger.deliveries:
+        assert CUSTOMER not in delivery.get("FriendlyName")
+        assert CUSTOMER[1:] not in delivery.url
+    await world.command("end", customer.sid)
+    await world.settled()
+
+
+async def test_rejected_commands_change_nothing_and_say_why(world):
+    customer, _ = await world.talking()
+    before = await world.session(customer.sid)
+    outcome = await world.command("convert", "CA" + "0" * 32)
+    assert outcome.status == "rejected"
+    assert "no session and no call" in outcome.reason
+    outcome = await world.command("transfer", customer.sid)
+    assert (outcome.status, outcome.reason) == ("rejected", "unknown type 'transfer'; known: convert, end")
+    outcome = await world.command("convert", customer.sid, to="x")
+    assert outcome.status == "rejected"
+    outcome = await world.command("convert", "a{b}", id="odd")
+    assert outcome.status == "rejected"
+    assert await world.session(customer.sid) == before
+    await world.command("end", customer.sid)
+    await world.settled()
+
+
+async def test_same_command_twice_is_done_once(world):
+    customer, agent = await world.talking()
+    first = await world.command("convert", customer.sid, id="once")
+    again = await world.command("convert", customer.sid, id="once")
+    assert first == again
+    assert world.redirects_of(agent) == 1
+    await world.command("end", customer.sid)
+    await world.settled()
+
+
+async def test_log_replays_to_the_stored_state_without_a_gap_in_versions(world):
+    customer, _ = await world.converted()
+    await world.command("end", customer.sid)
+    await world.settled()
+    log = await world.log(customer.sid)
+    assert [int(entry["version"]) for entry in log] == list(range(1, len(log) + 1))
+    for earlier, later in pairwise(log):
+        assert earlier["to"] == later["from"]
+    session = await world.session(customer.sid)
+    assert log[-1]["to"] == session["state"] == "ended"
+    assert int(session["version"]) == len(log)

@@ -1,0 +1,231 @@
+"""The whole of it in one process: a sandbox, the webhooks on a port, a worker, a real Redis."""
+
+import asyncio
+import socket
+from dataclasses import replace
+from typing import Any, Self
+
+from aiohttp import web
+
+from runtime.clock import SystemClock
+from runtime.metrics import Metrics
+from runtime.settings import ServiceSettings, load
+from sandbox.handles import SandboxCall
+from sandbox.service import Sandbox
+from streams import commands
+from streams.commands import CommandOutcome
+from streams.connection import make_client
+from streams.keys import Keys
+from streams.publisher import Publisher
+from telephony.calls import Calls
+from telephony.client import http_client, rest_client
+from telephony.documents import Documents
+from telephony.urls import CallbackUrls
+from webhooks.app import make_app
+from worker.process import Worker, join_document_of, policy_of
+
+NUMBER = "+14155550100"
+CUSTOMER = "+14155550123"
+AGENT = "client:alice"
+#: Waits of the machine in tests: short where nothing depends on their length.
+FAST = {"leave_check_ms": 300, "repair_timeout_ms": 700, "look_again_ms": 300, "ring_slack_ms": 200}
+DEADLINE_S = 15.0
+
+
+def settings_for(redis_url: str, sandbox: Sandbox | None, public_url: str, **changes: Any) -> ServiceSettings:
+    values = {
+        "TWILIO_ACCOUNT_SID": sandbox.account_sid if sandbox else "AC" + "0" * 32,
+        "TWILIO_AUTH_TOKEN": sandbox.auth_token if sandbox else "token",
+        "TWILIO_API_URL": sandbox.url if sandbox else "http://127.0.0.1:9",
+        "TWILIO_NUMBER": NUMBER,
+        "CONFERRAL_PUBLIC_URL": public_url,
+        "CONFERRAL_AGENT": AGENT,
+        "REDIS_URL": redis_url,
+        "CONFERRAL_PARTITIONS": "4",
+        "CONFERRAL_CONVERT_TIMEOUT": "1",
+        "CONFERRAL_LONE_GRACE": "0.3",
+    }
+    return load(ServiceSettings, values | {name: str(value) for name, value in changes.items()})
+
+
+class World:
+    """Everything between the customer's phone and the agent's."""
+
+    def __init__(
+        self,
+        redis_url: str,
+        *,
+        workers: int = 1,
+        lease_ms: int = 5_000,
+        speed: float = 1.0,
+        policy: dict[str, int] | None = None,
+        **settings: Any,
+    ) -> None:
+        self.redis_url = redis_url
+        self.sandbox = Sandbox(speed=speed)
+        self.workers: list[Worker] = []
+        self._worker_count = workers
+        self._lease_ms = lease_ms
+        self._policy_changes = {**FAST, **(policy or {})}
+        self._changes = settings
+        self._stops: list[asyncio.Event] = []
+        self._running: list[asyncio.Task[int]] = []
+        self._stop_webhooks = asyncio.Event()
+        self.worker_options: dict[str, Any] = {}
+
+    # ---- start and stop ------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        await self.sandbox.start()
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.public_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        self.settings = settings_for(self.redis_url, self.sandbox, self.public_url, **self._changes)
+        self.keys = Keys(self.settings.prefix, self.settings.partitions)
+        self.client = make_client(self.redis_url)
+        clock = SystemClock()
+        self.metrics = Metrics()
+        self.publisher = Publisher(self.client, self.keys, clock)
+        self._http = http_client(self.settings, clock=clock, metrics=self.metrics)
+        documents = Documents(CallbackUrls(self.public_url), language="en-US", voice=None)
+        lookup = Calls(rest_client(self.settings, self._http), join_document=join_document_of(documents))
+        app = make_app(self.settings, self.publisher, lookup, self.metrics, clock)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
+        await self._runner.setup()
+        await web.SockSite(self._runner, listening).start()
+        self._watch = asyncio.create_task(self.publisher.watch_server(self._stop_webhooks))
+        self.sandbox.add_number(
+            NUMBER,
+            voice_url=f"{self.public_url}/voice/inbound",
+            voice_fallback_url=f"{self.public_url}/voice/fallback",
+            status_callback=f"{self.public_url}/voice/status",
+        )
+        self.agent_phone = self.sandbox.phone(AGENT).script(answer_after_s=0.02)
+        for _ in range(self._worker_count):
+            self.start_worker()
+        await self.eventually(self._partitions_are_held, "every partition has a holder")
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        for stop in self._stops:
+            stop.set()
+        await asyncio.gather(*self._running)
+        self._stop_webhooks.set()
+        await self._watch
+        await self._runner.cleanup()
+        await self.publisher.close()
+        await self._http.close()
+        await self.client.aclose()
+        await self.sandbox.stop()
+
+    def start_worker(self) -> Worker:
+        policy = replace(policy_of(self.settings), **self._policy_changes)
+        worker = Worker(self.settings, lease_ms=self._lease_ms, policy=policy, **self.worker_options)
+        stop = asyncio.Event()
+        self.workers.append(worker)
+        self._stops.append(stop)
+        self._running.append(asyncio.create_task(worker.run(stop)))
+        return worker
+
+    async def stop_worker(self, index: int = 0) -> int:
+        """Stops a worker as SIGTERM does; returns its exit code."""
+        self._stops[index].set()
+        return await self._running[index]
+
+    async def _partitions_are_held(self) -> bool:
+        if not self._worker_count:
+            return True
+        for partition in range(self.keys.partitions):
+            if not await self.client.hexists(self.keys.lease(partition), "holder"):
+                return False
+        return True
+
+    # ---- what people do ------------------------------------------------------------------------------------------
+
+    async def customer_calls(self, from_: str = CUSTOMER) -> SandboxCall:
+        return await self.sandbox.call_in(from_, NUMBER)
+
+    async def talking(self) -> tuple[SandboxCall, SandboxCall]:
+        """A call that is bridged: the customer's leg and the agent's."""
+        customer = await self.customer_calls()
+        await self.until(customer.sid, phase="connected")
+        return customer, await self.agent_leg(customer)
+
+    async def agent_leg(self, customer: SandboxCall) -> SandboxCall:
+        session = await self.session(customer.sid)
+        return SandboxCall(self.sandbox, session["party.agent.call_sid"])
+
+    async def command(self, kind: str, session: str, timeout_s: float = DEADLINE_S, **fields: str) -> CommandOutcome:
+        entry_id = await commands.publish(self.client, self.keys, {"type": kind, "session": session, **fields})
+        command_id = fields.get("id", entry_id)
+        return await commands.wait_for_outcome(self.client, self.keys, command_id, timeout_s)
+
+    async def converted(self) -> tuple[SandboxCall, SandboxCall]:
+        customer, agent = await self.talking()
+        outcome = await self.command("convert", customer.sid)
+        assert outcome.status == "done", outcome
+        return customer, agent
+
+    # ---- what is to be seen --------------------------------------------------------------------------------------
+
+    async def session(self, session_id: str) -> dict[str, str]:
+        record = await self.client.hgetall(self.keys.session(session_id))
+        return {name.decode(): value.decode() for name, value in record.items()}
+
+    async def log(self, session_id: str) -> list[dict[str, str]]:
+        entries = await self.client.xrange(self.keys.log(session_id))
+        return [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in entries]
+
+    async def until(self, session_id: str, **fields: str) -> dict[str, str]:
+        """Waits until the session's fields have these values."""
+
+        async def has_come() -> bool:
+            session = await self.session(session_id)
+            return all(session.get(name) == value for name, value in fields.items())
+
+        await self.eventually(has_come, f"{session_id} has {fields}")
+        return await self.session(session_id)
+
+    async def eventually(self, condition: Any, what: str, timeout_s: float = DEADLINE_S) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not await condition():
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            raise AssertionError(f"not within {timeout_s} s: {what}\n{await self.report()}") from None
+
+    async def report(self) -> str:
+        """The world as it is, for failed tests."""
+        lines = [repr(call) for call in self.sandbox.live_calls()]
+        for partition in range(self.keys.partitions):
+            live = await self.client.smembers(self.keys.live(partition))
+            ended = await self.client.zrange(self.keys.ended(partition), 0, -1)
+            for name in sorted({*live, *ended}):
+                lines.append(str(await self.session(name.decode())))
+                lines += [f"  {entry}" for entry in await self.log(name.decode())]
+        lines += [f"{entry.method} {entry.path} {entry.status} {entry.fault}" for entry in self.sandbox.ledger.rest]
+        return "\n".join(lines)
+
+    async def settled(self) -> None:
+        """Waits until nothing is left to be decided or done, then asserts that nothing is left at all."""
+
+        async def nothing_left() -> bool:
+            for partition in range(self.keys.partitions):
+                if await self.client.xlen(self.keys.events(partition)):
+                    return False
+                if await self.client.hlen(self.keys.outbox(partition)):
+                    return False
+                if await self.client.zcard(self.keys.timers(partition)):
+                    return False
+                if await self.client.scard(self.keys.live(partition)):
+                    return False
+            return not self.sandbox.live_calls() and not await self.client.xlen(self.keys.commands)
+
+        await self.eventually(nothing_left, "every stream, outbox and timer is empty and every call is over")
+
+    def redirects_of(self, call: SandboxCall) -> int:
+        """How often Twilio was asked to give a call new TwiML (count)."""
+        return sum(
+            1
+            for entry in self.sandbox.ledger.requests("POST", f"/Calls/{call.sid}")
+            if entry.get("Twiml") and entry.applied
+        )
