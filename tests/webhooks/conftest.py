@@ -2,10 +2,10 @@ import pytest
 import structlog
 from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
-from webhook_kit import FakeChildLookup, FakeIngest, settings
 
 from runtime.clock import SystemClock
 from runtime.metrics import Metrics
+from tests.webhooks.webhook_kit import FakeChildLookup, FakeIngest, settings
 from webhooks import app, callbacks, server, voice
 
 

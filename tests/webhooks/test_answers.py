@@ -1,9 +1,9 @@
 import pytest
-from webhook_kit import AGENT, CALLER, CONFERENCE
 
 from statemachine.states import State
 from streams.ingest import SessionFacts
 from telephony.urls import DialKind
+from tests.webhooks.webhook_kit import AGENT, CALLER, CONFERENCE
 from webhooks.answers import (
     ASKED_MAX,
     Answer,

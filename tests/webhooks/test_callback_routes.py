@@ -1,7 +1,7 @@
 import pytest
-from webhook_kit import AGENT, AGENT_CALL, CALLER, DIAL_ACTION, ROOM, fields, post
 
 from runtime.errors import StoreError
+from tests.webhooks.webhook_kit import AGENT, AGENT_CALL, CALLER, DIAL_ACTION, ROOM, fields, post
 from webhooks import callbacks
 
 

@@ -1,9 +1,9 @@
 import inspect
 
 import pytest
-from webhook_kit import PUBLIC_URL, FakeChildLookup, FakeIngest
 
 from streams.ingest import Ingest
+from tests.webhooks.webhook_kit import PUBLIC_URL, FakeChildLookup, FakeIngest
 from webhooks import health
 from webhooks.child_lookup import ChildLookup
 

@@ -7,7 +7,9 @@ from urllib.parse import urlencode
 import pytest
 import structlog
 from aiohttp import http_parser
-from webhook_kit import (
+
+from runtime.log import configure
+from tests.webhooks.webhook_kit import (
     AGENT_CALL,
     CALLER,
     DIAL_ACTION,
@@ -19,8 +21,6 @@ from webhook_kit import (
     post,
     signed,
 )
-
-from runtime.log import configure
 from webhooks import reception
 
 ROUTES = ["/voice/inbound", "/voice/fallback", "/voice/status", DIAL_ACTION, AGENT_CALL, ROOM]

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlencode
 
 import pytest
-from webhook_kit import AGENT_CALL, FORM, FakeIngest, fields, settings, signed
 
 from runtime.clock import SystemClock
+from tests.webhooks.webhook_kit import AGENT_CALL, FORM, FakeIngest, fields, settings, signed
 from webhooks import reception
 from webhooks import server as server_module
 from webhooks.app import make_app

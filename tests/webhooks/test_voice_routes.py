@@ -3,12 +3,12 @@ import xml.etree.ElementTree as ET
 from urllib.parse import urlsplit
 
 import pytest
-from webhook_kit import ACCOUNT, AGENT, CALLER, CONFERENCE, DIAL_ACTION, PUBLIC_URL, fields, post, signed
 
 from runtime.errors import ProviderUnreachableError, SettingsError
 from statemachine.events import CallReceived, DialEnded
 from streams.ingest import SessionFacts
 from telephony.urls import parse_dial_action
+from tests.webhooks.webhook_kit import ACCOUNT, AGENT, CALLER, CONFERENCE, DIAL_ACTION, PUBLIC_URL, fields, post, signed
 from webhooks import voice
 
 
