@@ -1,4 +1,4 @@
-"""The webhooks over the real way into a real Redis: what they publish is on the stream, what they read is the record."""
+"""The webhooks over a real Redis: what they publish is on the stream, what they read is the session."""
 
 import xml.etree.ElementTree as ET
 
