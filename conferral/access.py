@@ -1,0 +1,189 @@
+"""The operators' way into Redis: open it, read sessions and their logs, and name what is wrong with it."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from conferral.errors import NotDoneError
+from runtime.errors import SettingsError, StoreError
+from runtime.settings import StoreSettings
+from streams import config
+from streams.commands import ID_PATTERN
+from streams.connection import Client, make_client, store_errors
+from streams.keys import Keys
+
+#: Reads in one pipeline, count: bounds how long Redis is busy with us.
+CHUNK = 200
+
+Fields = dict[str, str]
+
+
+def place_of(url: str) -> str:
+    """Where a Redis is, without user and password.
+
+    >>> place_of("redis://me:secret@cache.example:6390/2")
+    'cache.example:6390'
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return parts.path
+    try:
+        return f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+    except ValueError:
+        return parts.hostname or "localhost"
+
+
+def make_store_client(url: str) -> Client:
+    """A client for the URL of the settings.
+
+    Raises:
+        SettingsError: the URL can't be understood.
+    """
+    try:
+        return make_client(url, max_connections=8)
+    except ValueError as error:
+        # The text of redis-py's error may quote the URL with its password.
+        raise SettingsError(("REDIS_URL: can't be understood as the URL of a Redis",)) from error
+
+
+def store_problem(error: StoreError, url: str) -> str:
+    """One sentence about a Redis that does not do what is wanted."""
+    return f"{error}; REDIS_URL names {place_of(url)}"
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One entry of a session's log."""
+
+    entry_id: str
+    fields: Mapping[str, str]
+
+    def __getitem__(self, name: str) -> str:
+        return self.fields.get(name, "")
+
+
+class Reader:
+    """Reads what operators look at. It never writes."""
+
+    def __init__(self, client: Client, keys: Keys) -> None:
+        self.client = client
+        self.keys = keys
+
+    async def live_ids(self) -> list[str]:
+        """Ids of all live sessions."""
+        found: list[str] = []
+        for start in range(0, self.keys.partitions, CHUNK):
+            with store_errors():
+                pipeline = self.client.pipeline(transaction=False)
+                for partition in range(start, min(start + CHUNK, self.keys.partitions)):
+                    pipeline.smembers(self.keys.live(partition))
+                for names in await pipeline.execute():
+                    found += (name.decode(errors="replace") for name in names)
+        return found
+
+    async def ended_ids(self, since_ms: int = 0) -> list[str]:
+        """Ids of the sessions that ended, since a moment in Unix milliseconds."""
+        found: list[str] = []
+        for start in range(0, self.keys.partitions, CHUNK):
+            with store_errors():
+                pipeline = self.client.pipeline(transaction=False)
+                for partition in range(start, min(start + CHUNK, self.keys.partitions)):
+                    pipeline.zrangebyscore(self.keys.ended(partition), since_ms, "+inf")
+                for names in await pipeline.execute():
+                    found += (name.decode(errors="replace") for name in names)
+        return found
+
+    async def sessions(self, session_ids: Iterable[str]) -> list[Fields]:
+        """The hashes of sessions, as they are; those that don't exist any more are left out."""
+        wanted = list(session_ids)
+        found: list[Fields] = []
+        for start in range(0, len(wanted), CHUNK):
+            with store_errors():
+                pipeline = self.client.pipeline(transaction=False)
+                for session_id in wanted[start : start + CHUNK]:
+                    pipeline.hgetall(self.keys.session(session_id))
+                found += (_text(record) for record in await pipeline.execute() if record)
+        return found
+
+    async def session(self, session_id: str) -> Fields:
+        """One session's hash, empty when it does not exist."""
+        with store_errors():
+            return _text(await self.client.hgetall(self.keys.session(session_id)))
+
+    async def find(self, named: str) -> str:
+        """The session that is named by its id or by one of its calls.
+
+        Raises:
+            NotDoneError: nobody knows it.
+        """
+        if ID_PATTERN.fullmatch(named):
+            with store_errors():
+                pipeline = self.client.pipeline(transaction=False)
+                pipeline.get(self.keys.call(named))
+                pipeline.exists(self.keys.session(named))
+                of_call, exists = await pipeline.execute()
+            if exists:
+                return named
+            if of_call is not None:
+                return str(of_call.decode(errors="replace"))
+        raise NotDoneError(f"no session and no call {named} is known")
+
+    async def logs(self, after: Mapping[str, str]) -> dict[str, list[LogEntry]]:
+        """What was added to sessions' logs.
+
+        Args:
+            after: The last entry seen, by session id; empty for everything.
+        """
+        wanted = list(after)
+        found: dict[str, list[LogEntry]] = {}
+        for start in range(0, len(wanted), CHUNK):
+            chunk = wanted[start : start + CHUNK]
+            with store_errors():
+                pipeline = self.client.pipeline(transaction=False)
+                for session_id in chunk:
+                    first = f"({after[session_id]}" if after[session_id] else "-"
+                    pipeline.xrange(self.keys.log(session_id), first, "+")
+                answers = await pipeline.execute()
+            for session_id, entries in zip(chunk, answers, strict=True):
+                found[session_id] = [LogEntry(entry_id.decode(), _text(fields)) for entry_id, fields in entries]
+        return found
+
+    async def log(self, session_id: str) -> list[LogEntry]:
+        """A session's log, oldest first."""
+        return (await self.logs({session_id: ""}))[session_id]
+
+    async def ends_of_logs(self, session_ids: Iterable[str]) -> dict[str, str]:
+        """Id of the newest log entry of each session, empty where there is none."""
+        wanted = list(session_ids)
+        found: dict[str, str] = {}
+        for start in range(0, len(wanted), CHUNK):
+            chunk = wanted[start : start + CHUNK]
+            with store_errors():
+                pipeline = self.client.pipeline(transaction=False)
+                for session_id in chunk:
+                    pipeline.xrevrange(self.keys.log(session_id), count=1)
+                answers = await pipeline.execute()
+            for session_id, entries in zip(chunk, answers, strict=True):
+                found[session_id] = entries[0][0].decode() if entries else ""
+        return found
+
+
+@asynccontextmanager
+async def opened(settings: StoreSettings) -> AsyncIterator[Reader]:
+    """Redis as the settings name it, with the keys as they were set up there.
+
+    Raises:
+        NotDoneError: it can't be reached, or nothing is set up under the prefix.
+    """
+    client = make_store_client(settings.redis_url)
+    try:
+        yield Reader(client, await config.look_up(client, settings.prefix))
+    except StoreError as error:
+        raise NotDoneError(store_problem(error, settings.redis_url)) from error
+    finally:
+        await client.aclose()
+
+
+def _text(record: Mapping[bytes, bytes]) -> Fields:
+    return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in record.items()}

@@ -1,0 +1,49 @@
+"""Whether anybody drives the sessions: workers alive, and a holder for every partition."""
+
+from conferral.checks.line import Line, ok, warn
+from streams.connection import Client, store_errors
+from streams.keys import Keys
+
+#: A worker shows every second that it is alive; after so long without a sign it is not, milliseconds.
+ALIVE_WITHIN_MS = 5_000
+
+
+async def now_ms(client: Client) -> int:
+    """Redis's time, Unix milliseconds."""
+    with store_errors():
+        seconds, microseconds = await client.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+async def alive(client: Client, keys: Keys) -> list[str]:
+    """Names of the workers that have lately shown that they are alive."""
+    since_ms = await now_ms(client) - ALIVE_WITHIN_MS
+    with store_errors():
+        return [name.decode(errors="replace") for name in await client.zrangebyscore(keys.workers, since_ms, "+inf")]
+
+
+async def check_workers(client: Client, keys: Keys) -> list[Line]:
+    """Lines about workers, partitions and the router."""
+    names = await alive(client, keys)
+    if not names:
+        return [warn("workers", "none is alive: calls are answered, nothing else is done", "start one: conferral worker")]
+    lines = [ok("workers", f"{len(names)} alive: {', '.join(sorted(names))}")]
+    now = await now_ms(client)
+    with store_errors():
+        pipeline = client.pipeline(transaction=False)
+        for partition in range(keys.partitions):
+            pipeline.hget(keys.lease(partition), "until")
+        pipeline.hget(keys.commands_lease, "until")
+        *held_until, routed_until = await pipeline.execute()
+    free = [str(number) for number, until in enumerate(held_until) if int(until or 0) < now]
+    if free:
+        lines.append(warn("partitions", f"nobody holds {', '.join(free)}", "look again in 5 s; else look at the workers"))
+    else:
+        lines.append(ok("partitions", f"each of the {keys.partitions} has a holder"))
+    if int(routed_until or 0) < now:
+        lines.append(warn("commands", "nobody routes them", "look again in 5 s; else look at the workers"))
+    else:
+        lines.append(ok("commands", "routed"))
+    return lines
+
+

@@ -1,0 +1,40 @@
+"""Options and arguments that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output; errors too.")]
+Full = Annotated[bool, typer.Option("--full", help="Show whole numbers instead of their last two digits.")]
+
+
+def _id_like(value: str) -> str:
+    # The pattern of `streams.commands`, which is too heavy to import for `--help`; a test compares the two.
+    import re
+
+    if not re.fullmatch(ID_TEXT, value):
+        raise typer.BadParameter("must be 1 to 64 letters, digits, _ or -")
+    return value
+
+
+def _id_like_or_none(value: str | None) -> str | None:
+    return value if value is None else _id_like(value)
+
+
+#: What a session's id, a call's SID and a command's id look like.
+ID_TEXT = r"[A-Za-z0-9_-]{1,64}"
+SessionName = Annotated[
+    str, typer.Argument(metavar="SESSION", help="A session's id, or the SID of one of its calls.", callback=_id_like)
+]
+OptionalSessionName = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[SESSION]",
+        help="A session's id, or the SID of one of its calls; without it, all live sessions.",
+        callback=_id_like_or_none,
+    ),
+]
+CommandName = Annotated[
+    str | None,
+    typer.Option("--id", metavar="ID", help="The command's id; given twice, it is done once.", callback=_id_like_or_none),
+]

@@ -1,0 +1,71 @@
+"""`webhooks`, `worker` and `sandbox`: the processes."""
+
+from typing import Annotated
+
+import typer
+
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+
+
+def webhooks(
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
+) -> None:
+    """Serve Twilio's webhooks: callbacks in, TwiML out.
+
+    \b
+    Examples:
+      conferral webhooks
+      conferral webhooks --host 0.0.0.0 --port 80
+
+    It answers calls even while Redis is away. Stop it with Ctrl-C or SIGTERM.
+    """
+    from conferral.running import serve_webhooks
+
+    raise typer.Exit(serve_webhooks(host, port))
+
+
+def worker(
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port for /healthz, /readyz and /metrics; none by default.")
+    ] = None,
+    host: Host = "127.0.0.1",
+) -> None:
+    """Drive the sessions; start as many as you like.
+
+    \b
+    Examples:
+      conferral worker
+      conferral worker --port 9100
+
+    Stop it with Ctrl-C or SIGTERM: what is under way is finished first.
+    """
+    from conferral.running import run_worker
+
+    raise typer.Exit(run_worker(host, port))
+
+
+def sandbox(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8081,
+    host: Host = "127.0.0.1",
+) -> None:
+    """A local Twilio: REST API, TwiML, signed callbacks, phones. Needs no account and reaches no telephone.
+
+    \b
+    Examples:
+      conferral sandbox
+      TWILIO_API_URL=http://127.0.0.1:8081 conferral webhooks
+
+    It takes TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and, to be called at, TWILIO_NUMBER and CONFERRAL_PUBLIC_URL from the
+    settings where they are set.
+    """
+    from conferral.running import run_sandbox
+
+    raise typer.Exit(run_sandbox(host, port))
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command()(webhooks)
+    app.command()(worker)
+    app.command()(sandbox)

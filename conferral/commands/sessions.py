@@ -1,0 +1,162 @@
+"""`sessions` and `show`: what is going on, and what has happened to one call."""
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from conferral import output
+from conferral.commands.options import AsJson, Full, SessionName
+
+if TYPE_CHECKING:
+    from conferral.access import Fields, LogEntry
+
+COLUMNS = ("session", "state", ">age", "customer", "agent", ">version")
+_STATES = ("bridged", "converting", "conferenced", "transferring", "ended")
+
+
+def sessions(
+    state: Annotated[str | None, typer.Option(help=f"Only those in this state: {', '.join(_STATES)}.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Those that have ended, too.")] = False,
+    full: Full = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the live sessions, oldest first.
+
+    \b
+    Examples:
+      conferral sessions
+      conferral sessions --state conferenced
+      conferral sessions --all --json | jq -r '.[].end_reason'
+    """
+    if state is not None and state not in _STATES:
+        raise typer.BadParameter(f"must be one of {', '.join(_STATES)}", param_hint="--state")
+    found = asyncio.run(_sessions(state, with_ended=everything or state == "ended"))
+    if as_json:
+        output.show_json(found)
+    elif found:
+        output.show_table(COLUMNS, [row(fields, full=full) for fields in found], styled=("state",))
+    else:
+        output.note("no sessions" if everything else "no live sessions; --all shows those that have ended")
+
+
+async def _sessions(state: str | None, *, with_ended: bool) -> "list[Fields]":
+    from conferral.access import opened
+    from runtime.settings import StoreSettings, load
+
+    async with opened(load(StoreSettings)) as reader:
+        names = await reader.live_ids()
+        if with_ended:
+            names += await reader.ended_ids()
+        found = await reader.sessions(dict.fromkeys(names))
+    chosen = [fields for fields in found if state in (None, fields.get("state"))]
+    return sorted(chosen, key=lambda fields: (fields.get("created_at", ""), fields.get("id", "")))
+
+
+def row(fields: "Fields", *, full: bool = False) -> tuple[str, ...]:
+    """A session as a row of the table."""
+    from conferral import words
+    from runtime.clock import SystemClock
+
+    end = words.time_ms(fields.get("ended_at", "")) or SystemClock().wall_ms()
+    shown_state = words.state(fields)
+    if fields.get("end_reason"):
+        shown_state += f" {fields['end_reason']}"
+    return (
+        fields.get("id", "?"),
+        shown_state,
+        words.age(words.time_ms(fields.get("created_at", "")), end),
+        words.address(fields.get("party.customer.address", ""), full=full),
+        words.address(fields.get("party.agent.address", ""), full=full),
+        fields.get("version", "?"),
+    )
+
+
+def show(session: SessionName, full: Full = False, as_json: AsJson = False) -> None:
+    """Show one session: its fields, its parties, and what has happened to it.
+
+    \b
+    Examples:
+      conferral show CA0123456789abcdef0123456789abcdef
+      conferral show CA0123456789abcdef0123456789abcdef --json
+
+    With --json: the fields of the session's hash as they are in Redis. Its log as JSON: conferral watch SESSION --json
+    """
+    fields, log = asyncio.run(_show(session))
+    if as_json:
+        output.show_json(fields)
+        return
+    _show_fields(fields)
+    _show_parties(fields, full=full)
+    _show_log(log, full=full)
+
+
+async def _show(named: str) -> "tuple[Fields, list[LogEntry]]":
+    from conferral.access import opened
+    from conferral.errors import NotDoneError
+    from runtime.settings import StoreSettings, load
+
+    async with opened(load(StoreSettings)) as reader:
+        session_id = await reader.find(named)
+        fields = await reader.session(session_id)
+        if not fields:
+            raise NotDoneError(f"{session_id} is not in Redis any more, or not yet; try again in a moment")
+        return fields, await reader.log(session_id)
+
+
+def _show_fields(fields: "Fields") -> None:
+    from conferral import words
+
+    shown = {
+        "session": fields.get("id", ""),
+        "state": words.state(fields),
+        "end_reason": fields.get("end_reason", ""),
+        **{name: fields.get(name, "") for name in ("direction", "created_at", "updated_at", "ended_at")},
+        "conference_sid": fields.get("conference_sid", ""),
+        "version": fields.get("version", ""),
+    }
+    for name, value in shown.items():
+        if value:
+            output.result(f"{name:<15} {value}")
+
+
+def _show_parties(fields: "Fields", *, full: bool) -> None:
+    from conferral import words
+
+    rows = []
+    for party in words.parties(fields):
+        of = {name: fields.get(f"party.{party}.{name}", "") for name in ("status", "address", "call_sid", "label")}
+        marks = [mark for mark in ("held", "muted") if fields.get(f"party.{party}.{mark}") == "true"]
+        marks += filter(None, [fields.get(f"party.{party}.left_reason", "")])
+        rows.append(
+            (party, of["status"], words.address(of["address"], full=full), of["call_sid"], of["label"], ", ".join(marks))
+        )
+    output.result()
+    output.show_table(("party", "status", "address", "call", "label", "notes"), rows)
+
+
+def _show_log(log: "list[LogEntry]", *, full: bool) -> None:
+    from conferral import words
+
+    rows, before_ms = [], 0
+    for entry in log:
+        at_ms = words.time_ms(entry["at"])
+        gap = f"+{at_ms - before_ms} ms" if before_ms else ""
+        before_ms = at_ms or before_ms
+        clock = re.sub(r"^.*T(.*?)Z?$", r"\1", entry["at"])
+        what = words.happened(entry)
+        if not full:
+            what = words.address(what) if "+" in what else what
+        rows.append((entry["version"], clock, gap, what, words.change(entry)))
+    output.result()
+    if rows:
+        output.show_table((">version", "at (UTC)", ">since", "what happened", "what followed"), rows)
+    else:
+        output.note("nothing is in its log")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command()(sessions)
+    app.command()(show)

@@ -1,0 +1,205 @@
+"""`watch`: what happens, while it happens. A table on a terminal, one line per change elsewhere."""
+
+import asyncio
+import re
+from collections import deque
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from conferral import output
+from conferral.commands.options import AsJson, Full, OptionalSessionName
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from conferral.access import Fields, Reader
+    from conferral.following import Change, Follower
+
+#: Changes shown below the table (count).
+LINES_SHOWN = 12
+#: Longest pause while Redis is out of reach, seconds.
+BACK_OFF_MAX_S = 5.0
+
+
+def watch(
+    session: OptionalSessionName = None,
+    until: Annotated[str | None, typer.Option(metavar="ended", help="Stop when SESSION has ended.")] = None,
+    full: Full = False,
+    as_json: AsJson = False,
+) -> None:
+    """Watch the sessions live. Ctrl-C stops it.
+
+    \b
+    Examples:
+      conferral watch
+      conferral watch CA0123456789abcdef0123456789abcdef --until ended
+      conferral watch --json | jq -r 'select(.to == "ended") | .session'
+
+    With SESSION its whole log is told first. In a pipe: one line per change; with --json: one object per line, each log
+    entry as it is in Redis.
+    """
+    if until not in (None, "ended"):
+        raise typer.BadParameter("must be: ended", param_hint="--until")
+    if until and session is None:
+        raise typer.BadParameter("needs a SESSION", param_hint="--until")
+    try:
+        asyncio.run(_watch(session, until_ended=until is not None, full=full, as_json=as_json))
+    except KeyboardInterrupt:
+        return
+
+
+async def _watch(named: str | None, *, until_ended: bool, full: bool, as_json: bool) -> None:
+    from conferral.access import opened, place_of
+    from conferral.following import Follower
+    from runtime.settings import StoreSettings, load
+
+    settings = load(StoreSettings)
+    async with opened(settings) as reader:
+        follower = Follower(reader, await reader.find(named) if named else "")
+        view: _Lines | _Screen
+        if as_json or named or not output.is_terminal():
+            view = _Lines(full=full, as_json=as_json)
+        else:
+            view = _Screen(reader, full=full)
+        with view:
+            await _follow(follower, view, place_of(settings.redis_url), until_ended=until_ended)
+
+
+async def _follow(follower: "Follower", view: "_Lines | _Screen", place: str, *, until_ended: bool) -> None:
+    from conferral.following import LOOK_EVERY_S
+    from runtime.clock import SystemClock
+    from runtime.errors import StoreError
+
+    clock, pause_s = SystemClock(), LOOK_EVERY_S
+    await view.begin(await follower.start(clock.wall_ms()))
+    while True:
+        try:
+            changes = await follower.look(clock.wall_ms())
+            await view.tell(changes)
+        except StoreError as error:
+            if pause_s == LOOK_EVERY_S:
+                view.say(f"{error} at {place}; trying again")
+            pause_s = min(BACK_OFF_MAX_S, pause_s * 2)
+        else:
+            if pause_s != LOOK_EVERY_S:
+                view.say("Redis answers again; nothing was missed")
+            pause_s = LOOK_EVERY_S
+            if until_ended and any(change.is_end for change in changes):
+                return
+        await asyncio.sleep(pause_s)
+
+
+def line_of(change: "Change", *, full: bool) -> str:
+    """A change in one line."""
+    from conferral import words
+
+    clock = re.sub(r"^.*T(.*?)Z?$", r"\1", change.entry["at"])
+    what = words.happened(change.entry)
+    if not full and "+" in what:
+        what = words.address(what)
+    return "  ".join(filter(None, (clock, change.session_id, what, words.change(change.entry))))
+
+
+class _Lines:
+    """One line, or one JSON object, per change."""
+
+    def __init__(self, *, full: bool, as_json: bool) -> None:
+        self._full = full
+        self._as_json = as_json
+
+    def __enter__(self) -> "_Lines":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        return
+
+    async def begin(self, sessions: "list[Fields]") -> None:
+        from conferral import words
+
+        if self._as_json:
+            return
+        if not sessions:
+            output.note("watching; Ctrl-C stops it")
+        for fields in sessions:
+            customer = words.address(fields.get("party.customer.address", ""), full=self._full)
+            agent = words.address(fields.get("party.agent.address", ""), full=self._full)
+            output.result(f"{fields.get('id', '?')}  is {words.state(fields)}: {customer} and {agent}")
+
+    async def tell(self, changes: "list[Change]") -> None:
+        for change in changes:
+            if self._as_json:
+                output.show_json_line(_as_object(change))
+            elif change.entry["outcome"] != "stale":
+                output.result(line_of(change, full=self._full))
+
+    def say(self, news: str) -> None:
+        output.note(news)
+
+
+class _Screen:
+    """A table that is redrawn, with the newest changes below it."""
+
+    def __init__(self, reader: "Reader", *, full: bool) -> None:
+        from rich.live import Live
+
+        self._reader = reader
+        self._full = full
+        self._lines: deque[str] = deque(maxlen=LINES_SHOWN)
+        self._rows: list[Fields] = []
+        self._news = ""
+        self._live = Live(console=output.console(), auto_refresh=False, get_renderable=self._drawn)
+
+    def __enter__(self) -> "_Screen":
+        self._live.start(refresh=False)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._live.stop()
+
+    async def begin(self, sessions: "list[Fields]") -> None:
+        self._rows = sessions
+        self._live.refresh()
+
+    async def tell(self, changes: "list[Change]") -> None:
+        self._lines.extend(
+            line_of(change, full=self._full) for change in changes if change.entry["outcome"] != "stale"
+        )
+        found = await self._reader.sessions(await self._reader.live_ids())
+        self._rows = sorted(found, key=lambda fields: fields.get("created_at", ""))
+        self._news = ""
+        self._live.refresh()
+
+    def say(self, news: str) -> None:
+        self._news = news
+        self._live.refresh()
+
+    def _drawn(self) -> "RenderableType":
+        from rich.console import Group
+
+        from conferral.commands.sessions import COLUMNS, row
+
+        parts: list[Any] = [
+            output.table_of(COLUMNS, [row(fields, full=self._full) for fields in self._rows], styled=("state",))
+        ]
+        if not self._rows:
+            parts = [output.cell("no live sessions", "none")]
+        parts += [output.cell(""), *(output.cell(line, "none") for line in self._lines)]
+        parts += [output.cell(self._news, "yellow") if self._news else output.cell("Ctrl-C stops it", "dim")]
+        return Group(*parts)
+
+
+def _as_object(change: "Change") -> dict[str, Any]:
+    import json
+
+    fields: dict[str, Any] = {"session": change.session_id, **change.entry.fields}
+    try:
+        fields["effects"] = json.loads(change.entry["effects"] or "[]")
+    except json.JSONDecodeError:
+        fields["effects"] = change.entry["effects"]
+    return fields
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(watch)

@@ -1,0 +1,19 @@
+"""What a command says when it can't do what was asked."""
+
+from runtime.errors import ConferralError
+
+
+class NotDoneError(ConferralError):
+    """Refused or failed: the reason goes to standard error, the exit code is 1.
+
+    Attributes:
+        reason: In words, one sentence.
+        allowed: Commands that would be taken now.
+        command_id: The command's id, where one was given.
+    """
+
+    def __init__(self, reason: str, *, allowed: tuple[str, ...] = (), command_id: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.allowed = allowed
+        self.command_id = command_id

@@ -1,0 +1,86 @@
+"""The program `conferral`: its commands, and the exit codes of them all.
+
+0: done. 1: refused or failed, the reason is on standard error. 2: wrong usage or settings.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from conferral import output
+from conferral.commands import checking, demo, orders, processes, sessions, watch
+from conferral.errors import NotDoneError
+from runtime.errors import ConferralError, SettingsError
+
+app = typer.Typer(
+    name="conferral",
+    help="Moves live Twilio calls from a bridge into a conference, without dropping anybody.\n\n"
+    "Try it without an account: conferral demo",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (demo, processes, sessions, watch, orders, checking):
+    module.register(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: As typed after the program's name; by default those of the process.
+
+    Returns:
+        The exit code.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in given
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")  # a terminal without our letters still gets the rest
+    try:
+        code = _run(given, as_json=as_json)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _pipe_closed()
+    except SettingsError as error:
+        for problem in error.problems:
+            output.show_error(problem, as_json=as_json)
+        return 2
+    except NotDoneError as error:
+        more = {"command": error.command_id} if error.command_id else {}
+        output.show_error(error.reason, as_json=as_json, allowed=error.allowed, **more)
+        return 1
+    except ConferralError as error:
+        output.show_error(str(error), as_json=as_json)
+        return 1
+    return code
+
+
+def _run(given: list[str], *, as_json: bool) -> int:
+    try:
+        # Told to raise what is wrong with the usage where it has to be said in JSON.
+        code = app(given, prog_name="conferral", standalone_mode=not as_json)
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):
+            return _pipe_closed()
+        code = ended.code
+    except typer.TyperException as error:
+        output.show_error(error.format_message(), as_json=True)
+        return error.exit_code
+    except typer.Abort:
+        return 1
+    # 130 is typer's for Ctrl-C; ours are 0, 1 and 2.
+    return code if code in (0, 1, 2) else 0 if code is None else 1
+
+
+def _pipe_closed() -> int:
+    """Whoever read our output has seen enough: nothing more is written, and nothing is wrong."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return 0

@@ -1,0 +1,146 @@
+"""The only place that prints: results go to standard output, everything else to standard error.
+
+Whatever comes from outside (addresses, labels, reasons, names of sessions) passes through `printable`: a caller's name
+may hold the bytes that recolour a terminal or turn a line around.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+#: C0, DEL and C1 controls, what turns or hides text (bidi, zero width, tags), line separators, halves of characters.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+#: Wide enough that nothing is cut or folded where no terminal sets a width.
+_PIPE_WIDTH = 4096
+#: The state stands there as a word; the colour only helps.
+_STATE_STYLES = {
+    "bridged": "cyan",
+    "converting": "yellow",
+    "conferenced": "green",
+    "transferring": "magenta",
+    "ended": "dim",
+    "ok": "green",
+    "warn": "yellow",
+    "fail": "bold red",
+}
+
+
+def printable(value: object) -> str:
+    r"""A value from outside as text that does nothing to a terminal.
+
+    >>> printable("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    return _UNSAFE.sub(_escaped, str(value))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def result(line: str = "") -> None:
+    """One line of a result, made printable."""
+    typer.echo(printable(line))
+
+
+def note(line: str) -> None:
+    """One line that is no result: news, advice, a reason."""
+    typer.echo(printable(line), err=True)
+
+
+def show_json(value: object) -> None:
+    """A result as one JSON document. Everything beyond ASCII is escaped, so that no terminal is at risk."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def show_json_line(value: object) -> None:
+    """One JSON object on a line of its own."""
+    typer.echo(json.dumps(value))
+
+
+def show_error(reason: str, *, as_json: bool, allowed: Sequence[str] = (), **more: str) -> None:
+    """Why something was not done, on standard error."""
+    if as_json:
+        typer.echo(json.dumps({"error": {"reason": reason, "allowed": list(allowed), **more}}), err=True)
+    else:
+        note(reason)
+
+
+def ask(question: str) -> bool:
+    """Asks for yes or no on the terminal; no is the default."""
+    return typer.confirm(printable(question), default=False, err=True)
+
+
+@cache
+def _is_terminal_of(stream: Any) -> bool:
+    return bool(stream.isatty())
+
+
+def is_terminal() -> bool:
+    """Whether results are read on a terminal that can redraw."""
+    return _is_terminal_of(sys.stdout) and not console().is_dumb_terminal
+
+
+def console() -> "Console":
+    """A console on standard output that takes nothing for markup."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    return Console(file=sys.stdout, markup=False, highlight=False, emoji=False, width=width, soft_wrap=False)
+
+
+def cell(value: object, style: str = "") -> "Text":
+    """One value for a table."""
+    from rich.text import Text
+
+    text = printable(value)
+    return Text(text, style=style or _STATE_STYLES.get(text.split(" ", 1)[0], ""))
+
+
+def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], styled: Sequence[str] = ()) -> "Table":
+    """A table without lines.
+
+    Args:
+        columns: Headings; one that begins with `>` is set to the right.
+        rows: Values as they are; they are made printable here.
+        styled: Columns whose words are coloured where colour is wanted.
+    """
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    names = [column.removeprefix(">") for column in columns]
+    for column, name in zip(columns, names, strict=True):
+        table.add_column(
+            cell(name, "bold"),
+            justify="right" if column.startswith(">") else "left",
+            overflow="fold",
+            no_wrap=name == "session",
+        )
+    for row in rows:
+        table.add_row(
+            *(cell(value) if name in styled else cell(value, "none") for name, value in zip(names, row, strict=True))
+        )
+    return table
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], styled: Sequence[str] = ()) -> None:
+    """Prints a table."""
+    target = console()
+    with target.capture() as captured:
+        target.print(table_of(columns, rows, styled))
+    # Written by the one function that everything is written by, so that a closed pipe is met in one place.
+    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=True)

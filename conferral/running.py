@@ -1,0 +1,194 @@
+"""Wires each process together and runs it until it is asked to stop."""
+
+import asyncio
+import socket
+
+import structlog
+from pydantic import Field, SecretStr
+
+from conferral.access import make_store_client
+from runtime import lifecycle
+from runtime import log as logging_setup
+from runtime.clock import SystemClock
+from runtime.errors import SettingsError, StoreError
+from runtime.metrics import Metrics
+from runtime.settings import HttpUrl, ServiceSettings, StoreSettings, load
+from statemachine.effects import RedirectCall
+from streams import config
+from streams.connection import Client
+from streams.keys import Keys
+from streams.publisher import Publisher
+from telephony.addresses import check_agent
+from telephony.calls import Calls
+from telephony.client import http_client, rest_client
+
+log = structlog.get_logger()
+
+#: Pause between two tries to agree with Redis on the number of partitions, seconds.
+AGREE_EVERY_S = 1.0
+
+
+def check_port(host: str, port: int) -> None:
+    """Passes when the port can be listened on.
+
+    Raises:
+        SettingsError: it is taken, or not ours to take; names it and how to choose another.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As the servers do it: what a stopped one has left in TIME_WAIT does not count as taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            why = (error.strerror or type(error).__name__).lower()
+            raise SettingsError((f"port {port} on {host} can't be had ({why}); choose another with --port",)) from None
+
+
+# ---- webhooks ----------------------------------------------------------------------------------------------------
+
+
+def serve_webhooks(host: str, port: int) -> int:
+    """Runs the webhooks; returns the exit code.
+
+    Raises:
+        SettingsError: a setting is wrong, the port is taken, or Redis has another number of partitions.
+    """
+    settings = load(ServiceSettings)
+    check_agent(settings)
+    check_port(host, port)
+    logging_setup.configure(settings.log_format)
+    return lifecycle.run(lambda stop: _webhooks(settings, host, port, stop))
+
+
+def _redirects_nothing(_effect: RedirectCall) -> str:
+    raise AssertionError("the webhooks only ask Twilio, they move nobody")
+
+
+async def _webhooks(settings: ServiceSettings, host: str, port: int, stop: asyncio.Event) -> int:
+    from webhooks.app import make_app
+    from webhooks.server import serve
+
+    metrics, clock = Metrics(), SystemClock()
+    client = make_store_client(settings.redis_url)
+    http = http_client(settings, clock=clock, metrics=metrics)
+    # A caller gets an answer without Redis: events go by the settings' number of partitions, and whether Redis has the
+    # same one is found out beside it.
+    publisher = Publisher(client, Keys(settings.prefix, settings.partitions), clock, session_ttl_s=settings.session_ttl_s)
+    calls = Calls(rest_client(settings, http), join_document=_redirects_nothing)
+    app = make_app(settings, publisher, calls, metrics, clock)
+    refused: list[SettingsError] = []
+
+    async def server() -> None:
+        await serve(app, host, port, stop)
+
+    async def agreement() -> None:
+        try:
+            await _agree(client, settings, stop)
+        except SettingsError as error:
+            refused.append(error)
+            stop.set()
+        await stop.wait()
+
+    try:
+        code = await lifecycle.until_stopped(
+            stop, {"server": server(), "watch_server": publisher.watch_server(stop), "agreement": agreement()}
+        )
+        await publisher.close()
+    finally:
+        await http.close()
+        await client.aclose()
+    if refused:
+        raise refused[0]
+    return code
+
+
+async def _agree(client: Client, settings: ServiceSettings, stop: asyncio.Event) -> None:
+    """Agrees with Redis as soon as it is there.
+
+    Raises:
+        SettingsError: Redis has another number of partitions, or a newer level.
+    """
+    while not stop.is_set():
+        try:
+            await config.agree(client, settings.prefix, settings.partitions)
+        except StoreError as error:
+            log.warning("store_unreachable", task="start", reason=str(error))
+        else:
+            return
+        try:
+            async with asyncio.timeout(AGREE_EVERY_S):
+                await stop.wait()
+        except TimeoutError:
+            continue
+
+
+# ---- worker ------------------------------------------------------------------------------------------------------
+
+
+def run_worker(host: str, port: int | None) -> int:
+    """Runs a worker; returns the exit code.
+
+    Raises:
+        SettingsError: a setting is wrong, the port is taken, or Redis has another number of partitions.
+    """
+    from worker.process import Worker
+
+    settings = load(ServiceSettings)
+    check_agent(settings)
+    if port is not None:
+        check_port(host, port)
+    logging_setup.configure(settings.log_format)
+    make_store_client(settings.redis_url)  # a URL that can't be understood is a setting that is wrong
+    return lifecycle.run(lambda stop: Worker(settings).run(stop, port, host))
+
+
+# ---- sandbox -----------------------------------------------------------------------------------------------------
+
+
+class SandboxSettings(StoreSettings):
+    """What the sandbox takes from the settings, so that the other processes need no others to work with it."""
+
+    account_sid: str | None = Field(
+        default=None, validation_alias="TWILIO_ACCOUNT_SID", pattern=r"^AC[0-9a-fA-F]{32}$", description="the account"
+    )
+    auth_token: SecretStr | None = Field(
+        default=None, validation_alias="TWILIO_AUTH_TOKEN", min_length=1, description="the key of the signatures"
+    )
+    number: str | None = Field(
+        default=None, validation_alias="TWILIO_NUMBER", pattern=r"^\+[1-9]\d{6,14}$", description="a number to be called"
+    )
+    public_url: HttpUrl | None = Field(
+        default=None, validation_alias="CONFERRAL_PUBLIC_URL", description="whose webhooks the number has"
+    )
+
+
+def run_sandbox(host: str, port: int) -> int:
+    """Runs the sandbox; returns the exit code.
+
+    Raises:
+        SettingsError: a setting is wrong, or the port is taken.
+    """
+    settings = load(SandboxSettings)
+    check_port(host, port)
+    logging_setup.configure(settings.log_format)
+    return lifecycle.run(lambda stop: _sandbox(settings, host, port, stop))
+
+
+async def _sandbox(settings: SandboxSettings, host: str, port: int, stop: asyncio.Event) -> int:
+    from sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
+
+    token = settings.auth_token.get_secret_value() if settings.auth_token else AUTH_TOKEN
+    async with Sandbox(
+        account_sid=settings.account_sid or ACCOUNT_SID, auth_token=token, host=host, port=port
+    ) as sandbox:
+        if settings.number and settings.public_url:
+            base = settings.public_url
+            sandbox.add_number(
+                settings.number,
+                voice_url=f"{base}/voice/inbound",
+                voice_fallback_url=f"{base}/voice/fallback",
+                status_callback=f"{base}/voice/status",
+            )
+        await stop.wait()
+    return 0
