@@ -60,7 +60,7 @@ def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) 
     }
     plain_url, is_cluster = _without_cluster(url)
     if is_cluster:
-        return RedisCluster.from_url(plain_url, cluster_error_retry_attempts=0, **options)
+        return RedisCluster.from_url(plain_url, **options)
     return redis_asyncio.Redis.from_url(plain_url, **options)
 
 

@@ -85,6 +85,11 @@ class Keys:
         return f"{self.prefix}:dead"
 
     @property
+    def probe(self) -> str:
+        """Text that is written to see whether Redis takes writes."""
+        return f"{self.prefix}:probe"
+
+    @property
     def workers(self) -> str:
         """Sorted set of the workers alive, by their last sign of life in ms."""
         return f"{self.prefix}:workers"

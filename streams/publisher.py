@@ -35,7 +35,7 @@ PIPELINES_MAX = 4
 #: How long after a restart or a failover what Redis says may be old, seconds.
 RESTART_CARE_S = 60.0
 #: How often it is asked whether it is still the same server, seconds.
-SERVER_LOOK_EVERY_S = 5.0
+SERVER_LOOK_EVERY_S = 1.0
 #: How long the call index keeps a call, seconds: the longest session, and its time after the end, with room.
 CALL_INDEX_TTL_S = 3 * 86_400
 
@@ -94,7 +94,7 @@ class Publisher:
     async def is_ready(self) -> bool:
         """See `Ingest.is_ready`: a write is tried, since a server that answers PING may refuse every write."""
         try:
-            await self._run([("HSET", f"{self._keys.prefix}:ready", "webhooks", self._clock.wall_ms())])
+            await self._run([("SET", self._keys.probe, self._clock.wall_ms())])
         except StoreError:
             return False
         return True
@@ -107,7 +107,7 @@ class Publisher:
             except StoreError:
                 self._server_is_unknown = True
             try:
-                async with asyncio.timeout(1.0 if self._server_is_unknown else SERVER_LOOK_EVERY_S):
+                async with asyncio.timeout(SERVER_LOOK_EVERY_S):
                     await stop.wait()
             except TimeoutError:
                 continue

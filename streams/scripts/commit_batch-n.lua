@@ -102,8 +102,8 @@ for i = 1, #outbox_put, 2 do redis.call('HSET', outbox, outbox_put[i], outbox_pu
 for i = 1, #timers_del do redis.call('ZREM', timers, timers_del[i]) end
 for i = 1, #timers_set, 2 do redis.call('ZADD', timers, timers_set[i], timers_set[i + 1]) end
 
--- The group is for people: its position is the last entry decided, and its lag what is undecided. Redis 7 counts the lag
--- from the number of entries ever added, which the group has to be told because entries are removed.
+-- The group is for people: its position is the last entry decided, and its lag what is undecided. Redis 7 counts the
+-- lag from the number of entries ever added, which the group has to be told because entries are removed.
 if #entries > 0 then
   local newest = entries[#entries]
   if redis.REDIS_VERSION_NUM and redis.REDIS_VERSION_NUM >= 0x00070000 then

@@ -1,0 +1,73 @@
+"""What all processes agree on, and clients that repeat no write by themselves."""
+
+import asyncio
+import signal
+
+import pytest
+
+from runtime.errors import SettingsError, StoreUnreachableError
+from streams import config
+from streams.connection import make_client, store_errors
+
+pytestmark = pytest.mark.redis
+
+
+async def test_number_of_partitions_is_fixed_at_first_use(client):
+    assert (await config.agree(client, "test", 8)).partitions == 8
+    assert (await config.agree(client, "test", 8)).partitions == 8
+    with pytest.raises(SettingsError) as refused:
+        await config.agree(client, "test", 16)
+    assert refused.value.problems[0].startswith("CONFERRAL_PARTITIONS: 16, but test:config in Redis was set up with 8")
+    assert (await config.look_up(client, "test")).partitions == 8
+
+
+async def test_newer_level_is_refused(client):
+    await client.hset("test:config", mapping={"partitions": 8, "schema": 99})
+    with pytest.raises(SettingsError, match="level 99"):
+        await config.agree(client, "test", 8)
+
+
+async def test_prefix_that_nobody_has_used_is_told(client):
+    with pytest.raises(config.NotSetUpError):
+        await config.look_up(client, "nobody")
+
+
+async def test_write_that_times_out_is_not_repeated(server, client):
+    """redis-py's default repeats it: seen to store an entry twice when the server was paused."""
+    slow = make_client(server.url)
+    slow.connection_pool.connection_kwargs["socket_timeout"] = 0.2
+    await slow.xadd("stream", {"n": 0})
+    await slow.connection_pool.disconnect()
+    server.signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(StoreUnreachableError):
+            await _write(slow)
+    finally:
+        server.signal(signal.SIGCONT)
+    await asyncio.sleep(0)
+    assert await client.xlen("stream") <= 2
+    await slow.aclose()
+
+
+async def _write(client):
+    with store_errors():
+        await client.xadd("stream", {"n": 1})
+
+
+async def test_idle_blocking_read_comes_back_empty_and_does_not_fail(blocking):
+    with store_errors():
+        assert not await blocking.xread({"nothing": "0"}, block=20)
+
+
+def test_cluster_is_asked_for_in_the_url():
+    from redis.asyncio.cluster import RedisCluster
+
+    assert isinstance(make_client("redis://localhost:7000/?cluster=true"), RedisCluster)
+
+
+def test_blocking_client_waits_longer_than_the_read_it_carries():
+    from streams.connection import BLOCK_MS
+
+    client = make_client("redis://localhost", blocking=True)
+    assert client.connection_pool.connection_kwargs["socket_timeout"] > BLOCK_MS / 1000
+    assert client.connection_pool.connection_kwargs["retry"].get_retries() == 0

@@ -1,0 +1,137 @@
+"""The webhooks' way into Redis: grouped, tried again within its deadline, honest when it did not work."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from runtime.errors import StoreError, StoreUnreachableError
+from statemachine.events import CallProgressed
+from streams.connection import make_client
+from streams.publisher import Publisher
+
+pytestmark = pytest.mark.redis
+SESSION = "CA" + "1" * 32
+
+
+def event(number: int = 0) -> CallProgressed:
+    return CallProgressed(
+        session_id=SESSION, source="CA2", sequence=number, party="agent", call_sid="CA2", status="ringing"
+    )
+
+
+@pytest.fixture
+async def publisher(client, keys, clock):
+    publisher = Publisher(client, keys, clock, deadline_s=1.0)
+    yield publisher
+    await publisher.close()
+
+
+async def test_published_event_is_on_the_stream_and_its_call_is_known(publisher, client, keys):
+    await publisher.publish(event(), call_sid="CA2")
+    assert await client.xlen(keys.events(keys.partition_of(SESSION))) == 1
+    assert await client.get(keys.call("CA2")) == SESSION.encode()
+    assert await client.ttl(keys.call("CA2")) > 86_400
+
+
+async def test_events_of_one_turn_go_out_in_one_pipeline_and_in_order(publisher, client, keys, monkeypatch):
+    flights = []
+    send = publisher._send
+    monkeypatch.setattr(publisher, "_send", lambda batch: flights.append(len(batch)) or send(batch))
+    await asyncio.gather(*(publisher.publish(event(n)) for n in range(100)))
+    assert flights == [100]
+    entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
+    assert [int(fields[b"sequence"]) for _, fields in entries] == list(range(100))
+
+
+async def test_session_is_read_as_it_was_when_the_event_was_stored(publisher, client, keys):
+    assert await publisher.publish_and_read(event()) is None
+    await client.hset(
+        keys.session(SESSION),
+        mapping={
+            "state": "converting",
+            "phase": "",
+            "party.customer.call_sid": "CA1",
+            "party.customer.label": "customer-1",
+        },
+    )
+    facts = await publisher.read(SESSION)
+    assert (facts.state, facts.party_of("CA1"), facts.labels) == ("converting", "customer", {"customer": "customer-1"})
+
+
+async def test_refusal_of_one_event_does_not_touch_the_others(publisher, client, keys):
+    other = next(f"s{n}" for n in range(100) if keys.partition_of(f"s{n}") != keys.partition_of(SESSION))
+    await client.set(keys.events(keys.partition_of(SESSION)), "of a wrong type")
+    good = CallProgressed(session_id=other, party="agent", call_sid="x", status="ringing")
+    results = await asyncio.gather(publisher.publish(event()), publisher.publish(good), return_exceptions=True)
+    assert isinstance(results[0], StoreError)
+    assert results[1] is None
+
+
+async def test_full_redis_is_told_as_out_of_reach(publisher, client):
+    await client.config_set("maxmemory", "100kb")
+    try:
+        with pytest.raises(StoreUnreachableError):
+            await publisher.publish(event())
+        assert not await publisher.is_ready()
+    finally:
+        await client.config_set("maxmemory", "0")
+    assert await publisher.is_ready()
+
+
+async def test_silent_redis_costs_no_more_than_the_deadline(server, publisher, clock):
+    await publisher.publish(event(0))
+    server.signal(signal.SIGSTOP)
+    try:
+        began_s = clock.monotonic_s()
+        with pytest.raises(StoreUnreachableError):
+            await publisher.publish(event(1))
+        assert clock.monotonic_s() - began_s < 1.5
+        assert publisher.restarted_lately()
+    finally:
+        server.signal(signal.SIGCONT)
+
+
+async def test_event_is_stored_though_the_connection_broke_in_between(server, publisher, client, keys):
+    """Every pooled connection is cut: the write is tried again on a new one within its deadline."""
+    await publisher.publish(event(0))
+    with server.client() as other:
+        for connection in other.client_list():
+            if connection["id"] != str(other.client_id()):
+                other.client_kill_filter(_id=connection["id"])
+    await publisher.publish(event(1))
+    entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
+    assert {fields[b"sequence"] for _, fields in entries} == {b"0", b"1"}
+
+
+async def test_restart_of_redis_is_noticed(server, keys, clock):
+    from tests.support.redis_server import RedisServer
+
+    with RedisServer(Path(server.program), append_only=True) as own:
+        client = make_client(own.url)
+        publisher = Publisher(client, keys, clock)
+        stop = asyncio.Event()
+        assert publisher.restarted_lately(), "nothing is known yet"
+        await publisher._look_at_server()
+        publisher._changed_at_s = None  # as if it had been up for long
+        assert not publisher.restarted_lately()
+        await publisher.publish(event(0))
+        own.kill()
+        own.start()
+        await publisher.publish(event(1))
+        watching = asyncio.create_task(publisher.watch_server(stop))
+        async with asyncio.timeout(5):
+            while not publisher.restarted_lately():
+                await asyncio.sleep(0.01)
+        stop.set()
+        await watching
+        assert await client.xlen(keys.events(keys.partition_of(SESSION))) == 2
+        await publisher.close()
+        await client.aclose()
+
+
+async def test_too_many_waiting_writes_are_refused_at_once(publisher, monkeypatch):
+    monkeypatch.setattr("streams.publisher.WAITING_MAX", 3)
+    results = await asyncio.gather(*(publisher.publish(event(n)) for n in range(10)), return_exceptions=True)
+    assert sum(isinstance(result, StoreUnreachableError) for result in results) == 7

@@ -1,0 +1,90 @@
+"""Timers move onto the stream once; entries are read from the oldest on; what can't be understood is buried whole."""
+
+import pytest
+
+from runtime.errors import LeaseLostError
+from statemachine.events import TIMERS, LoneOverdue
+from streams import event_codec
+from streams import lease as leases
+from streams.partition import Entry
+
+pytestmark = pytest.mark.redis
+P = 2
+
+
+@pytest.fixture
+async def lease(client, keys, clock):
+    return (await leases.take(client, keys.lease(P), "one", clock))[0]
+
+
+async def test_due_timers_become_entries_oldest_first(access, client, keys, lease):
+    far = 99_999_999_999_999
+    await client.zadd(keys.timers(P), {"lone|s1": 200, "ring|s2": 100, "age|s1": far})
+    assert await access.fire_timers(P, lease) == (2, far)
+    entries = await access.read(P, 10, block=False)
+    events = [event_codec.decode({n.decode(): v.decode() for n, v in e.fields.items()}, e.entry_id) for e in entries]
+    assert [(event.name, event.session_id, event.due_ms) for event in events] == [
+        ("ring_overdue", "s2", 100),
+        ("lone_overdue", "s1", 200),
+    ]
+    assert isinstance(events[1], LoneOverdue)
+    assert await access.fire_timers(P, lease) == (0, far)
+
+
+async def test_timer_beyond_the_31st_bit_of_seconds_keeps_its_time(access, client, keys, lease):
+    await client.zadd(keys.timers(P), {"lone|s1": 1_795_165_380_677})
+    assert await access.fire_timers(P, lease) == (0, 1_795_165_380_677) or await access.read(P, 1, block=False)
+
+
+@pytest.mark.parametrize("timer", TIMERS, ids=lambda timer: timer.timer)
+async def test_every_timer_can_be_read_back(access, client, keys, lease, timer):
+    await client.zadd(keys.timers(P), {f"{timer.timer}|s1": 1_500_000_000_123})
+    await access.fire_timers(P, lease)
+    entry = (await access.read(P, 1, block=False))[0]
+    event = event_codec.decode({n.decode(): v.decode() for n, v in entry.fields.items()}, entry.entry_id)
+    assert isinstance(event, timer)
+    assert event.due_ms == 1_500_000_000_123
+
+
+async def test_former_holder_fires_nothing(access, client, keys, lease):
+    await client.zadd(keys.timers(P), {"lone|s1": 1})
+    await client.hset(keys.lease(P), "holder", "9:other")
+    with pytest.raises(LeaseLostError):
+        await access.fire_timers(P, lease)
+    assert await client.zcard(keys.timers(P)) == 1
+
+
+async def test_no_timers_means_no_next_one(access, lease):
+    assert await access.fire_timers(P, lease) == (0, None)
+
+
+async def test_reading_always_begins_at_the_oldest_entry(access, client, keys):
+    """Stream ids may go back after a failover; a reader that keeps a position would pass over what came then."""
+    await client.xadd(keys.events(P), {"n": "high"}, id="5000-0")
+    assert [entry.entry_id for entry in await access.read(P, 10, block=True)] == ["5000-0"]
+    await client.delete(keys.events(P))
+    await client.xadd(keys.events(P), {"n": "low"}, id="1000-0")
+    await client.xadd(keys.events(P), {"n": "next"}, id="1001-0")
+    assert [entry.entry_id for entry in await access.read(P, 1, block=True)] == ["1000-0"]
+
+
+async def test_dead_letter_keeps_the_entry_whole_with_where_and_why(access, client, keys):
+    await access.bury(P, Entry("7-0", {b"foo": b"\xff\x00", b"": b""}), "not UTF-8")
+    ((_, letter),) = await client.xrange(keys.dead)
+    assert letter == {
+        b"dead_reason": b"not UTF-8",
+        b"dead_stream": keys.events(P).encode(),
+        b"dead_entry": b"7-0",
+        b"foo": b"\xff\x00",
+        b"": b"",
+    }  # fmt: skip
+
+
+async def test_suspects_are_counted_and_forgotten_with_their_commit(access, store, client, keys, lease):
+    from streams.store import Batch
+
+    entry_id = (await client.xadd(keys.events(P), {"type": "x"})).decode()
+    assert await access.suspect(P, entry_id) == 1
+    assert await access.suspect(P, entry_id) == 2
+    await store.commit(P, lease, Batch(entry_ids=[entry_id]))
+    assert not await client.exists(keys.suspects(P))
