@@ -10,9 +10,26 @@ them. `docs/statemachine.md` and its diagram are generated from here.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from statemachine.actions import (
+from statemachine.actions.bridge import (
+    note_agent_over,
+    note_answer,
+    note_answer_seen,
+    note_customer_over,
+    note_dial_ended,
+    note_ringing,
+)
+from statemachine.actions.commands import refuse_ended, refuse_leaving, refuse_ringing, report_done
+from statemachine.actions.converting import (
     adopt_conversion,
-    adopt_session,
+    join_conversion,
+    note_dial_end,
+    redirect_agent,
+    redirect_missing,
+    return_to_bridge,
+    settle,
+    settle_by_read,
+)
+from statemachine.actions.endings import (
     end_by_agent_over,
     end_by_command,
     end_by_dial,
@@ -24,41 +41,22 @@ from statemachine.actions import (
     end_party_left,
     end_room_ended,
     end_too_old,
-    join_conversion,
     let_late_leg_go,
     let_stray_leg_go,
-    look_at_calls,
-    look_for_missing,
-    look_later,
-    note_agent_over,
-    note_answer,
-    note_answer_seen,
-    note_customer_over,
-    note_dial_end,
-    note_dial_ended,
     note_ending,
+)
+from statemachine.actions.looking import look_at_calls, look_for_missing, look_later
+from statemachine.actions.opening import adopt_session, open_session
+from statemachine.actions.passing import note_only, pass_over_late, pass_over_unknown_call
+from statemachine.actions.room import (
     note_guest,
     note_join,
     note_leaving,
     note_left_room,
-    note_only,
-    note_ringing,
     note_room,
     note_room_gone,
-    open_session,
-    pass_over_late,
-    pass_over_unknown_call,
-    redirect_agent,
-    redirect_missing,
-    refuse_ended,
-    refuse_leaving,
-    refuse_ringing,
-    report_done,
-    return_to_bridge,
-    settle,
-    settle_by_read,
     start_lone_grace,
-)  # fmt: skip
+)
 from statemachine.events import (
     EVENTS,
     AgeOverdue,

@@ -1,0 +1,94 @@
+"""Moving both legs into the conference, and repairing it once."""
+
+from statemachine.actions.commands import report_converts
+from statemachine.actions.room import note_join, take_room_from
+from statemachine.effects import RedirectCall
+from statemachine.events import (
+    CallsRead,
+    Convert,
+    ConvertOverdue,
+    DialEnded,
+    EffectFailed,
+    LeaveOverdue,
+    ParticipantJoined,
+    RepairOverdue,
+    RingOverdue,
+)
+from statemachine.scratch import Scratch
+from statemachine.session import AGENT, CUSTOMER, Party
+from statemachine.states import PartyStatus, Phase
+from statemachine.step import CommandStatus
+
+
+def redirect_agent(scratch: Scratch, event: Convert) -> None:
+    """The agent's leg, the child, goes first: that ends the customer's `<Dial>`, whose action then joins him too.
+
+    The other way round the child would be hung up. Source: Twilio docs, modifying calls in progress.
+    """
+    scratch.change(converting_for=(event.command_id,), phase=Phase.NONE, repaired=False)
+    scratch.report(event.command_id, CommandStatus.ACCEPTED)
+    _redirect(scratch, scratch.session.parties[AGENT])
+    scratch.set_timer(ConvertOverdue.timer, scratch.policy.convert_timeout_ms)
+
+
+def join_conversion(scratch: Scratch, event: Convert) -> None:
+    """It converts already; this command is done when both are in, too."""
+    scratch.change(converting_for=(*scratch.session.converting_for, event.command_id))
+    scratch.report(event.command_id, CommandStatus.ACCEPTED)
+
+
+def adopt_conversion(scratch: Scratch, event: ParticipantJoined) -> None:
+    """A leg is in a conference though no conversion is known: a history that was rewound, or somebody else's hand."""
+    scratch.change(phase=Phase.NONE)
+    scratch.cancel_timer(RingOverdue.timer)
+    scratch.cancel_timer(LeaveOverdue.timer)
+    scratch.set_timer(ConvertOverdue.timer, scratch.policy.convert_timeout_ms)
+    note_join(scratch, event)
+
+
+def note_dial_end(scratch: Scratch, event: DialEnded) -> None:
+    """The customer's `<Dial>` is over because the agent was moved: he is on his way into the conference."""
+    scratch.change(dial_call_status=event.dial_call_status)
+
+
+def settle(scratch: Scratch, event: ParticipantJoined) -> None:
+    """Both are in: converted."""
+    note_join(scratch, event)
+    _settled(scratch)
+
+
+def settle_by_read(scratch: Scratch, event: CallsRead) -> None:
+    """A read shows both in the conference; the callbacks that should have said so were lost."""
+    scratch.change(conference_sid=event.conference_sid)
+    for party in tuple(scratch.session.parties.values()):
+        scratch.change_party(party, in_room=True, status=PartyStatus.CONNECTED)
+    _settled(scratch)
+
+
+def _settled(scratch: Scratch) -> None:
+    scratch.cancel_timer(ConvertOverdue.timer)
+    scratch.cancel_timer(RepairOverdue.timer)
+    report_converts(scratch, CommandStatus.DONE)
+
+
+def redirect_missing(scratch: Scratch, event: CallsRead) -> None:
+    """The leg that is missing is moved once. With nobody in the room it is the agent's: the customer's follows it."""
+    take_room_from(scratch, event)
+    inside = {participant.call_sid for participant in event.participants}
+    missing = [party for party in scratch.session.parties.values() if party.call_sid not in inside]
+    agent_is_missing = any(party.name == AGENT for party in missing)
+    scratch.change(repaired=True)
+    _redirect(scratch, scratch.session.parties[AGENT if agent_is_missing else CUSTOMER])
+
+
+def _redirect(scratch: Scratch, party: Party) -> None:
+    room = scratch.session.conference_sid or scratch.session.id
+    scratch.order(RedirectCall, party=party.name, call_sid=party.call_sid, room=room, label=party.label)
+
+
+def return_to_bridge(scratch: Scratch, event: EffectFailed) -> None:
+    """Twilio refused to move the agent's leg, so nothing has happened: the two talk on as before."""
+    scratch.change(phase=Phase.CONNECTED)
+    scratch.cancel_timer(ConvertOverdue.timer)
+    scratch.cancel_timer(RepairOverdue.timer)
+    report_converts(scratch, CommandStatus.FAILED, f"Twilio refused (HTTP {event.http_status}, code {event.code})")

@@ -1,0 +1,19 @@
+"""What follows when nothing does: the event is kept in the log and changes nothing."""
+
+from statemachine.events import Event
+from statemachine.scratch import Scratch
+from statemachine.step import Outcome
+
+
+def pass_over_late(scratch: Scratch, _event: Event) -> None:
+    """More than this is known already."""
+    scratch.pass_over(Outcome.STALE, "late: more than this is known already")
+
+
+def pass_over_unknown_call(scratch: Scratch, _event: Event) -> None:
+    """The call is none of the session's."""
+    scratch.pass_over(Outcome.UNEXPECTED, "the call is none of the session's")
+
+
+def note_only(scratch: Scratch, _event: Event) -> None:
+    """It is kept in the log and changes nothing."""

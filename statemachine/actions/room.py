@@ -1,0 +1,115 @@
+"""Who comes into the conference, who leaves it, and the grace for whoever is left alone."""
+
+from statemachine.actions.parties import note_gone, note_over
+from statemachine.events import (
+    CallProgressed,
+    CallsRead,
+    ConferenceEnded,
+    ConferenceEvent,
+    DialEnded,
+    LoneOverdue,
+    ParticipantJoined,
+    ParticipantLeft,
+)
+from statemachine.guards import party_of_call
+from statemachine.scratch import Scratch
+from statemachine.session import Party
+from statemachine.states import PartyStatus, State
+
+
+def note_join(scratch: Scratch, event: ParticipantJoined) -> None:
+    """One is in."""
+    _note_room(scratch, event)
+    party = scratch.session.party_of(call_sid=event.call_sid, label=event.label)
+    if party is None:
+        return
+    scratch.change_party(
+        party,
+        call_sid=event.call_sid,
+        status=PartyStatus.CONNECTED,
+        in_room=True,
+        room_sequence=event.sequence if event.sequence is not None else party.room_sequence,
+    )
+    if len(scratch.session.in_room) > 1:
+        scratch.cancel_timer(LoneOverdue.timer)
+
+
+def note_guest(scratch: Scratch, event: ParticipantJoined) -> None:
+    """A call that is none of ours was brought in by somebody else. It counts as company."""
+    taken = sum(name.startswith("guest-") for name in scratch.session.parties)
+    guest = Party(
+        f"guest-{taken + 1}", event.label, call_sid=event.call_sid, status=PartyStatus.CONNECTED, in_room=True,
+        room_sequence=event.sequence if event.sequence is not None else -1,
+    )  # fmt: skip
+    scratch.change(parties={**scratch.session.parties, guest.name: guest})
+    scratch.cancel_timer(LoneOverdue.timer)
+
+
+def note_room(scratch: Scratch, event: ConferenceEvent) -> None:
+    """The conference's SID is known."""
+    _note_room(scratch, event)
+
+
+def _note_room(scratch: Scratch, event: ConferenceEvent) -> None:
+    if not scratch.session.in_room:
+        scratch.change(conference_sid=event.conference_sid)
+
+
+def note_room_gone(scratch: Scratch, _event: ConferenceEnded) -> None:
+    """The room closed before both were in; a leg that still comes opens another one, which is then ours."""
+    scratch.change(conference_sid="")
+    for party in scratch.session.in_room:
+        scratch.change_party(party, in_room=False)
+
+
+def note_left_room(scratch: Scratch, event: ParticipantLeft) -> None:
+    """One is out of the room; its call goes on."""
+    party = scratch.session.party_of(call_sid=event.call_sid, label=event.label)
+    if party is not None:
+        sequence = event.sequence if event.sequence is not None else party.room_sequence
+        scratch.change_party(party, in_room=False, room_sequence=sequence, left_reason=event.left_reason)
+
+
+def take_room_from(scratch: Scratch, event: CallsRead) -> None:
+    """Who is in the room is taken from a look at Twilio."""
+    if event.conference_sid:
+        scratch.change(conference_sid=event.conference_sid)
+    inside = {participant.call_sid for participant in event.participants}
+    for party in tuple(scratch.session.parties.values()):
+        if party.in_room != (party.call_sid in inside):
+            scratch.change_party(party, in_room=party.call_sid in inside)
+
+
+def note_leaving(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> None:
+    """One has left."""
+    note_leaver(scratch, event)
+
+
+def start_lone_grace(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> None:
+    """One has left and another is alone now: he has `CONFERRAL_LONE_GRACE` to get company."""
+    note_leaver(scratch, event)
+    if LoneOverdue.timer not in scratch.session.timers:
+        scratch.set_timer(LoneOverdue.timer, scratch.policy.lone_grace_ms)
+
+
+def note_leaver(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> None:
+    """Somebody has left, whatever told so."""
+    if isinstance(event, CallProgressed):
+        party = party_of_call(scratch, event)
+        if party is not None:
+            note_over(scratch, party, event)
+        return
+    label = event.label if isinstance(event, ParticipantLeft) else ""
+    party = scratch.session.party_of(call_sid=event.call_sid, label=label)
+    if party is None:
+        return
+    if isinstance(event, ParticipantLeft):
+        note_left_room(scratch, event)
+        # A leg that somebody else gave other TwiML is no longer ours: it counts as gone and is not hung up.
+        moved_away = scratch.state is State.CONFERENCED and event.left_reason == "participant_updated_via_api"
+        if event.hung_up or moved_away:
+            note_gone(scratch, party.name, event.left_reason or event.call_status)
+    else:
+        scratch.change_party(party, in_room=False)
+        if event.party_is_gone:
+            note_gone(scratch, party.name, event.call_status)
