@@ -17,17 +17,17 @@ def note_ringing(scratch: Scratch, event: CallProgressed) -> None:
 
 def note_answer(scratch: Scratch, event: CallProgressed) -> None:
     """The agent picked up: the two talk."""
-    connect(scratch, event.call_sid)
+    _connect(scratch, event.call_sid)
 
 
 def note_answer_seen(scratch: Scratch, event: CallsRead) -> None:
     """A read shows that the two talk; the callback that should have said so was lost."""
     agent = seen_agent(scratch, event)
     if agent is not None:
-        connect(scratch, agent[0])
+        _connect(scratch, agent[0])
 
 
-def connect(scratch: Scratch, agent_call_sid: str) -> None:
+def _connect(scratch: Scratch, agent_call_sid: str) -> None:
     """The two talk."""
     agent = scratch.session.parties[AGENT]
     scratch.change_party(agent, call_sid=agent_call_sid, status=PartyStatus.CONNECTED)
