@@ -10,10 +10,14 @@ class NotDoneError(ConferralError):
         reason: In words, one sentence.
         allowed: Commands that would be taken now.
         command_id: The command's id, where one was given.
+        details: Lines that go with it.
     """
 
-    def __init__(self, reason: str, *, allowed: tuple[str, ...] = (), command_id: str = "") -> None:
+    def __init__(
+        self, reason: str, *, allowed: tuple[str, ...] = (), command_id: str = "", details: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.allowed = allowed
         self.command_id = command_id
+        self.details = details

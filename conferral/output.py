@@ -5,10 +5,8 @@ may hold the bytes that recolour a terminal or turn a line around.
 """
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -18,11 +16,6 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-#: C0, DEL and C1 controls, what turns or hides text (bidi, zero width, tags), line separators, halves of characters.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
-)
 #: Wide enough that nothing is cut or folded where no terminal sets a width.
 _PIPE_WIDTH = 4096
 #: The state stands there as a word; the colour only helps.
@@ -41,14 +34,19 @@ _STATE_STYLES = {
 def printable(value: object) -> str:
     r"""A value from outside as text that does nothing to a terminal.
 
+    Control characters, what turns or hides text, line separators and halves of characters are spelt out.
+
     >>> printable("a\x1b[31mb")
     'a\\x1b[31mb'
     """
-    return _UNSAFE.sub(_escaped, str(value))
+    text = str(value)
+    return text if text.isprintable() else "".join(map(_spelt, text))
 
 
-def _escaped(found: re.Match[str]) -> str:
-    code = ord(found.group())
+def _spelt(letter: str) -> str:
+    if letter.isprintable():
+        return letter
+    code = ord(letter)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
@@ -85,14 +83,9 @@ def ask(question: str) -> bool:
     return typer.confirm(printable(question), default=False, err=True)
 
 
-@cache
-def _is_terminal_of(stream: Any) -> bool:
-    return bool(stream.isatty())
-
-
 def is_terminal() -> bool:
     """Whether results are read on a terminal that can redraw."""
-    return _is_terminal_of(sys.stdout) and not console().is_dumb_terminal
+    return sys.stdout.isatty() and not console().is_dumb_terminal
 
 
 def console() -> "Console":

@@ -74,7 +74,9 @@ async def _webhooks(settings: ServiceSettings, host: str, port: int, stop: async
     http = http_client(settings, clock=clock, metrics=metrics)
     # A caller gets an answer without Redis: events go by the settings' number of partitions, and whether Redis has the
     # same one is found out beside it.
-    publisher = Publisher(client, Keys(settings.prefix, settings.partitions), clock, session_ttl_s=settings.session_ttl_s)
+    publisher = Publisher(
+        client, Keys(settings.prefix, settings.partitions), clock, session_ttl_s=settings.session_ttl_s
+    )
     calls = Calls(rest_client(settings, http), join_document=_redirects_nothing)
     app = make_app(settings, publisher, calls, metrics, clock)
     refused: list[SettingsError] = []
@@ -156,7 +158,10 @@ class SandboxSettings(StoreSettings):
         default=None, validation_alias="TWILIO_AUTH_TOKEN", min_length=1, description="the key of the signatures"
     )
     number: str | None = Field(
-        default=None, validation_alias="TWILIO_NUMBER", pattern=r"^\+[1-9]\d{6,14}$", description="a number to be called"
+        default=None,
+        validation_alias="TWILIO_NUMBER",
+        pattern=r"^\+[1-9]\d{6,14}$",
+        description="a number to be called",
     )
     public_url: HttpUrl | None = Field(
         default=None, validation_alias="CONFERRAL_PUBLIC_URL", description="whose webhooks the number has"

@@ -26,7 +26,9 @@ async def check_workers(client: Client, keys: Keys) -> list[Line]:
     """Lines about workers, partitions and the router."""
     names = await alive(client, keys)
     if not names:
-        return [warn("workers", "none is alive: calls are answered, nothing else is done", "start one: conferral worker")]
+        return [
+            warn("workers", "none is alive: calls are answered, nothing else is done", "start one: conferral worker")
+        ]
     lines = [ok("workers", f"{len(names)} alive: {', '.join(sorted(names))}")]
     now = await now_ms(client)
     with store_errors():
@@ -37,7 +39,9 @@ async def check_workers(client: Client, keys: Keys) -> list[Line]:
         *held_until, routed_until = await pipeline.execute()
     free = [str(number) for number, until in enumerate(held_until) if int(until or 0) < now]
     if free:
-        lines.append(warn("partitions", f"nobody holds {', '.join(free)}", "look again in 5 s; else look at the workers"))
+        lines.append(
+            warn("partitions", f"nobody holds {', '.join(free)}", "look again in 5 s; else look at the workers")
+        )
     else:
         lines.append(ok("partitions", f"each of the {keys.partitions} has a holder"))
     if int(routed_until or 0) < now:
@@ -45,5 +49,3 @@ async def check_workers(client: Client, keys: Keys) -> list[Line]:
     else:
         lines.append(ok("commands", "routed"))
     return lines
-
-

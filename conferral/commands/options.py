@@ -36,5 +36,7 @@ OptionalSessionName = Annotated[
 ]
 CommandName = Annotated[
     str | None,
-    typer.Option("--id", metavar="ID", help="The command's id; given twice, it is done once.", callback=_id_like_or_none),
+    typer.Option(
+        "--id", metavar="ID", help="The command's id; given twice, it is done once.", callback=_id_like_or_none
+    ),
 ]

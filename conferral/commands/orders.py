@@ -87,9 +87,7 @@ async def _order(
         if outcome.status != "done":
             raise await _not_done(reader, kind, outcome, fields, timeout_s)
     if as_json:
-        output.show_json(
-            {"command": given, "status": outcome.status, "reason": outcome.reason, "session": session_id}
-        )
+        output.show_json({"command": given, "status": outcome.status, "reason": outcome.reason, "session": session_id})
     else:
         _tell_done(kind, session_id, fields)
 

@@ -130,7 +130,14 @@ def _show_parties(fields: "Fields", *, full: bool) -> None:
         marks = [mark for mark in ("held", "muted") if fields.get(f"party.{party}.{mark}") == "true"]
         marks += filter(None, [fields.get(f"party.{party}.left_reason", "")])
         rows.append(
-            (party, of["status"], words.address(of["address"], full=full), of["call_sid"], of["label"], ", ".join(marks))
+            (
+                party,
+                of["status"],
+                words.address(of["address"], full=full),
+                of["call_sid"],
+                of["label"],
+                ", ".join(marks),
+            )
         )
     output.result()
     output.show_table(("party", "status", "address", "call", "label", "notes"), rows)

@@ -119,8 +119,6 @@ class _Lines:
 
         if self._as_json:
             return
-        if not sessions:
-            output.note("watching; Ctrl-C stops it")
         for fields in sessions:
             customer = words.address(fields.get("party.customer.address", ""), full=self._full)
             agent = words.address(fields.get("party.agent.address", ""), full=self._full)
@@ -162,9 +160,7 @@ class _Screen:
         self._live.refresh()
 
     async def tell(self, changes: "list[Change]") -> None:
-        self._lines.extend(
-            line_of(change, full=self._full) for change in changes if change.entry["outcome"] != "stale"
-        )
+        self._lines.extend(line_of(change, full=self._full) for change in changes if change.entry["outcome"] != "stale")
         found = await self._reader.sessions(await self._reader.live_ids())
         self._rows = sorted(found, key=lambda fields: fields.get("created_at", ""))
         self._news = ""

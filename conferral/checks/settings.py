@@ -1,0 +1,63 @@
+"""Whether the settings hold together, beyond what each of them is held against when it is read."""
+
+from urllib.parse import urlsplit, urlunsplit
+
+from conferral.checks.line import Line, fail, ok, warn
+from runtime.errors import SettingsError
+from runtime.settings import ServiceSettings
+from telephony.addresses import check_agent
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+TWILIO_URL = "https://api.twilio.com"
+
+
+def check_settings(settings: ServiceSettings) -> list[Line]:
+    """Lines about settings that were read."""
+    names = ["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_NUMBER", "CONFERRAL_PUBLIC_URL"]
+    lines = [ok("settings", f"{', '.join(names)} are set and well formed")]
+    return [*lines, _agent(settings), _public_url(settings), _api(settings)]
+
+
+def shown_url(url: str) -> str:
+    """A URL without the user and password that it may hold.
+
+    >>> shown_url("https://twilio:secret@calls.example/base")
+    'https://…@calls.example/base'
+    """
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"…@{host}" if "@" in parts.netloc else host))
+
+
+def _agent(settings: ServiceSettings) -> Line:
+    mend = "set CONFERRAL_AGENT to +E.164, client:NAME or sip:URI, and allow it in CONFERRAL_ALLOWED_DESTINATIONS"
+    try:
+        agent = check_agent(settings)
+    except SettingsError as error:
+        return fail("agent", "; ".join(error.problems), mend)
+    if agent is None:
+        return fail("agent", "CONFERRAL_AGENT is not set: callers hear a sentence and are hung up", mend)
+    return ok("agent", f"a {agent.kind.value} that the allow-list allows")
+
+
+def _public_url(settings: ServiceSettings) -> Line:
+    parts, url = urlsplit(settings.public_url), shown_url(settings.public_url)
+    if parts.scheme == "https":
+        return ok("public URL", f"{url}; signatures are computed over {url}/voice/inbound")
+    if parts.hostname in LOOPBACK:
+        return ok("public URL", f"{url}: only what runs on this machine reaches it, as the sandbox does")
+    return warn(
+        "public URL",
+        f"{url}: numbers and what is said about calls travel unencrypted",
+        "serve it by https and say so in CONFERRAL_PUBLIC_URL",
+    )
+
+
+def _api(settings: ServiceSettings) -> Line:
+    how = "an API key" if settings.api_key else "the auth token"
+    url = shown_url(settings.api_url)
+    if settings.api_url == TWILIO_URL:
+        return ok("REST API", f"Twilio's, with {how}")
+    if urlsplit(settings.api_url).scheme == "https" or urlsplit(settings.api_url).hostname in LOOPBACK:
+        return ok("REST API", f"{url}, with {how}")
+    return warn("REST API", f"{url}: {how} travels unencrypted", "use an https URL in TWILIO_API_URL")

@@ -1,0 +1,124 @@
+"""The demo's processes: started in a group of their own, watched, and ended whatever happens."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from conferral.demo import guard
+from conferral.demo.waiting import until
+from conferral.errors import NotDoneError
+
+#: How long a process may take to stop when asked, seconds.
+STOP_S = 10.0
+#: How often is looked whether one has died, seconds.
+LOOK_EVERY_S = 0.05
+#: Lines of a log that are shown when its process dies (count).
+LINES_SHOWN = 8
+#: A unix socket's path may be about 100 bytes long; temporary folders can be deep.
+FOLDER_BYTES_MAX = 80
+#: What of our environment the processes get; nothing else, so that nobody's settings or secrets reach the demo.
+KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+
+
+@dataclass(slots=True)
+class Child:
+    """One process."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def last_lines(self) -> tuple[str, ...]:
+        """The end of its log."""
+        return tuple(self.log.read_text(errors="replace").splitlines()[-LINES_SHOWN:])
+
+
+class Children:
+    """A folder and the processes that live in it; both are gone afterwards."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="conferral-demo-"))
+        if len(os.fsencode(self.folder)) > FOLDER_BYTES_MAX:
+            self.folder.rmdir()
+            self.folder = Path(tempfile.mkdtemp(prefix="conferral-demo-", dir="/tmp"))
+        self._children: list[Child] = []
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self._guard = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-P", "-m", guard.__name__, str(self.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment({}),
+            process_group=0,
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for child in reversed(self._children):
+            if child.process.poll() is None:
+                child.process.kill()
+                child.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._guard is not None:
+            self._guard.communicate(guard.DONE)
+
+    def start(self, name: str, command: Sequence[str | Path], variables: Mapping[str, str]) -> None:
+        """Starts a process in the folder, with a log of its own."""
+        assert self._guard is not None
+        log = self.folder / f"{name}.log"
+        with log.open("wb") as target:
+            process = subprocess.Popen(  # noqa: S603
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=target,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                env=environment(variables),
+                # Ctrl-C reaches the demo alone, which then stops these in order.
+                process_group=self._guard.pid,
+            )
+        self._children.append(Child(name, process, log))
+
+    async def until_one_dies(self) -> None:
+        """Waits until a process ends that should not.
+
+        Raises:
+            NotDoneError: which one, and the end of its log.
+        """
+        while True:
+            for child in self._children:
+                code = child.process.poll()
+                if code is not None:
+                    reason = f"{child.name} has ended by itself (exit code {code}); the end of its log:"
+                    raise NotDoneError(reason, details=child.last_lines())
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def stop(self) -> None:
+        """Asks all to stop, Redis last: the others still write to it. `__exit__` kills what has not stopped."""
+        for group in (self._children[1:], self._children[:1]):
+            for child in group:
+                if child.process.poll() is None:
+                    child.process.terminate()
+
+            async def stopped(group: Sequence[Child] = group) -> bool:
+                return all(child.process.poll() is not None for child in group)
+
+            await until(stopped, STOP_S)
+
+
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment of a process."""
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    return {**kept, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", **variables}

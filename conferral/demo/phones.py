@@ -1,0 +1,65 @@
+"""The demo's hand on the sandbox: calls somebody, hangs up, and asks who heard whom."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from conferral.errors import NotDoneError
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one party heard for how long."""
+
+    since_s: float
+    until_s: float | None
+    kind: str
+
+
+class Phones:
+    """The sandbox's control routes."""
+
+    def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
+        self._http = http
+        self._url = url
+
+    async def answer_by_itself(self, address: str, *, ring_after_s: float, answer_after_s: float) -> None:
+        """Tells a phone to be picked up whenever it rings."""
+        body = {"address": address, "ring_after_s": ring_after_s, "answer_after_s": answer_after_s}
+        await self._ask("POST", "/sandbox/phones", body)
+
+    async def call(self, caller: str, number: str) -> str:
+        """Somebody calls; returns the call's SID."""
+        return str((await self._ask("POST", "/sandbox/calls", {"from": caller, "to": number}))["sid"])
+
+    async def hang_up(self, call_sid: str) -> None:
+        """A party hangs up."""
+        await self._ask("POST", f"/sandbox/calls/{call_sid}/hangup")
+
+    async def live_calls(self) -> int:
+        """How many calls there are (count)."""
+        return len((await self._ask("GET", "/sandbox/calls?live=true"))["calls"])
+
+    async def now_s(self) -> float:
+        """The sandbox's clock, seconds since 1970."""
+        return float((await self._ask("GET", "/sandbox/hearing"))["now_s"])
+
+    async def lonely_s(self, call_sid: str, since_s: float, until_s: float) -> float:
+        """For how many seconds between two moments a party heard nobody: silence, music or ringing."""
+        intervals = (await self._ask("GET", f"/sandbox/hearing?call={call_sid}"))["hearing"][call_sid]
+        return sum(
+            max(0.0, min(heard.until_s or until_s, until_s) - max(heard.since_s, since_s))
+            for heard in (Heard(it["since_s"], it["until_s"], it["kind"]) for it in intervals)
+            if heard.kind != "parties"
+        )
+
+    async def _ask(self, method: str, path: str, body: object = None) -> Any:
+        try:
+            async with self._http.request(method, self._url + path, json=body) as response:
+                answer = await response.json(content_type=None)
+        except aiohttp.ClientError as error:
+            raise NotDoneError(f"the sandbox does not answer ({type(error).__name__})") from error
+        if response.status >= 400:
+            raise NotDoneError(f"the sandbox refused {method} {path}: {answer}")
+        return answer

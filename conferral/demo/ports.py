@@ -1,0 +1,32 @@
+"""Ports of the demo: the same ones each time, or the next free ones."""
+
+import socket
+
+HOST = "127.0.0.1"
+WEBHOOKS_PORT = 8080
+SANDBOX_PORT = 8081
+#: How far is looked for a free one (count).
+TRIED_MAX = 100
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens there and we may."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        if probe.connect_ex((HOST, port)) == 0:
+            return False
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def choose(wanted: int, *, taken: frozenset[int]) -> int:
+    """The port that is wanted, or the next one that is free and not taken; 0 when there is none."""
+    for port in range(wanted, min(wanted + TRIED_MAX, 65536)):
+        if port not in taken and is_free(port):
+            return port
+    return 0

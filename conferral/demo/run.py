@@ -1,0 +1,104 @@
+"""Runs the demo from its first line to the last process: however it ends, nothing is left behind."""
+
+import asyncio
+import shlex
+import signal
+from contextlib import suppress
+
+import aiohttp
+
+from conferral import output
+from conferral.demo import programs, story
+from conferral.demo.children import Children
+from conferral.demo.phones import Phones
+from conferral.demo.stage import PREFIX, Stage, set_up
+from conferral.errors import NotDoneError
+from runtime.errors import StoreError
+
+#: SIGHUP comes when the terminal is closed.
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run(*, exit_after_story: bool) -> None:
+    """Runs until Ctrl-C, or until the story is told.
+
+    Raises:
+        NotDoneError: something could not be started, has died, or did not happen.
+    """
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(_run(exit_after_story=exit_after_story))
+
+
+async def _run(*, exit_after_story: bool) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in _STOPS:
+        loop.add_signal_handler(number, stop.set)
+    with Children() as children:
+        try:
+            await _race(children, stop, exit_after_story=exit_after_story)
+        finally:
+            # The terminal may be gone; the processes have to go all the same.
+            with suppress(OSError):
+                output.note("stopping ...")
+            await children.stop()
+    with suppress(OSError):
+        output.note("stopped; nothing is left behind")
+
+
+async def _race(children: Children, stop: asyncio.Event, *, exit_after_story: bool) -> None:
+    """Performs until it is over, somebody asks to stop, or a process dies."""
+    performance = asyncio.create_task(_perform(children, stop, exit_after_story=exit_after_story))
+    asked = asyncio.create_task(stop.wait())
+    death = asyncio.create_task(children.until_one_dies())
+    tasks = {performance, asked, death}
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    # A process that died is the cause of what the performance then ran into.
+    first = next((task for task in (death, performance, asked) if task.done()), performance)
+    for task in tasks - {first}:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    try:
+        first.result()
+    except StoreError as error:
+        raise NotDoneError(f"the demo's {error}") from error
+
+
+async def _perform(children: Children, stop: asyncio.Event, *, exit_after_story: bool) -> None:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
+        output.result("Conferral's demo: everything on this machine, no account, no telephone.")
+        stage = await set_up(children, http)
+        phones = Phones(http, stage.sandbox_url)
+        try:
+            await story.play(stage, phones)
+            if not exit_after_story:
+                for line in _invitation(stage, await story.second_call(stage, phones)):
+                    output.result(line)
+                await stop.wait()
+        finally:
+            await stage.reader.client.aclose()
+
+
+def _invitation(stage: Stage, session_id: str) -> list[str]:
+    conferral = f"REDIS_URL={shlex.quote(stage.redis_url)} {programs.own_command()}"
+    commands = [f"{conferral} convert {session_id}", f"{conferral} end {session_id}"]
+    redis_cli = programs.find_redis_cli()
+    if redis_cli is None:
+        commands.insert(1, f"{conferral} show {session_id}")
+    else:
+        order = f"XADD {PREFIX}:commands '*' type convert session {session_id}"
+        commands.insert(1, f"{programs.shell_path(redis_cli)} -s {shlex.quote(str(stage.redis_socket))} {order}")
+    return [
+        "",
+        f"A second call stays up, bridged: {session_id}",
+        "",
+        f"  webhooks  {stage.webhooks_url}/healthz  {stage.webhooks_url}/metrics",
+        f"  sandbox   {stage.sandbox_url}/  (calls, conferences, who hears whom)",
+        f"  logs      {stage.folder}",
+        "",
+        "In another terminal, in this folder:",
+        "",
+        *(f"  {command}" for command in commands),
+        "",
+        "Ctrl-C stops everything.",
+    ]
