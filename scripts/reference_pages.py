@@ -258,7 +258,16 @@ def cli_page() -> str:
 
 
 def _help(text: str | None) -> str:
-    return inspect.cleandoc(text or "").replace("\b", "").replace("\f", "").strip()
+    """A command's help as Markdown: paragraphs that keep their lines become blocks of shell."""
+    parts = []
+    for paragraph in inspect.cleandoc(text or "").split("\n\n"):
+        if not paragraph.startswith("\b"):
+            parts.append(paragraph)
+            continue
+        head, *lines = paragraph.removeprefix("\b").strip("\n").splitlines()
+        block = textwrap.dedent("\n".join(lines))
+        parts.append(f"{head}\n\n```sh\n{block}\n```")
+    return "\n\n".join(parts)
 
 
 def _parameter(one: Any) -> tuple[str, str, str]:

@@ -1,0 +1,41 @@
+# Two stages: the first has what is needed to install, the second only what is needed to run.
+# docker build --tag conferral:0.1.0 .
+
+FROM python:3.13-slim AS builder
+
+# The environment has no pip of its own: the image's pip fills it from outside, so that none is left in the result.
+RUN python -m venv --without-pip /opt/conferral
+WORKDIR /src
+
+# Every library by version and hash. This layer is made again only when the lock changes.
+COPY requirements.lock ./
+RUN pip --python /opt/conferral/bin/python install --no-cache-dir --require-hashes --only-binary :all: -r requirements.lock
+
+COPY pyproject.toml README.md LICENSE ./
+COPY conferral conferral
+COPY runtime runtime
+COPY sandbox sandbox
+COPY statemachine statemachine
+COPY streams streams
+COPY telephony telephony
+COPY webhooks webhooks
+COPY worker worker
+RUN pip --python /opt/conferral/bin/python install --no-cache-dir --no-deps --no-build-isolation --no-index . \
+    && pip --python /opt/conferral/bin/python uninstall --yes setuptools
+
+FROM python:3.13-slim
+
+# Nobody in particular: no password, no shell, no home folder, nothing that it may write.
+RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin conferral
+COPY --from=builder /opt/conferral /opt/conferral
+
+ENV PATH=/opt/conferral/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+
+USER conferral
+WORKDIR /opt/conferral
+
+# `conferral` stops on SIGTERM within 10 s; it is process 1, so the signal reaches it.
+ENTRYPOINT ["conferral"]
+CMD ["--help"]

@@ -1,0 +1,278 @@
+"""What the pages tell people to type exists, and what they show is what the code says."""
+
+import ast
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import tomllib
+
+import pytest
+import yaml
+from aiohttp import web
+from dotenv import dotenv_values
+
+import sandbox
+from conferral.main import main
+from runtime.settings import ServiceSettings, load
+from statemachine.events import COMMANDS, CallProgressed, CallReceived, Convert
+from statemachine.machine import step
+from statemachine.reasons import EndReason
+from statemachine.session import AGENT, Session
+from streams.commands import BadCommandError, command_id_of, parse
+from streams.keys import Keys
+from telephony.addresses import check_agent
+from tests.docs.generated import ROOT
+
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+#: Options of every command that are handled before its own.
+EVERYWHERE = {"--help", "-h"}
+
+
+def blocks(path, *languages):
+    return [text for language, text in BLOCK.findall(path.read_text("utf-8")) if language in languages]
+
+
+def shell_lines(path):
+    """Commands as they are typed, each of a pipe by itself."""
+    for text in blocks(path, "sh", "bash", "console"):
+        for line in text.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.removeprefix("$ "), comments=True)
+            command = []
+            for word in [*words, "|"]:
+                if word in ("|", "&&"):
+                    if command:
+                        yield command
+                    command = []
+                else:
+                    command.append(word)
+
+
+def inline_commands(path):
+    """Commands inside sentences: `make docs`, `conferral check --json`."""
+    text = BLOCK.sub("", path.read_text("utf-8"))
+    for code in re.findall(r"`((?:make|conferral) [^`]+)`", text):
+        yield code.split()
+
+
+def test_every_block_says_what_it_is_written_in(markdown):
+    assert "" not in [language for language, _ in BLOCK.findall(markdown.read_text("utf-8"))]
+
+
+def test_make_has_the_targets_that_are_named(markdown):
+    for command in [*shell_lines(markdown), *inline_commands(markdown)]:
+        if command[0] == "make":
+            asked = {word for word in command[1:] if "=" not in word}
+            assert asked <= TARGETS
+
+
+def test_the_command_line_has_the_commands_and_options_that_are_named(markdown, commands):
+    for command in [*shell_lines(markdown), *inline_commands(markdown)]:
+        words = [word for word in command if not re.fullmatch(r"[A-Z_]+=\S*", word)]
+        if words[0] != "conferral" or len(words) < 2 or words[1] in EVERYWHERE:
+            continue
+        assert words[1] in commands, f"conferral {words[1]}"
+        known = {option for one in commands[words[1]].params for option in (*one.opts, *one.secondary_opts)}
+        options = {word.partition("=")[0] for word in words[2:] if word.startswith("--")}
+        assert options <= known | EVERYWHERE
+
+
+def test_commands_that_are_published_by_hand_are_valid(markdown):
+    for command in shell_lines(markdown):
+        if command[:3] != ["redis-cli", "XADD", "conferral:commands"]:
+            continue
+        assert command[3] == "*"
+        fields = dict(zip(command[4::2], command[5::2], strict=True))
+        parse(fields)
+        command_id_of(fields, "1-0")
+
+
+def test_keys_that_are_looked_at_by_hand_exist(markdown):
+    keys = Keys("conferral", 16)
+    known = {
+        re.sub(r"\d+", "3", keys.events(3)), keys.lease(3), keys.outbox(3), keys.timers(3), keys.commands, keys.dead,
+        keys.workers, keys.config,
+    }  # fmt: skip
+    for command in shell_lines(markdown):
+        if command[0] == "redis-cli":
+            shown = [word for word in command if word.startswith("conferral:")]
+            assert all(word in known or word.startswith("conferral:command:") for word in shown), shown
+
+
+def test_blocks_of_data_and_programs_can_be_read(markdown):
+    for text in blocks(markdown, "json"):
+        json.loads(text)
+    for text in blocks(markdown, "yaml", "yml"):
+        yaml.safe_load(text)
+    for text in blocks(markdown, "toml"):
+        tomllib.loads(text)
+    for text in blocks(markdown, "python"):
+        ast.parse(text)
+
+
+def test_files_on_forges_can_be_read():
+    for path in (ROOT / ".github").rglob("*.yml"):
+        assert yaml.safe_load(path.read_text("utf-8"))
+
+
+@pytest.fixture
+async def webhook_url():
+    """A webhook that connects every caller to alice."""
+
+    async def dial(_request):
+        document = '<Response><Dial answerOnBridge="true"><Client>alice</Client></Dial></Response>'
+        return web.Response(text=document, content_type="text/xml")
+
+    app = web.Application()
+    app.router.add_post("/voice/inbound", dial)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+async def test_the_example_of_a_test_with_the_sandbox_runs(webhook_url):
+    example = next(text for text in blocks(ROOT / "docs" / "sandbox.md", "python") if "async def talk" in text)
+    names = {}
+
+    exec(compile(example.replace("http://127.0.0.1:8080", webhook_url), "docs/sandbox.md", "exec"), names)
+
+    await names["talk"]()
+
+
+def test_the_account_of_the_example_is_the_sandboxs_own():
+    example = next(text for text in blocks(ROOT / "docs" / "sandbox.md", "python") if "base_url" in text)
+
+    assert '"AC" + "5a" * 16, "sandbox-auth-token"' in example
+    assert (sandbox.ACCOUNT_SID, sandbox.AUTH_TOKEN) == ("AC" + "5a" * 16, "sandbox-auth-token")
+
+
+def test_the_faults_of_the_example_are_known_to_the_sandbox():
+    example = json.loads(blocks(ROOT / "docs" / "sandbox.md", "json")[0])
+    faults = sandbox.Faults()
+
+    for wish in example.pop("once"):
+        getattr(faults, wish.pop("what"))(**wish)
+    for name in example:
+        assert hasattr(faults, name)
+
+
+# ---- .env.example ------------------------------------------------------------------------------------------------
+
+
+ENV_EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
+NAMES = {str(field.validation_alias): field for field in ServiceSettings.model_fields.values()}
+
+
+def test_the_example_settings_can_be_loaded_and_name_an_agent_who_may_be_dialled():
+    settings = load(
+        ServiceSettings, {name: value or "" for name, value in dotenv_values(ROOT / ".env.example").items()}
+    )
+
+    assert check_agent(settings) is not None
+
+
+def test_the_example_names_every_setting_and_no_other():
+    assert set(re.findall(r"^#? ?([A-Z][A-Z_]+)=", ENV_EXAMPLE, re.MULTILINE)) == set(NAMES)
+
+
+def test_defaults_in_the_example_are_those_of_the_code():
+    section = ENV_EXAMPLE.partition("these are the defaults")[2].partition("# ---")[0]
+    shown = dict(re.findall(r"^# ([A-Z_]+)=(.+)$", section, re.MULTILINE))
+
+    assert len(shown) == 4
+    for name, value in shown.items():
+        assert float(value) == NAMES[name].default
+
+
+def test_settings_that_pages_name_exist(markdown):
+    if markdown.name == "CHANGELOG.md":
+        return  # it names what there once was
+    named = set(re.findall(r"\b((?:CONFERRAL|TWILIO)_[A-Z_]+[A-Z]|REDIS_URL)\b", markdown.read_text("utf-8")))
+
+    assert named <= set(NAMES)
+
+
+# ---- docs/commands.md --------------------------------------------------------------------------------------------
+
+COMMANDS_PAGE = (ROOT / "docs" / "commands.md").read_text("utf-8")
+SESSION = "CA" + "0" * 32
+
+
+def test_every_command_has_its_row():
+    rows = set(re.findall(r"^\| `(\w+)` \| \S", COMMANDS_PAGE.partition("## From a terminal")[0], re.MULTILINE))
+
+    assert rows == {command.name for command in COMMANDS}
+
+
+def test_every_word_of_why_a_session_ended_is_explained():
+    rows = re.findall(r"^\| `([a-z-]+)` \|", COMMANDS_PAGE.partition("## `end_reason`")[2], re.MULTILINE)
+
+    assert rows == [reason.value for reason in EndReason]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "park", "session": SESSION},
+        {"type": "convert"},
+        {"type": "convert", "session": "a b"},
+        {"type": "convert", "session": SESSION, "id": "a b"},
+        {"type": "convert", "session": SESSION, "to": "x"},
+    ],
+    ids=["type", "no-session", "session", "id", "field"],
+)
+def test_the_words_of_a_malformed_command_are_explained(fields):
+    with pytest.raises(BadCommandError) as refused:  # noqa: PT012
+        command_id_of(fields, "1-0")
+        parse(fields)
+
+    assert f"| `{refused.value}` |" in COMMANDS_PAGE
+
+
+def refused_converts():
+    opened = step(
+        Session(SESSION),
+        CallReceived(
+            session_id=SESSION, token="1", call_sid=SESSION, customer_address="+12025550123", agent_address="client:a"
+        ),
+        1_000,
+    ).session
+    yield opened
+    agent = {"session_id": SESSION, "party": AGENT, "call_sid": "CA" + "1" * 32}
+    talking = step(opened, CallProgressed(token="2", status="in-progress", **agent), 2_000).session
+    leaving = step(talking, CallProgressed(token="3", status="completed", **agent), 3_000).session
+    yield leaving
+    gone = {"session_id": SESSION, "party": "customer", "call_sid": SESSION}
+    yield step(talking, CallProgressed(token="4", status="completed", **gone), 4_000).session
+
+
+def test_the_words_of_a_refused_command_are_explained():
+    for session in refused_converts():
+        reason = step(session, Convert(session_id=SESSION, token="9"), 9_000).reason
+        shown = reason.replace("customer-left", "agent-left")
+
+        assert f"| `{shown}` |" in COMMANDS_PAGE, reason
+    unknown = step(Session(SESSION), Convert(session_id=SESSION, token="9"), 1_000).reason
+    assert f"| `{unknown}` |" in COMMANDS_PAGE
+
+
+# ---- the programs ------------------------------------------------------------------------------------------------
+
+
+def test_the_command_line_explains_itself(capsys):
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+
+    assert "conferral" in shown
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not on PATH")
+def test_make_help_lists_what_the_readme_names():
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    for target in ("demo", "test", "lint", "docs"):
+        assert re.search(rf"^{target}\b", shown, re.MULTILINE)

@@ -1,0 +1,64 @@
+"""Generated pages are those that the code would make now."""
+
+import re
+
+import pytest
+
+from runtime.metrics import Metrics
+from runtime.settings import ServiceSettings
+from streams.keys import Keys
+from tests.docs.generated import ROOT, generated_pages, load_script
+
+
+@pytest.mark.parametrize("name", sorted(generated_pages()))
+def test_a_generated_page_is_up_to_date(name):
+    path = ROOT / name
+
+    assert path.exists(), "run `make docs` and commit what it wrote"
+    assert path.read_text("utf-8") == generated_pages()[name], "run `make docs` and commit what it changed"
+
+
+def test_generated_pages_are_all_that_there_is_in_the_reference():
+    there = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "reference").iterdir()}
+
+    assert there == {name for name in generated_pages() if name.startswith("docs/reference/")}
+
+
+def test_the_page_of_settings_names_every_setting():
+    page = generated_pages()["docs/reference/settings.md"]
+
+    for field in ServiceSettings.model_fields.values():
+        assert f"| `{field.validation_alias}` |" in page
+        assert field.description
+
+
+def test_the_page_of_metrics_names_what_the_metrics_endpoint_shows():
+    page = generated_pages()["docs/reference/metrics.md"]
+    shown = re.findall(r"^# TYPE (conferral_\w+) ", Metrics().exposition().decode(), re.MULTILINE)
+
+    # The text format shows a creation time beside each counter and histogram.
+    for name in shown:
+        assert f"| `{name}` |" in page or name.endswith("_created")
+
+
+def test_the_page_of_redis_names_every_key():
+    page = generated_pages()["docs/reference/redis.md"]
+    keys = Keys("PREFIX", 16)
+
+    for key in (keys.commands, keys.dead, keys.workers, keys.config, keys.commands_lease, keys.call("CALLSID")):
+        assert f"| `{key}` |" in page
+
+
+def test_a_stale_page_is_told_and_not_written_when_only_asked(monkeypatch, tmp_path, capsys):
+    generate_docs = load_script("generate_docs")
+    monkeypatch.setattr(generate_docs, "ROOT", tmp_path)
+    monkeypatch.setattr(generate_docs, "pages", lambda: {"docs/one.md": "text\n"})
+
+    monkeypatch.setattr("sys.argv", ["generate_docs.py", "--check"])
+    assert generate_docs.main() == 1
+    assert not (tmp_path / "docs").exists()
+
+    monkeypatch.setattr("sys.argv", ["generate_docs.py"])
+    assert generate_docs.main() == 0
+    assert (tmp_path / "docs" / "one.md").read_text() == "text\n"
+    assert capsys.readouterr().out == "docs/one.md\ndocs/one.md\n"

@@ -1,0 +1,69 @@
+"""Links inside the repository lead somewhere."""
+
+import re
+from urllib.parse import unquote
+
+from tests.docs.generated import ROOT
+
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|(?:src|srcset|href)=\"([^\"]+)\"")
+
+
+def without_code(text):
+    return re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
+
+
+def anchors_of(path):
+    """The anchors of a page's headings, as forges make them."""
+    text = re.sub(r"```.*?```", "", path.read_text("utf-8"), flags=re.DOTALL)
+    found = set()
+    for heading in re.findall(r"^#{1,6} +(.+?) *$", text, re.MULTILINE):
+        plain = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        found.add(plain)
+    return found
+
+
+def test_every_link_into_the_repository_leads_to_a_file_and_a_heading(markdown):
+    broken = []
+    for in_markdown, in_html in LINK.findall(without_code(markdown.read_text("utf-8"))):
+        link = in_markdown or in_html
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = unquote(link).partition("#")
+        target = (markdown.parent / name).resolve() if name else markdown
+        leads_somewhere = target.exists() and target.is_relative_to(ROOT)
+        if leads_somewhere and anchor and target.suffix == ".md":
+            leads_somewhere = anchor in anchors_of(target)
+        if not leads_somewhere:
+            broken.append(link)
+
+    assert broken == []
+
+
+def test_a_link_that_names_a_test_leads_to_the_file_that_has_it(markdown):
+    """Of the failure table: a promise without its test is none."""
+    for name, file in re.findall(r"\[(test_\w+)\]\(([^)]+)\)", markdown.read_text("utf-8")):
+        assert f"def {name}(" in (markdown.parent / file).read_text("utf-8"), name
+
+
+def test_every_page_of_the_docs_is_linked_from_the_readme_or_from_another_page():
+    linked = set()
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for in_markdown, in_html in LINK.findall(without_code(page.read_text("utf-8"))):
+            target = (page.parent / unquote(in_markdown or in_html).partition("#")[0]).resolve()
+            if target != page:
+                linked.add(target)
+
+    assert {path.relative_to(ROOT).as_posix() for path in set((ROOT / "docs").rglob("*.md")) - linked} == set()
+
+
+def test_a_page_begins_with_one_heading_of_the_first_level(markdown):
+    text = re.sub(r"```.*?```", "", markdown.read_text("utf-8"), flags=re.DOTALL)
+    if ".github" in markdown.parts:
+        return  # templates are filled in below a title that the forge asks for
+    assert len(re.findall(r"^# ", text, re.MULTILINE)) + len(re.findall(r"<h1", text)) == 1
+
+
+def test_a_page_leaves_nothing_fetched_from_elsewhere_when_it_is_shown(markdown):
+    pictures = re.findall(r"!\[[^\]]*\]\((https?:[^)]+)\)|src=\"(https?:[^\"]+)\"", markdown.read_text("utf-8"))
+
+    assert pictures == []
