@@ -211,8 +211,8 @@ class HeldPartition:
             self._reading = None
 
     async def _is_poison(self, entry: Entry) -> bool:
-        deaths = await self._around.access.suspect(self.number, entry.entry_id) - 1
-        if deaths < DEATHS_MAX:
+        # The take-over was unclean, so one worker had died before the first mark was made.
+        if await self._around.access.suspect(self.number, entry.entry_id) < DEATHS_MAX:
             return False
         await self._put_aside([entry], "workers died deciding it")
         await self._commit(Batch(entry_ids=[entry.entry_id]))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 from aiohttp import web
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from runtime.clock import SystemClock
 from runtime.metrics import Metrics
@@ -46,6 +47,14 @@ def settings_for(redis_url: str, sandbox: Sandbox | None, public_url: str, **cha
         "CONFERRAL_LONE_GRACE": "0.3",
     }
     return load(ServiceSettings, values | {name: str(value) for name, value in changes.items()})
+
+
+async def _holds(condition: Any) -> bool:
+    """Whether a condition is met; while Redis is being restarted it is not."""
+    try:
+        return bool(await condition())
+    except RedisConnectionError:
+        return False
 
 
 class World:
@@ -188,7 +197,7 @@ class World:
     async def eventually(self, condition: Any, what: str, timeout_s: float = DEADLINE_S) -> None:
         try:
             async with asyncio.timeout(timeout_s):
-                while not await condition():
+                while not await _holds(condition):
                     await asyncio.sleep(0.005)
         except TimeoutError:
             raise AssertionError(f"not within {timeout_s} s: {what}\n{await self.report()}") from None

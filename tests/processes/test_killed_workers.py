@@ -1,0 +1,171 @@
+"""Two workers as real processes, one killed with SIGKILL at each step of a conversion.
+
+Whatever the step, the other one finishes it: both meet in the conference, and Twilio was asked for nothing twice.
+"""
+
+import asyncio
+from dataclasses import asdict, replace
+
+import pytest
+
+from tests.support.worker_process import WorkerProcess
+from tests.support.world import FAST, World
+from worker.process import policy_of
+
+pytestmark = [pytest.mark.redis, pytest.mark.processes]
+LEASE_MS = 1_000
+
+#: Where the first worker dies: a step of the loop and the how-manieth batch of the conversion, or a step of an effect.
+STEPS = [
+    ("after_read", 1, ""),
+    ("before_commit", 1, ""),
+    ("after_commit", 1, ""),
+    ("before_request", 1, "redirect_call"),
+    ("after_request", 1, "redirect_call"),
+    *[(point, nth, "") for nth in (2, 3, 4) for point in ("before_commit", "after_commit")],
+]
+
+
+@pytest.fixture
+async def world(redis_server):
+    async with World(redis_server.url, workers=0, CONFERRAL_CONVERT_TIMEOUT=20) as world:
+        yield world
+
+
+def start(world: World, folder, name: str, **doom) -> WorkerProcess:
+    policy = asdict(replace(policy_of(world.settings), **FAST))
+    return WorkerProcess(world.settings, folder, name=name, lease_ms=LEASE_MS, policy=policy, **doom)
+
+
+async def holds_everything(world: World) -> None:
+    async def all_held() -> bool:
+        for partition in range(world.keys.partitions):
+            if not await world.client.hexists(world.keys.lease(partition), "holder"):
+                return False
+        return bool(await world.client.hexists(world.keys.commands_lease, "holder"))
+
+    await world.eventually(all_held, "the first worker holds every lease")
+
+
+@pytest.mark.parametrize("point, nth, kind", STEPS, ids=lambda value: str(value) or "loop")
+async def test_conversion_survives_a_worker_killed_at_any_step(world, tmp_path, point, nth, kind):
+    with start(world, tmp_path, "first", die_at=point, nth=nth, kind=kind) as first:
+        await holds_everything(world)
+        with start(world, tmp_path, "second") as second:
+            customer, agent = await world.talking()
+            first.arm()
+            outcome = await world.command("convert", customer.sid, timeout_s=30)
+            logs = f"{first.text()}\n----\n{second.text()}"
+            assert outcome.status == "done", logs
+            session = await world.until(customer.sid, state="conferenced")
+            # The conversion takes four batches at most; a later one may not have come.
+            assert first.was_killed or nth > 2, logs
+            assert world.redirects_of(agent) == 1, logs
+            assert world.redirects_of(customer) == 0, logs
+            assert len(world.sandbox.ledger.dials) == 1
+            assert customer.status == agent.status == "in-progress"
+            assert session["party.agent.call_sid"] == agent.sid
+
+            assert (await world.command("end", customer.sid, timeout_s=30)).status == "done"
+            await world.settled()
+
+
+@pytest.mark.parametrize("point, kind", [
+    ("before_commit", ""), ("after_commit", ""),
+    ("before_request", "end_conference"), ("after_request", "end_conference"),
+])  # fmt: skip
+async def test_lone_customer_is_let_go_though_the_worker_dies(world, tmp_path, point, kind):
+    with start(world, tmp_path, "first", die_at=point, nth=1, kind=kind) as first:
+        await holds_everything(world)
+        with start(world, tmp_path, "second"):
+            customer, agent = await world.converted()
+            first.arm()
+            agent.hang_up()
+            session = await world.until(customer.sid, state="ended")
+            assert session["end_reason"] == "agent-left"
+            await world.settled()
+            assert first.was_killed
+
+
+async def test_timer_that_falls_due_while_nobody_works_fires_once_after_take_over(world, tmp_path):
+    with start(world, tmp_path, "first") as first:
+        customer, agent = await world.converted()
+        first.process.kill()
+        first.process.wait()
+        agent.hang_up()
+        with start(world, tmp_path, "second"):
+            session = await world.until(customer.sid, state="ended")
+            assert session["end_reason"] == "agent-left"
+            await world.settled()
+        log = await world.log(customer.sid)
+        assert [entry["event"] for entry in log].count("lone_overdue") == 1
+
+
+async def test_entry_that_kills_three_workers_is_put_aside(world, tmp_path):
+    """Poison is counted by workers' deaths, never by deliveries."""
+    customer = None
+    for number in range(4):
+        with start(world, tmp_path, f"worker-{number}", die_at="after_read", nth=1) as worker:
+            worker.arm()
+            if customer is None:
+                customer = await world.customer_calls()
+            if number == 3:
+                await world.eventually(lambda: world.client.xlen(world.keys.dead), "a dead letter")
+                break
+            await asyncio.to_thread(worker.process.wait, 20)
+            assert worker.was_killed
+    letters = await world.client.xrange(world.keys.dead)
+    assert letters[0][1][b"dead_reason"] == b"workers died deciding it"
+    assert letters[0][1][b"type"] == b"call_received"
+    customer.hang_up()
+
+
+async def test_worker_that_stops_cleanly_hands_over_within_a_second(world, tmp_path):
+    from runtime.clock import SystemClock
+
+    clock = SystemClock()
+    with start(world, tmp_path, "first") as first:
+        await holds_everything(world)
+        with start(world, tmp_path, "second") as second:
+            customer, agent = await world.talking()
+            await world.eventually(lambda: _second_is_up(world), "two workers are alive")
+            first.process.terminate()
+            began_s = clock.monotonic_s()
+            assert await asyncio.to_thread(first.process.wait, 10) == 0
+            stopped_s = clock.monotonic_s() - began_s
+            outcome = await world.command("convert", customer.sid)
+            took_s = clock.monotonic_s() - began_s
+            assert outcome.status == "done", second.text()
+            assert stopped_s < 10
+            # A released lease is taken at the next look, not after it would have run out.
+            assert took_s - stopped_s < 2.0, second.text()
+            agent.hang_up()
+            await world.until(customer.sid, state="ended")
+            await world.settled()
+
+
+async def _second_is_up(world: World) -> bool:
+    return await world.client.zcard(world.keys.workers) == 2
+
+
+async def test_paused_worker_that_wakes_sends_nothing_for_what_it_lost(world, tmp_path):
+    """SIGSTOP for longer than the lease, with another worker taking over in between."""
+    import signal
+
+    with start(world, tmp_path, "first") as first:
+        await holds_everything(world)
+        with start(world, tmp_path, "second") as second:
+            customer, agent = await world.talking()
+            await world.eventually(lambda: _second_is_up(world), "two workers are alive")
+            first.process.send_signal(signal.SIGSTOP)
+            outcome = await world.command("convert", customer.sid, timeout_s=30)
+            assert outcome.status == "done", second.text()
+            first.process.send_signal(signal.SIGCONT)
+            agent.hang_up()
+            session = await world.until(customer.sid, state="ended")
+            assert session["end_reason"] == "agent-left"
+            await world.settled()
+            assert world.redirects_of(agent) == 1
+            assert len(world.sandbox.ledger.requests("POST", "/Conferences/")) == 1
+            versions = [int(entry["version"]) for entry in await world.log(customer.sid)]
+            assert versions == list(range(1, len(versions) + 1))

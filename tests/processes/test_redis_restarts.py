@@ -1,0 +1,119 @@
+"""redis-server killed and restarted in the middle, with an append-only file: what was acknowledged is there."""
+
+import asyncio
+
+import pytest
+
+from runtime.clock import SystemClock
+from runtime.errors import StoreError
+from statemachine.events import CallProgressed
+from streams.connection import make_client
+from streams.keys import Keys
+from streams.publisher import Publisher
+from tests.support.redis_server import RedisServer
+from tests.support.world import World
+
+pytestmark = [pytest.mark.redis, pytest.mark.processes]
+
+
+@pytest.fixture
+def durable_redis(redis_program):
+    with RedisServer(redis_program, append_only=True) as server:
+        yield server
+
+
+async def test_everything_acknowledged_is_there_after_redis_was_killed(durable_redis):
+    client = make_client(durable_redis.url)
+    keys = Keys("test", 4)
+    publisher = Publisher(client, keys, SystemClock())
+    acknowledged: set[str] = set()
+    goes_on = True
+
+    async def publish(worker: int) -> None:
+        number = 0
+        while goes_on:
+            token = f"{worker}-{number}"
+            event = CallProgressed(session_id=f"s{worker}", token=token, party="agent", call_sid="CA", status="ringing")
+            number += 1
+            try:
+                await publisher.publish(event)
+            except StoreError:
+                continue
+            acknowledged.add(token)
+
+    publishing = [asyncio.create_task(publish(worker)) for worker in range(20)]
+    for _ in range(3):
+        before = len(acknowledged)
+        while len(acknowledged) < before + 300:
+            await asyncio.sleep(0)
+        durable_redis.kill()
+        durable_redis.start()
+    goes_on = False
+    await asyncio.gather(*publishing)
+    stored = set()
+    for partition in range(keys.partitions):
+        stored |= {fields[b"token"].decode() for _, fields in await client.xrange(keys.events(partition))}
+    assert len(acknowledged) > 900
+    assert acknowledged <= stored
+    await publisher.close()
+    await client.aclose()
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_conversion_survives_redis_killed_around_the_redirect(durable_redis, moment):
+    async with World(durable_redis.url, CONFERRAL_CONVERT_TIMEOUT=5) as world:
+        customer, agent = await world.talking()
+
+        async def restart(rest):
+            if rest.step == moment and rest.method == "POST" and agent.sid in rest.path:
+                world.sandbox.on_rest = None
+                durable_redis.kill()
+                durable_redis.start()
+
+        world.sandbox.on_rest = restart
+        entry = world.client.xadd(world.keys.commands, {"type": "convert", "session": customer.sid, "id": "c1"})
+        await entry
+        session = await world.until(customer.sid, state="conferenced")
+        assert session["party.agent.call_sid"] == agent.sid
+        assert world.redirects_of(agent) == 1
+        agent.hang_up()
+        session = await world.until(customer.sid, state="ended")
+        assert session["end_reason"] == "agent-left"
+        await world.settled()
+
+
+async def test_call_that_comes_in_while_redis_is_away_is_bridged_and_known_afterwards(durable_redis):
+    async with World(durable_redis.url) as world:
+        durable_redis.kill()
+        customer = await world.customer_calls()
+        await world.sandbox.wait_until(lambda: customer.status == "in-progress", timeout_s=10)
+        assert "conferral_webhooks_without_store_total" in world.metrics.exposition().decode()
+        durable_redis.start()
+        # Twilio repeats what was answered 503, and the agent's callback tells of the session.
+        await world.until(customer.sid, phase="connected")
+        assert (await world.command("convert", customer.sid)).status == "done"
+        await world.command("end", customer.sid)
+        await world.settled()
+
+
+async def test_bridged_caller_is_moved_though_redis_dies_right_before_his_action(durable_redis):
+    """Nobody can be asked for the state: the action waits, asks again, then asks Twilio for the agent's leg."""
+    async with World(durable_redis.url, CONFERRAL_CONVERT_TIMEOUT=9) as world:
+        customer, agent = await world.talking()
+
+        async def kill(rest):
+            if rest.step == "after" and rest.method == "POST" and agent.sid in rest.path:
+                world.sandbox.on_rest = None
+                durable_redis.kill()
+
+        world.sandbox.on_rest = kill
+        await world.client.xadd(world.keys.commands, {"type": "convert", "session": customer.sid, "id": "c1"})
+        await world.sandbox.wait_until(lambda: customer.ever_heard(agent) and _both_in_a_room(world), timeout_s=15)
+        durable_redis.start()
+        await world.until(customer.sid, state="conferenced")
+        await world.command("end", customer.sid)
+        await world.settled()
+
+
+def _both_in_a_room(world: World) -> bool:
+    return any(len(room.joined()) == 2 for room in world.sandbox.exchange.state.conferences.values())

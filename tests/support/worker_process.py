@@ -1,0 +1,122 @@
+"""A real worker process that can be told to die at one exact step. Run as `python -m tests.support.worker_process`."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any, Self
+
+from runtime import lifecycle, log
+from runtime.settings import ServiceSettings, load
+from statemachine.policy import Policy
+from worker.process import Worker
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class WorkerProcess:
+    """Starts the process and watches it; ends it when the test is over."""
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        folder: Path,
+        *,
+        name: str,
+        lease_ms: int,
+        policy: dict[str, int],
+        die_at: str = "",
+        nth: int = 1,
+        kind: str = "",
+    ) -> None:
+        self.arm_file = folder / f"{name}.armed"
+        self.log_file = folder / f"{name}.log"
+        environment = {
+            str(field.validation_alias): _plain(getattr(settings, attribute))
+            for attribute, field in type(settings).model_fields.items()
+            if getattr(settings, attribute) is not None
+        }
+        order = {
+            "settings": environment,
+            "lease_ms": lease_ms,
+            "policy": policy,
+            "die_at": die_at,
+            "nth": nth,
+            "kind": kind,
+            "arm_file": str(self.arm_file),
+        }
+        with self.log_file.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.worker_process", json.dumps(order)],
+                cwd=REPOSITORY,
+                stdout=output,
+                stderr=output,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+        self.process.wait()
+
+    def arm(self) -> None:
+        """From now on it dies when it comes to its step."""
+        self.arm_file.touch()
+
+    @property
+    def was_killed(self) -> bool:
+        return self.process.poll() == -signal.SIGKILL
+
+    def text(self) -> str:
+        return self.log_file.read_text()
+
+
+def _plain(value: Any) -> str:
+    return value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
+
+
+class _Doom:
+    def __init__(self, order: dict[str, Any]) -> None:
+        self.order = order
+        self.seen: Counter[str] = Counter()
+
+    def is_armed(self) -> bool:
+        return Path(self.order["arm_file"]).exists()
+
+    async def at(self, point: str, detail: object) -> None:
+        kind = getattr(detail, "kind", "")
+        if point != self.order["die_at"] or kind != self.order["kind"] or not self.is_armed():
+            return
+        self.seen[point] += 1
+        if self.seen[point] == self.order["nth"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> int:
+    order = json.loads(sys.argv[1])
+    log.configure("console", level="debug")
+    settings = load(ServiceSettings, order["settings"])
+    doom = _Doom(order)
+    worker = Worker(
+        settings,
+        lease_ms=order["lease_ms"],
+        policy=Policy(**order["policy"]),
+        checkpoint=doom.at,
+        effect_checkpoint=doom.at,
+    )
+
+    async def run(stop: asyncio.Event) -> int:
+        return await worker.run(stop)
+
+    return lifecycle.run(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
