@@ -1,0 +1,95 @@
+"""Makes docs/demo.svg from what `conferral demo --exit` really prints, and shows it at the top of the README.
+
+No font and nothing else is fetched by whoever looks at the picture; its text can be selected and read aloud.
+"""
+
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.terminal_theme import MONOKAI
+from rich.text import Text
+
+ROOT = Path(__file__).resolve().parent.parent
+PICTURE = ROOT / "docs" / "demo.svg"
+README = ROOT / "README.md"
+COMMAND = "conferral demo --exit"
+WIDTH = 112
+DEADLINE_S = 120
+_PLACE = re.compile(r"(<!-- demo-picture -->\n).*?(<!-- /demo-picture -->)", re.DOTALL)
+
+#: As rich's own, without its fonts from elsewhere and with a name for screen readers.
+FORMAT = """\
+<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
+<title>What the demo prints: a call is bridged, converted into a conference and ended</title>
+<style>
+.{unique_id}-matrix {{
+  font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
+  font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asian: full-width;
+}}
+.{unique_id}-title {{ font-size: 18px; font-weight: bold; font-family: system-ui, sans-serif }}
+{styles}
+</style>
+<defs>
+<clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/>
+</clipPath>
+{lines}
+</defs>
+{chrome}
+<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}
+<g class="{unique_id}-matrix">
+{matrix}
+</g>
+</g>
+</svg>
+"""
+
+
+def printed() -> str:
+    """What the demo prints on standard output.
+
+    Raises:
+        RuntimeError: it failed; holds what it said.
+    """
+    program = Path(sys.executable).parent / "conferral"
+    ran = subprocess.run(
+        [program, *COMMAND.split()[1:]], capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
+    if ran.returncode:
+        raise RuntimeError(ran.stderr)
+    return ran.stdout
+
+
+def picture(text: str) -> str:
+    """The text as a terminal shows it, in SVG."""
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), color_system="truecolor", force_terminal=True)
+    console.print(Text.assemble(("$ ", "dim"), (COMMAND, "bold")))
+    for line in text.rstrip("\n").splitlines():
+        shown = Text(line)
+        shown.highlight_regex(r"\[[a-z, -]+\]$", "bold green")
+        shown.highlight_regex(r"^ *\+[0-9.]+ s", "cyan")
+        console.print(shown)
+    drawn = console.export_svg(title="conferral", theme=MONOKAI, code_format=FORMAT, unique_id="demo")
+    return "\n".join(line.rstrip() for line in drawn.splitlines()) + "\n"
+
+
+def show_in_readme(readme: str) -> str:
+    """The README with the picture in its place."""
+    shown = "![The demo: a call is bridged, converted into a conference, and ended](docs/demo.svg)"
+    return _PLACE.sub(rf"\g<1>{shown}\n\g<2>", readme)
+
+
+def main() -> int:
+    """Runs the demo, writes the picture, and puts it into the README."""
+    PICTURE.write_text(picture(printed()), "utf-8")
+    README.write_text(show_in_readme(README.read_text("utf-8")), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

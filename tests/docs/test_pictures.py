@@ -1,0 +1,52 @@
+"""Pictures fetch nothing, say what they show, and stand where the README wants them."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.docs.generated import ROOT, load_script
+
+PICTURES = sorted((ROOT / "docs").rglob("*.svg"))
+SVG = "{http://www.w3.org/2000/svg}"
+
+each_picture = pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.name)
+
+
+@each_picture
+def test_a_picture_fetches_nothing_from_elsewhere(path):
+    text = path.read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
+
+    assert not re.search(r"https?:|@import|@font-face|<script|<image|url\((?!#)", text)
+
+
+@each_picture
+def test_a_picture_has_a_title_for_those_who_do_not_see_it(path):
+    drawing = ElementTree.parse(path).getroot()
+
+    assert drawing.find(f"{SVG}title").text
+    assert drawing.get("role") == "img"
+
+
+def test_the_picture_of_the_demo_is_made_of_what_it_printed():
+    script = load_script("picture_of_demo")
+    drawn = script.picture("first line\n    +1.30 s  alice answers  [bridged]\n<&>\n")
+
+    shown = "".join(ElementTree.fromstring(drawn).itertext()).replace("\N{NO-BREAK SPACE}", " ")
+    for words in ("$ conferral demo --exit", "first line", "+1.30 s", "alice answers", "[bridged]", "<&>"):
+        assert words in shown
+    assert drawn == script.picture("first line\n    +1.30 s  alice answers  [bridged]\n<&>\n")
+
+
+def test_the_picture_of_the_demo_tells_of_a_conversion():
+    shown = (ROOT / "docs" / "demo.svg").read_text("utf-8").replace("&#160;", " ")
+
+    for state in ("[bridged]", "[converting]", "[conferenced]", "[ended, agent-left]"):
+        assert state in shown
+
+
+def test_the_readme_shows_the_demo_before_anything_else():
+    readme = (ROOT / "README.md").read_text("utf-8")
+
+    assert load_script("picture_of_demo").show_in_readme(readme) == readme
+    assert readme.index("docs/demo.svg") < readme.index("make demo")
