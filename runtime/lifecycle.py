@@ -34,6 +34,19 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _with_signals(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    faults: list[BaseException] = []
+
+    def notice(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A mistake of ours in a task that nobody awaits: the process stops, and its supervisor starts a fresh one."""
+        error = context.get("exception")
+        if error is None or isinstance(error, OSError):  # a peer that went away while something was being sent
+            log.warning("loop_complained", reason=str(context.get("message")), error_type=type(error).__name__)
+            return
+        log.error("task_failed", error_type=type(error).__name__, exc_info=error)
+        faults.append(error)
+        stop.set()
+
+    loop.set_exception_handler(notice)
 
     def asked(name: str) -> None:
         log.info("stop_requested", signal=name)
@@ -42,7 +55,8 @@ async def _with_signals(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked, number.name)
     try:
-        return await main(stop)
+        code = await main(stop)
+        return 1 if faults else code
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)

@@ -51,6 +51,8 @@ class RedirectCall(Effect):
     room: str
     #: Participant label.
     label: str
+    #: Which try to bring this leg in, from 1: its `<Dial>`'s action tells the tries apart.
+    attempt: int = 1
 
     @property
     def target(self) -> str:

@@ -125,7 +125,7 @@ class Publisher:
         writes: list[tuple[Any, ...]] = [("XADD", self._keys.events(partition), "*", *entry)]
         if call_sid:
             # First, so that whoever finds the event finds the call too.
-            writes.insert(0, ("SET", self._keys.call(call_sid), event.session_id, "EX", self._call_ttl_s))
+            writes.insert(0, ("SET", self._keys.call(call_sid), event.session_id, "NX", "EX", self._call_ttl_s))
         return writes
 
     def _reading(self, session_id: str) -> tuple[Any, ...]:

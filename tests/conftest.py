@@ -1,10 +1,20 @@
 """What all tests share: a real redis-server for each test process, emptied between tests."""
 
+import random
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.redis_server import RedisServer, found_programs
+
+
+@pytest.fixture
+def chance(request) -> random.Random:
+    """Randomness that can be repeated; a failing test shows how."""
+    seed = f"{request.config.getoption('randomly_seed')}:{request.node.nodeid}"
+    sys.stderr.write(f"repeat with: -p randomly_seed={seed.partition(':')[0]}\n")
+    return random.Random(seed)
 
 
 @pytest.fixture(scope="session")

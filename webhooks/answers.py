@@ -94,10 +94,11 @@ def answer(outcome: DialOutcome, facts: SessionFacts | None, *, may_be_old: bool
         return _after_conference(outcome, facts)
     if not outcome.was_answered and (facts is None or facts.state == State.BRIDGED):
         return _by_dial_call_status(outcome)
+    if facts is not None and facts.state in (State.CONVERTING, State.CONFERENCED, State.TRANSFERRING):
+        # The intent to move was committed once; a second that Redis forgot can't have made it untrue.
+        return Answer.JOIN
     if facts is None or may_be_old:
         return Answer.ASK_TWILIO
-    if facts.state in (State.CONVERTING, State.CONFERENCED, State.TRANSFERRING):
-        return Answer.JOIN
     return _by_dial_call_status(outcome)
 
 

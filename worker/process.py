@@ -245,7 +245,9 @@ def join_document_of(documents: Documents) -> Callable[[RedirectCall], str]:
     """The TwiML by which a redirected call joins its session's conference."""
 
     def join_document(effect: RedirectCall) -> str:
-        return documents.join_conference(effect.session_id, effect.party, label=effect.label, room=effect.room)
+        return documents.join_conference(
+            effect.session_id, effect.party, label=effect.label, room=effect.room, attempt=effect.attempt
+        )
 
     return join_document
 

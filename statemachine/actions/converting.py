@@ -83,7 +83,10 @@ def redirect_missing(scratch: Scratch, event: CallsRead) -> None:
 
 def _redirect(scratch: Scratch, party: Party) -> None:
     room = scratch.session.conference_sid or scratch.session.id
-    scratch.order(RedirectCall, party=party.name, call_sid=party.call_sid, room=room, label=party.label)
+    attempt = 2 if scratch.session.repaired else 1
+    scratch.order(
+        RedirectCall, party=party.name, call_sid=party.call_sid, room=room, label=party.label, attempt=attempt
+    )
 
 
 def return_to_bridge(scratch: Scratch, event: EffectFailed) -> None:

@@ -86,9 +86,9 @@ def test_a_call_that_is_not_the_partys_is_hung_up(state, dial):
         (None,             CONF,   "answered",  HANG_UP),
         ("bridged",        BRIDGE, "completed", ASK),
         ("bridged",        BRIDGE, "busy",      BUSY),
-        ("converting",     BRIDGE, "completed", ASK),
+        ("converting",     BRIDGE, "completed", JOIN),     # the intent was committed: not to be forgotten
         ("converting",     CONF,   "answered",  BY_NAME),
-        ("conferenced",    BRIDGE, "completed", ASK),
+        ("conferenced",    BRIDGE, "completed", JOIN),
         ("conferenced",    CONF,   "answered",  HANG_UP),
         ("ended",          BRIDGE, "completed", HANG_UP),  # final, however old
     ],
