@@ -20,7 +20,7 @@ Argument = str | bytes | int | float
 class Scriptable(Protocol):
     """What is asked of a Redis client."""
 
-    async def execute_command(self, *args: Any, **options: Any) -> Any:
+    async def execute_command(self, *_args: Any, **_options: Any) -> Any:
         """Sends one command."""
         ...
 

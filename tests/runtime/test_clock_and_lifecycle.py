@@ -1,0 +1,104 @@
+"""The clocks, and how a process starts, stops and notices that a part of it is gone."""
+
+import asyncio
+import os
+import signal
+
+from runtime import lifecycle
+from runtime.clock import StoreClock, SystemClock
+
+
+class SetClock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.monotonic = 100.0
+        self.wall = 1_000_000
+
+    def monotonic_s(self) -> float:
+        return self.monotonic
+
+    def wall_ms(self) -> int:
+        return self.wall
+
+
+def test_redis_time_goes_on_by_our_monotonic_clock():
+    clock = SetClock()
+    store_clock = StoreClock(clock)
+    store_clock.observe(5_000_000)
+    clock.monotonic += 1.5
+    assert store_clock.now_ms() == 5_001_500
+
+
+def test_step_of_our_wall_clock_changes_nothing():
+    clock = SetClock()
+    store_clock = StoreClock(clock)
+    store_clock.observe(5_000_000)
+    clock.wall += 3_600_000
+    assert store_clock.now_ms() == 5_000_000
+
+
+def test_system_clock_goes_forward():
+    clock = SystemClock()
+    first = clock.monotonic_s()
+    assert clock.monotonic_s() >= first
+    assert clock.wall_ms() > 1_700_000_000_000
+
+
+def test_sigterm_sets_the_stop_and_nothing_is_cancelled():
+    finished = []
+
+    async def main(stop: asyncio.Event) -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await stop.wait()
+        finished.append(True)
+        return 0
+
+    assert lifecycle.run(main) == 0
+    assert finished == [True]
+
+
+def test_task_that_ends_by_itself_stops_the_process():
+    async def main(stop: asyncio.Event) -> int:
+        async def quits() -> None:
+            return
+
+        async def waits() -> None:
+            await stop.wait()
+
+        return await lifecycle.until_stopped(stop, {"quits": quits(), "waits": waits()})
+
+    assert lifecycle.run(main) == 1
+
+
+def test_task_that_fails_stops_the_process():
+    async def main(stop: asyncio.Event) -> int:
+        async def fails() -> None:
+            raise ValueError
+
+        async def waits() -> None:
+            await stop.wait()
+
+        return await lifecycle.until_stopped(stop, {"fails": fails(), "waits": waits()})
+
+    assert lifecycle.run(main) == 1
+
+
+def test_mistake_in_a_task_that_nobody_awaits_stops_the_process():
+    async def main(stop: asyncio.Event) -> int:
+        asyncio.get_running_loop().call_soon(lambda: {}["missing"])
+        await stop.wait()
+        return 0
+
+    assert lifecycle.run(main) == 1
+
+
+def test_stop_that_was_asked_for_ends_well():
+    async def main(stop: asyncio.Event) -> int:
+        async def waits() -> None:
+            await stop.wait()
+
+        asyncio.get_running_loop().call_soon(stop.set)
+        return await lifecycle.until_stopped(stop, {"waits": waits()})
+
+    assert lifecycle.run(main) == 0

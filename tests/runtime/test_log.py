@@ -1,0 +1,74 @@
+"""Logs: static names, a closed list of keys, and nobody's number."""
+
+import io
+import json
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime import log
+from tests.support.world import CUSTOMER, NUMBER, World
+
+
+@pytest.fixture
+def lines():
+    stream = io.StringIO()
+    log.configure("json", stream, level="debug")
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize("address, shown", [
+    ("+14155550123", "+…23"), ("client:alice", "client:…"), ("sip:bob@example.com", "sip:…"), ("anonymous", "…"),
+    ("", "…"), ("+1", "+…"), ("4155550123", "+…23"),
+])  # fmt: skip
+def test_address_is_shown_as_its_last_two_digits_or_its_kind(address, shown):
+    assert log.redacted(address) == shown
+
+
+@given(st.integers(10**6, 10**15 - 1))
+def test_no_number_shows_more_than_two_digits(number):
+    assert sum(letter.isdigit() for letter in log.redacted(f"+{number}")) == 2
+
+
+def test_address_under_a_known_key_is_redacted(lines):
+    structlog.get_logger().info("call_came_in", address="+14155550123", session_id="CA1")
+    (line,) = lines()
+    assert line["address"] == "+…23"
+    assert line["session_id"] == "CA1"
+    assert line["event"] == "call_came_in"
+    assert line["level"] == "info"
+
+
+def test_key_that_nobody_decided_on_is_left_out(lines):
+    structlog.get_logger().info("call_came_in", phone="+14155550123")
+    assert "phone" not in lines()[0]
+
+
+def test_number_in_the_text_of_an_error_is_masked(lines):
+    error = ValueError("no route to +1 (415) 555-0123")
+    structlog.get_logger().error("task_failed", exc_info=error, reason="dialling 14155550123 failed")
+    assert "5550123" not in json.dumps(lines()).replace("-", "").replace(" ", "")
+
+
+def test_sids_are_left_as_they_are(lines):
+    structlog.get_logger().info("x", session_id="CA" + "1" * 32, call_sid="CA" + "0123456789" * 3 + "ab")
+    assert lines()[0]["call_sid"] == "CA" + "0123456789" * 3 + "ab"
+
+
+@pytest.mark.redis
+async def test_whole_life_of_a_call_puts_no_number_and_no_name_into_the_log(lines, redis_server):
+    async with World(redis_server.url) as world:
+        customer, agent = await world.converted()
+        await world.command("convert", "CA" + "0" * 32)
+        world.sandbox.faults.next_rest("*", "/", status=500)
+        agent.hang_up()
+        await world.until(customer.sid, state="ended")
+        await world.settled()
+    text = json.dumps(lines())
+    assert len(lines()) > 30
+    for secret in (CUSTOMER[1:], NUMBER[1:], CUSTOMER[-7:], "alice", world.sandbox.auth_token):
+        assert secret not in text
+    assert all(line.keys() <= log.KEYS | {"event", "level", "timestamp", "exception"} for line in lines())

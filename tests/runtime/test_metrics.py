@@ -1,0 +1,33 @@
+"""Metrics: well named, documented, with bounded labels."""
+
+import re
+
+from runtime.metrics import Metrics
+
+BOUNDED = {"state", "event_name", "outcome", "result", "partition", "kind", "status", "reason", "route"}
+
+
+def families():
+    return [family for family in Metrics().registry.collect() if family.name.startswith("conferral_")]
+
+
+def test_every_metric_is_named_after_the_conventions():
+    for family in families():
+        assert re.fullmatch(r"conferral_[a-z_]+", family.name)
+        assert family.documentation
+        if family.type == "histogram":
+            assert family.name.endswith("_seconds")
+
+
+def test_labels_are_bounded_words():
+    metrics = Metrics()
+    for member in vars(metrics).values():
+        labels = getattr(member, "_labelnames", ())
+        assert set(labels) <= BOUNDED
+
+
+def test_two_processes_in_one_do_not_share_counts():
+    first, second = Metrics(), Metrics()
+    first.lone_conferences_cleaned.inc()
+    assert b"conferral_lone_conferences_cleaned_total 0.0" in second.exposition()
+    assert b"conferral_lone_conferences_cleaned_total 1.0" in first.exposition()
