@@ -7,7 +7,7 @@ may hold the bytes that recolour a terminal or turn a line around.
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 

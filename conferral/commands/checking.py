@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
 
 def check(as_json: AsJson = False) -> None:
-    """Look at settings, Redis, libraries and workers, and say what is wrong and how to mend it.
+    """Say what is wrong with the set-up, and how to mend it.
 
     \b
     Examples:
       conferral check
       conferral check --json | jq '.[] | select(.status != "ok")'
 
-    Ends with 0 when no line fails, 1 when one does, 2 when a setting is missing or wrong. Changes nothing.
+    Looks at settings, libraries, Redis and workers; changes nothing. Ends with 0 when no line fails, 1 when one does, 2
+    when a setting is missing or wrong.
     """
     from runtime.settings import ServiceSettings, load
 

@@ -8,12 +8,14 @@ import typer
 def demo(
     exit_after_story: Annotated[bool, typer.Option("--exit", help="Stop when the story is told.")] = False,
 ) -> None:
-    """See it work: a call comes in, is bridged, converted and ended, on this machine alone.
+    """See it all work, on this machine alone.
 
     \b
     Examples:
       conferral demo
       conferral demo --exit
+
+    A call comes in, is bridged to an agent, converted into a conference, and cleaned up when the agent hangs up.
 
     Starts a Redis of its own, a local Twilio, the webhooks and a worker, and takes no settings from the environment.
     Ctrl-C stops all of it.

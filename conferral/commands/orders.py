@@ -27,12 +27,14 @@ def convert(
     command_id: CommandName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Move customer and agent from their bridge into a conference. Neither notices.
+    """Move customer and agent into a conference.
 
     \b
     Examples:
       conferral convert CA0123456789abcdef0123456789abcdef
       conferral convert CA0123456789abcdef0123456789abcdef --no-wait
+
+    They go on talking: what was an ordinary bridge is a conference then.
     """
     asyncio.run(_order("convert", session, timeout, no_wait=no_wait, command_id=command_id, as_json=as_json))
 

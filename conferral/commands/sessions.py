@@ -74,7 +74,7 @@ def row(fields: "Fields", *, full: bool = False) -> tuple[str, ...]:
 
 
 def show(session: SessionName, full: Full = False, as_json: AsJson = False) -> None:
-    """Show one session: its fields, its parties, and what has happened to it.
+    """Show one session, and what has happened to it.
 
     \b
     Examples:

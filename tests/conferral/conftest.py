@@ -1,0 +1,38 @@
+"""Running the program inside the test's process, with no settings but those given."""
+
+import os
+
+import pytest
+
+from conferral.main import main
+from tests.conferral.kit import Ran
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch, tmp_path):
+    """Nobody's environment and nobody's .env reach a test."""
+    for name in list(os.environ):
+        if name.startswith(("TWILIO_", "CONFERRAL_", "REDIS_")) or name in ("NO_COLOR", "FORCE_COLOR"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    def run(*arguments, **variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        capsys.readouterr()
+        code = main(list(arguments))
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def redis(redis_server, monkeypatch):
+    """The client of a Redis that REDIS_URL names."""
+    monkeypatch.setenv("REDIS_URL", redis_server.url)
+    with redis_server.client() as client:
+        yield client

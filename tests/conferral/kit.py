@@ -1,0 +1,118 @@
+"""What the tests of the command line share: sessions to be found in Redis, and ways to run the program."""
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+
+import orjson
+
+from statemachine.session import Party, Session
+from statemachine.states import PartyStatus, Phase, State
+from streams import session_codec
+from streams.keys import Keys
+from streams.times import to_iso
+
+KEYS = Keys("conferral", 16)
+PROGRAM = (sys.executable, "-m", "conferral")
+CALL = "CA" + "1" * 32
+AGENT_CALL = "CA" + "2" * 32
+CREATED_MS = 1_800_000_000_000
+
+SERVICE = {
+    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+    "TWILIO_AUTH_TOKEN": "hidden-token",
+    "TWILIO_NUMBER": "+14155550100",
+    "CONFERRAL_PUBLIC_URL": "http://127.0.0.1:9",
+    "CONFERRAL_AGENT": "client:alice",
+}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return orjson.loads(self.out)
+
+    @property
+    def error(self):
+        return orjson.loads(self.err)["error"]
+
+
+def make_session(session_id=CALL, **changes):
+    customer = Party("customer", "customer-1", session_id, "+14155550123", PartyStatus.CONNECTED)
+    agent = Party("agent", "agent-1", AGENT_CALL, "client:alice", PartyStatus.CONNECTED)
+    session = Session(
+        session_id,
+        State.BRIDGED,
+        Phase.CONNECTED,
+        4,
+        created_at_ms=CREATED_MS,
+        updated_at_ms=CREATED_MS + 1_000,
+        parties={"customer": customer, "agent": agent},
+    )
+    return replace(session, **changes)
+
+
+def set_up(redis):
+    """What the first worker leaves behind."""
+    redis.hset(KEYS.config, mapping={"partitions": KEYS.partitions, "schema": 1})
+
+
+def put(redis, session, *, log=()):
+    """A session with its log and the index of its calls, as a worker leaves them."""
+    set_up(redis)
+    redis.hset(KEYS.session(session.id), mapping=session_codec.encode(session))
+    partition = KEYS.partition_of(session.id)
+    if session.state is State.ENDED:
+        redis.srem(KEYS.live(partition), session.id)
+        redis.zadd(KEYS.ended(partition), {session.id: session.ended_at_ms})
+    else:
+        redis.sadd(KEYS.live(partition), session.id)
+    for party in session.parties.values():
+        redis.set(KEYS.call(party.call_sid), session.id)
+    for entry in log:
+        redis.xadd(KEYS.log(session.id), entry)
+
+
+def log_entry(event, at_ms=CREATED_MS, *, before="bridged", after="bridged", **more):
+    fields = {"at": to_iso(at_ms), "event": event, "from": before, "to": after, "outcome": "stayed", "version": "2"}
+    return {**fields, "reason": "", "effects": "[]", **more}
+
+
+def ended(session_id=CALL):
+    return make_session(
+        session_id, state=State.ENDED, phase=Phase.NONE, ended_at_ms=CREATED_MS + 61_000, end_reason="agent-left"
+    )
+
+
+def environment(**variables):
+    """The environment of a process: nothing of ours but what is given."""
+    ours = ("TWILIO_", "CONFERRAL_", "REDIS_", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "TERM")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**kept, "TERM": "xterm", **variables}
+
+
+def start(*arguments, cwd, **options):
+    """The program as a process of its own."""
+    variables = options.pop("env", {})
+    options = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "stdin": subprocess.DEVNULL,
+        "text": True,
+    } | options
+    return subprocess.Popen([*PROGRAM, *arguments], cwd=cwd, env=environment(**variables), **options)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,247 @@
+"""`check`: what it finds, and how it ends."""
+
+import time
+from contextlib import contextmanager
+
+import aiohttp
+import aiohttp.http_parser
+import pytest
+
+from conferral.checks import libraries, store
+from conferral.checks.settings import shown_url
+from tests.conferral.kit import KEYS, SERVICE, set_up
+
+pytestmark = pytest.mark.redis
+
+
+def alive(redis):
+    """Leaves what a worker leaves that holds everything."""
+    set_up(redis)
+    now_ms = int(time.time() * 1000)
+    redis.zadd(KEYS.workers, {"host-1-abc": now_ms})
+    for key in (*map(KEYS.lease, range(KEYS.partitions)), KEYS.commands_lease):
+        redis.hset(key, mapping={"holder": "1:host-1-abc", "until": now_ms + 60_000})
+
+
+@pytest.fixture
+def checked(run, redis):
+    """Runs the check; gives its exit code and its lines by name."""
+
+    def checked(**variables):
+        ran = run("check", "--json", **SERVICE | variables)
+        return ran.code, {line["name"]: line for line in ran.json}
+
+    return checked
+
+
+@contextmanager
+def configured(redis, name, value):
+    before = redis.config_get(name)[name]
+    redis.config_set(name, value)
+    try:
+        yield
+    finally:
+        redis.config_set(name, before)
+
+
+def test_a_good_set_up_passes(checked, redis):
+    alive(redis)
+    with configured(redis, "appendonly", "yes"):
+        code, lines = checked()
+
+    assert code == 0
+    assert {line["status"] for line in lines.values()} == {"ok"}
+    assert set(lines) == {
+        "settings", "agent", "public URL", "REST API", "aiohttp", "HTTP parser", "Redis", "version", "eviction",
+        "persistence", "replicas", "scripts", "set-up", "workers", "partitions", "commands",
+    }  # fmt: skip
+
+
+def test_the_table_says_how_to_mend_what_is_wrong(run, redis):
+    alive(redis)
+
+    ran = run("check", **SERVICE)
+
+    assert ran.code == 0
+    assert "warn    persistence  appendonly no" in ran.out
+    assert "warn: persistence: CONFIG SET appendonly yes" in ran.out
+
+
+def test_no_secret_is_shown(run, redis):
+    alive(redis)
+    url = "https://twilio:hidden-word@calls.example.com"
+
+    ran = run("check", **SERVICE | {"CONFERRAL_PUBLIC_URL": url, "TWILIO_API_URL": url})
+
+    assert "hidden" not in ran.out + ran.err
+    assert "calls.example.com" in ran.out
+
+
+def test_urls_keep_everything_but_user_and_password():
+    assert shown_url("https://a:b@host:8443/base") == "https://…@host:8443/base"
+    assert shown_url("https://host/base") == "https://host/base"
+
+
+@pytest.mark.parametrize(
+    ("policy", "status", "code"),
+    [("allkeys-lru", "fail", 1), ("allkeys-random", "fail", 1), ("volatile-ttl", "warn", 0), ("noeviction", "ok", 0)],
+)
+def test_eviction_policies_are_judged(checked, redis, policy, status, code):
+    alive(redis)
+    with configured(redis, "maxmemory-policy", policy):
+        ended_with, lines = checked()
+
+    assert (lines["eviction"]["status"], ended_with) == (status, code)
+
+
+def test_appendfsync_no_is_warned_of(checked, redis):
+    alive(redis)
+    with configured(redis, "appendonly", "yes"), configured(redis, "appendfsync", "no"):
+        assert checked()[1]["persistence"]["status"] == "warn"
+
+
+@pytest.mark.parametrize(
+    ("info", "status"),
+    [
+        ({"redis_version": "6.0.16"}, "fail"),
+        ({"redis_version": "6.2.14"}, "warn"),
+        ({"redis_version": "7.0.0"}, "ok"),
+        ({"redis_version": "7.2.4", "valkey_version": "8.1.0"}, "ok"),
+        ({}, "fail"),
+    ],
+)
+def test_versions_are_judged(info, status):
+    assert store._version(info).status == status
+
+
+def test_replicas_that_nobody_waits_for_are_warned_of():
+    assert store._replicas({"connected_slaves": 0}, "0").status == "ok"
+    assert store._replicas({"connected_slaves": 1}, "0").status == "warn"
+    assert store._replicas({"connected_slaves": 1}, "1").status == "ok"
+
+
+def test_an_agent_is_required(checked, redis):
+    alive(redis)
+
+    code, lines = checked(CONFERRAL_AGENT="")
+
+    assert code == 1
+    assert lines["agent"]["status"] == "fail"
+    assert "CONFERRAL_AGENT" in lines["agent"]["mend"]
+
+
+def test_an_agent_that_may_not_be_dialled_fails(checked, redis):
+    alive(redis)
+
+    code, lines = checked(CONFERRAL_AGENT="+18765550123")
+
+    assert (code, lines["agent"]["status"]) == (1, "fail")
+    assert "JM" in lines["agent"]["found"]
+    assert "8765550123" not in str(lines)
+
+
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [("https://calls.example.com", "ok"), ("http://localhost:8080", "ok"), ("http://calls.example.com", "warn")],
+)
+def test_a_public_url_ought_to_be_https(checked, redis, url, status):
+    alive(redis)
+
+    assert checked(CONFERRAL_PUBLIC_URL=url)[1]["public URL"]["status"] == status
+
+
+def test_a_redis_that_is_away_fails_and_the_rest_is_told(checked):
+    code, lines = checked(REDIS_URL="redis://:secret@127.0.0.1:1/0")
+
+    assert code == 1
+    assert lines["Redis"]["status"] == "fail"
+    assert lines["Redis"]["found"].startswith("127.0.0.1:1: ")
+    assert lines["agent"]["status"] == "ok"
+
+
+def test_an_empty_redis_is_warned_of_and_left_empty(checked, redis):
+    code, lines = checked()
+
+    assert (code, lines["set-up"]["status"]) == (0, "warn")
+    assert redis.dbsize() == 0
+
+
+def test_another_number_of_partitions_fails(checked, redis):
+    alive(redis)
+
+    code, lines = checked(CONFERRAL_PARTITIONS="8")
+
+    assert (code, lines["set-up"]["status"]) == (1, "fail")
+    assert lines["set-up"]["mend"] == "set CONFERRAL_PARTITIONS=16"
+
+
+def test_a_newer_level_fails(checked, redis):
+    alive(redis)
+    redis.hset(KEYS.config, "schema", 99)
+
+    assert checked()[1]["set-up"]["status"] == "fail"
+
+
+def test_a_prefix_that_somebody_else_uses_fails(checked, redis):
+    redis.set(KEYS.config, "theirs")
+
+    code, lines = checked()
+
+    assert (code, lines["set-up"]["status"]) == (1, "fail")
+
+
+def test_dead_workers_do_not_count(checked, redis):
+    alive(redis)
+    redis.zadd(KEYS.workers, {"host-1-abc": int(time.time() * 1000) - 20_000})
+
+    code, lines = checked()
+
+    assert (code, lines["workers"]["status"]) == (0, "warn")
+
+
+def test_partitions_without_a_holder_are_named(checked, redis):
+    alive(redis)
+    redis.delete(KEYS.lease(3))
+    redis.hset(KEYS.lease(7), "until", "0")
+    redis.delete(KEYS.commands_lease)
+
+    code, lines = checked()
+
+    assert code == 0
+    assert lines["partitions"]["found"] == "nobody holds 3, 7"
+    assert lines["commands"]["status"] == "warn"
+
+
+def test_scripts_that_can_not_be_loaded_fail(checked, redis):
+    alive(redis)
+    redis.execute_command("ACL", "SETUSER", "default", "-script")
+    try:
+        code, lines = checked()
+    finally:
+        redis.execute_command("ACL", "SETUSER", "default", "+@all")
+
+    assert (code, lines["scripts"]["status"]) == (1, "fail")
+
+
+def test_a_redis_that_forbids_config_is_judged_by_what_it_tells(checked, redis):
+    alive(redis)
+    redis.execute_command("ACL", "SETUSER", "default", "-config")
+    try:
+        _, lines = checked()
+    finally:
+        redis.execute_command("ACL", "SETUSER", "default", "+@all")
+
+    assert lines["eviction"]["found"] == "maxmemory-policy noeviction"
+    assert lines["persistence"]["status"] == "warn"
+
+
+def test_an_old_aiohttp_fails(monkeypatch):
+    monkeypatch.setattr(aiohttp, "__version__", "3.14.3")
+
+    assert libraries._version().status == "fail"
+
+
+def test_the_python_parser_of_aiohttp_fails(monkeypatch):
+    monkeypatch.setattr(aiohttp.http_parser, "HttpRequestParser", aiohttp.http_parser.HttpRequestParserPy)
+
+    assert libraries._parser().status == "fail"

@@ -1,0 +1,248 @@
+"""The demo, whole: it tells its story, its commands run as printed, and nothing is left however it ends."""
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from conferral.demo import ports, programs, stage
+from conferral.demo.children import environment as child_environment
+from conferral.errors import NotDoneError
+from tests.conferral.kit import environment, start
+from tests.conferral.test_processes import until
+
+# The demo's ports are the same each time: two demos at once would be in each other's way.
+pytestmark = [pytest.mark.processes, pytest.mark.redis, pytest.mark.xdist_group("demo")]
+POISON = {
+    "TWILIO_ACCOUNT_SID": "AC" + "9" * 32,
+    "TWILIO_AUTH_TOKEN": "a-real-token",
+    "TWILIO_API_KEY": "not even well formed",
+    "CONFERRAL_PARTITIONS": "3",
+    "REDIS_URL": "redis://a-real-redis:6379",
+}
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """A temporary folder of the test's own, in which a demo must leave nothing."""
+    place = Path("/tmp") / f"cfr-{os.getpid()}-{time.monotonic_ns() % 10**9}"  # short: sockets' paths are
+    place.mkdir()
+    yield place
+    assert list(place.iterdir()) == []
+    place.rmdir()
+
+
+def demo(*arguments, folders, cwd, **variables):
+    return start("demo", *arguments, cwd=cwd, env={**POISON, "TMPDIR": str(folders), **variables})
+
+
+def processes_in(folder):
+    """Command lines of processes that know the folder."""
+    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if str(folder) in line and "ps -eo" not in line]
+
+
+def read_until(program, pattern):
+    """Lines up to the one that matches; the reading ends with the program."""
+    lines = []
+    for line in program.stdout:
+        lines.append(line.rstrip("\n"))
+        if re.search(pattern, line):
+            return lines
+    raise AssertionError(f"the demo ended before {pattern}: {lines} {program.stderr.read()}")
+
+
+def test_the_story_is_told_and_nothing_is_left(folders, tmp_path):
+    (tmp_path / ".env").write_text("CONFERRAL_PREFIX={broken}\nTWILIO_NUMBER=12\n")
+    began_s = time.monotonic()
+
+    with demo("--exit", folders=folders, cwd=tmp_path) as program:
+        out, err = program.communicate(timeout=50)
+
+    assert program.returncode == 0, out + err
+    assert time.monotonic() - began_s < 30
+    expected = [
+        r"customer \+…23 calls \+…00, and alice is dialled: an ordinary bridge  \[bridged\]",
+        r"alice's phone rings",
+        r"alice answers; they talk",
+        r"convert is asked for; .*\[converting\]",
+        r"alice is in the conference",
+        r"the customer has followed  \[conferenced\]",
+        r"the customer heard nobody for \d+ ms, alice for \d+ ms",
+        r"alice hangs up; the customer is alone",
+        r"\[ended, agent-left\]",
+        r"calls left at the local Twilio: 0",
+    ]
+    story = [line for line in out.splitlines() if re.match(r" +\+\d+\.\d\d s  ", line)]
+    assert len(story) == len(expected), out
+    for line, pattern in zip(story, expected, strict=True):
+        assert re.search(pattern, line), line
+    times = [float(line.split()[0]) for line in story]
+    assert times == sorted(times)
+    assert processes_in(folders) == []
+
+
+def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_path):
+    with demo(folders=folders, cwd=tmp_path) as program:
+        lines = read_until(program, "Ctrl-C stops everything")
+        page = "\n".join(lines)
+        for url in re.findall(r"http://\S+", page):
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                assert answer.status == 200
+        commands = [line.strip() for line in lines if re.match(r"  (REDIS_URL=|\S*redis-cli )", line)]
+        assert len(commands) == 3
+        answers = [
+            subprocess.run(
+                command,
+                shell=True,
+                cwd=tmp_path,
+                env=environment(),
+                capture_output=True,
+                text=True,
+                stdin=subprocess.DEVNULL,
+            )
+            for command in commands
+        ]
+        program.send_signal(signal.SIGTERM)
+        program.communicate(timeout=30)
+
+    assert [answer.returncode for answer in answers] == [0, 0, 0], answers
+    assert "is conferenced" in answers[0].stdout
+    assert re.fullmatch(r"\d+-\d+\n", answers[1].stdout)
+    assert "is ended" in answers[2].stdout
+    assert program.returncode == 0
+    assert processes_in(folders) == []
+
+
+@pytest.mark.parametrize("moment", ["Conferral's demo", "The story of", "they talk"])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP])
+def test_a_demo_that_is_stopped_in_the_middle_leaves_nothing(folders, tmp_path, moment, how):
+    with demo(folders=folders, cwd=tmp_path) as program:
+        read_until(program, moment)
+        program.send_signal(how)
+        _, err = program.communicate(timeout=30)
+
+    assert program.returncode == 0, err
+    assert "nothing is left behind" in err
+    assert "Traceback" not in err
+    assert processes_in(folders) == []
+    assert ports.is_free(ports.WEBHOOKS_PORT)
+    assert ports.is_free(ports.SANDBOX_PORT)
+
+
+def test_a_demo_that_is_killed_outright_leaves_nothing(folders, tmp_path):
+    with demo(folders=folders, cwd=tmp_path) as program:
+        read_until(program, "The story of")
+        assert processes_in(folders)
+        program.kill()
+        program.communicate(timeout=10)
+
+    until(lambda: not processes_in(folders), "processes are left")
+    until(lambda: not list(folders.iterdir()), "the folder is left")
+
+
+def test_a_reader_who_has_seen_enough_leaves_nothing(folders, tmp_path):
+    with demo(folders=folders, cwd=tmp_path) as program:
+        read_until(program, "The story of")
+        program.stdout.close()
+        assert program.wait(30) == 0
+        assert "Traceback" not in program.stderr.read()
+
+    assert processes_in(folders) == []
+
+
+def test_a_process_that_dies_is_named_with_the_end_of_its_log(folders, tmp_path):
+    with demo(folders=folders, cwd=tmp_path) as program:
+        read_until(program, "The story of")
+        redis = next(line for line in processes_in(folders) if "redis-server" in line)
+        os.kill(int(redis.split()[0]), signal.SIGKILL)
+        _, err = program.communicate(timeout=40)
+
+    assert program.returncode == 1
+    assert "redis has ended by itself (exit code -9); the end of its log:" in err
+    assert "Traceback" not in err
+    assert processes_in(folders) == []
+
+
+def test_a_port_that_is_taken_is_named_and_the_next_is_used(folders, tmp_path):
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", ports.WEBHOOKS_PORT))
+        other.listen()
+        with demo(folders=folders, cwd=tmp_path) as program:
+            read_until(program, "they talk")
+            program.send_signal(signal.SIGINT)
+            _, err = program.communicate(timeout=30)
+
+    found = re.search(rf"port {ports.WEBHOOKS_PORT} is taken; using (\d+)", err)
+    assert found
+    assert int(found[1]) not in (ports.WEBHOOKS_PORT, ports.SANDBOX_PORT)
+
+
+def test_without_any_redis_the_demo_says_how_to_get_one(monkeypatch, run):
+    monkeypatch.setattr(programs, "_candidates", lambda _program: [])
+
+    ran = run("demo")
+
+    assert ran.code == 1
+    assert "apt install redis-server" in ran.err
+    assert "make demo" in ran.err
+
+
+def test_a_redis_that_is_too_old_is_passed_by(monkeypatch, tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    for program, version in ((old, "6.0.16"), (new, "6.2.0")):
+        program.write_text(f"#!/bin/sh\necho 'Redis server v={version} sha=0'\n")
+        program.chmod(0o755)
+    monkeypatch.setattr(programs, "_candidates", lambda _program: [old, new])
+
+    assert programs.find_redis_server() == new
+
+
+def test_no_port_at_all_is_said(monkeypatch):
+    monkeypatch.setattr(ports, "is_free", lambda _port: False)
+
+    with pytest.raises(NotDoneError, match="port 8080 is taken"):
+        stage.choose_ports()
+
+
+def test_children_get_none_of_our_settings(monkeypatch):
+    for name, value in POISON.items():
+        monkeypatch.setenv(name, value)
+
+    assert not {name for name in child_environment({}) if name.startswith(("TWILIO", "CONFERRAL", "REDIS"))}
+
+
+def test_every_setting_is_decided_by_the_demo():
+    from runtime.settings import ServiceSettings, load
+
+    given = stage.settings_of("unix:///tmp/x", "http://127.0.0.1:1", "http://127.0.0.1:2")
+
+    assert {str(field.validation_alias) for field in ServiceSettings.model_fields.values()} == given.keys()
+    assert load(ServiceSettings, given).agent == stage.AGENT
+
+
+def test_the_printed_path_is_the_shorter_one(monkeypatch, tmp_path):
+    program = tmp_path / "venv" / "bin" / "conferral"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    monkeypatch.chdir(tmp_path)
+
+    assert programs.shell_path(program) == "venv/bin/conferral"
+    monkeypatch.chdir(program.parent)
+    assert programs.shell_path(program) == "./conferral"
+    assert programs.shell_path(Path("/x")) == "/x"
+
+
+def test_the_printed_command_is_how_the_program_was_called(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "__main__.py")])
+
+    assert shlex.split(programs.own_command())[1:] == ["-m", "conferral"]

@@ -1,0 +1,188 @@
+"""What is printed: values from outside do no harm, pipes get plain text, and one that closes early is no error."""
+
+import json
+import os
+import pty
+import subprocess
+import unicodedata
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from conferral import output, words
+from tests.conferral.kit import CALL, PROGRAM, environment, log_entry, make_session, put
+
+ANYTHING = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
+HARMFUL = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def harmless(text):
+    return all(unicodedata.category(letter) not in HARMFUL for letter in text.replace("\n", ""))
+
+
+@given(st.text())
+@example("\x1b[31mred\x1b]8;;http://x\x07link")
+@example("\x9b31m \x7f \u202egnp.exe \u2066 \u200b \u2028 \ud800 \U000e0041")
+def test_nothing_printable_harms_a_terminal(text):
+    assert harmless(output.printable(text))
+    assert "\n" not in output.printable(text)
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126)))
+def test_ordinary_text_stays_as_it_is(text):
+    assert output.printable(text) == text
+
+
+def test_what_would_harm_is_spelt_out():
+    assert output.printable("a\x1b\x9b\u202e\U000e0041") == r"a\x1b\x9b\u202e\U000e0041"
+
+
+def test_markup_is_not_obeyed(capsys):
+    output.show_table(("name",), [("[red]x[/red] [link=http://x]y[/link] :smile:",)])
+
+    assert "[red]x[/red] [link=http://x]y[/link] :smile:" in capsys.readouterr().out
+
+
+@pytest.mark.redis
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(hostile=ANYTHING)
+@example(hostile="\x1b[2J\u202e\x07[bold]\r\n+14155550123")
+def test_hostile_values_do_no_harm_in_any_command(run, redis, hostile):
+    redis.flushall()
+    put(redis, make_session(), log=[log_entry(hostile, detail=hostile, reason=hostile)])
+    names = ("party.customer.address", "party.agent.address", "party.agent.label", "end_reason", "state", "version")
+    redis.hset(f"conferral:{{{output_partition()}}}:session:{CALL}", mapping=dict.fromkeys(names, hostile))
+    redis.hset("conferral:command:mine", mapping={"status": "rejected", "reason": hostile, "session": CALL})
+
+    for arguments in (["sessions"], ["show", CALL], ["convert", CALL, "--id", "mine"]):
+        for more in ([], ["--json"]):
+            ran = run(*arguments, *more)
+            assert harmless(ran.out), arguments
+            assert harmless(ran.err), arguments
+
+
+def output_partition():
+    from tests.conferral.kit import KEYS
+
+    return KEYS.partition_of(CALL)
+
+
+@given(st.dictionaries(st.sampled_from(["event", "detail", "from", "to", "reason", "effects", "outcome"]), st.text()))
+def test_any_log_entry_has_words(fields):
+    from conferral.access import LogEntry
+
+    entry = LogEntry("1-0", fields)
+
+    assert isinstance(words.happened(entry), str)
+    assert isinstance(words.change(entry), str)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("+14155550123", "+…23"),
+        ("client:alice", "client:alice"),
+        ("sip:+14155550123@example.com", "sip:+…23@example.com"),
+        ("sip:14155550123@example.com", "sip:+…23@example.com"),
+        ("anonymous", "anonymous"),
+        ("", ""),
+    ],
+)
+def test_addresses_lose_all_but_two_digits(value, shown):
+    assert words.address(value) == shown
+
+
+@pytest.mark.redis
+@pytest.mark.processes
+@pytest.mark.parametrize("arguments", [("sessions", "--all"), ("sessions", "--all", "--json"), ("watch", "--json")])
+def test_a_pipe_that_closes_early_is_no_error(redis, redis_server, tmp_path, arguments):
+    for number in range(300):
+        put(redis, make_session(f"S{number}"))
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    program = subprocess.Popen(
+        [*PROGRAM, *arguments],
+        cwd=tmp_path,
+        env=environment(REDIS_URL=redis_server.url),
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+    os.close(writing)
+    if arguments[0] == "watch":  # it has something to say only when something happens
+        feed(redis, program)
+    _, err = program.communicate(timeout=30)
+
+    assert program.returncode == 0
+    assert "Traceback" not in err
+    assert "Broken" not in err
+
+
+def feed(redis, program):
+    """Makes things happen until the watcher has met its closed pipe."""
+    number = 0
+    while True:
+        put(redis, make_session(f"N{number}"), log=[log_entry("call_received")])
+        number += 1
+        try:
+            program.wait(0.2)
+        except subprocess.TimeoutExpired:
+            assert number < 100, "the watcher goes on"
+        else:
+            return
+
+
+def on_terminal(redis_url, cwd, **variables):
+    """What a terminal of 100 columns is sent."""
+    ours, theirs = pty.openpty()
+    program = subprocess.Popen(
+        [*PROGRAM, "sessions"],
+        cwd=cwd,
+        env=environment(REDIS_URL=redis_url, COLUMNS="100", **variables),
+        stdout=theirs,
+        stderr=theirs,
+        stdin=theirs,
+    )
+    os.close(theirs)
+    sent = b""
+    try:
+        while part := os.read(ours, 65536):
+            sent += part
+    except OSError:  # how Linux tells that the other side is closed
+        pass
+    os.close(ours)
+    assert program.wait(30) == 0
+    return sent.decode()
+
+
+@pytest.mark.redis
+@pytest.mark.processes
+def test_colour_is_for_terminals_that_want_it(redis, redis_server, tmp_path):
+    put(redis, make_session())
+    cyan = "\x1b[36m"
+
+    assert cyan in on_terminal(redis_server.url, tmp_path)
+    assert cyan not in on_terminal(redis_server.url, tmp_path, NO_COLOR="1")
+    assert "\x1b[" not in on_terminal(redis_server.url, tmp_path, TERM="dumb")
+
+
+@pytest.mark.redis
+def test_a_pipe_gets_whole_values_without_colour(run, redis):
+    put(redis, make_session("S" * 64))
+
+    ran = run("sessions", COLUMNS="20")
+
+    assert "S" * 64 in ran.out
+    assert "\x1b" not in ran.out
+    assert len(ran.out.splitlines()) == 2
+
+
+def test_json_is_plain_ascii(capsys):
+    output.show_json_line({"reason": "…\u202e\x1b"})
+
+    out = capsys.readouterr().out
+    assert out.isascii()
+    assert json.loads(out) == {"reason": "…\u202e\x1b"}

@@ -1,0 +1,106 @@
+"""`webhooks`, `worker` and `sandbox` as processes: starting, stopping, and what stands in their way."""
+
+import contextlib
+import signal
+import socket
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from tests.conferral.kit import KEYS, SERVICE, free_port, start
+
+pytestmark = [pytest.mark.processes, pytest.mark.redis]
+LISTENS = {"webhooks": "/healthz", "worker": "/healthz", "sandbox": "/sandbox/calls"}
+
+
+def until(holds, what, timeout_s=20.0):
+    """Waits until something holds that happens in other processes."""
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def status(url):
+    """The HTTP status that is answered; 0 while nobody listens."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+    except OSError:
+        return 0
+
+
+@contextlib.contextmanager
+def running(command, cwd, redis_url, **variables):
+    port = free_port()
+    with start(command, "--port", str(port), cwd=cwd, env={**SERVICE, "REDIS_URL": redis_url, **variables}) as program:
+        try:
+            yield program, f"http://127.0.0.1:{port}"
+        finally:
+            program.kill()
+
+
+@pytest.mark.parametrize("command", LISTENS)
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_serves_and_stops_with_0_when_asked(redis, redis_server, tmp_path, command, asked):
+    with running(command, tmp_path, redis_server.url) as (program, url):
+        until(lambda: status(url + LISTENS[command]) == 200, f"{command} does not answer")
+
+        program.send_signal(asked)
+        out, err = program.communicate(timeout=15)
+
+    assert program.returncode == 0, err
+    assert out == ""
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("command", LISTENS)
+def test_a_port_that_is_taken_is_named_with_the_way_out(redis, redis_server, tmp_path, command):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with start(
+            command, "--port", str(port), cwd=tmp_path, env={**SERVICE, "REDIS_URL": redis_server.url}
+        ) as program:
+            out, err = program.communicate(timeout=15)
+
+    assert (program.returncode, out) == (2, "")
+    assert err == f"port {port} on 127.0.0.1 can't be had (address already in use); choose another with --port\n"
+
+
+@pytest.mark.parametrize("command", ["webhooks", "worker"])
+def test_another_number_of_partitions_stops_the_process_with_2(redis, redis_server, tmp_path, command):
+    redis.hset(KEYS.config, mapping={"partitions": 4, "schema": 1})
+
+    with running(command, tmp_path, redis_server.url) as (program, _):
+        _, err = program.communicate(timeout=15)
+
+    assert program.returncode == 2
+    assert "CONFERRAL_PARTITIONS: 16, but conferral:config in Redis was set up with 4; use that" in err
+
+
+def test_webhooks_answer_before_redis_is_there_and_agree_with_it_later(redis_program, tmp_path):
+    from tests.support.redis_server import RedisServer
+
+    with RedisServer(redis_program) as server:
+        server.kill()
+        with running("webhooks", tmp_path, server.url) as (_, url):
+            until(lambda: status(f"{url}/healthz") == 200, "the webhooks wait for Redis")
+            assert status(f"{url}/readyz") == 503
+            server.start()
+            until(lambda: status(f"{url}/readyz") == 200, "the webhooks don't find Redis")
+            with server.client() as client:
+                until(lambda: client.hget(KEYS.config, "partitions") == "16", "the webhooks did not agree")
+
+
+def test_a_wrong_agent_stops_the_webhooks_at_once(run, redis):
+    ran = run("webhooks", **SERVICE | {"CONFERRAL_AGENT": "+19005550100"})
+
+    assert ran.code == 2
+    assert ran.err.startswith("CONFERRAL_AGENT: ")

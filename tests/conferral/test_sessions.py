@@ -1,0 +1,120 @@
+"""`sessions` and `show`."""
+
+import pytest
+
+from statemachine.states import Phase, State
+from tests.conferral.kit import AGENT_CALL, CALL, CREATED_MS, KEYS, ended, log_entry, make_session, put, set_up
+
+pytestmark = pytest.mark.redis
+OTHER = "CA" + "3" * 32
+
+
+def test_live_sessions_are_listed_oldest_first(run, redis):
+    put(redis, make_session(OTHER, created_at_ms=CREATED_MS + 5_000, state=State.CONFERENCED, phase=Phase.NONE))
+    put(redis, make_session())
+    put(redis, ended("CA" + "4" * 32))
+
+    ran = run("sessions")
+
+    assert ran.code == 0
+    heading, first, second = ran.out.splitlines()
+    assert heading.split() == ["session", "state", "age", "customer", "agent", "version"]
+    assert first.split()[:3] == [CALL, "bridged", "connected"]
+    assert second.split()[:2] == [OTHER, "conferenced"]
+
+
+def test_numbers_are_cut_to_two_digits_unless_they_are_wanted(run, redis):
+    put(redis, make_session())
+
+    assert "+…23" in run("sessions").out
+    assert "4155550123" not in run("sessions").out
+    assert "+14155550123" in run("sessions", "--full").out
+
+
+def test_ended_sessions_are_listed_with_their_reason_when_wanted(run, redis):
+    put(redis, make_session())
+    put(redis, ended(OTHER))
+
+    assert OTHER not in run("sessions").out
+    assert "ended agent-left" in run("sessions", "--all").out
+    assert "1 min 01 s" in run("sessions", "--all").out
+    assert CALL not in run("sessions", "--state", "ended").out
+
+
+def test_state_narrows_the_list(run, redis):
+    put(redis, make_session())
+    put(redis, make_session(OTHER, state=State.CONFERENCED, phase=Phase.NONE))
+
+    assert [fields["id"] for fields in run("sessions", "--state", "conferenced", "--json").json] == [OTHER]
+
+
+def test_json_is_one_array_of_the_fields_in_redis(run, redis):
+    put(redis, make_session())
+
+    ran = run("sessions", "--json")
+
+    assert ran.json == [redis.hgetall(KEYS.session(CALL))]
+    assert ran.json[0]["party.customer.address"] == "+14155550123"
+    assert ran.json[0]["created_at"] == "2027-01-15T08:00:00.000Z"
+
+
+def test_no_sessions_is_no_error(run, redis):
+    set_up(redis)
+
+    assert run("sessions").code == 0
+    assert run("sessions").out == ""
+    assert run("sessions", "--json").json == []
+
+
+def test_more_sessions_than_one_pipeline_holds_are_all_listed(run, redis):
+    for number in range(450):
+        put(redis, make_session(f"S{number}"))
+
+    assert len(run("sessions", "--json").json) == 450
+
+
+@pytest.mark.parametrize("named", [CALL, AGENT_CALL])
+def test_a_session_is_shown_by_its_id_or_any_of_its_calls(run, redis, named):
+    log = [
+        log_entry("call_received", version="1"),
+        log_entry("call_progressed", CREATED_MS + 700, detail="agent in-progress"),
+        log_entry("convert", CREATED_MS + 2_000, after="converting", outcome="moved"),
+    ]
+    put(redis, make_session(), log=log)
+
+    ran = run("show", named)
+
+    assert ran.code == 0
+    assert f"session         {CALL}" in ran.out
+    assert "customer  connected  +…23" in ran.out
+    assert "a call comes in" in ran.out
+    answer, convert = ran.out.splitlines()[-2:]
+    assert "+700 ms" in answer
+    assert "agent answers" in answer
+    assert "+1300 ms" in convert
+    assert convert.endswith("-> converting")
+
+
+def test_show_in_json_gives_the_hash_as_it_is(run, redis):
+    put(redis, make_session())
+    redis.hset(KEYS.session(CALL), "of_a_newer_version", "kept")
+
+    assert run("show", CALL, "--json").json == redis.hgetall(KEYS.session(CALL))
+
+
+def test_an_unknown_session_is_refused(run, redis):
+    set_up(redis)
+
+    ran = run("show", "nobody")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == "no session and no call nobody is known\n"
+    assert run("show", "nobody", "--json").error["reason"] == "no session and no call nobody is known"
+
+
+def test_a_broken_record_is_shown_as_far_as_it_goes(run, redis):
+    put(redis, make_session(), log=[{"strange": "entry"}])
+    redis.hset(KEYS.session(CALL), mapping={"created_at": "yesterday", "state": "flying"})
+
+    assert run("show", CALL).code == 0
+    assert "flying" in run("sessions").out

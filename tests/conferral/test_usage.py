@@ -1,0 +1,140 @@
+"""What every command has in common: help, wrong usage, wrong settings, a Redis that is away."""
+
+import subprocess
+import sys
+
+import pytest
+
+from conferral.commands.options import ID_TEXT
+from streams.commands import ID_PATTERN
+from tests.conferral.kit import CALL, PROGRAM, environment
+
+COMMANDS = ("demo", "webhooks", "worker", "sandbox", "sessions", "show", "watch", "convert", "end", "check")
+
+
+def test_every_command_is_listed_and_none_is_cut(run):
+    ran = run("--help")
+
+    assert ran.code == 0
+    assert all(f"  {command} " in ran.out for command in COMMANDS)
+    assert "..." not in ran.out.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_every_command_begins_with_examples(run, command):
+    ran = run(command, "-h")
+
+    assert ran.code == 0
+    assert ran.out.index("Examples:") < ran.out.index("Options:")
+    assert f"conferral {command}" in ran.out
+
+
+def test_help_imports_nothing_heavy():
+    heavy = ("redis", "aiohttp", "twilio", "pydantic", "rich", "phonenumbers", "structlog")
+    program = f"import sys, conferral.main; print([name for name in {heavy} if name in sys.modules])"
+
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert told.stdout.strip() == "[]"
+
+
+def test_program_runs_as_a_module(tmp_path):
+    told = subprocess.run(
+        [*PROGRAM, "--help"], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
+    )
+
+    assert told.stdout.startswith("Usage: conferral")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("sesions",),
+        ("sessions", "--nonsense"),
+        ("sessions", "--state", "flying"),
+        ("show",),
+        ("show", "a b"),
+        ("convert", "x" * 65),
+        ("convert", CALL, "--id", "a:b"),
+        ("convert", CALL, "--timeout", "-1"),
+        ("watch", "--until", "ended"),
+        ("watch", CALL, "--until", "noon"),
+        ("webhooks", "--port", "70000"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_says_why_on_standard_error(run, arguments):
+    ran = run(*arguments)
+
+    assert ran.code == 2
+    assert ran.out == ""
+    assert "Error: " in ran.err
+
+
+def test_a_misspelt_command_is_guessed(run):
+    assert "Did you mean 'sessions'?" in run("sesions").err
+
+
+def test_wrong_usage_is_told_in_json_where_json_is_asked_for(run):
+    ran = run("show", "a b", "--json")
+
+    assert ran.code == 2
+    assert ran.out == ""
+    assert "must be 1 to 64" in ran.error["reason"]
+
+
+def test_ids_on_the_command_line_are_those_of_the_stream():
+    assert ID_PATTERN.pattern == ID_TEXT
+
+
+@pytest.mark.parametrize("command", ["webhooks", "worker", "check"])
+def test_every_wrong_setting_is_named_on_a_line_of_its_own(run, command):
+    ran = run(command, TWILIO_AUTH_TOKEN="hidden-token", TWILIO_NUMBER="12", REDIS_URL="http://x")
+
+    assert ran.code == 2
+    assert ran.out == ""
+    names = [line.split(":")[0] for line in ran.err.splitlines()]
+    assert sorted(names) == ["CONFERRAL_PUBLIC_URL", "REDIS_URL", "TWILIO_ACCOUNT_SID", "TWILIO_NUMBER"]
+    assert "hidden-token" not in ran.err
+
+
+@pytest.mark.parametrize("arguments", [("sessions",), ("show", CALL), ("watch",), ("convert", CALL), ("end", CALL)])
+def test_a_redis_that_is_away_is_named_without_its_password(run, arguments):
+    ran = run(*arguments, REDIS_URL="redis://someone:secret@127.0.0.1:1/0")
+
+    assert ran.code == 1
+    assert ran.out == ""
+    assert len(ran.err.splitlines()) == 1
+    assert "127.0.0.1:1" in ran.err
+    assert "secret" not in ran.err
+    assert "someone" not in ran.err
+
+
+def test_a_redis_that_is_away_is_told_in_json(run):
+    ran = run("sessions", "--json", REDIS_URL="redis://:secret@127.0.0.1:1/0")
+
+    assert ran.code == 1
+    assert "127.0.0.1:1" in ran.error["reason"]
+    assert ran.error["allowed"] == []
+
+
+def test_a_redis_url_that_makes_no_sense_is_a_wrong_setting(run):
+    ran = run("sessions", REDIS_URL="redis://:secret@127.0.0.1:port/0")
+
+    assert ran.code == 2
+    assert ran.err.startswith("REDIS_URL: ")
+    assert "secret" not in ran.err
+
+
+@pytest.mark.redis
+def test_an_empty_redis_is_told_from_one_without_sessions(run, redis):
+    ran = run("sessions")
+
+    assert ran.code == 1
+    assert "nothing is set up under the prefix conferral" in ran.err
+
+
+@pytest.mark.redis
+def test_operators_need_no_settings_of_twilio(run, redis):
+    redis.hset("mine:config", mapping={"partitions": 4, "schema": 1})
+
+    assert run("sessions", CONFERRAL_PREFIX="mine").code == 0

@@ -1,0 +1,162 @@
+"""`watch`: changes as they happen, on a terminal and in a pipe."""
+
+import json
+import signal
+import threading
+
+import pytest
+
+from conferral.access import Reader
+from conferral.following import Follower
+from streams.connection import make_client
+from tests.conferral.kit import CALL, CREATED_MS, KEYS, ended, log_entry, make_session, put, set_up, start
+
+pytestmark = pytest.mark.redis
+END = {"before": "conferenced", "after": "ended", "outcome": "moved", "reason": "agent-left"}
+
+
+@pytest.fixture
+async def reader(redis_server):
+    client = make_client(redis_server.url)
+    yield Reader(client, KEYS)
+    await client.aclose()
+
+
+async def told(follower, now_ms=CREATED_MS):
+    return [(change.session_id, change.entry["event"]) for change in await follower.look(now_ms)]
+
+
+async def test_only_what_happens_from_now_on_is_told_of_all_sessions(reader, redis):
+    put(redis, make_session(), log=[log_entry("call_received")])
+    follower = Follower(reader)
+
+    sessions = await follower.start(CREATED_MS)
+    redis.xadd(KEYS.log(CALL), log_entry("convert"))
+
+    assert [fields["id"] for fields in sessions] == [CALL]
+    assert await told(follower) == [(CALL, "convert")]
+    assert await told(follower) == []
+
+
+async def test_a_new_session_is_told_from_its_beginning(reader, redis):
+    set_up(redis)
+    follower = Follower(reader)
+    await follower.start(CREATED_MS)
+
+    put(redis, make_session(), log=[log_entry("call_received"), log_entry("call_progressed")])
+
+    assert await told(follower) == [(CALL, "call_received"), (CALL, "call_progressed")]
+
+
+async def test_a_session_that_came_and_went_between_two_looks_is_told(reader, redis):
+    set_up(redis)
+    follower = Follower(reader)
+    await follower.start(CREATED_MS)
+
+    put(redis, ended(), log=[log_entry("call_received"), log_entry("lone_overdue", **END)])
+
+    assert await told(follower, CREATED_MS + 61_000) == [(CALL, "call_received"), (CALL, "lone_overdue")]
+    assert await told(follower, CREATED_MS + 61_200) == []
+    assert await told(follower, CREATED_MS + 120_000) == []
+
+
+async def test_a_session_that_ended_before_is_not_told(reader, redis):
+    put(redis, ended(), log=[log_entry("lone_overdue", **END)])
+    follower = Follower(reader)
+
+    await follower.start(CREATED_MS + 61_500)
+
+    assert await told(follower, CREATED_MS + 61_700) == []
+
+
+async def test_changes_of_several_sessions_are_told_in_order_of_time(reader, redis):
+    set_up(redis)
+    follower = Follower(reader)
+    await follower.start(CREATED_MS)
+
+    for name in ("A", "B"):
+        put(redis, make_session(name))
+    for name, entry_id in (("B", "1000-0"), ("A", "1000-1"), ("B", "1001-0")):
+        redis.xadd(KEYS.log(name), log_entry("convert"), id=entry_id)
+
+    assert [name for name, _ in await told(follower)] == ["B", "A", "B"]
+
+
+async def test_a_long_watch_forgets_the_sessions_that_are_gone(reader, redis):
+    put(redis, make_session(), log=[log_entry("call_received")])
+    follower = Follower(reader)
+    await follower.start(CREATED_MS)
+    put(redis, ended(), log=[log_entry("lone_overdue", **END)])
+
+    await follower.look(CREATED_MS + 61_000)
+    await follower.look(CREATED_MS + 120_000)
+
+    assert follower.places == {}
+
+
+def test_one_session_is_told_from_its_beginning_until_it_ends(run, redis):
+    put(redis, make_session(), log=[log_entry("call_received", version="1")])
+    ending = threading.Timer(0.5, lambda: redis.xadd(KEYS.log(CALL), log_entry("lone_overdue", **END)))
+    ending.start()
+
+    ran = run("watch", CALL, "--until", "ended")
+    ending.join()
+
+    first, last = ran.out.splitlines()
+    assert ran.code == 0
+    assert first == f"08:00:00.000  {CALL}  a call comes in  -> bridged"
+    assert last.endswith("one party has been alone long enough  -> ended (agent-left)")
+
+
+def test_json_is_one_object_a_line(run, redis):
+    effects = '[{"id":"1","kind":"end_conference","party":"","target":"CF1"}]'
+    put(redis, ended(), log=[log_entry("call_received"), log_entry("lone_overdue", **END | {"effects": effects})])
+
+    ran = run("watch", CALL, "--until", "ended", "--json")
+
+    first, last = map(json.loads, ran.out.splitlines())
+    assert first == {"session": CALL, **log_entry("call_received"), "effects": []}
+    assert last["effects"][0]["kind"] == "end_conference"
+    assert last["to"] == "ended"
+
+
+def test_watching_an_unknown_session_is_refused(run, redis):
+    set_up(redis)
+
+    assert run("watch", "nobody").code == 1
+
+
+@pytest.mark.processes
+def test_in_a_pipe_each_change_is_a_line_and_ctrl_c_ends_well(redis, redis_server, tmp_path):
+    put(redis, make_session())
+    with start("watch", cwd=tmp_path, env={"REDIS_URL": redis_server.url}) as program:
+        assert program.stdout.readline() == f"{CALL}  is bridged connected: +…23 and client:alice\n"
+        redis.xadd(KEYS.log(CALL), log_entry("convert", after="converting"))
+        assert program.stdout.readline() == f"08:00:00.000  {CALL}  convert is asked for  -> converting\n"
+
+        program.send_signal(signal.SIGINT)
+        out, err = program.communicate(timeout=10)
+
+    assert (program.returncode, out) == (0, "")
+    assert "Traceback" not in err
+
+
+@pytest.mark.processes
+def test_a_redis_that_goes_away_and_comes_back_is_told_and_nothing_is_missed(redis_program, tmp_path):
+    from tests.support.redis_server import RedisServer
+
+    with RedisServer(redis_program, append_only=True) as server:
+        with server.client() as client:
+            put(client, make_session())
+        with start("watch", cwd=tmp_path, env={"REDIS_URL": server.url}) as program:
+            program.stdout.readline()
+            server.kill()
+            assert "trying again" in program.stderr.readline()
+            server.start()
+            with server.client() as client:
+                client.xadd(KEYS.log(CALL), log_entry("convert"))
+            assert "convert is asked for" in program.stdout.readline()
+            assert "Redis answers again" in program.stderr.readline()
+            program.send_signal(signal.SIGINT)
+            program.communicate(timeout=10)
+    assert program.returncode == 0
