@@ -77,6 +77,11 @@ def _shown(text: str) -> str:
     return repr(text) if re.fullmatch(r"[A-Za-z_-]{0,32}", text) else "(unprintable)"
 
 
+def shown_id(text: str) -> str:
+    """An id from outside, to be repeated in a reason; bare digits may be somebody's number and are not."""
+    return "(digits alone)" if text.isdigit() else text
+
+
 async def publish(client: Client, keys: Keys, fields: Mapping[str, str]) -> str:
     """Appends a command to the stream.
 

@@ -122,7 +122,7 @@ class Router:
             log.info("command_repeated", command_id=command_id, command=kind.name)
             return
         if session_id is None:
-            await self._reject(command_id, "", f"no session and no call {named} is known")
+            await self._reject(command_id, "", f"no session and no call {commands.shown_id(named)} is known")
             return
         published_at_ms = int(entry.entry_id.split("-", 1)[0])
         event = kind(session_id=session_id, token=command_id, occurred_at_ms=published_at_ms)
