@@ -117,7 +117,7 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[Line, K
         with store_errors():
             found, schema = await client.hmget(key, ["partitions", "schema"])
     except StoreError as error:
-        return fail("partitions", f"{key} can't be read: {error}", "another program may use this prefix"), None
+        return fail("set-up", f"{key} can't be read: {error}", "another program may use this prefix"), None
     if found is None:
         line = warn("set-up", f"nothing under the prefix {settings.prefix} yet", "start a worker: conferral worker")
         return line, None

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import signal
 from collections import deque
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,7 +46,7 @@ def watch(
         raise typer.BadParameter("needs a SESSION", param_hint="--until")
     try:
         asyncio.run(_watch(session, until_ended=until is not None, full=full, as_json=as_json))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # before the watch was ready to take it as its usual end
         return
 
 
@@ -72,8 +73,11 @@ async def _follow(follower: "Follower", view: "_Lines | _Screen", place: str, *,
     from runtime.errors import StoreError
 
     clock, pause_s = SystemClock(), LOOK_EVERY_S
+    stop = asyncio.Event()
+    # A flag, no cancellation: one that comes in the middle of a look at Redis can get lost.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
     await view.begin(await follower.start(clock.wall_ms()))
-    while True:
+    while not stop.is_set():
         try:
             changes = await follower.look(clock.wall_ms())
             await view.tell(changes)
@@ -87,7 +91,15 @@ async def _follow(follower: "Follower", view: "_Lines | _Screen", place: str, *,
             pause_s = LOOK_EVERY_S
             if until_ended and any(change.is_end for change in changes):
                 return
-        await asyncio.sleep(pause_s)
+        await _pause(stop, pause_s)
+
+
+async def _pause(stop: asyncio.Event, wait_s: float) -> None:
+    try:
+        async with asyncio.timeout(wait_s):
+            await stop.wait()
+    except TimeoutError:
+        return
 
 
 def line_of(change: "Change", *, full: bool) -> str:

@@ -34,14 +34,16 @@ class Narrator:
     """Tells one session's story."""
 
     follower: Follower
+    #: Set when there is nothing more to tell.
+    is_over: bool = False
     _began_ms: int = 0
     _clock: SystemClock = field(default_factory=SystemClock)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def tell(self) -> None:
-        """Tells what happens until it is cancelled."""
+        """Tells what happens until it is over."""
         await self.follower.start(self._clock.wall_ms())
-        while True:
+        while not self.is_over:
             await self.catch_up()
             await asyncio.sleep(LOOK_EVERY_S)
 

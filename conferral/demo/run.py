@@ -12,6 +12,7 @@ from conferral.demo import programs, story
 from conferral.demo.children import Children
 from conferral.demo.phones import Phones
 from conferral.demo.stage import PREFIX, Stage, set_up
+from conferral.demo.waiting import put_down
 from conferral.errors import NotDoneError
 from runtime.errors import StoreError
 
@@ -55,9 +56,7 @@ async def _race(children: Children, stop: asyncio.Event, *, exit_after_story: bo
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     # A process that died is the cause of what the performance then ran into.
     first = next((task for task in (death, performance, asked) if task.done()), performance)
-    for task in tasks - {first}:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await put_down(tasks - {first})
     try:
         first.result()
     except StoreError as error:

@@ -78,8 +78,9 @@ async def _narrated(stage: Stage, session_id: str) -> AsyncIterator[Narrator]:
     try:
         yield narrator
     finally:
-        telling.cancel()
-        await asyncio.gather(telling, return_exceptions=True)
+        # Told by a flag: a cancellation in the middle of a look at Redis can get lost.
+        narrator.is_over = True
+        await asyncio.wait({telling})
 
 
 async def _until(stage: Stage, session_id: str, what: str, holds: Callable[[Fields], bool]) -> None:

@@ -50,7 +50,8 @@ def test_a_good_set_up_passes(checked, redis):
         code, lines = checked()
 
     assert code == 0
-    assert {line["status"] for line in lines.values()} == {"ok"}
+    # The oldest Redis that is supported is warned of: it does not tell how far workers are behind.
+    assert {line["status"] for name, line in lines.items() if name != "version"} == {"ok"}
     assert set(lines) == {
         "settings", "agent", "public URL", "REST API", "aiohttp", "HTTP parser", "Redis", "version", "eviction",
         "persistence", "replicas", "scripts", "set-up", "workers", "partitions", "commands",
