@@ -16,6 +16,8 @@ from conferral.demo.waiting import put_down
 from conferral.errors import NotDoneError
 from runtime.errors import StoreError
 
+#: How long a process's death can go unnoticed, seconds.
+DEATH_FOUND_S = 0.5
 #: SIGHUP comes when the terminal is closed.
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -54,7 +56,9 @@ async def _race(children: Children, stop: asyncio.Event, *, exit_after_story: bo
     death = asyncio.create_task(children.until_one_dies())
     tasks = {performance, asked, death}
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    # A process that died is the cause of what the performance then ran into.
+    if performance.done() and performance.exception() is not None:
+        # A process that died is the cause of what the performance ran into; it is found a moment later.
+        await asyncio.wait({death}, timeout=DEATH_FOUND_S)
     first = next((task for task in (death, performance, asked) if task.done()), performance)
     await put_down(tasks - {first})
     try:

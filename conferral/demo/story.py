@@ -81,6 +81,9 @@ async def _narrated(stage: Stage, session_id: str) -> AsyncIterator[Narrator]:
         # Told by a flag: a cancellation in the middle of a look at Redis can get lost.
         narrator.is_over = True
         await asyncio.wait({telling})
+        error = telling.exception()
+    if error is not None:
+        raise error
 
 
 async def _until(stage: Stage, session_id: str, what: str, holds: Callable[[Fields], bool]) -> None:
