@@ -4,6 +4,7 @@ import asyncio
 import socket
 
 import structlog
+from aiohttp import web
 from pydantic import Field, SecretStr
 
 from conferral.access import make_store_client
@@ -72,16 +73,9 @@ async def _webhooks(settings: ServiceSettings, host: str, port: int, stop: async
     metrics, clock = Metrics(), SystemClock()
     client = make_store_client(settings.redis_url)
     http = http_client(settings, clock=clock, metrics=metrics)
-    # A caller gets an answer without Redis: events go by the settings' number of partitions, and whether Redis has the
-    # same one is found out beside it.
-    publisher = Publisher(
-        client, Keys(settings.prefix, settings.partitions), clock, session_ttl_s=settings.session_ttl_s
-    )
-    calls = Calls(rest_client(settings, http), join_document=_redirects_nothing)
-    app = make_app(settings, publisher, calls, metrics, clock)
     refused: list[SettingsError] = []
 
-    async def server() -> None:
+    async def server(app: web.Application) -> None:
         await serve(app, host, port, stop)
 
     async def agreement() -> None:
@@ -93,8 +87,14 @@ async def _webhooks(settings: ServiceSettings, host: str, port: int, stop: async
         await stop.wait()
 
     try:
+        # A caller gets an answer without Redis: events go by the settings' number of partitions, and whether Redis has
+        # the same one is found out beside it.
+        keys = Keys(settings.prefix, settings.partitions)
+        publisher = Publisher(client, keys, clock, session_ttl_s=settings.session_ttl_s)
+        calls = Calls(rest_client(settings, http), join_document=_redirects_nothing)
+        app = make_app(settings, publisher, calls, metrics, clock)
         code = await lifecycle.until_stopped(
-            stop, {"server": server(), "watch_server": publisher.watch_server(stop), "agreement": agreement()}
+            stop, {"server": server(app), "watch_server": publisher.watch_server(stop), "agreement": agreement()}
         )
         await publisher.close()
     finally:

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from conferral import output
+
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output; errors too.")]
 Full = Annotated[bool, typer.Option("--full", help="Show whole numbers instead of their last two digits.")]
 
@@ -21,10 +23,31 @@ def _id_like_or_none(value: str | None) -> str | None:
     return value if value is None else _id_like(value)
 
 
+def _completed(incomplete: str) -> list[tuple[str, str]]:
+    """The live sessions whose ids begin so, each with its state: what the shell offers on Tab."""
+    import asyncio
+
+    from conferral.commands.sessions import list_sessions, row
+    from runtime.errors import ConferralError
+
+    try:
+        found = asyncio.run(list_sessions(None, with_ended=False))
+    except ConferralError:
+        return []  # a shell that completes is no place for errors
+    rows = [row(fields) for fields in found if fields.get("id", "").startswith(incomplete)]
+    return [(output.printable(name), output.printable(f"{state}, {customer}")) for name, state, _, customer, *_ in rows]
+
+
 #: What a session's id, a call's SID and a command's id look like.
 ID_TEXT = r"[A-Za-z0-9_-]{1,64}"
 SessionName = Annotated[
-    str, typer.Argument(metavar="SESSION", help="A session's id, or the SID of one of its calls.", callback=_id_like)
+    str,
+    typer.Argument(
+        metavar="SESSION",
+        help="A session's id, or the SID of one of its calls.",
+        callback=_id_like,
+        autocompletion=_completed,
+    ),
 ]
 OptionalSessionName = Annotated[
     str | None,
@@ -32,6 +55,7 @@ OptionalSessionName = Annotated[
         metavar="[SESSION]",
         help="A session's id, or the SID of one of its calls; without it, all live sessions.",
         callback=_id_like_or_none,
+        autocompletion=_completed,
     ),
 ]
 CommandName = Annotated[

@@ -32,7 +32,7 @@ def sessions(
     """
     if state is not None and state not in _STATES:
         raise typer.BadParameter(f"must be one of {', '.join(_STATES)}", param_hint="--state")
-    found = asyncio.run(_sessions(state, with_ended=everything or state == "ended"))
+    found = asyncio.run(list_sessions(state, with_ended=everything or state == "ended"))
     if as_json:
         output.show_json(found)
     elif found:
@@ -41,7 +41,8 @@ def sessions(
         output.note("no sessions" if everything else "no live sessions; --all shows those that have ended")
 
 
-async def _sessions(state: str | None, *, with_ended: bool) -> "list[Fields]":
+async def list_sessions(state: str | None, *, with_ended: bool) -> "list[Fields]":
+    """Sessions, oldest first; those in one state, or all."""
     from conferral.access import opened
     from runtime.settings import StoreSettings, load
 

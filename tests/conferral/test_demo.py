@@ -134,8 +134,15 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
     assert processes_in(folders) == []
 
 
-@pytest.mark.parametrize("moment", ["Conferral's demo", "The story of", "they talk"])
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("moment", "how"),
+    [
+        ("Conferral's demo", signal.SIGINT),
+        ("The story of", signal.SIGINT),
+        ("they talk", signal.SIGINT),
+        ("they talk", signal.SIGHUP),
+    ],
+)
 def test_a_demo_that_is_stopped_in_the_middle_leaves_nothing(folders, tmp_path, moment, how):
     with demo(folders=folders, cwd=tmp_path) as program:
         read_until(program, moment)

@@ -1,9 +1,23 @@
 """`sessions` and `show`."""
 
+import subprocess
+
 import pytest
 
 from statemachine.states import Phase, State
-from tests.conferral.kit import AGENT_CALL, CALL, CREATED_MS, KEYS, ended, log_entry, make_session, put, set_up
+from tests.conferral.kit import (
+    AGENT_CALL,
+    CALL,
+    CREATED_MS,
+    KEYS,
+    PROGRAM,
+    ended,
+    environment,
+    log_entry,
+    make_session,
+    put,
+    set_up,
+)
 
 pytestmark = pytest.mark.redis
 OTHER = "CA" + "3" * 32
@@ -110,6 +124,26 @@ def test_an_unknown_session_is_refused(run, redis):
     assert (ran.code, ran.out) == (1, "")
     assert ran.err == "no session and no call nobody is known\n"
     assert run("show", "nobody", "--json").error["reason"] == "no session and no call nobody is known"
+
+
+def complete(redis_url, typed, cwd):
+    """What a shell is offered on Tab."""
+    variables = {"REDIS_URL": redis_url, "_CONFERRAL_COMPLETE": "complete_fish", "_TYPER_COMPLETE_ARGS": typed}
+    variables |= {"_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    told = subprocess.run(
+        [*PROGRAM], cwd=cwd, env=environment(**variables), capture_output=True, text=True, check=False, timeout=30
+    )
+    assert told.stderr == ""
+    return [line for line in told.stdout.splitlines() if line]
+
+
+@pytest.mark.processes
+def test_the_shell_completes_sessions_with_their_state(redis, redis_server, tmp_path):
+    put(redis, make_session())
+
+    assert complete(redis_server.url, "conferral show CA1", tmp_path) == [f"{CALL}\tbridged connected, +…23"]
+    assert complete(redis_server.url, "conferral show CA9", tmp_path) == []
+    assert complete("redis://127.0.0.1:1/0", "conferral show CA1", tmp_path) == []
 
 
 def test_a_broken_record_is_shown_as_far_as_it_goes(run, redis):
