@@ -1,5 +1,7 @@
 """`convert` and `end`: one command to one session, and what came of it."""
 
+from __future__ import annotations
+
 import asyncio
 import secrets
 import sys
@@ -94,7 +96,7 @@ async def _order(
         _tell_done(kind, session_id, fields)
 
 
-async def _make_sure(reader: "Reader", named: str) -> None:
+async def _make_sure(reader: Reader, named: str) -> None:
     from conferral import words
     from conferral.errors import NotDoneError
 
@@ -109,9 +111,7 @@ async def _make_sure(reader: "Reader", named: str) -> None:
         raise NotDoneError("nothing was done")
 
 
-async def _not_done(
-    reader: "Reader", kind: str, outcome: "CommandOutcome", fields: "Fields", timeout_s: float
-) -> Exception:
+async def _not_done(reader: Reader, kind: str, outcome: CommandOutcome, fields: Fields, timeout_s: float) -> Exception:
     from conferral.errors import NotDoneError
 
     if outcome.is_final:
@@ -123,13 +123,13 @@ async def _not_done(
     return NotDoneError(reason, command_id=outcome.command_id)
 
 
-async def _anybody_works(reader: "Reader") -> bool:
+async def _anybody_works(reader: Reader) -> bool:
     from conferral.checks.workers import alive
 
     return bool(await alive(reader.client, reader.keys))
 
 
-def _allowed(fields: "Fields") -> tuple[str, ...]:
+def _allowed(fields: Fields) -> tuple[str, ...]:
     from runtime.errors import StoreError
     from statemachine.machine import allowed_commands
     from streams import session_codec
@@ -140,7 +140,7 @@ def _allowed(fields: "Fields") -> tuple[str, ...]:
         return ()  # a record that can't be understood: nothing is known of it
 
 
-def _tell_done(kind: str, session_id: str, fields: "Fields") -> None:
+def _tell_done(kind: str, session_id: str, fields: Fields) -> None:
     from conferral import words
 
     output.result(f"{_DONE[kind]}: {session_id} is {words.state(fields) if fields else 'not known any more'}")

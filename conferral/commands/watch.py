@@ -1,5 +1,7 @@
 """`watch`: what happens, while it happens. A table on a terminal, one line per change elsewhere."""
 
+from __future__ import annotations
+
 import asyncio
 import re
 import signal
@@ -67,7 +69,7 @@ async def _watch(named: str | None, *, until_ended: bool, full: bool, as_json: b
             await _follow(follower, view, place_of(settings.redis_url), until_ended=until_ended)
 
 
-async def _follow(follower: "Follower", view: "_Lines | _Screen", place: str, *, until_ended: bool) -> None:
+async def _follow(follower: Follower, view: _Lines | _Screen, place: str, *, until_ended: bool) -> None:
     from conferral.following import LOOK_EVERY_S
     from runtime.clock import SystemClock
     from runtime.errors import StoreError
@@ -102,7 +104,7 @@ async def _pause(stop: asyncio.Event, wait_s: float) -> None:
         return
 
 
-def line_of(change: "Change", *, full: bool) -> str:
+def line_of(change: Change, *, full: bool) -> str:
     """A change in one line."""
     from conferral import words
 
@@ -120,13 +122,13 @@ class _Lines:
         self._full = full
         self._as_json = as_json
 
-    def __enter__(self) -> "_Lines":
+    def __enter__(self) -> _Lines:
         return self
 
     def __exit__(self, *_error: object) -> None:
         return
 
-    async def begin(self, sessions: "list[Fields]") -> None:
+    async def begin(self, sessions: list[Fields]) -> None:
         from conferral import words
 
         if self._as_json:
@@ -136,7 +138,7 @@ class _Lines:
             agent = words.address(fields.get("party.agent.address", ""), full=self._full)
             output.result(f"{fields.get('id', '?')}  is {words.state(fields)}: {customer} and {agent}")
 
-    async def tell(self, changes: "list[Change]") -> None:
+    async def tell(self, changes: list[Change]) -> None:
         for change in changes:
             if self._as_json:
                 output.show_json_line(_as_object(change))
@@ -150,7 +152,7 @@ class _Lines:
 class _Screen:
     """A table that is redrawn, with the newest changes below it."""
 
-    def __init__(self, reader: "Reader", *, full: bool) -> None:
+    def __init__(self, reader: Reader, *, full: bool) -> None:
         from rich.live import Live
 
         self._reader = reader
@@ -160,18 +162,18 @@ class _Screen:
         self._news = ""
         self._live = Live(console=output.console(), auto_refresh=False, get_renderable=self._drawn)
 
-    def __enter__(self) -> "_Screen":
+    def __enter__(self) -> _Screen:
         self._live.start(refresh=False)
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._live.stop()
 
-    async def begin(self, sessions: "list[Fields]") -> None:
+    async def begin(self, sessions: list[Fields]) -> None:
         self._rows = sessions
         self._live.refresh()
 
-    async def tell(self, changes: "list[Change]") -> None:
+    async def tell(self, changes: list[Change]) -> None:
         self._lines.extend(line_of(change, full=self._full) for change in changes if change.entry["outcome"] != "stale")
         found = await self._reader.sessions(await self._reader.live_ids())
         self._rows = sorted(found, key=lambda fields: fields.get("created_at", ""))
@@ -182,7 +184,7 @@ class _Screen:
         self._news = news
         self._live.refresh()
 
-    def _drawn(self) -> "RenderableType":
+    def _drawn(self) -> RenderableType:
         from rich.console import Group
 
         from conferral.commands.sessions import COLUMNS, row
@@ -197,7 +199,7 @@ class _Screen:
         return Group(*parts)
 
 
-def _as_object(change: "Change") -> dict[str, Any]:
+def _as_object(change: Change) -> dict[str, Any]:
     import json
 
     fields: dict[str, Any] = {"session": change.session_id, **change.entry.fields}

@@ -4,6 +4,8 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import dataclass, replace
 
 import orjson
@@ -116,3 +118,11 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def until(holds, what, timeout_s=20.0):
+    """Waits until something holds that happens in other processes: there is nothing here that could wake us."""
+    deadline_s, nobody = time.monotonic() + timeout_s, threading.Event()
+    while not holds():
+        assert time.monotonic() < deadline_s, what
+        nobody.wait(0.02)

@@ -17,8 +17,7 @@ import pytest
 from conferral.demo import ports, programs, stage
 from conferral.demo.children import environment as child_environment
 from conferral.errors import NotDoneError
-from tests.conferral.kit import environment, start
-from tests.conferral.test_processes import until
+from tests.conferral.kit import environment, start, until
 
 # The demo's ports are the same each time: two demos at once would be in each other's way.
 pytestmark = [pytest.mark.processes, pytest.mark.redis, pytest.mark.xdist_group("demo")]

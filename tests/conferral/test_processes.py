@@ -3,24 +3,15 @@
 import contextlib
 import signal
 import socket
-import time
 import urllib.error
 import urllib.request
 
 import pytest
 
-from tests.conferral.kit import KEYS, SERVICE, free_port, start
+from tests.conferral.kit import KEYS, SERVICE, free_port, start, until
 
 pytestmark = [pytest.mark.processes, pytest.mark.redis]
 LISTENS = {"webhooks": "/healthz", "worker": "/healthz", "sandbox": "/sandbox/calls"}
-
-
-def until(holds, what, timeout_s=20.0):
-    """Waits until something holds that happens in other processes."""
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 def status(url):
