@@ -42,8 +42,12 @@ def check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            why = (error.strerror or type(error).__name__).lower()
-            raise SettingsError((f"port {port} on {host} can't be had ({why}); choose another with --port",)) from None
+            raise _port_problem(host, port, error) from None
+
+
+def _port_problem(host: str, port: int, error: OSError) -> SettingsError:
+    why = (error.strerror or type(error).__name__).lower()
+    return SettingsError((f"port {port} on {host} can't be had ({why}); choose another with --port",))
 
 
 # ---- webhooks ----------------------------------------------------------------------------------------------------
@@ -184,16 +188,21 @@ async def _sandbox(settings: SandboxSettings, host: str, port: int, stop: asynci
     from sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
 
     token = settings.auth_token.get_secret_value() if settings.auth_token else AUTH_TOKEN
-    async with Sandbox(
-        account_sid=settings.account_sid or ACCOUNT_SID, auth_token=token, host=host, port=port
-    ) as sandbox:
-        if settings.number and settings.public_url:
-            base = settings.public_url
-            sandbox.add_number(
-                settings.number,
-                voice_url=f"{base}/voice/inbound",
-                voice_fallback_url=f"{base}/voice/fallback",
-                status_callback=f"{base}/voice/status",
-            )
+    account_sid = settings.account_sid or ACCOUNT_SID
+    sandbox = Sandbox(account_sid=account_sid, auth_token=token, host=host, port=port)
+    if settings.number and settings.public_url:
+        base = settings.public_url
+        sandbox.add_number(
+            settings.number,
+            voice_url=f"{base}/voice/inbound",
+            voice_fallback_url=f"{base}/voice/fallback",
+            status_callback=f"{base}/voice/status",
+        )
+    try:
+        await sandbox.start()
         await stop.wait()
+    except OSError as error:  # somebody was quicker than we after the port was looked at
+        raise _port_problem(host, port, error) from None
+    finally:
+        await sandbox.stop()
     return 0

@@ -35,9 +35,22 @@ class Child:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def last_lines(self) -> tuple[str, ...]:
-        """The end of its log."""
-        return tuple(self.log.read_text(errors="replace").splitlines()[-LINES_SHOWN:])
+    #: It may end: whoever starts it looks after it for now.
+    on_trial: bool = False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it runs no more."""
+        return self.process.poll() is not None
+
+    def has_said(self, words: str) -> bool:
+        """Whether something stands in its log."""
+        return words in self.log.read_text(errors="replace")
+
+    def obituary(self) -> NotDoneError:
+        """That it has ended, and the end of its log."""
+        reason = f"{self.name} has ended by itself (exit code {self.process.poll()}); the end of its log:"
+        return NotDoneError(reason, details=tuple(self.log.read_text(errors="replace").splitlines()[-LINES_SHOWN:]))
 
 
 class Children:
@@ -64,15 +77,15 @@ class Children:
 
     def __exit__(self, *_error: object) -> None:
         for child in reversed(self._children):
-            if child.process.poll() is None:
+            if not child.has_ended:
                 child.process.kill()
                 child.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
         if self._guard is not None:
             self._guard.communicate(guard.DONE)
 
-    def start(self, name: str, command: Sequence[str | Path], variables: Mapping[str, str]) -> None:
-        """Starts a process in the folder, with a log of its own."""
+    def start(self, name: str, command: Sequence[str | Path], variables: Mapping[str, str]) -> Child:
+        """Starts a process in the folder, with a log of its own; it is on trial until its `on_trial` is taken back."""
         assert self._guard is not None
         log = self.folder / f"{name}.log"
         with log.open("wb") as target:
@@ -86,7 +99,14 @@ class Children:
                 # Ctrl-C reaches the demo alone, which then stops these in order.
                 process_group=self._guard.pid,
             )
-        self._children.append(Child(name, process, log))
+        child = Child(name, process, log, on_trial=True)
+        self._children.append(child)
+        return child
+
+    async def dismiss(self, dismissed: Sequence[Child]) -> None:
+        """Ends processes that are not needed after all."""
+        await _stop(dismissed)
+        self._children = [child for child in self._children if child not in dismissed]
 
     async def until_one_dies(self) -> None:
         """Waits until a process ends that should not.
@@ -96,23 +116,25 @@ class Children:
         """
         while True:
             for child in self._children:
-                code = child.process.poll()
-                if code is not None:
-                    reason = f"{child.name} has ended by itself (exit code {code}); the end of its log:"
-                    raise NotDoneError(reason, details=child.last_lines())
+                if child.has_ended and not child.on_trial:
+                    raise child.obituary()
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def stop(self) -> None:
         """Asks all to stop, Redis last: the others still write to it. `__exit__` kills what has not stopped."""
-        for group in (self._children[1:], self._children[:1]):
-            for child in group:
-                if child.process.poll() is None:
-                    child.process.terminate()
+        await _stop(self._children[1:])
+        await _stop(self._children[:1])
 
-            async def stopped(group: Sequence[Child] = group) -> bool:
-                return all(child.process.poll() is not None for child in group)
 
-            await until(stopped, STOP_S)
+async def _stop(children: Sequence[Child]) -> None:
+    for child in children:
+        if not child.has_ended:
+            child.process.terminate()
+
+    async def stopped() -> bool:
+        return all(child.has_ended for child in children)
+
+    await until(stopped, STOP_S)
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:

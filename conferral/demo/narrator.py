@@ -19,7 +19,7 @@ _TOLD = {
     ("call_progressed", "agent in-progress"): "alice answers; they talk",
     ("convert", ""): "convert is asked for; alice is moved into a conference first",
     ("participant_joined", "agent-1"): "alice is in the conference",
-    ("participant_joined", "customer-1"): "the customer has followed",
+    ("participant_joined", "customer-1"): "the customer is in the conference",
     ("participant_left", "agent-1 participant_hung_up"): "alice hangs up; the customer is alone",
     ("lone_overdue", ""): "alone for the grace of 2 s: the conference is ended, and the customer let go",
 }

@@ -70,7 +70,7 @@ async def _race(children: Children, stop: asyncio.Event, *, exit_after_story: bo
 async def _perform(children: Children, stop: asyncio.Event, *, exit_after_story: bool) -> None:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
         output.result("Conferral's demo: everything on this machine, no account, no telephone.")
-        stage = await set_up(children, http)
+        stage = await set_up(children)
         phones = Phones(http, stage.sandbox_url)
         try:
             await story.play(stage, phones)

@@ -1,18 +1,15 @@
 """Sets the stage: a private Redis, the sandbox, the webhooks and a worker, with settings that are nobody's."""
 
-import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import aiohttp
 
 from conferral import output
 from conferral.access import Reader, make_store_client
 from conferral.checks.workers import check_workers
 from conferral.demo import ports, programs
-from conferral.demo.children import Children
+from conferral.demo.children import Child, Children
 from conferral.demo.waiting import until
 from conferral.errors import NotDoneError
 from runtime.errors import StoreError
@@ -22,6 +19,9 @@ from streams.keys import Keys
 
 #: How long everything may take to start, seconds; usually it takes one or two.
 START_S = 30.0
+#: How often other ports are tried when somebody is quicker (count).
+ATTEMPTS = 5
+Look = Callable[[], Awaitable[bool]]
 
 #: An account that can't exist, and its token: the same in each demo.
 ACCOUNT_SID = "AC" + "0" * 32
@@ -85,38 +85,89 @@ def settings_of(redis_url: str, webhooks_url: str, sandbox_url: str) -> dict[str
     return variables
 
 
-async def set_up(children: Children, http: aiohttp.ClientSession) -> Stage:
+async def set_up(children: Children) -> Stage:
     """Starts everything and waits until it is ready.
 
     Raises:
-        NotDoneError: there is no Redis, or something did not get ready in time.
+        NotDoneError: there is no Redis, or something did not get ready in time, or died.
     """
     server = programs.find_redis_server()
-    webhooks_port, sandbox_port = choose_ports()
-    output.note("starting Redis, a local Twilio, the webhooks and a worker ...")
     socket = children.folder / "redis.sock"
-    children.start("redis", _redis_command(server, socket, children.folder), {})
-    client = make_store_client(f"unix://{socket}")
-    stage = Stage(
-        folder=children.folder,
-        redis_url=f"unix://{socket}",
-        redis_socket=socket,
-        webhooks_url=f"http://{ports.HOST}:{webhooks_port}",
-        sandbox_url=f"http://{ports.HOST}:{sandbox_port}",
-        reader=Reader(client, Keys(PREFIX, PARTITIONS)),
-    )
-    await _until("Redis", lambda: _answers(stage))
-    variables = settings_of(stage.redis_url, stage.webhooks_url, stage.sandbox_url)
-    program = (sys.executable, "-P", "-m", "conferral")
-    children.start("sandbox", (*program, "sandbox", "--port", str(sandbox_port)), variables)
-    children.start("webhooks", (*program, "webhooks", "--port", str(webhooks_port)), variables)
-    children.start("worker", (*program, "worker"), variables)
-    await asyncio.gather(
-        _until("sandbox", lambda: _serves(http, f"{stage.sandbox_url}/sandbox/calls")),
-        _until("webhooks", lambda: _serves(http, f"{stage.webhooks_url}/readyz")),
-        _until("worker", lambda: _is_driven(stage)),
-    )
+    url = f"unix://{socket}"
+    output.note("starting Redis, a local Twilio, the webhooks and a worker ...")
+    redis = children.start("redis", _redis_command(server, socket, children.folder), {})
+    reader = Reader(make_store_client(url), Keys(PREFIX, PARTITIONS))
+    await _ready([redis], {"Redis": lambda: _answers(reader)})
+    for attempt in range(1, ATTEMPTS + 1):
+        webhooks_port, sandbox_port = choose_ports()
+        stage = Stage(
+            folder=children.folder,
+            redis_url=url,
+            redis_socket=socket,
+            webhooks_url=f"http://{ports.HOST}:{webhooks_port}",
+            sandbox_url=f"http://{ports.HOST}:{sandbox_port}",
+            reader=reader,
+        )
+        started = _start(children, stage, webhooks_port, sandbox_port)
+        try:
+            await _ready(list(started.values()), _signs(started, reader))
+        except NotDoneError:
+            # Somebody else was quicker to listen, such as another demo: there are more ports.
+            lost = [name for name, port in (("webhooks", webhooks_port), ("sandbox", sandbox_port))
+                    if started[name].has_ended and not ports.is_free(port)]  # fmt: skip
+            if not lost or attempt == ATTEMPTS:
+                raise
+            await children.dismiss(list(started.values()))
+        else:
+            break
     return stage
+
+
+def _start(children: Children, stage: Stage, webhooks_port: int, sandbox_port: int) -> dict[str, Child]:
+    variables = settings_of(stage.redis_url, stage.webhooks_url, stage.sandbox_url)
+    # By the interpreter and not by the program's file: `-P` keeps the folder that they run in out of Python's path.
+    program = (sys.executable, "-P", "-m", "conferral")
+    return {
+        "sandbox": children.start("sandbox", (*program, "sandbox", "--port", str(sandbox_port)), variables),
+        "webhooks": children.start("webhooks", (*program, "webhooks", "--port", str(webhooks_port)), variables),
+        "worker": children.start("worker", (*program, "worker"), variables),
+    }
+
+
+def _signs(started: Mapping[str, Child], reader: Reader) -> dict[str, Look]:
+    """How each is seen to be ready. By its own log: on a port somebody else may answer."""
+
+    async def sandbox() -> bool:
+        return started["sandbox"].has_said("sandbox_started")
+
+    async def webhooks() -> bool:
+        return started["webhooks"].has_said("webhooks_listening")
+
+    return {"the sandbox": sandbox, "the webhooks": webhooks, "the worker": lambda: _is_driven(reader)}
+
+
+async def _ready(started: Sequence[Child], signs: Mapping[str, Look]) -> None:
+    """Waits until all are ready; from then on their end is nobody's wish.
+
+    Raises:
+        NotDoneError: one has died, or they take too long.
+    """
+    waiting = dict(signs)
+
+    async def settled() -> bool:
+        for name, is_ready in list(waiting.items()):
+            if await is_ready():
+                del waiting[name]
+        return not waiting or any(child.has_ended for child in started)
+
+    in_time = await until(settled, START_S)
+    for child in started:
+        if child.has_ended:
+            raise child.obituary()
+    if not in_time:
+        raise NotDoneError(f"{', '.join(waiting)} did not get ready within {START_S:g} s")
+    for child in started:
+        child.on_trial = False
 
 
 def _redis_command(server: Path, socket: Path, folder: Path) -> list[str | Path]:
@@ -126,30 +177,17 @@ def _redis_command(server: Path, socket: Path, folder: Path) -> list[str | Path]
     ]  # fmt: skip
 
 
-async def _until(name: str, is_ready: Callable[[], Awaitable[bool]]) -> None:
-    if not await until(is_ready, START_S):
-        raise NotDoneError(f"{name} was not ready within {START_S:g} s")
-
-
-async def _answers(stage: Stage) -> bool:
+async def _answers(reader: Reader) -> bool:
     try:
         with store_errors():
-            return bool(await stage.reader.client.ping())
+            return bool(await reader.client.ping())
     except StoreError:
         return False
 
 
-async def _serves(http: aiohttp.ClientSession, url: str) -> bool:
+async def _is_driven(reader: Reader) -> bool:
     try:
-        async with http.get(url) as response:
-            return response.status == 200
-    except aiohttp.ClientError:
-        return False
-
-
-async def _is_driven(stage: Stage) -> bool:
-    try:
-        lines = await check_workers(stage.reader.client, stage.reader.keys)
+        lines = await check_workers(reader.client, reader.keys)
     except StoreError:
         return False
     return all(line.status == "ok" for line in lines)
