@@ -21,6 +21,8 @@ from streams.keys import Keys
 START_S = 30.0
 #: How often other ports are tried when somebody is quicker (count).
 ATTEMPTS = 5
+#: What our processes say when they can't listen.
+PORT_TAKEN = ("can't be had", "port_unavailable")
 Look = Callable[[], Awaitable[bool]]
 
 #: An account that can't exist, and its token: the same in each demo.
@@ -113,9 +115,8 @@ async def set_up(children: Children) -> Stage:
             await _ready(list(started.values()), _signs(started, reader))
         except NotDoneError:
             # Somebody else was quicker to listen, such as another demo: there are more ports.
-            lost = [name for name, port in (("webhooks", webhooks_port), ("sandbox", sandbox_port))
-                    if started[name].has_ended and not ports.is_free(port)]  # fmt: skip
-            if not lost or attempt == ATTEMPTS:
+            was_slow = any(child.has_said(words) for child in started.values() for words in PORT_TAKEN)
+            if not was_slow or attempt == ATTEMPTS:
                 raise
             await children.dismiss(list(started.values()))
         else:
