@@ -9,15 +9,14 @@ Whoever changes the table keeps in step: the codec in `streams/`, `docs/statemac
 `tests/statemachine/`.
 """
 
-from dataclasses import replace
 from typing import Any
 
-from transitions import Machine
+from transitions import EventData, Machine, Transition
 
 from statemachine.events import COMMANDS, CallProgressed, CallReceived, Command, Event, TimerExpired
 from statemachine.guards import opens_by_callback
 from statemachine.policy import Policy
-from statemachine.scratch import Scratch
+from statemachine.scratch import Scratch, changed
 from statemachine.session import Session
 from statemachine.states import Phase, State
 from statemachine.step import CommandReport, CommandStatus, Outcome, Step, TimerChange
@@ -30,9 +29,35 @@ IGNORED_BECAUSE: dict[tuple[State, str], str] = {
 DEFAULT_POLICY = Policy()
 
 
+class _GuardedRow(Transition):
+    """A row of the table: whether it fits is one call of its guard.
+
+    The library's own way there takes log calls and lists of callbacks for each row that does not fit, and up to ten rows
+    are tried.
+    """
+
+    def execute(self, event_data: EventData) -> bool:
+        """Takes the row, or says that it does not fit."""
+        for condition in self.conditions:
+            guard = condition.func
+            assert callable(guard)  # the table holds functions, not their names
+            if not guard(*event_data.args):
+                return False
+        return bool(super().execute(event_data))
+
+    def _eval_conditions(self, _event_data: EventData) -> bool:
+        return True  # asked above, once
+
+
+class _TableMachine(Machine):
+    """The library's machine with rows of ours."""
+
+    transition_cls = _GuardedRow
+
+
 def build_machine() -> Machine:
     """The machine for the whole process: explicit, without automatic transitions, without a model of its own."""
-    machine = Machine(
+    machine = _TableMachine(
         model=None,
         states=State,
         initial=None,
@@ -79,7 +104,7 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
         if session.timers.get(event.timer) != event.due_ms:
             return _passed_over(session, event, Outcome.STALE, "the timer was cancelled or set again")
         rest = {timer: due for timer, due in session.timers.items() if timer != event.timer}
-        return _decide(replace(session, timers=rest), event, now_ms, policy, before=session)
+        return _decide(changed(session, {"timers": rest}), event, now_ms, policy, before=session)
     return _decide(session, event, now_ms, policy, before=session)
 
 
@@ -110,7 +135,7 @@ def _unknown_session(session: Session, event: Event) -> Step:
 
 
 def _passed_over(session: Session, event: Event, outcome: Outcome, reason: str) -> Step:
-    taken = replace(session, version=session.version + 1, seen=session.seen.adding(event))
+    taken = changed(session, {"version": session.version + 1, "seen": session.seen.adding(event)})
     return Step(taken, outcome, reason)
 
 
@@ -142,19 +167,23 @@ def _decide(
 def _concluded(scratch: Scratch, before: Session, event: Event, outcome: Outcome) -> Step:
     version = before.version + 1
     after = scratch.session
-    after = replace(
-        after,
-        state=scratch.state,
-        phase=after.phase if scratch.state is State.BRIDGED else Phase.NONE,
-        version=version,
-        updated_at_ms=scratch.now_ms,
-        facts_version=version if after.parties != before.parties else after.facts_version,
-        seen=after.seen.adding(event),
-    )
-    changed = {
-        *(name for name, due in after.timers.items() if before.timers.get(name) != due),
-        *(name for name in before.timers if name not in after.timers),
+    changes = {
+        "state": scratch.state,
+        "phase": after.phase if scratch.state is State.BRIDGED else Phase.NONE,
+        "version": version,
+        "updated_at_ms": scratch.now_ms,
+        "facts_version": version if after.parties != before.parties else after.facts_version,
+        "seen": after.seen.adding(event),
     }
+    after = changed(after, changes)
+    timers = (
+        {
+            *(name for name, due in after.timers.items() if before.timers.get(name) != due),
+            *(name for name in before.timers if name not in after.timers),
+        }
+        if after.timers is not before.timers
+        else set()
+    )
     assert after.state is not State.ENDED or not after.timers
     assert before.state is not State.ENDED or after.state is State.ENDED
     return Step(
@@ -162,7 +191,7 @@ def _concluded(scratch: Scratch, before: Session, event: Event, outcome: Outcome
         outcome=outcome,
         reason=scratch.reason,
         effects=tuple(scratch.effects),
-        timers=tuple(TimerChange(name, after.timers.get(name)) for name in sorted(changed)),
+        timers=tuple(TimerChange(name, after.timers.get(name)) for name in sorted(timers)),
         reports=tuple(scratch.reports),
         let_lone_go=scratch.let_lone_go,
     )

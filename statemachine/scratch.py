@@ -1,6 +1,8 @@
 """The sheet on which one decision is worked out. Thrown away when anything goes wrong."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from operator import attrgetter
 from typing import Any
 
 from statemachine.effects import Effect, effect_id
@@ -9,6 +11,18 @@ from statemachine.policy import Policy
 from statemachine.session import Party, Session
 from statemachine.states import State
 from statemachine.step import CommandReport, CommandStatus, Outcome
+
+_NAMES = tuple(field.name for field in fields(Session))
+_PLACES = {name: place for place, name in enumerate(_NAMES)}
+_values_of = attrgetter(*_NAMES)
+
+
+def changed(session: Session, changes: Mapping[str, Any]) -> Session:
+    """As `dataclasses.replace`, in half the time: a session is changed several times for each event."""
+    values = list(_values_of(session))
+    for name, value in changes.items():
+        values[_PLACES[name]] = value
+    return Session(*values)
 
 
 class Scratch:
@@ -35,11 +49,11 @@ class Scratch:
 
     def change(self, **changes: Any) -> None:
         """Changes fields of the session."""
-        self.session = replace(self.session, **changes)
+        self.session = changed(self.session, changes)
 
     def change_party(self, party: Party, **changes: Any) -> None:
         """Changes fields of one party."""
-        self.session = self.session.with_party(replace(party, **changes))
+        self.change(parties={**self.session.parties, party.name: replace(party, **changes)})
 
     def order(self, kind: type[Effect], **fields: Any) -> None:
         """Orders an effect; its id follows from the entry, so that deciding the entry again gives the same."""

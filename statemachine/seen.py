@@ -1,7 +1,7 @@
 """What a session has taken already, in bounded space, so that repeated callbacks change nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from statemachine.events import Event
 
@@ -34,7 +34,7 @@ class Seen:
         if event.sequence is not None and event.source:
             return self._adding_sequence(event.source, event.sequence)
         if event.token:
-            return replace(self, tokens=(*self.tokens, event.token)[-TOKENS_MAX:])
+            return Seen(self.windows, (*self.tokens, event.token)[-TOKENS_MAX:])
         return self
 
     def _adding_sequence(self, source: str, sequence: int) -> "Seen":
@@ -48,4 +48,4 @@ class Seen:
         windows[source] = (highest, bits)
         while len(windows) > SOURCES_MAX:
             del windows[next(iter(windows))]
-        return replace(self, windows=windows)
+        return Seen(windows, self.tokens)

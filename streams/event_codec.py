@@ -6,7 +6,8 @@ Every entry is fields of text: `type`, `session`, and what the event carries und
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields as fields_of
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -38,16 +39,17 @@ def _bool_of(text: str) -> bool:
     return text == "true"
 
 
-_ENCODERS: dict[str, Callable[[Any], str]] = {
-    "str": str,
+#: None where the value is the text already, as most are: not even a function is called.
+_ENCODERS: dict[str, Callable[[Any], str] | None] = {
+    "str": None,
     "int": str,
     "int | None": lambda value: "" if value is None else str(value),
     "bool": lambda value: "true" if value else "false",
     "tuple[CallSeen, ...]": lambda calls: orjson.dumps([_plain(call) for call in calls]).decode(),
     "tuple[ParticipantSeen, ...]": lambda seen: orjson.dumps([_plain(one) for one in seen]).decode(),
 }
-_DECODERS: dict[str, Callable[[str], Any]] = {
-    "str": str,
+_DECODERS: dict[str, Callable[[str], Any] | None] = {
+    "str": None,
     "int": int,
     "int | None": int,
     "bool": _bool_of,
@@ -64,35 +66,46 @@ def _kind_of(annotation: Any) -> str:
     return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
 
 
-def _spec(event: type[Event]) -> tuple[tuple[str, str, str, bool], ...]:
-    """For each field: its name, its name in an entry, its kind, whether it has to be there."""
+class _Field(NamedTuple):
+    """One field of an event, and how it stands in an entry."""
+
+    attribute: str
+    name: str
+    encode: Callable[[Any], str] | None
+    decode: Callable[[str], Any] | None
+    is_needed: bool
+
+
+def _fields_of(event: type[Event]) -> tuple[_Field, ...]:
     found = []
     for field in fields_of(event):
         if field.name in _NOT_STORED:
             continue
         kind = str(field.type) if "|" in str(field.type) or "[" in str(field.type) else _kind_of(field.type)
         kind = kind.replace("statemachine.events.", "")
-        needed = field.default is field.default_factory  # both are dataclasses.MISSING
+        is_needed = field.default is field.default_factory  # both are dataclasses.MISSING
         name = _ENTRY_NAMES.get(field.name, field.name)
         if field.name == "occurred_at_ms":
             kind = "time"
-        found.append((field.name, name, kind, needed))
+        found.append(_Field(field.name, name, _ENCODERS[kind], _DECODERS[kind], is_needed))
     return tuple(found)
 
 
 _ENCODERS["time"] = to_iso
 _DECODERS["time"] = from_iso
 _BY_NAME: dict[str, type[Event]] = {event.name: event for event in EVENTS}
-_SPECS = {event.name: _spec(event) for event in EVENTS}
+_FIELDS = {event.name: _fields_of(event) for event in EVENTS}
+#: Reads all the values of an event at once.
+_VALUES = {name: attrgetter(*(field.attribute for field in fields)) for name, fields in _FIELDS.items()}
 
 
 def encode(event: Event) -> dict[str, str]:
     """The fields of the event's entry."""
     entry = {"type": event.name}
-    for attribute, name, kind, needed in _SPECS[event.name]:
-        text = _ENCODERS[kind](getattr(event, attribute))
-        if text or needed:
-            entry[name] = text
+    for field, value in zip(_FIELDS[event.name], _VALUES[event.name](event), strict=True):
+        text = value if field.encode is None else field.encode(value)
+        if text or field.is_needed:
+            entry[field.name] = text
     return entry
 
 
@@ -109,14 +122,14 @@ def decode(entry: Mapping[str, str], entry_id: str) -> Event:
     if event is None:
         raise BadEntryError("unknown type")
     values: dict[str, Any] = {"entry_id": entry_id}
-    for attribute, field, kind, needed in _SPECS[name]:
+    for attribute, field, _, convert, is_needed in _FIELDS[name]:
         text = entry.get(field)
-        if text is None or (text == "" and kind != "str"):
-            if needed:
+        if text is None or (text == "" and convert is not None):
+            if is_needed:
                 raise BadEntryError(f"no {field}")
             continue
         try:
-            values[attribute] = _DECODERS[kind](text)
+            values[attribute] = text if convert is None else convert(text)
         except (ValueError, TypeError):
             raise BadEntryError(f"{field} makes no sense") from None
     return event(**values)

@@ -48,8 +48,7 @@ def parse(entry: Entry) -> Event:
     Raises:
         BadEntryError: it is no event of ours.
     """
-    size = sum(len(name) + len(value) for name, value in entry.fields.items())
-    if size > ENTRY_BYTES_MAX:
+    if sum(map(len, entry.fields)) + sum(map(len, entry.fields.values())) > ENTRY_BYTES_MAX:
         raise BadEntryError("larger than 64 KiB")
     try:
         fields = {name.decode(): value.decode() for name, value in entry.fields.items()}

@@ -6,7 +6,8 @@ The order is the code of `_run_once`: read, decide, commit, then act. If the pro
 """
 
 import asyncio
-from collections import defaultdict
+import logging
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -356,9 +357,12 @@ class HeldPartition:
 
     def _count(self, decided: Decided) -> None:
         metrics, now_ms = self._around.metrics, self._around.store_clock.now_ms()
+        taken_as: Counter[tuple[str, str]] = Counter()
+        # Most lines are of a level that is not shown: their fields are not even gathered.
+        shows_all = log.is_enabled_for(logging.DEBUG)
         for decision in decided.decisions:
             taken, event = decision.step, decision.event
-            metrics.events.labels(event.name, taken.outcome.value).inc()
+            taken_as[event.name, taken.outcome.value] += 1
             stored_at_ms = int(decision.entry.entry_id.split("-", 1)[0])
             metrics.callback_to_commit.observe(max(0, now_ms - stored_at_ms) / 1000)
             if taken.let_lone_go:
@@ -366,6 +370,8 @@ class HeldPartition:
             report = log.warning if taken.outcome is Outcome.UNEXPECTED else log.debug
             if taken.session.state is not decision.state_before:
                 report = log.info
+            elif taken.outcome is not Outcome.UNEXPECTED and not shows_all:
+                continue
             report(
                 "session_moved" if taken.outcome is Outcome.MOVED else f"event_{taken.outcome.value}",
                 session_id=event.session_id,
@@ -377,6 +383,8 @@ class HeldPartition:
                 version=taken.session.version,
                 reason=taken.reason,
             )
+        for names, count in taken_as.items():
+            metrics.events.labels(*names).inc(count)
 
     # ---- chores: writes to our own keys, which never wait for Twilio ---------------------------------------------
 
