@@ -1,5 +1,6 @@
 """Sets the stage: a private Redis, the sandbox, the webhooks and a worker, with settings that are nobody's."""
 
+import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from streams.keys import Keys
 START_S = 30.0
 #: How often other ports are tried when somebody is quicker (count).
 ATTEMPTS = 5
+SHIFTS = 500
 #: What our processes say when they can't listen.
 PORT_TAKEN = ("can't be had", "port_unavailable")
 Look = Callable[[], Awaitable[bool]]
@@ -49,8 +51,11 @@ class Stage:
     reader: Reader
 
 
-def choose_ports() -> tuple[int, int]:
+def choose_ports(shift: int = 0) -> tuple[int, int]:
     """Ports of webhooks and sandbox; says so when they are not the usual ones.
+
+    Args:
+        shift: How far above the usual ones is looked first (count).
 
     Raises:
         NotDoneError: no port is free.
@@ -60,7 +65,7 @@ def choose_ports() -> tuple[int, int]:
     for wanted in usual:
         # The usual ports are left to those whose they are, so that one taken port does not move the other.
         others = frozenset(usual) - {wanted}
-        port = ports.choose(wanted, taken=others | frozenset(chosen))
+        port = ports.choose(wanted + shift, taken=others | frozenset(chosen))
         if not port:
             raise NotDoneError(f"port {wanted} is taken, and so are the {ports.TRIED_MAX} above it")
         if port != wanted:
@@ -101,7 +106,8 @@ async def set_up(children: Children) -> Stage:
     reader = Reader(make_store_client(url), Keys(PREFIX, PARTITIONS))
     await _ready([redis], {"Redis": lambda: _answers(reader)})
     for attempt in range(1, ATTEMPTS + 1):
-        webhooks_port, sandbox_port = choose_ports()
+        # Two demos that take each other's ports away must not do so again and again: each goes its own way then.
+        webhooks_port, sandbox_port = choose_ports(0 if attempt == 1 else attempt + os.getpid() % SHIFTS)
         stage = Stage(
             folder=children.folder,
             redis_url=url,
