@@ -21,6 +21,7 @@ STOP_S = 10.0
 LOOK_EVERY_S = 0.05
 #: Lines of a log that are shown when its process dies (count).
 LINES_SHOWN = 8
+ERROR_LINES_SHOWN = 40
 #: A unix socket's path may be about 100 bytes long; temporary folders can be deep.
 FOLDER_BYTES_MAX = 80
 #: What of our environment the processes get; nothing else, so that nobody's settings or secrets reach the demo.
@@ -48,9 +49,12 @@ class Child:
         return words in self.log.read_text(errors="replace")
 
     def obituary(self) -> NotDoneError:
-        """That it has ended, and the end of its log."""
-        reason = f"{self.name} has ended by itself (exit code {self.process.poll()}); the end of its log:"
-        return NotDoneError(reason, details=tuple(self.log.read_text(errors="replace").splitlines()[-LINES_SHOWN:]))
+        """That it has ended, and what its log says of it: the first error and what follows, else the last lines."""
+        reason = f"{self.name} has ended by itself (exit code {self.process.poll()}); from the end of its log:"
+        lines = self.log.read_text(errors="replace").splitlines()
+        errors = [number for number, line in enumerate(lines) if "[error" in line or "Traceback" in line]
+        shown = lines[errors[0] :][:ERROR_LINES_SHOWN] if errors else lines[-LINES_SHOWN:]
+        return NotDoneError(reason, details=tuple(shown))
 
 
 class Children:
