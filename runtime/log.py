@@ -25,7 +25,8 @@ KEYS = REDACTED_KEYS | frozenset(
     }
 )  # fmt: skip
 
-_LONG_DIGITS = re.compile(r"\+?\d[\d\s().-]{5,}\d")
+#: Seven digits or more, written as people write numbers; not the dotted address of a host.
+_LONG_DIGITS = re.compile(r"(?!\d{1,3}(?:\.\d{1,3}){3}(?!\d))\+?\d(?:[\s().-]{0,2}\d){6,}")
 
 Event = MutableMapping[str, Any]
 

@@ -85,6 +85,8 @@ class DialEnded(Event):
     dial_call_status: str
     #: CallStatus of the party's own call: final when it hung up first.
     call_status: str
+    #: Twilio was asked, and said that the other side lives on: it was moved, so this party follows it.
+    other_side_lives: bool = False
 
     @property
     def party_is_gone(self) -> bool:

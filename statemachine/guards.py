@@ -122,6 +122,11 @@ def asker_is_gone(_scratch: Scratch, event: DialEnded) -> bool:
     return event.party_is_gone
 
 
+def other_side_was_moved(_scratch: Scratch, event: DialEnded) -> bool:
+    """Whether Twilio said that the other side lives on: it was moved, though no conversion is known here."""
+    return event.other_side_lives and not event.party_is_gone
+
+
 def dial_settles_it(scratch: Scratch, event: DialEnded) -> bool:
     """Whether the `<Dial>`'s end tells all there is to know.
 
@@ -172,6 +177,23 @@ def shows_both_in_room(scratch: Scratch, event: CallsRead) -> bool:
     return all(scratch.session.parties[name].call_sid in inside for name in (CUSTOMER, AGENT))
 
 
+def is_too_soon(scratch: Scratch, _event: Event) -> bool:
+    """Whether a leg was moved so lately that it may still be on its way."""
+    moved_at_ms = scratch.session.moved_at_ms
+    return bool(moved_at_ms) and scratch.now_ms - moved_at_ms < scratch.policy.settle_ms
+
+
+def has_moved_nobody(scratch: Scratch, _event: Event) -> bool:
+    """Whether nothing says that a leg has left the bridge, so that the two talk as before."""
+    session = scratch.session
+    return not (session.in_room or session.dial_call_status or session.conference_sid)
+
+
+def waits_for_a_redirect(scratch: Scratch, event: Event) -> bool:
+    """Whether nothing has moved so far and a request that would move somebody is still under way."""
+    return bool(scratch.session.redirecting) and has_moved_nobody(scratch, event)
+
+
 def is_unrepaired(scratch: Scratch, _event: Event) -> bool:
     """Whether the conversion's one repair is still to be tried."""
     return not scratch.session.repaired
@@ -209,6 +231,8 @@ def is_stranger(scratch: Scratch, event: ParticipantJoined | ParticipantLeft) ->
 
 def is_older_news(scratch: Scratch, event: ParticipantJoined | ParticipantLeft) -> bool:
     """Whether something newer about this participant was taken already."""
+    if event.conference_sid != scratch.session.conference_sid:
+        return False  # each conference counts for itself
     party = scratch.session.party_of(call_sid=event.call_sid, label=event.label)
     return party is not None and event.sequence is not None and event.sequence < party.room_sequence
 
@@ -231,8 +255,14 @@ def is_last_to_join(scratch: Scratch, event: ParticipantJoined) -> bool:
 
 
 def hung_up(scratch: Scratch, event: ParticipantLeft) -> bool:
-    """Whether one of the parties left the room because its call is over."""
-    return event.hung_up and not is_stranger(scratch, event)
+    """Whether customer or agent left the room because the call is over."""
+    party = scratch.session.party_of(call_sid=event.call_sid, label=event.label)
+    return event.hung_up and party is not None and party.name in (CUSTOMER, AGENT)
+
+
+def guest_hung_up(scratch: Scratch, event: ParticipantLeft) -> bool:
+    """Whether somebody left whom somebody else had brought in."""
+    return event.hung_up and not hung_up(scratch, event)
 
 
 def leaves_nobody(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> bool:

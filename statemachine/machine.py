@@ -32,8 +32,8 @@ DEFAULT_POLICY = Policy()
 class _GuardedRow(Transition):
     """A row of the table: whether it fits is one call of its guard.
 
-    The library's own way there takes log calls and lists of callbacks for each row that does not fit, and up to ten rows
-    are tried.
+    The library's own way there takes log calls and lists of callbacks for each row that does not fit, and up to ten
+    rows are tried.
     """
 
     def execute(self, event_data: EventData) -> bool:

@@ -17,6 +17,8 @@ class Policy:
     look_again_ms: int = 10_000
     #: How long one party of a conversion may wait for the other (`CONFERRAL_CONVERT_TIMEOUT`).
     convert_timeout_ms: int = 5_000
+    #: How long a leg that was just moved is given to arrive before a look at Twilio counts as showing it missing.
+    settle_ms: int = 2_000
     #: How long the repair of a conversion may take.
     repair_timeout_ms: int = 5_000
     #: How long one participant may be alone (`CONFERRAL_LONE_GRACE`).

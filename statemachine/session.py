@@ -66,6 +66,10 @@ class Session:
     dial_call_status: str = ""
     #: The missing leg of a conversion was redirected once already.
     repaired: bool = False
+    #: Ids of the redirects whose outcome is not known yet.
+    redirecting: tuple[str, ...] = ()
+    #: When a leg was last seen on its way into the conference, Unix milliseconds; 0 while none was.
+    moved_at_ms: int = 0
     #: Version at which a fact about a party changed last.
     facts_version: int = 0
     #: Ids of the commands that wait until both parties are in the conference.

@@ -17,9 +17,11 @@ async def agree(client: Client, prefix: str, partitions: int) -> Keys:
     """
     key = config_key(prefix)
     with store_errors():
-        await client.hsetnx(key, "partitions", partitions)
-        await client.hsetnx(key, "schema", SCHEMA)
         found, schema = await client.hmget(key, ["partitions", "schema"])
+        if found is None or schema is None:  # written only where it is absent: a full Redis refuses writes
+            await client.hsetnx(key, "partitions", partitions)
+            await client.hsetnx(key, "schema", SCHEMA)
+            found, schema = await client.hmget(key, ["partitions", "schema"])
     if int(found) != partitions:
         raise SettingsError(
             (f"CONFERRAL_PARTITIONS: {partitions}, but {key} in Redis was set up with {int(found)}; use that",)

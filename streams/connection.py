@@ -72,6 +72,13 @@ def _without_cluster(url: str) -> tuple[str, bool]:
     return urlunsplit(parts._replace(query=rest)), is_cluster
 
 
+def _word_of(text: str) -> str:
+    """The word by which Redis names an error; before Redis 7 it stands inside the text when a script met it."""
+    if text.startswith("Error running script"):
+        return next((word for word in _PASSING_WORDS if word in text), "script")
+    return text.split(" ", 1)[0]
+
+
 @contextmanager
 def store_errors() -> Iterator[None]:
     """Turns redis-py's errors into ours; their texts stay behind, they may quote what was sent.
@@ -85,7 +92,7 @@ def store_errors() -> Iterator[None]:
     except (RedisConnectionError, RedisTimeoutError, OSError) as error:
         raise StoreUnreachableError(f"Redis can't be reached ({type(error).__name__})") from error
     except ResponseError as error:
-        word = str(error).split(" ", 1)[0]
+        word = _word_of(str(error))
         if isinstance(error, _PASSING_ERRORS) or word in _PASSING_WORDS:
             raise StoreUnreachableError(f"Redis can't take it now ({word})") from error
         raise StoreError(f"Redis refused ({word})") from error

@@ -43,9 +43,9 @@ class Lease:
         """The last moment at which the holder before could have sent a REST request."""
         return self.ran_out_ms or self.taken_ms
 
-    def is_sure(self, clock: Clock) -> bool:
-        """Whether nobody else can hold it now, so that a REST request may be sent."""
-        return clock.monotonic_s() < self.sure_until_s
+    def is_sure(self, clock: Clock, margin_s: float = 0.0) -> bool:
+        """Whether nobody else can hold it now, nor within a margin, so that a REST request may be sent."""
+        return clock.monotonic_s() + margin_s < self.sure_until_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,8 @@ class Renewal(Enum):
 
     RENEWED = 1
     LOST = 0
+    #: Redis knows fewer commits than were made: its history was rewound, and what is in memory is worth nothing.
+    REWOUND = 2
 
 
 async def take(
@@ -93,11 +95,15 @@ async def take(
 async def renew(client: Client, lease: Lease, clock: Clock, duration_ms: int = LEASE_MS) -> tuple[Renewal, int]:
     """Makes a lease last longer; tells Redis's time too."""
     asked_at_s = clock.monotonic_s()
+    commits_before = lease.commit
     with store_errors():
         answer = await scripts.renew_lease(client, [lease.key], [lease.holder, duration_ms])
     if int(answer[0]) == 0:
         lease.sure_until_s = 0.0
         return Renewal.LOST, int(answer[1])
+    if int(answer[2]) < commits_before:
+        lease.sure_until_s = 0.0
+        return Renewal.REWOUND, int(answer[1])
     lease.sure_until_s = asked_at_s + duration_ms / 1000
     return Renewal.RENEWED, int(answer[1])
 

@@ -1,12 +1,13 @@
 """What a holder reads and writes of its partition besides commits: entries, timers, the outbox, suspected entries."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
-from runtime.errors import LeaseLostError
+from runtime.errors import LeaseLostError, StoreUnreachableError
 from statemachine.events import Event
+from statemachine.states import State
 from streams import effect_codec, event_codec, scripts
 from streams.connection import BLOCK_MS, Client, store_errors
 from streams.keys import GROUP, Keys
@@ -51,13 +52,16 @@ class PartitionAccess:
         return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in answer[0][1]]
 
     async def ensure_group(self, partition: int) -> None:
-        """Makes the group that shows people position and lag, from the beginning of the stream."""
-        with store_errors():
-            try:
-                await self._client.xgroup_create(self._keys.events(partition), GROUP, id="0", mkstream=True)
-            except ResponseError as error:
-                if "BUSYGROUP" not in str(error):
-                    raise
+        """Makes the group that shows people position and lag, from the beginning of the stream.
+
+        Nothing depends on it, and the next commit makes it too: what Redis refuses here is no matter.
+        """
+        try:
+            await self._client.xgroup_create(self._keys.events(partition), GROUP, id="0", mkstream=True)
+        except ResponseError:
+            return
+        except RedisError as error:
+            raise StoreUnreachableError(f"Redis can't be reached ({type(error).__name__})") from error
 
     async def undecided(self, partition: int) -> int:
         """How many entries are undecided (count)."""
@@ -68,6 +72,18 @@ class PartitionAccess:
         """Ids of the live sessions."""
         with store_errors():
             return sorted(name.decode() for name in await self._client.smembers(self._keys.live(partition)))
+
+    async def states_of(self, session_ids: Sequence[str]) -> dict[str, State]:
+        """The states of live sessions, in one round trip; those that have ended or make no sense are left out."""
+        with store_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            for session_id in session_ids:
+                pipeline.hget(self._keys.session(session_id), "state")
+            answers = await pipeline.execute(raise_on_error=False)
+        known = {state.value.encode(): state for state in State if state is not State.ENDED}
+        found = ((name, known.get(answer)) for name, answer in zip(session_ids, answers, strict=True)
+                 if isinstance(answer, bytes))  # fmt: skip
+        return {name: state for name, state in found if state is not None}
 
     async def fire_timers(self, partition: int, lease: Lease) -> tuple[int, int | None]:
         """Moves due timers onto the stream.
@@ -111,7 +127,7 @@ class PartitionAccess:
     async def suspect(self, partition: int, entry_id: str) -> int:
         """Marks an entry before it is decided after a worker's death; tells how often it was marked (count)."""
         with store_errors():
-            return int(await self._client.hincrby(self._keys.suspects(partition), entry_id, 1))
+            return int(await scripts.mark_suspect(self._client, [self._keys.suspects(partition)], [entry_id]))
 
     async def bury(self, partition: int, entry: Entry, reason: str) -> None:
         """Puts an entry whole to the dead letters; the commit that follows removes it from the stream."""
@@ -120,6 +136,8 @@ class PartitionAccess:
 
 #: How long a command's outcome is kept, seconds.
 COMMAND_TTL_S = 86_400
+#: Arguments that a script may hand on to one command, count: Lua's stack holds 8,000 values.
+SCRIPT_ARGUMENTS_MAX = 5_000
 #: Dead letters kept, about (count).
 DEAD_LETTERS_MAX = 10_000
 
@@ -135,6 +153,10 @@ async def tell_command(client: Client, keys: Keys, chore: effect_codec.TellComma
 async def bury(client: Client, keys: Keys, stream: str, entry: Entry, reason: str) -> None:
     """Appends an entry to the dead letters, with where it came from and why."""
     about = {"dead_reason": reason, "dead_stream": stream, "dead_entry": entry.entry_id}
-    letter = {name.encode(): value.encode() for name, value in about.items()} | dict(entry.fields)
+    letter = dict(entry.fields) | {name.encode(): value.encode() for name, value in about.items()}
+    parts = [part for pair in letter.items() for part in pair]
     with store_errors():
-        await client.xadd(keys.dead, letter, maxlen=DEAD_LETTERS_MAX, approximate=True)
+        if len(parts) > SCRIPT_ARGUMENTS_MAX:
+            await client.xadd(keys.dead, letter, maxlen=DEAD_LETTERS_MAX, approximate=True)
+        else:
+            await scripts.bury_entry(client, [keys.dead], [DEAD_LETTERS_MAX, *parts])

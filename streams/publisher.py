@@ -244,15 +244,17 @@ class Publisher:
         connection = await pool.get_connection()
         # One limit for all replies, in place of the connection's own for each of them.
         own_limit_s, connection.socket_timeout = connection.socket_timeout, None
+        is_done = False
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT_S):
                 await connection.send_packed_command([hiredis.pack_command(command) for command in commands])
-                return [await _reply(connection) for _ in commands]
-        except BaseException:
-            # Replies that are still to come would be taken for those of whoever uses the connection next.
-            await connection.disconnect(nowait=True)
-            raise
+                replies = [await _reply(connection) for _ in commands]
+            is_done = True
+            return replies
         finally:
+            if not is_done:  # an error, or the flight was cancelled
+                # Replies that are still to come would be taken for those of whoever uses the connection next.
+                await connection.disconnect(nowait=True)
             connection.socket_timeout = own_limit_s
             await pool.release(connection)
 

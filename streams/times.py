@@ -5,6 +5,8 @@ from functools import lru_cache
 
 #: A batch has one time, and Twilio tells whole seconds: the same few are asked for again and again.
 _REMEMBERED = 4096
+#: The last moment that can be written, Unix milliseconds.
+_LATEST_MS = 253_402_300_799_000
 
 
 @lru_cache(_REMEMBERED)
@@ -16,6 +18,7 @@ def to_iso(unix_ms: int) -> str:
     """
     if not unix_ms:
         return ""
+    unix_ms = min(max(unix_ms, 0), _LATEST_MS)  # ids of entries may be given by hand, in whatever unit
     return datetime.fromtimestamp(unix_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -28,4 +31,7 @@ def from_iso(text: str) -> int:
     """
     if not text:
         return 0
-    return round(datetime.fromisoformat(text).timestamp() * 1000)
+    try:
+        return round(datetime.fromisoformat(text).timestamp() * 1000)
+    except (OverflowError, OSError):
+        raise ValueError("a time out of range") from None

@@ -15,7 +15,7 @@ from telephony.urls import CallbackUrls, CallCallback, ConferenceCallback, DialA
 INLINE_LENGTH_MAX = 4000
 
 _CALL_EVENTS = "initiated ringing answered completed"
-_CONFERENCE_EVENTS = "start end join leave"
+_CONFERENCE_EVENTS = "start end join leave mute hold modify announcement"
 
 
 class Documents:

@@ -6,6 +6,7 @@ Twilio for the other side.
 """
 
 import asyncio
+from dataclasses import replace
 
 import structlog
 from aiohttp import web
@@ -13,7 +14,7 @@ from aiohttp import web
 from runtime.errors import ProviderError, StoreError
 from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings
-from statemachine.events import Event
+from statemachine.events import DialEnded, Event
 from statemachine.session import first_label
 from streams.ingest import Ingest, SessionFacts
 from telephony.addresses import check_agent
@@ -104,21 +105,28 @@ class VoiceRoutes:
             attempt=action.attempt,
             asked=action.asked,
         )
+        may_be_old = self._ingest.restarted_lately()
         facts: SessionFacts | None = None
+        to_be_told = bool(event.dial_call_status) and may_be_old
         try:
             async with asyncio.timeout(_STORE_DEADLINE_S if action.asked == 1 else _STORE_AGAIN_DEADLINE_S):
-                if event.dial_call_status:
+                # The fallback does not say how the `<Dial>` ended: there is nothing to tell anybody. And what Redis may
+                # have forgotten is told together with what Twilio says.
+                if event.dial_call_status and not may_be_old:
                     facts = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
                 else:
-                    # The fallback does not say how the `<Dial>` ended: there is nothing to tell anybody.
                     facts = await self._ingest.read(action.session_id)
         except (StoreError, TimeoutError) as error:
             self._note_store_away(route, event, error)
+            to_be_told = False
             chosen = answer_without_store(outcome)
         else:
-            chosen = answer(outcome, facts, may_be_old=self._ingest.restarted_lately())
+            chosen = answer(outcome, facts, may_be_old=may_be_old)
         if chosen is Answer.ASK_TWILIO:
             chosen = answer_by_child(await self._child_status(event.call_sid))
+            event = replace(event, other_side_lives=chosen is Answer.JOIN)
+        if to_be_told:
+            await self._tell(event, route)
         log.info(
             "dial_action_answered",
             session_id=action.session_id,
@@ -128,6 +136,14 @@ class VoiceRoutes:
             attempt=action.asked,
         )
         return _twiml(self._document(chosen, outcome, action, facts))
+
+    async def _tell(self, event: DialEnded, route: str) -> None:
+        """Publishes what is answered whether or not it can be stored."""
+        try:
+            async with asyncio.timeout(_STORE_AGAIN_DEADLINE_S):
+                await self._ingest.publish(event, call_sid=event.call_sid)
+        except (StoreError, TimeoutError) as error:
+            self._note_store_away(route, event, error)
 
     def _document(self, chosen: Answer, outcome: DialOutcome, action: DialAction, facts: SessionFacts | None) -> str:
         if chosen in _SENTENCES:

@@ -37,6 +37,8 @@ class Order:
     ordered_at_ms: int
     #: Taken over from another worker, who may have sent it: it is looked up first.
     maybe_sent: bool = False
+    #: Of an ending: its session is over, so what the session has not sent yet is dropped.
+    ends_session: bool = True
     #: When the command that led to it was published, Unix milliseconds by the store's clock.
     command_published_at_ms: int | None = None
     #: Of an order taken over: the last moment at which the other worker could have sent it, for instance the end of its

@@ -118,16 +118,25 @@ class Executor:
         """Orders behind another one of their session (count)."""
         return sum(len(line.waiting) for line in self._lines.values())
 
+    @property
+    def busy_partitions(self) -> set[int]:
+        """Partitions with an order that has no outcome yet."""
+        orders = [carrying.order for carrying in self._running.values()]
+        orders += [order for line in self._lines.values() for order in line.waiting]
+        return {order.partition for order in orders}
+
     def submit(self, order: Order) -> None:
         """Takes an order on; returns at once. After `drain` has begun it is left to the successor.
 
-        An ending effect starts beside whatever is in flight, and what its session has not sent yet is dropped.
+        An ending effect starts beside whatever is in flight. When its session is over, what that has not sent yet is
+        dropped; a stray leg of a live session is hung up without touching the rest.
         """
         effect = order.effect
         if self._stopped:
             self.dropped += 1
         elif effect.is_ending:
-            self._withdraw(effect.session_id)
+            if order.ends_session:
+                self._withdraw(effect.session_id)
             self._start(order)
         elif line := self._lines.get(effect.session_id):
             line.waiting.append(order)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from runtime.clock import Clock, StoreClock
-from runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
+from runtime.errors import ConferralError, LeaseLostError, StoreError, StoreUnreachableError
 from runtime.metrics import Metrics
 from statemachine.effects import Effect
 from statemachine.events import Command, Event
@@ -22,14 +22,14 @@ from statemachine.policy import Policy
 from statemachine.states import State
 from statemachine.step import Outcome
 from streams import effect_codec
-from streams.effect_codec import Chore, ForgetCalls, TellCommand
 from streams.event_codec import BadEntryError
 from streams.lease import Lease
 from streams.partition import Entry, PartitionAccess
 from streams.session_codec import BrokenRecordError
-from streams.store import Batch, CommitConflictError, Store, Stored
+from streams.store import Batch, CommitConflictError, CommitOutOfOrderError, Store, Stored
 from worker.cache import SESSIONS_MAX, SessionCache
-from worker.deciding import Decided, decide, parse
+from worker.chores import Chores
+from worker.deciding import Decided, Decision, decide, parse
 from worker.executor import Executor, Order
 
 log = structlog.get_logger()
@@ -40,10 +40,18 @@ BATCH_MAX = 200
 DEATHS_MAX = 3
 #: Pause after Redis could not be reached, seconds.
 PAUSE_S = 0.2
+#: Mistakes of our own in deciding an entry: they cost that entry, not the partition.
+DECISION_FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+#: Outcomes that are told of at every level of the log; the others' lines are not even put together.
+_SHOWN = frozenset({Outcome.MOVED, Outcome.UNEXPECTED})
 
 
 async def pass_by(_point: str, _partition: int) -> None:
     """A checkpoint where nothing happens."""
+
+
+class DecisionFailedError(ConferralError):
+    """A mistake of ours came up while a batch was decided; its cause says which. Decide its entries one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,8 @@ class Surroundings:
     metrics: Metrics
     policy: Policy
     session_ttl_s: int
+    #: Bounds the chores of all partitions together.
+    chores_limit: asyncio.Semaphore
     #: Sessions kept in memory for one partition, count.
     sessions_max: int = SESSIONS_MAX
     #: Called between the steps, for tests that end the process there.
@@ -67,11 +77,29 @@ class Surroundings:
 class HeldPartition:
     """One partition under our lease."""
 
-    def __init__(self, number: int, lease: Lease, around: Surroundings, timers_changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        number: int,
+        lease: Lease,
+        around: Surroundings,
+        timers_changed: Callable[[], None],
+        *,
+        looks_first: bool = False,
+    ) -> None:
+        """Takes a partition on.
+
+        Args:
+            number: Which.
+            lease: Our lease of it.
+            around: What all partitions share.
+            timers_changed: Told when a timer was set that is due before those that are known.
+            looks_first: Redis's history was rewound, so what is decided may have been decided and sent before.
+        """
         self.number = number
         self.lease = lease
         self.is_lost = False
         self.is_stopping = False
+        self.was_rewound = False
         #: When the next timer is due by Redis's clock, Unix milliseconds; None when there is none.
         self.next_timer_ms: int | None = None
         #: States of the live sessions, for the metric.
@@ -82,9 +110,16 @@ class HeldPartition:
         self._reading: asyncio.Task[list[Entry]] | None = None
         self._timers_changed = timers_changed
         self._open_effects: dict[str, set[str]] = defaultdict(set)
-        self._chores: set[asyncio.Task[None]] = set()
+        self._chores = Chores(number, around.access, around.chores_limit, session_ttl_s=around.session_ttl_s)
+        self._looks_first = looks_first
+        #: The earliest timer that was set while due ones were being moved, Unix milliseconds.
+        self._set_meanwhile_ms: int | None = None
         #: Entries to be decided one by one because a worker died over this partition, count.
         self._suspected = 0
+        #: Entries that were marked under this lease: a mark stands for a death, not for a try.
+        self._marked: set[str] = set()
+        self._learning: asyncio.Task[None] | None = None
+        self._ended_meanwhile: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<HeldPartition {self.number} holder={self.lease.holder} commit={self.lease.commit} {self.is_lost=}>"
@@ -101,12 +136,20 @@ class HeldPartition:
                 await self._patiently(self._run_once if self._has_recovered else self._recover)
         except LeaseLostError:
             self.is_lost = True
-        if self._chores:
-            await asyncio.wait(self._chores)
+        finally:
+            self._chores.stop()
+            if self._learning is not None:
+                self._learning.cancel()
+        await self._chores.finished()
+
+    def timer_is_due(self, now_ms: int) -> bool:
+        """Whether a timer has to be moved onto the stream."""
+        return self.next_timer_ms is not None and self.next_timer_ms <= now_ms
 
     def stop(self) -> None:
         """Ends the work after the batch in hand. A read that waits takes nothing, so it is cut short."""
         self.is_stopping = True
+        self._chores.stop()
         if self._reading is not None:
             self._reading.cancel()
 
@@ -128,8 +171,7 @@ class HeldPartition:
         except StoreError as error:
             # Somebody writes under our prefix, or history was rewound: what is in memory is worth nothing.
             log.error("partition_refused", partition=self.number, error_type=type(error).__name__, reason=str(error))
-            self._cache.clear()
-            self.is_lost = True
+            self.was_rewound = isinstance(error, CommitOutOfOrderError)
             raise LeaseLostError(str(error)) from error
 
     # ---- taking over ---------------------------------------------------------------------------------------------
@@ -139,10 +181,8 @@ class HeldPartition:
         access = self._around.access
         await access.ensure_group(self.number)
         outbox = await access.outbox(self.number)
-        for session_id in await access.live_sessions(self.number):
-            self.states.setdefault(session_id, State.BRIDGED)
-        await self._load_states()
         await self.fire_timers()
+        self._learning = asyncio.get_running_loop().create_task(self._learn_states())
         self._suspected = 0 if self.lease.was_clean else BATCH_MAX
         self._has_recovered = True
         self._take_up(outbox)
@@ -170,19 +210,29 @@ class HeldPartition:
                     )
                 )
             else:
-                self._start_chore(entry.work)
+                self._chores.start(entry.work)
 
-    async def _load_states(self) -> None:
-        names = list(self.states)
-        for start in range(0, len(names), BATCH_MAX):
-            loaded = await self._around.store.load(names[start : start + BATCH_MAX])
-            for session_id, stored in loaded.items():
-                if isinstance(stored, Stored) and stored.session.version:
-                    self.states[session_id] = stored.session.state
+    async def _learn_states(self) -> None:
+        """Counts the sessions that were live before us, for the metric alone: deciding does not wait for it."""
+        try:
+            names = await self._around.access.live_sessions(self.number)
+            for start in range(0, len(names), BATCH_MAX):
+                states = await self._around.access.states_of(names[start : start + BATCH_MAX])
+                for session_id, state in states.items():
+                    if session_id not in self._ended_meanwhile:
+                        self.states.setdefault(session_id, state)
+        except StoreError as error:
+            log.warning("store_unreachable", partition=self.number, reason=str(error))
+        self._ended_meanwhile.clear()
+        self._learning = None
 
     async def fire_timers(self) -> None:
         """Moves due timers onto the stream and notes when the next one is due."""
-        _, self.next_timer_ms = await self._around.access.fire_timers(self.number, self.lease)
+        self._set_meanwhile_ms = None
+        _, following_ms = await self._around.access.fire_timers(self.number, self.lease)
+        # The answer does not know what was committed after it was given.
+        known = [due_ms for due_ms in (following_ms, self._set_meanwhile_ms) if due_ms is not None]
+        self.next_timer_ms = min(known, default=None)
         self._timers_changed()
 
     # ---- one batch -----------------------------------------------------------------------------------------------
@@ -212,8 +262,12 @@ class HeldPartition:
             self._reading = None
 
     async def _is_poison(self, entry: Entry) -> bool:
+        if entry.entry_id in self._marked:
+            return False
+        deaths = await self._around.access.suspect(self.number, entry.entry_id)
+        self._marked.add(entry.entry_id)
         # The take-over was unclean, so one worker had died before the first mark was made.
-        if await self._around.access.suspect(self.number, entry.entry_id) < DEATHS_MAX:
+        if deaths < DEATHS_MAX:
             return False
         await self._put_aside([entry], "workers died deciding it")
         await self._commit(Batch(entry_ids=[entry.entry_id]))
@@ -223,9 +277,10 @@ class HeldPartition:
         events, unreadable = await self._parse_all(entries)
         try:
             await self._decide_and_commit(events, unreadable)
-        except CommitConflictError as error:
-            log.warning("commit_conflicted", partition=self.number, sessions=len(error.session_ids))
-            self._around.metrics.commits.labels("conflict").inc()
+        except (CommitConflictError, DecisionFailedError) as error:
+            if isinstance(error, CommitConflictError):
+                log.warning("commit_conflicted", partition=self.number, sessions=len(error.session_ids))
+                self._around.metrics.commits.labels("conflict").inc()
             by_session: dict[str, list[tuple[Entry, Event]]] = defaultdict(list)
             for entry, event in events:
                 by_session[event.session_id].append((entry, event))
@@ -249,6 +304,15 @@ class HeldPartition:
         """One session by itself, freshly loaded; when even that is refused, its entries go to the dead letters."""
         try:
             await self._decide_and_commit(events, [])
+        except DecisionFailedError as error:
+            if len(events) > 1:
+                for one in events:
+                    await self._decide_alone([one])
+                return
+            entry, event = events[0]
+            log.error("decision_failed", entry_id=entry.entry_id, event_name=event.name, exc_info=error.__cause__)
+            await self._put_aside([entry], "deciding it failed")
+            await self._commit(Batch(entry_ids=[entry.entry_id]))
         except CommitConflictError:
             self._cache.drop({event.session_id for _, event in events})
             await self._put_aside([entry for entry, _ in events], "its session can't be committed")
@@ -262,7 +326,10 @@ class HeldPartition:
             unreadable = [*unreadable, *(entry.entry_id for entry, _ in broken)]
             events = [(entry, event) for entry, event in events if event.session_id in sessions]
         now_ms = self._around.store_clock.now_ms()
-        decided = decide(events, sessions, now_ms, self._around.policy, self._open_effects_of)
+        try:
+            decided = decide(events, sessions, now_ms, self._around.policy, self._open_effects_of)
+        except DECISION_FAULTS as error:
+            raise DecisionFailedError("deciding failed") from error
         decided.batch.entry_ids += unreadable
         await self._around.checkpoint("before_commit", self.number)
         await self._commit(decided.batch)
@@ -327,15 +394,21 @@ class HeldPartition:
                     partition=self.number,
                     ordered_at_ms=self._around.store_clock.now_ms(),
                     command_published_at_ms=published_at_ms or None,
+                    ends_session=effect.session_id in decided.ended,
+                    maybe_sent=self._may_have_been_sent(event),
+                    sent_until_ms=self.lease.sent_until_ms,
                 )
             )
         for chore in decided.chores:
-            self._start_chore(chore)
+            self._chores.start(chore)
         for change in decided.batch.sessions:
             self._cache.put(change.after)
-            self.states[change.after.session.id] = change.after.session.state
-        for session_id in decided.ended:
-            self.states.pop(session_id, None)
+            if change.after.session.state is State.ENDED:
+                self.states.pop(change.after.session.id, None)
+                if self._learning is not None:
+                    self._ended_meanwhile.add(change.after.session.id)
+            else:
+                self.states[change.after.session.id] = change.after.session.state
         for effect_id in decided.batch.outbox_del:
             self._forget_effect(effect_id, decided)
         self._note_timers(decided.batch)
@@ -351,14 +424,25 @@ class HeldPartition:
 
     def _note_timers(self, batch: Batch) -> None:
         due = [due_ms for due_ms in batch.timers.values() if due_ms is not None]
-        if due and (self.next_timer_ms is None or min(due) < self.next_timer_ms):
+        if not due:
+            return
+        if self._set_meanwhile_ms is None or min(due) < self._set_meanwhile_ms:
+            self._set_meanwhile_ms = min(due)
+        if self.next_timer_ms is None or min(due) < self.next_timer_ms:
             self.next_timer_ms = min(due)
             self._timers_changed()
+
+    def _may_have_been_sent(self, event: Event) -> bool:
+        """Whether this entry may have been decided, and acted upon, in a history that Redis has forgotten.
+
+        A failover can lose a commit with the second that it loses; the entry is then decided again, with the same ids.
+        """
+        stored_at_ms = int(event.entry_id.split("-", 1)[0])
+        return self._looks_first or (not self.lease.was_clean and stored_at_ms <= self.lease.taken_ms)
 
     def _count(self, decided: Decided) -> None:
         metrics, now_ms = self._around.metrics, self._around.store_clock.now_ms()
         taken_as: Counter[tuple[str, str]] = Counter()
-        # Most lines are of a level that is not shown: their fields are not even gathered.
         shows_all = log.is_enabled_for(logging.DEBUG)
         for decision in decided.decisions:
             taken, event = decision.step, decision.event
@@ -367,39 +451,33 @@ class HeldPartition:
             metrics.callback_to_commit.observe(max(0, now_ms - stored_at_ms) / 1000)
             if taken.let_lone_go:
                 metrics.lone_conferences_cleaned.inc()
-            report = log.warning if taken.outcome is Outcome.UNEXPECTED else log.debug
-            if taken.session.state is not decision.state_before:
-                report = log.info
-            elif taken.outcome is not Outcome.UNEXPECTED and not shows_all:
-                continue
-            report(
-                "session_moved" if taken.outcome is Outcome.MOVED else f"event_{taken.outcome.value}",
-                session_id=event.session_id,
-                partition=self.number,
-                entry_id=decision.entry.entry_id,
-                event_name=event.name,
-                state_from=decision.state_before.value,
-                state_to=taken.session.state.value,
-                version=taken.session.version,
-                reason=taken.reason,
-            )
+            if shows_all or taken.outcome in _SHOWN:
+                self._tell(decision)
         for names, count in taken_as.items():
             metrics.events.labels(*names).inc(count)
 
-    # ---- chores: writes to our own keys, which never wait for Twilio ---------------------------------------------
-
-    def _start_chore(self, chore: Chore) -> None:
-        task = asyncio.get_running_loop().create_task(self._do_chore(chore))
-        self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
-
-    async def _do_chore(self, chore: TellCommand | ForgetCalls) -> None:
-        while not self.is_lost:
-            try:
-                await self._around.access.finish_chore(self.number, chore, session_ttl_s=self._around.session_ttl_s)
-            except StoreUnreachableError:
-                if self.is_stopping:
-                    return  # it stays in the outbox for the next holder
-                await asyncio.sleep(PAUSE_S)
-            else:
-                return
+    def _tell(self, decision: Decision) -> None:
+        taken = decision.step
+        line = {
+            "session_id": decision.event.session_id,
+            "partition": self.number,
+            "entry_id": decision.entry.entry_id,
+            "event_name": decision.event.name,
+            "state_from": decision.state_before.value,
+            "state_to": taken.session.state.value,
+            "version": taken.session.version,
+            "reason": taken.reason,
+        }
+        match taken.outcome:
+            case Outcome.MOVED if taken.session.state is not decision.state_before:
+                log.info("session_moved", **line)
+            case Outcome.MOVED:
+                log.debug("session_moved", **line)
+            case Outcome.STAYED:
+                log.debug("event_stayed", **line)
+            case Outcome.REFUSED:
+                log.debug("event_refused", **line)
+            case Outcome.STALE:
+                log.debug("event_stale", **line)
+            case Outcome.UNEXPECTED:
+                log.warning("event_unexpected", **line)

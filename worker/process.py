@@ -28,6 +28,7 @@ from telephony.client import http_client, rest_client
 from telephony.documents import Documents
 from telephony.urls import CallbackUrls
 from worker.cache import SESSIONS_MAX
+from worker.chores import AT_ONCE_MAX
 from worker.executor import Executor, ExecutorPolicy, Outcome
 from worker.held import PAUSE_S, Surroundings, pass_by
 from worker.leases import LeaseKeeper
@@ -37,8 +38,10 @@ from worker.timers import fire_timers
 
 log = structlog.get_logger()
 
-#: How long what is under way at Twilio is waited for at a stop, seconds: with the rest it stays below 10 s.
-DRAIN_S = 6.0
+#: How long a stop takes at most, seconds from the signal: the contract is 10 s.
+STOP_S = 8.5
+#: What of it is kept for giving the leases back, seconds.
+RELEASE_S = 1.5
 #: How often the worker shows that it is alive, seconds.
 SIGN_OF_LIFE_S = 1.0
 #: After how long without a sign a worker is no longer listed, seconds.
@@ -87,6 +90,7 @@ class Worker:
         self._effect_checkpoint = effect_checkpoint
         self._clock = SystemClock()
         self._store_clock = StoreClock(self._clock)
+        self._stop_by_s = 0.0
         self.executor: Executor | None = None
         self.keeper: LeaseKeeper | None = None
 
@@ -134,13 +138,15 @@ class Worker:
                 metrics=self.metrics,
                 policy=self._policy,
                 session_ttl_s=settings.session_ttl_s,
+                chores_limit=asyncio.Semaphore(AT_ONCE_MAX),
                 sessions_max=max(1, self._sessions_max // settings.partitions),
                 checkpoint=self._checkpoint,
             )
+            stopping = asyncio.create_task(self._note_stop(stop))
             router = Router(client, blocking, keys, self.name, self._clock, self.metrics)
             log.info("worker_started", holder=self.name, count=keys.partitions)
             tasks: dict[str, Awaitable[None]] = {
-                "leases": keeper.keep(stop, around, executor.drop_partition),
+                "leases": keeper.keep(stop, around, executor),
                 "timers": fire_timers(stop, keeper, self._store_clock),
                 "router": router.run(stop),
                 "signs_of_life": self._show_life(stop, client, keys),
@@ -151,6 +157,7 @@ class Worker:
                     stop, host, status_port, self.metrics, self._missing(client, keys, keeper)
                 )
             code = await until_stopped(stop, tasks)
+            await stopping
             await self._wind_down(client, keys, keeper, executor)
             return code
         finally:
@@ -176,10 +183,12 @@ class Worker:
             while True:
                 try:
                     await access.finish_effect(partition, effect.effect_id, outcome)
-                except StoreUnreachableError as error:
+                except StoreError as error:
                     held = keeper.held.get(partition)
-                    if held is None or held.is_lost:
-                        raise LeaseLostError("another worker owns the partition") from error
+                    if held is None or not held.goes_on:
+                        # It stays in the outbox, and the next holder looks what became of it.
+                        raise LeaseLostError("the partition is not ours any more") from error
+                    log.warning("store_unreachable", partition=partition, reason=str(error))
                     await asyncio.sleep(PAUSE_S)
                 else:
                     return
@@ -187,20 +196,28 @@ class Worker:
         return finish
 
     async def _wind_down(self, client: Client, keys: Keys, keeper: LeaseKeeper, executor: Executor) -> None:
-        """What is under way is finished, then the leases are given back: nobody has to wait for them to run out."""
-        await executor.drain(DRAIN_S)
+        """What is under way is finished, then its leases are given back too: nobody has to wait for them to run out."""
+        left_s = self._stop_by_s - self._clock.monotonic_s()
+        await executor.drain(max(0.0, left_s - RELEASE_S))
         try:
-            await keeper.release()
-            with store_errors():
-                await client.zrem(keys.workers, self.name)
-        except StoreError as error:
+            async with asyncio.timeout(max(RELEASE_S, self._stop_by_s - self._clock.monotonic_s())):
+                await keeper.release()
+                with store_errors():
+                    await client.zrem(keys.workers, self.name)
+        except (StoreError, TimeoutError) as error:
             log.warning("store_unreachable", task="stop", reason=str(error))
         log.info("worker_stopped", holder=self.name)
+
+    async def _note_stop(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._stop_by_s = self._clock.monotonic_s() + STOP_S
 
     async def _show_life(self, stop: asyncio.Event, client: Client, keys: Keys) -> None:
         while not stop.is_set():
             now_ms = self._store_clock.now_ms()
             try:
+                # Redis may have been emptied meanwhile; operators' commands need to know the partitions.
+                await config.agree(client, keys.prefix, keys.partitions)
                 with store_errors():
                     await client.zadd(keys.workers, {self.name: now_ms})
                     forgotten = now_ms - int(FORGOTTEN_AFTER_S * 1000)

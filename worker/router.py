@@ -9,7 +9,7 @@ import asyncio
 import structlog
 
 from runtime.clock import Clock
-from runtime.errors import StoreError
+from runtime.errors import StoreError, StoreUnreachableError
 from runtime.metrics import Metrics
 from statemachine.step import CommandReport, CommandStatus
 from streams import commands, event_codec, scripts
@@ -69,7 +69,7 @@ class Router:
             log.info("lease_taken", task="router", holder=taken.holder)
         if self._lease.sure_until_s - self._clock.monotonic_s() < RENEW_BELOW_S:
             renewal, _ = await leases.renew(self._client, self._lease, self._clock, LEASE_MS)
-            if renewal is Renewal.LOST:
+            if renewal is not Renewal.RENEWED:
                 log.warning("lease_lost", task="router", holder=self._lease.holder)
                 self._lease = None
                 return False
@@ -95,14 +95,22 @@ class Router:
     async def _route(self, entry: Entry) -> None:
         fields = _text_of(entry)
         if fields is None or not fields.get("type"):
-            reason = "no type" if fields is not None else "not UTF-8 or over 64 KiB"
-            await bury(self._client, self._keys, self._keys.commands, entry, reason)
-            self._metrics.dead_letters.labels(reason).inc()
-            log.error("entry_put_aside", entry_id=entry.entry_id, reason=reason, task="router")
+            await self._put_aside(entry, "no type" if fields is not None else "not UTF-8 or over 64 KiB")
         else:
-            await self._route_command(entry, fields)
+            try:
+                await self._route_command(entry, fields)
+            except StoreUnreachableError:
+                raise
+            except StoreError:
+                # One of its keys is somebody else's: it costs this command, not those behind it.
+                await self._put_aside(entry, "Redis refuses one of its keys")
         with store_errors():
             await self._client.xdel(self._keys.commands, entry.entry_id)
+
+    async def _put_aside(self, entry: Entry, reason: str) -> None:
+        await bury(self._client, self._keys, self._keys.commands, entry, reason)
+        self._metrics.dead_letters.labels(reason).inc()
+        log.error("entry_put_aside", entry_id=entry.entry_id, reason=reason, task="router")
 
     async def _route_command(self, entry: Entry, fields: dict[str, str]) -> None:
         try:

@@ -1,6 +1,7 @@
 """Moving both legs into the conference, and repairing it once."""
 
 from statemachine.actions.commands import report_converts
+from statemachine.actions.looking import look_at_calls
 from statemachine.actions.room import note_join, take_room_from
 from statemachine.effects import RedirectCall
 from statemachine.events import (
@@ -9,6 +10,8 @@ from statemachine.events import (
     ConvertOverdue,
     DialEnded,
     EffectFailed,
+    EffectOutcome,
+    Event,
     LeaveOverdue,
     ParticipantJoined,
     RepairOverdue,
@@ -25,7 +28,7 @@ def redirect_agent(scratch: Scratch, event: Convert) -> None:
 
     The other way round the child would be hung up. Source: Twilio docs, modifying calls in progress.
     """
-    scratch.change(converting_for=(event.command_id,), phase=Phase.NONE, repaired=False)
+    scratch.change(converting_for=(event.command_id,), phase=Phase.NONE, repaired=False, redirecting=(), moved_at_ms=0)
     scratch.report(event.command_id, CommandStatus.ACCEPTED)
     _redirect(scratch, scratch.session.parties[AGENT])
     scratch.set_timer(ConvertOverdue.timer, scratch.policy.convert_timeout_ms)
@@ -48,7 +51,7 @@ def adopt_conversion(scratch: Scratch, event: ParticipantJoined) -> None:
 
 def note_dial_end(scratch: Scratch, event: DialEnded) -> None:
     """The customer's `<Dial>` is over because the agent was moved: he is on his way into the conference."""
-    scratch.change(dial_call_status=event.dial_call_status)
+    scratch.change(dial_call_status=event.dial_call_status, moved_at_ms=scratch.now_ms)
 
 
 def settle(scratch: Scratch, event: ParticipantJoined) -> None:
@@ -60,8 +63,9 @@ def settle(scratch: Scratch, event: ParticipantJoined) -> None:
 def settle_by_read(scratch: Scratch, event: CallsRead) -> None:
     """A read shows both in the conference; the callbacks that should have said so were lost."""
     scratch.change(conference_sid=event.conference_sid)
-    for party in tuple(scratch.session.parties.values()):
-        scratch.change_party(party, in_room=True, status=PartyStatus.CONNECTED)
+    take_room_from(scratch, event)
+    for name in (CUSTOMER, AGENT):
+        scratch.change_party(scratch.session.parties[name], status=PartyStatus.CONNECTED)
     _settled(scratch)
 
 
@@ -78,6 +82,7 @@ def redirect_missing(scratch: Scratch, event: CallsRead) -> None:
     missing = [party for party in scratch.session.parties.values() if party.call_sid not in inside]
     agent_is_missing = any(party.name == AGENT for party in missing)
     scratch.change(repaired=True)
+    scratch.set_timer(RepairOverdue.timer, scratch.policy.repair_timeout_ms)
     _redirect(scratch, scratch.session.parties[AGENT if agent_is_missing else CUSTOMER])
 
 
@@ -87,11 +92,61 @@ def _redirect(scratch: Scratch, party: Party) -> None:
     scratch.order(
         RedirectCall, party=party.name, call_sid=party.call_sid, room=room, label=party.label, attempt=attempt
     )
+    scratch.change(redirecting=(*scratch.session.redirecting, scratch.effects[-1].effect_id))
+
+
+def note_redirected(scratch: Scratch, event: EffectOutcome) -> None:
+    """Twilio has taken the redirect: the leg is on its way."""
+    scratch.change(redirecting=_without(scratch, event), moved_at_ms=scratch.now_ms)
+
+
+def note_redirect_over(scratch: Scratch, event: EffectOutcome) -> None:
+    """The redirect has come to an end, without success or without anybody knowing."""
+    scratch.change(redirecting=_without(scratch, event))
+
+
+def look_after_redirect(scratch: Scratch, event: EffectOutcome) -> None:
+    """The leg was gone, or nobody knows whether it was moved: Twilio is asked."""
+    note_redirect_over(scratch, event)
+    look_at_calls(scratch, event)
 
 
 def return_to_bridge(scratch: Scratch, event: EffectFailed) -> None:
     """Twilio refused to move the agent's leg, so nothing has happened: the two talk on as before."""
-    scratch.change(phase=Phase.CONNECTED)
+    _return(scratch, f"Twilio refused (HTTP {event.http_status}, code {event.code})")
+
+
+def give_up_converting(scratch: Scratch, _event: RepairOverdue) -> None:
+    """Nobody was moved in all that time: the two talk on as before, and are looked at once more."""
+    _return(scratch, "Twilio did not move anybody in time")
+    scratch.set_timer(LeaveOverdue.timer, scratch.policy.look_again_ms)
+
+
+def wait_for_redirect(scratch: Scratch, _event: RepairOverdue) -> None:
+    """A request under way may still move somebody; it has a deadline of its own, and its end comes as an event."""
+    scratch.set_timer(RepairOverdue.timer, scratch.policy.settle_ms)
+
+
+def look_in_a_moment(scratch: Scratch, _event: Event) -> None:
+    """Whoever was just moved is given the time to arrive."""
+    scratch.set_timer(ConvertOverdue.timer, scratch.policy.settle_ms)
+
+
+def adopt_moved(scratch: Scratch, event: DialEnded) -> None:
+    """The agent was moved by a conversion that Redis has forgotten: the customer follows, so it is taken as one."""
+    scratch.change(phase=Phase.NONE, redirecting=())
+    scratch.cancel_timer(RingOverdue.timer)
+    scratch.cancel_timer(LeaveOverdue.timer)
+    scratch.set_timer(ConvertOverdue.timer, scratch.policy.convert_timeout_ms)
+    note_dial_end(scratch, event)
+
+
+def _return(scratch: Scratch, why: str) -> None:
+    scratch.change(phase=Phase.CONNECTED, redirecting=())
     scratch.cancel_timer(ConvertOverdue.timer)
     scratch.cancel_timer(RepairOverdue.timer)
-    report_converts(scratch, CommandStatus.FAILED, f"Twilio refused (HTTP {event.http_status}, code {event.code})")
+    report_converts(scratch, CommandStatus.FAILED, why)
+
+
+def _without(scratch: Scratch, event: EffectOutcome) -> tuple[str, ...]:
+    return tuple(name for name in scratch.session.redirecting if name != event.effect_id)

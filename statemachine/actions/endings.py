@@ -12,6 +12,7 @@ from statemachine.events import (
     DialEnded,
     EffectFailed,
     EffectOutcome,
+    EffectUnknown,
     End,
     Event,
     LeaveOverdue,
@@ -187,12 +188,11 @@ def note_ending(scratch: Scratch, event: EffectOutcome) -> None:
     """One of the hang-ups that an `end` waits for is settled."""
     rest = tuple(name for name in scratch.session.ending_effects if name != event.effect_id)
     scratch.change(ending_effects=rest)
-    if isinstance(event, EffectFailed):
-        scratch.report(
-            scratch.session.ending_for,
-            CommandStatus.FAILED,
-            f"Twilio refused (HTTP {event.http_status}, code {event.code})",
-        )
+    if isinstance(event, EffectFailed | EffectUnknown):
+        reason = "unknown: Twilio gave no answer"
+        if isinstance(event, EffectFailed):
+            reason = f"Twilio refused (HTTP {event.http_status}, code {event.code})"
+        scratch.report(scratch.session.ending_for, CommandStatus.FAILED, reason)
         scratch.change(ending_for="", ending_effects=())
     elif not rest:
         scratch.report(scratch.session.ending_for, CommandStatus.DONE)

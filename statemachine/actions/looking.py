@@ -29,4 +29,5 @@ def look_later(scratch: Scratch, _event: Event) -> None:
 def look_for_missing(scratch: Scratch, event: ConvertOverdue) -> None:
     """One waits for the other for too long: Twilio is asked where the other is; the repair has its time from now on."""
     look_at_calls(scratch, event)
-    scratch.set_timer(RepairOverdue.timer, scratch.policy.repair_timeout_ms)
+    if RepairOverdue.timer not in scratch.session.timers:
+        scratch.set_timer(RepairOverdue.timer, scratch.policy.repair_timeout_ms)

@@ -30,6 +30,7 @@ def note_join(scratch: Scratch, event: ParticipantJoined) -> None:
         in_room=True,
         room_sequence=event.sequence if event.sequence is not None else party.room_sequence,
     )
+    scratch.change(moved_at_ms=scratch.now_ms)
     if len(scratch.session.in_room) > 1:
         scratch.cancel_timer(LoneOverdue.timer)
 
@@ -52,12 +53,21 @@ def note_room(scratch: Scratch, event: ConferenceEvent) -> None:
 
 def _note_room(scratch: Scratch, event: ConferenceEvent) -> None:
     if not scratch.session.in_room:
-        scratch.change(conference_sid=event.conference_sid)
+        _enter(scratch, event.conference_sid)
+
+
+def _enter(scratch: Scratch, conference_sid: str) -> None:
+    """From here on this is the session's conference. Each one counts its events for itself."""
+    if conference_sid == scratch.session.conference_sid:
+        return
+    scratch.change(conference_sid=conference_sid)
+    for party in tuple(scratch.session.parties.values()):
+        scratch.change_party(party, room_sequence=-1)
 
 
 def note_room_gone(scratch: Scratch, _event: ConferenceEnded) -> None:
     """The room closed before both were in; a leg that still comes opens another one, which is then ours."""
-    scratch.change(conference_sid="")
+    _enter(scratch, "")
     for party in scratch.session.in_room:
         scratch.change_party(party, in_room=False)
 
@@ -73,7 +83,7 @@ def note_left_room(scratch: Scratch, event: ParticipantLeft) -> None:
 def take_room_from(scratch: Scratch, event: CallsRead) -> None:
     """Who is in the room is taken from a look at Twilio."""
     if event.conference_sid:
-        scratch.change(conference_sid=event.conference_sid)
+        _enter(scratch, event.conference_sid)
     inside = {participant.call_sid for participant in event.participants}
     for party in tuple(scratch.session.parties.values()):
         if party.in_room != (party.call_sid in inside):

@@ -107,7 +107,7 @@ for i = 1, #timers_set, 2 do redis.call('ZADD', timers, timers_set[i], timers_se
 if #entries > 0 then
   local newest = entries[#entries]
   if redis.REDIS_VERSION_NUM and redis.REDIS_VERSION_NUM >= 0x00070000 then
-    local info, added = redis.call('XINFO', 'STREAM', events), 0
+    local info, added = redis.pcall('XINFO', 'STREAM', events), 0
     for i = 1, #info, 2 do
       if info[i] == 'entries-added' then added = info[i + 1] end
     end

@@ -3,7 +3,8 @@
 
   KEYS[1]  lease hash: holder, until, commit
 
-  ARGV[1]  random name of who asks   text, never used by anybody else
+  ARGV[1]  random name of who asks   text, never used by anybody else; what it holds itself it may take anew, since
+           the answer that said so may have been lost
   ARGV[2]  duration of the lease     ms
 
   Returns  {1, holder, commit, now_ms, until_ms}  taken; until_ms is when it ran out, 0 when it was given back
@@ -15,7 +16,9 @@ local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local holder = redis.call('HGET', lease, 'holder') or ''
 local until_ms = tonumber(redis.call('HGET', lease, 'until') or '0')
-if until_ms > now_ms then return {0, holder, tostring(until_ms), tostring(now_ms)} end
+local is_own = string.match(holder, '^%d+:(.*)$') == name
+if until_ms > now_ms and not is_own then return {0, holder, tostring(until_ms), tostring(now_ms)} end
+if until_ms > now_ms then until_ms = now_ms end
 local epoch = tonumber(string.match(holder, '^(%d+):') or '0') + 1
 local taken = string.format('%.0f:%s', epoch, name)
 -- A full Redis lets a script through whose first write needs no memory.

@@ -53,6 +53,11 @@ def test_number_in_the_text_of_an_error_is_masked(lines):
     assert "5550123" not in json.dumps(lines()).replace("-", "").replace(" ", "")
 
 
+def test_address_of_a_host_is_no_number(lines):
+    structlog.get_logger().info("x", reason="127.0.0.1:6379 refused, 192.168.100.200 too")
+    assert lines()[0]["reason"] == "127.0.0.1:6379 refused, 192.168.100.200 too"
+
+
 def test_sids_are_left_as_they_are(lines):
     structlog.get_logger().info("x", session_id="CA" + "1" * 32, call_sid="CA" + "0123456789" * 3 + "ab")
     assert lines()[0]["call_sid"] == "CA" + "0123456789" * 3 + "ab"

@@ -107,7 +107,13 @@ class Story:
         return self
 
     def dial_ends(
-        self, status: str, *, call_status: str = "in-progress", dial: str = "bridge", party: str = "customer"
+        self,
+        status: str,
+        *,
+        call_status: str = "in-progress",
+        dial: str = "bridge",
+        party: str = "customer",
+        other_side_lives: bool = False,
     ) -> "Story":
         event = DialEnded(
             **self._common(),
@@ -116,6 +122,7 @@ class Story:
             dial=dial,
             dial_call_status=status,
             call_status=call_status,
+            other_side_lives=other_side_lives,
         )
         return self.take(event)
 

@@ -210,3 +210,9 @@ def test_timer_that_was_cancelled_is_stale():
     story.call("agent", "in-progress")
     story.take(RingOverdue(session_id=CUSTOMER_CALL, entry_id="9-9", token="late", due_ms=due_ms))
     story.expect("bridged", outcome="stale")
+
+
+def test_end_of_which_nobody_knows_whether_it_happened_has_failed():
+    story = Story().answered().end()
+    story.is_unknown("hang_up_call", "customer", story.last.effects[0].effect_id)
+    assert story.reports["end-1"][-1] == ("failed", "unknown: Twilio gave no answer")

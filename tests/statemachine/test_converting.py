@@ -2,7 +2,7 @@
 
 import pytest
 
-from statemachine.events import ConvertOverdue, RepairOverdue
+from statemachine.events import ConvertOverdue, LeaveOverdue, RepairOverdue
 from tests.statemachine.story import AGENT_CALL, CUSTOMER_CALL, ROOM, Story
 
 REDIRECT_AGENT = ("redirect_call", "agent")
@@ -207,3 +207,73 @@ def test_join_without_a_known_conversion_is_taken_as_one():
     """Redis was restored from an older copy: the conversion is under way and its intent is forgotten."""
     story = Story().answered().joins("agent").expect("converting").expect_timers("convert")
     story.joins("customer").expect("conferenced")
+
+
+def test_slow_twilio_leaves_the_two_talking():
+    """Nobody was moved when all the time was over: to hang up two people who talk would be the worst answer."""
+    story = converting()
+    redirect = story_redirect(story)
+    story.fires(ConvertOverdue).is_unknown("redirect_call", "agent", redirect)
+    story.fails("read_calls", status=500)
+    story.fires(RepairOverdue).expect("bridged", phase="connected").expect_timers("leave")
+    assert story.reports["convert-1"][-1] == ("failed", "Twilio did not move anybody in time")
+    story.fires(LeaveOverdue).expect("bridged", ("read_calls", ""))
+    story.reads(customer="in-progress", agent="in-progress").expect("bridged", phase="connected").expect_timers()
+    story.convert("convert-2").expect("converting", REDIRECT_AGENT)
+
+
+def story_redirect(story: Story) -> str:
+    return story.session.redirecting[0]
+
+
+def test_redirect_under_way_is_waited_for_before_anything_is_given_up():
+    story = converting()
+    redirect = story_redirect(story)
+    story.fires(ConvertOverdue).fails("read_calls", status=500).fires(RepairOverdue).expect("converting")
+    story.expect_timers("repair")
+    story.succeeds("redirect_call", "agent", redirect).joins("agent").joins("customer").expect("conferenced")
+
+
+def test_leg_that_was_just_moved_is_given_time_before_the_other_one_is_moved_too():
+    """The look may run right behind a redirect that was late; the customer's own action is on its way."""
+    story = converting().fires(ConvertOverdue).succeeds("redirect_call", "agent")
+    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("agent",)).expect("converting")
+    story.expect_timers("convert", "repair")
+    story.later(320).dial_ends("completed").joins("agent").joins("customer").expect("conferenced").expect_timers()
+
+
+def test_repair_has_its_time_from_the_moment_it_is_asked_for():
+    story = converting().fires(ConvertOverdue).later(4_900)
+    story.reads(customer="in-progress", agent="in-progress").expect("converting", REDIRECT_AGENT)
+    assert story.session.timers["repair"] == story.now_ms + 5_000
+
+
+def test_each_conference_counts_its_events_for_itself():
+    other = "CF" + "e" * 32
+    story = converting().joins("agent", sequence=5)
+    story.leaves("agent", sequence=6, status="in-progress", reason="participant_updated_via_api").conference_ends()
+    story.joins("agent", room=other, sequence=1).joins("customer", room=other, sequence=2).expect("conferenced")
+
+
+def test_guest_who_hangs_up_while_converting_ends_nothing():
+    guest = "CA" + "7" * 32
+    converting().joins(guest).joins("agent").leaves(guest).expect("converting").joins("customer").expect("conferenced")
+
+
+def test_guest_who_left_is_no_company_after_a_look_settled_the_conversion():
+    guest = "CA" + "7" * 32
+    story = converting().joins(guest).leaves(guest).fires(ConvertOverdue)
+    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "agent"))
+    story.expect("conferenced").leaves("agent").expect_timers("lone")
+
+
+def test_conversion_that_redis_has_forgotten_goes_on_when_twilio_says_that_the_agent_lives():
+    story = (
+        Story().answered().dial_ends("completed", other_side_lives=True).expect("converting").expect_timers("convert")
+    )
+    story.joins("agent").joins("customer").expect("conferenced")
+
+
+def test_caller_who_left_in_a_forgotten_conversion_ends_it():
+    story = Story().answered().dial_ends("completed", call_status="completed", other_side_lives=True)
+    story.expect("ended", ("hang_up_call", "agent"), reason="customer-left")

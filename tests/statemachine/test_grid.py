@@ -25,7 +25,8 @@ def _moves() -> st.SearchStrategy[tuple[str, tuple, dict]]:
     return st.one_of(
         move("comes_in"),
         move("call", PARTIES, STATUSES, sip=st.sampled_from([0, 486, 603])),
-        move("dial_ends", STATUSES, call_status=STATUSES, dial=DIALS, party=PARTIES),
+        move("dial_ends", STATUSES, call_status=STATUSES, dial=DIALS, party=PARTIES,
+             other_side_lives=st.booleans()),
         move("joins", st.sampled_from(["customer", "agent", "CA" + "7" * 32]), room=ROOMS),
         move("leaves", st.sampled_from(["customer", "agent", "CA" + "7" * 32]), status=STATUSES,
              reason=st.sampled_from(["participant_hung_up", "participant_updated_via_api"])),

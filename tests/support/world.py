@@ -29,7 +29,13 @@ NUMBER = "+14155550100"
 CUSTOMER = "+14155550123"
 AGENT = "client:alice"
 #: Waits of the machine in tests: short where nothing depends on their length.
-FAST = {"leave_check_ms": 300, "repair_timeout_ms": 700, "look_again_ms": 300, "ring_slack_ms": 200}
+FAST = {
+    "leave_check_ms": 300,
+    "repair_timeout_ms": 700,
+    "settle_ms": 200,
+    "look_again_ms": 300,
+    "ring_slack_ms": 200,
+}
 DEADLINE_S = 15.0
 
 

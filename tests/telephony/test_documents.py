@@ -66,7 +66,7 @@ def test_a_leg_joins_the_room_silently_and_its_leaving_ends_nothing():
     assert conference.attrib | {"statusCallback": ""} == {
         "participantLabel": "agent-1", "beep": "false", "startConferenceOnEnter": "true",
         "endConferenceOnExit": "false", "waitUrl": "", "statusCallback": "", "statusCallbackMethod": "POST",
-        "statusCallbackEvent": "start end join leave",
+        "statusCallbackEvent": "start end join leave mute hold modify announcement",
     }  # fmt: skip
     assert parse_conference(query_of(conference.get("statusCallback"))).session_id == SESSION
 

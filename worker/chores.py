@@ -1,0 +1,61 @@
+"""Chores: writes to our own keys that a commit ordered and that lie outside its slot. They never wait for Twilio."""
+
+import asyncio
+
+import structlog
+
+from runtime.errors import StoreError, StoreUnreachableError
+from streams.effect_codec import Chore
+from streams.partition import PartitionAccess
+
+log = structlog.get_logger()
+
+#: Chores of all partitions together that talk to Redis at the same time, count: connections are for decisions too.
+AT_ONCE_MAX = 32
+#: Pause after Redis could not be reached, seconds.
+PAUSE_S = 0.2
+
+
+class Chores:
+    """The chores of one partition. Each may be repeated; what is not done stays in the outbox for the next holder."""
+
+    def __init__(
+        self, partition: int, access: PartitionAccess, limit: asyncio.Semaphore, *, session_ttl_s: int
+    ) -> None:
+        self._partition = partition
+        self._access = access
+        self._limit = limit
+        self._session_ttl_s = session_ttl_s
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+
+    def start(self, chore: Chore) -> None:
+        """Takes a chore on; returns at once."""
+        task = asyncio.get_running_loop().create_task(self._do(chore))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def stop(self) -> None:
+        """From here on nothing is waited for that Redis does not take at once."""
+        self._is_stopping = True
+
+    async def finished(self) -> None:
+        """Waits for what is under way."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _do(self, chore: Chore) -> None:
+        while True:
+            try:
+                async with self._limit:
+                    await self._access.finish_chore(self._partition, chore, session_ttl_s=self._session_ttl_s)
+            except StoreUnreachableError:
+                if self._is_stopping:
+                    return
+                await asyncio.sleep(PAUSE_S)
+            except StoreError as error:
+                # One of its keys is somebody else's: nothing will change that.
+                log.error("chore_refused", partition=self._partition, session_id=chore.session_id, reason=str(error))
+                return
+            else:
+                return
