@@ -25,8 +25,9 @@ KEYS = REDACTED_KEYS | frozenset(
     }
 )  # fmt: skip
 
-#: Seven digits or more, written as people write numbers; not the dotted address of a host.
-_LONG_DIGITS = re.compile(r"(?!\d{1,3}(?:\.\d{1,3}){3}(?!\d))\+?\d(?:[\s().-]{0,2}\d){6,}")
+#: Seven digits or more, written as people write numbers.
+_LONG_DIGITS = re.compile(r"\+?\d(?:[\s().-]{0,2}\d){6,}")
+_HOST = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 
 Event = MutableMapping[str, Any]
 
@@ -64,8 +65,12 @@ def _mask_numbers(_logger: Any, _method: str, line: Event) -> Event:
     """A second net: a foreign error's text may quote a number or a URL with one."""
     for key, value in line.items():
         if key in ("exception", "reason") and isinstance(value, str):
-            line[key] = _LONG_DIGITS.sub(lambda found: redacted("+" + found.group()), value)
+            line[key] = _LONG_DIGITS.sub(_masked, value)
     return line
+
+
+def _masked(found: re.Match[str]) -> str:
+    return found.group() if _HOST.fullmatch(found.group()) else redacted("+" + found.group())
 
 
 def configure(log_format: Literal["console", "json"] | None, stream: TextIO | None = None, level: str = "info") -> None:
