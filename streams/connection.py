@@ -79,6 +79,14 @@ def _word_of(text: str) -> str:
     return text.split(" ", 1)[0]
 
 
+def passes_soon(answer: object) -> bool:
+    """Whether an answer is a refusal that is worth a second try within a second or two: not that Redis is full."""
+    if not isinstance(answer, ResponseError) or isinstance(answer, OutOfMemoryError):
+        return False
+    word = _word_of(str(answer))
+    return word != "OOM" and (isinstance(answer, _PASSING_ERRORS) or word in _PASSING_WORDS)
+
+
 @contextmanager
 def store_errors() -> Iterator[None]:
     """Turns redis-py's errors into ours; their texts stay behind, they may quote what was sent.

@@ -23,7 +23,7 @@ from runtime.clock import Clock
 from runtime.errors import StoreError, StoreUnreachableError
 from statemachine.events import Event
 from streams import event_codec
-from streams.connection import COMMAND_TIMEOUT_S, Client, store_errors
+from streams.connection import COMMAND_TIMEOUT_S, Client, passes_soon, store_errors
 from streams.ingest import SessionFacts
 from streams.keys import Keys
 
@@ -225,11 +225,16 @@ class Publisher:
             _refuse(batch, error)
             return
         at = 0
+        refused = []
         for operation in batch:
-            count = len(operation.commands)
-            if not operation.done.done():
-                operation.done.set_result(answers[at : at + count])
-            at += count
+            own = answers[at : at + len(operation.commands)]
+            at += len(operation.commands)
+            if any(passes_soon(answer) for answer in own):
+                refused.append(operation)
+            elif not operation.done.done():
+                operation.done.set_result(own)
+        if refused:
+            await self._try_again(refused, StoreUnreachableError("Redis can't take it now"))
 
     async def _pipeline(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         """A cluster's client knows which node each command belongs to."""

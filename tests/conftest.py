@@ -35,5 +35,6 @@ def redis_server(shared_redis: RedisServer) -> RedisServer:
     """A server without any key in it."""
     with shared_redis.client() as client:
         client.config_set("maxmemory", "0")
+        client.config_set("min-replicas-to-write", "0")
         client.flushall()
     return shared_redis

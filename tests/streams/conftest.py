@@ -40,6 +40,7 @@ def server(request, servers) -> RedisServer:
         servers[name].start()
     with servers[name].client() as client:
         client.config_set("maxmemory", "0")
+        client.config_set("min-replicas-to-write", "0")
         client.flushall()
         client.script_flush()
     return servers[name]

@@ -105,6 +105,8 @@ sessions = st.builds(
     first_left=TEXT,
     dial_call_status=TEXT,
     repaired=st.booleans(),
+    redirecting=st.lists(WORD, max_size=3).map(tuple),
+    moved_at_ms=MS,
     facts_version=st.integers(0, 10**9),
     converting_for=st.lists(WORD, max_size=3).map(tuple),
     ending_for=TEXT,

@@ -135,3 +135,23 @@ async def test_too_many_waiting_writes_are_refused_at_once(publisher, monkeypatc
     monkeypatch.setattr("streams.publisher.WAITING_MAX", 3)
     results = await asyncio.gather(*(publisher.publish(event(n)) for n in range(10)), return_exceptions=True)
     assert sum(isinstance(result, StoreUnreachableError) for result in results) == 7
+
+
+async def test_refusal_that_passes_is_waited_out_within_the_deadline(publisher, client, keys):
+    """A failover takes its second; Twilio's own repetitions may be over by then."""
+    await client.config_set("min-replicas-to-write", 1)
+    publishing = asyncio.create_task(publisher.publish(event()))
+    await asyncio.sleep(0.2)
+    assert not publishing.done()
+    await client.config_set("min-replicas-to-write", 0)
+    await publishing
+    assert await client.xlen(keys.events(keys.partition_of(SESSION))) == 1
+
+
+async def test_refusal_that_does_not_pass_is_told_at_the_deadline(publisher, client):
+    await client.config_set("min-replicas-to-write", 1)
+    try:
+        with pytest.raises(StoreUnreachableError):
+            await publisher.publish(event())
+    finally:
+        await client.config_set("min-replicas-to-write", 0)

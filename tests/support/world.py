@@ -220,6 +220,11 @@ class World:
         lines += [f"{entry.method} {entry.path} {entry.status} {entry.fault}" for entry in self.sandbox.ledger.rest]
         return "\n".join(lines)
 
+    async def sandbox_room(self) -> Any:
+        """The one conference that is live at the sandbox."""
+        (room,) = [room for room in self.sandbox.exchange.state.conferences.values() if room.status != "completed"]
+        return room
+
     async def settled(self) -> None:
         """Waits until nothing is left to be decided or done, then asserts that nothing is left at all."""
 
