@@ -1,0 +1,88 @@
+"""Events of ordinary calls, as the webhooks write them: many calls at once, each from its beginning to its end."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+from benchmarks.settings import AGENT, CUSTOMER, KEYS
+from statemachine.events import CallProgressed, CallReceived, DialEnded, Event
+from streams import event_codec
+from streams.connection import Client
+
+#: 2026-11-20, 08:00 UTC.
+_BEGAN_MS = 1_795_161_600_000
+
+
+def call_sids(number: int) -> tuple[str, str]:
+    """The SIDs of a call's two legs; the customer's is the session's id."""
+    return f"CA{number:032x}", f"CA{number + (1 << 64):032x}"
+
+
+def received(number: int) -> Event:
+    """A call comes in."""
+    customer, _ = call_sids(number)
+    return CallReceived(
+        session_id=customer, token="call_received", call_sid=customer, customer_address=CUSTOMER, agent_address=AGENT
+    )
+
+
+def progressed(number: int, party: str, sequence: int, status: str) -> Event:
+    """One of its legs goes on."""
+    customer, agent = call_sids(number)
+    sid = agent if party == "agent" else customer
+    return CallProgressed(
+        session_id=customer, source=sid, sequence=sequence, occurred_at_ms=_BEGAN_MS + 1000 * sequence, party=party,
+        call_sid=sid, status=status, address=AGENT if party == "agent" else CUSTOMER, customer_address=CUSTOMER,
+    )  # fmt: skip
+
+
+def answered(number: int) -> list[Event]:
+    """A call until both talk."""
+    return [received(number), *(progressed(number, "agent", n, status) for n, status in enumerate(_UNTIL_ANSWERED))]
+
+
+_UNTIL_ANSWERED = ("initiated", "ringing", "in-progress")
+
+
+def whole(number: int) -> list[Event]:
+    """A call from its beginning until its agent hangs up: seven events."""
+    customer, _ = call_sids(number)
+    ended = DialEnded(
+        session_id=customer, token=f"dial_ended:bridge:{customer}:1:in-progress", party="customer", call_sid=customer,
+        dial="bridge", dial_call_status="completed", call_status="in-progress",
+    )  # fmt: skip
+    return [
+        *answered(number),
+        progressed(number, "agent", 3, "completed"),
+        ended,
+        progressed(number, "customer", 0, "completed"),
+    ]
+
+
+def events(count: int, at_once: int) -> list[Event]:
+    """So many events of calls that run side by side."""
+
+    def endless() -> Iterator[Event]:
+        first = 0
+        while True:
+            for together in zip(*(whole(number) for number in range(first, first + at_once)), strict=True):
+                yield from together
+            first += at_once
+
+    return list(islice(endless(), count))
+
+
+async def store(client: Client, what: list[Event]) -> None:
+    """Appends events to their streams."""
+    for start in range(0, len(what), 1000):
+        pipeline = client.pipeline(transaction=False)
+        for event in what[start : start + 1000]:
+            pipeline.xadd(KEYS.events(KEYS.partition_of(event.session_id)), event_codec.encode(event))
+        await pipeline.execute()
+
+
+async def left(client: Client) -> int:
+    """How many events nobody has decided yet (count)."""
+    pipeline = client.pipeline(transaction=False)
+    for partition in range(KEYS.partitions):
+        pipeline.xlen(KEYS.events(partition))
+    return sum(await pipeline.execute())

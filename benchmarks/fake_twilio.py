@@ -1,0 +1,49 @@
+"""The least of an HTTP endpoint: notes when a request has arrived, and answers it at once."""
+
+import asyncio
+import time
+from typing import Any, Self
+
+_BODY = b'{"sid": "CA00000000000000000000000000000000", "status": "in-progress"}'
+_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
+
+
+class FakeTwilio:
+    """Listens on loopback; `arrivals` gets the time of each request, monotonic seconds."""
+
+    def __init__(self) -> None:
+        self.arrivals: asyncio.Queue[float] = asyncio.Queue()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.get_running_loop().create_server(lambda: _Exchange(self), "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        self._server.close()
+
+
+class _Exchange(asyncio.Protocol):
+    def __init__(self, twilio: FakeTwilio) -> None:
+        self._twilio = twilio
+        self._received = b""
+        self._arrived_at_s = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+
+    def data_received(self, data: bytes) -> None:
+        if not self._received:
+            self._arrived_at_s = time.monotonic()
+        self._received += data
+        head, end, body = self._received.partition(b"\r\n\r\n")
+        if not end or len(body) < _length(head):
+            return
+        self._received = b""
+        self._twilio.arrivals.put_nowait(self._arrived_at_s)
+        self._transport.write(_ANSWER)
+
+
+def _length(head: bytes) -> int:
+    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    return int(lengths[0].split(b":")[1]) if lengths else 0

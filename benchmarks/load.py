@@ -1,0 +1,64 @@
+"""A load generator: keep-alive connections that send the next ready-made request as soon as an answer is there."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import cycle
+from typing import Any
+
+
+@dataclass
+class Load:
+    """What is being sent, and what came back."""
+
+    requests: Iterator[bytes]
+    expected: bytes
+    latencies_s: list[float] = field(default_factory=list)
+    wrong: int = 0
+    is_over: bool = False
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._received = b""
+        self._sent_at_s = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport  # uvloop's is no asyncio.Transport
+        self._send()
+
+    def _send(self) -> None:
+        if self._load.is_over:
+            self._transport.close()
+            return
+        self._sent_at_s = time.monotonic()
+        self._transport.write(next(self._load.requests))
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if not self._received.endswith(b"\r\n\r\n"):  # 204 has no body: the head is all
+            return
+        self._load.latencies_s.append(time.monotonic() - self._sent_at_s)
+        self._load.wrong += not self._received.startswith(self._load.expected)
+        self._received = b""
+        self._send()
+
+
+async def send(port: int, requests: Sequence[bytes], *, connections: int, duration_s: float) -> tuple[Load, float]:
+    """Sends for a while; returns what came back, and how long it took, seconds."""
+    load = Load(cycle(requests), b"HTTP/1.1 204")
+    loop = asyncio.get_running_loop()
+    began_s = time.monotonic()
+    opened = [await loop.create_connection(lambda: _Connection(load), "127.0.0.1", port) for _ in range(connections)]
+    await asyncio.sleep(duration_s)
+    took_s = time.monotonic() - began_s
+    load.is_over = True
+    kept = Load(load.requests, load.expected, load.latencies_s.copy(), load.wrong, is_over=True)
+    for transport, _ in opened:
+        transport.close()
+    await asyncio.sleep(0)
+    if kept.wrong or not kept.latencies_s:
+        raise SystemExit(f"{kept.wrong} of {len(kept.latencies_s)} requests were not answered with 204")
+    return kept, took_s

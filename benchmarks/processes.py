@@ -1,0 +1,176 @@
+"""The processes that are measured: ours, and for each the least that could be done in its place.
+
+Run as `python -m benchmarks.processes KIND ORDER`. A line on standard input is answered with what was used so far; its
+end stops the process.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from benchmarks.settings import ENVIRON, KEYS
+from runtime import lifecycle, log
+from runtime.clock import SystemClock
+from runtime.metrics import Metrics
+from runtime.settings import ServiceSettings, load
+from streams import config
+from streams.connection import BLOCK_MS, make_client
+from streams.publisher import Publisher
+from webhooks.app import make_app
+from worker.held import BATCH_MAX
+from worker.process import Worker
+
+#: What is told about the process beside its CPU seconds.
+_used: dict[str, Any] = {}
+Work = Callable[[asyncio.Event, dict[str, Any]], Awaitable[int]]
+
+
+def _ready() -> None:
+    print(json.dumps({"ready": True}), flush=True)
+
+
+def _answer(stop: asyncio.Event) -> None:
+    lines = os.read(sys.stdin.fileno(), 1024)
+    if not lines:
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        stop.set()
+        return
+    print(json.dumps({"cpu_s": time.process_time(), **_used}), flush=True)
+
+
+class NobodyAsks:
+    """The callbacks of the benchmark lead to no question about a child."""
+
+    async def child_status(self, parent_call_sid: str) -> str | None:
+        """See `webhooks.child_lookup.ChildLookup`."""
+        raise AssertionError(parent_call_sid)
+
+
+# ---- webhooks ----------------------------------------------------------------------------------------------------
+
+
+async def webhooks(stop: asyncio.Event, order: dict[str, Any]) -> int:
+    """The webhooks as they are run, with Redis behind them."""
+    settings, clock, metrics = load(ServiceSettings, ENVIRON), SystemClock(), Metrics()
+    client = make_client(order["redis_url"])
+    publisher = Publisher(client, KEYS, clock)
+    # As if Redis had been up for more than a minute: before, every callback writes the call index again.
+    await publisher._look_at_server()
+    publisher._changed_at_s = None
+    watching = asyncio.ensure_future(publisher.watch_server(stop))
+    code = await _serve(make_app(settings, publisher, NobodyAsks(), metrics, clock), order["port"], stop)
+    await publisher.close()
+    await watching
+    await client.aclose()
+    return code
+
+
+async def bare(stop: asyncio.Event, order: dict[str, Any]) -> int:
+    """An aiohttp handler that does nothing at all."""
+
+    async def nothing(_request: web.Request) -> web.Response:
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.router.add_post("/callbacks/call", nothing)
+    return await _serve(app, order["port"], stop)
+
+
+async def _serve(app: web.Application, port: int, stop: asyncio.Event) -> int:
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=75.0, auto_decompress=False, shutdown_timeout=1.0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port, backlog=1024).start()
+    _ready()
+    await stop.wait()
+    await runner.cleanup()
+    return 0
+
+
+# ---- worker ------------------------------------------------------------------------------------------------------
+
+
+async def worker(stop: asyncio.Event, order: dict[str, Any]) -> int:
+    """One worker as it is run; notes when it began its first batch and ended its last."""
+
+    async def note(point: str, _partition: int) -> None:
+        moment = {"s": time.monotonic(), "cpu_s": time.process_time()}
+        if point == "after_read":
+            _used.setdefault("first_read", moment)
+        elif point == "after_commit":
+            _used["last_commit"] = moment
+            _used["commits"] = _used.get("commits", 0) + 1
+
+    values = ENVIRON | {"REDIS_URL": order["redis_url"], "TWILIO_API_URL": order["api_url"]}
+    made = Worker(load(ServiceSettings, values), checkpoint=note)
+    _ready()
+    return await made.run(stop)
+
+
+async def reader(stop: asyncio.Event, order: dict[str, Any]) -> int:
+    """The floor of the worker: reads the same entries in the same batches, removes them, and decides nothing."""
+    client, blocking = make_client(order["redis_url"]), make_client(order["redis_url"], blocking=True)
+
+    async def empty(stream: str) -> None:
+        while answer := await blocking.xread({stream: "0"}, count=BATCH_MAX):
+            entries = answer[0][1]
+            _used.setdefault("first_read", {"s": time.monotonic(), "cpu_s": time.process_time()})
+            await client.xdel(stream, *(entry_id for entry_id, _ in entries))
+            _used["last_commit"] = {"s": time.monotonic(), "cpu_s": time.process_time()}
+            _used["commits"] = _used.get("commits", 0) + 1
+
+    _ready()
+    await asyncio.gather(*(empty(KEYS.events(partition)) for partition in range(KEYS.partitions)))
+    await stop.wait()
+    await client.aclose()
+    await blocking.aclose()
+    return 0
+
+
+async def relay(stop: asyncio.Event, order: dict[str, Any]) -> int:
+    """The floor of the latency: takes a command off its stream and sends a request at once; keeps no promise."""
+    blocking = make_client(order["redis_url"], blocking=True)
+    await config.agree(blocking, KEYS.prefix, KEYS.partitions)
+
+    async def work() -> None:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+            while not stop.is_set():  # a cancellation may be lost in Python 3.11's wait_for
+                answer = await blocking.xread({KEYS.commands: "0"}, count=100, block=BLOCK_MS)
+                for entry_id, fields in answer[0][1] if answer else []:
+                    url = f"{order['api_url']}/{fields[b'session'].decode()}"
+                    async with session.post(url, data={"Twiml": "<Response/>"}) as response:
+                        await response.read()
+                    await blocking.xdel(KEYS.commands, entry_id)
+
+    working = asyncio.ensure_future(work())
+    _ready()
+    await stop.wait()
+    working.cancel()
+    await asyncio.wait([working])
+    await blocking.aclose()
+    return 0
+
+
+KINDS: dict[str, Work] = {"webhooks": webhooks, "bare": bare, "worker": worker, "reader": reader, "relay": relay}
+
+
+def main() -> int:
+    """Runs one kind until its input ends."""
+    kind, order = sys.argv[1], json.loads(sys.argv[2])
+    log.configure("json", level=order.get("log_level", "info"))
+
+    async def run(stop: asyncio.Event) -> int:
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _answer, stop)
+        return await KINDS[kind](stop, order)
+
+    return lifecycle.run(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

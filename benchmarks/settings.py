@@ -1,0 +1,17 @@
+"""The settings of the processes that are measured: the defaults, with an account that exists nowhere."""
+
+from streams.keys import Keys
+
+ACCOUNT_SID, AUTH_TOKEN = "AC" + "0" * 32, "12345"
+PUBLIC_URL = "https://example.com"
+NUMBER, CUSTOMER, AGENT = "+14155550100", "+14155550123", "client:alice"
+ENVIRON = {
+    "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+    "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+    "TWILIO_NUMBER": NUMBER,
+    "CONFERRAL_PUBLIC_URL": PUBLIC_URL,
+    "CONFERRAL_AGENT": AGENT,
+    # Nobody joins the conferences of the benchmarks: without this, conversions would be repaired in the middle.
+    "CONFERRAL_CONVERT_TIMEOUT": "60",
+}
+KEYS = Keys("conferral", 16)

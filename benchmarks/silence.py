@@ -1,0 +1,150 @@
+"""How long do both parties of a converted call hear nobody, against the time that the local Twilio itself needs?"""
+
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from statistics import median
+
+import aiohttp
+from aiohttp import web
+
+from benchmarks import figures
+from benchmarks.machine import OTHER_CORE, pin, redis_server
+from benchmarks.settings import AGENT, CUSTOMER, NUMBER
+from sandbox.handles import SandboxCall
+from sandbox.service import Sandbox
+from tests.support.world import World
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    rounds: int = 3
+    conversions: int = 10
+
+
+TINY = Size(rounds=1, conversions=1)
+
+
+@dataclass
+class Measured:
+    """What the rounds of one side have given, in seconds."""
+
+    customer_s: list[list[float]] = field(default_factory=list)
+    agent_s: list[list[float]] = field(default_factory=list)
+
+
+class Static:
+    """The floor: the same documents, ready-made, and the one REST call straight from here. It decides nothing."""
+
+    def __init__(self) -> None:
+        self.sandbox = Sandbox()
+
+    async def inbound(self, _request: web.Request) -> web.Response:
+        """The caller is connected to the agent."""
+        return _twiml(f'<Dial action="{self.url}/action"><Client>{AGENT.removeprefix("client:")}</Client></Dial>')
+
+    async def action(self, _request: web.Request) -> web.Response:
+        """The caller follows into the conference."""
+        return _twiml(_JOIN)
+
+    async def convert(self, agent: SandboxCall) -> None:
+        """Moves the agent's leg, by one request."""
+        url = f"{self.sandbox.url}/2010-04-01/Accounts/{self.sandbox.account_sid}/Calls/{agent.sid}.json"
+        credentials = b64encode(f"{self.sandbox.account_sid}:{self.sandbox.auth_token}".encode()).decode()
+        document = f"<Response>{_JOIN}</Response>"
+        headers = {"Authorization": f"Basic {credentials}"}
+        async with self._session.post(url, data={"Twiml": document}, headers=headers) as response:
+            assert response.status == 200, response.status
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Static"]:
+        """Listens, with a number and an agent's phone."""
+        app = web.Application()
+        app.router.add_post("/inbound", self.inbound)
+        app.router.add_post("/action", self.action)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with self.sandbox, aiohttp.ClientSession() as self._session:
+            self.sandbox.add_number(NUMBER, voice_url=f"{self.url}/inbound")
+            self.sandbox.phone(AGENT).script(answer_after_s=0.02)
+            yield self
+        await runner.cleanup()
+
+
+_JOIN = '<Dial><Conference beep="false" waitUrl="">room</Conference></Dial>'
+
+
+def _twiml(verbs: str) -> web.Response:
+    return web.Response(text=f"<Response>{verbs}</Response>", content_type="text/xml")
+
+
+def _hear_each_other(customer: SandboxCall, agent: SandboxCall) -> bool:
+    heard = (customer.hears, agent.hears)
+    return heard[0] is not None and heard[1] is not None and all(one.parties for one in heard if one is not None)
+
+
+async def _static_conversion(static: Static) -> tuple[float, float]:
+    sandbox = static.sandbox
+    customer = await sandbox.call_in(CUSTOMER, NUMBER)
+    await sandbox.wait_until(lambda: customer.hears is not None and customer.hears.parties)
+    agent = sandbox.calls_of(AGENT)[-1]
+    since_s = sandbox.now_s
+    await static.convert(agent)
+    await sandbox.wait_until(lambda: customer.record.activity == "conference" and _hear_each_other(customer, agent))
+    silences = customer.silence_s(since_s), agent.silence_s(since_s)
+    customer.hang_up()
+    agent.hang_up()
+    await sandbox.settled()
+    return silences
+
+
+async def _our_conversion(world: World) -> tuple[float, float]:
+    customer, agent = await world.talking()
+    since_s = world.sandbox.now_s
+    outcome = await world.command("convert", customer.sid)
+    assert outcome.status == "done", outcome
+    await world.sandbox.wait_until(lambda: _hear_each_other(customer, agent))
+    silences = customer.silence_s(since_s), agent.silence_s(since_s)
+    await world.command("end", customer.sid)
+    await world.settled()
+    return silences
+
+
+async def measure(size: Size) -> dict[str, Measured]:
+    """Alternates between ready-made documents and the whole system, both in this one process."""
+    measured = {"static": Measured(), "world": Measured()}
+    with redis_server() as redis:
+        assert redis.process is not None
+        pin(redis.process.pid, OTHER_CORE)
+        async with Static().running() as static, World(redis.url) as world:
+            for _ in range(size.rounds):
+                for kind in measured:
+                    pairs = [
+                        await (_static_conversion(static) if kind == "static" else _our_conversion(world))
+                        for _ in range(size.conversions)
+                    ]
+                    measured[kind].customer_s.append([customer_s for customer_s, _ in pairs])
+                    measured[kind].agent_s.append([agent_s for _, agent_s in pairs])
+    return measured
+
+
+async def report(size: Size) -> None:
+    """Measures and prints."""
+    measured = await measure(size)
+    rows = []
+    for kind, name in (("static", "ready-made documents"), ("world", "Conferral")):
+        for party in ("customer", "agent"):
+            rounds: list[list[float]] = getattr(measured[kind], f"{party}_s")
+            samples = [sample for samples in rounds for sample in samples]
+            rows.append([f"{name}, {party}", *figures.milliseconds(samples)])
+    figures.show("heard nobody from the command on", figures.MILLISECONDS, rows)
+    for party in ("customer", "agent"):
+        ours, floor = (
+            [median(samples) for samples in getattr(measured[kind], f"{party}_s")] for kind in ("world", "static")
+        )
+        print(f"  p50, {party}, Conferral / floor: {figures.ratio(ours, floor)}")
