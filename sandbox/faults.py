@@ -91,6 +91,8 @@ class Faults:
     callback_reordering: float = 0.0
     callback_delay_s: tuple[float, float] = (0.0, 0.0)
     """Least and most."""
+    fetch_delay_s: tuple[float, float] = (0.0, 0.0)
+    """Before a document is asked for, least and most: Twilio's own time, about 0.3 s in earnest."""
     latency_s: tuple[float, float] = (0.0, 0.0)
     """Of REST answers, least and most."""
     rate_429: float = 0.0
@@ -160,7 +162,7 @@ class Faults:
         """No faults from now on: rates to 0, single ones forgotten."""
         self.callback_loss = self.callback_duplication = self.callback_reordering = 0.0
         self.rate_429 = self.rate_500_before = self.rate_500_after = self.cut_before = self.cut_after = 0.0
-        self.callback_delay_s = self.latency_s = (0.0, 0.0)
+        self.callback_delay_s = self.latency_s = self.fetch_delay_s = (0.0, 0.0)
         self._one_shots.clear()
 
     def pending(self) -> int:
@@ -201,6 +203,10 @@ class Faults:
         if self._chance(self.cut_after):
             return RestPlan(latency_s, cut=True, moment="after")
         return RestPlan(latency_s)
+
+    def fetch_delay(self) -> float:
+        """How long Twilio takes to ask for the next document, real seconds."""
+        return self._between(self.fetch_delay_s)
 
     def plan_fetch(self, request: FetchRequest) -> FetchPlan | None:
         """The fault of this request for TwiML; None lets it pass."""

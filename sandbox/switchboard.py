@@ -334,6 +334,8 @@ class Switchboard:
     # Deliveries
 
     async def _fetch(self, request: FetchRequest, entry: DeliveryEntry) -> None:
+        if delay_s := self.faults.fetch_delay():
+            await asyncio.sleep(delay_s)
         plan = self.faults.plan_fetch(request)
         if plan is None:
             answer = await self._send(request.url, entry)

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from runtime.clock import SystemClock
 from tests.support.worker_process import WorkerProcess
 from tests.support.world import FAST, World
 from worker.process import policy_of
@@ -32,9 +33,9 @@ async def world(redis_server):
         yield world
 
 
-def start(world: World, folder, name: str, **doom) -> WorkerProcess:
+def start(world: World, folder, name: str, *, lease_ms: int = LEASE_MS, **doom) -> WorkerProcess:
     policy = asdict(replace(policy_of(world.settings), **FAST))
-    return WorkerProcess(world.settings, folder, name=name, lease_ms=LEASE_MS, policy=policy, **doom)
+    return WorkerProcess(world.settings, folder, name=name, lease_ms=lease_ms, policy=policy, **doom)
 
 
 async def holds_everything(world: World) -> None:
@@ -53,13 +54,14 @@ async def test_conversion_survives_a_worker_killed_at_any_step(world, tmp_path, 
         await holds_everything(world)
         with start(world, tmp_path, "second") as second:
             customer, agent = await world.talking()
+            # Callbacks come one by one, so that the conversion takes a batch for each.
+            world.sandbox.faults.callback_delay_s = (0.02, 0.12)
             first.arm()
             outcome = await world.command("convert", customer.sid, timeout_s=30)
             logs = f"{first.text()}\n----\n{second.text()}"
             assert outcome.status == "done", logs
             session = await world.until(customer.sid, state="conferenced")
-            # The conversion takes four batches at most; a later one may not have come.
-            assert first.was_killed or nth > 2, logs
+            assert first.was_killed, logs
             assert world.redirects_of(agent) == 1, logs
             assert world.redirects_of(customer) == 0, logs
             assert len(world.sandbox.ledger.dials) == 1
@@ -68,6 +70,33 @@ async def test_conversion_survives_a_worker_killed_at_any_step(world, tmp_path, 
 
             assert (await world.command("end", customer.sid, timeout_s=30)).status == "done"
             await world.settled()
+
+
+async def test_late_redirect_is_not_followed_by_one_for_the_customer(redis_server, tmp_path):
+    """The times of real life: a lease of 5 s, Twilio's 0.3 s until it asks for a document, late callbacks.
+
+    The successor's redirect comes when the conversion is overdue already. The look behind it sees the customer not yet
+    in the room, because his own action is on its way; moving him would ask for the same thing twice.
+    """
+    async with World(redis_server.url, workers=0, CONFERRAL_CONVERT_TIMEOUT=5) as world:
+        policy = asdict(policy_of(world.settings))
+
+        def real(name, **doom):
+            return WorkerProcess(world.settings, tmp_path, name=name, lease_ms=5_000, policy=policy, **doom)
+
+        with real("first", die_at="before_request", kind="redirect_call") as first:
+            await holds_everything(world)
+            with real("second") as second:
+                customer, agent = await world.talking()
+                world.sandbox.faults.fetch_delay_s = (0.3, 0.35)
+                world.sandbox.faults.callback_delay_s = (0.1, 0.12)
+                first.arm()
+                outcome = await world.command("convert", customer.sid, timeout_s=30)
+                assert outcome.status == "done", second.text()
+                assert first.was_killed
+                assert (world.redirects_of(agent), world.redirects_of(customer)) == (1, 0), second.text()
+                await world.command("end", customer.sid)
+                await world.settled()
 
 
 @pytest.mark.parametrize("point, kind", [
@@ -121,12 +150,11 @@ async def test_entry_that_kills_three_workers_is_put_aside(world, tmp_path):
 
 
 async def test_worker_that_stops_cleanly_hands_over_within_a_second(world, tmp_path):
-    from runtime.clock import SystemClock
-
+    """Leases last a minute here, so that only the hand-over can have freed them."""
     clock = SystemClock()
-    with start(world, tmp_path, "first") as first:
+    with start(world, tmp_path, "first", lease_ms=60_000) as first:
         await holds_everything(world)
-        with start(world, tmp_path, "second") as second:
+        with start(world, tmp_path, "second", lease_ms=60_000) as second:
             customer, agent = await world.talking()
             await world.eventually(lambda: _second_is_up(world), "two workers are alive")
             first.process.terminate()
@@ -137,8 +165,7 @@ async def test_worker_that_stops_cleanly_hands_over_within_a_second(world, tmp_p
             took_s = clock.monotonic_s() - began_s
             assert outcome.status == "done", second.text()
             assert stopped_s < 10
-            # A released lease is taken at the next look, not after it would have run out.
-            assert took_s - stopped_s < 2.0, second.text()
+            assert took_s - stopped_s < 5.0, second.text()
             agent.hang_up()
             await world.until(customer.sid, state="ended")
             await world.settled()
