@@ -186,7 +186,12 @@ def is_too_soon(scratch: Scratch, _event: Event) -> bool:
 def has_moved_nobody(scratch: Scratch, _event: Event) -> bool:
     """Whether nothing says that a leg has left the bridge, so that the two talk as before."""
     session = scratch.session
-    return not (session.in_room or session.dial_call_status or session.conference_sid)
+    return not (session.in_room or session.dial_call_status or session.conference_sid or session.moved_at_ms)
+
+
+def is_redirecting(scratch: Scratch, _event: Event) -> bool:
+    """Whether a request that moves somebody is under way; its end comes as an event."""
+    return bool(scratch.session.redirecting)
 
 
 def waits_for_a_redirect(scratch: Scratch, event: Event) -> bool:

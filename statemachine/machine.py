@@ -167,12 +167,13 @@ def _decide(
 def _concluded(scratch: Scratch, before: Session, event: Event, outcome: Outcome) -> Step:
     version = before.version + 1
     after = scratch.session
+    moved = scratch.state is not before.state
     changes = {
         "state": scratch.state,
         "phase": after.phase if scratch.state is State.BRIDGED else Phase.NONE,
         "version": version,
         "updated_at_ms": scratch.now_ms,
-        "facts_version": version if after.parties != before.parties else after.facts_version,
+        "facts_version": version if after.parties != before.parties or moved else after.facts_version,
         "seen": after.seen.adding(event),
     }
     after = changed(after, changes)

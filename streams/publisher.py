@@ -10,11 +10,10 @@ place of one for each reply, and one timer watches over the deadlines of all who
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import hiredis
 import structlog
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import ResponseError
@@ -26,6 +25,12 @@ from streams import event_codec
 from streams.connection import COMMAND_TIMEOUT_S, Client, passes_soon, store_errors
 from streams.ingest import SessionFacts
 from streams.keys import Keys
+
+pack_command: Callable[[tuple[Any, ...]], bytes] | None
+try:
+    from hiredis import pack_command
+except ImportError:  # not there on every platform; redis-py packs as well, only slower
+    pack_command = None
 
 log = structlog.get_logger()
 
@@ -252,7 +257,7 @@ class Publisher:
         is_done = False
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT_S):
-                await connection.send_packed_command([hiredis.pack_command(command) for command in commands])
+                await connection.send_packed_command(_packed(connection, commands))
                 replies = [await _reply(connection) for _ in commands]
             is_done = True
             return replies
@@ -270,6 +275,12 @@ class Publisher:
         _refuse(late, error)
         await asyncio.sleep(RETRY_AFTER_S)
         self._waiting.extendleft(reversed([operation for operation in batch if not operation.done.done()]))
+
+
+def _packed(connection: Any, commands: list[tuple[Any, ...]]) -> list[bytes]:
+    if pack_command is not None:
+        return [pack_command(command) for command in commands]
+    return list(connection.pack_commands(commands))
 
 
 async def _reply(connection: Any) -> Any:

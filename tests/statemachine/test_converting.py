@@ -13,6 +13,12 @@ def converting() -> Story:
     return Story().answered().convert().expect("converting", REDIRECT_AGENT).expect_timers("convert")
 
 
+def redirected() -> Story:
+    """Converting, and Twilio has taken the redirect."""
+    story = converting()
+    return story.succeeds("redirect_call", "agent", story.session.redirecting[0]).expect("converting")
+
+
 def test_agents_leg_is_moved_and_the_customers_follows_by_its_action():
     story = converting().expect_command("convert-1", "accepted")
     story.succeeds("redirect_call", "agent").expect("converting")
@@ -98,7 +104,7 @@ def test_lost_joins_are_found_by_the_look():
 
 
 def test_missing_customer_is_moved_once_into_the_room_by_its_sid():
-    story = converting().joins("agent").fires(ConvertOverdue)
+    story = redirected().joins("agent").fires(ConvertOverdue)
     story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("agent",))
     story.expect("converting", REDIRECT_CUSTOMER)
     assert story.last.effects[0].room == ROOM
@@ -106,13 +112,13 @@ def test_missing_customer_is_moved_once_into_the_room_by_its_sid():
 
 
 def test_with_nobody_in_the_room_it_is_the_agent_who_is_moved():
-    story = converting().fires(ConvertOverdue).reads(customer="in-progress", agent="in-progress")
+    story = redirected().fires(ConvertOverdue).reads(customer="in-progress", agent="in-progress")
     story.expect("converting", REDIRECT_AGENT)
     assert story.last.effects[0].room == CUSTOMER_CALL
 
 
 def test_repair_is_tried_once_and_then_everybody_is_let_go():
-    story = converting().joins("agent").fires(ConvertOverdue)
+    story = redirected().joins("agent").fires(ConvertOverdue)
     story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("agent",)).expect(
         "converting", REDIRECT_CUSTOMER
     )
@@ -236,14 +242,15 @@ def test_redirect_under_way_is_waited_for_before_anything_is_given_up():
 
 def test_leg_that_was_just_moved_is_given_time_before_the_other_one_is_moved_too():
     """The look may run right behind a redirect that was late; the customer's own action is on its way."""
-    story = converting().fires(ConvertOverdue).succeeds("redirect_call", "agent")
+    story = converting().fires(ConvertOverdue)
+    story.succeeds("redirect_call", "agent", story_redirect(story))
     story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("agent",)).expect("converting")
     story.expect_timers("convert", "repair")
     story.later(320).dial_ends("completed").joins("agent").joins("customer").expect("conferenced").expect_timers()
 
 
 def test_repair_has_its_time_from_the_moment_it_is_asked_for():
-    story = converting().fires(ConvertOverdue).later(4_900)
+    story = redirected().fires(ConvertOverdue).later(4_900)
     story.reads(customer="in-progress", agent="in-progress").expect("converting", REDIRECT_AGENT)
     assert story.session.timers["repair"] == story.now_ms + 5_000
 
@@ -277,3 +284,20 @@ def test_conversion_that_redis_has_forgotten_goes_on_when_twilio_says_that_the_a
 def test_caller_who_left_in_a_forgotten_conversion_ends_it():
     story = Story().answered().dial_ends("completed", call_status="completed", other_side_lives=True)
     story.expect("ended", ("hang_up_call", "agent"), reason="customer-left")
+
+
+def test_look_of_an_earlier_try_moves_nobody_while_a_redirect_is_under_way():
+    converting().reads(customer="in-progress", agent="in-progress").expect("converting")
+
+
+def test_look_that_was_asked_for_before_the_conversion_is_outdated():
+    story = Story().answered()
+    version = story.session.version
+    story.convert().reads(customer="in-progress", agent="in-progress", version=version)
+    story.expect("converting", ("read_calls", ""))
+
+
+def test_leg_that_was_moved_late_is_waited_for_before_the_call_is_ended():
+    story = converting().fires(ConvertOverdue).later(4_500)
+    story.succeeds("redirect_call", "agent", story_redirect(story)).fires(RepairOverdue).expect("converting")
+    story.fires(RepairOverdue).expect("ended", ("hang_up_call", "customer"), ("hang_up_call", "agent"))

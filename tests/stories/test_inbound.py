@@ -296,3 +296,20 @@ async def test_log_replays_to_the_stored_state_without_a_gap_in_versions(world):
     session = await world.session(customer.sid)
     assert log[-1]["to"] == session["state"] == "ended"
     assert int(session["version"]) == len(log)
+
+
+async def test_twilio_that_answers_nothing_leaves_the_two_talking(redis_server):
+    """Nobody could be moved in time. To hang up two people who talk would be the worst answer of all."""
+    async with World(redis_server.url, CONFERRAL_CONVERT_TIMEOUT=1) as world:
+        customer, agent = await world.talking()
+        world.sandbox.faults.rate_500_before = 1.0
+        outcome = await world.command("convert", customer.sid, timeout_s=30)
+        assert (outcome.status, outcome.reason) == ("failed", "Twilio did not move anybody in time")
+        session = await world.session(customer.sid)
+        assert (session["state"], session["phase"]) == ("bridged", "connected")
+        assert customer.status == agent.status == "in-progress"
+        world.sandbox.faults.clear()
+        assert (await world.command("convert", customer.sid)).status == "done"
+        assert world.redirects_of(agent) == 1
+        await world.command("end", customer.sid)
+        await world.settled()
