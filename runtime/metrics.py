@@ -24,10 +24,7 @@ class Metrics:
             registry=registry,
         )
         self.commits = Counter(
-            "conferral_commits_total",
-            "Commits, by result (ok, already, conflict, lost, unclear)",
-            ["result"],
-            registry=registry,
+            "conferral_commits_total", "Commits: ok, already, conflict, lost, unclear", ["result"], registry=registry
         )
         self.partition_lag = Gauge(
             "conferral_partition_lag_events",

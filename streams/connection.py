@@ -26,6 +26,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from runtime.errors import StoreError, StoreUnreachableError
+from streams.packing import packed_by_hiredis
 
 #: How long one command may take, seconds: the deadline within which a webhook has to know.
 COMMAND_TIMEOUT_S = 2.0
@@ -61,7 +62,10 @@ def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) 
     plain_url, is_cluster = _without_cluster(url)
     if is_cluster:
         return RedisCluster.from_url(plain_url, **options)
-    return redis_asyncio.Redis.from_url(plain_url, **options)
+    client = redis_asyncio.Redis.from_url(plain_url, **options)
+    pool = client.connection_pool
+    pool.connection_class = packed_by_hiredis(pool.connection_class)
+    return client
 
 
 def _without_cluster(url: str) -> tuple[str, bool]:

@@ -119,10 +119,13 @@ class PartitionAccess:
         with store_errors():
             if isinstance(chore, effect_codec.TellCommand):
                 await tell_command(self._client, self._keys, chore)
-            else:
-                for call_sid in chore.call_sids:
-                    await self._client.expire(self._keys.call(call_sid), session_ttl_s)
-            await self._client.hdel(self._keys.outbox(partition), chore.chore_id)
+                await self._client.hdel(self._keys.outbox(partition), chore.chore_id)
+                return
+            pipeline = self._client.pipeline(transaction=False)
+            for call_sid in chore.call_sids:
+                pipeline.expire(self._keys.call(call_sid), session_ttl_s)
+            pipeline.hdel(self._keys.outbox(partition), chore.chore_id)
+            await pipeline.execute()
 
     async def suspect(self, partition: int, entry_id: str) -> int:
         """Marks an entry before it is decided after a worker's death; tells how often it was marked (count)."""

@@ -3,14 +3,14 @@
 One pipeline a turn carries 1.7 times what one awaited write each does. A write is tried again within its deadline when
 the connection breaks: every event carries a token or a sequence, so an entry that was written twice is decided once.
 
-This is the path that every callback takes, so three things are done here that the Redis client could do: commands are
-packed by hiredis (redis-py's pipeline packs in Python, which takes ten times as long), a pipeline has one time limit in
-place of one for each reply, and one timer watches over the deadlines of all who wait. `make bench` shows what it gives.
+This is the path that every callback takes, so two things are done here that the Redis client could do: a pipeline has
+one time limit in place of one for each reply, and one timer watches over the deadlines of all who wait. `make bench`
+shows what it gives.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +25,6 @@ from streams import event_codec
 from streams.connection import COMMAND_TIMEOUT_S, Client, passes_soon, store_errors
 from streams.ingest import SessionFacts
 from streams.keys import Keys
-
-pack_command: Callable[[tuple[Any, ...]], bytes] | None
-try:
-    from hiredis import pack_command
-except ImportError:  # not there on every platform; redis-py packs as well, only slower
-    pack_command = None
 
 log = structlog.get_logger()
 
@@ -257,7 +251,7 @@ class Publisher:
         is_done = False
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT_S):
-                await connection.send_packed_command(_packed(connection, commands))
+                await connection.send_packed_command(connection.pack_commands(commands))
                 replies = [await _reply(connection) for _ in commands]
             is_done = True
             return replies
@@ -275,12 +269,6 @@ class Publisher:
         _refuse(late, error)
         await asyncio.sleep(RETRY_AFTER_S)
         self._waiting.extendleft(reversed([operation for operation in batch if not operation.done.done()]))
-
-
-def _packed(connection: Any, commands: list[tuple[Any, ...]]) -> list[bytes]:
-    if pack_command is not None:
-        return [pack_command(command) for command in commands]
-    return list(connection.pack_commands(commands))
 
 
 async def _reply(connection: Any) -> Any:

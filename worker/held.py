@@ -6,8 +6,7 @@ The order is the code of `_run_once`: read, decide, commit, then act. If the pro
 """
 
 import asyncio
-import logging
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -19,8 +18,6 @@ from runtime.metrics import Metrics
 from statemachine.effects import Effect
 from statemachine.events import Command, Event
 from statemachine.policy import Policy
-from statemachine.states import State
-from statemachine.step import Outcome
 from streams import effect_codec
 from streams.event_codec import BadEntryError
 from streams.lease import Lease
@@ -29,8 +26,10 @@ from streams.session_codec import BrokenRecordError
 from streams.store import Batch, CommitConflictError, CommitOutOfOrderError, Store, Stored
 from worker.cache import SESSIONS_MAX, SessionCache
 from worker.chores import Chores
-from worker.deciding import Decided, Decision, decide, parse
+from worker.deciding import Decided, decide, parse
 from worker.executor import Executor, Order
+from worker.live_states import LiveStates
+from worker.telling import tell
 
 log = structlog.get_logger()
 
@@ -42,8 +41,6 @@ DEATHS_MAX = 3
 PAUSE_S = 0.2
 #: Mistakes of our own in deciding an entry: they cost that entry, not the partition.
 DECISION_FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
-#: Outcomes that are told of at every level of the log; the others' lines are not even put together.
-_SHOWN = frozenset({Outcome.MOVED, Outcome.UNEXPECTED})
 
 
 async def pass_by(_point: str, _partition: int) -> None:
@@ -102,8 +99,7 @@ class HeldPartition:
         self.was_rewound = False
         #: When the next timer is due by Redis's clock, Unix milliseconds; None when there is none.
         self.next_timer_ms: int | None = None
-        #: States of the live sessions, for the metric.
-        self.states: dict[str, State] = {}
+        self.states = LiveStates(number, around.access)
         self._around = around
         self._cache = SessionCache(around.sessions_max)
         self._has_recovered = False
@@ -118,8 +114,6 @@ class HeldPartition:
         self._suspected = 0
         #: Entries that were marked under this lease: a mark stands for a death, not for a try.
         self._marked: set[str] = set()
-        self._learning: asyncio.Task[None] | None = None
-        self._ended_meanwhile: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<HeldPartition {self.number} holder={self.lease.holder} commit={self.lease.commit} {self.is_lost=}>"
@@ -138,8 +132,7 @@ class HeldPartition:
             self.is_lost = True
         finally:
             self._chores.stop()
-            if self._learning is not None:
-                self._learning.cancel()
+            self.states.stop()
         await self._chores.finished()
 
     def timer_is_due(self, now_ms: int) -> bool:
@@ -182,7 +175,7 @@ class HeldPartition:
         await access.ensure_group(self.number)
         outbox = await access.outbox(self.number)
         await self.fire_timers()
-        self._learning = asyncio.get_running_loop().create_task(self._learn_states())
+        self.states.start()
         self._suspected = 0 if self.lease.was_clean else BATCH_MAX
         self._has_recovered = True
         self._take_up(outbox)
@@ -211,20 +204,6 @@ class HeldPartition:
                 )
             else:
                 self._chores.start(entry.work)
-
-    async def _learn_states(self) -> None:
-        """Counts the sessions that were live before us, for the metric alone: deciding does not wait for it."""
-        try:
-            names = await self._around.access.live_sessions(self.number)
-            for start in range(0, len(names), BATCH_MAX):
-                states = await self._around.access.states_of(names[start : start + BATCH_MAX])
-                for session_id, state in states.items():
-                    if session_id not in self._ended_meanwhile:
-                        self.states.setdefault(session_id, state)
-        except StoreError as error:
-            log.warning("store_unreachable", partition=self.number, reason=str(error))
-        self._ended_meanwhile.clear()
-        self._learning = None
 
     async def fire_timers(self) -> None:
         """Moves due timers onto the stream and notes when the next one is due."""
@@ -403,16 +382,11 @@ class HeldPartition:
             self._chores.start(chore)
         for change in decided.batch.sessions:
             self._cache.put(change.after)
-            if change.after.session.state is State.ENDED:
-                self.states.pop(change.after.session.id, None)
-                if self._learning is not None:
-                    self._ended_meanwhile.add(change.after.session.id)
-            else:
-                self.states[change.after.session.id] = change.after.session.state
+            self.states.note(change.after.session.id, change.after.session.state)
         for effect_id in decided.batch.outbox_del:
             self._forget_effect(effect_id, decided)
         self._note_timers(decided.batch)
-        self._count(decided)
+        tell(decided, self.number, self._around.metrics, self._around.store_clock.now_ms())
 
     def _forget_effect(self, effect_id: str, decided: Decided) -> None:
         for session_id in {change.after.session.id for change in decided.batch.sessions}:
@@ -439,45 +413,3 @@ class HeldPartition:
         """
         stored_at_ms = int(event.entry_id.split("-", 1)[0])
         return self._looks_first or (not self.lease.was_clean and stored_at_ms <= self.lease.taken_ms)
-
-    def _count(self, decided: Decided) -> None:
-        metrics, now_ms = self._around.metrics, self._around.store_clock.now_ms()
-        taken_as: Counter[tuple[str, str]] = Counter()
-        shows_all = log.is_enabled_for(logging.DEBUG)
-        for decision in decided.decisions:
-            taken, event = decision.step, decision.event
-            taken_as[event.name, taken.outcome.value] += 1
-            stored_at_ms = int(decision.entry.entry_id.split("-", 1)[0])
-            metrics.callback_to_commit.observe(max(0, now_ms - stored_at_ms) / 1000)
-            if taken.let_lone_go:
-                metrics.lone_conferences_cleaned.inc()
-            if shows_all or taken.outcome in _SHOWN:
-                self._tell(decision)
-        for names, count in taken_as.items():
-            metrics.events.labels(*names).inc(count)
-
-    def _tell(self, decision: Decision) -> None:
-        taken = decision.step
-        line = {
-            "session_id": decision.event.session_id,
-            "partition": self.number,
-            "entry_id": decision.entry.entry_id,
-            "event_name": decision.event.name,
-            "state_from": decision.state_before.value,
-            "state_to": taken.session.state.value,
-            "version": taken.session.version,
-            "reason": taken.reason,
-        }
-        match taken.outcome:
-            case Outcome.MOVED if taken.session.state is not decision.state_before:
-                log.info("session_moved", **line)
-            case Outcome.MOVED:
-                log.debug("session_moved", **line)
-            case Outcome.STAYED:
-                log.debug("event_stayed", **line)
-            case Outcome.REFUSED:
-                log.debug("event_refused", **line)
-            case Outcome.STALE:
-                log.debug("event_stale", **line)
-            case Outcome.UNEXPECTED:
-                log.warning("event_unexpected", **line)

@@ -229,7 +229,7 @@ class Worker:
     async def _take_gauges(self, stop: asyncio.Event, access: PartitionAccess, keeper: LeaseKeeper) -> None:
         labelled: set[int] = set()
         while not stop.is_set():
-            states = [state for held in keeper.held.values() for state in held.states.values()]
+            states = [state for held in keeper.held.values() for state in held.states.by_session.values()]
             for state in State:
                 if state is not State.ENDED:
                     self.metrics.sessions.labels(state.value).set(states.count(state))

@@ -71,3 +71,21 @@ def test_blocking_client_waits_longer_than_the_read_it_carries():
     client = make_client("redis://localhost", blocking=True)
     assert client.connection_pool.connection_kwargs["socket_timeout"] > BLOCK_MS / 1000
     assert client.connection_pool.connection_kwargs["retry"].get_retries() == 0
+
+
+async def test_commands_of_two_words_and_values_of_all_kinds_arrive_as_they_should(client):
+    """redis-py names some commands by two words; Redis wants them apart."""
+    await client.xgroup_create("stream", "workers", id="0", mkstream=True)
+    assert (await client.xinfo_groups("stream"))[0]["name"] == b"workers"
+    await client.set("k", b"\x00\xff")
+    await client.rpush("list", "ü", 7, 1.5, b"")
+    assert await client.get("k") == b"\x00\xff"
+    assert await client.lrange("list", 0, -1) == ["ü".encode(), b"7", b"1.5", b""]
+
+
+async def test_pipelines_are_packed_alike(client):
+    pipeline = client.pipeline(transaction=False)
+    pipeline.set("a", 1)
+    pipeline.xgroup_create("stream", "workers", id="0", mkstream=True)
+    pipeline.get("a")
+    assert (await pipeline.execute())[-1] == b"1"

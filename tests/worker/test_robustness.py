@@ -297,7 +297,7 @@ async def test_sessions_that_ended_are_not_kept_in_memory(world):
         },
     )
     await world.settled()
-    assert held.states == {}
+    assert held.states.by_session == {}
     assert not held._open_effects
 
 
