@@ -124,7 +124,9 @@ class Publisher:
     async def close(self) -> None:
         """Waits for what is under way."""
         while self._flights:
-            await asyncio.gather(*self._flights)
+            await asyncio.wait(self._flights)
+            # A flight leaves the set by a callback, which has its turn now.
+            await asyncio.sleep(0)
         if self._deadline_watch is not None:
             self._deadline_watch.cancel()
             self._deadline_watch = None

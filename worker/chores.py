@@ -43,6 +43,8 @@ class Chores:
         """Waits for what is under way."""
         while self._tasks:
             await asyncio.wait(self._tasks)
+            # A chore leaves the set by a callback, which has its turn now.
+            await asyncio.sleep(0)
 
     async def _do(self, chore: Chore) -> None:
         while True:
