@@ -124,13 +124,14 @@ class World:
         for stop in self._stops:
             stop.set()
         await asyncio.gather(*self._running)
+        # Before the webhooks: what the sandbox still delivers would meet a server that is closing.
+        await self.sandbox.stop()
         self._stop_webhooks.set()
         await self._watch
         await self._runner.cleanup()
         await self.publisher.close()
         await self._http.close()
         await self.client.aclose()
-        await self.sandbox.stop()
 
     def start_worker(self) -> Worker:
         policy = replace(policy_of(self.settings), **self._policy_changes)
