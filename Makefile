@@ -7,7 +7,7 @@ ROOMS  := conferral runtime sandbox statemachine streams telephony webhooks work
 CODE   := $(ROOMS) tests benchmarks scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs bench lock clean
+.PHONY: help install demo test lint format docs bench lock clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -39,6 +39,9 @@ $(VENV)/dev.done: requirements-dev.lock $(VENV)/runtime.done $(VENV)/redis.done
 	@echo "installing the tools for tests (about 20 s) ..." >&2
 	@$(PIP) install --require-hashes --only-binary :all: -r requirements-dev.lock || { $(BIN)/python scripts/explain_install_failure.py; exit 2; }
 	@touch $@
+
+install: $(VENV)/runtime.done   ## the command alone: .venv/bin/conferral
+	@echo "installed: $(BIN)/conferral"
 
 demo: $(VENV)/demo.done   ## a call comes in, is bridged, converted and ended, on this machine alone
 	@$(BIN)/conferral demo

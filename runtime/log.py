@@ -73,13 +73,20 @@ def _masked(found: re.Match[str]) -> str:
     return found.group() if _HOST.fullmatch(found.group()) else redacted("+" + found.group())
 
 
-def configure(log_format: Literal["console", "json"] | None, stream: TextIO | None = None, level: str = "info") -> None:
+def configure(
+    log_format: Literal["console", "json"] | None,
+    stream: TextIO | None = None,
+    level: str = "info",
+    *,
+    for_good: bool = True,
+) -> None:
     """Sets logging up for the process.
 
     Args:
         log_format: `console` for people, `json` for machines; None chooses by whether the stream is a terminal.
         stream: Where lines go; standard error by default, so that standard output carries results only.
         level: Least level that is shown.
+        for_good: Whether loggers keep what they found at their first line; not in tests, which set it up anew.
     """
     stream = stream or sys.stderr
     as_json = log_format == "json" or (log_format is None and not stream.isatty())
@@ -101,7 +108,7 @@ def configure(log_format: Literal["console", "json"] | None, stream: TextIO | No
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(stream),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=for_good,
     )
     # Libraries log through the standard module: their warnings are shown, their chatter is not.
     logging.basicConfig(level=logging.WARNING, stream=stream, format="%(levelname)s %(name)s %(message)s", force=True)

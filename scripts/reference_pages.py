@@ -43,9 +43,10 @@ def settings_page() -> str:
     """Every setting with its meaning, default and range."""
     intro = _prose(
         "Every process reads its settings once, at start, from the environment and from a file `.env` in the working "
-        "directory; the environment wins. An empty value counts as absent. What is wrong or missing is reported all "
-        "at once, a line for each setting, and the process ends with exit code 2. Nothing is read later: restart to "
-        "change. [`.env.example`](../../.env.example) is a file to start from."
+        "directory; the environment wins. An empty value counts as absent. What is wrong or missing by itself is "
+        "reported all at once, a line for each setting, and the process ends with exit code 2; what fits no other "
+        "setting, such as an agent that is not allowed, is told once each is right by itself. Nothing is read later: "
+        "restart to change. [`.env.example`](../../.env.example) is a file to start from."
     )
     store = _settings_table(StoreSettings, set())
     service = _settings_table(ServiceSettings, set(StoreSettings.model_fields))
@@ -165,7 +166,7 @@ def _keys_table() -> str:
 
 def _also() -> tuple[str, str]:
     return (
-        "`PREFIX:ready` is written by readiness checks, to see whether Redis takes writes; nobody reads it.\n",
+        "`PREFIX:probe` is written by readiness checks, to see whether Redis takes writes; nobody reads it.\n",
         _prose(
             "A session's log has the fields `at`, `event`, `from`, `to`, `outcome`, `version`, `reason` and `effects` "
             "(JSON), and where they apply `detail` and `command`. An entry of the dead letters has all fields of the "

@@ -84,8 +84,12 @@ class Router:
             await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             if not reading.done():
-                # A read that waits takes nothing, so it may be cut short.
+                # A read that waits takes nothing, so it may be cut short. It is waited for all the same: a
+                # cancellation can get lost inside the Redis client on Python 3.11.
                 reading.cancel()
+                await asyncio.wait({reading})
+                if not reading.cancelled():
+                    reading.exception()
                 return []
             answer = reading.result()
         return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in answer[0][1]] if answer else []

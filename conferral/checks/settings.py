@@ -13,9 +13,22 @@ TWILIO_URL = "https://api.twilio.com"
 
 def check_settings(settings: ServiceSettings) -> list[Line]:
     """Lines about settings that were read."""
+    if settings.account_sid.strip("AC0") == "" or settings.auth_token.get_secret_value().startswith("put-your-"):
+        return [
+            fail(
+                "settings",
+                "TWILIO_ACCOUNT_SID or TWILIO_AUTH_TOKEN is still the example's",
+                "take both from the first page of Twilio's Console",
+            ),
+            *_others(settings),
+        ]
     names = ["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_NUMBER", "CONFERRAL_PUBLIC_URL"]
     lines = [ok("settings", f"{', '.join(names)} are set and well formed")]
-    return [*lines, _agent(settings), _public_url(settings), _api(settings)]
+    return [*lines, *_others(settings)]
+
+
+def _others(settings: ServiceSettings) -> list[Line]:
+    return [_agent(settings), _public_url(settings), _api(settings)]
 
 
 def shown_url(url: str) -> str:
@@ -30,7 +43,10 @@ def shown_url(url: str) -> str:
 
 
 def _agent(settings: ServiceSettings) -> Line:
-    mend = "set CONFERRAL_AGENT to +E.164, client:NAME or sip:URI, and allow it in CONFERRAL_ALLOWED_DESTINATIONS"
+    mend = (
+        "set CONFERRAL_AGENT to +E.164, client:NAME or sip:URI, and name its region, prefix or domain in "
+        "CONFERRAL_ALLOWED_DESTINATIONS (emergency, premium-rate and short numbers are never allowed)"
+    )
     try:
         agent = check_agent(settings)
     except SettingsError as error:
@@ -57,7 +73,7 @@ def _api(settings: ServiceSettings) -> Line:
     how = "an API key" if settings.api_key else "the auth token"
     url = shown_url(settings.api_url)
     if settings.api_url == TWILIO_URL:
-        return ok("REST API", f"Twilio's, with {how}")
+        return ok("REST API", f"Twilio's, with {how}; nothing was asked of it, so a wrong one shows at the first call")
     if urlsplit(settings.api_url).scheme == "https" or urlsplit(settings.api_url).hostname in LOOPBACK:
         return ok("REST API", f"{url}, with {how}")
     return warn("REST API", f"{url}: {how} travels unencrypted", "use an https URL in TWILIO_API_URL")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +12,11 @@ import typer
 
 from conferral import output
 from conferral.commands.options import AsJson, CommandName, SessionName
+from conferral.errors import NotDoneError
 
 if TYPE_CHECKING:
     from conferral.access import Fields, Reader
+    from runtime.settings import StoreSettings
     from streams.commands import CommandOutcome
 
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the outcome.")]
@@ -56,8 +59,12 @@ def end(
       conferral end CA0123456789abcdef0123456789abcdef
       conferral end CA0123456789abcdef0123456789abcdef --yes
     """
-    asks = not yes and sys.stdin.isatty()
-    asyncio.run(_order("end", session, timeout, no_wait=no_wait, command_id=command_id, as_json=as_json, asks=asks))
+    if not yes and sys.stdin.isatty():
+        # Asked outside of the loop, so that Ctrl-C ends the question and the command with it.
+        whom = asyncio.run(_whom(session))
+        if not output.ask(f"{whom} will be hung up. End it?"):
+            raise NotDoneError("nothing was done")
+    asyncio.run(_order("end", session, timeout, no_wait=no_wait, command_id=command_id, as_json=as_json))
 
 
 async def _order(
@@ -68,15 +75,13 @@ async def _order(
     no_wait: bool,
     command_id: str | None,
     as_json: bool,
-    asks: bool = False,
 ) -> None:
     from conferral.access import opened
     from runtime.settings import StoreSettings, load
     from streams import commands
 
-    async with opened(load(StoreSettings)) as reader:
-        if asks:
-            await _make_sure(reader, named)
+    settings = load(StoreSettings)
+    async with opened(settings) as reader:
         given = command_id or f"cli-{secrets.token_hex(8)}"
         await commands.publish(reader.client, reader.keys, {"type": kind, "session": named, "id": given})
         if no_wait:
@@ -93,27 +98,26 @@ async def _order(
     if as_json:
         output.show_json({"command": given, "status": outcome.status, "reason": outcome.reason, "session": session_id})
     else:
-        _tell_done(kind, session_id, fields)
+        _tell_done(kind, session_id, fields, _command_line(settings))
 
 
-async def _make_sure(reader: Reader, named: str) -> None:
+async def _whom(named: str) -> str:
+    """Whom ending a session would hang up, in words."""
     from conferral import words
-    from conferral.errors import NotDoneError
+    from conferral.access import opened
+    from runtime.settings import StoreSettings, load
 
-    fields = await reader.session(await reader.find(named))
+    async with opened(load(StoreSettings)) as reader:
+        fields = await reader.session(await reader.find(named))
     whom = [
         f"{party} {words.address(fields.get(f'party.{party}.address', ''))}"
         for party in words.parties(fields)
         if fields.get(f"party.{party}.status") != "left"
     ]
-    # The question is put by a thread of its own: Ctrl-C and the connection stay alive beside it.
-    if not await asyncio.to_thread(output.ask, f"{' and '.join(whom) or 'Nobody'} will be hung up. End it?"):
-        raise NotDoneError("nothing was done")
+    return " and ".join(whom) or "Nobody"
 
 
 async def _not_done(reader: Reader, kind: str, outcome: CommandOutcome, fields: Fields, timeout_s: float) -> Exception:
-    from conferral.errors import NotDoneError
-
     if outcome.is_final:
         reason = f"{kind} {outcome.status}: {outcome.reason or 'no reason was told'}"
         return NotDoneError(reason, allowed=_allowed(fields), command_id=outcome.command_id)
@@ -140,14 +144,25 @@ def _allowed(fields: Fields) -> tuple[str, ...]:
         return ()  # a record that can't be understood: nothing is known of it
 
 
-def _tell_done(kind: str, session_id: str, fields: Fields) -> None:
+def _command_line(settings: StoreSettings) -> str:
+    """How this program is called from here, with the Redis that was meant; never with a password."""
+    from conferral.demo.programs import own_command
+    from runtime.settings import StoreSettings
+
+    default = StoreSettings.model_fields["redis_url"].default
+    if settings.redis_url == default or "@" in settings.redis_url:
+        return own_command()
+    return f"REDIS_URL={shlex.quote(settings.redis_url)} {own_command()}"
+
+
+def _tell_done(kind: str, session_id: str, fields: Fields, command_line: str) -> None:
     from conferral import words
 
     output.result(f"{_DONE[kind]}: {session_id} is {words.state(fields) if fields else 'not known any more'}")
     if fields.get("state") == "ended":
-        output.note(f"what happened: conferral show {session_id}")
+        output.note(f"what happened: {command_line} show {session_id}")
     else:
-        output.note(f"next: conferral end {session_id}, or conferral watch {session_id}")
+        output.note(f"next: {command_line} end {session_id}, or watch in place of end")
 
 
 def register(app: typer.Typer) -> None:

@@ -23,7 +23,7 @@ AGENT_CALL = "CA" + "2" * 32
 CREATED_MS = 1_800_000_000_000
 
 SERVICE = {
-    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+    "TWILIO_ACCOUNT_SID": "AC" + "a1" * 16,
     "TWILIO_AUTH_TOKEN": "hidden-token",
     "TWILIO_NUMBER": "+14155550100",
     "CONFERRAL_PUBLIC_URL": "http://127.0.0.1:9",

@@ -15,7 +15,7 @@ from tests.support.world import CUSTOMER, NUMBER, World
 @pytest.fixture
 def lines():
     stream = io.StringIO()
-    log.configure("json", stream, level="debug")
+    log.configure("json", stream, level="debug", for_good=False)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
     structlog.reset_defaults()
 
