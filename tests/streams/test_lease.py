@@ -98,3 +98,24 @@ async def test_full_redis_still_renews_and_hands_over(client, clock):
         assert isinstance(await take(client, clock, "two"), Lease)
     finally:
         await client.config_set("maxmemory", "0")
+
+
+async def test_own_lease_is_taken_anew_when_the_answer_that_gave_it_was_lost(client, clock):
+    first = await take(client, clock, "one")
+    again = await take(client, clock, "one")
+    assert (first.holder, again.holder) == ("1:one", "2:one")
+    assert not again.was_clean
+
+
+async def test_lease_is_not_sure_within_the_margin_before_its_end(client, clock):
+    lease = await take(client, clock, "one", duration_ms=5_000)
+    assert lease.is_sure(clock, margin_s=1.0)
+    assert not lease.is_sure(clock, margin_s=6.0)
+
+
+async def test_history_that_went_back_is_noticed_by_the_renewal(client, clock):
+    lease = await take(client, clock, "one")
+    lease.commit = 7
+    await client.hset(KEY, "commit", 5)
+    assert (await leases.renew(client, lease, clock))[0] is Renewal.REWOUND
+    assert not lease.is_sure(clock)
