@@ -42,10 +42,7 @@ def join_conversion(scratch: Scratch, event: Convert) -> None:
 
 def adopt_conversion(scratch: Scratch, event: ParticipantJoined) -> None:
     """A leg is in a conference though no conversion is known: a history that was rewound, or somebody else's hand."""
-    scratch.change(phase=Phase.NONE)
-    scratch.cancel_timer(RingOverdue.timer)
-    scratch.cancel_timer(LeaveOverdue.timer)
-    scratch.set_timer(ConvertOverdue.timer, scratch.policy.convert_timeout_ms)
+    _adopt(scratch)
     note_join(scratch, event)
 
 
@@ -62,7 +59,6 @@ def settle(scratch: Scratch, event: ParticipantJoined) -> None:
 
 def settle_by_read(scratch: Scratch, event: CallsRead) -> None:
     """A read shows both in the conference; the callbacks that should have said so were lost."""
-    scratch.change(conference_sid=event.conference_sid)
     take_room_from(scratch, event)
     for name in (CUSTOMER, AGENT):
         scratch.change_party(scratch.session.parties[name], status=PartyStatus.CONNECTED)
@@ -134,11 +130,14 @@ def look_in_a_moment(scratch: Scratch, _event: Event) -> None:
 
 def adopt_moved(scratch: Scratch, event: DialEnded) -> None:
     """The agent was moved by a conversion that Redis has forgotten: the customer follows, so it is taken as one."""
-    scratch.change(phase=Phase.NONE, redirecting=())
+    _adopt(scratch)
+    note_dial_end(scratch, event)
+
+
+def _adopt(scratch: Scratch) -> None:
     scratch.cancel_timer(RingOverdue.timer)
     scratch.cancel_timer(LeaveOverdue.timer)
     scratch.set_timer(ConvertOverdue.timer, scratch.policy.convert_timeout_ms)
-    note_dial_end(scratch, event)
 
 
 def _return(scratch: Scratch, why: str) -> None:

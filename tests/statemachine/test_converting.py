@@ -2,7 +2,7 @@
 
 import pytest
 
-from statemachine.events import ConvertOverdue, LeaveOverdue, RepairOverdue
+from statemachine.events import ConvertOverdue, LeaveOverdue, ParticipantLeft, RepairOverdue
 from tests.statemachine.story import AGENT_CALL, CUSTOMER_CALL, ROOM, Story
 
 REDIRECT_AGENT = ("redirect_call", "agent")
@@ -301,3 +301,22 @@ def test_leg_that_was_moved_late_is_waited_for_before_the_call_is_ended():
     story = converting().fires(ConvertOverdue).later(4_500)
     story.succeeds("redirect_call", "agent", story_redirect(story)).fires(RepairOverdue).expect("converting")
     story.fires(RepairOverdue).expect("ended", ("hang_up_call", "customer"), ("hang_up_call", "agent"))
+
+
+def test_look_that_shows_both_in_another_conference_starts_its_count_anew():
+    """The first conference's last event had a higher number than the second one's first ones have."""
+    other = "CF" + "e" * 32
+    story = converting().joins("agent", sequence=5).fires(ConvertOverdue)
+    story.reads(customer="in-progress", agent="in-progress", room=other, inside=("customer", "agent"))
+    assert story.expect("conferenced").session.conference_sid == other
+    left = ParticipantLeft(
+        session_id=CUSTOMER_CALL,
+        entry_id="6-6",
+        source=other,
+        sequence=3,
+        conference_sid=other,
+        call_sid=AGENT_CALL,
+        call_status="completed",
+        left_reason="participant_hung_up",
+    )
+    story.take(left).expect("conferenced").expect_timers("lone")
