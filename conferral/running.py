@@ -122,11 +122,7 @@ async def _agree(client: Client, settings: ServiceSettings, stop: asyncio.Event)
             log.warning("store_unreachable", task="start", reason=str(error))
         else:
             return
-        try:
-            async with asyncio.timeout(AGREE_EVERY_S):
-                await stop.wait()
-        except TimeoutError:
-            continue
+        await lifecycle.pause(stop, AGREE_EVERY_S)
 
 
 # ---- worker ------------------------------------------------------------------------------------------------------

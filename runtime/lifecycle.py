@@ -67,6 +67,15 @@ async def _with_signals(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]
             loop.remove_signal_handler(number)
 
 
+async def pause(stop: asyncio.Event, wait_s: float) -> None:
+    """Waits so long, or until the stop is asked for."""
+    try:
+        async with asyncio.timeout(wait_s):
+            await stop.wait()
+    except TimeoutError:
+        return
+
+
 async def until_stopped(stop: asyncio.Event, tasks: dict[str, Awaitable[None]]) -> int:
     """Runs tasks that shall never end until the stop is asked for, then waits for them.
 

@@ -1,7 +1,7 @@
 """A session: the whole memory of one conversation. Frozen; a change is a new one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from statemachine.seen import Seen
 from statemachine.states import PartyStatus, Phase, State
@@ -97,7 +97,3 @@ class Session:
     def in_room(self) -> tuple[Party, ...]:
         """Those who are in the conference."""
         return tuple(party for party in self.parties.values() if party.in_room)
-
-    def with_party(self, party: Party) -> "Session":
-        """The session with one party added or replaced."""
-        return replace(self, parties={**self.parties, party.name: party})

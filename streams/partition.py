@@ -10,6 +10,7 @@ from statemachine.events import Event
 from statemachine.states import State
 from streams import effect_codec, event_codec, scripts
 from streams.connection import BLOCK_MS, Client, store_errors
+from streams.event_codec import BadEntryError
 from streams.keys import GROUP, Keys
 from streams.lease import Lease
 
@@ -25,6 +26,19 @@ class Entry:
 
     entry_id: str
     fields: Mapping[bytes, bytes]
+
+    def text(self) -> dict[str, str]:
+        """The fields as text.
+
+        Raises:
+            BadEntryError: larger than is understood, or not UTF-8.
+        """
+        if sum(map(len, self.fields)) + sum(map(len, self.fields.values())) > ENTRY_BYTES_MAX:
+            raise BadEntryError("larger than 64 KiB")
+        try:
+            return {name.decode(): value.decode() for name, value in self.fields.items()}
+        except UnicodeDecodeError:
+            raise BadEntryError("not UTF-8") from None
 
 
 class PartitionAccess:

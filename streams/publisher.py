@@ -20,6 +20,7 @@ from redis.exceptions import ResponseError
 
 from runtime.clock import Clock
 from runtime.errors import StoreError, StoreUnreachableError
+from runtime.lifecycle import pause
 from statemachine.events import Event
 from streams import event_codec
 from streams.connection import COMMAND_TIMEOUT_S, Client, passes_soon, store_errors
@@ -115,11 +116,7 @@ class Publisher:
                 await self._look_at_server()
             except StoreError:
                 self._server_is_unknown = True
-            try:
-                async with asyncio.timeout(SERVER_LOOK_EVERY_S):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            await pause(stop, SERVER_LOOK_EVERY_S)
 
     async def close(self) -> None:
         """Waits for what is under way."""

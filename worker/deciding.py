@@ -13,8 +13,7 @@ from statemachine.states import State
 from statemachine.step import Step
 from streams import effect_codec, event_codec, session_codec
 from streams.effect_codec import Chore, ForgetCalls, OutboxEntry, TellCommand
-from streams.event_codec import BadEntryError
-from streams.partition import ENTRY_BYTES_MAX, Entry
+from streams.partition import Entry
 from streams.store import Batch, SessionChange, Stored
 from streams.times import to_iso
 from worker.describe import detail_of
@@ -48,13 +47,7 @@ def parse(entry: Entry) -> Event:
     Raises:
         BadEntryError: it is no event of ours.
     """
-    if sum(map(len, entry.fields)) + sum(map(len, entry.fields.values())) > ENTRY_BYTES_MAX:
-        raise BadEntryError("larger than 64 KiB")
-    try:
-        fields = {name.decode(): value.decode() for name, value in entry.fields.items()}
-    except UnicodeDecodeError:
-        raise BadEntryError("not UTF-8") from None
-    return event_codec.decode(fields, entry.entry_id)
+    return event_codec.decode(entry.text(), entry.entry_id)
 
 
 def decide(

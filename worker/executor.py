@@ -24,7 +24,7 @@ log = structlog.get_logger()
 _Task = asyncio.Task[None]
 
 
-async def _pass_by(_point: str, _effect: Effect) -> None:
+async def pass_by(_point: str, _detail: object) -> None:
     """A checkpoint where nothing happens."""
 
 
@@ -61,7 +61,7 @@ class Executor:
         policy: ExecutorPolicy,
         rng: random.Random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        checkpoint: Callable[[str, Effect], Awaitable[None]] = _pass_by,
+        checkpoint: Callable[[str, Effect], Awaitable[None]] = pass_by,
     ) -> None:
         """Binds what is needed.
 

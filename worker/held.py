@@ -25,9 +25,9 @@ from streams.partition import Entry, PartitionAccess
 from streams.session_codec import BrokenRecordError
 from streams.store import Batch, CommitConflictError, CommitOutOfOrderError, Store, Stored
 from worker.cache import SESSIONS_MAX, SessionCache
-from worker.chores import Chores
+from worker.chores import PAUSE_S, Chores
 from worker.deciding import Decided, decide, parse
-from worker.executor import Executor, Order
+from worker.executor import Executor, Order, pass_by
 from worker.live_states import LiveStates
 from worker.telling import tell
 
@@ -37,14 +37,8 @@ log = structlog.get_logger()
 BATCH_MAX = 200
 #: After how many deaths of workers an entry that they were deciding is put aside, count.
 DEATHS_MAX = 3
-#: Pause after Redis could not be reached, seconds.
-PAUSE_S = 0.2
 #: Mistakes of our own in deciding an entry: they cost that entry, not the partition.
 DECISION_FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
-
-
-async def pass_by(_point: str, _partition: int) -> None:
-    """A checkpoint where nothing happens."""
 
 
 class DecisionFailedError(ConferralError):

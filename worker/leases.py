@@ -7,6 +7,7 @@ import structlog
 
 from runtime.clock import Clock, StoreClock
 from runtime.errors import StoreError
+from runtime.lifecycle import pause
 from runtime.metrics import Metrics
 from streams import lease as leases
 from streams.connection import Client
@@ -82,11 +83,7 @@ class LeaseKeeper:
             free = [number for number in range(self._keys.partitions) if number not in self.held]
             await self._each(free, lambda number: self._take(number, around))
             self._metrics.partitions_held.set(len(self.held))
-            try:
-                async with asyncio.timeout(min(TAKE_EVERY_S, self._renew_every_s)):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            await pause(stop, min(TAKE_EVERY_S, self._renew_every_s))
         self.timers_changed.set()  # whoever waits for the next timer need not wait any longer
         for held in self.held.values():
             held.stop()

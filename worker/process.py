@@ -11,7 +11,7 @@ import structlog
 
 from runtime.clock import StoreClock, SystemClock
 from runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
-from runtime.lifecycle import until_stopped
+from runtime.lifecycle import pause, until_stopped
 from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings
 from statemachine.effects import Effect, RedirectCall
@@ -28,9 +28,9 @@ from telephony.client import http_client, rest_client
 from telephony.documents import Documents
 from telephony.urls import CallbackUrls
 from worker.cache import SESSIONS_MAX
-from worker.chores import AT_ONCE_MAX
-from worker.executor import Executor, ExecutorPolicy, Outcome
-from worker.held import PAUSE_S, Surroundings, pass_by
+from worker.chores import AT_ONCE_MAX, PAUSE_S
+from worker.executor import Executor, ExecutorPolicy, Outcome, pass_by
+from worker.held import Surroundings
 from worker.leases import LeaseKeeper
 from worker.router import Router
 from worker.status import serve_status
@@ -51,10 +51,6 @@ GAUGES_EVERY_S = 2.0
 
 Checkpoint = Callable[[str, int], Awaitable[None]]
 EffectCheckpoint = Callable[[str, Effect], Awaitable[None]]
-
-
-async def _pass_effect(_point: str, _effect: Effect) -> None:
-    """A checkpoint where nothing happens."""
 
 
 def policy_of(settings: ServiceSettings) -> Policy:
@@ -78,7 +74,7 @@ class Worker:
         sessions_max: int = SESSIONS_MAX,
         policy: Policy | None = None,
         checkpoint: Checkpoint = pass_by,
-        effect_checkpoint: EffectCheckpoint = _pass_effect,
+        effect_checkpoint: EffectCheckpoint = pass_by,
     ) -> None:
         self._settings = settings
         self.metrics = metrics or Metrics()
@@ -172,7 +168,7 @@ class Worker:
                 return await config.agree(client, self._settings.prefix, self._settings.partitions)
             except StoreUnreachableError as error:
                 log.warning("store_unreachable", task="start", reason=str(error))
-                await _pause(stop, SIGN_OF_LIFE_S)
+                await pause(stop, SIGN_OF_LIFE_S)
         return None
 
     def _finisher(
@@ -224,7 +220,7 @@ class Worker:
                     await client.zremrangebyscore(keys.workers, "-inf", forgotten)
             except StoreError as error:
                 log.warning("store_unreachable", task="signs_of_life", reason=str(error))
-            await _pause(stop, SIGN_OF_LIFE_S)
+            await pause(stop, SIGN_OF_LIFE_S)
 
     async def _take_gauges(self, stop: asyncio.Event, access: PartitionAccess, keeper: LeaseKeeper) -> None:
         labelled: set[int] = set()
@@ -242,7 +238,7 @@ class Worker:
                     labelled.add(number)
             except StoreError as error:
                 log.warning("store_unreachable", task="gauges", reason=str(error))
-            await _pause(stop, GAUGES_EVERY_S)
+            await pause(stop, GAUGES_EVERY_S)
 
     def _missing(self, client: Client, keys: Keys, keeper: LeaseKeeper) -> Callable[[], Awaitable[list[str]]]:
         async def missing() -> list[str]:
@@ -267,11 +263,3 @@ def join_document_of(documents: Documents) -> Callable[[RedirectCall], str]:
         )
 
     return join_document
-
-
-async def _pause(stop: asyncio.Event, wait_s: float) -> None:
-    try:
-        async with asyncio.timeout(wait_s):
-            await stop.wait()
-    except TimeoutError:
-        return

@@ -10,15 +10,17 @@ import structlog
 
 from runtime.clock import Clock
 from runtime.errors import StoreError, StoreUnreachableError
+from runtime.lifecycle import pause
 from runtime.metrics import Metrics
 from statemachine.step import CommandReport, CommandStatus
 from streams import commands, event_codec, scripts
 from streams import lease as leases
 from streams.connection import BLOCK_MS, Client, store_errors
 from streams.effect_codec import TellCommand
+from streams.event_codec import BadEntryError
 from streams.keys import Keys
 from streams.lease import LEASE_MS, Lease, Renewal, Taken
-from streams.partition import COMMAND_TTL_S, ENTRY_BYTES_MAX, Entry, bury, tell_command
+from streams.partition import COMMAND_TTL_S, Entry, bury, tell_command
 
 log = structlog.get_logger()
 
@@ -47,13 +49,13 @@ class Router:
         while not stop.is_set():
             try:
                 if not await self._has_lease():
-                    await _pause(stop)
+                    await pause(stop, PAUSE_S)
                     continue
                 for entry in await self._read(stop):
                     await self._route(entry)
             except StoreError as error:
                 log.warning("store_unreachable", task="router", reason=str(error))
-                await _pause(stop)
+                await pause(stop, PAUSE_S)
         if self._lease is not None:
             try:
                 await leases.release(self._client, self._lease)
@@ -168,17 +170,7 @@ class Router:
 
 
 def _text_of(entry: Entry) -> dict[str, str] | None:
-    if sum(len(name) + len(value) for name, value in entry.fields.items()) > ENTRY_BYTES_MAX:
-        return None
     try:
-        return {name.decode(): value.decode() for name, value in entry.fields.items()}
-    except UnicodeDecodeError:
+        return entry.text()
+    except BadEntryError:
         return None
-
-
-async def _pause(stop: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(PAUSE_S):
-            await stop.wait()
-    except TimeoutError:
-        return

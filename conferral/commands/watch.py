@@ -73,6 +73,7 @@ async def _follow(follower: Follower, view: _Lines | _Screen, place: str, *, unt
     from conferral.following import LOOK_EVERY_S
     from runtime.clock import SystemClock
     from runtime.errors import StoreError
+    from runtime.lifecycle import pause
 
     clock, pause_s = SystemClock(), LOOK_EVERY_S
     stop = asyncio.Event()
@@ -93,15 +94,7 @@ async def _follow(follower: Follower, view: _Lines | _Screen, place: str, *, unt
             pause_s = LOOK_EVERY_S
             if until_ended and any(change.is_end for change in changes):
                 return
-        await _pause(stop, pause_s)
-
-
-async def _pause(stop: asyncio.Event, wait_s: float) -> None:
-    try:
-        async with asyncio.timeout(wait_s):
-            await stop.wait()
-    except TimeoutError:
-        return
+        await pause(stop, pause_s)
 
 
 def line_of(change: Change, *, full: bool) -> str:

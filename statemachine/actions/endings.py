@@ -2,7 +2,7 @@
 
 from statemachine.actions.commands import report_converts
 from statemachine.actions.parties import note_gone, note_over
-from statemachine.actions.room import note_leaver, take_room_from
+from statemachine.actions.room import note_leaving, take_room_from
 from statemachine.effects import EndConference, HangUpCall
 from statemachine.events import (
     AgeOverdue,
@@ -96,7 +96,7 @@ def end_by_read(scratch: Scratch, event: CallsRead) -> None:
 
 def end_party_left(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> None:
     """One has hung up and nobody is to be left alone: the rest is let go at once."""
-    note_leaver(scratch, event)
+    note_leaving(scratch, event)
     _end(scratch, _reason_by_first_left(scratch))
 
 

@@ -19,7 +19,7 @@ from statemachine.states import PartyStatus, State
 
 def note_join(scratch: Scratch, event: ParticipantJoined) -> None:
     """One is in."""
-    _note_room(scratch, event)
+    note_room(scratch, event)
     party = scratch.session.party_of(call_sid=event.call_sid, label=event.label)
     if party is None:
         return
@@ -47,11 +47,7 @@ def note_guest(scratch: Scratch, event: ParticipantJoined) -> None:
 
 
 def note_room(scratch: Scratch, event: ConferenceEvent) -> None:
-    """The conference's SID is known."""
-    _note_room(scratch, event)
-
-
-def _note_room(scratch: Scratch, event: ConferenceEvent) -> None:
+    """The conference's SID is known; while somebody is in one, another does not take its place."""
     if not scratch.session.in_room:
         _enter(scratch, event.conference_sid)
 
@@ -90,20 +86,15 @@ def take_room_from(scratch: Scratch, event: CallsRead) -> None:
             scratch.change_party(party, in_room=party.call_sid in inside)
 
 
-def note_leaving(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> None:
-    """One has left."""
-    note_leaver(scratch, event)
-
-
 def start_lone_grace(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> None:
     """One has left and another is alone now: he has `CONFERRAL_LONE_GRACE` to get company."""
-    note_leaver(scratch, event)
+    note_leaving(scratch, event)
     if LoneOverdue.timer not in scratch.session.timers:
         scratch.set_timer(LoneOverdue.timer, scratch.policy.lone_grace_ms)
 
 
-def note_leaver(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> None:
-    """Somebody has left, whatever told so."""
+def note_leaving(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> None:
+    """One has left, whatever told so."""
     if isinstance(event, CallProgressed):
         party = party_of_call(scratch, event)
         if party is not None:
