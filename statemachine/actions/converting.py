@@ -141,7 +141,7 @@ def _adopt(scratch: Scratch) -> None:
 
 
 def _return(scratch: Scratch, why: str) -> None:
-    scratch.change(phase=Phase.CONNECTED, redirecting=())
+    scratch.change(phase=Phase.CONNECTED, redirecting=(), repaired=False)
     scratch.cancel_timer(ConvertOverdue.timer)
     scratch.cancel_timer(RepairOverdue.timer)
     report_converts(scratch, CommandStatus.FAILED, why)

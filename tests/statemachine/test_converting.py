@@ -320,3 +320,13 @@ def test_look_that_shows_both_in_another_conference_starts_its_count_anew():
         left_reason="participant_hung_up",
     )
     story.take(left).expect("conferenced").expect_timers("lone")
+
+
+def test_conversion_that_is_adopted_after_one_that_was_given_up_has_a_repair_of_its_own():
+    story = converting()
+    story.is_unknown("redirect_call", "agent", story_redirect(story))
+    story.reads(customer="in-progress", agent="in-progress").expect("converting", REDIRECT_AGENT)
+    story.is_unknown("redirect_call", "agent", story_redirect(story)).fires(RepairOverdue).expect("bridged")
+    story.joins("agent").expect("converting").fires(ConvertOverdue)
+    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("agent",))
+    story.expect("converting", REDIRECT_CUSTOMER)
