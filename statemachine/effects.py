@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar
 
 
@@ -53,11 +54,128 @@ class RedirectCall(Effect):
     label: str
     #: Which try to bring this leg in, from 1: its `<Dial>`'s action tells the tries apart.
     attempt: int = 1
+    #: What the party hears until somebody else joins, `ringback` or `music`: then it does not start the conference.
+    #: Empty for a party that starts it, in silence.
+    tune: str = ""
 
     @property
     def target(self) -> str:
         """The call."""
         return self.call_sid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dial(Effect):
+    """What the two ways of dialling somebody have in common. Its `effect_id` is the dial's id.
+
+    Its success carries the call's SID and the time that Twilio expects to queue it.
+    """
+
+    #: `+E.164`, `client:NAME` or `sip:URI`.
+    to: str
+    #: Seconds to ring.
+    timeout_s: int
+    #: The number that is shown; empty for `TWILIO_NUMBER`.
+    caller_id: str = ""
+    #: With which Twilio lets the inbound caller's number be shown. Contains a number.
+    call_token: str = ""
+    #: Whether somebody waits for it: then it goes before dials that nobody waits for.
+    is_urgent: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateParticipant(Dial):
+    """Dial somebody straight into the conference.
+
+    When nobody knows what came of it, it is looked up by its label before it is repeated.
+    """
+
+    kind: ClassVar[str] = "create_participant"
+
+    #: SID of the conference.
+    room: str
+    label: str
+    #: Whether those inside hear it ring.
+    early_media: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateCall(Dial):
+    """Dial somebody to our gate, which lets the call into the conference or not.
+
+    It can't be looked up, so it is never sent a second time.
+    """
+
+    kind: ClassVar[str] = "create_call"
+
+    #: DTMF sent after the answer; empty for none.
+    digits: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindCall(Effect):
+    """Look for the call of a gated dial of which nobody knows whether it was placed, in the list of calls.
+
+    Its success carries the call's SID, or none.
+    """
+
+    kind: ClassVar[str] = "find_call"
+
+    #: Id of the dial.
+    dial_id: str
+    to: str
+    #: When the dial was ordered, Unix milliseconds.
+    since_ms: int
+
+    @property
+    def target(self) -> str:
+        """The dial."""
+        return self.dial_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateParticipant(Effect):
+    """Hold or unhold a participant, set or clear what its leaving does. May be repeated."""
+
+    kind: ClassVar[str] = "update_participant"
+
+    call_sid: str
+    conference_sid: str
+    #: None leaves it as it is.
+    hold: bool | None = None
+    #: What is heard on hold, `ringback` or `music`.
+    tune: str = ""
+    #: EndConferenceOnExit; None leaves it as it is.
+    ends_conference: bool | None = None
+
+    @property
+    def target(self) -> str:
+        """The call."""
+        return self.call_sid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SayAndHangUp(Effect):
+    """Take a call to a sentence and then hang it up. A call that is over already counts as done."""
+
+    kind: ClassVar[str] = "say_and_hang_up"
+    is_ending: ClassVar[bool] = True
+
+    call_sid: str
+    #: A word that names the sentence: one of `Sentence`.
+    sentence: str
+
+    @property
+    def target(self) -> str:
+        """The call."""
+        return self.call_sid
+
+
+class Sentence(StrEnum):
+    """What is said to somebody before letting go; the words in each language are elsewhere."""
+
+    #: To a customer whose transfer has failed for good.
+    TRANSFER_FAILED = "transfer-failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +214,10 @@ class ReadCalls(Effect):
 
     kind: ClassVar[str] = "read_calls"
 
-    #: The inbound caller's call, whose children are listed.
+    #: The call whose `<Dial>` bridged the two and whose children are listed; empty when it is not known.
     parent_call_sid: str
+    #: Other calls of the session that are read too.
+    call_sids: tuple[str, ...] = ()
     #: Whether a live conference of the session is looked for too.
     with_conference: bool
     #: The session's version when the read was ordered.
@@ -110,4 +230,7 @@ class ReadCalls(Effect):
 
 
 #: Every kind of effect, for codecs and docs.
-EFFECTS: tuple[type[Effect], ...] = (RedirectCall, HangUpCall, EndConference, ReadCalls)
+EFFECTS: tuple[type[Effect], ...] = (
+    RedirectCall, CreateParticipant, CreateCall, FindCall, UpdateParticipant, SayAndHangUp, HangUpCall, EndConference,
+    ReadCalls,
+)  # fmt: skip

@@ -5,6 +5,7 @@ stands next to its class (`name`). Facts are nouns with a past participle, comma
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar
 
 from statemachine.states import FINAL_CALL_STATUSES
@@ -44,6 +45,9 @@ class CallReceived(Event):
     customer_address: str
     #: Whom the `<Dial>` rings.
     agent_address: str
+    #: With it the caller's number may be shown to others. Contains a number; empty where Twilio sends none.
+    #: Source: Twilio docs, Call resource, `CallToken`.
+    call_token: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +67,8 @@ class CallProgressed(Event):
     address: str = ""
     #: The caller's address, likewise.
     customer_address: str = ""
+    #: Id of the dial that made the call, as the callback URL says; empty for calls that were not placed by REST.
+    dial: str = ""
 
     @property
     def is_final(self) -> bool:
@@ -132,6 +138,8 @@ class ParticipantJoined(ConferenceEvent):
     call_sid: str
     #: Participant label; tells the party when the call's SID is not known yet.
     label: str = ""
+    #: StartConferenceOnEnter: false for somebody who waits.
+    starts_conference: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +162,22 @@ class ParticipantLeft(ConferenceEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ParticipantChanged(ConferenceEvent):
+    """A participant was held, unheld, muted, unmuted or given other flags; carries how it is now."""
+
+    name: ClassVar[str] = "participant_changed"
+
+    call_sid: str
+    label: str = ""
+    #: StatusCallbackEvent in Twilio's words: `participant-hold`, `participant-modify`...
+    kind: str = ""
+    held: bool = False
+    muted: bool = False
+    #: EndConferenceOnExit.
+    ends_conference: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConferenceNoted(ConferenceEvent):
     """A conference event that decides nothing in this version: kept for the log, whatever its name."""
 
@@ -162,6 +186,47 @@ class ConferenceNoted(ConferenceEvent):
     #: StatusCallbackEvent in Twilio's words.
     kind: str
     call_sid: str = ""
+
+
+# ---- facts from our gate ----------------------------------------------------------------------------------------
+
+
+class GateDecision(StrEnum):
+    """What became of a dialled call at our gate."""
+
+    #: It joins.
+    ACCEPTED = "accepted"
+    #: Another key than 1 was pressed.
+    REJECTED = "rejected"
+    #: No key was pressed.
+    NO_CONFIRMATION = "no-confirmation"
+    #: Somebody else who rang at the same time has taken the call.
+    TAKEN = "taken"
+    #: Nobody waits for it any more.
+    TOO_LATE = "too-late"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateReached(Event):
+    """A call that was placed by REST was answered and asks at our gate for its document."""
+
+    name: ClassVar[str] = "gate_reached"
+
+    #: Id of the dial.
+    dial: str
+    call_sid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateDecided(Event):
+    """The gate has let a call in, or has turned it away."""
+
+    name: ClassVar[str] = "gate_decided"
+
+    dial: str
+    call_sid: str
+    #: One of `GateDecision`.
+    decision: str
 
 
 # ---- what came of effects and timers -----------------------------------------------------------------------------
@@ -183,6 +248,11 @@ class EffectSucceeded(EffectOutcome):
     """Twilio did what was asked."""
 
     name: ClassVar[str] = "effect_succeeded"
+
+    #: Of a dial: the call that was placed, or found. Empty for everything else, and where a search found none.
+    call_sid: str = ""
+    #: Of a dial: how long Twilio expects to keep it waiting, milliseconds.
+    queue_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +295,10 @@ class ParticipantSeen:
 
     call_sid: str
     label: str = ""
+    held: bool = False
+    muted: bool = False
+    #: EndConferenceOnExit.
+    ends_conference: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,6 +371,30 @@ class LoneOverdue(TimerExpired):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DialOverdue(TimerExpired):
+    """Of somebody who was dialled by REST nothing was heard for too long."""
+
+    name: ClassVar[str] = "dial_overdue"
+    timer: ClassVar[str] = "dial"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmOverdue(TimerExpired):
+    """A hold, an unhold or a flag was asked for and Twilio's callback is missing."""
+
+    name: ClassVar[str] = "confirm_overdue"
+    timer: ClassVar[str] = "confirm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageOverdue(TimerExpired):
+    """What a transfer waits for has not come."""
+
+    name: ClassVar[str] = "stage_overdue"
+    timer: ClassVar[str] = "stage"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgeOverdue(TimerExpired):
     """The session is older than a day."""
 
@@ -331,14 +429,89 @@ class End(Command):
     name: ClassVar[str] = "end"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Command):
+    """Call the agent first, then the customer: opens a session."""
+
+    name: ClassVar[str] = "call"
+
+    agent: str
+    customer: str
+    #: `bridge`: by an ordinary `<Dial>`, which can be converted later.
+    mode: str = "bridge"
+    brief: str = ""
+    confirm: bool = False
+    timeout_s: int = 0
+    digits: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer(Command):
+    """Hand the customer over to somebody else."""
+
+    name: ClassVar[str] = "transfer"
+
+    #: Destinations, comma-separated; all ring, the first to take it wins.
+    to: str
+    #: One of `TransferMode`.
+    mode: str
+    brief: str = ""
+    confirm: bool = False
+    timeout_s: int = 0
+    digits: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complete(Command):
+    """The agent leaves, customer and target stay."""
+
+    name: ClassVar[str] = "complete"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel(Command):
+    """The target leaves or stops ringing, agent and customer go on."""
+
+    name: ClassVar[str] = "cancel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swap(Command):
+    """In a consult: whom the agent talks to changes."""
+
+    name: ClassVar[str] = "swap"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merge(Command):
+    """In a consult: all three talk."""
+
+    name: ClassVar[str] = "merge"
+
+
+# ---- not an event of the world -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Always(Event):
+    """Stands in the table for "as soon as this holds": asked after every event that was taken, never stored.
+
+    Source: W3C, State Chart XML, section 3.13 (eventless transitions).
+    """
+
+    name: ClassVar[str] = "always"
+
+
 FACTS: tuple[type[Event], ...] = (
     CallReceived, CallProgressed, DialEnded,
-    ConferenceStarted, ConferenceEnded, ParticipantJoined, ParticipantLeft, ConferenceNoted,
+    ConferenceStarted, ConferenceEnded, ParticipantJoined, ParticipantLeft, ParticipantChanged, ConferenceNoted,
+    GateReached, GateDecided,
 )  # fmt: skip
 OUTCOMES: tuple[type[Event], ...] = (EffectSucceeded, EffectFailed, EffectUnknown, CallsRead)
 TIMERS: tuple[type[TimerExpired], ...] = (
-    RingOverdue, LeaveOverdue, ConvertOverdue, RepairOverdue, LoneOverdue, AgeOverdue,
+    RingOverdue, LeaveOverdue, ConvertOverdue, RepairOverdue, LoneOverdue, DialOverdue, ConfirmOverdue, StageOverdue,
+    AgeOverdue,
 )  # fmt: skip
-COMMANDS: tuple[type[Command], ...] = (Convert, End)
+COMMANDS: tuple[type[Command], ...] = (Call, Convert, Transfer, Complete, Cancel, Swap, Merge, End)
 #: Every event that a session can meet, in the order in which docs list them.
 EVENTS: tuple[type[Event], ...] = (*FACTS, *OUTCOMES, *TIMERS, *COMMANDS)

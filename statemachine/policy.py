@@ -1,11 +1,11 @@
-"""The times by which sessions are driven. They come from the settings; decisions only see these."""
+"""The times and choices by which sessions are driven. They come from the settings; decisions only see these."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How long is waited for what, in milliseconds."""
+    """How long is waited for what, in milliseconds, and what is done when a transfer fails."""
 
     #: How long the agent may ring (`CONFERRAL_RING_TIMEOUT`).
     ring_timeout_ms: int = 30_000
@@ -23,5 +23,33 @@ class Policy:
     repair_timeout_ms: int = 5_000
     #: How long one participant may be alone (`CONFERRAL_LONE_GRACE`).
     lone_grace_ms: int = 2_000
+    #: How long a callback about a hold or a flag may take before Twilio is asked.
+    confirm_ms: int = 1_000
+    #: Between two such looks.
+    confirm_again_ms: int = 2_000
+    #: How long a hold or a flag that a transfer needs may take before the transfer has failed.
+    hold_timeout_ms: int = 3_000
+    #: How long the hold of a blind transfer may take before it goes on without.
+    ringback_timeout_ms: int = 2_000
+    #: How long the customer of a blind transfer may take from the bridge into the room before Twilio is asked.
+    arrive_timeout_ms: int = 5_000
+    #: How long the agent's own leaving is waited for before he is hung up, or before Twilio is asked.
+    part_timeout_ms: int = 2_000
+    #: How long a callback is waited for that tells whether a dial of unknown outcome was placed.
+    dial_doubt_ms: int = 5_000
+    #: Beyond ring time and Twilio's own queue, before a dialled call is looked at.
+    dial_slack_ms: int = 10_000
+    #: Between a look at an overdue dial and its end.
+    dial_look_ms: int = 3_000
+    #: Between two rings of an agent who is rung again.
+    recall_pause_ms: int = 10_000
+    #: How often the agent is rung again (count).
+    recalls_max: int = 2
+    #: What follows a blind transfer that failed (`CONFERRAL_TRANSFER_FALLBACK`): `recall`, `end`, or a destination.
+    fallback: str = "recall"
+    #: Whether those who are dialled in an inbound session see the caller's number (`CONFERRAL_TRANSFER_CALLER_ID`).
+    shows_customer: bool = False
+    #: Whether every phone number dialled by REST must press 1 (`CONFERRAL_CONFIRM`).
+    confirm_phones: bool = False
     #: The age at which a session is ended.
     age_max_ms: int = 86_400_000

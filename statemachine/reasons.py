@@ -18,6 +18,19 @@ class EndReason(StrEnum):
     AGENT_REJECTED = "agent-rejected"
     #: The agent could not be reached: wrong number, no route, not registered.
     AGENT_FAILED = "agent-failed"
+    #: The customer's line was busy; likewise the next three, for sessions in which the agent was called first.
+    CUSTOMER_BUSY = "customer-busy"
+    CUSTOMER_NO_ANSWER = "customer-no-answer"
+    CUSTOMER_REJECTED = "customer-rejected"
+    CUSTOMER_FAILED = "customer-failed"
+    #: The agent did not press 1 when asked to.
+    AGENT_NO_CONFIRMATION = "agent-no-confirmation"
+    #: A transfer failed after the agent had gone, and nobody was to be tried after that.
+    TRANSFER_FAILED = "transfer-failed"
+    #: A transfer failed after the agent had gone, and the agent, rung again, could not be reached.
+    RECALL_FAILED = "recall-failed"
+    #: A transfer failed after the agent had gone, and so did the fallback destination.
+    FALLBACK_FAILED = "fallback-failed"
     #: One party was left in the conference and nobody is known to have hung up first.
     ALONE = "alone"
     #: The conversion did not come together and could not be repaired.

@@ -4,11 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from statemachine.seen import Seen
-from statemachine.states import PartyStatus, Phase, State
+from statemachine.states import PartyStatus, Phase, State, Tune
+from statemachine.transfer import DialOptions, TransferState
 
 #: The two parties of a bridged call, by the names that commands and keys use.
 CUSTOMER = "customer"
 AGENT = "agent"
+#: Whom a running transfer dials; several are `target-1`, `target-2`... until one of them takes it.
+TARGET = "target"
+
+INBOUND = "inbound"
+OUTBOUND = "outbound"
 
 
 def first_label(party: str) -> str:
@@ -36,10 +42,58 @@ class Party:
     #: SequenceNumber of the newest conference event taken for this party: older ones change nothing.
     room_sequence: int = -1
 
+    #: Id of the dial that brings this party in: the id of the effect that ordered it; empty for legs that came in or
+    #: were dialled by TwiML.
+    dial_id: str = ""
+    #: Whether our gate stands between the answer and the conference (`Calls.create`), or not (`Participants.create`).
+    is_gated: bool = False
+    #: Said at the gate; empty for nothing.
+    brief: str = ""
+    #: Why an agent who is rung again is: said at the gate. Empty for everybody else.
+    recalled_for: str = ""
+    #: Whether 1 has to be pressed at the gate.
+    confirm: bool = False
+    #: Those who ring at the same time and of whom the first takes it share this word; empty for whoever rings alone.
+    contest: str = ""
+    #: Whether the dialled call was answered. A join alone does not prove it: early media may count as one.
+    answered: bool = False
+    #: When the dial is looked after because nothing was heard, Unix milliseconds; 0 for never.
+    dial_due_ms: int = 0
+    #: `unknown` while nobody knows whether the call was placed, `looked` once an overdue one was looked at.
+    doubt: str = ""
+    #: The number shown to the dialled party: empty for `TWILIO_NUMBER`.
+    caller_id: str = ""
+
+    #: The party is to be out: its calls' `<Dial>` actions are answered with `<Hangup/>`.
+    is_leaving: bool = False
+    #: What the party hears while it waits alone or is held.
+    tune: Tune = Tune.NONE
+    #: In the room without having started it (`startConferenceOnEnter=false`): hears its tune until somebody else joins.
+    waits: bool = False
+    #: Whether the party shall be on hold; `held` says what Twilio has confirmed.
+    hold_wanted: bool = False
+    #: Whether the party's leaving shall end the conference; `ends_conference` says what Twilio has confirmed.
+    end_wanted: bool = False
+    ends_conference: bool = False
+    #: Id of the update that is under way for this party, empty when none is.
+    updating: str = ""
+    #: An update was answered; until a callback or a look tells what came of it, it is not sent again.
+    asked: bool = False
+
     @property
     def is_gone(self) -> bool:
         """Whether the party's call is over."""
         return self.status is PartyStatus.LEFT
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether a dialled party was answered and is in the conference."""
+        return self.answered and self.in_room and not self.is_gone
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether Twilio has confirmed what is wanted of a participant."""
+        return self.held == self.hold_wanted and self.ends_conference == self.end_wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +106,7 @@ class Session:
     #: Grows by one with every committed event; 0 means that the session does not exist yet.
     version: int = 0
     #: `inbound` or `outbound`.
-    direction: str = "inbound"
+    direction: str = INBOUND
     created_at_ms: int = 0
     updated_at_ms: int = 0
     ended_at_ms: int = 0
@@ -60,6 +114,22 @@ class Session:
     conference_sid: str = ""
     parties: Mapping[str, Party] = field(default_factory=dict)
 
+    #: The newest transfer; None before the first.
+    transfer: TransferState | None = None
+
+    #: How many times somebody was dialled by REST (count): part of the next participant label.
+    dials: int = 0
+    #: CallToken of the inbound call, with which its number may be shown to others. It contains a number: never logged,
+    #: never shown, removed at the end.
+    call_token: str = ""
+    #: Id of the `call` command until customer and agent talk.
+    calling_for: str = ""
+    #: How the agent of a `call` is dialled.
+    options: DialOptions = field(default_factory=DialOptions)
+    #: SIDs of legs whose party has been replaced: their late callbacks are no surprise.
+    former_calls: tuple[str, ...] = ()
+    #: Looks at a participant whose update Twilio has not confirmed, since it last did (count).
+    confirm_looks: int = 0
     #: Name of the party that left first, empty while nobody has.
     first_left: str = ""
     #: DialCallStatus of the bridge's `<Dial>`, empty while it has not ended.
@@ -83,15 +153,37 @@ class Session:
     #: What was taken already.
     seen: Seen = field(default_factory=Seen)
 
-    def party_of(self, *, call_sid: str = "", label: str = "", name: str = "") -> Party | None:
-        """The party that a callback speaks of: by its call, else by its label, else by the name in the URL."""
+    def party_of(self, *, call_sid: str = "", label: str = "", name: str = "", dial: str = "") -> Party | None:
+        """The party that a callback speaks of: by its call, else by its dial or label, else by the name in the URL.
+
+        A party that was dialled by REST is never told by its name, which changes hands, but by its dial.
+        """
         for party in self.parties.values():
             if call_sid and party.call_sid == call_sid:
                 return party
         for party in self.parties.values():
-            if not party.call_sid and ((label and party.label == label) or (name and party.name == name)):
+            if party.call_sid:
+                continue
+            if (dial and party.dial_id == dial) or (label and party.label == label):
+                return party
+            if name and party.name == name and not party.dial_id and not dial:
                 return party
         return None
+
+    @property
+    def parent(self) -> Party | None:
+        """Whose `<Dial>` bridges the two: the inbound caller, or the agent of an outbound session."""
+        return self.parties.get(CUSTOMER if self.direction == INBOUND else AGENT)
+
+    @property
+    def child(self) -> Party | None:
+        """Whom that `<Dial>` rings."""
+        return self.parties.get(AGENT if self.direction == INBOUND else CUSTOMER)
+
+    @property
+    def targets(self) -> tuple[Party, ...]:
+        """Whom the running transfer has dialled, or dials."""
+        return tuple(p for p in self.parties.values() if p.name == TARGET or p.name.startswith(f"{TARGET}-"))
 
     @property
     def in_room(self) -> tuple[Party, ...]:

@@ -1,4 +1,4 @@
-"""The five states of a session, the phases inside them, and what a party's status can be."""
+"""The five states of a session, the phases inside them, and how far a party, a call and a transfer can have come."""
 
 from enum import StrEnum
 
@@ -19,12 +19,20 @@ class State(StrEnum):
 
 
 class Phase(StrEnum):
-    """What `bridged` is at. The other states of this version have no phases."""
+    """What `bridged` and `transferring` are at. The other states have no phases."""
 
     #: Nobody has answered yet.
     RINGING = "ringing"
     #: Customer and agent talk.
     CONNECTED = "connected"
+    #: A transfer in which all three talk.
+    WARM = "warm"
+    #: A transfer in which agent and target talk first, while the customer is held.
+    CONSULT = "consult"
+    #: The agent is gone, or on the way out, before the target takes the call.
+    BLIND = "blind"
+    #: The transfer has failed after the agent had gone: the agent is rung again.
+    RECALL = "recall"
     #: No phase.
     NONE = ""
 
@@ -37,6 +45,75 @@ class PartyStatus(StrEnum):
     CONFIRMING = "confirming"
     CONNECTED = "connected"
     LEFT = "left"
+
+
+class TransferMode(StrEnum):
+    """The three ways of handing a call over, as commands name them. Source: RFC 5589, sections 6 and 7."""
+
+    WARM = "warm"
+    CONSULT = "consult"
+    BLIND = "blind"
+
+
+class TransferStatus(StrEnum):
+    """How far a transfer has come, as `transfer.status` shows it."""
+
+    DIALING = "dialing"
+    RINGING = "ringing"
+    CONFIRMING = "confirming"
+    #: Agent and target talk, or agent and customer after a swap.
+    CONSULTING = "consulting"
+    #: All three talk.
+    MERGED = "merged"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Stage(StrEnum):
+    """What a running transfer is waiting for. Internal: people read `transfer.status`."""
+
+    #: Customer and agent are still on their way into the conference.
+    CONVERTING = "converting"
+    #: That Twilio confirms: the agent's leaving won't end the conference.
+    CLEARING = "clearing"
+    #: That Twilio confirms: the customer is on hold.
+    HOLDING = "holding"
+    #: The customer's way from the bridge into a room of his own.
+    ARRIVING = "arriving"
+    #: Somebody who was dialled takes part.
+    DIALING = "dialing"
+    #: The agent's next command: the target takes part.
+    TALKING = "talking"
+    #: That the one is on hold, before the other is let back in.
+    SWAPPING = "swapping"
+    #: That the other is off hold.
+    SWAPPED = "swapped"
+    #: That nobody is on hold.
+    MERGING = "merging"
+    #: That nobody who stays is on hold, before the agent is let go.
+    COMPLETING = "completing"
+    #: The agent's leaving.
+    PARTING = "parting"
+    #: That the customer, whom somebody has just taken over, is off hold.
+    CONNECTING = "connecting"
+    #: The target's leaving.
+    WITHDRAWING = "withdrawing"
+    #: That the customer is off hold, after the target has gone.
+    RESTORING = "restoring"
+    #: The pause before the agent is rung once more.
+    PAUSING = "pausing"
+    #: Nothing: it is over.
+    OVER = "over"
+
+
+class Tune(StrEnum):
+    """What somebody hears who waits."""
+
+    RINGBACK = "ringback"
+    MUSIC = "music"
+    #: Nothing of ours.
+    NONE = ""
 
 
 class CallStatus(StrEnum):

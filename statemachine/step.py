@@ -1,10 +1,11 @@
-"""What a decision says: the changed session, effects, timers, commands' outcomes, and how the event was taken."""
+"""What a decision says: the changed session, effects, timers, news for others, and how the event was taken."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from statemachine.effects import Effect
 from statemachine.session import Session
+from statemachine.transfer import Attempt
 
 
 class Outcome(StrEnum):
@@ -42,6 +43,27 @@ class CommandReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Conclusion:
+    """For other systems: a transfer that is finished, or a session that has ended."""
+
+    #: The same whenever it is decided again.
+    id: str
+    #: `transfer` or `session`.
+    kind: str
+    session_id: str
+    #: `completed`, `failed`, `recalled`, `cancelled`; of a session `ended`.
+    result: str
+    reason: str = ""
+    #: Of a transfer: its mode, its destinations as named, and whom it tried to reach.
+    mode: str = ""
+    to: str = ""
+    attempts: tuple[Attempt, ...] = ()
+    #: Unix milliseconds.
+    started_at_ms: int = 0
+    ended_at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TimerChange:
     """A timer that is set anew, or cancelled."""
 
@@ -62,5 +84,6 @@ class Step:
     effects: tuple[Effect, ...] = ()
     timers: tuple[TimerChange, ...] = ()
     reports: tuple[CommandReport, ...] = ()
+    conclusions: tuple[Conclusion, ...] = ()
     #: Whether this step lets a lone participant go.
     let_lone_go: bool = False
