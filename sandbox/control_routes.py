@@ -202,6 +202,8 @@ class Control:
                     "until_s": it.until_s,
                     "kind": it.heard.kind,
                     "parties": sorted(it.heard.parties),
+                    "what": it.heard.what,
+                    "ringing": it.heard.ringing,
                 }
                 for it in intervals
             ]

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sandbox.exchange import tunes
-from sandbox.exchange.model import Call, Conference, Participant, State
+from sandbox.exchange.model import Call, Conference, Participant, State, Tune
+from sandbox.exchange.texts import resolve
+from sandbox.exchange.twiml import Verb
 
 HeardKind = Literal["parties", "ringback", "music", "silence", "speech"]
 
@@ -22,6 +24,10 @@ class Heard:
 
     kind: HeardKind
     parties: frozenset[str] = frozenset()
+    what: str = ""
+    """The sentence of `speech`, the address of the file of `music`; empty for Twilio's own music."""
+    ringing: bool = False
+    """Whether somebody who is being dialled is heard ringing beside the parties (early media)."""
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Heard:
         return self
@@ -32,11 +38,6 @@ class Heard:
 
 SILENCE = Heard("silence")
 RINGBACK = Heard("ringback")
-_BY_ACTIVITY: dict[str, Heard] = {
-    "speaking": Heard("speech"),
-    "playing": Heard("music"),
-    "dialing": RINGBACK,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,20 @@ def heard_by(state: State, sid: str) -> Heard | None:
     if call.activity == "bridged":
         parent = state.calls.get(call.parent_sid)
         return _other(state, parent.sid) if parent else SILENCE
-    return _BY_ACTIVITY.get(call.activity, SILENCE)
+    if call.activity in {"speaking", "playing"} and call.program is not None:
+        return _sound(call.program.verbs[call.program.position - 1], call.program.base_url)
+    return RINGBACK if call.activity == "dialing" else SILENCE
+
+
+def _sound(verb: Verb, base_url: str) -> Heard:
+    """What a verb that takes time sounds like."""
+    match verb.name:
+        case "Say":
+            return Heard("speech", what=verb.text)
+        case "Play":
+            return Heard("music", what=resolve(base_url, verb.text))
+        case _:
+            return SILENCE
 
 
 def _other(state: State, sid: str) -> Heard:
@@ -77,8 +91,7 @@ def _at_prompt(call: Call) -> Heard:
     gather = call.gather
     if gather is None or gather.prompt >= len(gather.verb.children):
         return SILENCE
-    name = gather.verb.children[gather.prompt].name
-    return Heard("speech") if name == "Say" else Heard("music") if name == "Play" else SILENCE
+    return _sound(gather.verb.children[gather.prompt], gather.base_url)
 
 
 def _in_conference(state: State, call: Call) -> Heard:
@@ -87,15 +100,23 @@ def _in_conference(state: State, call: Call) -> Heard:
     announcement = me.announcement or conference.announcement
     if me.hold:
         held = me.announcement or me.held
-        return Heard(tunes.sound(held)) if held is not None else Heard("music")
+        return _tune(held) if held is not None else Heard("music")
     if announcement is not None:
-        return Heard(tunes.sound(announcement))
+        return _tune(announcement)
     if conference.status == "init":
-        return Heard(tunes.sound(me.wait)) if me.wait is not None else SILENCE
+        return _tune(me.wait) if me.wait is not None else SILENCE
     others = frozenset(p.call_sid for p in conference.joined() if _reaches(p, me))
+    rings = _early_media(conference)
     if others:
-        return Heard("parties", others)
-    return RINGBACK if _early_media(conference) else SILENCE
+        return Heard("parties", others, ringing=rings)
+    return RINGBACK if rings else SILENCE
+
+
+def _tune(tune: Tune) -> Heard:
+    if tune.kind == "document":
+        verb = tunes.playing(tune)
+        return SILENCE if verb is None else _sound(verb, tune.base_url)
+    return Heard(tune.kind)
 
 
 def _reaches(speaker: Participant, listener: Participant) -> bool:
@@ -135,7 +156,12 @@ class Hearing:
             intervals.pop()
             if now_s > last.since_s:  # what lasted no time was not heard
                 intervals.append(Interval(last.since_s, now_s, last.heard))
-        if heard is not None:
+        before = intervals[-1] if intervals else None
+        if heard is None:
+            return
+        if before is not None and (before.until_s, before.heard) == (now_s, heard):
+            intervals[-1] = Interval(before.since_s, None, heard)  # what came between lasted no time
+        else:
             intervals.append(Interval(now_s, None, heard))
 
     def intervals(self, sid: str) -> tuple[Interval, ...]:

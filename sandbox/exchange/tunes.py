@@ -16,7 +16,6 @@ from sandbox.exchange.twiml import Verb, seconds
 from sandbox.exchange.work import Work
 
 Slot = Literal["wait", "hold", "announce"]
-Sound = Literal["music", "silence", "speech"]
 
 
 def begin(
@@ -90,13 +89,9 @@ def wake(work: Work, conference: Conference, call_sid: str, slot: Slot, tune: Tu
         again(work, conference, call_sid, slot, tune)
 
 
-def sound(tune: Tune) -> Sound:
-    """What is heard of it at this moment."""
-    if tune.kind == "document":
-        if not 0 <= tune.position < len(tune.verbs):
-            return "silence"
-        return {"Say": "speech", "Play": "music"}.get(tune.verbs[tune.position].name, "silence")  # type: ignore[return-value]
-    return tune.kind
+def playing(tune: Tune) -> Verb | None:
+    """The verb of its document that is heard at this moment; None while none is."""
+    return tune.verbs[tune.position] if 0 <= tune.position < len(tune.verbs) else None
 
 
 def slot_of(participant: Participant, slot: Slot) -> Tune | None:

@@ -1,6 +1,6 @@
 """Who heard whom, over time."""
 
-from exchange_story import Story, bridge_twiml, room_twiml
+from exchange_story import APP, Story, bridge_twiml, room_twiml
 
 from sandbox.exchange import PhoneAnswers, PhoneRings
 
@@ -76,3 +76,53 @@ def test_what_is_due_in_one_step_is_heard_at_its_own_time() -> None:
     spans = [(it.since_s - began_s, str(it.heard)) for it in story.exchange.hearing.intervals(sid)]
     assert spans == [(0.0, "silence"), (2.0, "music"), (7.0, "silence")]
     assert story.call(sid).ended_at_s == began_s + 10.0
+
+
+def test_it_is_told_which_tune_is_heard_and_what_is_said() -> None:
+    story = Story()
+    caller = story.call_in("<Response><Say>Hello</Say><Play>/tune.mp3</Play><Hangup/></Response>")
+
+    assert what_is_heard(story, caller) == "Hello"
+    story.passes(1.0)
+    assert what_is_heard(story, caller).endswith("/tune.mp3")
+
+    held, _other = story.member(), story.member()
+    path = f"/Conferences/{story.room()}/Participants/{held}.json"
+    story.rest("POST", path, ("Hold", "true"), ("HoldUrl", f"{APP}/hold"))
+    story.serve("/hold", "<Response><Play loop='0'>/ringback.wav</Play></Response>")
+    assert story.hears(held) == "music"
+    assert what_is_heard(story, held).endswith("/ringback.wav")
+
+
+def what_is_heard(story: Story, sid: str) -> str:
+    heard = story.exchange.hearing.now(sid)
+    assert heard is not None
+    return heard.what
+
+
+def test_ringing_is_heard_beside_those_who_talk() -> None:
+    story = Story()
+    customer, agent = story.member(), story.member()
+
+    target = story.participant()
+    story.happens(PhoneRings(target))
+    heard = story.exchange.hearing.now(agent)
+    assert heard is not None
+    assert (heard.parties, heard.ringing) == ({customer}, True)
+    story.happens(PhoneAnswers(target))
+
+    heard = story.exchange.hearing.now(agent)
+    assert heard is not None
+    assert (heard.parties, heard.ringing) == ({customer, target}, False)
+
+
+def test_what_lasted_no_time_does_not_cut_a_silence_in_two() -> None:
+    story = Story()
+    began_s = story.now_s
+    caller = story.call_in()
+    story.passes(1.0)
+    story.serve("/voice", "<Response><Play>tune.mp3</Play></Response>")
+    story.redirect(caller, "<Response><Pause length='2'/></Response>")
+    story.passes(2.0)
+
+    assert story.exchange.hearing.longest_silence_s(caller, began_s, story.now_s) == 3.0
