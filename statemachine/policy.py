@@ -39,6 +39,8 @@ class Policy:
     dial_doubt_ms: int = 5_000
     #: Beyond ring time and Twilio's own queue, before a dialled call is looked at.
     dial_slack_ms: int = 10_000
+    #: How long somebody who was answered may stand at our gate.
+    gate_timeout_ms: int = 60_000
     #: Between a look at an overdue dial and its end.
     dial_look_ms: int = 3_000
     #: Between two rings of an agent who is rung again.

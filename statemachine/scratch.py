@@ -10,7 +10,8 @@ from statemachine.events import Event
 from statemachine.policy import Policy
 from statemachine.session import Party, Session
 from statemachine.states import State
-from statemachine.step import CommandReport, CommandStatus, Outcome
+from statemachine.transfer import TransferState
+from statemachine.step import CommandReport, CommandStatus, Conclusion, Outcome
 
 _NAMES = tuple(field.name for field in fields(Session))
 _PLACES = {name: place for place, name in enumerate(_NAMES)}
@@ -29,7 +30,7 @@ class Scratch:
     """Also the light model that the state machine moves: all it needs for that is `state`."""
 
     __slots__ = (
-        "effects", "event", "let_lone_go", "now_ms", "policy", "reason", "refusal", "reports", "session",
+        "conclusions", "effects", "event", "let_lone_go", "now_ms", "policy", "reason", "refusal", "reports", "session",
         "state", "taken",
     )  # fmt: skip
 
@@ -41,6 +42,7 @@ class Scratch:
         self.policy = policy
         self.effects: list[Effect] = []
         self.reports: list[CommandReport] = []
+        self.conclusions: list[Conclusion] = []
         self.reason = ""
         self.refusal = ""
         #: How the event is taken when the state stays: `stayed`, unless an action says otherwise.
@@ -55,11 +57,23 @@ class Scratch:
         """Changes fields of one party."""
         self.change(parties={**self.session.parties, party.name: replace(party, **changes)})
 
-    def order(self, kind: type[Effect], **fields: Any) -> None:
-        """Orders an effect; its id follows from the entry, so that deciding the entry again gives the same."""
+    def change_transfer(self, **changes: Any) -> None:
+        """Changes fields of the newest transfer; there has to be one."""
+        assert self.session.transfer is not None
+        self.change(transfer=replace(self.session.transfer, **changes))
+
+    @property
+    def transfer(self) -> TransferState:
+        """The newest transfer; there has to be one."""
+        assert self.session.transfer is not None
+        return self.session.transfer
+
+    def order(self, kind: type[Effect], **fields: Any) -> str:
+        """Orders an effect and returns its id, which follows from the entry: deciding the entry again gives the same."""
         draft = kind(effect_id="", session_id=self.session.id, **fields)
         name = effect_id(self.session.id, self.event.entry_id, len(self.effects), kind.kind, draft.target)
         self.effects.append(replace(draft, effect_id=name))
+        return name
 
     def set_timer(self, timer: str, after_ms: int) -> None:
         """Sets a timer, in place of the one of that name if there is one."""

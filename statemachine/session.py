@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from statemachine.seen import Seen
 from statemachine.states import PartyStatus, Phase, State, Tune
@@ -20,6 +21,16 @@ OUTBOUND = "outbound"
 def first_label(party: str) -> str:
     """The participant label of a party's first leg. It is fixed, so that a webhook can join a leg without Redis."""
     return f"{party}-1"
+
+
+class Ask(StrEnum):
+    """What can be asked of Twilio about a participant, one at a time."""
+
+    HOLD = "hold"
+    UNHOLD = "unhold"
+    #: That leaving ends the conference (`EndConferenceOnExit`), and that it does not.
+    SET_END = "set-end"
+    CLEAR_END = "clear-end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +86,12 @@ class Party:
     #: Whether the party's leaving shall end the conference; `ends_conference` says what Twilio has confirmed.
     end_wanted: bool = False
     ends_conference: bool = False
-    #: Id of the update that is under way for this party, empty when none is.
+    #: What was asked of Twilio for this party and is not confirmed by a callback or a look: one of `Ask`, or empty.
+    asked: str = ""
+    #: Id of the effect that asks for it, empty once that has an outcome.
     updating: str = ""
-    #: An update was answered; until a callback or a look tells what came of it, it is not sent again.
-    asked: bool = False
+    #: Its hang-up was ordered, or comes with the answer to its `<Dial>`'s action.
+    is_hung_up: bool = False
 
     @property
     def is_gone(self) -> bool:
@@ -93,7 +106,7 @@ class Party:
     @property
     def is_settled(self) -> bool:
         """Whether Twilio has confirmed what is wanted of a participant."""
-        return self.held == self.hold_wanted and self.ends_conference == self.end_wanted
+        return not self.asked and self.held == self.hold_wanted and self.ends_conference == self.end_wanted
 
 
 @dataclass(frozen=True, slots=True)
