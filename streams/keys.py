@@ -61,6 +61,10 @@ class Keys:
         """Stream of what happened to the session."""
         return self._in(self.partition_of(session_id), f"log:{session_id}")
 
+    def gates(self, session_id: str) -> str:
+        """Hash: which call has which dial of the session, and which dial has won which contest."""
+        return self._in(self.partition_of(session_id), f"gates:{session_id}")
+
     def call(self, call_sid: str) -> str:
         """Text: the session of a call."""
         return f"{self.prefix}:call:{call_sid}"
