@@ -49,12 +49,17 @@ class OutboxEntry:
     work: Effect | Chore
     #: Redis's time when it was committed, Unix milliseconds.
     ordered_at_ms: int
+    #: Redis's time when it was marked as one that may have been sent, Unix milliseconds; None while it was not. Only
+    #: an effect that can't be looked up is marked.
+    sent_at_ms: int | None = None
 
 
 def encode(entry: OutboxEntry) -> bytes:
     """The JSON of an outbox entry."""
     work = entry.work
-    body: dict[str, Any] = {"ordered_at_ms": entry.ordered_at_ms}
+    # The mark stands first, where the script puts it that marks an entry.
+    body: dict[str, Any] = {} if entry.sent_at_ms is None else {"sent_at_ms": entry.sent_at_ms}
+    body["ordered_at_ms"] = entry.ordered_at_ms
     if isinstance(work, TellCommand):
         report = work.report
         body |= {"kind": "tell_command", "session_id": work.session_id, "command_id": report.command_id,
@@ -77,7 +82,8 @@ def decode(body: bytes) -> OutboxEntry | None:
     try:
         record = orjson.loads(body)
         ordered_at_ms = int(record.pop("ordered_at_ms"))
-        return OutboxEntry(_work_of(record), ordered_at_ms)
+        sent_at_ms = record.pop("sent_at_ms", None)
+        return OutboxEntry(_work_of(record), ordered_at_ms, None if sent_at_ms is None else int(sent_at_ms))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BadEntryError("an outbox entry makes no sense") from None
 

@@ -70,6 +70,11 @@ class Keys:
         return f"{self.prefix}:call:{call_sid}"
 
     @property
+    def dial_pace(self) -> str:
+        """Hash: when the next call may be placed by REST, and which workers wait for it."""
+        return f"{self.prefix}:dial-pace"
+
+    @property
     def commands(self) -> str:
         """Stream that commands are published to."""
         return f"{self.prefix}:commands"

@@ -109,11 +109,11 @@ def test_no_key_is_made_inside_a_script(path):
 
 
 @each_script
-def test_a_script_asks_for_the_time_only_where_leases_and_timers_are_decided(path):
+def test_a_script_asks_for_the_time_only_where_leases_timers_and_turns_are_decided(path):
     _, code = halves(path)
 
     if "'TIME'" in code:
-        assert path.stem.partition("-")[0] in {"take_lease", "renew_lease", "fire_timers"}
+        assert path.stem.partition("-")[0] in {"take_lease", "renew_lease", "fire_timers", "take_dial_turn"}
 
 
 @pytest.mark.skipif(shutil.which("luacheck") is None, reason="luacheck is not on PATH")
