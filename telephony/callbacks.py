@@ -19,11 +19,15 @@ from statemachine.events import (
     ConferenceNoted,
     ConferenceStarted,
     DialEnded,
+    GateDecided,
+    GateDecision,
+    GateReached,
+    ParticipantChanged,
     ParticipantJoined,
     ParticipantLeft,
 )
 from statemachine.session import CUSTOMER
-from telephony.urls import CallCallback, ConferenceCallback, DialAction, is_id
+from telephony.urls import CallCallback, ConferenceCallback, DialAction, Gate, is_id
 
 Fields = Mapping[str, str]
 
@@ -31,14 +35,22 @@ Fields = Mapping[str, str]
 _ADDRESS_LENGTH_MAX = 256
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
+#: Percent-encoded JSON of 1 or 2 KiB; what is longer would crowd the stream, and a call without it only loses the
+#: caller's number. Source: Twilio docs, Call resource, `CallToken`.
+_CALL_TOKEN = re.compile(r"[ -~]{1,4096}")
+#: The conference events after which a participant is otherwise than before.
+#: Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent` (mute, hold, modify).
+_CHANGES = frozenset(
+    {"participant-hold", "participant-unhold", "participant-mute", "participant-unmute", "participant-modify"}
+)
 
 #: The fields that are read. One of them sent twice is refused: which of the two would count is anybody's guess.
 FIELDS_READ = frozenset(
     {
-        "AccountSid", "CallSid", "CallSidEndingConference", "CallStatus", "ConferenceSid", "DialCallStatus",
-        "Direction", "ErrorUrl", "From", "ParentCallSid", "ParticipantCallStatus", "ParticipantLabel",
-        "ReasonConferenceEnded", "ReasonParticipantLeft", "SequenceNumber", "SipResponseCode", "StatusCallbackEvent",
-        "Timestamp", "To",
+        "AccountSid", "CallSid", "CallSidEndingConference", "CallStatus", "CallToken", "ConferenceSid",
+        "DialCallStatus", "Digits", "Direction", "EndConferenceOnExit", "ErrorUrl", "From", "Hold", "Muted",
+        "ParentCallSid", "ParticipantCallStatus", "ParticipantLabel", "ReasonConferenceEnded", "ReasonParticipantLeft",
+        "SequenceNumber", "SipResponseCode", "StartConferenceOnEnter", "StatusCallbackEvent", "Timestamp", "To",
     }
 )  # fmt: skip
 
@@ -92,6 +104,7 @@ def call_received(fields: Fields, agent_address: str) -> CallReceived:
         call_sid=call_sid,
         customer_address=caller_of(fields),
         agent_address=agent_address,
+        call_token=_call_token(fields),
     )
 
 
@@ -125,6 +138,7 @@ def call_progressed(fields: Fields, callback: CallCallback, own_number: str) -> 
         sip_response_code=_number(fields, "SipResponseCode") or 0,
         address=callee if placed else caller,
         customer_address=_customer_address(callback.party, caller, callee, placed=placed, own_number=own_number),
+        dial=callback.dial,
     )
 
 
@@ -164,6 +178,45 @@ def dial_ended(fields: Fields, action: DialAction) -> DialEnded:
     )
 
 
+def digits_of(fields: Fields, gate: Gate) -> str:
+    """What was pressed at a gate, empty for nothing. Source: Twilio docs, TwiML `<Gather>`, `action` parameters.
+
+    A request that follows a `<Redirect>` of ours tells nothing, but its URL does, in the words of `Gate.key`.
+    """
+    return fields.get("Digits", "") or gate.key
+
+
+def gate_reached(fields: Fields, gate: Gate) -> GateReached:
+    """A call that was placed by REST was answered and asks for its document.
+
+    Raises:
+        MalformedCallbackError: CallSid is missing or no id.
+    """
+    call_sid = call_sid_of(fields)
+    return GateReached(
+        session_id=gate.session_id,
+        token=f"{GateReached.name}:{gate.dial}:{call_sid}",
+        dial=gate.dial,
+        call_sid=call_sid,
+    )
+
+
+def gate_decided(fields: Fields, gate: Gate, decision: GateDecision) -> GateDecided:
+    """The gate lets a call in, or turns it away.
+
+    Raises:
+        MalformedCallbackError: CallSid is missing or no id.
+    """
+    call_sid = call_sid_of(fields)
+    return GateDecided(
+        session_id=gate.session_id,
+        token=f"{GateDecided.name}:{gate.dial}:{call_sid}:{decision.value}",
+        dial=gate.dial,
+        call_sid=call_sid,
+        decision=decision.value,
+    )
+
+
 def conference_event(fields: Fields, callback: ConferenceCallback) -> ConferenceEvent:
     """A conference callback. Source: Twilio docs, TwiML `<Conference>`, `statusCallback` parameters.
 
@@ -182,6 +235,7 @@ def conference_event(fields: Fields, callback: ConferenceCallback) -> Conference
         return ParticipantJoined(
             session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
             conference_sid=conference_sid, call_sid=call_sid_of(fields), label=_optional_id(fields, "ParticipantLabel"),
+            starts_conference=_flag(fields, "StartConferenceOnEnter", missing=True),
         )  # fmt: skip
     if kind == "participant-leave":
         return ParticipantLeft(
@@ -200,6 +254,15 @@ def conference_event(fields: Fields, callback: ConferenceCallback) -> Conference
             session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
             conference_sid=conference_sid, conference_reason=_optional_word(fields, "ReasonConferenceEnded"),
             call_sid_ending=_optional_id(fields, "CallSidEndingConference"),
+        )  # fmt: skip
+    if kind in _CHANGES:
+        return ParticipantChanged(
+            session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
+            conference_sid=conference_sid, call_sid=call_sid_of(fields), label=_optional_id(fields, "ParticipantLabel"),
+            kind=kind,
+            held=_flag(fields, "Hold", missing=kind == "participant-hold"),
+            muted=_flag(fields, "Muted", missing=kind == "participant-mute"),
+            ends_conference=_flag(fields, "EndConferenceOnExit", missing=False),
         )  # fmt: skip
     return ConferenceNoted(
         session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
@@ -227,6 +290,16 @@ def _word(fields: Fields, name: str) -> str:
 
 def _optional_word(fields: Fields, name: str) -> str:
     return _word(fields, name) if fields.get(name) else ""
+
+
+def _flag(fields: Fields, name: str, *, missing: bool) -> bool:
+    value = fields.get(name)
+    return value == "true" if value else missing
+
+
+def _call_token(fields: Fields) -> str:
+    value = fields.get("CallToken", "")
+    return value if _CALL_TOKEN.fullmatch(value) else ""
 
 
 def _number(fields: Fields, name: str) -> int | None:

@@ -1,21 +1,35 @@
 """Every TwiML document that we answer or send, made with Twilio's builder, which also does the escaping.
 
-Source: Twilio docs, TwiML for Programmable Voice: `<Dial>`, `<Number>`, `<Client>`, `<Sip>`, `<Conference>`, `<Say>`,
-`<Pause>`, `<Redirect>`, `<Hangup>`.
+Source: Twilio docs, TwiML for Programmable Voice: `<Dial>`, `<Number>`, `<Client>`, `<Sip>`, `<Conference>`,
+`<Gather>`, `<Say>`, `<Play>`, `<Pause>`, `<Redirect>`, `<Hangup>`.
 """
 
-from twilio.twiml.voice_response import Dial, VoiceResponse
+import re
 
+from twilio.twiml.voice_response import Dial, Gather, VoiceResponse
+
+from statemachine.effects import Sentence
 from statemachine.session import AGENT, CUSTOMER
+from statemachine.states import Tune
 from telephony.addresses import Address, AddressKind, is_caller_id
-from telephony.phrases import Phrase, words
-from telephony.urls import CallbackUrls, CallCallback, ConferenceCallback, DialAction, DialKind
+from telephony.phrases import SENTENCES, Phrase, recall_phrase, words
+from telephony.urls import CallbackUrls, CallCallback, ConferenceCallback, DialAction, DialKind, Gate, Wait
 
 #: Longest TwiML that a REST update takes inline. Source: Twilio docs, Call resource, `Twiml`.
 INLINE_LENGTH_MAX = 4000
 
-_CALL_EVENTS = "initiated ringing answered completed"
-_CONFERENCE_EVENTS = "start end join leave mute hold modify announcement"
+#: What we want to hear of every call. Source: Twilio docs, Call resource, `StatusCallbackEvent`.
+CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
+#: What we want to hear of every conference. Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent`.
+CONFERENCE_EVENTS = ("start", "end", "join", "leave", "mute", "hold", "modify", "announcement")
+
+#: Characters that no XML document may hold, not even escaped: one of them in somebody's words would make the whole
+#: document unreadable. Source: W3C, XML 1.0, section 2.2.
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+#: How long the gate waits for a key once it has asked, seconds.
+_KEY_TIMEOUT_S = 5
+#: How long somebody who waits in silence does so until we are asked again what to play, seconds.
+_SILENCE_S = 10
 
 
 class Documents:
@@ -49,20 +63,49 @@ class Documents:
             timeout=ring_timeout_s,
             caller_id=caller if is_caller_id(caller) else own_number,
         )
-        _NOUNS[agent.kind](
-            dial,
-            agent.noun,
-            status_callback=self._urls.call(CallCallback(session_id, AGENT)),
-            status_callback_event=_CALL_EVENTS,
-            status_callback_method="POST",
-        )
+        self._ring(dial, agent, CallCallback(session_id, AGENT))
         return str(response)
 
-    def join_conference(self, session_id: str, party: str, *, label: str, room: str, attempt: int = 1) -> str:
+    def bridge_to_customer(
+        self, session_id: str, customer: Address, *, own_number: str, ring_timeout_s: int, brief: str = ""
+    ) -> str:
+        """The agent of a `call`, whom the gate has let in, is connected to the customer by an ordinary `<Dial>`.
+
+        The agent hears real ringing; his own call is answered already.
+
+        Args:
+            session_id: The session's id.
+            customer: Whom to ring: an address that was held against the allow-list.
+            own_number: Shown to the customer, E.164.
+            ring_timeout_s: Seconds that the customer may ring.
+            brief: Said to the agent first; empty for nothing.
+        """
+        response = VoiceResponse()
+        self._brief(response, brief, "")
+        dial = response.dial(
+            action=self._urls.dial_action(DialAction(session_id, AGENT, DialKind.BRIDGE)),
+            method="POST",
+            timeout=ring_timeout_s,
+            caller_id=own_number,
+        )
+        self._ring(dial, customer, CallCallback(session_id, CUSTOMER))
+        return str(response)
+
+    def join_conference(
+        self,
+        session_id: str,
+        party: str,
+        *,
+        label: str,
+        room: str,
+        attempt: int = 1,
+        starts: bool = True,
+        tune: str = "",
+    ) -> str:
         """A leg joins the session's conference; also sent inline in a REST redirect.
 
-        Silent: no beep, no wait music. Nobody's leaving ends the room: flags for that are set later, by updates. Every
-        join names the same callbacks, since only the first participant's count.
+        No beep. Nobody's leaving ends the room: flags for that are set later, by updates. Every join names the same
+        callbacks, since only the first participant's count.
 
         Args:
             session_id: The session's id, also the conference's friendly name.
@@ -70,29 +113,104 @@ class Documents:
             label: Its participant label.
             room: The conference's SID where it is known, so that a late leg can't open a second room; else its name.
             attempt: Which try of this leg to join it is, from 1 to 9.
+            starts: Whether the conference starts with this leg. One that does not start it waits until another does.
+            tune: What the leg hears until the conference starts, `ringback` or `music`; then it never starts it. Empty
+                for silence.
         """
         response = VoiceResponse()
-        action = DialAction(session_id, party, DialKind.CONFERENCE, attempt)
-        dial = response.dial(action=self._urls.dial_action(action), method="POST")
-        dial.conference(
-            room,
-            participant_label=label,
-            beep=False,
-            start_conference_on_enter=True,
-            end_conference_on_exit=False,
-            wait_url="",
-            status_callback=self._urls.conference(ConferenceCallback(session_id)),
-            status_callback_event=_CONFERENCE_EVENTS,
-            status_callback_method="POST",
+        self._join(response, session_id, party, label, room, attempt, starts=starts, tune=tune)
+        return str(response)
+
+    def gate_brief_and_join(
+        self, session_id: str, party: str, *, label: str, room: str, brief: str = "", recalled_for: str = ""
+    ) -> str:
+        """Somebody whom the gate lets in is told what it is about and joins the session's conference.
+
+        Args:
+            session_id: The session's id.
+            party: The party whose leg it is.
+            label: Its participant label.
+            room: The conference's SID, so that a late leg can't open a second room.
+            brief: The operator's words; empty for nothing, and once they were said.
+            recalled_for: Why an agent is rung again, such as `busy`; empty for everybody else, and once it was said.
+        """
+        response = VoiceResponse()
+        self._brief(response, brief, recalled_for)
+        self._join(response, session_id, party, label, room, 1, starts=True, tune="")
+        return str(response)
+
+    def gate_ask(self, gate: Gate, *, brief: str = "", recalled_for: str = "") -> str:
+        """Somebody at the gate is told what it is about, and asked for a key.
+
+        The key may be pressed at any word. Every key counts, `#` too; without any the next question is asked as well.
+
+        Args:
+            gate: The request that this answers; its `<Gather>` asks the next one.
+            brief: The operator's words; empty for nothing.
+            recalled_for: Why an agent is rung again, such as `busy`; empty for everybody else.
+        """
+        response = VoiceResponse()
+        gather = response.gather(
+            action=self._urls.gate(gate.next_question()),
+            method="POST",
+            num_digits=1,
+            timeout=_KEY_TIMEOUT_S,
+            finish_on_key="",
+            action_on_empty_result=True,
         )
+        self._brief(gather, brief, recalled_for)
+        self._say(gather, words(Phrase.PRESS_ONE, self._language))
+        return str(response)
+
+    def gate_again(self, gate: Gate, *, wait_s: int = 1) -> str:
+        """Silence for some seconds, then the same request for a gate is put once more.
+
+        Args:
+            gate: What the URL shall say, `waited` counted up already.
+            wait_s: Seconds of silence.
+        """
+        response = VoiceResponse()
+        response.pause(length=wait_s)
+        response.redirect(self._urls.gate(gate), method="POST")
+        return str(response)
+
+    def wait(self, wait: Wait, *, audio_url: str | None) -> str:
+        """What somebody who waits or is held hears, for `waitUrl` and HoldUrl.
+
+        It is played once and then asked for again, by a `<Redirect>` of its own, since audio on hold is not repeated by
+        itself; so who waits hears another tune as soon as there is another one to hear.
+
+        Args:
+            wait: The request that this answers, with the tune that is played.
+            audio_url: The audio; None for silence.
+
+        Source: Twilio docs, Errors, 13238: only `<Say>`, `<Play>`, `<Pause>` and `<Redirect>` are allowed here.
+        """
+        response = VoiceResponse()
+        if audio_url is None:
+            response.pause(length=_SILENCE_S)
+        else:
+            response.play(audio_url)
+        response.redirect(self._urls.wait(wait), method="POST")
         return str(response)
 
     def say_and_hang_up(self, phrase: Phrase) -> str:
         """A sentence, then the end of the call."""
         response = VoiceResponse()
-        response.say(words(phrase, self._language), language=self._language, voice=self._voice)
+        self._say(response, words(phrase, self._language))
         response.hangup()
         return str(response)
+
+    def say_and_hang_up_inline(self, sentence: str) -> str:
+        """The same for the effect `SayAndHangUp`, short enough for a REST update.
+
+        Args:
+            sentence: One of `statemachine.effects.Sentence`.
+
+        Raises:
+            ValueError: it is none of them, a fault of ours.
+        """
+        return self.say_and_hang_up(SENTENCES[Sentence(sentence)])
 
     def ask_again(self, action: DialAction, *, wait_s: int = 1) -> str:
         """Silence for some seconds, then the same dial action is asked once more."""
@@ -104,6 +222,55 @@ class Documents:
     def hang_up(self) -> str:
         """The end of the call."""
         return _HANG_UP
+
+    # ---- parts of documents ---------------------------------------------------------------------------------------
+
+    def _ring(self, dial: Dial, address: Address, callback: CallCallback) -> None:
+        _NOUNS[address.kind](
+            dial,
+            address.noun,
+            status_callback=self._urls.call(callback),
+            status_callback_event=" ".join(CALL_EVENTS),
+            status_callback_method="POST",
+        )
+
+    def _join(
+        self,
+        response: VoiceResponse,
+        session_id: str,
+        party: str,
+        label: str,
+        room: str,
+        attempt: int,
+        *,
+        starts: bool,
+        tune: str,
+    ) -> None:
+        action = DialAction(session_id, party, DialKind.CONFERENCE, attempt)
+        dial = response.dial(action=self._urls.dial_action(action), method="POST")
+        heard = {"wait_url": ""}
+        if tune:
+            heard = {"wait_url": self._urls.wait(Wait(session_id, party, Tune(tune))), "wait_method": "POST"}
+        dial.conference(
+            room,
+            participant_label=label,
+            beep=False,
+            start_conference_on_enter=starts and not tune,
+            end_conference_on_exit=False,
+            **heard,
+            status_callback=self._urls.conference(ConferenceCallback(session_id)),
+            status_callback_event=" ".join(CONFERENCE_EVENTS),
+            status_callback_method="POST",
+        )
+
+    def _brief(self, verbs: VoiceResponse | Gather, brief: str, recalled_for: str) -> None:
+        if recalled_for:
+            self._say(verbs, words(recall_phrase(recalled_for), self._language))
+        if brief:
+            self._say(verbs, _NO_XML.sub(" ", brief))
+
+    def _say(self, verbs: VoiceResponse | Gather, text: str) -> None:
+        verbs.say(text, language=self._language, voice=self._voice)
 
 
 def _hang_up() -> str:

@@ -1,10 +1,14 @@
-"""The sentences that callers hear, in the languages that we have words in."""
+"""The sentences that people on the phone hear, in the languages that we have words in."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+
+from statemachine.effects import Sentence
+from statemachine.events import GateDecision
 
 
 class Phrase(StrEnum):
-    """What there is to say to somebody before the call ends."""
+    """What there is to say to somebody: to callers, and to those who are dialled by REST."""
 
     #: The agent is busy or has refused: Twilio calls both busy.
     BUSY = "busy"
@@ -14,6 +18,26 @@ class Phrase(StrEnum):
     UNREACHABLE = "unreachable"
     #: Nobody is named whom the call could be connected to.
     NOBODY_HERE = "nobody-here"
+    #: To a customer: the transfer has failed for good.
+    TRANSFER_FAILED = "transfer-failed"
+    #: How to take the call.
+    PRESS_ONE = "press-one"
+    #: Another key than 1 was pressed.
+    DECLINED = "declined"
+    #: No key was pressed, although it was asked for twice.
+    NO_KEY = "no-key"
+    #: Somebody else who rang at the same time has taken the call.
+    TAKEN = "taken"
+    #: The caller is gone.
+    CALLER_HUNG_UP = "caller-hung-up"
+    #: Nobody waits for this call any more, for whatever reason.
+    TOO_LATE = "too-late"
+    #: Why an agent is rung again: the one the call was handed to is busy; likewise the next four.
+    RECALL_BUSY = "recall-busy"
+    RECALL_NO_ANSWER = "recall-no-answer"
+    RECALL_REJECTED = "recall-rejected"
+    RECALL_NO_CONFIRMATION = "recall-no-confirmation"
+    RECALL_FAILED = "recall-failed"
 
 
 _WORDS = {
@@ -22,6 +46,18 @@ _WORDS = {
         Phrase.NO_ANSWER: "The person you are calling is not answering. Please try again later. Goodbye.",
         Phrase.UNREACHABLE: "The person you are calling can not be reached. Please try again later. Goodbye.",
         Phrase.NOBODY_HERE: "Nobody can take your call at the moment. Please try again later. Goodbye.",
+        Phrase.TRANSFER_FAILED: "We are sorry, but we could not connect you. Please try again later. Goodbye.",
+        Phrase.PRESS_ONE: "Press 1 to take the call.",
+        Phrase.DECLINED: "You have declined the call. Goodbye.",
+        Phrase.NO_KEY: "No key was pressed. Goodbye.",
+        Phrase.TAKEN: "Somebody else has already taken the call. Goodbye.",
+        Phrase.CALLER_HUNG_UP: "The caller has hung up. Goodbye.",
+        Phrase.TOO_LATE: "This call is no longer waiting for you. Goodbye.",
+        Phrase.RECALL_BUSY: "Your call is coming back to you. The other line is busy.",
+        Phrase.RECALL_NO_ANSWER: "Your call is coming back to you. Nobody has answered.",
+        Phrase.RECALL_REJECTED: "Your call is coming back to you. It was declined.",
+        Phrase.RECALL_NO_CONFIRMATION: "Your call is coming back to you. Nobody has taken it.",
+        Phrase.RECALL_FAILED: "Your call is coming back to you. The transfer has failed.",
     },
     "de": {
         Phrase.BUSY: "Ihr Gesprächspartner ist gerade im Gespräch. Bitte rufen Sie später wieder an. Auf Wiederhören.",
@@ -30,20 +66,86 @@ _WORDS = {
         "Auf Wiederhören.",
         Phrase.NOBODY_HERE: "Ihr Anruf kann gerade nicht angenommen werden. Bitte rufen Sie später wieder an. "
         "Auf Wiederhören.",
+        Phrase.TRANSFER_FAILED: "Leider konnten wir Sie nicht verbinden. Bitte rufen Sie später wieder an. "
+        "Auf Wiederhören.",
+        Phrase.PRESS_ONE: "Drücken Sie die 1, um den Anruf anzunehmen.",
+        Phrase.DECLINED: "Sie haben den Anruf abgelehnt. Auf Wiederhören.",
+        Phrase.NO_KEY: "Es wurde keine Taste gedrückt. Auf Wiederhören.",
+        Phrase.TAKEN: "Jemand anderes hat den Anruf schon angenommen. Auf Wiederhören.",
+        Phrase.CALLER_HUNG_UP: "Der Anrufer hat aufgelegt. Auf Wiederhören.",
+        Phrase.TOO_LATE: "Dieser Anruf wartet nicht mehr auf Sie. Auf Wiederhören.",
+        Phrase.RECALL_BUSY: "Ihr Anruf kommt zu Ihnen zurück. Dort ist besetzt.",
+        Phrase.RECALL_NO_ANSWER: "Ihr Anruf kommt zu Ihnen zurück. Dort hat sich niemand gemeldet.",
+        Phrase.RECALL_REJECTED: "Ihr Anruf kommt zu Ihnen zurück. Er wurde abgelehnt.",
+        Phrase.RECALL_NO_CONFIRMATION: "Ihr Anruf kommt zu Ihnen zurück. Niemand hat ihn angenommen.",
+        Phrase.RECALL_FAILED: "Ihr Anruf kommt zu Ihnen zurück. Die Weiterleitung ist fehlgeschlagen.",
     },
     "es": {
         Phrase.BUSY: "La persona a la que llama está ocupada. Por favor, inténtelo más tarde. Adiós.",
         Phrase.NO_ANSWER: "La persona a la que llama no contesta. Por favor, inténtelo más tarde. Adiós.",
         Phrase.UNREACHABLE: "La persona a la que llama no está disponible. Por favor, inténtelo más tarde. Adiós.",
         Phrase.NOBODY_HERE: "En este momento nadie puede atender su llamada. Por favor, inténtelo más tarde. Adiós.",
+        Phrase.TRANSFER_FAILED: "Lo sentimos, no hemos podido comunicarle. Por favor, inténtelo más tarde. Adiós.",
+        Phrase.PRESS_ONE: "Pulse 1 para atender la llamada.",
+        Phrase.DECLINED: "Ha rechazado la llamada. Adiós.",
+        Phrase.NO_KEY: "No se ha pulsado ninguna tecla. Adiós.",
+        Phrase.TAKEN: "Otra persona ya ha atendido la llamada. Adiós.",
+        Phrase.CALLER_HUNG_UP: "La persona que llamaba ha colgado. Adiós.",
+        Phrase.TOO_LATE: "Esta llamada ya no le espera. Adiós.",
+        Phrase.RECALL_BUSY: "Su llamada vuelve a usted. La otra línea está ocupada.",
+        Phrase.RECALL_NO_ANSWER: "Su llamada vuelve a usted. Nadie ha contestado.",
+        Phrase.RECALL_REJECTED: "Su llamada vuelve a usted. Ha sido rechazada.",
+        Phrase.RECALL_NO_CONFIRMATION: "Su llamada vuelve a usted. Nadie la ha atendido.",
+        Phrase.RECALL_FAILED: "Su llamada vuelve a usted. La transferencia ha fallado.",
     },
     "fr": {
         Phrase.BUSY: "Votre correspondant est occupé. Veuillez rappeler plus tard. Au revoir.",
         Phrase.NO_ANSWER: "Votre correspondant ne répond pas. Veuillez rappeler plus tard. Au revoir.",
         Phrase.UNREACHABLE: "Votre correspondant n'est pas joignable. Veuillez rappeler plus tard. Au revoir.",
         Phrase.NOBODY_HERE: "Personne ne peut prendre votre appel. Veuillez rappeler plus tard. Au revoir.",
+        Phrase.TRANSFER_FAILED: "Nous n'avons malheureusement pas pu vous mettre en relation. "
+        "Veuillez rappeler plus tard. Au revoir.",
+        Phrase.PRESS_ONE: "Appuyez sur 1 pour prendre l'appel.",
+        Phrase.DECLINED: "Vous avez refusé l'appel. Au revoir.",
+        Phrase.NO_KEY: "Aucune touche n'a été pressée. Au revoir.",
+        Phrase.TAKEN: "Quelqu'un d'autre a déjà pris l'appel. Au revoir.",
+        Phrase.CALLER_HUNG_UP: "Votre correspondant a raccroché. Au revoir.",
+        Phrase.TOO_LATE: "Cet appel ne vous attend plus. Au revoir.",
+        Phrase.RECALL_BUSY: "Votre appel vous revient. L'autre ligne est occupée.",
+        Phrase.RECALL_NO_ANSWER: "Votre appel vous revient. Personne n'a répondu.",
+        Phrase.RECALL_REJECTED: "Votre appel vous revient. Il a été refusé.",
+        Phrase.RECALL_NO_CONFIRMATION: "Votre appel vous revient. Personne ne l'a pris.",
+        Phrase.RECALL_FAILED: "Votre appel vous revient. Le transfert a échoué.",
     },
 }  # fmt: skip
+
+#: What the effect `SayAndHangUp` says.
+SENTENCES: Mapping[Sentence, Phrase] = {Sentence.TRANSFER_FAILED: Phrase.TRANSFER_FAILED}
+
+#: What somebody hears whom the gate turns away.
+TURNED_AWAY: Mapping[GateDecision, Phrase] = {
+    GateDecision.REJECTED: Phrase.DECLINED,
+    GateDecision.NO_CONFIRMATION: Phrase.NO_KEY,
+    GateDecision.TAKEN: Phrase.TAKEN,
+    GateDecision.TOO_LATE: Phrase.TOO_LATE,
+}
+
+#: The results of a dial that have a sentence of their own; every other one is a transfer that has failed.
+_RECALLS: Mapping[str, Phrase] = {
+    "busy": Phrase.RECALL_BUSY,
+    "no-answer": Phrase.RECALL_NO_ANSWER,
+    "rejected": Phrase.RECALL_REJECTED,
+    "no-confirmation": Phrase.RECALL_NO_CONFIRMATION,
+}
+
+
+def recall_phrase(reason: str) -> Phrase:
+    """What an agent hears who is rung again.
+
+    Args:
+        reason: Why: the result of the dial that failed, such as `busy`.
+    """
+    return _RECALLS.get(reason, Phrase.RECALL_FAILED)
 
 
 def words(phrase: Phrase, language: str) -> str:

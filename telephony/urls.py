@@ -6,8 +6,12 @@ from enum import StrEnum
 from urllib.parse import urlencode
 
 from runtime.errors import ConferralError
+from statemachine.states import Tune
 
 DIAL_ACTION_PATH = "/voice/dial-action"
+GATE_PATH = "/voice/gate"
+WAIT_PATH = "/voice/wait"
+FALLBACK_PATH = "/voice/fallback"
 CALL_PATH = "/callbacks/call"
 CONFERENCE_PATH = "/callbacks/conference"
 
@@ -15,6 +19,9 @@ CONFERENCE_PATH = "/callbacks/conference"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _WORD = re.compile(r"[A-Za-z0-9_-]{0,64}")
 _COUNT = re.compile(r"[1-9]")
+#: A gate asks for a key twice, so its document is asked for three times at most.
+_QUESTION = re.compile(r"[1-3]")
+_KEY = re.compile(r"[0-9]?|other")
 
 #: For URLs whose answer is TwiML: three tries of 1 s to connect and 4 s to read are the 15 s that Twilio grants in all.
 #: Our slowest answer, Redis silent and then a look at Twilio, takes 3.7 s.
@@ -70,6 +77,46 @@ class CallCallback:
 
     session_id: str
     party: str
+    #: Id of the dial that placed the call; empty for calls that were not placed by REST.
+    dial: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What the URL says at which a call that was placed by REST asks for its document."""
+
+    session_id: str
+    #: Id of the dial.
+    dial: str
+    #: 1: the call was answered just now; 2 and 3: the first and the second `<Gather>` has ended.
+    asked: int = 1
+    #: Which request for this very document it is, from 1 to 9: grows while Redis is waited for.
+    waited: int = 1
+    #: The key that the first of those requests told, since those that follow a `<Redirect>` tell none: a digit, `other`
+    #: for every other key, empty for none.
+    key: str = ""
+
+    def next_question(self) -> "Gate":
+        """What the `<Gather>` of this document asks when it ends."""
+        return Gate(self.session_id, self.dial, self.asked + 1)
+
+    def waited_again(self, key: str) -> "Gate":
+        """The same request, put once more.
+
+        Args:
+            key: What was pressed, as `callbacks.digits_of` tells it; empty for nothing.
+        """
+        return replace(self, waited=self.waited + 1, key=key if _KEY.fullmatch(key) else "other")
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What the URL says from which somebody who waits or is held gets what to hear."""
+
+    session_id: str
+    party: str
+    #: What the party should hear when the URL was handed out; it may be another one by now. Never `Tune.NONE`.
+    tune: Tune
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +146,50 @@ class CallbackUrls:
     def call(self, callback: CallCallback) -> str:
         """The URL that hears of a call's progress."""
         fields = {"session": callback.session_id, "party": callback.party}
+        if callback.dial:
+            fields["dial"] = callback.dial
         return f"{self._base}{CALL_PATH}?{urlencode(fields)}{_STATUS_OVERRIDES}"
 
     def conference(self, callback: ConferenceCallback) -> str:
         """The URL that hears of the conference."""
         return f"{self._base}{CONFERENCE_PATH}?{urlencode({'session': callback.session_id})}{_STATUS_OVERRIDES}"
 
+    def gate(self, gate: Gate) -> str:
+        """The URL that a call asks which was placed by REST."""
+        fields = {"session": gate.session_id, "dial": gate.dial, "asked": str(gate.asked)}
+        if gate.waited > 1:
+            fields |= {"waited": str(gate.waited), "key": gate.key}
+        return f"{self._base}{GATE_PATH}?{urlencode(fields)}{_TWIML_OVERRIDES}"
+
+    def wait(self, wait: Wait) -> str:
+        """The URL from which somebody who waits or is held gets what to hear."""
+        fields = {"session": wait.session_id, "party": wait.party, "tune": wait.tune.value}
+        return f"{self._base}{WAIT_PATH}?{urlencode(fields)}{_TWIML_OVERRIDES}"
+
+    def fallback(self) -> str:
+        """The URL that is asked when one of the others fails."""
+        return f"{self._base}{FALLBACK_PATH}{_TWIML_OVERRIDES}"
+
     def parse_dial_action_url(self, url: str) -> DialAction | None:
         """What a whole URL says, as Twilio names it in ErrorUrl; None when it is no dial action of ours."""
-        path, question_mark, query = url.partition("#")[0].partition("?")
-        if not question_mark or path != self._base + DIAL_ACTION_PATH:
-            return None
+        query = self._query_of(url, DIAL_ACTION_PATH)
         try:
-            return parse_dial_action(query)
+            return parse_dial_action(query) if query else None
         except CallbackUrlError:
             return None
+
+    def parse_gate_url(self, url: str) -> Gate | None:
+        """What a whole URL says, as Twilio names it in ErrorUrl; None when it is no gate of ours."""
+        query = self._query_of(url, GATE_PATH)
+        try:
+            return parse_gate(query) if query else None
+        except CallbackUrlError:
+            return None
+
+    def _query_of(self, url: str, path: str) -> str:
+        """The query of a URL with this path under the public one; empty for every other URL."""
+        base, _, query = url.partition("#")[0].partition("?")
+        return query if base == self._base + path else ""
 
 
 def parse_dial_action(query: str) -> DialAction:
@@ -149,7 +225,8 @@ def parse_call(query: str) -> CallCallback:
         CallbackUrlError: a field is missing, repeated or malformed.
     """
     fields = _fields(query)
-    return CallCallback(_id(fields, "session"), _id(fields, "party"))
+    dial = _id(fields, "dial") if "dial" in fields else ""
+    return CallCallback(_id(fields, "session"), _id(fields, "party"), dial)
 
 
 def parse_conference(query: str) -> ConferenceCallback:
@@ -159,6 +236,40 @@ def parse_conference(query: str) -> ConferenceCallback:
         CallbackUrlError: a field is missing, repeated or malformed.
     """
     return ConferenceCallback(_id(_fields(query), "session"))
+
+
+def parse_gate(query: str) -> Gate:
+    """What a gate's query says.
+
+    Raises:
+        CallbackUrlError: a field is missing, repeated or malformed.
+    """
+    fields = _fields(query)
+    asked, key = fields.get("asked", "1"), fields.get("key", "")
+    if not _QUESTION.fullmatch(asked):
+        raise CallbackUrlError("asked")
+    if not _KEY.fullmatch(key):
+        raise CallbackUrlError("key")
+    return Gate(
+        session_id=_id(fields, "session"),
+        dial=_id(fields, "dial"),
+        asked=int(asked),
+        waited=_count(fields, "waited"),
+        key=key,
+    )
+
+
+def parse_wait(query: str) -> Wait:
+    """What a wait document's query says.
+
+    Raises:
+        CallbackUrlError: a field is missing, repeated or malformed.
+    """
+    fields = _fields(query)
+    tune = fields.get("tune", "")
+    if tune not in (Tune.RINGBACK, Tune.MUSIC):
+        raise CallbackUrlError("tune")
+    return Wait(_id(fields, "session"), _id(fields, "party"), Tune(tune))
 
 
 def is_id(text: str) -> bool:

@@ -15,6 +15,10 @@ from statemachine.events import (
     ConferenceNoted,
     ConferenceStarted,
     DialEnded,
+    GateDecided,
+    GateDecision,
+    GateReached,
+    ParticipantChanged,
     ParticipantJoined,
     ParticipantLeft,
 )
@@ -27,14 +31,18 @@ from telephony.callbacks import (
     conference_event,
     customer_callback,
     dial_ended,
+    digits_of,
+    gate_decided,
+    gate_reached,
 )
-from telephony.urls import CallCallback, ConferenceCallback, DialAction, DialKind
+from telephony.urls import CallCallback, ConferenceCallback, DialAction, DialKind, Gate
 
 BODIES = Path(__file__).parent / "bodies"
-CALLER, AGENT = "CA" + "1" * 32, "CA" + "2" * 32
+CALLER, AGENT, TARGET = "CA" + "1" * 32, "CA" + "2" * 32, "CA" + "4" * 32
 CONFERENCE = "CF" + "3" * 32
 OWN_NUMBER = "+14155550100"
 EIGHT_O_CLOCK_MS = 1_795_161_600_000
+GATE = Gate(CALLER, "d1")
 
 
 def fields(name, **changes):
@@ -56,8 +64,17 @@ def test_a_call_that_arrives_is_a_session_of_its_own():
 
     assert event == CallReceived(
         session_id=CALLER, token="call_received", call_sid=CALLER, customer_address="+14155550199",
-        agent_address="+14155550123",
+        agent_address="+14155550123", call_token="%7B%22parentCallInfoToken%22%3A%22abc%22%7D",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("token", [None, "", "a\nb", "\u00e9", "a" * 4097])
+def test_a_call_token_that_none_of_twilios_can_be_is_left_behind(token):
+    assert call_received(fields("call_arrives", CallToken=token), "client:bob").call_token == ""
+
+
+def test_a_call_token_of_4_kib_is_kept_whole():
+    assert call_received(fields("call_arrives", CallToken="a" * 4096), "client:bob").call_token == "a" * 4096
 
 
 @pytest.mark.parametrize(
@@ -90,6 +107,13 @@ def test_each_step_of_the_agents_call_keeps_twilios_words(moment, status, sequen
     event = progressed(fields(moment))
 
     assert (event.status, event.sequence, event.sip_response_code, event.is_final) == (status, sequence, sip, final)
+
+
+def test_a_call_that_was_placed_by_rest_is_told_by_its_dial():
+    event = call_progressed(fields("target_rings"), CallCallback(CALLER, "target", "d1"), OWN_NUMBER)
+
+    assert (event.party, event.dial, event.call_sid, event.status) == ("target", "d1", TARGET, "ringing")
+    assert event.address == "+14155550177"
 
 
 def test_our_own_number_shown_to_the_agent_is_not_the_customers():
@@ -150,9 +174,16 @@ def test_a_second_try_of_a_dial_is_another_event():
             session_id=CALLER, source=CONFERENCE, sequence=4, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
             conference_sid=CONFERENCE, call_sid=AGENT, label="agent-1", call_status="completed",
             left_reason="participant_hung_up")),
-        ("customer_is_held", ConferenceNoted(
+        ("customer_is_held", ParticipantChanged(
             session_id=CALLER, source=CONFERENCE, sequence=5, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
-            conference_sid=CONFERENCE, call_sid=CALLER, kind="participant-hold")),
+            conference_sid=CONFERENCE, call_sid=CALLER, label="customer-1", kind="participant-hold", held=True)),
+        ("customer_waits", ParticipantJoined(
+            session_id=CALLER, source=CONFERENCE, sequence=1, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
+            conference_sid=CONFERENCE, call_sid=CALLER, label="customer-1", starts_conference=False)),
+        ("agent_carries_the_flag", ParticipantChanged(
+            session_id=CALLER, source=CONFERENCE, sequence=5, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
+            conference_sid=CONFERENCE, call_sid=AGENT, label="agent-1", kind="participant-modify", muted=True,
+            ends_conference=True)),
         ("conference_ends", ConferenceEnded(
             session_id=CALLER, source=CONFERENCE, sequence=6, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
             conference_sid=CONFERENCE, conference_reason="last-participant-left", call_sid_ending=CALLER)),
@@ -160,6 +191,75 @@ def test_a_second_try_of_a_dial_is_another_event():
 )  # fmt: skip
 def test_each_conference_callback_is_an_event(moment, expected):
     assert conference(fields(moment)) == expected
+
+
+def test_somebody_who_joins_starts_the_conference_unless_twilio_says_otherwise():
+    event = conference(fields("agent_joins", StartConferenceOnEnter=None))
+
+    assert isinstance(event, ParticipantJoined)
+    assert event.starts_conference
+
+
+@pytest.mark.parametrize("flags", [{"Hold": None, "Muted": None}, {"Hold": "", "Muted": ""}])
+@pytest.mark.parametrize(
+    ("kind", "held", "muted"),
+    [
+        ("participant-hold",   True,  False),
+        ("participant-unhold", False, False),
+        ("participant-mute",   False, True),
+        ("participant-unmute", False, False),
+        ("participant-modify", False, False),
+    ],
+)  # fmt: skip
+def test_a_change_without_flags_is_told_by_its_name(kind, held, muted, flags):
+    event = conference(fields("customer_is_held", StatusCallbackEvent=kind, **flags))
+
+    assert isinstance(event, ParticipantChanged)
+    assert (event.kind, event.held, event.muted) == (kind, held, muted)
+
+
+@pytest.mark.parametrize("kind", ["participant-speech-start", "announcement-end", "participant-levitate"])
+def test_other_conference_events_are_noted(kind):
+    assert isinstance(conference(fields("agent_joins", StatusCallbackEvent=kind)), ConferenceNoted)
+
+
+def test_a_gate_that_is_reached_is_the_same_event_however_often_it_is_asked():
+    first = gate_reached(fields("target_answers_at_the_gate"), GATE)
+
+    assert first == GateReached(
+        session_id=CALLER, token=f"gate_reached:d1:{TARGET}", dial="d1", call_sid=TARGET,
+    )  # fmt: skip
+    assert gate_reached(fields("target_answers_at_the_gate"), GATE.waited_again("")) == first
+
+
+def test_what_the_gate_decides_is_told_by_dial_call_and_decision():
+    assert gate_decided(fields("target_presses_a_key"), Gate(CALLER, "d1", 2), GateDecision.ACCEPTED) == GateDecided(
+        session_id=CALLER, token=f"gate_decided:d1:{TARGET}:accepted", dial="d1", call_sid=TARGET, decision="accepted",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("form", "gate", "digits"),
+    [
+        ({"Digits": "1"}, GATE, "1"),
+        ({"Digits": "#"}, GATE, "#"),
+        ({"Digits": ""}, GATE, ""),
+        ({}, GATE, ""),
+        ({}, GATE.waited_again("1"), "1"),
+        ({}, GATE.waited_again("*"), "other"),
+    ],
+)
+def test_a_key_is_told_by_the_first_request_and_remembered_by_those_that_follow(form, gate, digits):
+    assert digits_of(form, gate) == digits
+
+
+@pytest.mark.parametrize("read", [lambda form: gate_reached(form, GATE),
+                                  lambda form: gate_decided(form, GATE, GateDecision.TAKEN)])  # fmt: skip
+def test_a_gate_without_a_call_is_refused(read):
+    with pytest.raises(MalformedCallbackError) as caught:
+        read(fields("target_answers_at_the_gate", CallSid="{x}"))
+
+    assert caught.value.field == "CallSid"
 
 
 def test_a_conference_event_of_a_later_day_is_kept_by_its_name():
@@ -230,7 +330,8 @@ def test_a_malformed_conference_callback_names_the_field(changes, field):
 
 @given(st.dictionaries(st.sampled_from(sorted(FIELDS_READ)), st.text()))
 def test_no_form_raises_anything_but_our_error(form):
-    for read in (progressed, conference, lambda given: call_received(given, "client:bob"), customer_callback):
+    for read in (progressed, conference, lambda given: call_received(given, "client:bob"), customer_callback,
+                 lambda given: gate_reached(given, GATE)):  # fmt: skip
         try:
             event = read(form)
         except MalformedCallbackError:
@@ -255,7 +356,8 @@ def test_the_list_of_fields_read_is_complete():
     for body in BODIES.glob("*.txt"):
         for read in (
             progressed, conference, customer_callback, callbacks.error_url_of, callbacks.parent_call_sid_of,
-            lambda form: call_received(form, "client:bob"),
+            lambda form: call_received(form, "client:bob"), lambda form: digits_of(form, GATE),
+            lambda form: gate_reached(form, GATE), lambda form: gate_decided(form, GATE, GateDecision.TAKEN),
             lambda form: dial_ended(form, DialAction(CALLER, "customer", DialKind.BRIDGE)),
         ):  # fmt: skip
             recorder = Recorder(fields(body.stem))

@@ -3,14 +3,30 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from statemachine.effects import Sentence
+from statemachine.events import GateDecision
+from statemachine.states import Tune
 from telephony.addresses import parse_address
 from telephony.documents import INLINE_LENGTH_MAX, Documents
-from telephony.phrases import Phrase, words
-from telephony.urls import CallbackUrls, DialAction, DialKind, parse_call, parse_conference, parse_dial_action
+from telephony.phrases import SENTENCES, TURNED_AWAY, Phrase, recall_phrase, words
+from telephony.urls import (
+    CallbackUrls,
+    CallCallback,
+    DialAction,
+    DialKind,
+    Gate,
+    Wait,
+    parse_call,
+    parse_conference,
+    parse_dial_action,
+    parse_gate,
+    parse_wait,
+)
 
 SESSION = "CA" + "1" * 32
 URLS = CallbackUrls("https://example.com")
 DOCUMENTS = Documents(URLS, language="en-US", voice=None)
+GATE = Gate(SESSION, "d1")
 
 
 def bridge(*, agent="+14155550123", caller="+14155550199"):
@@ -71,8 +87,32 @@ def test_a_leg_joins_the_room_silently_and_its_leaving_ends_nothing():
     assert parse_conference(query_of(conference.get("statusCallback"))).session_id == SESSION
 
 
+@pytest.mark.parametrize("tune", ["ringback", "music"])
+def test_who_waits_hears_a_tune_and_does_not_start_the_room(tune):
+    join = DOCUMENTS.join_conference(SESSION, "customer", label="customer-1", room=SESSION, tune=tune)
+
+    conference = ET.fromstring(join).find("Dial/Conference")
+    assert (conference.get("startConferenceOnEnter"), conference.get("waitMethod")) == ("false", "POST")
+    assert parse_wait(query_of(conference.get("waitUrl"))) == Wait(SESSION, "customer", Tune(tune))
+
+
+def test_who_waits_after_a_wait_url_has_failed_waits_in_silence():
+    join = DOCUMENTS.join_conference(SESSION, "customer", label="customer-1", room="CF1", attempt=2, starts=False)
+
+    conference = ET.fromstring(join).find("Dial/Conference")
+    assert (conference.get("startConferenceOnEnter"), conference.get("waitUrl")) == ("false", "")
+    assert conference.get("waitMethod") is None
+
+
+def test_a_tune_that_does_not_exist_is_a_fault():
+    with pytest.raises(ValueError, match="jazz"):
+        DOCUMENTS.join_conference(SESSION, "customer", label="customer-1", room=SESSION, tune="jazz")
+
+
 def test_every_join_of_a_session_names_the_same_callbacks():
     joins = [
+        DOCUMENTS.gate_brief_and_join(SESSION, "target", label="target-3", room="CF1"),
+        DOCUMENTS.join_conference(SESSION, "customer", label="customer-1", room=SESSION, tune="music"),
         DOCUMENTS.join_conference(SESSION, "agent", label="agent-1", room=SESSION),
         DOCUMENTS.join_conference(SESSION, "customer", label="customer-1", room="CF1", attempt=2),
     ]
@@ -85,11 +125,27 @@ def test_every_join_of_a_session_names_the_same_callbacks():
 
 
 def test_the_longest_join_fits_into_a_rest_update():
-    documents = Documents(CallbackUrls("https://" + "a" * 1000), language="en-US", voice=None)
+    documents = Documents(CallbackUrls("https://" + "a" * 700), language="en-US", voice=None)
 
-    join = documents.join_conference("s" * 64, "p" * 64, label="l" * 64, room="r" * 64, attempt=9)
+    join = documents.join_conference("s" * 64, "p" * 64, label="l" * 64, room="r" * 64, attempt=9, tune="ringback")
 
     assert len(join) <= INLINE_LENGTH_MAX
+
+
+@pytest.mark.parametrize("language", ["en", "de", "es", "fr"])
+@pytest.mark.parametrize("sentence", Sentence)
+def test_every_sentence_fits_into_a_rest_update(sentence, language):
+    documents = Documents(URLS, language=language, voice="Polly.Vicki")
+
+    inline = documents.say_and_hang_up_inline(sentence.value)
+
+    assert len(inline) <= INLINE_LENGTH_MAX
+    assert inline == documents.say_and_hang_up(SENTENCES[sentence])
+
+
+def test_a_sentence_that_does_not_exist_is_a_fault():
+    with pytest.raises(ValueError, match="once-upon-a-time"):
+        DOCUMENTS.say_and_hang_up_inline("once-upon-a-time")
 
 
 def test_ampersands_of_urls_are_escaped():
@@ -112,6 +168,118 @@ def test_without_a_voice_twilio_chooses_its_own():
     assert "voice" not in ET.fromstring(DOCUMENTS.say_and_hang_up(Phrase.BUSY)).find("Say").attrib
 
 
+@pytest.mark.parametrize(
+    ("customer", "tag", "text"),
+    [
+        ("+14155550123", "Number", "+14155550123"),
+        ("client:carol", "Client", "carol"),
+        ("sip:bob@example.com", "Sip", "sip:bob@example.com"),
+    ],
+)
+def test_the_agent_of_a_call_is_bridged_to_the_customer(customer, tag, text):
+    (dial,) = ET.fromstring(
+        DOCUMENTS.bridge_to_customer(
+            SESSION, parse_address(customer), own_number="+14155550100", ring_timeout_s=25
+        )
+    )  # fmt: skip
+
+    assert dial.attrib | {"action": ""} == {
+        "action": "", "method": "POST", "timeout": "25", "callerId": "+14155550100",
+    }  # fmt: skip
+    assert parse_dial_action(query_of(dial.get("action"))) == DialAction(SESSION, "agent", DialKind.BRIDGE)
+    (noun,) = dial
+    assert (noun.tag, noun.text) == (tag, text)
+    assert noun.get("statusCallbackEvent") == "initiated ringing answered completed"
+    assert parse_call(query_of(noun.get("statusCallback"))) == CallCallback(SESSION, "customer")
+
+
+def test_the_agent_of_a_call_is_told_what_it_is_about_first():
+    say, dial = ET.fromstring(
+        DOCUMENTS.bridge_to_customer(
+            SESSION, parse_address("+14155550123"), own_number="+14155550100", ring_timeout_s=25, brief="A new order"
+        )
+    )
+
+    assert (say.tag, say.text, dial.tag) == ("Say", "A new order", "Dial")
+
+
+def test_whom_the_gate_lets_in_joins_the_room_and_starts_it():
+    (dial,) = ET.fromstring(DOCUMENTS.gate_brief_and_join(SESSION, "target", label="target-3", room="CF1"))
+
+    join = DOCUMENTS.join_conference(SESSION, "target", label="target-3", room="CF1")
+    assert ET.tostring(dial) == ET.tostring(ET.fromstring(join).find("Dial"))
+
+
+@pytest.mark.parametrize(
+    ("brief", "recalled_for", "said"),
+    [
+        ("", "", []),
+        ("About an invoice", "", ["About an invoice"]),
+        ("", "busy", [words(Phrase.RECALL_BUSY, "en")]),
+        ("About an invoice", "busy", [words(Phrase.RECALL_BUSY, "en"), "About an invoice"]),
+    ],
+)
+def test_the_gate_says_what_it_is_about_before_the_join_or_the_question(brief, recalled_for, said):
+    join = ET.fromstring(
+        DOCUMENTS.gate_brief_and_join(
+            SESSION, "agent", label="agent-3", room="CF1", brief=brief, recalled_for=recalled_for
+        )
+    )
+    (gather,) = ET.fromstring(DOCUMENTS.gate_ask(GATE, brief=brief, recalled_for=recalled_for))
+
+    assert [verb.tag for verb in join] == ["Say"] * len(said) + ["Dial"]
+    assert [say.text for say in join.findall("Say")] == said
+    assert [say.text for say in gather] == [*said, words(Phrase.PRESS_ONE, "en")]
+
+
+def test_the_gate_takes_one_key_and_is_told_of_none_too():
+    (gather,) = ET.fromstring(DOCUMENTS.gate_ask(GATE))
+
+    assert gather.attrib | {"action": ""} == {
+        "action": "", "method": "POST", "numDigits": "1", "timeout": "5", "finishOnKey": "",
+        "actionOnEmptyResult": "true",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", [1, 2])
+def test_each_question_of_the_gate_leads_to_the_next(asked):
+    (gather,) = ET.fromstring(DOCUMENTS.gate_ask(Gate(SESSION, "d1", asked)))
+
+    assert parse_gate(query_of(gather.get("action"))) == Gate(SESSION, "d1", asked + 1)
+
+
+def test_a_gate_that_waits_puts_the_same_request_again():
+    gate = Gate(SESSION, "d1", 2).waited_again("1")
+
+    pause, redirect = ET.fromstring(DOCUMENTS.gate_again(gate))
+
+    assert pause.attrib == {"length": "1"}
+    assert redirect.get("method") == "POST"
+    assert parse_gate(query_of(redirect.text)) == gate
+
+
+def test_words_that_no_document_could_hold_do_not_break_it():
+    (gather,) = ET.fromstring(DOCUMENTS.gate_ask(GATE, brief="Smith & <Sons>\x00\x0b\ud800"))
+
+    assert gather[0].text == "Smith & <Sons>   "
+
+
+def test_a_tune_is_played_once_and_then_asked_for_again():
+    wait = Wait(SESSION, "customer", Tune.MUSIC)
+
+    play, redirect = ET.fromstring(DOCUMENTS.wait(wait, audio_url="https://example.com/a.wav?x=1&y=2"))
+
+    assert (play.tag, play.text, play.attrib) == ("Play", "https://example.com/a.wav?x=1&y=2", {})
+    assert (redirect.tag, redirect.get("method")) == ("Redirect", "POST")
+    assert parse_wait(query_of(redirect.text)) == wait
+
+
+def test_silence_is_a_pause_that_ends():
+    pause, redirect = ET.fromstring(DOCUMENTS.wait(Wait(SESSION, "customer", Tune.RINGBACK), audio_url=None))
+
+    assert (pause.tag, pause.attrib, redirect.tag) == ("Pause", {"length": "10"}, "Redirect")
+
+
 def test_waiting_is_a_pause_and_the_same_question_again():
     action = DialAction(SESSION, "customer", DialKind.BRIDGE).asked_again("completed")
 
@@ -130,6 +298,25 @@ def test_hanging_up_says_nothing():
 @pytest.mark.parametrize("phrase", Phrase)
 def test_there_are_words_for_everything_in_every_language(phrase, language):
     assert words(phrase, language)
+
+
+def test_whoever_is_turned_away_hears_why():
+    assert set(TURNED_AWAY) == set(GateDecision) - {GateDecision.ACCEPTED}
+
+
+@pytest.mark.parametrize(
+    ("reason", "phrase"),
+    [
+        ("busy", Phrase.RECALL_BUSY),
+        ("no-answer", Phrase.RECALL_NO_ANSWER),
+        ("rejected", Phrase.RECALL_REJECTED),
+        ("no-confirmation", Phrase.RECALL_NO_CONFIRMATION),
+        ("failed", Phrase.RECALL_FAILED),
+        ("a-word-of-a-later-day", Phrase.RECALL_FAILED),
+    ],
+)
+def test_an_agent_who_is_rung_again_hears_what_failed(reason, phrase):
+    assert recall_phrase(reason) is phrase
 
 
 def test_a_language_without_words_hears_english():

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from statemachine.states import Tune
 from telephony.urls import (
     CallbackUrlError,
     CallbackUrls,
@@ -12,9 +13,13 @@ from telephony.urls import (
     ConferenceCallback,
     DialAction,
     DialKind,
+    Gate,
+    Wait,
     parse_call,
     parse_conference,
     parse_dial_action,
+    parse_gate,
+    parse_wait,
 )
 
 URLS = CallbackUrls("https://example.com/conferral")
@@ -43,11 +48,55 @@ def test_a_dial_action_is_read_back_as_it_was_built(action):
     assert URLS.parse_dial_action_url(url) == action
 
 
-@given(IDS, IDS)
-def test_a_call_callback_is_read_back_as_it_was_built(session_id, party):
-    url = URLS.call(CallCallback(session_id, party))
+@given(IDS, IDS, st.just("") | IDS)
+def test_a_call_callback_is_read_back_as_it_was_built(session_id, party, dial):
+    url = URLS.call(CallCallback(session_id, party, dial))
 
-    assert parse_call(urlsplit(url).query) == CallCallback(session_id, party)
+    assert parse_call(urlsplit(url).query) == CallCallback(session_id, party, dial)
+
+
+def test_a_call_that_was_not_placed_by_rest_names_no_dial():
+    url = URLS.call(CallCallback("CA1", "agent"))
+
+    assert url.startswith("https://example.com/conferral/callbacks/call?session=CA1&party=agent#")
+
+
+@st.composite
+def gates(draw):
+    waited = draw(st.integers(1, 9))
+    key = draw(st.sampled_from(["", "0", "1", "9", "other"])) if waited > 1 else ""
+    return Gate(draw(IDS), draw(IDS), asked=draw(st.integers(1, 3)), waited=waited, key=key)
+
+
+@given(gates())
+def test_a_gate_is_read_back_as_it_was_built(gate):
+    url = URLS.gate(gate)
+
+    assert parse_gate(urlsplit(url).query) == gate
+    assert URLS.parse_gate_url(url) == gate
+
+
+@given(IDS, IDS, st.sampled_from([Tune.RINGBACK, Tune.MUSIC]))
+def test_a_wait_is_read_back_as_it_was_built(session_id, party, tune):
+    url = URLS.wait(Wait(session_id, party, tune))
+
+    assert parse_wait(urlsplit(url).query) == Wait(session_id, party, tune)
+
+
+def test_the_next_question_of_a_gate_forgets_what_came_before():
+    gate = Gate("CA1", "d1").waited_again("1")
+
+    assert gate.next_question() == Gate("CA1", "d1", asked=2)
+
+
+@pytest.mark.parametrize(
+    ("pressed", "key"), [("", ""), ("1", "1"), ("0", "0"), ("*", "other"), ("#", "other"), ("12", "other")]
+)
+def test_a_gate_that_is_asked_again_remembers_the_key(pressed, key):
+    again = Gate("CA1", "d1", asked=2).waited_again(pressed)
+
+    assert again == Gate("CA1", "d1", asked=2, waited=2, key=key)
+    assert again.waited_again(again.key) == Gate("CA1", "d1", asked=2, waited=3, key=key)
 
 
 @given(IDS)
@@ -57,8 +106,8 @@ def test_a_conference_callback_is_read_back_as_it_was_built(session_id):
     assert parse_conference(urlsplit(url).query) == ConferenceCallback(session_id)
 
 
-@given(st.text() | st.text(alphabet="&=%+session party dial attempt asked 123 bridge"))
-@pytest.mark.parametrize("parse", [parse_dial_action, parse_call, parse_conference])
+@given(st.text() | st.text(alphabet="&=%+session party dial attempt asked 123 bridge waited key tune music"))
+@pytest.mark.parametrize("parse", [parse_dial_action, parse_call, parse_conference, parse_gate, parse_wait])
 def test_no_query_raises_anything_but_our_error(parse, query):
     with suppress(CallbackUrlError):
         parse(query)
@@ -90,6 +139,49 @@ def test_a_query_that_was_not_built_here_names_its_field(query, field):
 
 
 @pytest.mark.parametrize(
+    ("parse", "query", "field"),
+    [
+        (parse_call, "session=a&party=agent&dial=", "dial"),
+        (parse_call, "session=a&party=agent&dial={d}", "dial"),
+        (parse_gate, "dial=d", "session"),
+        (parse_gate, "session=a", "dial"),
+        (parse_gate, "session=a&dial=d%0A", "dial"),
+        (parse_gate, "session=a&dial=d&asked=0", "asked"),
+        (parse_gate, "session=a&dial=d&asked=4", "asked"),
+        (parse_gate, "session=a&dial=d&waited=0", "waited"),
+        (parse_gate, "session=a&dial=d&waited=10", "waited"),
+        (parse_gate, "session=a&dial=d&key=*", "key"),
+        (parse_gate, "session=a&dial=d&key=12", "key"),
+        (parse_wait, "party=customer&tune=music", "session"),
+        (parse_wait, "session=a&tune=music", "party"),
+        (parse_wait, "session=a&party=customer", "tune"),
+        (parse_wait, "session=a&party=customer&tune=", "tune"),
+        (parse_wait, "session=a&party=customer&tune=jazz", "tune"),
+    ],
+)
+def test_each_kind_of_url_names_the_field_at_fault(parse, query, field):
+    with pytest.raises(CallbackUrlError) as caught:
+        parse(query)
+
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        URLS.dial_action(DialAction("CA1", "customer", DialKind.BRIDGE)),
+        "https://example.com/voice/gate?session=a&dial=d",
+        "https://evil.example/conferral/voice/gate?session=a&dial=d",
+        "https://example.com/conferral/voice/gate",
+        "https://example.com/conferral/voice/gate?session=a",
+    ],
+)
+def test_other_urls_are_no_gate_of_ours(url):
+    assert URLS.parse_gate_url(url) is None
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "",
@@ -114,6 +206,9 @@ def overrides(url):
         URLS.dial_action(DialAction("s", "customer", DialKind.BRIDGE)),
         URLS.call(CallCallback("s", "agent")),
         URLS.conference(ConferenceCallback("s")),
+        URLS.gate(Gate("s", "d")),
+        URLS.wait(Wait("s", "customer", Tune.MUSIC)),
+        URLS.fallback(),
     ],
 )
 def test_every_url_asks_for_retries_that_fit_into_15_seconds(url):
