@@ -135,12 +135,38 @@ class ServiceSettings(StoreSettings):
         le=3600,
         description="seconds one participant may be alone with nobody being dialled",
     )
+    calls_per_second: float = Field(
+        default=0,
+        validation_alias="CONFERRAL_CALLS_PER_SECOND",
+        ge=0,
+        allow_inf_nan=False,
+        description="dials by REST a second, all workers together, callers who wait come first; 0 leaves the pace to "
+        "Twilio's own queue",
+    )
+    confirm: Literal["asked", "phones"] = Field(
+        default="asked",
+        validation_alias="CONFERRAL_CONFIRM",
+        description="`asked`: only where a command says `confirm`; `phones`: every phone number dialled by REST must "
+        "press 1",
+    )
     session_ttl_s: int = Field(
         default=86_400,
         validation_alias="CONFERRAL_SESSION_TTL",
         ge=60,
         le=31_536_000,
         description="seconds an ended session stays in Redis",
+    )
+    transfer_fallback: str = Field(
+        default="recall",
+        validation_alias="CONFERRAL_TRANSFER_FALLBACK",
+        description="after a failed blind transfer: `recall` the agent (twice, then end), a destination (once, then "
+        "end), or `end` with a sentence",
+    )
+    transfer_caller_id: Literal["business", "customer"] = Field(
+        default="business",
+        validation_alias="CONFERRAL_TRANSFER_CALLER_ID",
+        description="what those see who are dialled in an inbound session: `business` (`TWILIO_NUMBER`) or `customer` "
+        "(the caller's number; falls back once to `business` where Twilio refuses it)",
     )
     language: str = Field(
         default="en-US",

@@ -1,12 +1,14 @@
 """Commands: what a valid one looks like, publishing one, and reading its outcome."""
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from statemachine.events import COMMANDS, Command
+from statemachine.events import COMMANDS, Call, Command
 from statemachine.step import CommandStatus
+from streams.command_fields import FIELDS, Value
 from streams.connection import Client, store_errors
 from streams.keys import Keys
 
@@ -16,7 +18,6 @@ ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 COMMANDS_MAX = 100_000
 
 BY_TYPE: dict[str, type[Command]] = {command.name: command for command in COMMANDS}
-_FIELDS = frozenset({"type", "session", "id"})
 
 
 class BadCommandError(ValueError):
@@ -51,8 +52,33 @@ def command_id_of(fields: Mapping[str, str], entry_id: str) -> str:
     return given or entry_id
 
 
-def parse(fields: Mapping[str, str]) -> tuple[type[Command], str]:
-    """What is asked for, and the session or call that it names.
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A command that is well formed; whether its session takes it is decided later."""
+
+    kind: type[Command]
+    #: A session's id or the SID of one of its calls. Of a `call` the id that its session shall have, empty where one
+    #: is to be made.
+    session: str
+    #: What was given, by the attributes of the command's class. Holds addresses, so it is in no repr.
+    values: Mapping[str, Value] = field(default_factory=dict, repr=False)
+
+    def event(self, session_id: str, command_id: str, published_at_ms: int) -> Command:
+        """The event that the session is to decide.
+
+        Args:
+            session_id: The session's id.
+            command_id: Under which the outcome is kept.
+            published_at_ms: When the command was given, Unix milliseconds.
+        """
+        given: dict[str, object] = {
+            "session_id": session_id, "token": command_id, "occurred_at_ms": published_at_ms, **self.values,
+        }  # fmt: skip
+        return self.kind(**given)  # type: ignore[arg-type]  # the checks of the fields see to the types
+
+
+def parse(fields: Mapping[str, str]) -> Parsed:
+    """What is asked for. An empty field counts as not given.
 
     Raises:
         BadCommandError: unknown type, or a field that is missing, wrong or of no command of that type.
@@ -62,14 +88,38 @@ def parse(fields: Mapping[str, str]) -> tuple[type[Command], str]:
     if kind is None:
         raise BadCommandError(f"unknown type {_shown(fields.get('type', ''))}; known: {known}")
     session = fields.get("session", "")
-    if not session:
+    if not session and kind is not Call:
         raise BadCommandError(f"{kind.name} needs the field session: a session's id or the SID of one of its calls")
-    if not ID_PATTERN.fullmatch(session):
+    if session and not ID_PATTERN.fullmatch(session):
         raise BadCommandError("session must be 1 to 64 letters, digits, _ or -")
-    strange = sorted(fields.keys() - _FIELDS)
+    takes = ("session", *(one.name for one in FIELDS[kind.name]))
+    strange = sorted(fields.keys() - {"type", "id", *takes})
     if strange:
-        raise BadCommandError(f"{kind.name} has no field {_shown(strange[0])}; it takes session and id")
-    return kind, session
+        raise BadCommandError(f"{kind.name} has no field {_shown(strange[0])}; it takes {', '.join(takes)} and id")
+    return Parsed(kind, session, _values_of(kind, fields))
+
+
+def _values_of(kind: type[Command], fields: Mapping[str, str]) -> dict[str, Value]:
+    values: dict[str, Value] = {}
+    for one in FIELDS[kind.name]:
+        text = fields.get(one.name, "")
+        if text:
+            try:
+                values[one.attribute] = one.take(text, kind.name)
+            except ValueError as error:
+                raise BadCommandError(f"{one.name} {error}") from None
+        elif one.is_needed:
+            raise BadCommandError(f"{kind.name} needs the field {one.name}: {one.meaning}")
+    return values
+
+
+def session_id_of(command_id: str) -> str:
+    """The id of the session that a `call` opens when it names none: the same whenever it is asked for.
+
+    >>> session_id_of("1795165380677-0")
+    'CSc56d807998e9070ce46aa0632f3f496f'
+    """
+    return f"CS{hashlib.sha256(command_id.encode()).hexdigest()[:32]}"
 
 
 def _shown(text: str) -> str:

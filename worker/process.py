@@ -23,12 +23,14 @@ from streams.keys import Keys
 from streams.lease import LEASE_MS
 from streams.partition import PartitionAccess
 from streams.store import Store
+from telephony.addresses import AllowList
 from telephony.calls import Calls
 from telephony.client import http_client, rest_client
 from telephony.documents import Documents
 from telephony.urls import CallbackUrls
 from worker.cache import SESSIONS_MAX
 from worker.chores import AT_ONCE_MAX, PAUSE_S
+from worker.destinations import fallback_of
 from worker.executor import Executor, ExecutorPolicy, Outcome, pass_by
 from worker.held import Surroundings
 from worker.leases import LeaseKeeper
@@ -54,11 +56,18 @@ EffectCheckpoint = Callable[[str, Effect], Awaitable[None]]
 
 
 def policy_of(settings: ServiceSettings) -> Policy:
-    """The times by which sessions are driven, from the settings."""
+    """The times and choices by which sessions are driven, from the settings.
+
+    Raises:
+        SettingsError: the fallback of transfers is none, or may not be dialled.
+    """
     return Policy(
         ring_timeout_ms=settings.ring_timeout_s * 1000,
         convert_timeout_ms=round(settings.convert_timeout_s * 1000),
         lone_grace_ms=round(settings.lone_grace_s * 1000),
+        fallback=fallback_of(settings),
+        shows_customer=settings.transfer_caller_id == "customer",
+        confirm_phones=settings.confirm == "phones",
     )
 
 
@@ -139,7 +148,8 @@ class Worker:
                 checkpoint=self._checkpoint,
             )
             stopping = asyncio.create_task(self._note_stop(stop))
-            router = Router(client, blocking, keys, self.name, self._clock, self.metrics)
+            allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
+            router = Router(client, blocking, keys, self.name, self._clock, self.metrics, allowed=allowed)
             log.info("worker_started", holder=self.name, count=keys.partitions)
             tasks: dict[str, Awaitable[None]] = {
                 "leases": keeper.keep(stop, around, executor),

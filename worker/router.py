@@ -1,7 +1,8 @@
 """The command router: one reader at a time takes commands off their stream and hands each to its session's partition.
 
 For each command, in order: claim its id, append it to the partition with the id as token, remove it. Every step may be
-repeated; only the claim decides, so a repeated or doubled command has one outcome.
+repeated; only the claim decides, so a repeated or doubled command has one outcome. Whoever may not be dialled is turned
+away here, before anything was published.
 """
 
 import asyncio
@@ -12,15 +13,19 @@ from runtime.clock import Clock
 from runtime.errors import StoreError, StoreUnreachableError
 from runtime.lifecycle import pause
 from runtime.metrics import Metrics
+from statemachine.events import Call
 from statemachine.step import CommandReport, CommandStatus
 from streams import commands, event_codec, scripts
 from streams import lease as leases
+from streams.commands import Parsed
 from streams.connection import BLOCK_MS, Client, store_errors
 from streams.effect_codec import TellCommand
 from streams.event_codec import BadEntryError
 from streams.keys import Keys
 from streams.lease import LEASE_MS, Lease, Renewal, Taken
 from streams.partition import COMMAND_TTL_S, Entry, bury, tell_command
+from telephony.addresses import AllowList
+from worker.destinations import check_destinations
 
 log = structlog.get_logger()
 
@@ -35,13 +40,24 @@ RENEW_BELOW_S = 3.0
 class Router:
     """Routes commands while it holds the lease of that."""
 
-    def __init__(self, client: Client, blocking: Client, keys: Keys, name: str, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        client: Client,
+        blocking: Client,
+        keys: Keys,
+        name: str,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        allowed: AllowList,
+    ) -> None:
         self._client = client
         self._blocking = blocking
         self._keys = keys
         self._name = name
         self._clock = clock
         self._metrics = metrics
+        self._allowed = allowed
         self._lease: Lease | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -126,24 +142,53 @@ class Router:
             await self._reject(entry.entry_id, "", str(error))
             return
         try:
-            kind, named = commands.parse(fields)
+            parsed = commands.parse(fields)
+            check_destinations(parsed, self._allowed)
         except commands.BadCommandError as error:
-            if await self._claim(command_id, entry, ""):
+            if await self._claim(command_id, entry, "") is not None:
                 await self._reject(command_id, "", str(error))
             return
-        session_id, claimed = await asyncio.gather(self._session_of(named), self._claim(command_id, entry, named))
-        if not claimed:
-            log.info("command_repeated", command_id=command_id, command=kind.name)
-            return
+        session_id = await (self._new_session if parsed.kind is Call else self._known_session)(
+            command_id, entry, parsed
+        )
         if session_id is None:
-            await self._reject(command_id, "", f"no session and no call {commands.shown_id(named)} is known")
             return
-        published_at_ms = int(entry.entry_id.split("-", 1)[0])
-        event = kind(session_id=session_id, token=command_id, occurred_at_ms=published_at_ms)
+        event = parsed.event(session_id, command_id, int(entry.entry_id.split("-", 1)[0]))
         with store_errors():
             stream = self._keys.events(self._keys.partition_of(session_id))
             await self._client.xadd(stream, event_codec.encode(event))
-        log.info("command_routed", command_id=command_id, command=kind.name, session_id=session_id)
+        log.info("command_routed", command_id=command_id, command=event.name, session_id=session_id)
+
+    async def _known_session(self, command_id: str, entry: Entry, parsed: Parsed) -> str | None:
+        """The session that a command is for; None when there is nothing more to do."""
+        session_id, claimed = await asyncio.gather(
+            self._session_of(parsed.session), self._claim(command_id, entry, parsed.session)
+        )
+        if claimed is None:
+            log.info("command_repeated", command_id=command_id, command=parsed.kind.name)
+            return None
+        if session_id is None:
+            shown = commands.shown_id(parsed.session)
+            await self._reject(command_id, "", f"no session and no call {shown} is known")
+        return session_id
+
+    async def _new_session(self, command_id: str, entry: Entry, parsed: Parsed) -> str | None:
+        """The id of the session that a command opens; None when there is nothing more to do.
+
+        Whether the id is free is asked before the claim and kept in it: a command that is routed again, after its
+        session was opened, goes the way that it went the first time.
+        """
+        wanted = parsed.session or commands.session_id_of(command_id)
+        is_free = await self._session_of(wanted) is None
+        claimed = await self._claim(command_id, entry, wanted if is_free else "")
+        if claimed is None:
+            log.info("command_repeated", command_id=command_id, command=parsed.kind.name)
+            return None
+        if claimed == wanted:
+            return wanted
+        mend = "leave the field out, and an id is made" if parsed.session else "give the command another id"
+        await self._reject(command_id, "", f"session: there is a session or a call of this id already; {mend}")
+        return None
 
     async def _session_of(self, named: str) -> str | None:
         """The session that a command names by its id or by one of its calls."""
@@ -156,12 +201,13 @@ class Router:
             return str(of_call.decode())
         return named if exists else None
 
-    async def _claim(self, command_id: str, entry: Entry, session: str) -> bool:
+    async def _claim(self, command_id: str, entry: Entry, session: str) -> str | None:
+        """The session that the command's id was claimed for; None when another entry has claimed the id."""
         with store_errors():
-            answer = await scripts.claim_command(
+            is_ours, claimed_for = await scripts.claim_command(
                 self._client, [self._keys.command(command_id)], [entry.entry_id, session, COMMAND_TTL_S]
             )
-        return bool(int(answer))
+        return str(claimed_for.decode()) if int(is_ours) else None
 
     async def _reject(self, command_id: str, session: str, reason: str) -> None:
         report = CommandReport(command_id, CommandStatus.REJECTED, reason)

@@ -25,6 +25,8 @@ def test_defaults_are_those_of_the_documentation():
     assert (settings.prefix, settings.partitions) == ("conferral", 16)
     assert (settings.ring_timeout_s, settings.convert_timeout_s, settings.lone_grace_s) == (30, 5, 2)
     assert settings.session_ttl_s == 86_400
+    assert (settings.calls_per_second, settings.confirm) == (0, "asked")
+    assert (settings.transfer_fallback, settings.transfer_caller_id) == ("recall", "business")
     assert settings.public_url == "https://voice.example.com/conferral"
     assert settings.api_url == "https://api.twilio.com"
 
@@ -52,6 +54,12 @@ def test_every_missing_setting_is_named_at_once():
     ("CONFERRAL_CONVERT_TIMEOUT", "0"),
     ("CONFERRAL_LONE_GRACE", "-1"),
     ("CONFERRAL_SESSION_TTL", "1"),
+    ("CONFERRAL_CALLS_PER_SECOND", "-1"),
+    ("CONFERRAL_CALLS_PER_SECOND", "inf"),
+    ("CONFERRAL_CALLS_PER_SECOND", "nan"),
+    ("CONFERRAL_CALLS_PER_SECOND", "one"),
+    ("CONFERRAL_CONFIRM", "always"),
+    ("CONFERRAL_TRANSFER_CALLER_ID", "+14155550100"),
     ("CONFERRAL_LANGUAGE", "<b>"),
     ("CONFERRAL_LOG_FORMAT", "xml"),
     ("REDIS_URL", "http://localhost"),
@@ -60,6 +68,10 @@ def test_wrong_setting_is_named_and_explained(name, value):
     (line,) = problems(**{name: value})
     assert line.startswith(f"{name}: ")
     assert len(line) > len(name) + 10
+
+
+def test_pace_may_be_a_fraction():
+    assert load(ServiceSettings, {**GOOD, "CONFERRAL_CALLS_PER_SECOND": "0.5"}).calls_per_second == 0.5
 
 
 def test_api_key_and_secret_go_together():

@@ -1,0 +1,103 @@
+"""Who may not be dialled is turned away by name of the field, never by the address."""
+
+import pytest
+
+from runtime.errors import SettingsError
+from runtime.settings import ServiceSettings, load
+from streams import commands
+from streams.commands import BadCommandError
+from telephony.addresses import AllowList
+from worker.destinations import check_destinations, fallback_of
+from worker.process import policy_of
+
+ENVIRON = {
+    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+    "TWILIO_AUTH_TOKEN": "token",
+    "TWILIO_NUMBER": "+14155550100",
+    "CONFERRAL_PUBLIC_URL": "https://voice.example.com",
+}
+ALLOWED = AllowList.from_setting("US,client:,sip:example.com", "+14155550100")
+NUMBER = "+14155550123"
+
+
+def checked(allowed: AllowList = ALLOWED, **fields: str) -> None:
+    check_destinations(commands.parse(fields), allowed)
+
+
+def transfer(to: str, allowed: AllowList = ALLOWED, **options: str) -> None:
+    checked(allowed, type="transfer", session="s", mode="blind", to=to, **options)
+
+
+@pytest.mark.parametrize("to", [NUMBER, "client:alice", "sip:bob@example.com", f"{NUMBER},client:alice"])
+def test_those_on_the_list_may_be_dialled(to):
+    transfer(to)
+
+
+def test_commands_that_dial_nobody_pass():
+    checked(type="end", session="s")
+
+
+@pytest.mark.parametrize("to, reason", [
+    ("4155550123", "to: must be a number in E.164 form, client:NAME or sip:URI"),
+    ("billing", "to: must be a number in E.164 form, client:NAME or sip:URI"),
+    ("911", "to: short and emergency numbers are never dialled"),
+    ("+19005550123", "to: is a premium-rate number; these are never dialled"),
+    ("+18765550123", "to: the allow-list does not name its region JM"),
+    ("sip:bob@example.org", "to: the allow-list does not name this SIP domain"),
+    (f"client:alice,{NUMBER},+18765550123", "to, destination 3 of 3: the allow-list does not name its region JM"),
+])  # fmt: skip
+def test_reason_names_the_field_and_not_the_address(to, reason):
+    with pytest.raises(BadCommandError) as refused:
+        transfer(to)
+    assert str(refused.value) == reason
+
+
+@pytest.mark.parametrize("field", ["agent", "customer"])
+def test_both_parties_of_a_call_are_held_against_the_list(field):
+    fields = {"agent": "client:alice", "customer": NUMBER, field: "+18765550123"}
+    with pytest.raises(BadCommandError, match=f"^{field}: the allow-list does not name its region JM$"):
+        checked(type="call", **fields)
+
+
+def test_empty_list_allows_nobody():
+    with pytest.raises(BadCommandError, match=r"^to: the allow-list has no entry client:$"):
+        transfer("client:alice", AllowList())
+
+
+@pytest.mark.parametrize("fields, field", [
+    ({"type": "transfer", "session": "s", "mode": "warm", "to": "client:alice"}, "to"),
+    ({"type": "transfer", "session": "s", "mode": "warm", "to": f"{NUMBER},client:alice"}, "to, destination 2 of 2"),
+    ({"type": "call", "agent": "client:alice", "customer": NUMBER}, "agent"),
+])  # fmt: skip
+def test_digits_are_not_for_a_client(fields, field):
+    with pytest.raises(BadCommandError, match=f"^{field}: a client has no keypad"):
+        checked(digits="12", **fields)
+
+
+def test_digits_are_for_the_agent_of_a_call_alone():
+    checked(type="call", agent=NUMBER, customer="client:visitor", digits="12")
+
+
+@pytest.mark.parametrize("fallback", ["recall", "end", NUMBER, "client:desk"])
+def test_fallback_is_a_word_or_somebody_on_the_list(fallback):
+    settings = load(ServiceSettings, ENVIRON | {"CONFERRAL_TRANSFER_FALLBACK": fallback})
+    assert fallback_of(settings) == fallback
+    assert policy_of(settings).fallback == fallback
+
+
+@pytest.mark.parametrize("fallback", ["+18765550123", "nobody", "Recall", "911"])
+def test_fallback_that_may_not_be_dialled_stops_the_start(fallback):
+    settings = load(ServiceSettings, ENVIRON | {"CONFERRAL_TRANSFER_FALLBACK": fallback})
+    with pytest.raises(SettingsError) as wrong:
+        policy_of(settings)
+    (line,) = wrong.value.problems
+    assert line.startswith("CONFERRAL_TRANSFER_FALLBACK: must be recall, end or a destination that may be dialled: ")
+    assert fallback not in line.partition("dialled: ")[2]
+
+
+def test_choices_reach_the_machine():
+    usual = policy_of(load(ServiceSettings, ENVIRON))
+    assert (usual.fallback, usual.shows_customer, usual.confirm_phones) == ("recall", False, False)
+    changes = {"CONFERRAL_CONFIRM": "phones", "CONFERRAL_TRANSFER_CALLER_ID": "customer"}
+    chosen = policy_of(load(ServiceSettings, ENVIRON | changes))
+    assert (chosen.shows_customer, chosen.confirm_phones) == (True, True)

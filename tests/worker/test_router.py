@@ -1,0 +1,177 @@
+"""The router: who may not be dialled is turned away before anything was published, and each command is routed once."""
+
+import asyncio
+
+import pytest
+
+from runtime.clock import SystemClock
+from runtime.metrics import Metrics
+from statemachine.events import Call, Transfer
+from streams import commands, config, event_codec
+from streams.connection import make_client
+from streams.keys import Keys
+from telephony.addresses import AllowList
+from worker.router import Router
+
+pytestmark = pytest.mark.redis
+CALL_SID = "CA" + "1" * 32
+NUMBER = "+14155550123"
+CALL = {"type": "call", "agent": "client:alice", "customer": NUMBER}
+TRANSFER = {"type": "transfer", "session": CALL_SID, "mode": "warm", "to": NUMBER}
+
+
+class Routing:
+    """A router on a real Redis, and what operators see of it."""
+
+    def __init__(self, url: str) -> None:
+        self.client, self.blocking = make_client(url), make_client(url, blocking=True)
+        self.keys = Keys("test", 4)
+        self.allowed = AllowList.from_setting("US,client:", "+14155550100")
+
+    async def run(self, until) -> None:
+        """Routes until the condition holds."""
+        router = Router(
+            self.client, self.blocking, self.keys, "router", SystemClock(), Metrics(), allowed=self.allowed
+        )  # fmt: skip
+        stop = asyncio.Event()
+        running = asyncio.create_task(router.run(stop))
+        async with asyncio.timeout(15):
+            while not await until():
+                await asyncio.sleep(0.005)
+            stop.set()
+            await running
+
+    async def is_done(self) -> bool:
+        return not await self.client.xlen(self.keys.commands)
+
+    async def give(self, entry_id: str = "*", **fields: str) -> str:
+        """Publishes a command and has it routed; returns the entry's id."""
+        given = await self.client.xadd(self.keys.commands, fields, id=entry_id)
+        await self.run(self.is_done)
+        return given.decode()
+
+    async def outcome(self, command_id: str) -> tuple[str, str, str]:
+        found = await commands.outcome(self.client, self.keys, command_id)
+        return found.status, found.reason, found.session
+
+    async def events(self) -> list:
+        found = []
+        for partition in range(self.keys.partitions):
+            for entry_id, fields in await self.client.xrange(self.keys.events(partition)):
+                text = {name.decode(): value.decode() for name, value in fields.items()}
+                event = event_codec.decode(text, entry_id.decode())
+                assert self.keys.partition_of(event.session_id) == partition
+                found.append(event)
+        return found
+
+    async def know(self, session_id: str) -> None:
+        await self.client.hset(self.keys.session(session_id), mapping={"id": session_id, "version": "1"})
+
+
+@pytest.fixture
+async def routing(redis_server):
+    routing = Routing(redis_server.url)
+    await config.agree(routing.client, "test", 4)
+    yield routing
+    await routing.client.aclose()
+    await routing.blocking.aclose()
+
+
+async def test_transfer_reaches_its_session_with_all_that_was_asked_for(routing):
+    await routing.know("mine")
+    await routing.client.set(routing.keys.call(CALL_SID), "mine")
+    options = {"brief": "a caller", "confirm": "true", "timeout": "20", "digits": "12"}
+    entry_id = await routing.give(**TRANSFER, id="c1", **options)
+    (event,) = await routing.events()
+    assert isinstance(event, Transfer)
+    assert (event.session_id, event.token, event.to, event.mode) == ("mine", "c1", NUMBER, "warm")
+    assert (event.brief, event.confirm, event.timeout_s, event.digits) == ("a caller", True, 20, "12")
+    assert event.occurred_at_ms == int(entry_id.split("-")[0])
+
+
+@pytest.mark.parametrize("fields, reason", [
+    ({"to": "+18765550123"}, "to: the allow-list does not name its region JM"),
+    ({"to": "911"}, "to: short and emergency numbers are never dialled"),
+    ({"to": f"{NUMBER},sip:bob@example.com"}, "to, destination 2 of 2: the allow-list does not name this SIP domain"),
+    ({"to": "client:bob", "digits": "1"}, "to: a client has no keypad that digits could be sent to; leave digits out"),
+    ({"timeout": "1"}, "timeout must be whole seconds, 5 to 600"),
+])  # fmt: skip
+async def test_nothing_is_published_of_a_transfer_that_is_turned_away(routing, fields, reason):
+    await routing.know(CALL_SID)
+    await routing.give(**{**TRANSFER, "id": "c1", **fields})
+    assert await routing.outcome("c1") == ("rejected", reason, "")
+    assert await routing.events() == []
+
+
+async def test_call_opens_a_session_whose_id_follows_from_the_commands(routing):
+    await routing.give(**CALL, id="c1")
+    session_id = commands.session_id_of("c1")
+    (event,) = await routing.events()
+    assert isinstance(event, Call)
+    assert (event.session_id, event.token, event.agent, event.customer) == (session_id, "c1", "client:alice", NUMBER)
+    assert await routing.outcome("c1") == ("", "", session_id)
+
+
+async def test_call_without_an_id_of_its_own_goes_by_its_entrys(routing):
+    entry_id = await routing.give(**CALL)
+    assert (await routing.outcome(entry_id))[2] == commands.session_id_of(entry_id)
+
+
+async def test_call_opens_the_session_that_it_names(routing):
+    await routing.give(**CALL, id="c1", session="order-7")
+    assert [event.session_id for event in await routing.events()] == ["order-7"]
+    assert await routing.outcome("c1") == ("", "", "order-7")
+
+
+@pytest.mark.parametrize("what", ["session", "call"])
+async def test_call_takes_no_id_that_is_in_use(routing, what):
+    if what == "session":
+        await routing.know("order-7")
+    else:
+        await routing.client.set(routing.keys.call("order-7"), "another")
+    await routing.give(**CALL, id="c1", session="order-7")
+    reason = "session: there is a session or a call of this id already; leave the field out, and an id is made"
+    assert await routing.outcome("c1") == ("rejected", reason, "")
+    assert await routing.events() == []
+
+
+async def test_call_whose_own_id_is_in_use_is_told_to_take_another(routing):
+    """The outcome of a command is forgotten after a day, its session may live longer."""
+    await routing.know(commands.session_id_of("c1"))
+    await routing.give(**CALL, id="c1")
+    status, reason, _ = await routing.outcome("c1")
+    assert (status, reason.partition("; ")[2]) == ("rejected", "give the command another id")
+
+
+async def test_call_that_is_routed_again_goes_the_same_way(routing):
+    """A router died after it had published the call and before it removed the command."""
+    await routing.give("5-0", **CALL, session="order-7")
+    await routing.know("order-7")  # what was published was decided meanwhile
+    await routing.client.delete(routing.keys.commands)
+    await routing.give("5-0", **CALL, session="order-7")
+    first, again = await routing.events()
+    assert (first.session_id, first.token) == (again.session_id, again.token) == ("order-7", "5-0")
+    assert (await routing.outcome("5-0"))[0] == "", "and nobody is told that it was rejected"
+
+
+async def test_call_that_was_turned_away_stays_so_when_it_is_routed_again(routing):
+    await routing.know("order-7")
+    await routing.give("5-0", **CALL, session="order-7")
+    await routing.client.delete(routing.keys.session("order-7"), routing.keys.commands)
+    await routing.give("5-0", **CALL, session="order-7")
+    assert (await routing.outcome("5-0"))[0] == "rejected"
+    assert await routing.events() == []
+
+
+async def test_repeated_call_is_routed_once(routing):
+    await routing.give(**CALL, id="c1")
+    await routing.give(**CALL, id="c1")
+    await routing.give(**{**CALL, "agent": "+18765550123"}, id="c1")
+    assert len(await routing.events()) == 1
+    assert (await routing.outcome("c1"))[0] == ""
+
+
+async def test_unknown_session_is_told(routing):
+    await routing.give(**TRANSFER, id="c1")
+    assert await routing.outcome("c1") == ("rejected", f"no session and no call {CALL_SID} is known", "")
+    assert await routing.events() == []
