@@ -112,14 +112,16 @@ class Control:
 
     async def script_phone(self, request: web.Request) -> web.Response:
         """Tell a phone what to do when it is dialled."""
-        times = ("ring_after_s", "answer_after_s", "hang_up_after_s", "digits_after_s")
-        body = await _body(request, ("address",), (*times, "outcome", "digits", "times"))
+        times = ("ring_after_s", "answer_after_s", "hang_up_after_s", "digits_after_s", "keys_after_s")
+        body = await _body(request, ("address",), (*times, "outcome", "digits", "keys", "times"))
         address = body.pop("address")
         wrong = [name for name in times if not isinstance(body.get(name), int | float | None)]
         if wrong:
             raise ControlError(422, f"not a number of seconds: {', '.join(wrong)}")
         if body.get("outcome") not in {None, "answer", "busy", "no-answer", "reject", "fail"}:
             raise ControlError(422, "outcome must be answer, busy, no-answer, reject or fail")
+        if not isinstance(body.get("keys", []), list) or not all(isinstance(it, str) for it in body.get("keys", [])):
+            raise ControlError(422, "keys must be a list of texts, one for each Gather")
         self._sandbox.phone(address).script(**body)
         return _json({"address": address, **body}, 201)
 

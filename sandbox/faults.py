@@ -41,6 +41,8 @@ class RestPlan:
     latency_s: float = 0.0
     status: int = 0
     """An error to answer instead; 0 for none."""
+    code: int = 0
+    """Twilio's code of that error; 0 for the usual one of its status."""
     cut: bool = False
     """The connection is closed without an answer."""
     moment: Moment = "before"
@@ -138,8 +140,10 @@ class Faults:
         latency_s: float = 0.0,
         retry_after_s: int = 1,
         count: int = 1,
+        code: int = 0,
+        **params: str,
     ) -> None:
-        """The next REST requests of this method and path get this fault.
+        """The next REST requests of this method and path, with these parameters, get this fault.
 
         Args:
             method: `POST`, or `*` for any.
@@ -150,13 +154,16 @@ class Faults:
             latency_s: Real seconds before anything happens.
             retry_after_s: The header of a 429.
             count: How many requests.
+            code: Twilio's code of the error, where it isn't the usual one of `status`.
+            params: Values of the request's own parameters; `*` is any, as long as it is sent: `Hold="true"`,
+                `CallToken="*"`.
         """
-        plan = RestPlan(latency_s, status, cut is not None, cut or moment, retry_after_s)
-        self._one_shots.append(_OneShot(f"{path}*", count, {}, plan, method))
+        plan = RestPlan(latency_s, status, code, cut is not None, cut or moment, retry_after_s)
+        self._ask(f"{path}*", count, params, plan, method)
 
     def fail_fetches(self, url_part: str, *, status: int = 0, count: int = 1) -> None:
         """The next requests for TwiML to addresses that contain this text fail: with a status, or unconnected (0)."""
-        self._one_shots.append(_OneShot(f"*{url_part}*", count, {}, FetchPlan(status)))
+        self._ask(f"*{url_part}*", count, {}, FetchPlan(status))
 
     def clear(self) -> None:
         """No faults from now on: rates to 0, single ones forgotten."""
@@ -184,11 +191,11 @@ class Faults:
             self._chance(self.callback_reordering),
         )
 
-    def plan_rest(self, method: str, path: str) -> RestPlan:
+    def plan_rest(self, method: str, path: str, params: Params = ()) -> RestPlan:
         """What becomes of this REST request."""
         for shot in self._one_shots:
             plan = shot.plan
-            if isinstance(plan, RestPlan) and shot.method in ("*", method) and fnmatchcase(path, shot.pattern):
+            if isinstance(plan, RestPlan) and shot.method in ("*", method) and self._fits(shot, (path,), params):
                 self._used(shot)
                 return plan
         latency_s = self._between(self.latency_s)
@@ -218,13 +225,26 @@ class Faults:
         return None
 
     def _add_callback(self, event: str, count: int, params: dict[str, str], plan: CallbackPlan) -> None:
-        self._one_shots.append(_OneShot(event, count, params, plan))
+        self._ask(event, count, params, plan)
+
+    def _ask(
+        self,
+        pattern: str,
+        count: int,
+        params: dict[str, str],
+        plan: CallbackPlan | RestPlan | FetchPlan,
+        method: str = "",
+    ) -> None:
+        for name in params:
+            if not name[0].isupper():  # an argument misspelt, else the fault would never happen
+                raise TypeError(f"{name} is no parameter of Twilio's")
+        self._one_shots.append(_OneShot(pattern, count, params, plan, method))
 
     def _fits(self, shot: _OneShot, names: tuple[str, ...], params: Params) -> bool:
         if not any(fnmatchcase(name, shot.pattern) for name in names):
             return False
         sent = dict(params)
-        return all(sent.get(name) == value for name, value in shot.params.items())
+        return all(name in sent and value in ("*", sent[name]) for name, value in shot.params.items())
 
     def _used(self, shot: _OneShot) -> None:
         shot.count -= 1

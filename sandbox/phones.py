@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -38,6 +39,10 @@ class PhoneScript:
     """Keys pressed after the answer."""
     digits_after_s: float = 0.5
     """From the answer."""
+    keys: tuple[str, ...] = ()
+    """Keys pressed at each `<Gather>` in turn, empty for none: `("", "1")` lets the first one pass."""
+    keys_after_s: float = 0.5
+    """From the `<Gather>`'s beginning."""
 
     def before_answer(self, call_sid: str) -> list[tuple[float, Input]]:
         """What happens from the dialling on: seconds from now, and what."""
@@ -65,6 +70,11 @@ class PhoneScript:
             steps.append((self.hang_up_after_s, PhoneHangsUp(call_sid)))
         return steps
 
+    def when_asked(self, call_sid: str, time: int) -> list[tuple[float, Input]]:
+        """What happens at a `<Gather>`, the first one being number 0: seconds from its beginning, and what."""
+        keys = self.keys[time] if time < len(self.keys) else ""
+        return [(self.keys_after_s, PhonePresses(call_sid, keys))] if keys else []
+
 
 @dataclass(slots=True)
 class Phone:
@@ -77,6 +87,8 @@ class Phone:
     """Legs that were dialled to it, oldest first, those that are over too."""
     playing: dict[str, PhoneScript] = field(default_factory=dict)
     """The script of each leg."""
+    asked: dict[str, int] = field(default_factory=dict)
+    """How often each leg was asked for keys by a `<Gather>` (count)."""
 
     def script(
         self,
@@ -87,6 +99,8 @@ class Phone:
         hang_up_after_s: float | None = None,
         digits: str = "",
         digits_after_s: float = 0.5,
+        keys: str | Sequence[str] = (),
+        keys_after_s: float = 0.5,
         times: int | None = None,
     ) -> Phone:
         """What it does from the next call on, or (with `times`) only for so many calls, then as before."""
@@ -97,11 +111,22 @@ class Phone:
             hang_up_after_s=hang_up_after_s,
             digits=digits,
             digits_after_s=digits_after_s,
+            keys=(keys,) if isinstance(keys, str) else tuple(keys),
+            keys_after_s=keys_after_s,
         )
         if times is None:
             self.default = script
         else:
             self.once.extend(replace(script) for _ in range(times))
+        return self
+
+    def in_turn(self, *scripts: PhoneScript) -> Phone:
+        """What it does at its next calls, one script for each; the last one stays. What was said before is forgotten.
+
+        `phone.in_turn(PhoneScript(outcome="busy"), PhoneScript(answer_after_s=1))` is busy once and then answers.
+        """
+        self.once = deque(scripts[:-1])
+        self.default = scripts[-1]
         return self
 
     def dialled(self, call_sid: str) -> PhoneScript:
@@ -110,6 +135,12 @@ class Phone:
         self.call_sids.append(call_sid)
         self.playing[call_sid] = script
         return script
+
+    def asked_for_keys(self, call_sid: str) -> list[tuple[float, Input]]:
+        """A `<Gather>` begins on one of its legs: seconds from now, and what it does."""
+        time = self.asked.get(call_sid, 0)
+        self.asked[call_sid] = time + 1
+        return self.playing[call_sid].when_asked(call_sid, time)
 
 
 def phone_address(to: str) -> str:

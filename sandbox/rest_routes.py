@@ -22,6 +22,16 @@ from sandbox.switchboard import RestMoment, Switchboard
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 VERSION = "/2010-04-01/Accounts/"
+ERRORS = {
+    400: (20001, "Bad request"),
+    401: (20003, "Authenticate"),
+    403: (20403, "Forbidden"),
+    404: (20404, "The requested resource was not found"),
+    429: (20429, "Too Many Requests"),
+    500: (20500, "An internal server error has occurred"),
+    503: (20503, "Service unavailable"),
+}
+"""Twilio's usual code and words for an error that a fault answers."""
 
 
 def rest_handler(sandbox: Switchboard) -> Handler:
@@ -61,7 +71,7 @@ def _is_allowed(sandbox: Switchboard, request: web.Request, account_sid: str) ->
 async def _answer(
     sandbox: Switchboard, request: web.Request, asked: RestRequest, entry: RestEntry
 ) -> web.StreamResponse:
-    plan = sandbox.faults.plan_rest(asked.method, asked.path)
+    plan = sandbox.faults.plan_rest(asked.method, asked.path, asked.params)
     entry.fault = plan.fault
     if plan.latency_s:
         await asyncio.sleep(plan.latency_s)
@@ -91,12 +101,10 @@ def _fault(sandbox: Switchboard, request: web.Request, plan: RestPlan, entry: Re
             request.transport.abort()
         return web.Response()  # reaches nobody
     entry.status = plan.status
-    if plan.status == 429:
-        answer = error_answer(429, 20429, "Too Many Requests")
-        entry.code = 20429
-        return _respond(sandbox, answer, {"Retry-After": str(plan.retry_after_s)})
-    entry.code = {500: 20500, 503: 20503}.get(plan.status, plan.status)
-    return _respond(sandbox, error_answer(plan.status, entry.code, "An internal server error has occurred"))
+    usual_code, message = ERRORS.get(plan.status, (plan.status, "Refused on demand"))
+    entry.code = plan.code or usual_code
+    headers = {"Retry-After": str(plan.retry_after_s)} if plan.status == 429 else None
+    return _respond(sandbox, error_answer(plan.status, entry.code, message), headers)
 
 
 def _respond(sandbox: Switchboard, answer: RestAnswer, headers: dict[str, str] | None = None) -> web.Response:

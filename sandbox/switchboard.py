@@ -14,6 +14,7 @@ import structlog
 
 from sandbox.delivery import Answer, Delivery
 from sandbox.exchange import (
+    AskForKeys,
     CallbackRequest,
     DebuggerEntry,
     Exchange,
@@ -279,6 +280,8 @@ class Switchboard:
                 self._call_back(output)
             case RingPhone():
                 self._ring(output)
+            case AskForKeys():
+                self._asked_for_keys(output.call_sid)
             case ReleasePhone():
                 for handle in self._script_timers.pop(output.call_sid, []):
                     handle.cancel()
@@ -318,6 +321,11 @@ class Switchboard:
         self.ledger.dials.append(DialEntry(self.now_s, ring.call_sid, ring.to, label, call.direction))
         script = self.phone(ring.to).dialled(ring.call_sid)
         self._schedule(ring.call_sid, script.before_answer(ring.call_sid))
+
+    def _asked_for_keys(self, call_sid: str) -> None:
+        call = self.exchange.state.calls[call_sid]
+        if call.direction != "inbound":  # who calls in has no script
+            self._schedule(call_sid, self.phone(call.to).asked_for_keys(call_sid))
 
     def _schedule(self, call_sid: str, steps: list[tuple[float, Input]]) -> None:
         loop = asyncio.get_running_loop()

@@ -23,6 +23,7 @@ from sandbox.exchange.inputs import (
 )
 from sandbox.exchange.model import FINAL, Call, Conference, Number, Participant, State
 from sandbox.exchange.outputs import (
+    AskForKeys,
     CallbackRequest,
     DebuggerEntry,
     FetchRequest,
@@ -36,6 +37,7 @@ from sandbox.exchange.rules import Rules
 
 __all__ = [
     "FINAL",
+    "AskForKeys",
     "Call",
     "CallbackRequest",
     "Conference",

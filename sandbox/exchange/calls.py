@@ -15,7 +15,7 @@ from sandbox.exchange.texts import is_url, with_query
 from sandbox.exchange.work import Work
 
 CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
-TIMERS = ("start", "ring", "limit", "verb", "dial-limit", "redirect", "wait", "hold", "announce")
+TIMERS = ("start", "ring", "limit", "digits", "verb", "dial-limit", "redirect", "wait", "hold", "announce")
 """A call's timers that end with it; `old-action` outlives it."""
 SIP_CODES = {"completed": 200, "busy": 486, "no-answer": 487, "canceled": 487, "failed": 404}
 

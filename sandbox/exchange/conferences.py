@@ -104,6 +104,14 @@ def reserve(work: Work, call: Call, order: JoinOrder, *, by_rest: bool) -> tuple
     return conference, participant
 
 
+def connecting(work: Work, call: Call) -> None:
+    """A participant's leg has left the queue."""
+    conference = work.live_conference(call.conference_sid) if call.conference_sid else None
+    participant = conference.participants.get(call.sid) if conference else None
+    if participant is not None and participant.status == "queued":
+        participant.status = "connecting"
+
+
 def ringing(work: Work, call: Call) -> None:
     """A participant's phone rings; with early media the room hears it, which may already count as a join."""
     conference = work.conference(call.conference_sid)

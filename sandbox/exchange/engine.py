@@ -162,8 +162,8 @@ class Exchange:
                 conferences.enter(work, call)
             else:
                 conferences.late_answer(work, call, order)
-        elif call.start is not None:
-            programs.begin(work, call, call.start)
+        else:
+            programs.answered(work, call)
 
     def _inbound(self, work: Work, happened: inputs.InboundCall) -> str:
         number = self.state.numbers[happened.to]
@@ -254,10 +254,13 @@ class Exchange:
         match name:
             case "start":
                 calls.initiate(work, call)
+                conferences.connecting(work, call)
             case "ring":
                 calls.end(work, call, "no-answer")
             case "limit":
                 calls.hang_up(work, call)
+            case "digits":
+                programs.digits_sent(work, call)
             case "dial-limit":
                 dialing.limit_reached(work, call)
             case "verb":

@@ -16,7 +16,16 @@ FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 """Statuses that a call never leaves (Twilio docs: Call resource, Status values)."""
 
 Activity = Literal[
-    "idle", "fetching", "speaking", "playing", "pausing", "gathering", "dialing", "bridged", "conference"
+    "idle",
+    "sending-digits",
+    "fetching",
+    "speaking",
+    "playing",
+    "pausing",
+    "gathering",
+    "dialing",
+    "bridged",
+    "conference",
 ]
 """What a call is doing. `bridged`: a child without TwiML of its own that talks to its parent, or is about to."""
 
@@ -165,6 +174,10 @@ class Call:
     """The action of the Dial that a redirect ended, still to be requested; its answer is ignored."""
     custom: Params = ()
     call_token: str = ""
+    send_digits: str = ""
+    """Keys that Twilio presses once the call is answered, before its TwiML."""
+    digits_sent: str = ""
+    """The same, once they were pressed."""
     application_sid: str = ""
     """The application through which a browser called."""
     queue_ms: int = 0

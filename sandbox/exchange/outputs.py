@@ -47,6 +47,13 @@ class RingPhone:
 
 
 @dataclass(frozen=True, slots=True)
+class AskForKeys:
+    """A `<Gather>` begins on this leg: whoever is at the phone is asked to press keys."""
+
+    call_sid: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReleasePhone:
     """The leg is over: the phone goes silent and its script ends."""
 
@@ -63,7 +70,7 @@ class DebuggerEntry:
     url: str = ""
 
 
-Output = FetchRequest | CallbackRequest | RingPhone | ReleasePhone | DebuggerEntry
+Output = FetchRequest | CallbackRequest | RingPhone | AskForKeys | ReleasePhone | DebuggerEntry
 
 
 @dataclass(frozen=True, slots=True)

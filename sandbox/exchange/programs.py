@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sandbox.exchange import calls, conferences, dialing, twiml
 from sandbox.exchange.model import Call, Gather, Program, Source
+from sandbox.exchange.outputs import AskForKeys
 from sandbox.exchange.texts import is_url, resolve
 from sandbox.exchange.twiml import TwimlError, Verb
 from sandbox.exchange.work import Work
@@ -18,12 +19,34 @@ APPLICATION_ERROR = (
 """What a caller hears when no TwiML could be got."""
 
 
+def answered(work: Work, call: Call) -> None:
+    """A leg made by the Calls API was picked up: its SendDigits are dialled, then its TwiML runs."""
+    if call.send_digits:
+        call.activity = "sending-digits"
+        work.set_timer(call.sid, "digits", digits_s(call.send_digits))
+    elif call.start is not None:
+        begin(work, call, call.start)
+
+
+def digits_sent(work: Work, call: Call) -> None:
+    """The last digit was dialled."""
+    call.digits_sent = call.send_digits
+    if call.start is not None:
+        begin(work, call, call.start)
+
+
+def digits_s(digits: str) -> float:
+    """How long dialling takes: `w` waits half a second, `W` one; a digit itself counts nothing."""
+    return 0.5 * digits.count("w") + 1.0 * digits.count("W")
+
+
 def begin(work: Work, call: Call, source: Source) -> None:
     """Start new TwiML on a call that is tied to nobody."""
     call.generation += 1
     call.program = None
     call.gather = None
     work.stop_timer(call.sid, "verb")
+    work.stop_timer(call.sid, "digits")
     if source.url:
         call.activity = "fetching"
         work.fetch(call, source, "program")
@@ -101,6 +124,7 @@ def _do(work: Work, call: Call, program: Program, verb: Verb) -> bool:
         calls.answered(work, call)
         call.gather = Gather(verb, program.base_url)
         call.activity = "gathering"
+        work.emit(AskForKeys(call.sid))
         _prompt(work, call, call.gather)
     elif verb.name == "Redirect":
         _redirect(work, call, program, verb)
@@ -166,7 +190,7 @@ def pressed(work: Work, call: Call, digits: str) -> None:
             continue
         gather.prompt = len(gather.verb.children)  # whoever types doesn't listen
         if digit == gather.verb.get("finishOnKey", "#"):
-            _gathered(work, call, gather)
+            _gathered(work, call, gather, digit)
             continue
         gather.digits += digit
         if len(gather.digits) >= gather.verb.number("numDigits", 10_000):
@@ -175,7 +199,7 @@ def pressed(work: Work, call: Call, digits: str) -> None:
             _prompt(work, call, gather)
 
 
-def _gathered(work: Work, call: Call, gather: Gather) -> None:
+def _gathered(work: Work, call: Call, gather: Gather, finished_on: str = "") -> None:
     call.gather = None
     work.stop_timer(call.sid, "verb")
     if not gather.digits and not gather.verb.flag("actionOnEmptyResult", default=False):
@@ -185,7 +209,8 @@ def _gathered(work: Work, call: Call, gather: Gather) -> None:
     whisper = call.program is not None and call.program.whisper
     source = Source(resolve(gather.base_url, gather.verb.get("action")), gather.verb.get("method", "POST").upper())
     call.generation += 1
-    work.fetch(call, source, "whisper" if whisper else "program", (("Digits", gather.digits),))
+    extra = (("Digits", gather.digits), ("FinishedOnKey", finished_on))
+    work.fetch(call, source, "whisper" if whisper else "program", extra)
 
 
 def redirect(work: Work, call: Call, source: Source) -> None:

@@ -5,6 +5,7 @@ Source: Twilio docs: Call resource; Call Recordings subresource; Error and Warni
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 from urllib.parse import unquote
 
@@ -18,6 +19,8 @@ from sandbox.exchange.work import Work
 
 RING_S = 60
 TWIML_MAX = 4000
+DIGITS_MAX = 32
+SEND_DIGITS = re.compile(rf"^[0-9A-D#*wW]{{0,{DIGITS_MAX}}}$")
 RECORDING_EVENTS = ("in-progress", "completed", "absent")
 
 
@@ -26,8 +29,12 @@ def create(work: Work, form: Form) -> RestAnswer:
     source = _source(form)
     if source is None:
         raise RestError(400, 21205, "Url parameter is required.")
+    digits = form.get("SendDigits")
+    if not SEND_DIGITS.match(digits):
+        raise RestError(400, 20001, f"SendDigits must be at most {DIGITS_MAX} of 0-9, A-D, #, *, w and W")
     call = new_call(work, form)
     call.start = source
+    call.send_digits = digits
     call.fallback_url = form.url("FallbackUrl")
     call.fallback_method = form.method("FallbackMethod")
     call.subscription = form.subscription(work, "StatusCallback", calls.CALL_EVENTS, ("completed",), lenient=False)
@@ -52,7 +59,7 @@ def new_call(work: Work, form: Form) -> Call:
     ring_s = form.whole("Timeout", RING_S, 1, 600)
     limit_s = form.whole("TimeLimit", int(work.rules.call_limit_s), 1, 86_400)
     call = calls.make(work, from_, to, "outbound-api")
-    call.ring_s = ring_s
+    call.ring_s = ring_s + work.rules.ring_buffer_s
     call.limit_s = limit_s
     return call
 
@@ -69,18 +76,19 @@ def _check_caller(work: Work, form: Form, from_: str) -> None:
         raise RestError(400, 21210, "'From' phone number provided is not yet verified for your account")
 
 
-def queue(work: Work, call: Call) -> None:
-    """Dial now, or when the account's calls a second allow it; tells the wait in `queue_ms`."""
+def queue(work: Work, call: Call) -> bool:
+    """Dial now, or when the account's calls a second allow it; tells the wait in `queue_ms`. Whether it is now."""
     if work.rules.calls_per_second <= 0:
         calls.initiate(work, call)
-        return
+        return True
     start_s = max(work.now_s, work.state.next_dial_at_s)
     work.state.next_dial_at_s = start_s + 1 / work.rules.calls_per_second
     call.queue_ms = int((start_s - work.now_s) * 1000)
     if start_s > work.now_s:
         work.set_timer(call.sid, "start", start_s - work.now_s)
-    else:
-        calls.initiate(work, call)
+        return False
+    calls.initiate(work, call)
+    return True
 
 
 def _source(form: Form) -> Source | None:

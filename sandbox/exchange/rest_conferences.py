@@ -74,8 +74,9 @@ def create(work: Work, place: str, form: Form) -> RestAnswer:
     call.join = order
     call.subscription = form.subscription(work, "StatusCallback", calls.CALL_EVENTS, ("completed",), lenient=True)
     conference, participant = conferences.reserve(work, call, order, by_rest=True)
-    rest_calls.queue(work, call)
     shown = resources.participant(work.state, conference, participant)
+    if rest_calls.queue(work, call):
+        conferences.connecting(work, call)
     return RestAnswer(201, shown | {"queue_time": str(call.queue_ms)})
 
 

@@ -33,6 +33,8 @@ class Rules:
     """What becomes of a participant who answers when the conference has ended."""
     calls_per_second: float = 0.0
     """How many REST dials leave the queue in a second; 0 starts each at once."""
+    ring_buffer_s: float = 0.0
+    """Added to the `Timeout` of a REST dial; Twilio adds 5, always or in some flows (Participant, Call resource)."""
     lists_lag_s: float = 0.0
     """How long a new call or conference is missing from the lists of the API, though it can be fetched."""
     verify_callers: bool = False

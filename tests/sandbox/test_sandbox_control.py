@@ -121,7 +121,9 @@ async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandb
         ("/phones", {"address": "client:a", "answer_after_s": "soon"}, 422, "answer_after_s"),
         ("/faults", {"callback_loss": "much"}, 422, "callback_loss"),
         ("/faults", {"once": [{"what": "magic"}]}, 422, "magic"),
-        ("/faults", {"once": [{"what": "next_rest", "wrong": 1}]}, 422, "wrong"),
+        ("/faults", {"once": [{"what": "next_rest", "wrong": 1}]}, 422, "path"),
+        ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": "/", "wrong": 1}]}, 422, "wrong"),
+        ("/phones", {"address": "client:a", "keys": "1"}, 422, "keys"),
     ],
 )
 async def test_what_is_wrong_is_named(

@@ -204,3 +204,62 @@ def test_no_faults_are_the_default_and_clearing_brings_them_back() -> None:
     faults.clear()
 
     assert (faults.plan_callback(a_callback(1)).fault, faults.plan_rest("GET", "/Calls.json").fault) == ("", "")
+
+
+async def test_request_can_be_refused_with_a_code_by_its_own_parameters(sandbox: Sandbox, twilio: Client) -> None:
+    room = twilio.conferences("room").participants
+    held = await room.create_async(to="client:alice", from_=BUSINESS)
+    sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", status=400, code=16099, count=2, Hold="true")
+    twilio_room = twilio.conferences(held.conference_sid).participants(held.call_sid)
+
+    await twilio_room.update_async(muted=True)
+    for _ in range(2):
+        with pytest.raises(TwilioRestException) as refused:
+            await twilio_room.update_async(hold=True)
+        assert (refused.value.status, refused.value.code) == (400, 16099)
+
+    assert (await twilio_room.update_async(hold=True)).hold is True
+    assert sandbox.faults.pending() == 0
+
+
+async def test_call_token_can_be_refused_once(sandbox: Sandbox, twilio: Client) -> None:
+    sandbox.faults.next_rest("POST", "/Calls.json", status=400, code=21210, CallToken="*")
+
+    await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE)
+    with pytest.raises(TwilioRestException) as refused:
+        await twilio.calls.create_async(to="client:bob", from_=BUSINESS, twiml=PAUSE, call_token="%7B%7D")
+
+    assert (refused.value.status, refused.value.code) == (400, 21210)
+    assert sandbox.ledger.dials_to("client:bob") == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "how", "named", "times"),
+    [
+        ("lose_callbacks", {}, "lost", 0),
+        ("double_callbacks", {"copies": 3}, "doubled", 3),
+        ("delay_callbacks", {"by_s": 0.02}, "delayed", 1),
+    ],
+)
+async def test_hold_callback_of_one_call_alone_goes_astray(
+    app: WebhookApp, sandbox: Sandbox, twilio: Client, fault: str, how: dict[str, float], named: str, times: int
+) -> None:
+    app.on("/voice", room(app).replace("join leave", "join leave hold"))
+    first, second = [await sandbox.call_in(f"+1415555012{number}", BUSINESS) for number in range(2)]
+    await sandbox.wait_until(lambda: all(it.record.activity == "conference" for it in (first, second)))
+    getattr(sandbox.faults, fault)("participant-hold", CallSid=second.sid, **how)
+
+    members = twilio.conferences(first.record.conference_sid).participants
+    for call in (first, second):
+        assert (await members(call.sid).update_async(hold=True)).hold is True
+    await sandbox.settled()
+
+    holds = [it.params for it in app.at("/conference") if it.params["StatusCallbackEvent"] == "participant-hold"]
+    told = [it["CallSid"] for it in holds]
+    assert (told.count(first.sid), told.count(second.sid)) == (1, times)
+    assert [it.fault for it in sandbox.ledger.callbacks("participant-hold")] == ["", named]
+
+
+def test_misspelt_argument_of_a_fault_is_refused() -> None:
+    with pytest.raises(TypeError, match="hold"):
+        Faults().next_rest("POST", "/Calls", status=400, hold="true")
