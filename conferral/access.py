@@ -16,6 +16,9 @@ from streams.keys import Keys
 #: Reads in one pipeline, count: bounds how long Redis is busy with us.
 CHUNK = 200
 
+#: Fields of a session that nobody is shown in any form: with Twilio's CallToken the caller's number can be used.
+HIDDEN = frozenset({"call_token"})
+
 Fields = dict[str, str]
 
 
@@ -95,7 +98,7 @@ class Reader:
         return found
 
     async def sessions(self, session_ids: Iterable[str]) -> list[Fields]:
-        """The hashes of sessions, as they are; those that don't exist any more are left out."""
+        """The hashes of sessions, as they are but for what is hidden; those that don't exist any more are left out."""
         wanted = list(session_ids)
         found: list[Fields] = []
         for start in range(0, len(wanted), CHUNK):
@@ -103,13 +106,13 @@ class Reader:
                 pipeline = self.client.pipeline(transaction=False)
                 for session_id in wanted[start : start + CHUNK]:
                     pipeline.hgetall(self.keys.session(session_id))
-                found += (_text(record) for record in await pipeline.execute() if record)
+                found += (_shown(record) for record in await pipeline.execute() if record)
         return found
 
     async def session(self, session_id: str) -> Fields:
-        """One session's hash, empty when it does not exist."""
+        """One session's hash without what is hidden, empty when it does not exist."""
         with store_errors():
-            return _text(await self.client.hgetall(self.keys.session(session_id)))
+            return _shown(await self.client.hgetall(self.keys.session(session_id)))
 
     async def find(self, named: str) -> str:
         """The session that is named by its id or by one of its calls.
@@ -183,6 +186,10 @@ async def opened(settings: StoreSettings) -> AsyncIterator[Reader]:
         raise NotDoneError(store_problem(error, settings.redis_url)) from error
     finally:
         await client.aclose()
+
+
+def _shown(record: Mapping[bytes, bytes]) -> Fields:
+    return {name: value for name, value in _text(record).items() if name not in HIDDEN}
 
 
 def _text(record: Mapping[bytes, bytes]) -> Fields:

@@ -54,8 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NotDoneError as error:
         more = {"command": error.command_id} if error.command_id else {}
         output.show_error(error.reason, as_json=as_json, allowed=error.allowed, **more)
-        for line in error.details:
-            output.note(f"  {line}")
+        if not as_json:
+            for line in error.details:
+                output.note(f"  {line}")
         return 1
     except ConferralError as error:
         output.show_error(str(error), as_json=as_json)

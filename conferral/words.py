@@ -11,6 +11,8 @@ from streams.times import from_iso
 _LONG_DIGITS = re.compile(r"\+?\d[\d().-]{5,}\d")
 _LABEL_NUMBER = re.compile(r"-\d+$")
 
+_ROLES = ("customer", "agent", "target")
+
 _STATUSES = {
     "queued": "is about to be called",
     "initiated": "is being called",
@@ -24,18 +26,41 @@ _STATUSES = {
 }
 _EVENTS = {
     "call_received": "a call comes in",
-    "convert": "convert is asked for",
-    "end": "end is asked for",
+    "call": "a call to an agent and a customer is asked for",
+    "gate_reached": "somebody who was called has answered",
     "conference_started": "the conference has begun",
     "ring_overdue": "nobody has answered in time",
     "leave_overdue": "one side of the bridge is over",
     "convert_overdue": "the conversion takes too long",
     "repair_overdue": "the repair of the conversion takes too long",
     "lone_overdue": "one party has been alone long enough",
+    "dial_overdue": "nothing is heard of somebody who was called",
+    "confirm_overdue": "Twilio has not said yet what a hold or a flag is",
+    "stage_overdue": "the transfer's next step takes too long",
     "age_overdue": "the session is too old",
+}
+_COMMANDS = frozenset({"convert", "complete", "cancel", "swap", "merge", "end"})
+_CHANGES = {
+    "participant-hold": "is held",
+    "participant-unhold": "is off hold",
+    "participant-mute": "is muted",
+    "participant-unmute": "is heard again",
+    "participant-modify": "has other flags",
+}
+_GATE = {
+    "accepted": "is let in",
+    "rejected": "refuses the call",
+    "no-confirmation": "presses no key",
+    "taken": "comes second, somebody else has taken the call",
+    "too-late": "comes too late",
 }
 _EFFECTS = {
     "redirect_call": "move {party} into the conference",
+    "create_participant": "call {party} into the conference",
+    "create_call": "call {party}",
+    "find_call": "look for the call of {party}",
+    "update_participant": "change hold or flags of {party}",
+    "say_and_hang_up": "say a sentence to {party} and hang up",
     "hang_up_call": "hang {party} up",
     "end_conference": "end the conference",
     "read_calls": "say how the calls stand",
@@ -91,11 +116,26 @@ def age(since_ms: int, now_ms: int) -> str:
     return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours // 24} days"
 
 
+def took(from_ms: int, until_ms: int) -> str:
+    """How long something took, in seconds; empty when it has not begun or is not over.
+
+    >>> took(1_000, 13_340), took(1_000, 0)
+    ('12.3 s', '')
+    """
+    return f"{max(0, until_ms - from_ms) / 1000:.1f} s" if from_ms and until_ms else ""
+
+
 def parties(fields: Fields) -> list[str]:
-    """Names of a session's parties: customer and agent first."""
+    """Names of a session's parties: customer and agent first, then who is called, then who was agent before."""
     names = {name[6:-7] for name in fields if name.startswith("party.") and name.endswith(".status")}
-    usual = [name for name in ("customer", "agent") if name in names]
-    return usual + sorted(names - {"customer", "agent"})
+    return sorted(names, key=_place)
+
+
+def _place(party: str) -> tuple[int, str, int, str]:
+    role, _, number = party.partition("-")
+    usual = _ROLES.index(party) if party in _ROLES else len(_ROLES) - (role == "target")
+    # Only ASCII digits: whoever wrote the record may have named a party with others, of which no number can be made.
+    return usual, role, int(number) if re.fullmatch(r"[0-9]{1,9}", number) else 0, party
 
 
 def happened(entry: LogEntry) -> str:
@@ -113,13 +153,19 @@ def happened(entry: LogEntry) -> str:
             return f"{party} is in the conference"
         why = f" ({rest.replace('_', ' ')})" if rest else ""
         return f"{party} leaves the conference{why}"
+    if event == "participant_changed":
+        return f"{_LABEL_NUMBER.sub('', who)} {_CHANGES.get(rest, rest)}".rstrip()
+    if event == "gate_decided":
+        return f"somebody who was called {_GATE.get(detail, detail)}".rstrip()
+    if event == "transfer":
+        return f"a transfer is asked for ({detail})" if detail else "a transfer is asked for"
     if event == "conference_ended":
         return f"the conference is over ({detail})" if detail else "the conference is over"
     if event == "calls_read":
         return f"Twilio was asked: {detail}"
     if event in _OUTCOMES:
         return _OUTCOMES[event].format(what=_effect(detail))
-    known = _EVENTS.get(event)
+    known = f"{event} is asked for" if event in _COMMANDS else _EVENTS.get(event)
     return known or " ".join(filter(None, (event.replace("_", " "), detail)))
 
 

@@ -19,7 +19,8 @@ def _id_like(value: str) -> str:
     return value
 
 
-def _id_like_or_none(value: str | None) -> str | None:
+def id_like_or_none(value: str | None) -> str | None:
+    """Passes what can be an id, and nothing at all."""
     return value if value is None else _id_like(value)
 
 
@@ -54,13 +55,13 @@ OptionalSessionName = Annotated[
     typer.Argument(
         metavar="[SESSION]",
         help="A session's id, or the SID of one of its calls; without it, all live sessions.",
-        callback=_id_like_or_none,
+        callback=id_like_or_none,
         autocompletion=_completed,
     ),
 ]
 CommandName = Annotated[
     str | None,
     typer.Option(
-        "--id", metavar="ID", help="The command's id; given twice, it is done once.", callback=_id_like_or_none
+        "--id", metavar="ID", help="The command's id; given twice, it is done once.", callback=id_like_or_none
     ),
 ]

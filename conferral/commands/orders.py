@@ -1,47 +1,173 @@
-"""`convert` and `end`: one command to one session, and what came of it."""
+"""The commands that ask something of a session: one table of those that need no more than its name, and the others."""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-import shlex
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from typing import Annotated, NamedTuple
 
 import typer
 
 from conferral import output
-from conferral.commands.options import AsJson, CommandName, SessionName
+from conferral.commands.options import AsJson, CommandName, SessionName, id_like_or_none
 from conferral.errors import NotDoneError
+from conferral.ordering import Way, order
 
-if TYPE_CHECKING:
-    from conferral.access import Fields, Reader
-    from runtime.settings import StoreSettings
-    from streams.commands import CommandOutcome
+_MODES = ("warm", "consult", "blind")
+_EXAMPLE = "CA0123456789abcdef0123456789abcdef"
+
+
+def _mode(value: str) -> str:
+    if value not in _MODES:
+        raise typer.BadParameter(f"must be one of {', '.join(_MODES)}")
+    return value
+
 
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the outcome.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Print the command's id and don't wait.")]
+Brief = Annotated[str, typer.Option(metavar="TEXT", help="Said to whoever answers, before they are let in.")]
+Confirm = Annotated[bool, typer.Option("--confirm", help="Whoever answers must press 1: no voicemail takes the call.")]
+RingTimeout = Annotated[
+    int | None,
+    typer.Option(
+        min=5,
+        max=600,
+        help="Seconds to ring; CONFERRAL_RING_TIMEOUT by default. The command's field timeout.",
+        show_default=False,
+    ),
+]
+Digits = Annotated[
+    str, typer.Option(metavar="DIGITS", help="Keys to press after the answer; w waits half a second. Not for client:.")
+]
 
-_DONE = {"convert": "converted", "end": "ended"}
+
+class Plain(NamedTuple):
+    """A command whose one field is the session."""
+
+    name: str
+    does: str
+    more: str
 
 
-def convert(
-    session: SessionName,
+PLAIN = (
+    Plain(
+        "convert",
+        "Move customer and agent into a conference.",
+        "They go on talking: what was an ordinary bridge is a conference then.",
+    ),
+    Plain(
+        "complete",
+        "In a transfer: let the agent go; customer and target stay.",
+        "While the target still rings, the agent goes at once and the transfer goes on as a blind one.",
+    ),
+    Plain(
+        "cancel",
+        "In a transfer: let the target go; customer and agent go on.",
+        "A target who rings stops ringing.",
+    ),
+    Plain(
+        "swap",
+        "In a consult: change whom the agent talks to.",
+        "The one is held before the other is let back in, so that customer and target never hear each other.",
+    ),
+    Plain("merge", "In a consult: let all three talk.", "Nobody is held any more."),
+)
+
+
+def _plain(kind: str) -> Callable[..., None]:
+    def give(
+        session: SessionName,
+        timeout: Timeout = 30,
+        no_wait: NoWait = False,
+        command_id: CommandName = None,
+        as_json: AsJson = False,
+    ) -> None:
+        order({"type": kind, "session": session}, Way(timeout, no_wait, command_id, as_json))
+
+    return give
+
+
+def _help(command: Plain) -> str:
+    typed = f"conferral {command.name} {_EXAMPLE}"
+    return f"{command.does}\n\n\b\nExamples:\n  {typed}\n  {typed} --no-wait\n\n{command.more}"
+
+
+def call(
+    agent: Annotated[str, typer.Option(metavar="ADDRESS", help="Who is called first: +E.164, client:NAME or sip:URI.")],
+    customer: Annotated[str, typer.Option(metavar="ADDRESS", help="Who is called when the agent has answered.")],
+    mode: Annotated[
+        str, typer.Option(metavar="bridge", help="How the two are connected: bridge, which can be converted later.")
+    ] = "bridge",
+    session: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="The new session's id; one is made up without.", callback=id_like_or_none),
+    ] = None,
+    brief: Brief = "",
+    confirm: Confirm = False,
+    ring_timeout: RingTimeout = None,
+    digits: Digits = "",
     timeout: Timeout = 30,
     no_wait: NoWait = False,
     command_id: CommandName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Move customer and agent into a conference.
+    """Call an agent, then a customer, and connect the two.
 
     \b
     Examples:
-      conferral convert CA0123456789abcdef0123456789abcdef
-      conferral convert CA0123456789abcdef0123456789abcdef --no-wait
+      conferral call --agent client:alice --customer +14155550123 --timeout 90
+      conferral call --agent +14155550145 --customer +14155550123 --confirm --brief "A call to a customer"
 
-    They go on talking: what was an ordinary bridge is a conference then.
+    Done when the two talk. What is said before, the key to press and the seconds to ring are the agent's.
     """
-    asyncio.run(_order("convert", session, timeout, no_wait=no_wait, command_id=command_id, as_json=as_json))
+    fields = {"type": "call", "agent": agent, "customer": customer, "mode": mode, "session": session or ""}
+    options = _dial_options(brief, digits, confirm=confirm, ring_timeout_s=ring_timeout)
+    order(fields | options, Way(timeout, no_wait, command_id, as_json))
+
+
+def transfer(
+    session: SessionName,
+    to: Annotated[
+        str, typer.Option(metavar="ADDRESS[,…]", help="To whom: +E.164, client:NAME or sip:URI; of several all ring.")
+    ],
+    mode: Annotated[
+        str,
+        typer.Option(metavar="|".join(_MODES), help="How; see above.", callback=_mode),
+    ],
+    brief: Brief = "",
+    confirm: Confirm = False,
+    ring_timeout: RingTimeout = None,
+    digits: Digits = "",
+    timeout: Timeout = 30,
+    no_wait: NoWait = False,
+    command_id: CommandName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hand the customer over to somebody else.
+
+    \b
+    Examples:
+      conferral transfer CA0123456789abcdef0123456789abcdef --to +14155550145 --mode warm --timeout 60
+      conferral transfer CA0123456789abcdef0123456789abcdef --to client:bob,client:carol --mode consult
+      conferral transfer CA0123456789abcdef0123456789abcdef --to +14155550145 --mode blind --confirm
+
+    warm: all three talk, until the agent leaves. consult: the customer is held while agent and target talk. blind: the
+    agent leaves at once. warm and consult are done when the target takes part, blind when customer and target talk.
+    """
+    options = _dial_options(brief, digits, confirm=confirm, ring_timeout_s=ring_timeout)
+    fields = {"type": "transfer", "session": session, "to": to, "mode": mode}
+    order(fields | options, Way(timeout, no_wait, command_id, as_json))
+
+
+def _dial_options(brief: str, digits: str, *, confirm: bool, ring_timeout_s: int | None) -> dict[str, str]:
+    return {
+        "brief": brief,
+        "confirm": "true" if confirm else "",
+        # Called otherwise here: --timeout is how long the outcome is waited for, in every command.
+        "timeout": "" if ring_timeout_s is None else str(ring_timeout_s),
+        "digits": digits,
+    }
 
 
 def end(
@@ -64,46 +190,12 @@ def end(
         whom = asyncio.run(_whom(session))
         if not output.ask(f"{whom} will be hung up. End it?"):
             raise NotDoneError("nothing was done")
-    asyncio.run(_order("end", session, timeout, no_wait=no_wait, command_id=command_id, as_json=as_json))
-
-
-async def _order(
-    kind: str,
-    named: str,
-    timeout_s: float,
-    *,
-    no_wait: bool,
-    command_id: str | None,
-    as_json: bool,
-) -> None:
-    from conferral.access import opened
-    from runtime.settings import StoreSettings, load
-    from streams import commands
-
-    settings = load(StoreSettings)
-    async with opened(settings) as reader:
-        given = command_id or f"cli-{secrets.token_hex(8)}"
-        await commands.publish(reader.client, reader.keys, {"type": kind, "session": named, "id": given})
-        if no_wait:
-            if as_json:
-                output.show_json({"command": given})
-            else:
-                output.result(given)
-            return
-        outcome = await commands.wait_for_outcome(reader.client, reader.keys, given, timeout_s)
-        session_id = outcome.session or named
-        fields = await reader.session(session_id)
-        if outcome.status != "done":
-            raise await _not_done(reader, kind, outcome, fields, timeout_s)
-    if as_json:
-        output.show_json({"command": given, "status": outcome.status, "reason": outcome.reason, "session": session_id})
-    else:
-        _tell_done(kind, session_id, fields, _command_line(settings))
+    order({"type": "end", "session": session}, Way(timeout, no_wait, command_id, as_json))
 
 
 async def _whom(named: str) -> str:
     """Whom ending a session would hang up, in words."""
-    from conferral import words
+    from conferral import standing, words
     from conferral.access import opened
     from runtime.settings import StoreSettings, load
 
@@ -114,58 +206,13 @@ async def _whom(named: str) -> str:
         for party in words.parties(fields)
         if fields.get(f"party.{party}.status") != "left"
     ]
-    return " and ".join(whom) or "Nobody"
-
-
-async def _not_done(reader: Reader, kind: str, outcome: CommandOutcome, fields: Fields, timeout_s: float) -> Exception:
-    if outcome.is_final:
-        reason = f"{kind} {outcome.status}: {outcome.reason or 'no reason was told'}"
-        return NotDoneError(reason, allowed=_allowed(fields), command_id=outcome.command_id)
-    reason = f"{kind} is still under way after {timeout_s:g} s; its id is {outcome.command_id}"
-    if not outcome.status and not await _anybody_works(reader):
-        reason += "; no worker is alive, one takes it up as soon as it starts: conferral worker"
-    return NotDoneError(reason, command_id=outcome.command_id)
-
-
-async def _anybody_works(reader: Reader) -> bool:
-    from conferral.checks.workers import alive
-
-    return bool(await alive(reader.client, reader.keys))
-
-
-def _allowed(fields: Fields) -> tuple[str, ...]:
-    from runtime.errors import StoreError
-    from statemachine.machine import allowed_commands
-    from streams import session_codec
-
-    try:
-        return allowed_commands(session_codec.decode(fields)) if fields else ()
-    except StoreError:
-        return ()  # a record that can't be understood: nothing is known of it
-
-
-def _command_line(settings: StoreSettings) -> str:
-    """How this program is called from here, with the Redis that was meant; never with a password."""
-    from conferral.demo.programs import own_command
-    from runtime.settings import StoreSettings
-
-    default = StoreSettings.model_fields["redis_url"].default
-    if settings.redis_url == default or "@" in settings.redis_url:
-        return own_command()
-    return f"REDIS_URL={shlex.quote(settings.redis_url)} {own_command()}"
-
-
-def _tell_done(kind: str, session_id: str, fields: Fields, command_line: str) -> None:
-    from conferral import words
-
-    output.result(f"{_DONE[kind]}: {session_id} is {words.state(fields) if fields else 'not known any more'}")
-    if fields.get("state") == "ended":
-        output.note(f"what happened: {command_line} show {session_id}")
-    else:
-        output.note(f"next: {command_line} end {session_id}, or watch in place of end")
+    return standing.listed(whom) or "Nobody"
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    app.command()(convert)
+    app.command()(call)
+    app.command()(transfer)
+    for command in PLAIN:
+        app.command(command.name, help=_help(command))(_plain(command.name))
     app.command()(end)

@@ -12,7 +12,7 @@ from conferral.commands.options import AsJson, Full, SessionName
 if TYPE_CHECKING:
     from conferral.access import Fields, LogEntry
 
-COLUMNS = ("session", "state", ">age", "customer", "agent", ">version")
+COLUMNS = ("session", "state", ">age", "customer", "agent", "transfer", ">version")
 _STATES = ("bridged", "converting", "conferenced", "transferring", "ended")
 
 
@@ -57,7 +57,7 @@ async def list_sessions(state: str | None, *, with_ended: bool) -> "list[Fields]
 
 def row(fields: "Fields", *, full: bool = False) -> tuple[str, ...]:
     """A session as a row of the table."""
-    from conferral import words
+    from conferral import standing, words
     from runtime.clock import SystemClock
 
     end = words.time_ms(fields.get("ended_at", "")) or SystemClock().wall_ms()
@@ -70,6 +70,7 @@ def row(fields: "Fields", *, full: bool = False) -> tuple[str, ...]:
         words.age(words.time_ms(fields.get("created_at", "")), end),
         words.address(fields.get("party.customer.address", ""), full=full),
         words.address(fields.get("party.agent.address", ""), full=full),
+        standing.transfer(fields, full=full),
         fields.get("version", "?"),
     )
 
@@ -88,8 +89,9 @@ def show(session: SessionName, full: Full = False, as_json: AsJson = False) -> N
     if as_json:
         output.show_json(fields)
         return
-    _show_fields(fields)
+    _show_fields(fields, full=full)
     _show_parties(fields, full=full)
+    _show_attempts(fields, full=full)
     _show_log(log, full=full)
 
 
@@ -106,8 +108,8 @@ async def _show(named: str) -> "tuple[Fields, list[LogEntry]]":
         return fields, await reader.log(session_id)
 
 
-def _show_fields(fields: "Fields") -> None:
-    from conferral import words
+def _show_fields(fields: "Fields", *, full: bool) -> None:
+    from conferral import standing, words
 
     shown = {
         "session": fields.get("id", ""),
@@ -115,6 +117,7 @@ def _show_fields(fields: "Fields") -> None:
         "end_reason": fields.get("end_reason", ""),
         **{name: fields.get(name, "") for name in ("direction", "created_at", "updated_at", "ended_at")},
         "conference_sid": fields.get("conference_sid", ""),
+        "transfer": standing.transfer(fields, full=full),
         "version": fields.get("version", ""),
     }
     for name, value in shown.items():
@@ -129,6 +132,9 @@ def _show_parties(fields: "Fields", *, full: bool) -> None:
     for party in words.parties(fields):
         of = {name: fields.get(f"party.{party}.{name}", "") for name in ("status", "address", "call_sid", "label")}
         marks = [mark for mark in ("held", "muted") if fields.get(f"party.{party}.{mark}") == "true"]
+        tune = fields.get(f"party.{party}.tune", "")
+        if tune and ("held" in marks or fields.get(f"party.{party}.waits") == "true"):
+            marks.append(f"hears {tune}")
         marks += filter(None, [fields.get(f"party.{party}.left_reason", "")])
         rows.append(
             (
@@ -142,6 +148,16 @@ def _show_parties(fields: "Fields", *, full: bool) -> None:
         )
     output.result()
     output.show_table(("party", "status", "address", "call", "label", "notes"), rows)
+
+
+def _show_attempts(fields: "Fields", *, full: bool) -> None:
+    from conferral import standing
+    from runtime.clock import SystemClock
+
+    rows = standing.attempts(fields, SystemClock().wall_ms(), full=full)
+    if rows:
+        output.result()
+        output.show_table(("attempt", "to", "result", ">rang", ">there"), rows)
 
 
 def _show_log(log: "list[LogEntry]", *, full: bool) -> None:

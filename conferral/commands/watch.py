@@ -122,14 +122,16 @@ class _Lines:
         return
 
     async def begin(self, sessions: list[Fields]) -> None:
-        from conferral import words
+        from conferral import standing, words
 
         if self._as_json:
             return
         for fields in sessions:
             customer = words.address(fields.get("party.customer.address", ""), full=self._full)
             agent = words.address(fields.get("party.agent.address", ""), full=self._full)
-            output.result(f"{fields.get('id', '?')}  is {words.state(fields)}: {customer} and {agent}")
+            transfer = standing.transfer(fields, full=self._full)
+            more = f"; {transfer}" if transfer else ""
+            output.result(f"{fields.get('id', '?')}  is {words.state(fields)}: {customer} and {agent}{more}")
 
     async def tell(self, changes: list[Change]) -> None:
         for change in changes:

@@ -20,6 +20,7 @@ KEYS = Keys("conferral", 16)
 PROGRAM = (sys.executable, "-m", "conferral")
 CALL = "CA" + "1" * 32
 AGENT_CALL = "CA" + "2" * 32
+TARGET_CALL = "CA" + "5" * 32
 CREATED_MS = 1_800_000_000_000
 
 SERVICE = {
@@ -93,6 +94,22 @@ def ended(session_id=CALL):
     return make_session(
         session_id, state=State.ENDED, phase=Phase.NONE, ended_at_ms=CREATED_MS + 61_000, end_reason="agent-left"
     )
+
+
+def consult(redis, session_id=CALL, **changes):
+    """A session in which agent and target talk while the customer is held."""
+    put(redis, make_session(session_id, state=State.TRANSFERRING, phase=Phase.CONSULT))
+    target = {"call_sid": TARGET_CALL, "address": "+14155550145", "label": "target-2", "status": "connected"}
+    fields = {
+        "party.customer.held": "true",
+        "party.customer.tune": "music",
+        **{f"party.target.{name}": value for name, value in target.items()},
+        "transfer.mode": "consult",
+        "transfer.to": "+14155550145",
+        "transfer.status": "consulting",
+        "transfer.reason": "",
+    }
+    redis.hset(KEYS.session(session_id), mapping=fields | changes)
 
 
 def environment(**variables):

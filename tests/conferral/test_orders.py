@@ -1,11 +1,28 @@
-"""`convert` and `end`: published, waited for, and told."""
+"""The commands that ask something of a session: published, waited for, and told."""
 
 import pytest
 
+from conferral.ordering import next_step
+from statemachine.events import COMMANDS
 from statemachine.states import Phase, State
-from tests.conferral.kit import AGENT_CALL, CALL, KEYS, ended, make_session, put
+from tests.conferral.kit import AGENT_CALL, CALL, KEYS, consult, ended, make_session, put
 
 pytestmark = pytest.mark.redis
+#: Each command as it is typed, and as it is published.
+TYPED = {
+    "call": (
+        ["--agent", "client:alice", "--customer", "+14155550123"],
+        {"agent": "client:alice", "customer": "+14155550123", "mode": "bridge"},
+    ),
+    "convert": ([CALL], {"session": CALL}),
+    "transfer": (
+        [CALL, "--to", "+14155550145,client:bob", "--mode", "consult"],
+        {"session": CALL, "to": "+14155550145,client:bob", "mode": "consult"},
+    ),
+    **{name: ([CALL], {"session": CALL}) for name in ("complete", "cancel", "swap", "merge", "end")},
+}
+DIAL = ["--brief", "A call for you", "--confirm", "--ring-timeout", "20", "--digits", "1w2"]
+DIALLED = {"brief": "A call for you", "confirm": "true", "timeout": "20", "digits": "1w2"}
 
 
 def decide(redis, command_id, status, reason=""):
@@ -17,16 +34,135 @@ def published(redis):
     return [fields for _, fields in redis.xrange(KEYS.commands)]
 
 
-def test_a_command_that_is_done_is_told_with_the_new_state_and_the_next_step(run, redis):
+@pytest.fixture
+def allow(monkeypatch):
+    """Lets the session's state allow certain commands."""
+
+    def allow(*names):
+        monkeypatch.setattr("statemachine.machine.allowed_commands", lambda _session: names)
+
+    return allow
+
+
+def test_every_command_can_be_typed():
+    assert set(TYPED) == {command.name for command in COMMANDS}
+
+
+@pytest.mark.parametrize("name", TYPED)
+def test_a_command_is_published_with_the_fields_that_were_typed_and_no_others(run, redis, name):
+    put(redis, make_session())
+    typed, fields = TYPED[name]
+
+    ran = run(name, *typed, "--no-wait", "--id", "mine")
+
+    assert (ran.code, ran.out) == (0, "mine\n")
+    assert published(redis) == [{"type": name, "id": "mine", **fields}]
+
+
+@pytest.mark.parametrize("name", ["call", "transfer"])
+def test_how_somebody_is_dialled_is_published_under_the_names_of_the_stream(run, redis, name):
+    put(redis, make_session())
+    typed, fields = TYPED[name]
+
+    assert run(name, *typed, *DIAL, "--timeout", "90", "--no-wait", "--id", "mine").code == 0
+    assert published(redis) == [{"type": name, "id": "mine", **fields, **DIALLED}]
+
+
+def test_a_new_session_can_be_given_its_id(run, redis):
+    put(redis, make_session())
+
+    assert run("call", *TYPED["call"][0], "--session", "order-7", "--no-wait").code == 0
+    assert published(redis)[0]["session"] == "order-7"
+
+
+def test_a_command_that_is_done_is_told_with_the_new_state_and_the_next_step(run, redis, allow):
     put(redis, make_session(state=State.CONFERENCED, phase=Phase.NONE))
     decide(redis, "mine", "done")
+    allow("convert", "transfer", "end")
 
     ran = run("convert", AGENT_CALL, "--id", "mine")
 
     assert ran.code == 0
-    assert ran.out == f"converted: {CALL} is conferenced\n"
-    assert f"conferral end {CALL}" in ran.err
+    assert ran.out == f"converted: {CALL} is conferenced\ncustomer +…23 and agent client:alice talk\n"
+    assert ran.err.endswith(f"conferral end {CALL}, or watch in place of end\n")
     assert published(redis) == [{"type": "convert", "session": AGENT_CALL, "id": "mine"}]
+
+
+def test_a_transfer_that_is_done_says_who_talks_and_what_can_be_done_next(run, redis, allow):
+    consult(redis)
+    decide(redis, "mine", "done")
+    allow("complete", "cancel", "swap", "merge", "end")
+
+    ran = run("transfer", CALL, "--to", "+14155550145", "--mode", "consult", "--id", "mine")
+
+    assert ran.out.splitlines() == [
+        f"consulting: {CALL} is transferring consult",
+        "agent client:alice and target +…45 talk; customer +…23 is held",
+    ]
+    assert ran.err.endswith(f"conferral complete {CALL}, or merge, swap, cancel, end or watch in place of complete\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "word"),
+    [
+        (["transfer", CALL, "--to", "client:bob", "--mode", "warm"], "joined"),
+        (["transfer", CALL, "--to", "client:bob", "--mode", "blind"], "transferred"),
+        (["call", *TYPED["call"][0]], "connected"),
+        (["complete", CALL], "completed"),
+        (["cancel", CALL], "cancelled"),
+        (["swap", CALL], "swapped"),
+        (["merge", CALL], "merged"),
+    ],
+)
+def test_every_command_that_is_done_says_so_in_a_word(run, redis, allow, typed, word):
+    put(redis, make_session())
+    decide(redis, "mine", "done")
+    allow()
+
+    ran = run(*typed, "--id", "mine")
+
+    assert ran.code == 0
+    assert ran.out.startswith(f"{word}: {CALL} is bridged connected\n")
+    assert ran.err.endswith(f"conferral watch {CALL}\n")
+
+
+def test_a_reason_that_goes_with_what_is_done_is_told(run, redis, allow):
+    put(redis, ended())
+    decide(redis, "mine", "done", "customer-left")
+    allow()
+
+    assert f"ended: {CALL} is ended (customer-left)\n" in run("end", CALL, "--id", "mine").out
+
+
+@pytest.mark.parametrize(
+    ("allowed", "told"),
+    [
+        ((), "it watch CA1"),
+        (("call", "transfer"), "it watch CA1"),
+        (("transfer", "end"), "it end CA1, or watch in place of end"),
+        (("cancel", "end", "complete"), "it complete CA1, or cancel, end or watch in place of complete"),
+    ],
+)
+def test_the_next_step_is_one_that_can_be_typed_as_it_stands(allowed, told):
+    assert next_step(allowed, "CA1", "it") == told
+
+
+def test_a_command_that_failed_says_how_the_session_stands(run, redis, allow):
+    consult(redis, **{"state": "conferenced", "phase": "", "party.customer.held": "false"})
+    redis.hset(KEYS.session(CALL), "party.target.status", "left")
+    decide(redis, "mine", "failed", "no-answer")
+    allow("transfer", "end")
+
+    ran = run("transfer", CALL, "--to", "+14155550145", "--mode", "warm", "--id", "mine")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.splitlines() == [
+        "transfer failed: no-answer",
+        f"  {CALL} is conferenced",
+        "  customer +…23 and agent client:alice talk",
+    ]
+    in_json = run("transfer", CALL, "--to", "+14155550145", "--mode", "warm", "--id", "mine", "--json")
+    assert in_json.error == {"reason": "transfer failed: no-answer", "allowed": ["transfer", "end"], "command": "mine"}
 
 
 def test_a_command_in_json_tells_its_outcome(run, redis):
@@ -41,15 +177,24 @@ def test_a_command_in_json_tells_its_outcome(run, redis):
     }
 
 
-@pytest.mark.parametrize("status", ["rejected", "failed"])
-def test_the_reason_of_a_refusal_goes_to_standard_error(run, redis, status):
+def test_the_reason_of_a_refusal_goes_to_standard_error(run, redis, allow):
     put(redis, make_session(phase=Phase.RINGING))
-    decide(redis, "mine", status, "nobody has answered yet")
+    decide(redis, "mine", "rejected", "nobody has answered yet")
+    allow("end")
 
     ran = run("convert", CALL, "--id", "mine")
 
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err == f"convert {status}: nobody has answered yet\n"
+    assert ran.err == "convert rejected: nobody has answered yet\n"
+
+
+def test_a_call_that_is_refused_belongs_to_no_session(run, redis):
+    put(redis, make_session())
+    redis.hset(KEYS.command("mine"), mapping={"status": "rejected", "reason": "agent: no address", "session": ""})
+
+    ran = run("call", *TYPED["call"][0], "--id", "mine")
+
+    assert (ran.code, ran.err) == (1, "call rejected: agent: no address\n")
 
 
 def test_a_refusal_in_json_names_what_the_state_allows(run, redis):
@@ -84,6 +229,7 @@ def test_a_command_that_was_accepted_and_takes_long_names_no_worker(run, redis):
 
     assert "still under way" in ran.err
     assert "worker" not in ran.err
+    assert ran.err.endswith(f"conferral watch {CALL}\n")
 
 
 def test_no_wait_prints_the_id_alone(run, redis):

@@ -51,7 +51,10 @@ def test_markup_is_not_obeyed(capsys):
 def test_hostile_values_do_no_harm_in_any_command(run, redis, hostile):
     redis.flushall()
     put(redis, make_session(), log=[log_entry(hostile, detail=hostile, reason=hostile)])
-    names = ("party.customer.address", "party.agent.address", "party.agent.label", "end_reason", "state", "version")
+    names = (
+        "party.customer.address", "party.agent.address", "party.agent.label", "end_reason", "state", "version",
+        "transfer.mode", "transfer.to", "transfer.status", "transfer.reason", "transfer.attempts",
+    )  # fmt: skip
     redis.hset(f"conferral:{{{output_partition()}}}:session:{CALL}", mapping=dict.fromkeys(names, hostile))
     redis.hset("conferral:command:mine", mapping={"status": "rejected", "reason": hostile, "session": CALL})
 

@@ -11,6 +11,8 @@ from tests.conferral.kit import (
     CREATED_MS,
     KEYS,
     PROGRAM,
+    TARGET_CALL,
+    consult,
     ended,
     environment,
     log_entry,
@@ -32,7 +34,7 @@ def test_live_sessions_are_listed_oldest_first(run, redis):
 
     assert ran.code == 0
     heading, first, second = ran.out.splitlines()
-    assert heading.split() == ["session", "state", "age", "customer", "agent", "version"]
+    assert heading.split() == ["session", "state", "age", "customer", "agent", "transfer", "version"]
     assert first.split()[:3] == [CALL, "bridged", "connected"]
     assert second.split()[:2] == [OTHER, "conferenced"]
 
@@ -78,6 +80,37 @@ def test_no_sessions_is_no_error(run, redis):
     assert run("sessions").code == 0
     assert run("sessions").out == ""
     assert run("sessions", "--json").json == []
+
+
+def test_a_running_transfer_stands_in_the_list(run, redis):
+    consult(redis)
+
+    assert "client:alice  consult to +…45 consulting  " in run("sessions").out
+    assert "consult to +14155550145 consulting" in run("sessions", "--full").out
+
+
+def test_a_transfer_is_shown_with_its_parties_and_what_they_hear(run, redis):
+    failed = {"transfer.status": "failed", "transfer.reason": "no-answer"}
+    consult(redis, **failed, **{"party.target.status": "left", "party.target.left_reason": "no-answer"})
+
+    told = run("show", CALL).out.splitlines()
+
+    assert "transfer        consult to +…45 failed (no-answer)" in told
+    rows = [line.split(maxsplit=5) for line in told if line.startswith(("customer ", "target "))]
+    assert rows == [
+        ["customer", "connected", "+…23", CALL, "customer-1", "held, hears music"],
+        ["target", "left", "+…45", TARGET_CALL, "target-2", "no-answer"],
+    ]
+
+
+@pytest.mark.parametrize("arguments", [("sessions",), ("sessions", "--json"), ("show", CALL), ("show", CALL, "--json")])
+def test_what_lets_others_show_the_callers_number_is_shown_to_nobody(run, redis, arguments):
+    consult(redis, call_token="secret-token")
+
+    ran = run(*arguments, "--full") if "--json" not in arguments else run(*arguments)
+
+    assert CALL in ran.out
+    assert "token" not in ran.out
 
 
 def test_more_sessions_than_one_pipeline_holds_are_all_listed(run, redis):

@@ -9,7 +9,10 @@ from conferral.commands.options import ID_TEXT
 from streams.commands import ID_PATTERN
 from tests.conferral.kit import CALL, PROGRAM, environment
 
-COMMANDS = ("demo", "webhooks", "worker", "sandbox", "sessions", "show", "watch", "convert", "end", "check")
+COMMANDS = (
+    "demo", "webhooks", "worker", "sandbox", "sessions", "show", "watch", "call", "transfer", "convert", "complete",
+    "cancel", "swap", "merge", "end", "check",
+)  # fmt: skip
 
 
 def test_every_command_is_listed_and_none_is_cut(run):
@@ -57,6 +60,12 @@ def test_program_runs_as_a_module(tmp_path):
         ("convert", "x" * 65),
         ("convert", CALL, "--id", "a:b"),
         ("convert", CALL, "--timeout", "-1"),
+        ("transfer", CALL, "--to", "client:bob"),
+        ("transfer", CALL, "--mode", "warm"),
+        ("transfer", CALL, "--to", "client:bob", "--mode", "cold"),
+        ("transfer", CALL, "--to", "client:bob", "--mode", "warm", "--ring-timeout", "4"),
+        ("call", "--agent", "client:bob"),
+        ("call", "--agent", "client:bob", "--customer", "client:carol", "--session", "a b"),
         ("watch", "--until", "ended"),
         ("watch", CALL, "--until", "noon"),
         ("webhooks", "--port", "70000"),

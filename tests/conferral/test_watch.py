@@ -9,7 +9,7 @@ import pytest
 from conferral.access import Reader
 from conferral.following import Follower
 from streams.connection import make_client
-from tests.conferral.kit import CALL, CREATED_MS, KEYS, ended, log_entry, make_session, put, set_up, start
+from tests.conferral.kit import CALL, CREATED_MS, KEYS, consult, ended, log_entry, make_session, put, set_up, start
 
 pytestmark = pytest.mark.redis
 END = {"before": "conferenced", "after": "ended", "outcome": "moved", "reason": "agent-left"}
@@ -139,6 +139,18 @@ def test_in_a_pipe_each_change_is_a_line_and_ctrl_c_ends_well(redis, redis_serve
 
     assert (program.returncode, out) == (0, "")
     assert "Traceback" not in err
+
+
+@pytest.mark.processes
+def test_a_transfer_that_runs_when_the_watch_begins_is_told(redis, redis_server, tmp_path):
+    consult(redis)
+    with start("watch", cwd=tmp_path, env={"REDIS_URL": redis_server.url}) as program:
+        told = program.stdout.readline()
+        program.send_signal(signal.SIGINT)
+        program.communicate(timeout=10)
+
+    stands = f"{CALL}  is transferring consult: +…23 and client:alice; consult to +…45 consulting\n"
+    assert (program.returncode, told) == (0, stands)
 
 
 @pytest.mark.processes
