@@ -1,33 +1,68 @@
-"""What the webhooks need of Redis: append an event, and read what a TwiML answer depends on, in one round trip."""
+"""What the webhooks need of Redis: append an event, read what a TwiML answer depends on, decide who comes first."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Protocol
 
 from statemachine.events import Event
+from statemachine.session import INBOUND
+from statemachine.states import Tune
+
+
+@dataclass(frozen=True, slots=True)
+class PartyFacts:
+    """What an answer to one party depends on; the names and meanings are those of `statemachine.session.Party`."""
+
+    call_sid: str = ""
+    label: str = ""
+    #: Not in the repr, which ends up in tracebacks; nor is `brief`, which may speak of a person.
+    address: str = field(default="", repr=False)
+    status: str = ""
+    dial_id: str = ""
+    brief: str = field(default="", repr=False)
+    recalled_for: str = ""
+    confirm: bool = False
+    contest: str = ""
+    is_leaving: bool = False
+    tune: Tune = Tune.NONE
 
 
 @dataclass(frozen=True, slots=True)
 class SessionFacts:
-    """What a `<Dial>` action's answer depends on."""
+    """What an answer in TwiML depends on."""
 
     #: The session's state, one of `statemachine.states.State`.
     state: str
-    phase: str = ""
     #: SID of the session's conference, empty while none is known.
     conference_sid: str = ""
-    #: Call SIDs by party name.
-    call_sids: Mapping[str, str] = field(default_factory=dict)
-    #: Participant labels by party name.
-    labels: Mapping[str, str] = field(default_factory=dict)
+    #: `inbound` or `outbound`.
+    direction: str = INBOUND
+    #: Parties by name.
+    parties: Mapping[str, PartyFacts] = field(default_factory=dict)
 
     def party_of(self, call_sid: str) -> str:
-        """The party whose call it is, empty when none is known to have it."""
-        return next((name for name, sid in self.call_sids.items() if sid == call_sid), "")
+        """Name of the party whose call it is, empty when none is known to have it."""
+        return next((name for name, party in self.parties.items() if party.call_sid == call_sid), "")
+
+    def dialled_by(self, dial_id: str) -> str:
+        """Name of the party whom a dial brings in, empty when there is none (any more)."""
+        return next((name for name, party in self.parties.items() if party.dial_id == dial_id), "")
+
+
+class GateClaim(Enum):
+    """What became of a call's claim at our gate."""
+
+    #: The dial, and where one was named the contest, belongs to the call, now or since before.
+    OURS = 1
+    #: Another call has the dial.
+    ANOTHER_CALL = 0
+    #: The dial is the call's, but another dial has won the contest.
+    LOST = 2
 
 
 class Ingest(Protocol):
-    """Where webhooks put events. Both ways may raise StoreUnreachableError, after at most the Redis deadline of 2 s."""
+    """Where webhooks put events. All ways may raise StoreUnreachableError, after at most the Redis deadline of 2 s."""
 
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
         """Appends an event to its session's partition; returns when Redis has stored it.
@@ -47,6 +82,23 @@ class Ingest(Protocol):
 
     async def read(self, session_id: str) -> SessionFacts | None:
         """The session as it is now; None when Redis does not know it."""
+        ...
+
+    async def claim_gate(self, session_id: str, dial_id: str, call_sid: str, contest: str = "") -> GateClaim:
+        """Gives a dial to the call that asks first, and a contest to the dial that asks first; both atomically.
+
+        The same call gets the same answer however often it asks.
+
+        Args:
+            session_id: The session's id.
+            dial_id: The dial that made the call.
+            call_sid: The call.
+            contest: The word that the dials of one contest share; empty when only the dial is claimed.
+
+        Raises:
+            StoreUnreachableError: nobody knows whether it is claimed; asking again is safe.
+            StoreError: Redis refused for good.
+        """
         ...
 
     def restarted_lately(self) -> bool:

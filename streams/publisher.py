@@ -22,9 +22,11 @@ from runtime.clock import Clock
 from runtime.errors import StoreError, StoreUnreachableError
 from runtime.lifecycle import pause
 from statemachine.events import Event
-from streams import event_codec
+from statemachine.session import INBOUND
+from statemachine.states import Tune
+from streams import event_codec, scripts
 from streams.connection import COMMAND_TIMEOUT_S, Client, passes_soon, store_errors
-from streams.ingest import SessionFacts
+from streams.ingest import GateClaim, PartyFacts, SessionFacts
 from streams.keys import Keys
 
 log = structlog.get_logger()
@@ -45,8 +47,13 @@ RESTART_CARE_S = 60.0
 SERVER_LOOK_EVERY_S = 1.0
 #: How long the call index keeps a call, seconds: the longest session, and its time after the end, with room.
 CALL_INDEX_TTL_S = 3 * 86_400
+#: How long it is kept who has passed a session's gate, seconds: the longest session, counted from the last claim.
+GATES_TTL_S = 86_400
 
-_FACTS = ("state", "phase", "conference_sid")
+#: Fields of a party by how their text is taken.
+_PARTY_TEXTS = frozenset({"call_sid", "label", "address", "status", "dial_id", "brief", "recalled_for", "contest"})
+_PARTY_FLAGS = frozenset({"confirm", "is_leaving"})
+_TUNES = frozenset(Tune)
 
 
 @dataclass(slots=True)
@@ -94,6 +101,19 @@ class Publisher:
     async def read(self, session_id: str) -> SessionFacts | None:
         """See `Ingest.read`."""
         return _facts((await self._run([self._reading(session_id)]))[0])
+
+    async def claim_gate(self, session_id: str, dial_id: str, call_sid: str, contest: str = "") -> GateClaim:
+        """See `Ingest.claim_gate`. Not part of a pipeline: a cluster's takes no scripts."""
+        try:
+            with store_errors():
+                async with asyncio.timeout(self._deadline_s):
+                    answer = await scripts.claim_gate(
+                        self._client, [self._keys.gates(session_id)], [dial_id, call_sid, contest, GATES_TTL_S]
+                    )
+        except StoreUnreachableError:
+            self._server_is_unknown = True
+            raise
+        return GateClaim(answer)
 
     def restarted_lately(self) -> bool:
         """See `Ingest.restarted_lately`."""
@@ -289,11 +309,27 @@ def _facts(record: dict[bytes, bytes] | list[bytes]) -> SessionFacts | None:
     fields = {name.decode(): value.decode(errors="replace") for name, value in pairs}
     if "state" not in fields:
         return None
-    call_sids, labels = {}, {}
-    for name, value in fields.items():
-        if name.startswith("party.") and name.endswith(".call_sid"):
-            call_sids[name[6:-9]] = value
-        elif name.startswith("party.") and name.endswith(".label"):
-            labels[name[6:-6]] = value
-    state, phase, conference_sid = (fields.get(name, "") for name in _FACTS)
-    return SessionFacts(state, phase, conference_sid, call_sids, labels)
+    return SessionFacts(
+        state=fields["state"],
+        conference_sid=fields.get("conference_sid", ""),
+        direction=fields.get("direction", INBOUND),
+        parties=_parties(fields),
+    )
+
+
+def _parties(fields: dict[str, str]) -> dict[str, PartyFacts]:
+    """The parties of `party.NAME.FIELD`; flags are `true` or left out."""
+    found: dict[str, dict[str, Any]] = {}
+    for field, value in fields.items():
+        start, _, rest = field.partition(".")
+        name, _, attribute = rest.rpartition(".")
+        if start != "party" or not name:
+            continue
+        party = found.setdefault(name, {})
+        if attribute in _PARTY_TEXTS:
+            party[attribute] = value
+        elif attribute in _PARTY_FLAGS:
+            party[attribute] = value == "true"
+        elif attribute == "tune" and value in _TUNES:  # a later version may know others
+            party[attribute] = Tune(value)
+    return {name: PartyFacts(**attributes) for name, attributes in found.items()}

@@ -2,13 +2,17 @@
 
 A parent's DialCallStatus says `completed` both when the other side hung up and when the other side was moved into the
 conference; so the state decides, and where the state can't be had or trusted, Twilio is asked for the other side.
+
+Of a customer whose `<Dial>` is over while a transfer runs, the agent has been let go: he goes into the conference and
+waits there for whoever takes the call. An agent who is to be out is hung up, in whatever state.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from statemachine.session import AGENT, CUSTOMER
 from statemachine.states import FINAL_CALL_STATUSES, CallStatus, State
-from streams.ingest import SessionFacts
+from streams.ingest import PartyFacts, SessionFacts
 from telephony.urls import DialKind
 
 #: How often Redis is asked for one dial action before Twilio is.
@@ -22,8 +26,12 @@ class Answer(StrEnum):
     JOIN = "join"
     #: Join it once more, by name: the SID or the label was refused.
     JOIN_BY_NAME = "join-by-name"
+    #: Join it as somebody who waits, and hear the party's tune until somebody else joins.
+    WAIT_IN_ROOM = "wait-in-room"
+    #: The same once more, by name and in silence: the conference is over, or what is heard there could not be had.
+    WAIT_IN_SILENCE = "wait-in-silence"
     HANG_UP = "hang-up"
-    #: Say that the agent is busy, then hang up; likewise the next two.
+    #: Say that the other side is busy, then hang up; likewise the next two.
     SAY_BUSY = "say-busy"
     SAY_NO_ANSWER = "say-no-answer"
     SAY_UNREACHABLE = "say-unreachable"
@@ -70,12 +78,21 @@ _NOT_ANSWERED = {
 
 
 def whose_call(outcome: DialOutcome, facts: SessionFacts | None) -> str:
-    """The party whose call it is: by the CallSid where the session knows it, else by the URL; empty for a stranger."""
+    """The party whose call it is: by the CallSid where the session knows it, else by the URL; empty for a stranger.
+
+    Names change hands in a transfer. So a name tells a call only while no other call is known to be that party's, and
+    of a party that was dialled by REST only before anybody could be transferred.
+    """
     if facts is None:
         return outcome.party
-    if party := facts.party_of(outcome.call_sid):
-        return party
-    return "" if facts.call_sids.get(outcome.party) else outcome.party
+    if name := facts.party_of(outcome.call_sid):
+        return name
+    party = facts.parties.get(outcome.party)
+    if party is None:  # of a session that had to be rebuilt, not everybody has been heard of yet
+        return outcome.party if outcome.party in (CUSTOMER, AGENT) else ""
+    if party.call_sid or (party.dial_id and facts.state != State.BRIDGED):
+        return ""
+    return outcome.party
 
 
 def answer(outcome: DialOutcome, facts: SessionFacts | None, *, may_be_old: bool) -> Answer:
@@ -86,20 +103,22 @@ def answer(outcome: DialOutcome, facts: SessionFacts | None, *, may_be_old: bool
         facts: The session as Redis has it; None when Redis does not know it.
         may_be_old: Redis was restarted lately: it may have forgotten the last second.
     """
-    if outcome.party_is_gone or not whose_call(outcome, facts):
+    name = whose_call(outcome, facts)
+    if outcome.party_is_gone or not name:
         return Answer.HANG_UP
-    if facts is not None and facts.state == State.ENDED:
+    if facts is None:
+        return _of_unknown_session(outcome)
+    party = facts.parties.get(name, PartyFacts())
+    if facts.state == State.ENDED or party.is_leaving:
         return Answer.HANG_UP  # final: no forgotten second leads out of it
     if outcome.dial is DialKind.CONFERENCE:
-        return _after_conference(outcome, facts)
-    if not outcome.was_answered and (facts is None or facts.state == State.BRIDGED):
-        return _by_dial_call_status(outcome)
-    if facts is not None and facts.state in (State.CONVERTING, State.CONFERENCED, State.TRANSFERRING):
+        return _after_conference(outcome, facts.state, name)
+    if facts.state == State.TRANSFERRING and name == CUSTOMER and party.tune:
+        return Answer.WAIT_IN_ROOM
+    if facts.state in (State.CONVERTING, State.CONFERENCED, State.TRANSFERRING):
         # The intent to move was committed once; a second that Redis forgot can't have made it untrue.
         return Answer.JOIN
-    if facts is None or may_be_old:
-        return Answer.ASK_TWILIO
-    return _by_dial_call_status(outcome)
+    return Answer.ASK_TWILIO if may_be_old and outcome.was_answered else _by_dial_call_status(outcome)
 
 
 def answer_without_store(outcome: DialOutcome) -> Answer:
@@ -122,13 +141,25 @@ def answer_by_child(child_status: str | None) -> Answer:
     return Answer.JOIN if child_status == CallStatus.IN_PROGRESS else Answer.HANG_UP
 
 
-def _after_conference(outcome: DialOutcome, facts: SessionFacts | None) -> Answer:
+def _of_unknown_session(outcome: DialOutcome) -> Answer:
+    if outcome.dial is DialKind.CONFERENCE:
+        return Answer.HANG_UP
+    return Answer.ASK_TWILIO if outcome.was_answered else _by_dial_call_status(outcome)
+
+
+def _after_conference(outcome: DialOutcome, state: str, name: str) -> Answer:
     """The leg was in the room, or was refused by it.
 
-    A refusal is a label in use (16025) or the SID of a room that is over (13236). Source: Twilio docs, error reference.
+    A refusal is a label in use (16025), the SID of a room that is over (13236), or wait music that could not be had.
+    Source: Twilio docs, error reference; TwiML `<Conference>`, `waitUrl`.
     """
-    if facts is not None and facts.state == State.CONVERTING and outcome.attempt == 1:
+    if outcome.attempt > 1:
+        return Answer.HANG_UP
+    if state == State.CONVERTING:
         return Answer.JOIN_BY_NAME
+    if state == State.TRANSFERRING and name == CUSTOMER:
+        # The agent has left before Twilio knew that this must not end the room, or the room was refused.
+        return Answer.WAIT_IN_SILENCE
     return Answer.HANG_UP
 
 

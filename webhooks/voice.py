@@ -16,7 +16,8 @@ from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings
 from statemachine.events import DialEnded, Event
 from statemachine.session import first_label
-from streams.ingest import Ingest, SessionFacts
+from statemachine.states import Tune
+from streams.ingest import Ingest, PartyFacts, SessionFacts
 from telephony.addresses import check_agent
 from telephony.callbacks import call_received, call_sid_of, dial_ended, error_url_of
 from telephony.documents import Documents
@@ -40,6 +41,7 @@ _SENTENCES = {
     Answer.SAY_NO_ANSWER: Phrase.NO_ANSWER,
     Answer.SAY_UNREACHABLE: Phrase.UNREACHABLE,
 }
+_JOINS = frozenset({Answer.JOIN, Answer.JOIN_BY_NAME, Answer.WAIT_IN_ROOM, Answer.WAIT_IN_SILENCE})
 
 
 class VoiceRoutes:
@@ -150,17 +152,20 @@ class VoiceRoutes:
             return self._documents.say_and_hang_up(_SENTENCES[chosen])
         if chosen is Answer.WAIT:
             return self._documents.ask_again(action.asked_again(outcome.dial_call_status))
-        if chosen not in (Answer.JOIN, Answer.JOIN_BY_NAME):
+        if chosen not in _JOINS:
             return self._documents.hang_up()
-        party = whose_call(outcome, facts)
-        label = facts.labels.get(party, "") if facts else ""
-        by_name = facts is None or chosen is Answer.JOIN_BY_NAME
+        name = whose_call(outcome, facts)
+        party = (facts.parties.get(name) if facts else None) or PartyFacts()
+        again = chosen in (Answer.JOIN_BY_NAME, Answer.WAIT_IN_SILENCE)
+        room = "" if facts is None or again else facts.conference_sid
         return self._documents.join_conference(
             action.session_id,
-            party,
-            label=label or first_label(party),
-            room=action.session_id if facts is None or by_name else facts.conference_sid or action.session_id,
-            attempt=outcome.attempt + 1 if chosen is Answer.JOIN_BY_NAME else 1,
+            name,
+            label=party.label or first_label(name),
+            room=room or action.session_id,
+            attempt=outcome.attempt + 1 if again else 1,
+            starts=chosen in (Answer.JOIN, Answer.JOIN_BY_NAME),
+            tune=party.tune if chosen is Answer.WAIT_IN_ROOM else Tune.NONE,
         )
 
     async def _child_status(self, parent_call_sid: str) -> str | None:

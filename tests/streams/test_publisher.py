@@ -8,7 +8,9 @@ import pytest
 
 from runtime.errors import StoreError, StoreUnreachableError
 from statemachine.events import CallProgressed
+from statemachine.states import Tune
 from streams.connection import make_client
+from streams.ingest import PartyFacts, SessionFacts
 from streams.publisher import Publisher
 
 pytestmark = pytest.mark.redis
@@ -47,17 +49,37 @@ async def test_events_of_one_turn_go_out_in_one_pipeline_and_in_order(publisher,
 
 async def test_session_is_read_as_it_was_when_the_event_was_stored(publisher, client, keys):
     assert await publisher.publish_and_read(event()) is None
-    await client.hset(
-        keys.session(SESSION),
-        mapping={
-            "state": "converting",
-            "phase": "",
-            "party.customer.call_sid": "CA1",
-            "party.customer.label": "customer-1",
+    fields = {
+        "state": "transferring", "phase": "blind", "direction": "outbound", "conference_sid": "CF1", "of_tomorrow": "x",
+        "party.customer.call_sid": "CA1", "party.customer.label": "customer-1", "party.customer.tune": "ringback",
+        "party.customer.address": "+14155550199", "party.customer.is_leaving": "true", "party.customer.new": "x",
+        "party.target-1.dial_id": "d1", "party.target-1.brief": "About an invoice.", "party.target-1.confirm": "true",
+        "party.target-1.contest": "c1", "party.target-1.status": "ringing", "party.target-1.call_sid": "",
+        "party.agent.recalled_for": "busy", "party.agent.tune": "of-tomorrow", "transfer.mode": "blind",
+    }  # fmt: skip
+    await client.hset(keys.session(SESSION), mapping=fields)
+    facts = await publisher.publish_and_read(event())
+    assert facts == SessionFacts(
+        state="transferring", conference_sid="CF1", direction="outbound",
+        parties={
+            "customer": PartyFacts(
+                call_sid="CA1", label="customer-1", address="+14155550199", tune=Tune.RINGBACK, is_leaving=True
+            ),
+            "target-1": PartyFacts(
+                status="ringing", dial_id="d1", brief="About an invoice.", confirm=True, contest="c1"
+            ),
+            "agent": PartyFacts(recalled_for="busy"),
         },
-    )
-    facts = await publisher.read(SESSION)
-    assert (facts.state, facts.party_of("CA1"), facts.labels) == ("converting", "customer", {"customer": "customer-1"})
+    )  # fmt: skip
+    assert (facts.party_of("CA1"), facts.party_of("CA9")) == ("customer", "")
+    assert (facts.dialled_by("d1"), facts.dialled_by("d9")) == ("target-1", "")
+    assert "0199" not in repr(facts)
+    assert "invoice" not in repr(facts)
+
+
+async def test_session_of_an_older_version_is_read_too(publisher, client, keys):
+    await client.hset(keys.session(SESSION), mapping={"state": "bridged", "party.customer.call_sid": "CA1"})
+    assert await publisher.read(SESSION) == SessionFacts("bridged", parties={"customer": PartyFacts(call_sid="CA1")})
 
 
 async def test_refusal_of_one_event_does_not_touch_the_others(publisher, client, keys):

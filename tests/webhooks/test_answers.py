@@ -1,9 +1,9 @@
 import pytest
 
-from statemachine.states import State
-from streams.ingest import SessionFacts
+from statemachine.states import State, Tune
+from streams.ingest import PartyFacts, SessionFacts
 from telephony.urls import DialKind
-from tests.webhooks.webhook_kit import AGENT, CALLER, CONFERENCE
+from tests.webhooks.webhook_kit import AGENT, CALLER, facts
 from webhooks.answers import (
     ASKED_MAX,
     Answer,
@@ -16,6 +16,7 @@ from webhooks.answers import (
 
 BRIDGE, CONF = DialKind.BRIDGE, DialKind.CONFERENCE
 JOIN, BY_NAME, HANG_UP, ASK = Answer.JOIN, Answer.JOIN_BY_NAME, Answer.HANG_UP, Answer.ASK_TWILIO
+IN_ROOM, IN_SILENCE = Answer.WAIT_IN_ROOM, Answer.WAIT_IN_SILENCE
 BUSY, SILENT, UNREACHABLE = Answer.SAY_BUSY, Answer.SAY_NO_ANSWER, Answer.SAY_UNREACHABLE
 
 
@@ -23,11 +24,12 @@ def outcome(dial=BRIDGE, status="completed", *, call="in-progress", attempt=1, a
     return DialOutcome(party, sid, dial, status, call, attempt, asked)
 
 
-def facts(state):
-    return SessionFacts(
-        state=state, conference_sid=CONFERENCE, call_sids={"customer": CALLER, "agent": AGENT},
-        labels={"customer": "customer-1", "agent": "agent-1"},
-    )  # fmt: skip
+def customer(**known):
+    return PartyFacts(call_sid=CALLER, label="customer-1", **known)
+
+
+def agent(**known):
+    return PartyFacts(call_sid=AGENT, label="agent-1", **known)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,10 @@ def facts(state):
         ("conferenced",  BRIDGE, "completed",   1, JOIN),         # a late parent
         ("conferenced",  CONF,   "answered",    1, HANG_UP),      # the room is over
         ("transferring", BRIDGE, "completed",   1, JOIN),
-        ("transferring", CONF,   "answered",    1, HANG_UP),
+        ("transferring", BRIDGE, "busy",        1, JOIN),
+        ("transferring", CONF,   "answered",    1, IN_SILENCE),   # the agent's leaving has ended the room
+        ("transferring", CONF,   "failed",      1, IN_SILENCE),   # refused by the room
+        ("transferring", CONF,   "answered",    2, HANG_UP),
         ("ended",        BRIDGE, "completed",   1, HANG_UP),
         ("ended",        BRIDGE, "busy",        1, HANG_UP),
         ("ended",        CONF,   "answered",    1, HANG_UP),
@@ -59,6 +64,63 @@ def facts(state):
 )  # fmt: skip
 def test_the_state_decides_and_else_the_dial_call_status(state, dial, status, attempt, expected):
     assert answer(outcome(dial, status, attempt=attempt), facts(state), may_be_old=False) is expected
+
+
+@pytest.mark.parametrize(
+    ("direction", "state",    "party", "dial", "expected"),
+    [
+        # Inbound, the customer is the parent and the agent the child.
+        ("inbound",  "bridged",      agent(), BRIDGE, HANG_UP),
+        ("inbound",  "converting",   agent(), CONF,   BY_NAME),
+        ("inbound",  "conferenced",  agent(), CONF,   HANG_UP),
+        ("inbound",  "transferring", agent(), CONF,   HANG_UP),    # he has left, or his flag has ended the room
+        ("inbound",  "transferring", customer(tune=Tune.RINGBACK), BRIDGE, IN_ROOM),   # blind from a bridge
+        ("inbound",  "transferring", customer(tune=Tune.MUSIC),    BRIDGE, IN_ROOM),
+        ("inbound",  "transferring", customer(tune=Tune.MUSIC),    CONF,   IN_SILENCE),
+        ("inbound",  "converting",   customer(tune=Tune.RINGBACK), BRIDGE, JOIN),
+        ("inbound",  "conferenced",  customer(tune=Tune.RINGBACK), BRIDGE, JOIN),
+        ("inbound",  "bridged",      customer(tune=Tune.RINGBACK), BRIDGE, HANG_UP),
+        # Outbound, the agent is.
+        ("outbound", "bridged",      agent(), BRIDGE, HANG_UP),    # the customer has hung up
+        ("outbound", "converting",   agent(), BRIDGE, JOIN),
+        ("outbound", "conferenced",  agent(), BRIDGE, JOIN),
+        ("outbound", "transferring", agent(), BRIDGE, JOIN),
+        ("outbound", "transferring", agent(tune=Tune.MUSIC), BRIDGE, JOIN),   # only a customer waits for a transfer
+        ("outbound", "transferring", agent(is_leaving=True), BRIDGE, HANG_UP),      # blind: the customer was moved
+        ("outbound", "ended",        agent(), BRIDGE, HANG_UP),
+        ("outbound", "transferring", customer(), CONF, IN_SILENCE),
+        ("outbound", "transferring", customer(tune=Tune.RINGBACK), CONF, IN_SILENCE),
+        # Whoever takes part beside the two hangs up when the room is over.
+        ("inbound",  "transferring", PartyFacts(call_sid="CA7", label="target-1", dial_id="d"), CONF, HANG_UP),
+        ("inbound",  "conferenced",  PartyFacts(call_sid="CA7", label="target-1", dial_id="d"), CONF, HANG_UP),
+    ],
+)  # fmt: skip
+def test_parent_or_child_customer_or_agent_the_party_decides_too(direction, state, party, dial, expected):
+    name = party.label.rpartition("-")[0]
+    given = facts(state, direction=direction, **{name: party})
+
+    assert answer(outcome(dial, sid=party.call_sid, party=name), given, may_be_old=False) is expected
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [("busy", BUSY), ("no-answer", SILENT), ("failed", UNREACHABLE), ("canceled", UNREACHABLE)],
+)
+def test_in_an_outbound_session_the_agent_is_told_why_the_customer_was_not_reached(status, expected):
+    given = facts("bridged", direction="outbound")
+
+    assert answer(outcome(BRIDGE, status, sid=AGENT, party="agent"), given, may_be_old=False) is expected
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("dial", DialKind)
+@pytest.mark.parametrize("status", ["completed", "busy", ""])
+@pytest.mark.parametrize("tune", [Tune.NONE, Tune.MUSIC])
+@pytest.mark.parametrize("old", [True, False])
+def test_whoever_is_to_be_out_is_hung_up_in_every_state(state, dial, status, tune, old):
+    given = facts(state, customer=customer(is_leaving=True, tune=tune))
+
+    assert answer(outcome(dial, status), given, may_be_old=old) is HANG_UP
 
 
 @pytest.mark.parametrize("state", State)
@@ -90,7 +152,10 @@ def test_a_call_that_is_not_the_partys_is_hung_up(state, dial):
         ("converting",     CONF,   "answered",  BY_NAME),
         ("conferenced",    BRIDGE, "completed", JOIN),
         ("conferenced",    CONF,   "answered",  HANG_UP),
+        ("transferring",   BRIDGE, "completed", JOIN),
+        ("transferring",   CONF,   "answered",  IN_SILENCE),
         ("ended",          BRIDGE, "completed", HANG_UP),  # final, however old
+        ("of-tomorrow",    BRIDGE, "completed", ASK),
     ],
 )  # fmt: skip
 def test_twilio_is_asked_when_redis_does_not_know_or_may_have_forgotten(known, dial, status, expected):
@@ -126,17 +191,22 @@ def test_an_other_side_that_lives_was_moved(child, expected):
 
 
 @pytest.mark.parametrize(
-    ("sid", "party", "known", "expected"),
+    ("sid", "party",    "state",        "known", "expected"),
     [
-        (CALLER, "customer", {"customer": CALLER}, "customer"),
-        (AGENT,  "customer", {"customer": CALLER, "agent": AGENT}, "agent"),   # the call tells, not the URL
-        (AGENT,  "agent",    {"customer": CALLER}, "agent"),                   # not heard of yet
-        (AGENT,  "agent",    {"agent": ""}, "agent"),
-        (AGENT,  "agent",    {"agent": CALLER}, ""),
+        (CALLER, "customer", "converting",   {"customer": customer()}, "customer"),
+        (AGENT,  "customer", "converting",   {"customer": customer(), "agent": agent()}, "agent"),  # the call tells
+        (AGENT,  "target",   "conferenced",  {"agent": agent()}, "agent"),             # the target has become the agent
+        (AGENT,  "agent",    "conferenced",  {"agent": PartyFacts("CA7"), "agent-1": agent()}, "agent-1"),
+        (AGENT,  "agent",    "converting",   {"customer": customer()}, "agent"),       # not heard of yet
+        (AGENT,  "agent",    "converting",   {"agent": PartyFacts("")}, "agent"),
+        (AGENT,  "agent",    "converting",   {"agent": PartyFacts(CALLER)}, ""),
+        (AGENT,  "target",   "transferring", {"customer": customer()}, ""),  # there is no such party
+        (AGENT,  "agent",    "bridged",      {"agent": PartyFacts("", dial_id="d")}, "agent"),  # the agent of a `call`
+        (AGENT,  "agent",    "transferring", {"agent": PartyFacts("", dial_id="d")}, ""),       # another agent is rung
     ],
 )  # fmt: skip
-def test_a_call_tells_its_party_and_else_the_url_does(sid, party, known, expected):
-    given = SessionFacts(state="converting", call_sids=known)
+def test_a_call_tells_its_party_and_else_the_url_does(sid, party, state, known, expected):
+    given = SessionFacts(state, parties=known)
 
     assert whose_call(outcome(sid=sid, party=party), given) == expected
     assert whose_call(outcome(sid=sid, party=party), None) == party

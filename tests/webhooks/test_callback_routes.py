@@ -15,7 +15,7 @@ from webhooks import callbacks
         (ROOM, "agent_leaves", "participant_left", []),
         (ROOM, "conference_starts", "conference_started", []),
         (ROOM, "conference_ends", "conference_ended", []),
-        (ROOM, "customer_is_held", "conference_noted", []),
+        (ROOM, "customer_is_held", "participant_changed", []),
     ],
 )
 async def test_a_callback_is_stored_and_answered_with_nothing(client, ingest, target, moment, name, indexed):

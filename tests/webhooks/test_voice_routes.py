@@ -6,17 +6,9 @@ import pytest
 
 from runtime.errors import ProviderUnreachableError, SettingsError
 from statemachine.events import CallReceived, DialEnded
-from streams.ingest import SessionFacts
 from telephony.urls import parse_dial_action
-from tests.webhooks.webhook_kit import ACCOUNT, AGENT, CALLER, CONFERENCE, DIAL_ACTION, PUBLIC_URL, fields, post, signed
+from tests.webhooks.webhook_kit import ACCOUNT, CALLER, CONFERENCE, DIAL_ACTION, PUBLIC_URL, facts, fields, post, signed
 from webhooks import voice
-
-
-def facts(state, *, conference_sid=CONFERENCE):
-    return SessionFacts(
-        state=state, conference_sid=conference_sid, call_sids={"customer": CALLER, "agent": AGENT},
-        labels={"customer": "customer-1", "agent": "agent-1"},
-    )  # fmt: skip
 
 
 def verbs(document):
@@ -35,7 +27,7 @@ async def test_a_call_that_comes_in_rings_the_agent_and_is_published(client, ing
     assert ingest.events == [
         CallReceived(
             session_id=CALLER, token="call_received", call_sid=CALLER, customer_address="+14155550199",
-            agent_address="+14155550123",
+            agent_address="+14155550123", call_token=fields("call_arrives")["CallToken"],
         )
     ]  # fmt: skip
     assert ingest.indexed == [(CALLER, CALLER)]

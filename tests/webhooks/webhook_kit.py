@@ -8,6 +8,7 @@ from twilio.request_validator import RequestValidator
 
 from runtime.errors import StoreUnreachableError
 from runtime.settings import ServiceSettings, load
+from streams.ingest import GateClaim, PartyFacts, SessionFacts
 
 ACCOUNT = "AC" + "0" * 32
 CALLER, AGENT = "CA" + "1" * 32, "CA" + "2" * 32
@@ -53,6 +54,16 @@ async def post(client, target, form, *, path=None, headers=None, **options):
         return response.status, await response.text()
 
 
+def facts(state, *, conference_sid=CONFERENCE, direction="inbound", **parties):
+    """A session as Redis has it: a customer and an agent, and whoever is given, by name."""
+    known = {
+        "customer": PartyFacts(call_sid=CALLER, label="customer-1", address="+14155550199", status="connected"),
+        "agent": PartyFacts(call_sid=AGENT, label="agent-1", address="+14155550123", status="connected"),
+    }
+    given = {name.replace("_", "-"): party for name, party in parties.items()}
+    return SessionFacts(state, conference_sid, direction, known | given)
+
+
 class FakeIngest:
     """Keeps what is published, and tells what it was told to tell."""
 
@@ -66,6 +77,8 @@ class FakeIngest:
         self.error = StoreUnreachableError
         self.hangs = False
         self.old = False
+        #: Which call has which dial, and which dial has won which contest.
+        self.gates = {}
 
     async def publish(self, event, *, call_sid=""):
         await self._reach()
@@ -81,6 +94,14 @@ class FakeIngest:
         await self._reach()
         self.reads += 1
         return self.facts
+
+    async def claim_gate(self, session_id, dial_id, call_sid, contest=""):
+        await self._reach()
+        if self.gates.setdefault((session_id, "dial", dial_id), call_sid) != call_sid:
+            return GateClaim.ANOTHER_CALL
+        if contest and self.gates.setdefault((session_id, "contest", contest), dial_id) != dial_id:
+            return GateClaim.LOST
+        return GateClaim.OURS
 
     def restarted_lately(self):
         return self.old
