@@ -8,6 +8,8 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import typer
+
 from conferral import output
 from conferral.errors import NotDoneError
 
@@ -54,9 +56,21 @@ def order(fields: dict[str, str], way: Way) -> None:
         way: How.
 
     Raises:
+        BadParameter: no session could take it; nothing was published.
         NotDoneError: it was refused or has failed, or is still under way.
     """
-    asyncio.run(_order({name: value for name, value in fields.items() if value}, way))
+    from streams.commands import BadCommandError, parse
+
+    given = {name: value for name, value in fields.items() if value}
+    try:
+        # By those who take it from the stream too: what they would not understand is told without them.
+        parse(given)
+        "".join(given.values()).encode()
+    except BadCommandError as error:
+        raise typer.BadParameter(str(error)) from None
+    except UnicodeEncodeError:
+        raise typer.BadParameter("not UTF-8") from None
+    asyncio.run(_order(given, way))
 
 
 async def _order(fields: dict[str, str], way: Way) -> None:

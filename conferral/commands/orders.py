@@ -14,14 +14,7 @@ from conferral.commands.options import AsJson, CommandName, SessionName, id_like
 from conferral.errors import NotDoneError
 from conferral.ordering import Way, order
 
-_MODES = ("warm", "consult", "blind")
 _EXAMPLE = "CA0123456789abcdef0123456789abcdef"
-
-
-def _mode(value: str) -> str:
-    if value not in _MODES:
-        raise typer.BadParameter(f"must be one of {', '.join(_MODES)}")
-    return value
 
 
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the outcome.")]
@@ -131,10 +124,7 @@ def transfer(
     to: Annotated[
         str, typer.Option(metavar="ADDRESS[,…]", help="To whom: +E.164, client:NAME or sip:URI; of several all ring.")
     ],
-    mode: Annotated[
-        str,
-        typer.Option(metavar="|".join(_MODES), help="How; see above.", callback=_mode),
-    ],
+    mode: Annotated[str, typer.Option(metavar="warm|consult|blind", help="How; see above.")],
     brief: Brief = "",
     confirm: Confirm = False,
     ring_timeout: RingTimeout = None,
