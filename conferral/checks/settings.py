@@ -5,10 +5,15 @@ from urllib.parse import urlsplit, urlunsplit
 from conferral.checks.line import Line, fail, ok, warn
 from runtime.errors import SettingsError
 from runtime.settings import ServiceSettings
-from telephony.addresses import check_agent
+from telephony.addresses import check_agent, parse_address
+from worker.destinations import fallback_of
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 TWILIO_URL = "https://api.twilio.com"
+_FALLBACKS = {
+    "recall": "the agent is rung again",
+    "end": "the caller hears a sentence and is hung up",
+}
 
 
 def check_settings(settings: ServiceSettings) -> list[Line]:
@@ -28,7 +33,7 @@ def check_settings(settings: ServiceSettings) -> list[Line]:
 
 
 def _others(settings: ServiceSettings) -> list[Line]:
-    return [_agent(settings), _public_url(settings), _api(settings)]
+    return [_agent(settings), _fallback(settings), _public_url(settings), _api(settings)]
 
 
 def shown_url(url: str) -> str:
@@ -54,6 +59,21 @@ def _agent(settings: ServiceSettings) -> Line:
     if agent is None:
         return fail("agent", "CONFERRAL_AGENT is not set: callers hear a sentence and are hung up", mend)
     return ok("agent", f"a {agent.kind.value} that the allow-list allows")
+
+
+def _fallback(settings: ServiceSettings) -> Line:
+    mend = (
+        "set CONFERRAL_TRANSFER_FALLBACK to recall, end, +E.164, client:NAME or sip:URI, and name its region, prefix "
+        "or domain in CONFERRAL_ALLOWED_DESTINATIONS"
+    )
+    try:
+        fallback = fallback_of(settings)
+    except SettingsError as error:
+        return fail("fallback", "; ".join(error.problems), mend)
+    if fallback in _FALLBACKS:
+        return ok("fallback", f"{fallback}: after a blind transfer that failed {_FALLBACKS[fallback]}")
+    kind = parse_address(fallback).kind.value
+    return ok("fallback", f"a {kind} that the allow-list allows: called after a blind transfer that failed")
 
 
 def _public_url(settings: ServiceSettings) -> Line:

@@ -53,8 +53,8 @@ def test_a_good_set_up_passes(checked, redis):
     # The oldest Redis that is supported is warned of: it does not tell how far workers are behind.
     assert {line["status"] for name, line in lines.items() if name != "version"} == {"ok"}
     assert set(lines) == {
-        "settings", "agent", "public URL", "REST API", "aiohttp", "HTTP parser", "Redis", "version", "eviction",
-        "persistence", "replicas", "scripts", "set-up", "workers", "partitions", "commands",
+        "settings", "agent", "fallback", "public URL", "REST API", "aiohttp", "HTTP parser", "Redis", "version",
+        "eviction", "persistence", "replicas", "scripts", "set-up", "workers", "partitions", "commands",
     }  # fmt: skip
 
 
@@ -139,6 +139,28 @@ def test_an_agent_that_may_not_be_dialled_fails(checked, redis):
     assert (code, lines["agent"]["status"]) == (1, "fail")
     assert "JM" in lines["agent"]["found"]
     assert "8765550123" not in str(lines)
+
+
+@pytest.mark.parametrize(
+    ("fallback", "status", "found"),
+    [
+        ("recall", "ok", "rung again"),
+        ("end", "ok", "sentence"),
+        ("+14155550145", "ok", "a number that the allow-list allows"),
+        ("client:desk", "ok", "a client that the allow-list allows"),
+        ("+18765550145", "fail", "JM"),
+        ("sip:desk@example.com", "fail", "SIP domain"),
+        ("nobody", "fail", "recall, end or a destination"),
+    ],
+)
+def test_a_fallback_must_be_one_that_may_be_dialled(checked, redis, fallback, status, found):
+    alive(redis)
+
+    code, lines = checked(CONFERRAL_TRANSFER_FALLBACK=fallback)
+
+    assert (code, lines["fallback"]["status"]) == (int(status == "fail"), status)
+    assert found in lines["fallback"]["found"]
+    assert "5550145" not in str(lines)
 
 
 @pytest.mark.parametrize(
