@@ -2,26 +2,47 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from twilio.rest import Client
 from twilio.rest.api.v2010.account.call import CallInstance
 
-from runtime.errors import ProviderGoneError
-from statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
+from runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderRefusedError
+from statemachine.effects import (
+    CreateCall,
+    CreateParticipant,
+    Effect,
+    EndConference,
+    FindCall,
+    HangUpCall,
+    ReadCalls,
+    RedirectCall,
+    SayAndHangUp,
+    UpdateParticipant,
+)
 from statemachine.events import CallSeen, CallsRead, ParticipantSeen
-from statemachine.states import CallStatus
+from statemachine.states import CallStatus, Tune
 from telephony.client import requests_of
+from telephony.dialling import CallSetup, Dialled, call_parameters, check_may_dial, participant_parameters
 from telephony.errors import our_errors
 from telephony.look import RedirectSeen
+from telephony.urls import Wait, is_id
 
 #: Children of one call that are read: one for each agent that was tried.
 CHILDREN_MAX = 50
+#: Calls that are read by their own SIDs at the same time, as many as a read's other parts.
+CALLS_AT_ONCE = 3
+#: Calls to one address that a search looks through, the newest first.
+FOUND_MAX = 50
+#: How much older than the order the call may be that it led to: clocks differ, and Twilio's dates are whole seconds.
+FOUND_SLACK = timedelta(seconds=2)
 #: Rooms of one session that are read; there is one, or two when a late leg opened a second.
 ROOMS_MAX = 20
 #: Twilio allows no more participants in a conference. Source: Twilio docs, TwiML `<Conference>`, maxParticipants.
 PARTICIPANTS_MAX = 250
+#: A wait of more digits than this is nonsense; it is cut so that it stays a number that can be added to a time.
+_QUEUE_DIGITS_MAX = 9
 #: Source: Twilio docs, Conference resource, status values.
 LIVE_CONFERENCE_STATUSES = frozenset({"init", "in-progress"})
 
@@ -32,21 +53,25 @@ class Calls:
     Every method raises `ProviderError` and nothing foreign.
     """
 
-    def __init__(self, client: Client, *, join_document: Callable[[RedirectCall], str]) -> None:
+    def __init__(
+        self, client: Client, *, join_document: Callable[[RedirectCall], str], setup: CallSetup | None = None
+    ) -> None:
         """Binds the client.
 
         Args:
             client: Twilio's client over our HTTP client.
             join_document: Gives the TwiML with which a redirected call joins the session's conference.
+            setup: What dials, holds and sentences need; without it they are refused, and nothing is sent.
         """
         self._client = client
         self._join_document = join_document
+        self._setup = setup
 
-    async def perform(self, effect: Effect) -> CallsRead | None:
+    async def perform(self, effect: Effect) -> CallsRead | Dialled | None:
         """Carries an effect out, in one try.
 
         Returns:
-            What a read found; None for everything else, which then has happened.
+            What a read found, or the call that was dialled or found; None for everything else, which then has happened.
 
         Raises:
             ProviderError: the family says what to do next.
@@ -62,6 +87,16 @@ class Calls:
                     await self._end_conference(effect)
                 case ReadCalls():
                     return await self._read(effect)
+                case CreateParticipant():
+                    return await self._create_participant(effect)
+                case CreateCall():
+                    return await self._create_call(effect)
+                case FindCall():
+                    return await self._find_call(effect)
+                case UpdateParticipant():
+                    await self._update_participant(effect)
+                case SayAndHangUp():
+                    await self._say_and_hang_up(effect)
                 case _:
                     raise TypeError(effect.kind)
         return None
@@ -72,6 +107,15 @@ class Calls:
             parent, inside = await _side_by_side(self._call(effect.call_sid), self._anybody_in(effect))
         in_room = any(seen.call_sid == effect.call_sid or seen.label == effect.label for seen in inside)
         return RedirectSeen(call_status=parent.status, in_room=in_room)
+
+    async def look_for_dial(self, effect: CreateParticipant) -> str:
+        """Looks whether somebody was dialled into the conference: SID of the call with the label, empty for none.
+
+        Those who are still ringing are in the list too.
+        """
+        with requests_of("look"):
+            inside = await self._participants_in(effect.room)
+        return next((seen.call_sid for seen in inside if seen.label == effect.label), "")
 
     async def child_status(self, parent_call_sid: str) -> str | None:
         """Status of the newest call that the parent's `<Dial>` made, in Twilio's words; None when it made none."""
@@ -105,18 +149,77 @@ class Calls:
         except ProviderGoneError:
             return  # over already, which is what was wanted
 
+    async def _say_and_hang_up(self, effect: SayAndHangUp) -> None:
+        """Source: Twilio docs, Call resource, "Update a Call" (`Twiml`)."""
+        document = self._needed_setup().documents.say_and_hang_up_inline(effect.sentence)
+        try:
+            await _answer(self._client.calls(effect.call_sid).update_async(twiml=document))
+        except ProviderGoneError:
+            return  # over already, so there is nobody left to be told
+
+    async def _create_participant(self, effect: CreateParticipant) -> Dialled:
+        """Source: Twilio docs, Participants subresource, "Create a Participant"."""
+        setup = self._needed_setup()
+        check_may_dial(effect, setup)
+        inside = self._client.conferences(effect.room).participants
+        made = await _answer(inside.create_async(**participant_parameters(effect, setup)))
+        return _dialled(made.call_sid, made.queue_time)
+
+    async def _create_call(self, effect: CreateCall) -> Dialled:
+        """Source: Twilio docs, Call resource, "Create a Call"."""
+        setup = self._needed_setup()
+        check_may_dial(effect, setup)
+        made = await _answer(self._client.calls.create_async(**call_parameters(effect, setup)))
+        return _dialled(made.sid, made.queue_time)
+
+    async def _find_call(self, effect: FindCall) -> Dialled:
+        """The one call of ours to this address since the dial was ordered; none where there are several.
+
+        Source: Twilio docs, Call resource, "Read multiple Call resources" (`To`, `From`).
+        """
+        shown = self._needed_setup().own_number
+        earliest = datetime.fromtimestamp(effect.since_ms / 1000, UTC) - FOUND_SLACK
+        found = [
+            call
+            for call in await _listed(self._client.calls.page_async(to=effect.to, from_=shown, page_size=FOUND_MAX))
+            if call.direction == "outbound-api" and _created_at(call) >= earliest
+        ]
+        return _dialled(found[0].sid, None) if len(found) == 1 else Dialled("")
+
+    async def _update_participant(self, effect: UpdateParticipant) -> None:
+        """Source: Twilio docs, Participants subresource, "Update a Participant"."""
+        changes: dict[str, Any] = {}
+        if effect.hold is not None:
+            changes["hold"] = effect.hold
+        if effect.hold and effect.tune:
+            wait = Wait(effect.session_id, effect.party, Tune(effect.tune))
+            changes |= {"hold_url": self._needed_setup().urls.wait(wait), "hold_method": "POST"}
+        if effect.ends_conference is not None:
+            changes["end_conference_on_exit"] = effect.ends_conference
+        inside = self._client.conferences(effect.conference_sid).participants
+        await _answer(inside(effect.call_sid).update_async(**changes))
+
+    def _needed_setup(self) -> CallSetup:
+        if self._setup is None:
+            raise ProviderRefusedError
+        return self._setup
+
     async def _read(self, effect: ReadCalls) -> CallsRead:
-        parent, children, (conference_sid, participants) = await _side_by_side(
-            self._call(effect.parent_call_sid),
-            self._children_of(effect.parent_call_sid),
+        parent_call_sid = effect.parent_call_sid
+        parents, children, (conference_sid, participants) = await _side_by_side(
+            self._calls([parent_call_sid] if parent_call_sid else []),
+            self._children_of(parent_call_sid),
             self._room_of(effect.session_id if effect.with_conference else ""),
         )
+        calls = [*parents, *(_child_seen(child, parent_call_sid) for child in children)]
+        known = {seen.call_sid for seen in calls}
+        calls += await self._calls([sid for sid in dict.fromkeys(effect.call_sids) if sid not in known])
         return CallsRead(
             session_id=effect.session_id,
             token=f"{effect.effect_id}:outcome",
             effect_id=effect.effect_id,
             read_version=effect.read_version,
-            calls=(parent, *(_child_seen(child, effect.parent_call_sid) for child in children)),
+            calls=tuple(calls),
             conference_sid=conference_sid,
             participants=participants,
         )
@@ -129,10 +232,27 @@ class Calls:
             call = await _answer(self._client.calls(call_sid).fetch_async())
         except ProviderGoneError:
             return CallSeen(call_sid=call_sid, status=CallStatus.COMPLETED.value)
-        return CallSeen(call_sid=call_sid, status=call.status or "", to=call.to or "")
+        return CallSeen(
+            call_sid=call_sid,
+            status=call.status or "",
+            parent_call_sid=call.parent_call_sid or "",
+            to=call.to or "",
+        )
+
+    async def _calls(self, call_sids: list[str]) -> list[CallSeen]:
+        """Several calls, in their order, some at a time: nobody else shall wait for one session with many targets."""
+        seen: list[CallSeen] = []
+        for first in range(0, len(call_sids), CALLS_AT_ONCE):
+            seen += await _side_by_side(*(self._call(sid) for sid in call_sids[first : first + CALLS_AT_ONCE]))
+        return seen
 
     async def _children_of(self, call_sid: str) -> list[CallInstance]:
-        """Source: Twilio docs, Call resource, "Read multiple Call resources" (`ParentCallSid`)."""
+        """Whom a call's `<Dial>` has rung; nobody where there is no such call.
+
+        Source: Twilio docs, Call resource, "Read multiple Call resources" (`ParentCallSid`).
+        """
+        if not call_sid:
+            return []
         return await _listed(self._client.calls.page_async(parent_call_sid=call_sid, page_size=CHILDREN_MAX))
 
     async def _live_rooms(self, session_id: str) -> list[str]:
@@ -148,7 +268,16 @@ class Calls:
             inside = await _listed(page)
         except ProviderGoneError:
             return ()
-        return tuple(ParticipantSeen(call_sid=seen.call_sid or "", label=seen.label or "") for seen in inside)
+        return tuple(
+            ParticipantSeen(
+                call_sid=seen.call_sid or "",
+                label=seen.label or "",
+                held=seen.hold is True,
+                muted=seen.muted is True,
+                ends_conference=seen.end_conference_on_exit is True,
+            )
+            for seen in inside
+        )
 
     async def _room_of(self, session_id: str) -> tuple[str, tuple[ParticipantSeen, ...]]:
         """The session's room and who is in it; of several the fullest, since a late leg is alone in a second one."""
@@ -185,6 +314,19 @@ async def _side_by_side(*reads: Coroutine[Any, Any, Any]) -> list[Any]:
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]
+
+
+def _dialled(call_sid: object, queue_time: object) -> Dialled:
+    """A call as Twilio's answer names it.
+
+    Raises:
+        OutcomeUnknownError: it names none, so nobody knows which call it is.
+    """
+    if not isinstance(call_sid, str) or not is_id(call_sid):
+        raise OutcomeUnknownError
+    # Twilio writes milliseconds as text; without them nothing is known of a queue.
+    is_number = isinstance(queue_time, str) and queue_time.isascii() and queue_time.isdigit()
+    return Dialled(call_sid, int(str(queue_time)[:_QUEUE_DIGITS_MAX]) if is_number else 0)
 
 
 def _child_seen(child: CallInstance, parent_call_sid: str) -> CallSeen:

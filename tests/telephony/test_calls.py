@@ -1,14 +1,10 @@
 """Effects as REST requests, over twilio-python with a scripted HTTP client in place of the network."""
 
 import asyncio
-import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-import orjson
 import pytest
-from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
 
@@ -24,9 +20,8 @@ from statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from telephony.calls import Calls
 from telephony.errors import from_status
 from telephony.look import RedirectSeen
+from tests.telephony.scripted_http import ACCOUNT, Answer, ScriptedHttp, call, calls_with, page
 
-ACCOUNT = "AC" + "a" * 32
-BASE = f"https://api.twilio.com/2010-04-01/Accounts/{ACCOUNT}/"
 GONE = from_status(404, 20404)
 OVER = from_status(400, 21220)
 
@@ -37,46 +32,6 @@ READ = ReadCalls(effect_id="e4", session_id="S1", parent_call_sid="CA1", with_co
 READ_CALLS_ONLY = ReadCalls(
     effect_id="e5", session_id="S1", parent_call_sid="CA1", with_conference=False, read_version=7
 )
-
-Answer = dict[str, Any] | ProviderError
-
-
-class ScriptedHttp(AsyncHttpClient):
-    """Answers by method and path; a request that is not in the script is a failure of the test."""
-
-    def __init__(self, answers: Mapping[str, Answer]) -> None:
-        super().__init__(logging.getLogger("twilio"), True)
-        self.answers = answers
-        self.requests: list[tuple[str, Mapping[str, object]]] = []
-
-    async def request(
-        self,
-        method: str,
-        uri: str,
-        params: Mapping[str, object] | None = None,
-        data: Mapping[str, object] | None = None,
-        **_others: object,
-    ) -> Response:
-        name = f"{method} {uri.removeprefix(BASE).removesuffix('.json')}"
-        self.requests.append((name, params or data or {}))
-        answer = self.answers[name]
-        if isinstance(answer, ProviderError):
-            raise answer
-        return Response(200, orjson.dumps(answer).decode())
-
-
-def calls_with(answers: Mapping[str, Answer]) -> tuple[Calls, ScriptedHttp]:
-    http = ScriptedHttp(answers)
-    client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
-    return Calls(client, join_document=lambda effect: f"<Join>{effect.label}</Join>"), http
-
-
-def call(sid: str, status: str, to: str = "+15550100001", created: str = "") -> dict[str, Any]:
-    return {"sid": sid, "status": status, "to": to, "date_created": created or None}
-
-
-def page(kind: str, *records: dict[str, Any]) -> dict[str, Any]:
-    return {kind: list(records), "page": 0, "page_size": 50, "next_page_uri": None, "uri": "/x"}
 
 
 @pytest.mark.parametrize(
@@ -124,8 +79,14 @@ PICTURE: dict[str, Answer] = {
     "GET Calls/CA1": call("CA1", "in-progress"),
     "GET Calls": page("calls", call("CA2", "ringing", "client:alice")),
     "GET Conferences": page("conferences", ROOM),
-    "GET Conferences/CF1/Participants": page("participants", {"call_sid": "CA1", "label": "customer-1"}),
-}
+    "GET Conferences/CF1/Participants": page(
+        "participants",
+        {
+            "call_sid": "CA1", "label": "customer-1", "hold": True, "muted": False, "end_conference_on_exit": True,
+            "status": "connected",
+        },
+    ),
+}  # fmt: skip
 
 
 async def test_read_tells_calls_and_conference() -> None:
@@ -143,7 +104,7 @@ async def test_read_tells_calls_and_conference() -> None:
             CallSeen(call_sid="CA2", status="ringing", parent_call_sid="CA1", to="client:alice"),
         ),
         conference_sid="CF1",
-        participants=(ParticipantSeen(call_sid="CA1", label="customer-1"),),
+        participants=(ParticipantSeen(call_sid="CA1", label="customer-1", held=True, ends_conference=True),),
     )
     asked = dict(http.requests)
     assert asked["GET Calls"] == {"ParentCallSid": "CA1", "PageSize": 50}
@@ -155,9 +116,43 @@ async def test_read_of_calls_only_asks_for_no_conference() -> None:
 
     read = await calls.perform(READ_CALLS_ONLY)
 
-    assert read is not None
+    assert isinstance(read, CallsRead)
     assert (read.conference_sid, read.participants) == ("", ())
-    assert [name for name, _ in http.requests] == ["GET Calls/CA1", "GET Calls"]
+    assert {name for name, _ in http.requests} == {"GET Calls/CA1", "GET Calls"}
+
+
+async def test_read_tells_other_calls_too_each_once() -> None:
+    calls, http = calls_with(
+        PICTURE
+        | {
+            "GET Calls/CA3": call("CA3", "ringing", "+15550100003"),
+            "GET Calls/CA4": GONE,
+            "GET Calls/CA5": call("CA5", "in-progress") | {"parent_call_sid": "CA9"},
+            "GET Calls/CA6": call("CA6", "queued"),
+        }
+    )
+
+    read = await calls.perform(replace(READ, call_sids=("CA1", "CA2", "CA3", "CA4", "CA3", "CA5", "CA6")))
+
+    assert isinstance(read, CallsRead)
+    assert read.calls[2:] == (
+        CallSeen(call_sid="CA3", status="ringing", to="+15550100003"),
+        CallSeen(call_sid="CA4", status="completed"),
+        CallSeen(call_sid="CA5", status="in-progress", parent_call_sid="CA9", to="+15550100001"),
+        CallSeen(call_sid="CA6", status="queued", to="+15550100001"),
+    )
+    asked = [name for name, _ in http.requests]
+    assert len(asked) == len(set(asked)) == 8
+
+
+async def test_read_without_a_parent_asks_for_none() -> None:
+    calls, http = calls_with({"GET Calls/CA3": call("CA3", "ringing")})
+
+    read = await calls.perform(replace(READ_CALLS_ONLY, parent_call_sid="", call_sids=("CA3",)))
+
+    assert isinstance(read, CallsRead)
+    assert read.calls == (CallSeen(call_sid="CA3", status="ringing", to="+15550100001"),)
+    assert [name for name, _ in http.requests] == ["GET Calls/CA3"]
 
 
 async def test_parent_that_twilio_does_not_know_reads_as_completed() -> None:
@@ -165,7 +160,7 @@ async def test_parent_that_twilio_does_not_know_reads_as_completed() -> None:
 
     read = await calls.perform(READ_CALLS_ONLY)
 
-    assert read is not None
+    assert isinstance(read, CallsRead)
     assert read.calls == (CallSeen(call_sid="CA1", status="completed"),)
 
 
@@ -175,7 +170,7 @@ async def test_only_a_live_conference_is_told(status: str, is_found: bool) -> No
 
     read = await calls.perform(READ)
 
-    assert read is not None
+    assert isinstance(read, CallsRead)
     assert read.conference_sid == ("CF1" if is_found else "")
 
 
@@ -192,7 +187,7 @@ async def test_of_two_live_rooms_the_fullest_is_told() -> None:
 
     read = await calls.perform(READ)
 
-    assert read is not None
+    assert isinstance(read, CallsRead)
     assert read.conference_sid == "CF1"
 
 
@@ -210,7 +205,7 @@ async def test_of_two_rooms_alike_the_one_that_has_started_is_told() -> None:
 
     read = await calls.perform(READ)
 
-    assert read is not None
+    assert isinstance(read, CallsRead)
     assert read.conference_sid == "CF1"
 
 
@@ -219,7 +214,7 @@ async def test_conference_that_ends_between_the_reads_has_nobody_in_it() -> None
 
     read = await calls.perform(READ)
 
-    assert read is not None
+    assert isinstance(read, CallsRead)
     assert read.participants == ()
 
 

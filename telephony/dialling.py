@@ -1,0 +1,107 @@
+"""How somebody is dialled by REST: whether it may be done at all, and what Twilio is told.
+
+Source: Twilio docs, Call resource, "Create a Call"; Participants subresource, "Create a Participant".
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from runtime.errors import ProviderRefusedError
+from statemachine.effects import CreateCall, CreateParticipant, Dial
+from telephony.addresses import AddressError, AllowList, parse_address
+from telephony.documents import CALL_EVENTS, CONFERENCE_EVENTS, Documents
+from telephony.urls import CallbackUrls, CallCallback, ConferenceCallback, Gate
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class CallSetup:
+    """What orders need beyond what they say themselves."""
+
+    urls: CallbackUrls
+    documents: Documents
+    #: Shown to those who are dialled, E.164 (`TWILIO_NUMBER`).
+    own_number: str = field(repr=False)
+    #: What may be dialled: nothing unless somebody says so.
+    allowed: AllowList = field(default_factory=AllowList, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """A call that was placed, or looked for."""
+
+    #: Empty where a search found none.
+    call_sid: str
+    #: How long Twilio expects to keep it waiting before it places it, milliseconds.
+    queue_ms: int = 0
+
+
+def check_may_dial(effect: Dial, setup: CallSetup) -> None:
+    """The last word on whom we dial, whoever has checked it before.
+
+    Raises:
+        ProviderRefusedError: it is no address, or not on the allow-list. Status and code are 0: Twilio was not asked.
+    """
+    try:
+        setup.allowed.check(parse_address(effect.to))
+    except AddressError as error:
+        log.warning(
+            "dial_refused",
+            effect=effect.kind,
+            effect_id=effect.effect_id,
+            session_id=effect.session_id,
+            party=effect.party,
+            reason=error.reason,
+        )
+        raise ProviderRefusedError from None
+
+
+def participant_parameters(effect: CreateParticipant, setup: CallSetup) -> dict[str, Any]:
+    """Dials straight into the conference.
+
+    No beep, no wait music, and leaving ends nothing, as with every leg that joins by TwiML; and the conference's
+    callbacks are theirs, since only the first participant's count.
+    """
+    return {
+        **_common(effect, setup),
+        "label": effect.label,
+        "early_media": effect.early_media,
+        "beep": "false",
+        "start_conference_on_enter": True,
+        "end_conference_on_exit": False,
+        "wait_url": "",
+        "conference_status_callback": setup.urls.conference(ConferenceCallback(effect.session_id)),
+        "conference_status_callback_method": "POST",
+        "conference_status_callback_event": list(CONFERENCE_EVENTS),
+    }
+
+
+def call_parameters(effect: CreateCall, setup: CallSetup) -> dict[str, Any]:
+    """Dials to our gate; where that does not answer, the fallback does."""
+    digits = {"send_digits": effect.digits} if effect.digits else {}
+    return {
+        **_common(effect, setup),
+        "url": setup.urls.gate(Gate(effect.session_id, effect.effect_id)),
+        "method": "POST",
+        "fallback_url": setup.urls.fallback(),
+        "fallback_method": "POST",
+        **digits,
+    }
+
+
+def _common(effect: Dial, setup: CallSetup) -> dict[str, Any]:
+    callback = CallCallback(effect.session_id, effect.party, effect.effect_id)
+    token = {"call_token": effect.call_token} if effect.call_token else {}
+    return {
+        "to": effect.to,
+        "from_": effect.caller_id or setup.own_number,
+        "timeout": effect.timeout_s,
+        "status_callback": setup.urls.call(callback),
+        "status_callback_method": "POST",
+        # One field for each event: Twilio drops a list in one field without a word in its answer (21626).
+        "status_callback_event": list(CALL_EVENTS),
+        **token,
+    }

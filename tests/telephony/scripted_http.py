@@ -1,0 +1,57 @@
+"""Twilio's client over an HTTP client that answers by a script, and the shapes of Twilio's answers."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from twilio.http import AsyncHttpClient
+from twilio.http.response import Response
+from twilio.rest import Client
+
+from runtime.errors import ProviderError
+from telephony.calls import Calls
+from telephony.dialling import CallSetup
+
+ACCOUNT = "AC" + "a" * 32
+BASE = f"https://api.twilio.com/2010-04-01/Accounts/{ACCOUNT}/"
+
+Answer = dict[str, Any] | ProviderError
+
+
+class ScriptedHttp(AsyncHttpClient):
+    """Answers by method and path; a request that is not in the script is a failure of the test."""
+
+    def __init__(self, answers: Mapping[str, Answer]) -> None:
+        super().__init__(logging.getLogger("twilio"), True)
+        self.answers = answers
+        self.requests: list[tuple[str, Mapping[str, object]]] = []
+
+    async def request(
+        self,
+        method: str,
+        uri: str,
+        params: Mapping[str, object] | None = None,
+        data: Mapping[str, object] | None = None,
+        **_others: object,
+    ) -> Response:
+        name = f"{method} {uri.removeprefix(BASE).removesuffix('.json')}"
+        self.requests.append((name, params or data or {}))
+        answer = self.answers[name]
+        if isinstance(answer, ProviderError):
+            raise answer
+        return Response(200, orjson.dumps(answer).decode())
+
+
+def calls_with(answers: Mapping[str, Answer], setup: CallSetup | None = None) -> tuple[Calls, ScriptedHttp]:
+    http = ScriptedHttp(answers)
+    client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
+    return Calls(client, join_document=lambda effect: f"<Join>{effect.label}</Join>", setup=setup), http
+
+
+def call(sid: str, status: str, to: str = "+15550100001", created: str = "") -> dict[str, Any]:
+    return {"sid": sid, "status": status, "to": to, "date_created": created or None}
+
+
+def page(kind: str, *records: dict[str, Any]) -> dict[str, Any]:
+    return {kind: list(records), "page": 0, "page_size": 50, "next_page_uri": None, "uri": "/x"}
