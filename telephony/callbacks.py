@@ -76,6 +76,11 @@ def call_sid_of(fields: Fields) -> str:
     return _id(fields, "CallSid")
 
 
+def was_placed(fields: Fields) -> bool:
+    """Whether we placed the call: by REST, or by a `<Dial>`. Source: Twilio docs, Call resource, `Direction`."""
+    return fields.get("Direction", "inbound") != "inbound"
+
+
 def error_url_of(fields: Fields) -> str:
     """The URL whose failure made Twilio ask the fallback, empty when it does not say."""
     return fields.get("ErrorUrl", "")
@@ -124,7 +129,7 @@ def call_progressed(fields: Fields, callback: CallCallback, own_number: str) -> 
     sequence = _number(fields, "SequenceNumber")
     caller = caller_of(fields)
     # A leg that came in is the caller's own; one that we placed goes to somebody else and shows who calls.
-    placed = fields.get("Direction", "inbound") != "inbound"
+    placed = was_placed(fields)
     callee = fields.get("To", "")[:_ADDRESS_LENGTH_MAX]
     return CallProgressed(
         session_id=callback.session_id,

@@ -16,11 +16,21 @@ from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings
 from streams.ingest import Ingest
 from telephony.callbacks import MalformedCallbackError
-from telephony.urls import CALL_PATH, CONFERENCE_PATH, DIAL_ACTION_PATH, CallbackUrlError
+from telephony.documents import Documents
+from telephony.urls import (
+    CALL_PATH,
+    CONFERENCE_PATH,
+    DIAL_ACTION_PATH,
+    FALLBACK_PATH,
+    GATE_PATH,
+    CallbackUrlError,
+    CallbackUrls,
+)
 from webhooks.callbacks import CallbackRoutes
 from webhooks.child_lookup import ChildLookup
 from webhooks.errors import RejectedError, Rejection
 from webhooks.form import Form
+from webhooks.gate import GateRoutes
 from webhooks.health import HealthRoutes
 from webhooks.reception import BODY_BYTES_MAX, Reception
 from webhooks.voice import VoiceRoutes
@@ -49,15 +59,18 @@ def make_app(
     """
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     reception = Reception(settings)
-    voice = VoiceRoutes(settings, ingest, child_lookup, metrics)
+    documents = Documents(CallbackUrls(settings.public_url), language=settings.language, voice=settings.voice)
+    gate = GateRoutes(settings, documents, ingest, metrics)
+    voice = VoiceRoutes(settings, documents, gate, ingest, child_lookup, metrics)
     callbacks = CallbackRoutes(settings, ingest, metrics)
     health = HealthRoutes(ingest, metrics)
     durations = _Durations(metrics.webhook_requests)
 
     signed: dict[str, Action] = {
         "/voice/inbound": voice.inbound,
-        "/voice/fallback": voice.fallback,
+        FALLBACK_PATH: voice.fallback,
         DIAL_ACTION_PATH: voice.dial_action,
+        GATE_PATH: gate.gate,
         "/voice/status": callbacks.number_status,
         CALL_PATH: callbacks.call,
         CONFERENCE_PATH: callbacks.conference,

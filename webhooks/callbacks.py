@@ -14,6 +14,7 @@ from streams.ingest import Ingest
 from telephony.callbacks import call_progressed, conference_event, customer_callback, parent_call_sid_of
 from telephony.urls import parse_call, parse_conference
 from webhooks.form import Form
+from webhooks.replies import note_unstored
 
 log = structlog.get_logger()
 
@@ -59,14 +60,7 @@ class CallbackRoutes:
         try:
             await self._ingest.publish(event, call_sid=call_sid if is_new else "")
         except StoreError as error:
-            self._metrics.webhooks_without_store.labels(route).inc()
-            log.warning(
-                "webhook_unstored",
-                url_path=route,
-                session_id=event.session_id,
-                event_name=event.name,
-                error_type=type(error).__name__,
-            )
+            note_unstored(self._metrics, route, event, error)
             return web.Response(status=503)
         if is_new:
             self._indexed[call_sid] = event.session_id

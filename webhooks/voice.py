@@ -14,18 +14,20 @@ from aiohttp import web
 from runtime.errors import ProviderError, StoreError
 from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings
-from statemachine.events import DialEnded, Event
+from statemachine.events import DialEnded
 from statemachine.session import first_label
 from statemachine.states import Tune
 from streams.ingest import Ingest, PartyFacts, SessionFacts
 from telephony.addresses import check_agent
-from telephony.callbacks import call_received, call_sid_of, dial_ended, error_url_of
+from telephony.callbacks import call_received, call_sid_of, dial_ended, error_url_of, was_placed
 from telephony.documents import Documents
 from telephony.phrases import Phrase
-from telephony.urls import CallbackUrls, DialAction, parse_dial_action
+from telephony.urls import DIAL_ACTION_PATH, FALLBACK_PATH, CallbackUrls, DialAction, parse_dial_action
 from webhooks.answers import Answer, DialOutcome, answer, answer_by_child, answer_without_store, whose_call
 from webhooks.child_lookup import ChildLookup
 from webhooks.form import Form
+from webhooks.gate import GateRoutes
+from webhooks.replies import note_unstored, twiml
 
 log = structlog.get_logger()
 
@@ -47,7 +49,15 @@ _JOINS = frozenset({Answer.JOIN, Answer.JOIN_BY_NAME, Answer.WAIT_IN_ROOM, Answe
 class VoiceRoutes:
     """Answers `/voice/inbound`, `/voice/fallback` and the dial action."""
 
-    def __init__(self, settings: ServiceSettings, ingest: Ingest, child_lookup: ChildLookup, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        documents: Documents,
+        gate: GateRoutes,
+        ingest: Ingest,
+        child_lookup: ChildLookup,
+        metrics: Metrics,
+    ) -> None:
         """Checks the agent's address.
 
         Raises:
@@ -56,7 +66,8 @@ class VoiceRoutes:
         self._settings = settings
         self._agent = check_agent(settings)
         self._urls = CallbackUrls(settings.public_url)
-        self._documents = Documents(self._urls, language=settings.language, voice=settings.voice)
+        self._documents = documents
+        self._gate = gate
         self._ingest = ingest
         self._child_lookup = child_lookup
         self._metrics = metrics
@@ -67,26 +78,30 @@ class VoiceRoutes:
 
     async def fallback(self, form: Form, _query: str) -> web.Response:
         """Another of our URLs has failed: the answer that it should have given."""
-        action = self._urls.parse_dial_action_url(error_url_of(form))
-        if action is None:
-            return await self._bridge(form, "/voice/fallback")
-        return await self._after_dial(form, action, "/voice/fallback")
+        error_url = error_url_of(form)
+        if action := self._urls.parse_dial_action_url(error_url):
+            return await self._after_dial(form, action, FALLBACK_PATH)
+        if gate := self._urls.parse_gate_url(error_url):
+            return await self._gate.answer(form, gate, FALLBACK_PATH)
+        if was_placed(form):
+            return twiml(self._documents.hang_up())  # a party whom we dialled is no caller for the agent
+        return await self._bridge(form, FALLBACK_PATH)
 
     async def dial_action(self, form: Form, query: str) -> web.Response:
         """A `<Dial>` of ours has ended: what the party hears next."""
-        return await self._after_dial(form, parse_dial_action(query), "/voice/dial-action")
+        return await self._after_dial(form, parse_dial_action(query), DIAL_ACTION_PATH)
 
     async def _bridge(self, form: Form, route: str) -> web.Response:
         session_id = call_sid_of(form)
         if self._agent is None:
-            return _twiml(self._documents.say_and_hang_up(Phrase.NOBODY_HERE))
+            return twiml(self._documents.say_and_hang_up(Phrase.NOBODY_HERE))
         event = call_received(form, self._agent.text)
         try:
             async with asyncio.timeout(_STORE_DEADLINE_S):
                 await self._ingest.publish(event, call_sid=event.call_sid)
         except (StoreError, TimeoutError) as error:
-            self._note_store_away(route, event, error)
-        return _twiml(
+            note_unstored(self._metrics, route, event, error)
+        return twiml(
             self._documents.bridge_to_agent(
                 session_id,
                 self._agent,
@@ -119,7 +134,7 @@ class VoiceRoutes:
                 else:
                     facts = await self._ingest.read(action.session_id)
         except (StoreError, TimeoutError) as error:
-            self._note_store_away(route, event, error)
+            note_unstored(self._metrics, route, event, error)
             to_be_told = False
             chosen = answer_without_store(outcome)
         else:
@@ -137,7 +152,7 @@ class VoiceRoutes:
             outcome=chosen.value,
             attempt=action.asked,
         )
-        return _twiml(self._document(chosen, outcome, action, facts))
+        return twiml(self._document(chosen, outcome, action, facts))
 
     async def _tell(self, event: DialEnded, route: str) -> None:
         """Publishes what is answered whether or not it can be stored."""
@@ -145,7 +160,7 @@ class VoiceRoutes:
             async with asyncio.timeout(_STORE_AGAIN_DEADLINE_S):
                 await self._ingest.publish(event, call_sid=event.call_sid)
         except (StoreError, TimeoutError) as error:
-            self._note_store_away(route, event, error)
+            note_unstored(self._metrics, route, event, error)
 
     def _document(self, chosen: Answer, outcome: DialOutcome, action: DialAction, facts: SessionFacts | None) -> str:
         if chosen in _SENTENCES:
@@ -175,17 +190,3 @@ class VoiceRoutes:
         except (ProviderError, TimeoutError) as error:
             log.warning("child_lookup_failed", call_sid=parent_call_sid, error_type=type(error).__name__)
             return None
-
-    def _note_store_away(self, route: str, event: Event, error: Exception) -> None:
-        self._metrics.webhooks_without_store.labels(route).inc()
-        log.warning(
-            "webhook_unstored",
-            url_path=route,
-            session_id=event.session_id,
-            event_name=event.name,
-            error_type=type(error).__name__,
-        )
-
-
-def _twiml(document: str) -> web.Response:
-    return web.Response(text=document, content_type="text/xml")

@@ -34,6 +34,7 @@ from telephony.callbacks import (
     digits_of,
     gate_decided,
     gate_reached,
+    was_placed,
 )
 from telephony.urls import CallCallback, ConferenceCallback, DialAction, DialKind, Gate
 
@@ -66,6 +67,13 @@ def test_a_call_that_arrives_is_a_session_of_its_own():
         session_id=CALLER, token="call_received", call_sid=CALLER, customer_address="+14155550199",
         agent_address="+14155550123", call_token="%7B%22parentCallInfoToken%22%3A%22abc%22%7D",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("direction", "expected"), [("inbound", False), (None, False), ("outbound-api", True), ("outbound-dial", True)]
+)
+def test_a_call_came_in_or_was_placed(direction, expected):
+    assert was_placed(fields("call_arrives", Direction=direction)) is expected
 
 
 @pytest.mark.parametrize("token", [None, "", "a\nb", "\u00e9", "a" * 4097])

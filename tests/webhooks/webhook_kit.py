@@ -27,6 +27,8 @@ BODIES = Path(__file__).parents[1] / "telephony" / "bodies"
 
 DIAL_ACTION = f"/voice/dial-action?session={CALLER}&party=customer&dial=bridge&attempt=1"
 AGENT_CALL = f"/callbacks/call?session={CALLER}&party=agent"
+#: Id of a dial.
+DIAL = "d" * 20
 ROOM = f"/callbacks/conference?session={CALLER}"
 
 

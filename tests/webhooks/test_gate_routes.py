@@ -1,0 +1,378 @@
+"""The gate over HTTP: what is stored, in which order, and what the call hears."""
+
+import re
+import xml.etree.ElementTree as ET
+from urllib.parse import urlsplit
+
+import pytest
+
+from runtime.errors import StoreError
+from statemachine.events import GateDecided, GateReached
+from streams.ingest import PartyFacts
+from telephony.urls import parse_dial_action, parse_gate
+from tests.webhooks.webhook_kit import CALLER, CONFERENCE, DIAL, PUBLIC_URL, facts, fields, post
+from webhooks import gate as gate_module
+
+TARGET, OTHER = "CA" + "4" * 32, "CA" + "5" * 32
+GATE = f"/voice/gate?session={CALLER}&dial={DIAL}&asked=1"
+OTHER_DIAL = "e" * 20
+
+
+def at(asked, dial=DIAL):
+    return f"/voice/gate?session={CALLER}&dial={dial}&asked={asked}"
+
+
+def answered(**changes):
+    return fields("target_answers_at_the_gate", **({"CallSid": TARGET} | changes))
+
+
+def pressed(key, **changes):
+    return fields("target_presses_a_key", **({"CallSid": TARGET, "Digits": key} | changes))
+
+
+def target(**known):
+    return PartyFacts(**({"label": "target-3", "dial_id": DIAL, "status": "ringing"} | known))
+
+
+def verbs(document):
+    return [verb.tag for verb in ET.fromstring(document)]
+
+
+def said(document):
+    return " ".join(say.text for say in ET.fromstring(document).iter("Say"))
+
+
+def next_url(document, path, attribute=None):
+    """The URL in an element, as a target that can be asked."""
+    element = ET.fromstring(document).find(path)
+    url = urlsplit(element.get(attribute) if attribute else element.text)
+    return f"{url.path}?{url.query}"
+
+
+def told(ingest):
+    return [event.name if isinstance(event, GateReached) else event.decision for event in ingest.events]
+
+
+async def test_who_need_not_confirm_joins_the_room_at_once(client, ingest, lines):
+    ingest.facts = facts("transferring", target=target(brief="About an invoice."))
+
+    status, document = await post(client, GATE, answered())
+
+    assert (status, verbs(document), said(document)) == (200, ["Say", "Dial"], "About an invoice.")
+    room = ET.fromstring(document).find("Dial/Conference")
+    assert (room.text, room.get("participantLabel"), room.get("startConferenceOnEnter")) == (
+        CONFERENCE, "target-3", "true",
+    )  # fmt: skip
+    action = parse_dial_action(next_url(document, "Dial", "action").partition("?")[2])
+    assert (action.session_id, action.party, action.dial.value) == (CALLER, "target", "conference")
+    assert ingest.events == [
+        GateReached(session_id=CALLER, token=f"gate_reached:{DIAL}:{TARGET}", dial=DIAL, call_sid=TARGET),
+        GateDecided(
+            session_id=CALLER, token=f"gate_decided:{DIAL}:{TARGET}:accepted", dial=DIAL, call_sid=TARGET,
+            decision="accepted",
+        ),
+    ]  # fmt: skip
+    assert ingest.indexed == [(TARGET, CALLER)]
+    (line,) = [line for line in lines if line["event"] == "gate_answered"]
+    assert (line["session_id"], line["call_sid"], line["outcome"]) == (CALLER, TARGET, "accepted")
+
+
+async def test_before_the_conference_is_known_the_room_is_joined_by_name(client, ingest):
+    ingest.facts = facts("transferring", conference_sid="", target=target())
+
+    _, document = await post(client, GATE, answered())
+
+    assert ET.fromstring(document).find("Dial/Conference").text == CALLER
+
+
+async def test_an_agent_who_is_rung_again_hears_why(client, ingest):
+    ingest.facts = facts("transferring", agent=target(label="agent-2", recalled_for="busy"))
+
+    _, document = await post(client, GATE, answered())
+
+    assert "busy" in said(document)
+    assert ET.fromstring(document).find("Dial/Conference").get("participantLabel") == "agent-2"
+
+
+@pytest.mark.parametrize(
+    ("keys",         "decision",        "words"),
+    [
+        (["1"],          "accepted",        ""),
+        (["", "1"],      "accepted",        ""),
+        (["7"],          "rejected",        "declined"),
+        (["*"],          "rejected",        "declined"),
+        (["", "7"],      "rejected",        "declined"),
+        (["", ""],       "no-confirmation", "No key"),
+    ],
+)  # fmt: skip
+async def test_who_must_confirm_is_asked_twice_at_most(client, ingest, keys, decision, words):
+    ingest.facts = facts("transferring", target=target(confirm=True, brief="About an invoice."))
+
+    _, document = await post(client, GATE, answered())
+    assert verbs(document) == ["Gather"]
+    assert said(document).startswith("About an invoice.")
+    for key in keys:
+        assert told(ingest) == ["gate_reached"]
+        _, document = await post(client, next_url(document, "Gather", "action"), pressed(key))
+        assert "invoice" not in said(document), "it was said once already"
+
+    assert told(ingest) == ["gate_reached", decision]
+    assert verbs(document) == (["Dial"] if decision == "accepted" else ["Say", "Hangup"])
+    assert words in said(document)
+
+
+@pytest.mark.parametrize(
+    ("confirm", "steps"),
+    [(False, [(1, None)]), (True, [(1, None), (2, "1")]), (True, [(1, None), (2, ""), (3, "")]), (True, [(2, "5")])],
+)
+async def test_a_request_that_is_repeated_gets_the_same_answer_and_tells_nothing_new(client, ingest, confirm, steps):
+    ingest.facts = facts("transferring", target=target(confirm=confirm, contest="word"))
+
+    for asked, key in steps:
+        form = answered() if key is None else pressed(key)
+        first = await post(client, at(asked), form)
+        events = set(ingest.events)
+        again = await post(client, at(asked), form)
+
+        assert first == again
+        assert set(ingest.events) == events
+
+
+async def test_another_call_with_the_same_dial_is_hung_up_and_not_told_of(client, ingest):
+    ingest.facts = facts("transferring", target=target(confirm=True))
+    await post(client, GATE, answered())
+
+    for asked, form in ((1, answered(CallSid=OTHER)), (2, pressed("1", CallSid=OTHER))):
+        _, document = await post(client, at(asked), form)
+        assert verbs(document) == ["Hangup"]
+
+    assert {event.call_sid for event in ingest.events} == {TARGET}
+    _, document = await post(client, at(2), pressed("1"))
+    assert verbs(document) == ["Dial"]
+
+
+@pytest.mark.parametrize("first", [DIAL, OTHER_DIAL])
+async def test_of_several_who_take_it_the_first_wins_and_the_others_are_told(client, ingest, first):
+    ingest.facts = facts(
+        "transferring",
+        target_1=target(label="target-1", confirm=True, contest="word"),
+        target_2=target(label="target-2", confirm=True, contest="word", dial_id=OTHER_DIAL),
+    )
+    calls = {DIAL: TARGET, OTHER_DIAL: OTHER}
+    second = OTHER_DIAL if first == DIAL else DIAL
+    for dial, call_sid in calls.items():
+        await post(client, at(1, dial), answered(CallSid=call_sid))
+
+    _, won = await post(client, at(2, first), pressed("1", CallSid=calls[first]))
+    _, lost = await post(client, at(2, second), pressed("1", CallSid=calls[second]))
+
+    assert (verbs(won), verbs(lost)) == (["Dial"], ["Say", "Hangup"])
+    assert "Somebody else" in said(lost)
+    decided = [(event.dial, event.decision) for event in ingest.events if isinstance(event, GateDecided)]
+    assert decided == [(first, "accepted"), (second, "taken")]
+
+
+async def test_being_asked_wins_nothing_yet(client, ingest):
+    ingest.facts = facts("transferring", target_1=target(confirm=True, contest="word"))
+
+    await post(client, GATE, answered())
+
+    assert not [key for key in ingest.gates if key[1] == "contest"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (facts("ended", customer=PartyFacts(CALLER, status="left"), target=target()), "caller has hung up"),
+        (facts("ended", target=target()), "no longer waiting"),
+        (facts("conferenced", target=target()), "no longer waiting"),
+        (facts("transferring", target=target(is_leaving=True)), "no longer waiting"),
+        (facts("transferring", target=target(status="left")), "no longer waiting"),
+        (facts("transferring"), "no longer waiting"),
+        (facts("bridged", agent=target()), "no longer waiting"),
+        (None, "no longer waiting"),
+    ],
+)
+async def test_a_call_that_nobody_waits_for_is_told_so(client, ingest, given, words):
+    ingest.facts = given
+
+    _, document = await post(client, GATE, answered())
+
+    assert verbs(document) == ["Say", "Hangup"]
+    assert words in said(document)
+    assert told(ingest) == ["gate_reached", "too-late"]
+
+
+async def test_what_redis_may_have_forgotten_is_waited_for(client, ingest):
+    ingest.old, ingest.facts = True, facts("transferring")
+
+    _, document = await post(client, GATE, answered())
+    assert verbs(document) == ["Pause", "Redirect"]
+    assert told(ingest) == ["gate_reached"]
+
+    ingest.facts = facts("transferring", target=target())
+    _, document = await post(client, next_url(document, "Redirect"), answered())
+    assert verbs(document) == ["Dial"]
+
+
+@pytest.mark.parametrize(("given", "asked"), [(None, 3), (facts("transferring"), 3), (facts("ended"), 1)])
+async def test_but_not_for_long_and_not_after_the_end(client, ingest, given, asked):
+    ingest.old, ingest.facts, url, requests = True, given, GATE, 0
+
+    while True:
+        _, document = await post(client, url, answered())
+        requests += 1
+        if verbs(document) != ["Pause", "Redirect"]:
+            break
+        url = next_url(document, "Redirect")
+
+    assert requests == asked
+    assert "no longer waiting" in said(document)
+
+
+# ---- the agent of a call -----------------------------------------------------------------------------------------
+
+
+def called(customer="+14155550199", **agent):
+    return facts(
+        "bridged",
+        conference_sid="",
+        direction="outbound",
+        agent=target(label="agent-1", **agent),
+        customer=PartyFacts(label="customer-1", address=customer, status="dialing"),
+    )
+
+
+async def test_the_agent_of_a_call_is_connected_to_the_customer(client, ingest):
+    ingest.facts = called(brief="A call back.")
+
+    _, document = await post(client, GATE, answered())
+
+    dial = ET.fromstring(document).find("Dial")
+    assert (verbs(document), said(document)) == (["Say", "Dial"], "A call back.")
+    assert (dial.find("Number").text, dial.get("callerId"), dial.get("timeout")) == (
+        "+14155550199", "+14155550100", "30",
+    )  # fmt: skip
+    action = parse_dial_action(next_url(document, "Dial", "action").partition("?")[2])
+    assert (action.party, action.dial.value) == ("agent", "bridge")
+    assert told(ingest) == ["gate_reached", "accepted"]
+
+
+async def test_the_agent_of_a_call_may_have_to_confirm(client, ingest):
+    ingest.facts = called(confirm=True, brief="A call back.")
+
+    _, document = await post(client, GATE, answered())
+    assert (verbs(document), told(ingest)) == (["Gather"], ["gate_reached"])
+
+    _, document = await post(client, next_url(document, "Gather", "action"), pressed("1"))
+    assert (verbs(document), told(ingest)) == (["Dial"], ["gate_reached", "accepted"])
+
+
+@pytest.mark.parametrize("address", ["+19005550123", "+442071234567", "sip:bob@example.com", "911", "", "nobody"])
+async def test_a_customer_who_may_not_be_dialled_is_not(client, ingest, lines, address):
+    ingest.facts = called(customer=address)
+
+    _, document = await post(client, GATE, answered())
+
+    assert verbs(document) == ["Say", "Hangup"]
+    assert told(ingest) == ["gate_reached", "too-late"]
+    (line,) = [line for line in lines if line["event"] == "customer_refused"]
+    assert not address or address not in str(line)
+
+
+# ---- without Redis -----------------------------------------------------------------------------------------------
+
+
+async def test_without_redis_it_waits_asks_again_and_gives_up(client, ingest, metrics, lines):
+    ingest.away, url, answers = True, GATE, []
+
+    for _ in range(3):
+        _, document = await post(client, url, answered())
+        answers.append(verbs(document))
+        url = next_url(document, "Redirect") if answers[-1] == ["Pause", "Redirect"] else url
+
+    assert answers == [["Pause", "Redirect"], ["Pause", "Redirect"], ["Say", "Hangup"]]
+    assert "can not be reached" in said(document)
+    assert metrics.webhooks_without_store.labels("/voice/gate")._value.get() == 3
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["webhook_unstored"] * 3
+
+
+@pytest.mark.parametrize(("key", "decision"), [("1", "accepted"), ("5", "rejected"), ("#", "rejected"), ("", None)])
+async def test_the_key_is_kept_while_redis_is_waited_for(client, ingest, key, decision):
+    ingest.facts = facts("transferring", target=target(confirm=True))
+    ingest.away = True
+    _, document = await post(client, at(2), pressed(key))
+    ingest.away = False
+
+    _, document = await post(client, next_url(document, "Redirect"), answered())
+
+    assert told(ingest) == ([decision] if decision else [])
+
+
+async def test_a_decision_that_cannot_be_stored_lets_nobody_in(client, ingest, monkeypatch):
+    ingest.facts = facts("transferring", target=target())
+
+    async def refuses(event, *, call_sid=""):
+        if isinstance(event, GateDecided):
+            raise StoreError
+        ingest.events.append(event)
+
+    monkeypatch.setattr(ingest, "publish", refuses)
+
+    _, document = await post(client, GATE, answered())
+
+    assert verbs(document) == ["Pause", "Redirect"]
+
+
+async def test_a_redis_that_hangs_costs_no_more_than_the_deadline(client, ingest, monkeypatch):
+    monkeypatch.setattr(gate_module, "_STORE_DEADLINE_S", 0.01)
+    ingest.hangs = True
+
+    _, document = await post(client, GATE, answered())
+
+    assert verbs(document) == ["Pause", "Redirect"]
+    assert parse_gate(next_url(document, "Redirect").partition("?")[2]).waited == 2
+
+
+# ---- when our own URL fails, or is somebody else's ---------------------------------------------------------------
+
+
+async def test_the_fallback_of_a_gate_is_answered_as_that_gate(client, ingest):
+    ingest.facts = facts("transferring", target=target())
+
+    _, document = await post(client, "/voice/fallback", answered(ErrorUrl=PUBLIC_URL + GATE, ErrorCode="11200"))
+
+    assert ET.fromstring(document).find("Dial/Conference").text == CONFERENCE
+    assert told(ingest) == ["gate_reached", "accepted"]
+
+
+@pytest.mark.parametrize("error_url", ["", f"{PUBLIC_URL}/voice/gate", f"{PUBLIC_URL}/voice/gate?session=1"])
+async def test_a_call_that_we_placed_is_never_bridged_to_the_agent(client, ingest, error_url):
+    _, document = await post(client, "/voice/fallback", answered(ErrorUrl=error_url, ErrorCode="11200"))
+
+    assert verbs(document) == ["Hangup"]
+    assert ingest.events == []
+
+
+@pytest.mark.parametrize(
+    ("target_url", "form"),
+    [
+        ("/voice/gate", answered()),
+        (f"/voice/gate?session={CALLER}", answered()),
+        (f"/voice/gate?session=a%0Ab&dial={DIAL}", answered()),
+        (f"{GATE}&dial={DIAL}", answered()),
+        (at(4), answered()),
+        (GATE, answered(CallSid=None)),
+        (GATE, answered(CallSid="*")),
+    ],
+)
+async def test_what_is_malformed_gets_400_and_publishes_nothing(client, ingest, lines, target_url, form):
+    assert await post(client, target_url, form) == (400, "")
+    assert (ingest.events, ingest.gates) == ([], {})
+    (line,) = [line for line in lines if line["event"] == "webhook_rejected"]
+    assert not re.search(r"\+\d", str(line))
+
+
+async def test_an_unsigned_request_claims_nothing(client, ingest):
+    assert await post(client, GATE, answered(), token="another") == (403, "")
+    assert (ingest.events, ingest.gates) == ([], {})

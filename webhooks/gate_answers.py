@@ -1,0 +1,87 @@
+"""What a call is told that was placed by REST and stands at our gate: decided from the session and the key. Pure.
+
+Who may pass is decided once more by Redis, which gives a dial to one call and a contest to one dial.
+"""
+
+from enum import StrEnum
+
+from statemachine.events import GateDecision
+from statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND
+from statemachine.states import PartyStatus, State
+from streams.ingest import SessionFacts
+from telephony.phrases import TURNED_AWAY, Phrase
+
+#: How often the gate's document is asked for: after the answer, and after each of the two questions for a key.
+ASKED_MAX = 3
+#: The key that takes the call.
+_TAKES = "1"
+
+
+class Way(StrEnum):
+    """Where a call goes that is let in."""
+
+    #: Into the session's conference.
+    CONFERENCE = "conference"
+    #: The agent of a `call`: to the customer, by an ordinary `<Dial>`.
+    CUSTOMER = "customer"
+    #: Nobody waits for it (any more).
+    NOWHERE = "nowhere"
+
+
+def way_of(facts: SessionFacts | None, dial_id: str) -> Way:
+    """Where a dial leads as things stand.
+
+    Args:
+        facts: The session; None when nobody knows it.
+        dial_id: The dial that made the call.
+    """
+    name = facts.dialled_by(dial_id) if facts else ""
+    if facts is None or not name:
+        return Way.NOWHERE
+    party = facts.parties[name]
+    if party.is_leaving or party.status == PartyStatus.LEFT:
+        return Way.NOWHERE
+    if facts.state == State.TRANSFERRING:
+        return Way.CONFERENCE
+    if facts.state == State.BRIDGED and facts.direction == OUTBOUND and name == AGENT:
+        return Way.CUSTOMER
+    return Way.NOWHERE
+
+
+def decide(facts: SessionFacts | None, dial_id: str, *, asked: int, pressed: str) -> GateDecision | None:
+    """What becomes of the call, as far as it is up to the call and the session; None while a key is asked for.
+
+    Who was asked and does not take the call is told the same however often the request is repeated, whatever has become
+    of the session in between.
+
+    Args:
+        facts: The session; None when nobody knows it.
+        dial_id: The dial that made the call.
+        asked: 1 after the answer, 2 and 3 after a question for a key.
+        pressed: What was pressed then, empty for nothing.
+    """
+    if asked > 1 and pressed not in ("", _TAKES):
+        return GateDecision.REJECTED
+    if asked >= ASKED_MAX and not pressed:
+        return GateDecision.NO_CONFIRMATION
+    if facts is None or way_of(facts, dial_id) is Way.NOWHERE:
+        return GateDecision.TOO_LATE
+    must_press = asked > 1 or facts.parties[facts.dialled_by(dial_id)].confirm
+    if not must_press or (asked > 1 and pressed):
+        return GateDecision.ACCEPTED
+    return None
+
+
+def sentence(decision: GateDecision, facts: SessionFacts | None) -> Phrase:
+    """What somebody hears whom the gate turns away."""
+    customer = facts.parties.get(CUSTOMER) if facts else None
+    if (
+        decision is GateDecision.TOO_LATE
+        and facts is not None
+        and facts.direction == INBOUND
+        and customer is not None
+        and customer.status == PartyStatus.LEFT
+        and not customer.is_leaving  # else it was us who let the caller go
+    ):
+        return Phrase.CALLER_HUNG_UP
+    return TURNED_AWAY[decision]
