@@ -239,6 +239,7 @@ class Control:
             "hold_back_callbacks": faults.hold_back_callbacks,
             "next_rest": faults.next_rest,
             "fail_fetches": faults.fail_fetches,
+            "delay_fetches": faults.delay_fetches,
         }
         what = wish.pop("what", "")
         if what not in single:

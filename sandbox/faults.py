@@ -63,10 +63,12 @@ class RestPlan:
 
 @dataclass(frozen=True, slots=True)
 class FetchPlan:
-    """A request for TwiML that is answered by the fault instead of by the webhook."""
+    """A request for TwiML that is made later, or is answered by the fault instead of by the webhook."""
 
+    fails: bool = False
     status: int = 0
-    """The HTTP status it seems to get; 0: no connection."""
+    """The HTTP status that a failing one seems to get; 0: no connection."""
+    delay_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -163,7 +165,11 @@ class Faults:
 
     def fail_fetches(self, url_part: str, *, status: int = 0, count: int = 1) -> None:
         """The next requests for TwiML to addresses that contain this text fail: with a status, or unconnected (0)."""
-        self._ask(f"*{url_part}*", count, {}, FetchPlan(status))
+        self._ask(f"*{url_part}*", count, {}, FetchPlan(fails=True, status=status))
+
+    def delay_fetches(self, url_part: str, by_s: float, count: int = 1) -> None:
+        """The next requests for TwiML to addresses that contain this text are made so many real seconds later."""
+        self._ask(f"*{url_part}*", count, {}, FetchPlan(delay_s=by_s))
 
     def clear(self) -> None:
         """No faults from now on: rates to 0, single ones forgotten."""
@@ -211,18 +217,14 @@ class Faults:
             return RestPlan(latency_s, cut=True, moment="after")
         return RestPlan(latency_s)
 
-    def fetch_delay(self) -> float:
-        """How long Twilio takes to ask for the next document, real seconds."""
-        return self._between(self.fetch_delay_s)
-
-    def plan_fetch(self, request: FetchRequest) -> FetchPlan | None:
-        """The fault of this request for TwiML; None lets it pass."""
+    def plan_fetch(self, request: FetchRequest) -> FetchPlan:
+        """What becomes of this request for TwiML."""
         for shot in self._one_shots:
             plan = shot.plan
             if isinstance(plan, FetchPlan) and fnmatchcase(request.url, shot.pattern):
                 self._used(shot)
                 return plan
-        return None
+        return FetchPlan(delay_s=self._between(self.fetch_delay_s))
 
     def _add_callback(self, event: str, count: int, params: dict[str, str], plan: CallbackPlan) -> None:
         self._ask(event, count, params, plan)

@@ -342,10 +342,10 @@ class Switchboard:
     # Deliveries
 
     async def _fetch(self, request: FetchRequest, entry: DeliveryEntry) -> None:
-        if delay_s := self.faults.fetch_delay():
-            await asyncio.sleep(delay_s)
         plan = self.faults.plan_fetch(request)
-        if plan is None:
+        if plan.delay_s:
+            await asyncio.sleep(plan.delay_s)
+        if not plan.fails:
             answer = await self._send(request.url, entry)
         else:
             entry.fault = "failed"

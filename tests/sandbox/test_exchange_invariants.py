@@ -29,6 +29,12 @@ UPDATES = (
     (("EndConferenceOnExit", "true"),),
     (("AnnounceUrl", f"{APP}/announce"),),
 )
+ENTERING = (
+    (),
+    (("EarlyMedia", "false"),),
+    (("EndConferenceOnExit", "true"), ("Timeout", "10")),
+    (("StartConferenceOnEnter", "false"), ("WaitUrl", f"{APP}/wait")),
+)
 
 
 def check(exchange: Exchange) -> None:
@@ -63,7 +69,7 @@ def one_step(story: Story, random: Random) -> None:
     ] or [("room", sid)]
     room_sid, member_sid = random.choice(members)
     participant = f"/Conferences/{room_sid}/Participants/{member_sid}.json"
-    match random.randrange(15):
+    match random.randrange(16):
         case 0:
             story.call_in()
         case 1 | 2 | 3 if story.fetches:
@@ -86,7 +92,10 @@ def one_step(story: Story, random: Random) -> None:
             story.rest("POST", f"/Calls/{sid}.json", ("Status", random.choice(("completed", "canceled"))))
         case 11:
             form = (("To", "client:carol"), ("From", BUSINESS), ("Label", random.choice(("agent", "target", ""))))
-            story.rest("POST", "/Conferences/room/Participants.json", *form)
+            story.rest("POST", "/Conferences/room/Participants.json", *form, *random.choice(ENTERING))
+        case 15:
+            gate = (("Url", f"{APP}/gate"), ("SendDigits", random.choice(("", "w1", "1"))), ("Timeout", "20"))
+            story.rest("POST", "/Calls.json", ("To", "client:dan"), ("From", BUSINESS), *gate)
         case 12 | 14:
             method = random.choice(("POST", "POST", "DELETE"))
             story.rest(method, participant, *random.choice(UPDATES))

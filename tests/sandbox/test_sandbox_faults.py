@@ -263,3 +263,14 @@ async def test_hold_callback_of_one_call_alone_goes_astray(
 def test_misspelt_argument_of_a_fault_is_refused() -> None:
     with pytest.raises(TypeError, match="hold"):
         Faults().next_rest("POST", "/Calls", status=400, hold="true")
+
+
+async def test_request_for_twiml_can_be_late(app: WebhookApp, sandbox: Sandbox) -> None:
+    app.on("/voice", PAUSE)
+    sandbox.faults.delay_fetches("/voice", by_s=0.05)
+    late = await sandbox.call_in(CUSTOMER, BUSINESS)
+    prompt = await sandbox.call_in(CUSTOMER, BUSINESS)
+
+    await sandbox.wait_until(lambda: len(app.at("/voice")) == 2)
+
+    assert [asked.params["CallSid"] for asked in app.at("/voice")] == [prompt.sid, late.sid]
