@@ -1,9 +1,11 @@
 """What placing calls needs of Redis: the mark before a request that can't be looked up, turns, and whose a call is."""
 
+from dataclasses import dataclass
 from enum import Enum
 
-from statemachine.states import State
-from streams import scripts
+from statemachine.effects import Effect
+from statemachine.states import PartyStatus, State
+from streams import effect_codec, scripts
 from streams.connection import Client, store_errors
 from streams.keys import Keys
 from streams.lease import Lease
@@ -22,6 +24,16 @@ class Mark(Enum):
     REFUSED = 0
     #: An earlier request marked it.
     BEFORE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class DialStanding:
+    """What a session knows of one of its dials."""
+
+    #: Whether somebody still waits for it: the session lives, and its party has not left nor is to leave.
+    is_wanted: bool
+    #: The call, when a callback has told already; else empty.
+    call_sid: str = ""
 
 
 class DialAccess:
@@ -78,8 +90,34 @@ class DialAccess:
             _, owner = await pipeline.execute()
         return owner is None or bool(owner == session_id.encode())
 
-    async def is_over(self, session_id: str) -> bool:
+    async def standing_of(self, session_id: str, dial_id: str) -> DialStanding:
+        """What the session knows of a dial by now."""
+        with store_errors():
+            record = await self._client.hgetall(self._keys.session(session_id))
+        fields = {name.decode(): value.decode(errors="replace") for name, value in record.items()}
+        if fields.get("state", State.ENDED) == State.ENDED:
+            return DialStanding(is_wanted=False)
+        for name, value in fields.items():
+            if name.startswith("party.") and name.endswith(".dial_id") and value == dial_id:
+                party = name.removesuffix("dial_id")
+                is_out = fields.get(f"{party}status") == PartyStatus.LEFT or fields.get(f"{party}is_leaving") == "true"
+                return DialStanding(is_wanted=not is_out, call_sid=fields.get(f"{party}call_sid", ""))
+        return DialStanding(is_wanted=False)
+
+    async def has_ended(self, session_id: str) -> bool:
         """Whether a session has ended, or is forgotten already."""
         with store_errors():
             state = await self._client.hget(self._keys.session(session_id), "state")
         return state is None or bool(state == State.ENDED.value.encode())
+
+    async def order(self, partition: int, effect: Effect, now_ms: int) -> None:
+        """Puts an effect into the outbox without a commit: one that follows from no event.
+
+        Args:
+            partition: Whose outbox.
+            effect: What shall be done, also by a successor.
+            now_ms: Redis's time, Unix milliseconds.
+        """
+        body = effect_codec.encode(effect_codec.OutboxEntry(effect, now_ms))
+        with store_errors():
+            await self._client.hsetnx(self._keys.outbox(partition), effect.effect_id, body)

@@ -5,57 +5,23 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
 
 import structlog
 
 from runtime.clock import Clock
 from runtime.errors import LeaseLostError, OutcomeUnknownError, ProviderError, ProviderGoneError
 from runtime.metrics import Metrics
-from statemachine.effects import Effect, RedirectCall
+from statemachine.effects import CreateCall, Dial, Effect, FindCall
 from statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
-from telephony.look import RedirectSeen, Verdict, verdict
+from telephony.dialling import Dialled
+from telephony.look import Verdict
 from worker import retry
 from worker.lanes import Lanes
+from worker.looking import CAN_BE_LOOKED_UP, look
+from worker.orders import Order, Outcome, Provider, Records
 from worker.retry import ExecutorPolicy
 
 log = structlog.get_logger()
-
-Outcome = EffectSucceeded | EffectFailed | EffectUnknown | CallsRead
-
-#: The last request before a deadline gets at least this long: cut shorter, its outcome would be unknown for nothing.
-LAST_REQUEST_S = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """An effect that was committed and shall be carried out."""
-
-    effect: Effect
-    partition: int
-    #: When it was committed, Unix milliseconds by the store's clock.
-    ordered_at_ms: int
-    #: Taken over from another worker, who may have sent it: it is looked up first.
-    maybe_sent: bool = False
-    #: Of an ending: its session is over, so what the session has not sent yet is dropped.
-    ends_session: bool = True
-    #: When the command that led to it was published, Unix milliseconds by the store's clock.
-    command_published_at_ms: int | None = None
-    #: Of an order taken over: the last moment at which the other worker could have sent it, for instance the end of its
-    #: lease, Unix milliseconds by the store's clock. None: until just now.
-    sent_until_ms: int | None = None
-
-
-class Provider(Protocol):
-    """What is asked of Twilio; `telephony.calls.Calls` in earnest."""
-
-    async def perform(self, effect: Effect) -> CallsRead | None:
-        """Carries an effect out, in one try; raises `ProviderError`."""
-        ...
-
-    async def look_for(self, effect: RedirectCall) -> RedirectSeen:
-        """Looks whether a redirect has happened; raises `ProviderError`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +29,7 @@ class Tools:
     """What carrying needs from the outside; the same for all orders of a worker."""
 
     provider: Provider
+    records: Records
     may_send: Callable[[int], Awaitable[bool]]
     lanes: Lanes
     clock: Clock
@@ -103,10 +70,12 @@ class Carrying:
         self._troubles = 0
         self._last_error: ProviderError | None = None
         #: Whether any request so far may have been carried out.
-        self._maybe_done = order.maybe_sent
-        #: Since when a redirect is in doubt: the last moment at which it could have been sent, monotonic seconds.
+        self._maybe_done = False
+        #: Since when it is in doubt: the last moment at which it could have been sent, monotonic seconds.
         self._doubted_since_s = 0.0
-        if order.maybe_sent:
+        #: Whether the outbox says that it may have been sent.
+        self._is_marked = order.sent_at_ms is not None
+        if order.maybe_sent and not self._is_never_repeated:
             past_ms = tools.now_ms() - order.sent_until_ms if order.sent_until_ms is not None else 0
             self._doubt(tools.clock.monotonic_s() - max(0, past_ms) / 1000)
 
@@ -115,7 +84,11 @@ class Carrying:
 
         Raises:
             LeaseLostError: another worker owns the partition by now and finds the order in the outbox.
+            NobodyWaitsError: the session has ended before it was sent.
         """
+        if self._is_never_repeated and (self._is_marked or self.order.mark_may_be_lost):
+            self.stage = Stage.SETTLED
+            return self._unknown()
         while True:
             looking = self.stage is Stage.DOUBTED
             try:
@@ -134,11 +107,15 @@ class Carrying:
             if self.withdrawn or self._left_s() <= 0:
                 return self._out_of_time()
             await self._insist_on_lease()
+            if isinstance(effect, Dial):
+                settled = await self._before_dialling(effect)
+                if settled is not None:
+                    return settled
             await tools.checkpoint("before_request", effect)
             self._count_request()
             self.stage = Stage.SENDING
             error: ProviderError | None = None
-            found: CallsRead | None = None
+            found: CallsRead | Dialled | None = None
             try:
                 async with asyncio.timeout(self._request_timeout_s()):
                     found = await tools.provider.perform(effect)
@@ -150,7 +127,26 @@ class Carrying:
         if error is not None:
             self.stage = Stage.UNSENT
             raise error
-        return found if found is not None else self._succeeded()
+        if found is None or isinstance(found, CallsRead):
+            return found or self._succeeded()
+        return await self._learned(found.call_sid, found.queue_ms)
+
+    async def _before_dialling(self, effect: Dial) -> Outcome | None:
+        """Right before a call is placed: whether it is still wanted, and the mark of one that can't be looked up."""
+        records = self._tools.records
+        if self.order.maybe_sent or self.order.has_waited or self.attempts:
+            standing = await records.standing_of(effect)
+            if standing.call_sid:
+                return await self._learned(standing.call_sid)
+            if not standing.is_wanted:
+                return self._out_of_time()
+        if isinstance(effect, CreateCall) and not self._is_marked:
+            self._is_marked = await records.mark_sent(effect)
+            if not self._is_marked:
+                return self._unknown()
+        # Redis may have taken its time, and somebody else the lease.
+        await self._insist_on_lease()
+        return None
 
     async def _insist_on_lease(self) -> None:
         if not await self._tools.may_send(self.order.partition):
@@ -166,28 +162,32 @@ class Carrying:
 
     # ---- looking --------------------------------------------------------------------------------------------------
 
+    @property
+    def _is_never_repeated(self) -> bool:
+        """Whether it can neither be looked up nor be repeated once it may have been sent."""
+        return isinstance(self.order.effect, CreateCall)
+
     def _doubt(self, since_s: float) -> None:
-        """A redirect is looked up before it is sent again; everything else may simply be repeated."""
+        """What can be looked up is, before it is sent again; everything else may simply be repeated."""
         self._maybe_done = True
-        if isinstance(self.order.effect, RedirectCall):
+        if isinstance(self.order.effect, CAN_BE_LOOKED_UP):
             self.stage = Stage.DOUBTED
             self._doubted_since_s = since_s
 
     async def _look(self) -> Outcome | None:
         effect, tools = self.order.effect, self._tools
-        assert isinstance(effect, RedirectCall)  # only redirects are doubted
         async with tools.lanes.slot(ending=False):
             await self._insist_on_lease()
             # Measured before the look: what it sees may be as old as its beginning.
             since_s = tools.clock.monotonic_s() - self._doubted_since_s
             try:
                 async with asyncio.timeout(self._request_timeout_s()):
-                    seen = await tools.provider.look_for(effect)
+                    found = await look(effect, tools.provider, since_s, tools.policy.settle_s)
             except TimeoutError:
                 raise OutcomeUnknownError from None
-        match verdict(seen, since_s, tools.policy.settle_s):
+        match found.verdict:
             case Verdict.HAPPENED:
-                return self._succeeded()
+                return await self._learned(found.call_sid)
             case Verdict.GONE:
                 return self._failed(ProviderGoneError())
             case Verdict.NOT_HAPPENED:
@@ -210,6 +210,8 @@ class Carrying:
         if not looking:
             self._last_error = error
             if isinstance(error, OutcomeUnknownError):
+                if self._is_never_repeated:
+                    return self._unknown()
                 self._doubt(tools.clock.monotonic_s())
             if self.stage is Stage.DOUBTED:
                 wait_s = 0.0  # the first look comes at once
@@ -239,7 +241,7 @@ class Carrying:
 
     def _request_timeout_s(self) -> float:
         whole_s = self._policy.request_timeout_s
-        return min(whole_s, max(LAST_REQUEST_S, self._left_s()))
+        return min(whole_s, max(self._policy.last_request_s, self._left_s()))
 
     # ---- outcomes -------------------------------------------------------------------------------------------------
 
@@ -247,7 +249,16 @@ class Carrying:
         """It won't be tried again: unknown when a request may have been carried out, else it certainly was not."""
         return self._unknown() if self._maybe_done else self._failed(self._last_error)
 
-    def _succeeded(self) -> EffectSucceeded:
+    async def _learned(self, call_sid: str, queue_ms: int = 0) -> EffectSucceeded:
+        """A success that tells a call: its callbacks have to find the session, so the index learns it first."""
+        effect = self.order.effect
+        if call_sid:
+            is_ours = await self._tools.records.claim_call(effect.session_id, call_sid)
+            if isinstance(effect, FindCall) and not is_ours:
+                call_sid = ""  # somebody else dialled the same address
+        return self._succeeded(call_sid, queue_ms)
+
+    def _succeeded(self, call_sid: str = "", queue_ms: int = 0) -> EffectSucceeded:
         effect = self.order.effect
         return EffectSucceeded(
             session_id=effect.session_id,
@@ -255,6 +266,8 @@ class Carrying:
             effect_id=effect.effect_id,
             kind=effect.kind,
             party=effect.party,
+            call_sid=call_sid,
+            queue_ms=queue_ms,
         )
 
     def _failed(self, error: ProviderError | None) -> EffectFailed:

@@ -4,20 +4,21 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from runtime.clock import Clock
 from runtime.errors import LeaseLostError
 from runtime.metrics import Metrics
-from statemachine.effects import Effect
+from statemachine.effects import Dial, Effect
 from statemachine.events import EffectFailed, EffectUnknown
-from worker.carrying import Carrying, Order, Outcome, Provider, Stage, Tools
+from worker.carrying import Carrying, Stage, Tools
 from worker.lanes import Lanes
+from worker.orders import NobodyWaitsError, Order, Outcome, Provider, Records
 from worker.retry import ExecutorPolicy, RetryPolicy
 
-__all__ = ["Executor", "ExecutorPolicy", "Order", "Outcome", "Provider", "RetryPolicy"]
+__all__ = ["Executor", "ExecutorPolicy", "Order", "Outcome", "Provider", "Records", "RetryPolicy"]
 
 log = structlog.get_logger()
 
@@ -53,7 +54,7 @@ class Executor:
         self,
         *,
         calls: Provider,
-        finish: Callable[[Effect, Outcome], Awaitable[None]],
+        records: Records,
         may_send: Callable[[int], Awaitable[bool]],
         clock: Clock,
         now_ms: Callable[[], int],
@@ -62,12 +63,13 @@ class Executor:
         rng: random.Random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         checkpoint: Callable[[str, Effect], Awaitable[None]] = pass_by,
+        turn: Callable[[Dial], Awaitable[None]] | None = None,
     ) -> None:
         """Binds what is needed.
 
         Args:
             calls: Asks Twilio.
-            finish: Is given each outcome, once for each order that has one; repeats by itself while Redis is away.
+            records: Is given each outcome, once for each order that has one, and what else has to be written down.
                 A `LeaseLostError` from it drops the order.
             may_send: Whether this worker owns the partition; asked right before every request.
             clock: For deadlines.
@@ -77,16 +79,18 @@ class Executor:
             rng: For jitter.
             sleep: How time is waited out.
             checkpoint: Called at `before_request` and `after_request`, for tests that end the process there.
+            turn: Returns when a dial may be sent; None where the pace is left to Twilio's own queue.
         """
         self.performed = 0
         self.given_up = 0
         self.retried = 0
         self.dropped = 0
-        self._finish = finish
+        self._records = records
         self._metrics = metrics
         self._now_ms = now_ms
         self._tools = Tools(
             provider=calls,
+            records=records,
             may_send=may_send,
             lanes=Lanes(slots=policy.requests_max, reserved_for_endings=policy.reserved_for_endings),
             clock=clock,
@@ -100,6 +104,9 @@ class Executor:
         # The loop holds tasks weakly: these are the references that keep them.
         self._running: dict[_Task, Carrying] = {}
         self._lines: dict[str, _Line] = {}
+        self._turn = turn
+        #: Dials that wait for their turn. They stand in no line yet, so that nothing waits behind them.
+        self._turns: dict[_Task, Order] = {}
         self._stopped = False
 
     def __repr__(self) -> str:
@@ -115,12 +122,12 @@ class Executor:
 
     @property
     def waiting(self) -> int:
-        """Orders behind another one of their session (count)."""
-        return sum(len(line.waiting) for line in self._lines.values())
+        """Orders behind another one of their session, and dials whose turn has not come (count)."""
+        return len(self._turns) + sum(len(line.waiting) for line in self._lines.values())
 
     @property
     def busy_partitions(self) -> set[int]:
-        """Partitions with an order that has no outcome yet."""
+        """Partitions with an order that has no outcome yet, those aside whose turn to dial has not come."""
         orders = [carrying.order for carrying in self._running.values()]
         orders += [order for line in self._lines.values() for order in line.waiting]
         return {order.partition for order in orders}
@@ -136,15 +143,32 @@ class Executor:
             self.dropped += 1
         elif effect.is_ending:
             if order.ends_session:
-                self._withdraw(effect.session_id)
+                self.withdraw(effect.session_id)
             self._start(order)
-        elif line := self._lines.get(effect.session_id):
-            line.waiting.append(order)
+        elif self._turn is not None and isinstance(effect, Dial) and order.sent_at_ms is None:
+            self._await_turn(self._turn, effect, order)
         else:
-            self._lines[effect.session_id] = _Line(self._start(order))
+            self._stand_in_line(order)
+
+    def withdraw(self, session_id: str) -> None:
+        """The session has ended: what it has not sent yet is of no use any more. Endings are carried out all the same.
+
+        What is under way goes on, and is not repeated.
+        """
+        self._drop_turns(lambda order: order.effect.session_id == session_id)
+        line = self._lines.get(session_id)
+        if line is None:
+            return
+        self.dropped += len(line.waiting)
+        line.waiting.clear()
+        carrying = self._running[line.task]
+        carrying.withdrawn = True
+        if carrying.stage is Stage.UNSENT:
+            line.task.cancel()
 
     def drop_partition(self, partition: int) -> None:
         """Forgets the orders of a partition whose lease is gone, but for requests under way."""
+        self._drop_turns(lambda order: order.partition == partition)
         for line in self._lines.values():
             kept = deque(order for order in line.waiting if order.partition != partition)
             self.dropped += len(line.waiting) - len(kept)
@@ -154,12 +178,16 @@ class Executor:
                 task.cancel()
 
     async def drain(self, timeout_s: float) -> None:
-        """Waits until everything taken on has its outcome, then leaves the rest to the successor.
+        """Waits until everything begun has its outcome, then leaves the rest to the successor.
 
         Args:
             timeout_s: How long at most, seconds of the loop's clock.
         """
         self._stopped = True
+        # The successor asks for a turn of its own.
+        turns = self._drop_turns(lambda _order: True)
+        if turns:
+            await asyncio.wait(turns)
         loop = asyncio.get_running_loop()
         until_s = loop.time() + timeout_s
         while self._running and (left_s := until_s - loop.time()) > 0:
@@ -182,28 +210,54 @@ class Executor:
         task.add_done_callback(self._on_done)
         return task
 
-    def _withdraw(self, session_id: str) -> None:
-        """The session ends: what it has not sent yet is of no use any more."""
-        line = self._lines.get(session_id)
-        if line is None:
-            return
-        self.dropped += len(line.waiting)
-        line.waiting.clear()
-        carrying = self._running[line.task]
-        carrying.withdrawn = True
-        if carrying.stage is Stage.UNSENT:
-            line.task.cancel()
+    def _stand_in_line(self, order: Order) -> None:
+        session_id = order.effect.session_id
+        if line := self._lines.get(session_id):
+            line.waiting.append(order)
+        else:
+            self._lines[session_id] = _Line(self._start(order))
+
+    def _await_turn(self, turn: Callable[[Dial], Awaitable[None]], dial: Dial, order: Order) -> None:
+        async def wait() -> None:
+            await turn(dial)
+
+        task = asyncio.get_running_loop().create_task(wait(), name=f"turn-{dial.effect_id}")
+        self._turns[task] = order
+        task.add_done_callback(self._on_turn)
+
+    def _on_turn(self, task: _Task) -> None:
+        # An order may have been dropped in the very moment in which its turn came.
+        order = self._turns.pop(task, None)
+        if task.cancelled():
+            self.dropped += order is not None
+        elif error := task.exception():
+            self._show_fault(task, error)
+        elif order is not None:
+            self._stand_in_line(replace(order, has_waited=True))
+
+    def _drop_turns(self, concerns: Callable[[Order], bool]) -> list[_Task]:
+        tasks = [task for task, order in self._turns.items() if concerns(order)]
+        for task in tasks:
+            del self._turns[task]
+            self.dropped += 1
+            task.cancel()
+        return tasks
+
+    def _show_fault(self, task: _Task, error: BaseException) -> None:
+        """A fault of ours is shown to the loop's handler, which decides about the process.
+
+        The order stays in the outbox.
+        """
+        self.dropped += 1
+        context = {"message": "carrying out an effect failed", "exception": error, "task": task}
+        task.get_loop().call_exception_handler(context)
 
     def _on_done(self, task: _Task) -> None:
         order = self._running.pop(task).order
         if task.cancelled():
             self.dropped += 1
         elif error := task.exception():
-            # A fault of ours. It is shown to the loop's handler, which decides about the process; the order stays in
-            # the outbox.
-            self.dropped += 1
-            context = {"message": "carrying out an effect failed", "exception": error, "task": task}
-            task.get_loop().call_exception_handler(context)
+            self._show_fault(task, error)
         session_id = order.effect.session_id
         line = self._lines.get(session_id)
         if line is None or line.task is not task:
@@ -217,11 +271,16 @@ class Executor:
         try:
             outcome = await carrying.outcome()
             self._report(carrying, outcome)
-            await self._finish(carrying.order.effect, outcome)
-        except LeaseLostError:
+            more = await self._records.finish(carrying.order.effect, outcome)
+            if more is not None:
+                self._start(self._beside(carrying.order, more))
+        except (LeaseLostError, NobodyWaitsError):
             self.dropped += 1
         finally:
             self.retried += max(0, carrying.attempts - 1)
+
+    def _beside(self, order: Order, effect: Effect) -> Order:
+        return Order(effect=effect, partition=order.partition, ordered_at_ms=self._now_ms(), ends_session=False)
 
     def _report(self, carrying: Carrying, outcome: Outcome) -> None:
         effect = carrying.order.effect

@@ -194,6 +194,8 @@ class HeldPartition:
                         ordered_at_ms=entry.ordered_at_ms,
                         maybe_sent=True,
                         sent_until_ms=self.lease.sent_until_ms,
+                        sent_at_ms=entry.sent_at_ms,
+                        mark_may_be_lost=self._looks_first,
                     )
                 )
             else:
@@ -358,6 +360,8 @@ class HeldPartition:
 
     def _act(self, decided: Decided) -> None:
         """Effects go out first: somebody waits for them. The rest is bookkeeping."""
+        for session_id in decided.ended:
+            self._around.executor.withdraw(session_id)
         for effect, event in decided.orders:
             self._open_effects[effect.session_id].add(effect.effect_id)
             published_at_ms = event.occurred_at_ms if isinstance(event, Command) else None
@@ -370,6 +374,7 @@ class HeldPartition:
                     ends_session=effect.session_id in decided.ended,
                     maybe_sent=self._may_have_been_sent(event),
                     sent_until_ms=self.lease.sent_until_ms,
+                    mark_may_be_lost=self._looks_first,
                 )
             )
         for chore in decided.chores:

@@ -10,30 +10,34 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from runtime.clock import StoreClock, SystemClock
-from runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
+from runtime.errors import StoreError, StoreUnreachableError
 from runtime.lifecycle import pause, until_stopped
 from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings
-from statemachine.effects import Effect, RedirectCall
+from statemachine.effects import Dial, Effect, RedirectCall
 from statemachine.policy import Policy
 from statemachine.states import State
 from streams import config
 from streams.connection import Client, make_client, store_errors
+from streams.dials import DialAccess
 from streams.keys import Keys
 from streams.lease import LEASE_MS
 from streams.partition import PartitionAccess
 from streams.store import Store
 from telephony.addresses import AllowList
 from telephony.calls import Calls
-from telephony.client import http_client, rest_client
+from telephony.client import PooledHttpClient, http_client, rest_client
+from telephony.dialling import CallSetup
 from telephony.documents import Documents
 from telephony.urls import CallbackUrls
 from worker.cache import SESSIONS_MAX
-from worker.chores import AT_ONCE_MAX, PAUSE_S
+from worker.chores import AT_ONCE_MAX
 from worker.destinations import fallback_of
-from worker.executor import Executor, ExecutorPolicy, Outcome, pass_by
+from worker.executor import Executor, ExecutorPolicy, pass_by
 from worker.held import Surroundings
 from worker.leases import LeaseKeeper
+from worker.pace import Pace
+from worker.recording import Recorder
 from worker.router import Router
 from worker.status import serve_status
 from worker.timers import fire_timers
@@ -119,13 +123,14 @@ class Worker:
             if keys is None:
                 return 0
             access = PartitionAccess(client, blocking, keys)
+            dials = DialAccess(client, keys, session_ttl_s=settings.session_ttl_s)
             keeper = self.keeper = LeaseKeeper(
                 client, keys, self.name, self._clock, self._store_clock, self.metrics, self._lease_ms
             )
-            documents = Documents(CallbackUrls(settings.public_url), language=settings.language, voice=settings.voice)
+            allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
             executor = self.executor = Executor(
-                calls=Calls(rest_client(settings, http), join_document=join_document_of(documents)),
-                finish=self._finisher(access, keys, keeper),
+                calls=calls_of(settings, http, allowed),
+                records=Recorder(access, dials, keys, keeper.held, self._store_clock.now_ms),
                 may_send=keeper.may_send,
                 clock=self._clock,
                 now_ms=self._store_clock.now_ms,
@@ -133,6 +138,7 @@ class Worker:
                 policy=ExecutorPolicy(),
                 rng=random.Random(),  # noqa: S311  # jitter, not a secret
                 checkpoint=self._effect_checkpoint,
+                turn=self._turns_of(dials),
             )
             around = Surroundings(
                 access=access,
@@ -148,7 +154,6 @@ class Worker:
                 checkpoint=self._checkpoint,
             )
             stopping = asyncio.create_task(self._note_stop(stop))
-            allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
             router = Router(client, blocking, keys, self.name, self._clock, self.metrics, allowed=allowed)
             log.info("worker_started", holder=self.name, count=keys.partitions)
             tasks: dict[str, Awaitable[None]] = {
@@ -181,25 +186,13 @@ class Worker:
                 await pause(stop, SIGN_OF_LIFE_S)
         return None
 
-    def _finisher(
-        self, access: PartitionAccess, keys: Keys, keeper: LeaseKeeper
-    ) -> Callable[[Effect, Outcome], Awaitable[None]]:
-        async def finish(effect: Effect, outcome: Outcome) -> None:
-            partition = keys.partition_of(effect.session_id)
-            while True:
-                try:
-                    await access.finish_effect(partition, effect.effect_id, outcome)
-                except StoreError as error:
-                    held = keeper.held.get(partition)
-                    if held is None or not held.goes_on:
-                        # It stays in the outbox, and the next holder looks what became of it.
-                        raise LeaseLostError("the partition is not ours any more") from error
-                    log.warning("store_unreachable", partition=partition, reason=str(error))
-                    await asyncio.sleep(PAUSE_S)
-                else:
-                    return
-
-        return finish
+    def _turns_of(self, dials: DialAccess) -> Callable[[Dial], Awaitable[None]] | None:
+        """How a dial waits for its turn; None where the pace is left to Twilio, so that nothing is asked of Redis."""
+        per_second = self._settings.calls_per_second
+        if not per_second:
+            return None
+        pace = Pace(lambda urgent: dials.take_turn(self.name, per_second, urgent=urgent))
+        return lambda dial: pace.turn(urgent=dial.is_urgent)
 
     async def _wind_down(self, client: Client, keys: Keys, keeper: LeaseKeeper, executor: Executor) -> None:
         """What is under way is finished, then its leases are given back too: nobody has to wait for them to run out."""
@@ -264,12 +257,25 @@ class Worker:
         return missing
 
 
+def calls_of(settings: ServiceSettings, http: PooledHttpClient, allowed: AllowList) -> Calls:
+    """What the worker asks of Twilio, with the settings that this needs."""
+    urls = CallbackUrls(settings.public_url)
+    documents = Documents(urls, language=settings.language, voice=settings.voice)
+    setup = CallSetup(urls, documents, own_number=settings.number, allowed=allowed)
+    return Calls(rest_client(settings, http), join_document=join_document_of(documents), setup=setup)
+
+
 def join_document_of(documents: Documents) -> Callable[[RedirectCall], str]:
     """The TwiML by which a redirected call joins its session's conference."""
 
     def join_document(effect: RedirectCall) -> str:
         return documents.join_conference(
-            effect.session_id, effect.party, label=effect.label, room=effect.room, attempt=effect.attempt
+            effect.session_id,
+            effect.party,
+            label=effect.label,
+            room=effect.room,
+            attempt=effect.attempt,
+            tune=effect.tune,
         )
 
     return join_document

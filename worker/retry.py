@@ -4,9 +4,19 @@ import random
 from dataclasses import dataclass, field
 
 from runtime.errors import ProviderError, ProviderRefusedError
-from statemachine.effects import Effect, ReadCalls, RedirectCall
+from statemachine.effects import (
+    CreateCall,
+    CreateParticipant,
+    Effect,
+    FindCall,
+    ReadCalls,
+    RedirectCall,
+    UpdateParticipant,
+)
 from telephony.look import SETTLE_S
 
+#: The last request before a deadline gets at least this long: cut shorter, its outcome would be unknown for nothing.
+LAST_REQUEST_S = 1.0
 #: The first wait is drawn from 0 to this: most refusals for load are over after a fraction of a second.
 FIRST_WAIT_S = 0.25
 #: Upper end of the waits of an effect that somebody is waiting for.
@@ -28,6 +38,8 @@ class RetryPolicy:
     #: How long one request may take before its outcome is unknown; below the HTTP client's own time-outs where looking
     #: and repeating must fit into the deadline.
     request_timeout_s: float
+    #: What even the last request before the deadline gets.
+    last_request_s: float = LAST_REQUEST_S
     wait_max_s: float = WAIT_MAX_S
     first_wait_s: float = FIRST_WAIT_S
     #: Whether 401 and 403 are repeated.
@@ -40,6 +52,15 @@ class ExecutorPolicy:
 
     #: A person hears silence meanwhile, and `CONFERRAL_CONVERT_TIMEOUT` (5 s) repairs: later, nobody wants it.
     redirect: RetryPolicy = field(default_factory=lambda: RetryPolicy(deadline_s=8, request_timeout_s=4))
+    #: Somebody hears ring-back or music meanwhile; two requests and the look between them fit in.
+    create_participant: RetryPolicy = field(default_factory=lambda: RetryPolicy(deadline_s=10, request_timeout_s=5))
+    #: Never sent again once it may have been, so each request gets the time that Twilio may take.
+    create_call: RetryPolicy = field(
+        default_factory=lambda: RetryPolicy(deadline_s=10, request_timeout_s=10, last_request_s=10)
+    )
+    #: A transfer waits 3 s for a hold (`Policy.hold_timeout_ms`). It may be repeated: so two requests, cut short.
+    update_participant: RetryPolicy = field(default_factory=lambda: RetryPolicy(deadline_s=4, request_timeout_s=2))
+    #: Of looks at calls, and of the search for one.
     read: RetryPolicy = field(default_factory=lambda: RetryPolicy(deadline_s=10, request_timeout_s=5))
     #: A call that is not hung up costs money until it is, so this is tried for an hour.
     ending: RetryPolicy = field(
@@ -51,7 +72,7 @@ class ExecutorPolicy:
     requests_max: int = 32
     #: How many of them are kept for endings, so that hung requests never keep a caller in a conference.
     reserved_for_endings: int = 8
-    #: Between two looks at a redirect whose outcome is unknown.
+    #: Between two looks at an effect whose outcome is unknown.
     look_interval_s: float = 0.5
     #: See `telephony.look.SETTLE_S`.
     settle_s: float = SETTLE_S
@@ -60,10 +81,17 @@ class ExecutorPolicy:
         """The policy of an effect's kind."""
         if effect.is_ending:
             return self.ending
-        if isinstance(effect, RedirectCall):
-            return self.redirect
-        if isinstance(effect, ReadCalls):
-            return self.read
+        match effect:
+            case RedirectCall():
+                return self.redirect
+            case CreateParticipant():
+                return self.create_participant
+            case CreateCall():
+                return self.create_call
+            case UpdateParticipant():
+                return self.update_participant
+            case ReadCalls() | FindCall():
+                return self.read
         raise TypeError(effect.kind)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import defaultdict, deque
+from dataclasses import replace
 from typing import Any
 
 from runtime.errors import (
@@ -14,10 +15,24 @@ from runtime.errors import (
     ProviderUnreachableError,
 )
 from runtime.metrics import Metrics
-from statemachine.effects import Effect, HangUpCall, ReadCalls, RedirectCall
-from statemachine.events import CallsRead
+from statemachine.effects import (
+    CreateCall,
+    CreateParticipant,
+    Dial,
+    Effect,
+    FindCall,
+    HangUpCall,
+    ReadCalls,
+    RedirectCall,
+    SayAndHangUp,
+    UpdateParticipant,
+)
+from statemachine.events import CallsRead, EffectSucceeded
+from streams.dials import DialStanding
+from telephony.dialling import Dialled
 from telephony.look import RedirectSeen
 from worker.executor import Executor, ExecutorPolicy, Order, Outcome, RetryPolicy
+from worker.orders import NobodyWaitsError
 
 BUSY = ProviderBusyError(http_status=429, code=20429)
 AWAY = ProviderUnreachableError()
@@ -46,6 +61,35 @@ def read(name: str, session: str = "S1") -> ReadCalls:
     return ReadCalls(effect_id=name, session_id=session, parent_call_sid="CA1", with_conference=True, read_version=3)
 
 
+def straight(name: str, session: str = "S1", *, is_urgent: bool = True) -> CreateParticipant:
+    return CreateParticipant(
+        effect_id=name, session_id=session, party="target", to="client:bob", timeout_s=30, room="CF1", label="target-2",
+        early_media=False, is_urgent=is_urgent,
+    )  # fmt: skip
+
+
+def gated(name: str, session: str = "S1", *, is_urgent: bool = True) -> CreateCall:
+    return CreateCall(
+        effect_id=name, session_id=session, party="target", to="client:bob", timeout_s=30, is_urgent=is_urgent
+    )
+
+
+def find(name: str, session: str = "S1") -> FindCall:
+    return FindCall(effect_id=name, session_id=session, party="target", dial_id="d", to="client:bob", since_ms=START_MS)
+
+
+def update(name: str, session: str = "S1") -> UpdateParticipant:
+    return UpdateParticipant(
+        effect_id=name, session_id=session, party="customer", call_sid="CA1", conference_sid="CF1", hold=True
+    )
+
+
+def say(name: str, session: str = "S1") -> SayAndHangUp:
+    return SayAndHangUp(
+        effect_id=name, session_id=session, party="customer", call_sid="CA1", sentence="transfer-failed"
+    )
+
+
 class FakeTime:
     """Time that passes only when somebody sleeps."""
 
@@ -71,11 +115,14 @@ class FakeTime:
         await asyncio.sleep(0)
 
 
-Step = ProviderError | RedirectSeen | asyncio.Event | None
+Step = ProviderError | RedirectSeen | Dialled | str | asyncio.Event | None
 
 
 class FakeCalls:
-    """Twilio by script: per effect, what becomes of its requests; what is not in the script succeeds at once."""
+    """Twilio by script: per effect, what becomes of its requests; what is not in the script succeeds at once.
+
+    A dial without a script is the call `CA-NAME`; a look at a dial answers a call's SID, or "" for none.
+    """
 
     def __init__(self) -> None:
         self.script: dict[str, deque[Step]] = defaultdict(deque)
@@ -84,9 +131,15 @@ class FakeCalls:
         self.at_once = 0
         self.at_once_max = 0
 
-    async def perform(self, effect: Effect) -> CallsRead | None:
+    async def perform(self, effect: Effect) -> CallsRead | Dialled | None:
         self.asked.append(effect.effect_id)
-        await self._play(self.script[effect.effect_id])
+        step = await self._play(self.script[effect.effect_id])
+        if isinstance(step, Dialled):
+            return step
+        if isinstance(effect, Dial):
+            return Dialled(f"CA-{effect.effect_id}")
+        if isinstance(effect, FindCall):
+            return Dialled("")
         if isinstance(effect, ReadCalls):
             return CallsRead(
                 session_id=effect.session_id, effect_id=effect.effect_id, read_version=effect.read_version, calls=()
@@ -97,6 +150,12 @@ class FakeCalls:
         self.asked.append(f"look {effect.effect_id}")
         seen = await self._play(self.looks[effect.effect_id])
         assert isinstance(seen, RedirectSeen)
+        return seen
+
+    async def look_for_dial(self, effect: CreateParticipant) -> str:
+        self.asked.append(f"look {effect.effect_id}")
+        seen = await self._play(self.looks[effect.effect_id])
+        assert isinstance(seen, str)
         return seen
 
     async def _play(self, steps: deque[Step]) -> Step:
@@ -121,6 +180,45 @@ def _next(steps: deque[Step]) -> Step:
     return steps.popleft() if len(steps) > 1 or isinstance(steps[0], asyncio.Event) else steps[0]
 
 
+class FakeRecords:
+    """What stands in Redis: outcomes, marks, calls, and which sessions have ended."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+        #: Effects that may have been sent, and those that are in no outbox any more.
+        self.marked: set[str] = set()
+        self.gone: set[str] = set()
+        self.owners: dict[str, str] = {}
+        self.standings: dict[str, DialStanding] = {}
+        #: What was written, in order.
+        self.written: list[str] = []
+        self.asked_standing: list[str] = []
+
+    async def finish(self, effect: Effect, outcome: Outcome) -> Effect | None:
+        assert (outcome.effect_id, outcome.session_id) == (effect.effect_id, effect.session_id)
+        self.outcomes.append(outcome)
+        self.written.append(f"outcome {effect.effect_id}")
+        if effect.effect_id not in self.gone or not isinstance(outcome, EffectSucceeded) or not outcome.call_sid:
+            return None
+        return replace(hang_up(f"stray {outcome.call_sid}", effect.session_id), call_sid=outcome.call_sid)
+
+    async def mark_sent(self, effect: CreateCall) -> bool:
+        if effect.effect_id in self.gone:
+            raise NobodyWaitsError
+        self.written.append(f"mark {effect.effect_id}")
+        was_marked = effect.effect_id in self.marked
+        self.marked.add(effect.effect_id)
+        return not was_marked
+
+    async def claim_call(self, session_id: str, call_sid: str) -> bool:
+        self.written.append(f"call {call_sid}")
+        return self.owners.setdefault(call_sid, session_id) == session_id
+
+    async def standing_of(self, effect: Dial) -> DialStanding:
+        self.asked_standing.append(effect.effect_id)
+        return self.standings.get(effect.effect_id, DialStanding(is_wanted=True))
+
+
 class World:
     """An executor with everything around it."""
 
@@ -128,13 +226,14 @@ class World:
         self.time = FakeTime()
         self.calls = FakeCalls()
         self.metrics = Metrics()
-        self.outcomes: list[Outcome] = []
+        self.records = FakeRecords()
+        self.outcomes = self.records.outcomes
         self.lost: set[int] = set()
         self.permissions = 0
         self.executor = Executor(
             **{
                 "calls": self.calls,
-                "finish": self.finish,
+                "records": self.records,
                 "may_send": self.may_send,
                 "clock": self.time,
                 "now_ms": self.time.now_ms,
@@ -145,10 +244,6 @@ class World:
             }
             | more
         )
-
-    async def finish(self, effect: Effect, outcome: Outcome) -> None:
-        assert (outcome.effect_id, outcome.session_id) == (effect.effect_id, effect.session_id)
-        self.outcomes.append(outcome)
 
     async def may_send(self, partition: int) -> bool:
         self.permissions += 1
@@ -183,4 +278,4 @@ class World:
 def quick(**more: Any) -> ExecutorPolicy:
     """A policy whose requests are cut at once, for requests that hang."""
     short = RetryPolicy(deadline_s=8, request_timeout_s=0.005)
-    return ExecutorPolicy(redirect=short, read=short, **more)
+    return ExecutorPolicy(redirect=short, read=short, create_participant=short, update_participant=short, **more)

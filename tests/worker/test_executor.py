@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from runtime.log import KEYS
 from statemachine.effects import Effect
 from statemachine.events import CallsRead, EffectSucceeded
+from telephony.dialling import Dialled
 from tests.worker.executor_world import (
     AWAY,
     BUSY,
@@ -222,7 +223,7 @@ async def test_fault_of_ours_is_shown_to_the_loop_and_stops_nobody_else(world: W
     shown: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: shown.append(context))
 
-    async def broken(effect: Effect) -> CallsRead | None:
+    async def broken(effect: Effect) -> CallsRead | Dialled | None:
         if effect.effect_id == "a":
             raise RuntimeError("a fault")
         return await FakeCalls.perform(world.calls, effect)

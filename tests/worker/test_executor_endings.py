@@ -8,7 +8,7 @@ import pytest
 from runtime.errors import LeaseLostError
 from statemachine.effects import Effect
 from statemachine.events import EffectFailed
-from tests.worker.executor_world import BUSY, ELSEWHERE, UNKNOWN, World, hang_up, read, redirect
+from tests.worker.executor_world import BUSY, ELSEWHERE, UNKNOWN, FakeRecords, World, hang_up, read, redirect
 from worker.executor import ExecutorPolicy, Outcome
 
 
@@ -210,10 +210,11 @@ async def test_dropped_partition_leaves_doubts_to_the_successor(world: World) ->
 
 
 async def test_outcome_that_finds_the_lease_gone_is_dropped() -> None:
-    async def refuse(_effect: Effect, _outcome: Outcome) -> None:
-        raise LeaseLostError
+    class Refusing(FakeRecords):
+        async def finish(self, effect: Effect, outcome: Outcome) -> Effect | None:
+            raise LeaseLostError
 
-    world = World(finish=refuse)
+    world = World(records=Refusing())
 
     world.submit(redirect("a"))
     world.submit(redirect("b"))

@@ -17,6 +17,7 @@ from statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, R
 from statemachine.events import CallSeen, CallsRead, EffectFailed, EffectSucceeded, ParticipantSeen
 from telephony.calls import Calls
 from telephony.client import http_client, rest_client
+from tests.worker.executor_world import FakeRecords
 from worker.executor import Executor, ExecutorPolicy, Order, Outcome, RetryPolicy
 
 NUMBER, CALLER = "+15550100000", "+15550100001"
@@ -86,10 +87,7 @@ async def scene() -> AsyncIterator[Scene]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     webhooks = f"http://127.0.0.1:{runner.addresses[0][1]}"
     clock, metrics = SystemClock(), Metrics()
-    outcomes: list[Outcome] = []
-
-    async def finish(_effect: Effect, outcome: Outcome) -> None:
-        outcomes.append(outcome)
+    records = FakeRecords()
 
     async def may_send(_partition: int) -> bool:
         return True
@@ -113,7 +111,7 @@ async def scene() -> AsyncIterator[Scene]:
             sandbox=sandbox,
             executor=Executor(
                 calls=calls,
-                finish=finish,
+                records=records,
                 may_send=may_send,
                 clock=clock,
                 now_ms=StoreClock(clock).now_ms,
@@ -122,7 +120,7 @@ async def scene() -> AsyncIterator[Scene]:
                 rng=random.Random(1),
             ),
             calls=calls,
-            outcomes=outcomes,
+            outcomes=records.outcomes,
             caller=caller,
             agent=sandbox.calls_of("client:alice")[0],
         )

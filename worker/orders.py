@@ -1,0 +1,82 @@
+"""Orders, their outcomes, and what carrying one out needs of Twilio and of Redis."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from runtime.errors import ConferralError
+from statemachine.effects import CreateCall, Dial, Effect
+from statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
+from streams.dials import DialStanding
+from telephony.dialling import Dialled
+from worker.looking import Lookup
+
+Outcome = EffectSucceeded | EffectFailed | EffectUnknown | CallsRead
+
+
+class NobodyWaitsError(ConferralError):
+    """The order is not in the outbox any more, or is another worker's: it must not be sent, and has no outcome here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """An effect that was committed and shall be carried out."""
+
+    effect: Effect
+    partition: int
+    #: When it was committed, Unix milliseconds by the store's clock.
+    ordered_at_ms: int
+    #: Taken over from another worker, who may have sent it: it is looked up first.
+    maybe_sent: bool = False
+    #: Of an ending: its session is over, so what the session has not sent yet is dropped.
+    ends_session: bool = True
+    #: When the command that led to it was published, Unix milliseconds by the store's clock.
+    command_published_at_ms: int | None = None
+    #: Of an order taken over: the last moment at which the other worker could have sent it, for instance the end of its
+    #: lease, Unix milliseconds by the store's clock. None: until just now.
+    sent_until_ms: int | None = None
+    #: Marked in the outbox as one that may have been sent, Unix milliseconds by the store's clock; None while it is
+    #: not. Only a `CreateCall` is marked.
+    sent_at_ms: int | None = None
+    #: Redis's history was rewound, so such a mark may have been lost with it.
+    mark_may_be_lost: bool = False
+    #: It has waited for its turn to dial, so it may not be wanted any more.
+    has_waited: bool = False
+
+
+class Provider(Lookup, Protocol):
+    """What is asked of Twilio; `telephony.calls.Calls` in earnest."""
+
+    async def perform(self, effect: Effect) -> CallsRead | Dialled | None:
+        """Carries an effect out, in one try; raises `ProviderError`."""
+        ...
+
+
+class Records(Protocol):
+    """What is written down and looked up in Redis about an order.
+
+    Each repeats by itself while Redis is away, and raises `LeaseLostError` when the partition is not ours any more.
+    """
+
+    async def finish(self, effect: Effect, outcome: Outcome) -> Effect | None:
+        """Writes an outcome down.
+
+        Returns:
+            What has to be carried out because nobody waits for the outcome any more; None when nothing has.
+        """
+        ...
+
+    async def mark_sent(self, effect: CreateCall) -> bool:
+        """Marks an order before it is sent; False when it was marked before, so that it may have been sent.
+
+        Raises:
+            NobodyWaitsError: it must not be sent.
+        """
+        ...
+
+    async def claim_call(self, session_id: str, call_sid: str) -> bool:
+        """Notes whose call it is, if nobody has; False when it is another session's."""
+        ...
+
+    async def standing_of(self, effect: Dial) -> DialStanding:
+        """What the session knows of a dial by now."""
+        ...
