@@ -1,14 +1,16 @@
-"""Effects to the JSON of an outbox entry and back."""
+"""Effects and chores to the JSON of an outbox entry and back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from dataclasses import fields as fields_of
 from typing import Any
 
 import orjson
 
 from statemachine.effects import EFFECTS, Effect
-from statemachine.step import CommandReport, CommandStatus
+from statemachine.step import CommandReport, CommandStatus, Conclusion
+from statemachine.transfer import Attempt
 from streams.event_codec import BadEntryError
+from streams.record import known_part
 
 _BY_KIND: dict[str, type[Effect]] = {effect.kind: effect for effect in EFFECTS}
 
@@ -39,14 +41,33 @@ class ForgetCalls:
         return f"forget:{self.session_id}"
 
 
-Chore = TellCommand | ForgetCalls
+@dataclass(frozen=True, slots=True)
+class PublishOutcome:
+    """A chore: tell other systems of a finished transfer or an ended session."""
+
+    #: Holds addresses, so it is in no repr.
+    conclusion: Conclusion = field(repr=False)
+
+    @property
+    def session_id(self) -> str:
+        """The session's id."""
+        return self.conclusion.session_id
+
+    @property
+    def chore_id(self) -> str:
+        """Its name in the outbox: the same whenever it is decided again."""
+        return f"outcome:{self.conclusion.id}"
+
+
+Chore = TellCommand | ForgetCalls | PublishOutcome
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
     """What stands in the outbox: an effect or a chore, and when it was ordered."""
 
-    work: Effect | Chore
+    #: Some effects hold addresses and more that nobody else is to see, so it is in no repr.
+    work: Effect | Chore = field(repr=False)
     #: Redis's time when it was committed, Unix milliseconds.
     ordered_at_ms: int
     #: Redis's time when it was marked as one that may have been sent, Unix milliseconds; None while it was not. Only
@@ -66,6 +87,8 @@ def encode(entry: OutboxEntry) -> bytes:
                  "status": report.status.value, "reason": report.reason}  # fmt: skip
     elif isinstance(work, ForgetCalls):
         body |= {"kind": "forget_calls", "session_id": work.session_id, "call_sids": list(work.call_sids)}
+    elif isinstance(work, PublishOutcome):
+        body |= {"kind": "publish_outcome", "conclusion": work.conclusion}
     else:
         body |= {"kind": work.kind} | {field.name: getattr(work, field.name) for field in fields_of(work)}
     return orjson.dumps(body)
@@ -95,4 +118,11 @@ def _work_of(record: dict[str, Any]) -> Effect | Chore:
         return TellCommand(record["session_id"], report)
     if kind == "forget_calls":
         return ForgetCalls(record["session_id"], tuple(record["call_sids"]))
-    return _BY_KIND[kind](**record)
+    if kind == "publish_outcome":
+        conclusion = record["conclusion"]
+        conclusion["attempts"] = tuple(known_part(Attempt, attempt) for attempt in conclusion["attempts"])
+        return PublishOutcome(known_part(Conclusion, conclusion))
+    # JSON has lists in place of tuples.
+    return _BY_KIND[kind](
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+    )

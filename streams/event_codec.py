@@ -58,7 +58,7 @@ _DECODERS: dict[str, Callable[[str], Any] | None] = {
 }
 
 
-def _plain(value: Any) -> dict[str, str]:
+def _plain(value: Any) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in fields_of(value)}
 
 

@@ -89,6 +89,11 @@ class Keys:
         return f"{self.prefix}:command:{command_id}"
 
     @property
+    def outcomes(self) -> str:
+        """Stream for other systems: finished transfers and ended sessions."""
+        return f"{self.prefix}:outcomes"
+
+    @property
     def dead(self) -> str:
         """Stream of entries that could not be understood or kept failing."""
         return f"{self.prefix}:dead"

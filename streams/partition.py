@@ -13,6 +13,7 @@ from streams.connection import BLOCK_MS, Client, store_errors
 from streams.event_codec import BadEntryError
 from streams.keys import GROUP, Keys
 from streams.lease import Lease
+from streams.outcomes import publish_outcome
 
 #: Timers moved onto the stream in one go, count: bounds the time of the script.
 TIMERS_PER_CALL_MAX = 200
@@ -131,8 +132,12 @@ class PartitionAccess:
     async def finish_chore(self, partition: int, chore: effect_codec.Chore, *, session_ttl_s: int) -> None:
         """Does a chore and takes it out of the outbox; each step may be repeated."""
         with store_errors():
-            if isinstance(chore, effect_codec.TellCommand):
-                await tell_command(self._client, self._keys, chore)
+            if not isinstance(chore, effect_codec.ForgetCalls):
+                # One after the other: a full Redis refuses what is to be told, but never the removal.
+                if isinstance(chore, effect_codec.TellCommand):
+                    await tell_command(self._client, self._keys, chore)
+                else:
+                    await publish_outcome(self._client, self._keys, chore.conclusion)
                 await self._client.hdel(self._keys.outbox(partition), chore.chore_id)
                 return
             pipeline = self._client.pipeline(transaction=False)

@@ -9,55 +9,24 @@ from typing import Any
 
 import orjson
 
-from runtime.errors import StoreError
 from statemachine.seen import Seen
-from statemachine.session import Party, Session
-from statemachine.states import PartyStatus, Phase, State
-from streams.times import from_iso, to_iso
-
-
-class BrokenRecordError(StoreError):
-    """A session's hash can't be understood.
-
-    Attributes:
-        field: Name of the first field at fault; never its value, which may be a number.
-    """
-
-    def __init__(self, field: str) -> None:
-        super().__init__(f"the session's field {field} can't be understood")
-        self.field = field
+from statemachine.session import AGENT, CUSTOMER, Party, Session
+from statemachine.transfer import Attempt, DialOptions, TransferState
+from streams.record import BrokenRecordError as BrokenRecordError
+from streams.record import Columns, Reader, from_json, json_of, known_part
 
 
 def encode(session: Session) -> dict[str, str]:
     """The session's hash, whole."""
-    fields = {
-        "id": session.id,
-        "state": session.state.value,
-        "phase": session.phase.value,
-        "version": str(session.version),
-        "direction": session.direction,
-        "created_at": to_iso(session.created_at_ms),
-        "updated_at": to_iso(session.updated_at_ms),
-        "ended_at": to_iso(session.ended_at_ms),
-        "end_reason": session.end_reason,
-        "conference_sid": session.conference_sid,
-    }
+    fields: dict[str, str] = {}
+    _SESSION.encode(session, fields)
     for party in session.parties.values():
-        _encode_party(party, fields)
-    inner = {
-        "first_left": session.first_left,
-        "dial_call_status": session.dial_call_status,
-        "repaired": "true" if session.repaired else "",
-        "redirecting": " ".join(session.redirecting),
-        "moved_at": to_iso(session.moved_at_ms),
-        "facts_version": str(session.facts_version) if session.facts_version else "",
-        "converting_for": " ".join(session.converting_for),
-        "ending_for": session.ending_for,
-        "ending_effects": " ".join(session.ending_effects),
-        "timers": " ".join(f"{timer}={due}" for timer, due in session.timers.items()),
-        "seen": _encode_seen(session.seen),
-    }
-    fields.update((name, value) for name, value in inner.items() if value)
+        _PARTY.encode(party, fields, f"party.{party.name}.")
+    if session.transfer is not None:
+        _TRANSFER.encode(session.transfer, fields, "transfer.")
+    names = list(session.parties)
+    if names != sorted(names, key=_usual_place):
+        fields["party_order"] = " ".join(names)
     return fields
 
 
@@ -67,80 +36,32 @@ def decode(fields: Mapping[str, str]) -> Session:
     Raises:
         BrokenRecordError: a field is missing or makes no sense.
     """
-    reader = _Reader(fields)
-    return Session(
-        id=reader.take("id", str),
-        state=reader.take("state", State),
-        phase=reader.take("phase", Phase),
-        version=reader.take("version", int),
-        direction=reader.take("direction", str),
-        created_at_ms=reader.take("created_at", from_iso),
-        updated_at_ms=reader.take("updated_at", from_iso),
-        ended_at_ms=reader.take("ended_at", from_iso),
-        end_reason=reader.take("end_reason", str),
-        conference_sid=reader.take("conference_sid", str),
-        parties={name: _decode_party(name, reader) for name in _party_names(fields)},
-        first_left=fields.get("first_left", ""),
-        dial_call_status=fields.get("dial_call_status", ""),
-        repaired=fields.get("repaired") == "true",
-        redirecting=tuple(fields.get("redirecting", "").split()),
-        moved_at_ms=reader.take("moved_at", from_iso, ""),
-        facts_version=reader.take("facts_version", int, "0"),
-        converting_for=tuple(fields.get("converting_for", "").split()),
-        ending_for=fields.get("ending_for", ""),
-        ending_effects=tuple(fields.get("ending_effects", "").split()),
-        timers=reader.take("timers", _decode_timers, ""),
-        seen=reader.take("seen", _decode_seen, ""),
-    )
-
-
-class _Reader:
-    def __init__(self, fields: Mapping[str, str]) -> None:
-        self.fields = fields
-
-    def take(self, name: str, convert: Any, default: str | None = None) -> Any:
-        value = self.fields.get(name, default)
-        if value is None:
-            raise BrokenRecordError(name)
-        try:
-            return convert(value)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise BrokenRecordError(name) from None
-
-
-def _encode_party(party: Party, fields: dict[str, str]) -> None:
-    start = f"party.{party.name}."
-    fields[start + "call_sid"] = party.call_sid
-    fields[start + "address"] = party.address
-    fields[start + "label"] = party.label
-    fields[start + "status"] = party.status.value
-    fields[start + "held"] = "true" if party.held else "false"
-    fields[start + "muted"] = "true" if party.muted else "false"
-    fields[start + "left_reason"] = party.left_reason
-    if party.in_room:
-        fields[start + "in_room"] = "true"
-    if party.room_sequence >= 0:
-        fields[start + "room_sequence"] = str(party.room_sequence)
+    reader = Reader(fields)
+    transfer = None
+    if "transfer.status" in fields:
+        transfer = TransferState(**_TRANSFER.decode(reader, "transfer."))
+    parties = {name: Party(name=name, **_PARTY.decode(reader, f"party.{name}.")) for name in _party_names(fields)}
+    return Session(**_SESSION.decode(reader), parties=parties, transfer=transfer)
 
 
 def _party_names(fields: Mapping[str, str]) -> list[str]:
-    return [name[6:-7] for name in fields if name.startswith("party.") and name.endswith(".status")]
+    """Names of the parties in the order in which the session had them.
+
+    Redis keeps no order of fields. What is decided goes through the parties in theirs and numbers what it orders, so
+    that the same entry has to meet the same order when it is decided again.
+    """
+    names = {name[6:-7] for name in fields if name.startswith("party.") and name.endswith(".status")}
+    told = [name for name in fields.get("party_order", "").split() if name in names]
+    return told + sorted(names - set(told), key=_usual_place)
 
 
-def _decode_party(name: str, reader: _Reader) -> Party:
-    start = f"party.{name}."
-    return Party(
-        name=name,
-        label=reader.take(start + "label", str, ""),
-        call_sid=reader.take(start + "call_sid", str, ""),
-        address=reader.take(start + "address", str, ""),
-        status=reader.take(start + "status", PartyStatus),
-        held=reader.take(start + "held", str, "false") == "true",
-        muted=reader.take(start + "muted", str, "false") == "true",
-        left_reason=reader.take(start + "left_reason", str, ""),
-        in_room=reader.take(start + "in_room", str, "false") == "true",
-        room_sequence=reader.take(start + "room_sequence", int, "-1"),
-    )
+def _usual_place(name: str) -> tuple[bool, bool, str]:
+    """The order that needs no telling: customer, agent, then by name."""
+    return name != CUSTOMER, name != AGENT, name
+
+
+def _encode_timers(timers: Mapping[str, int]) -> str:
+    return " ".join(f"{timer}={due}" for timer, due in timers.items())
 
 
 def _decode_timers(text: str) -> dict[str, int]:
@@ -149,16 +70,40 @@ def _decode_timers(text: str) -> dict[str, int]:
 
 
 def _encode_seen(seen: Seen) -> str:
-    if not seen.windows and not seen.tokens:
-        return ""
     # Bits as hexadecimal text: JSON readers elsewhere lose the lowest bits of large whole numbers.
     windows = {source: [highest, f"{bits:x}"] for source, (highest, bits) in seen.windows.items()}
     return orjson.dumps({"windows": windows, "tokens": seen.tokens}).decode()
 
 
 def _decode_seen(text: str) -> Seen:
-    if not text:
-        return Seen()
     record = orjson.loads(text)
     windows = {str(source): (int(window[0]), int(window[1], 16)) for source, window in record["windows"].items()}
     return Seen(windows=windows, tokens=tuple(str(token) for token in record["tokens"]))
+
+
+def _decode_attempts(text: str) -> tuple[Attempt, ...]:
+    return tuple(known_part(Attempt, record) for record in orjson.loads(text))
+
+
+def _decode_options(text: str) -> Any:
+    return from_json(DialOptions, text)
+
+
+_OPTIONS = {DialOptions: (json_of, _decode_options)}
+_SESSION = Columns(
+    Session,
+    codecs={Mapping[str, int]: (_encode_timers, _decode_timers), Seen: (_encode_seen, _decode_seen), **_OPTIONS},
+    always=("id", "state", "phase", "version", "direction", "created_at_ms", "updated_at_ms", "ended_at_ms",
+            "end_reason", "conference_sid"),
+    without=("parties", "transfer"),
+)  # fmt: skip
+_PARTY = Columns(
+    Party,
+    always=("label", "call_sid", "address", "status", "held", "muted", "left_reason"),
+    without=("name",),
+)
+_TRANSFER = Columns(
+    TransferState,
+    codecs={tuple[Attempt, ...]: (json_of, _decode_attempts), **_OPTIONS},
+    always=("mode", "to", "status", "reason", "stage"),
+)

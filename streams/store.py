@@ -19,8 +19,9 @@ LOG_ENTRIES_MAX = 5_000
 class Stored:
     """A session and its fields as they stand in Redis, so that a commit writes only what changed."""
 
-    session: Session
-    fields: Mapping[str, str]
+    #: Both hold addresses, so they are in no repr.
+    session: Session = field(repr=False)
+    fields: Mapping[str, str] = field(repr=False)
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from statemachine.policy import Policy
 from statemachine.states import State
 from statemachine.step import Step
 from streams import effect_codec, event_codec, session_codec
-from streams.effect_codec import Chore, ForgetCalls, OutboxEntry, TellCommand
+from streams.effect_codec import Chore, ForgetCalls, OutboxEntry, PublishOutcome, TellCommand
 from streams.partition import Entry
 from streams.store import Batch, SessionChange, Stored
 from streams.times import to_iso
@@ -98,11 +98,16 @@ def _gather(decided: Decided, event: Event, taken: Step, now_ms: int) -> None:
         batch.outbox_put[effect.effect_id] = effect_codec.encode(OutboxEntry(effect, now_ms))
         decided.orders.append((effect, event))
     for report in taken.reports:
-        chore = TellCommand(event.session_id, report)
-        batch.outbox_put[chore.chore_id] = effect_codec.encode(OutboxEntry(chore, now_ms))
-        decided.chores.append(chore)
+        _put_chore(decided, TellCommand(event.session_id, report), now_ms)
+    for conclusion in taken.conclusions:
+        _put_chore(decided, PublishOutcome(conclusion), now_ms)
     for timer in taken.timers:
         batch.timers[f"{timer.timer}|{event.session_id}"] = timer.due_ms
+
+
+def _put_chore(decided: Decided, chore: Chore, now_ms: int) -> None:
+    decided.batch.outbox_put[chore.chore_id] = effect_codec.encode(OutboxEntry(chore, now_ms))
+    decided.chores.append(chore)
 
 
 def _end(decided: Decided, taken: Step, open_effects: set[str], now_ms: int) -> None:
@@ -118,10 +123,9 @@ def _end(decided: Decided, taken: Step, open_effects: set[str], now_ms: int) -> 
         for effect, event in decided.orders
         if event.session_id != session_id or effect.effect_id in endings
     ]
-    call_sids = tuple(party.call_sid for party in taken.session.parties.values() if party.call_sid)
-    chore = ForgetCalls(session_id, call_sids)
-    decided.batch.outbox_put[chore.chore_id] = effect_codec.encode(OutboxEntry(chore, now_ms))
-    decided.chores.append(chore)
+    of_parties = (party.call_sid for party in taken.session.parties.values() if party.call_sid)
+    call_sids = tuple(dict.fromkeys((*of_parties, *taken.session.former_calls)))
+    _put_chore(decided, ForgetCalls(session_id, call_sids), now_ms)
     decided.ended.append(session_id)
 
 

@@ -1,11 +1,15 @@
 """The one commit: whole or not at all, recognised when repeated, refused to whoever lost the lease."""
 
+from dataclasses import replace
+
 import pytest
 
 from runtime.errors import LeaseLostError, StoreUnreachableError
 from statemachine.events import CallReceived
 from statemachine.machine import step
-from statemachine.session import Session
+from statemachine.session import Party, Session
+from statemachine.states import PartyStatus, Stage, TransferMode, Tune
+from statemachine.transfer import Attempt, TransferState
 from streams import event_codec, session_codec
 from streams import lease as leases
 from streams.store import (
@@ -194,6 +198,70 @@ async def test_only_changed_fields_are_written_and_unknown_ones_are_kept(store, 
     await store.commit(partition, lease, Batch(sessions=[SessionChange(loaded, ended(change).after)]))
     assert await client.hget(keys.session(SESSION), "from_the_future") == b"kept"
     assert await client.hget(keys.session(SESSION), "timers") is None
+
+
+def moved(before: SessionChange, **changes) -> SessionChange:
+    """The session with some of its fields changed, as a decision leaves it."""
+    session = before.after.session
+    session = replace(session, version=session.version + 1, **changes)
+    return SessionChange(before.after, Stored(session, session_codec.encode(session)))
+
+
+async def names_in(client, keys) -> set[str]:
+    return {name.decode() for name in await client.hkeys(keys.session(SESSION))}
+
+
+@pytest.mark.parametrize("from_cache", [True, False], ids=["from-cache", "from-redis"])
+async def test_parties_that_were_renamed_leave_nothing_behind(store, client, keys, partition, lease, from_cache):
+    """The target becomes the agent, and the agent agent-1: what stood under the former names has to go."""
+    opening = opened()
+    await store.commit(partition, lease, Batch(sessions=[opening]))
+    parties = opening.after.session.parties
+    target = Party("target", "target-1", "CA3", "client:bob", PartyStatus.CONNECTED, dial_id="d1", is_gated=True,
+                   brief="a caller", in_room=True, room_sequence=4, tune=Tune.MUSIC)  # fmt: skip
+    dialled = moved(opening, parties={**parties, "target": target})
+    await store.commit(partition, lease, Batch(sessions=[dialled]))
+    assert {"party.target.status", "party.target.dial_id", "party.target.is_gated"} <= await names_in(client, keys)
+
+    parties = dialled.after.session.parties
+    renamed = {
+        "customer": parties["customer"],
+        "agent-1": replace(parties["agent"], name="agent-1", status=PartyStatus.LEFT),
+        "agent": Party("agent", "target-1", "CA3", "client:bob", PartyStatus.CONNECTED),
+    }
+    before = dialled if from_cache else SessionChange(*[(await store.load([SESSION]))[SESSION]] * 2)
+    completed = moved(before, parties=renamed)
+    await store.commit(partition, lease, Batch(sessions=[completed]))
+
+    assert not {name for name in await names_in(client, keys) if name.startswith("party.target.")}
+    assert not {"party.agent.dial_id", "party.agent.is_gated", "party.agent.tune"} & await names_in(client, keys)
+    loaded = (await store.load([SESSION]))[SESSION]
+    assert loaded.session == completed.after.session
+    assert list(loaded.session.parties) == list(renamed)
+
+
+async def test_call_token_is_gone_once_it_is_emptied(store, client, keys, partition, lease):
+    opening = opened()
+    await store.commit(partition, lease, Batch(sessions=[opening]))
+    with_token = moved(opening, call_token="%7Bnumber%7D")
+    await store.commit(partition, lease, Batch(sessions=[with_token]))
+    assert await client.hget(keys.session(SESSION), "call_token") == b"%7Bnumber%7D"
+    await store.commit(partition, lease, Batch(sessions=[moved(with_token, call_token="")]))
+    assert not await client.hexists(keys.session(SESSION), "call_token")
+
+
+async def test_transfer_is_stored_with_its_session(store, client, keys, partition, lease):
+    opening = opened()
+    await store.commit(partition, lease, Batch(sessions=[opening]))
+    attempt = Attempt("target", "client:bob", "d1", 1_000_200, result="busy")
+    transfer = TransferState(1, TransferMode.BLIND, "client:bob", attempts=(attempt,), started_at_ms=1_000_100)
+    change = moved(opening, transfer=transfer)
+    await store.commit(partition, lease, Batch(sessions=[change]))
+    assert (await store.load([SESSION]))[SESSION].session == change.after.session
+    over = moved(change, transfer=replace(transfer, stage=Stage.OVER, reason="busy", attempts=()))
+    await store.commit(partition, lease, Batch(sessions=[over]))
+    assert (await store.load([SESSION]))[SESSION].session == over.after.session
+    assert "transfer.attempts" not in await names_in(client, keys)
 
 
 async def test_log_is_bounded(store, client, keys, partition, lease, monkeypatch):

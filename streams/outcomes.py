@@ -1,0 +1,65 @@
+"""What other systems are told: an entry of the stream of outcomes for each finished transfer and each ended session."""
+
+from typing import Any
+
+import orjson
+
+from statemachine.step import Conclusion
+from statemachine.transfer import Attempt
+from streams.connection import Client, store_errors
+from streams.keys import Keys
+from streams.times import to_iso
+
+#: Outcomes kept, about (count).
+OUTCOMES_MAX = 10_000
+
+
+async def publish_outcome(client: Client, keys: Keys, conclusion: Conclusion) -> None:
+    """Appends an outcome. One that is appended again has the same id, by which readers tell repetitions.
+
+    Raises:
+        StoreUnreachableError: nobody knows whether it was appended.
+        StoreError: Redis refused.
+    """
+    with store_errors():
+        await client.xadd(keys.outcomes, fields_of_outcome(conclusion), maxlen=OUTCOMES_MAX, approximate=True)
+
+
+def fields_of_outcome(conclusion: Conclusion) -> dict[str, str]:
+    """The fields of the entry; all are there, empty where they tell nothing."""
+    return {
+        "id": conclusion.id,
+        "kind": conclusion.kind,
+        "session": conclusion.session_id,
+        "result": conclusion.result,
+        "reason": conclusion.reason,
+        "mode": conclusion.mode,
+        "to": conclusion.to,
+        "attempts": orjson.dumps([_attempt(one) for one in conclusion.attempts]).decode(),
+        "started_at": to_iso(conclusion.started_at_ms),
+        "ended_at": to_iso(conclusion.ended_at_ms),
+    }
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    """One attempt in public words: times, and how long it took, are null while it has not come to that.
+
+    `waited_s` counts from the order to dial until the answer, or until the end where nobody answered; `talked_s` from
+    the answer until the end. Both are seconds.
+    """
+    reached_at_ms = attempt.answered_at_ms or attempt.ended_at_ms
+    return {
+        "to": attempt.to,
+        "party": attempt.party,
+        "result": attempt.result,
+        "started_at": to_iso(attempt.started_at_ms) or None,
+        "answered_at": to_iso(attempt.answered_at_ms) or None,
+        "ended_at": to_iso(attempt.ended_at_ms) or None,
+        "waited_s": _seconds_between(attempt.started_at_ms, reached_at_ms),
+        "talked_s": _seconds_between(attempt.answered_at_ms, attempt.ended_at_ms),
+    }
+
+
+def _seconds_between(start_ms: int, end_ms: int) -> float | None:
+    """Seconds, to the millisecond; None when one of the two is not known."""
+    return max(0, end_ms - start_ms) / 1000 if start_ms and end_ms else None
