@@ -150,6 +150,7 @@ class Faults:
         Args:
             method: `POST`, or `*` for any.
             path: Beginning of what follows the account's part; `*` stands for anything: `/Conferences/*/Participants`.
+                With `.json` behind it only the list and its creates are meant, with `/*` only single participants.
             status: An error to answer.
             cut: Close the connection without an answer, before or after the effect.
             moment: For `status`: whether the effect takes place all the same (`after`).

@@ -126,7 +126,7 @@ async def test_voicemail_lets_every_question_pass_and_stays_on_the_line(
 ) -> None:
     app.on("/gate", GATE)
     app.on("/key", GATE, "<Response><Pause length='600'/></Response>")
-    sandbox.phone(BOB).in_turn(voicemail(records_for_s=20.0))
+    sandbox.phone(BOB).in_turn(voicemail(records_for_s=12.0))
 
     await twilio.calls.create_async(to=BOB, from_=BUSINESS, url=f"{app.url}/gate")
     machine = await dialled(sandbox, BOB)
@@ -134,8 +134,8 @@ async def test_voicemail_lets_every_question_pass_and_stays_on_the_line(
 
     assert [asked.params["Digits"] for asked in app.at("/key")] == ["", ""]
     lasted_s = (machine.record.ended_at_s or 0.0) - (machine.record.answered_at_s or 0.0)
-    assert lasted_s > 19.9
-    assert listening.longest_silence(machine) > 5.0
+    assert lasted_s > 11.9
+    assert listening.longest_silence(machine) > 1.9
 
 
 async def test_key_is_pressed_at_the_question_that_it_is_meant_for(
@@ -169,7 +169,7 @@ async def test_phone_does_one_thing_after_the_other_and_the_last_from_then_on(sa
 async def test_silence_counts_from_the_answer_in_one_piece_and_between_two_moments(
     app: WebhookApp, sandbox: Sandbox, listening: Listening
 ) -> None:
-    app.on("/voice", "<Response><Pause length='8'/><Say>Hi</Say><Pause length='3'/><Play>a.wav</Play></Response>")
+    app.on("/voice", "<Response><Pause length='4'/><Say>Hi</Say><Pause length='3'/><Play>a.wav</Play></Response>")
 
     call = await sandbox.call_in("+14155550123", BUSINESS)
     await sandbox.wait_until(lambda: call.status == "completed")
