@@ -1,12 +1,14 @@
 """How a session stands, in words: who talks to whom, who waits, and how far its transfer has come."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 
 from conferral import words
 from conferral.access import Fields
 
+_LOOKED_AT = ("status", "address", "held", "waits", "is_leaving")
 _ON_THE_WAY = {"dialing": "is being called", "ringing": "rings", "confirming": "is asked to press 1"}
 
 
@@ -19,12 +21,14 @@ def company(fields: Fields, *, full: bool = False) -> str:
     """
     together, apart = [], []
     for party in words.parties(fields):
-        of = {name: fields.get(f"party.{party}.{name}", "") for name in ("status", "address", "held", "waits")}
+        of = {name: fields.get(f"party.{party}.{name}", "") for name in _LOOKED_AT}
         who = f"{party} {words.address(of['address'], full=full)}".strip()
         if of["status"] == "left":
             continue
         if of["status"] != "connected":
             apart.append(f"{who} {_ON_THE_WAY.get(of['status'], of['status'])}")
+        elif of["is_leaving"] == "true":
+            apart.append(f"{who} is leaving")
         elif of["held"] == "true":
             apart.append(f"{who} is held")
         elif of["waits"] == "true":
@@ -63,19 +67,21 @@ def attempts(fields: Fields, now_ms: int, *, full: bool = False) -> list[tuple[s
         For each: party, address, result, how long it took until the answer or until it was given up, and how long the
         party was there.
     """
+    # What nobody has put an end to lasts until now, or until the session's end.
+    open_until_ms = words.time_ms(fields.get("ended_at", "")) or now_ms
     try:
         tries = orjson.loads(fields.get("transfer.attempts") or "[]")
-        return [_attempt(one, now_ms, full=full) for one in tries]
-    except (orjson.JSONDecodeError, AttributeError, TypeError):
+        return [_attempt(one, open_until_ms, full=full) for one in tries]
+    except (orjson.JSONDecodeError, AttributeError, TypeError, ValueError):
         return []  # a record that can't be understood: nothing is known of it
 
 
-def _attempt(one: dict[str, object], now_ms: int, *, full: bool) -> tuple[str, ...]:
+def _attempt(one: dict[str, Any], open_until_ms: int, *, full: bool) -> tuple[str, ...]:
     party, to, result = (str(one.get(name, "")) for name in ("party", "to", "result"))
     started_ms, answered_ms, ended_ms = (
-        words.time_ms(str(one.get(name, ""))) for name in ("started_at", "answered_at", "ended_at")
+        int(one.get(name, 0)) for name in ("started_at_ms", "answered_at_ms", "ended_at_ms")
     )
-    until_ms = ended_ms or now_ms
+    until_ms = ended_ms or open_until_ms
     return (
         party,
         words.address(to, full=full),

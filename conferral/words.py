@@ -45,8 +45,8 @@ _CHANGES = {
     "participant-unhold": "is off hold",
     "participant-mute": "is muted",
     "participant-unmute": "is heard again",
-    "participant-modify": "has other flags",
 }
+_OTHER_CHANGES = {"participant-modify": "has other flags"}
 _GATE = {
     "accepted": "is let in",
     "rejected": "refuses the call",
@@ -154,9 +154,12 @@ def happened(entry: LogEntry) -> str:
         why = f" ({rest.replace('_', ' ')})" if rest else ""
         return f"{party} leaves the conference{why}"
     if event == "participant_changed":
-        return f"{_LABEL_NUMBER.sub('', who)} {_CHANGES.get(rest, rest)}".rstrip()
+        kind, _, flags = rest.partition(" ")
+        # A hold and a mute are told by their names; only of the others it is the flags that tell what they are now.
+        how = _CHANGES.get(kind) or f"{_OTHER_CHANGES.get(kind, kind)} {flags or '(none)'}"
+        return f"{_LABEL_NUMBER.sub('', who)} {how}"
     if event == "gate_decided":
-        return f"somebody who was called {_GATE.get(detail, detail)}".rstrip()
+        return f"somebody who was called {_GATE.get(rest, rest)}".rstrip()
     if event == "transfer":
         return f"a transfer is asked for ({detail})" if detail else "a transfer is asked for"
     if event == "conference_ended":

@@ -19,19 +19,19 @@ _EXAMPLE = "CA0123456789abcdef0123456789abcdef"
 
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the outcome.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Print the command's id and don't wait.")]
-Brief = Annotated[str, typer.Option(metavar="TEXT", help="Said to whoever answers, before they are let in.")]
+Brief = Annotated[str | None, typer.Option(metavar="TEXT", help="Said to whoever answers, before they are let in.")]
 Confirm = Annotated[bool, typer.Option("--confirm", help="Whoever answers must press 1: no voicemail takes the call.")]
 RingTimeout = Annotated[
     int | None,
     typer.Option(
         min=5,
         max=600,
-        help="Seconds to ring; CONFERRAL_RING_TIMEOUT by default. The command's field timeout.",
-        show_default=False,
+        help="Seconds to ring; CONFERRAL_RING_TIMEOUT by default. Elsewhere this field is called timeout.",
     ),
 ]
 Digits = Annotated[
-    str, typer.Option(metavar="DIGITS", help="Keys to press after the answer; w waits half a second. Not for client:.")
+    str | None,
+    typer.Option(metavar="DIGITS", help="Keys to press after the answer; w waits half a second. Not for client:."),
 ]
 
 
@@ -96,10 +96,10 @@ def call(
         str | None,
         typer.Option(metavar="ID", help="The new session's id; one is made up without.", callback=id_like_or_none),
     ] = None,
-    brief: Brief = "",
+    brief: Brief = None,
     confirm: Confirm = False,
     ring_timeout: RingTimeout = None,
-    digits: Digits = "",
+    digits: Digits = None,
     timeout: Timeout = 30,
     no_wait: NoWait = False,
     command_id: CommandName = None,
@@ -125,10 +125,10 @@ def transfer(
         str, typer.Option(metavar="ADDRESS[,…]", help="To whom: +E.164, client:NAME or sip:URI; of several all ring.")
     ],
     mode: Annotated[str, typer.Option(metavar="warm|consult|blind", help="How; see above.")],
-    brief: Brief = "",
+    brief: Brief = None,
     confirm: Confirm = False,
     ring_timeout: RingTimeout = None,
-    digits: Digits = "",
+    digits: Digits = None,
     timeout: Timeout = 30,
     no_wait: NoWait = False,
     command_id: CommandName = None,
@@ -150,13 +150,15 @@ def transfer(
     order(fields | options, Way(timeout, no_wait, command_id, as_json))
 
 
-def _dial_options(brief: str, digits: str, *, confirm: bool, ring_timeout_s: int | None) -> dict[str, str]:
+def _dial_options(
+    brief: str | None, digits: str | None, *, confirm: bool, ring_timeout_s: int | None
+) -> dict[str, str]:
     return {
-        "brief": brief,
+        "brief": brief or "",
         "confirm": "true" if confirm else "",
         # Called otherwise here: --timeout is how long the outcome is waited for, in every command.
         "timeout": "" if ring_timeout_s is None else str(ring_timeout_s),
-        "digits": digits,
+        "digits": digits or "",
     }
 
 

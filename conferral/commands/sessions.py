@@ -157,7 +157,7 @@ def _show_attempts(fields: "Fields", *, full: bool) -> None:
     rows = standing.attempts(fields, SystemClock().wall_ms(), full=full)
     if rows:
         output.result()
-        output.show_table(("attempt", "to", "result", ">rang", ">there"), rows)
+        output.show_table(("attempt", "to", "result", ">waited", ">talked"), rows)
 
 
 def _show_log(log: "list[LogEntry]", *, full: bool) -> None:

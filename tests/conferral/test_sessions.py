@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 
-from statemachine.states import Phase, State
+from statemachine.states import Phase, State, TransferMode
+from statemachine.transfer import Attempt, TransferState
 from tests.conferral.kit import (
     AGENT_CALL,
     CALL,
@@ -101,6 +102,19 @@ def test_a_transfer_is_shown_with_its_parties_and_what_they_hear(run, redis):
         ["customer", "connected", "+…23", CALL, "customer-1", "held, hears music"],
         ["target", "left", "+…45", TARGET_CALL, "target-2", "no-answer"],
     ]
+
+
+def test_attempts_are_shown_with_how_long_they_took(run, redis):
+    busy = Attempt("target", "+14155550145", "d1", CREATED_MS, ended_at_ms=CREATED_MS + 2_500, result="busy")
+    transfer = TransferState(1, TransferMode.BLIND, "+14155550145", attempts=(busy,))
+    put(redis, make_session(state=State.TRANSFERRING, phase=Phase.RECALL, transfer=transfer))
+
+    told = run("show", CALL).out.splitlines()
+
+    heading = next(number for number, line in enumerate(told) if line.startswith("attempt "))
+    assert told[heading].split() == ["attempt", "to", "result", "waited", "talked"]
+    assert told[heading + 1].split() == ["target", "+…45", "busy", "2.5", "s"]
+    assert "d1" not in "\n".join(told)
 
 
 @pytest.mark.parametrize("arguments", [("sessions",), ("sessions", "--json"), ("show", CALL), ("show", CALL, "--json")])

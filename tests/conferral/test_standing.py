@@ -3,17 +3,21 @@
 import pytest
 
 from conferral import standing, words
-from tests.conferral.kit import CREATED_MS
+from statemachine.states import TransferMode
+from statemachine.transfer import Attempt, TransferState
+from streams import session_codec
+from streams.times import to_iso
+from tests.conferral.kit import CREATED_MS, make_session
 
 
 def parties(**statuses):
-    """A record in which parties have statuses; `held` and `waits` say more of one who is connected."""
+    """A record in which parties have statuses; `held`, `waits` and `is_leaving` say more of one who is connected."""
     fields = {}
     for name, status in statuses.items():
         party = name.replace("_", "-")
-        fields[f"party.{party}.status"] = "connected" if status in ("held", "waits") else status
+        fields[f"party.{party}.status"] = "connected" if status in ("held", "waits", "is_leaving") else status
         fields[f"party.{party}.address"] = ""
-        if status in ("held", "waits"):
+        if status in ("held", "waits", "is_leaving"):
             fields[f"party.{party}.{status}"] = "true"
     return fields
 
@@ -33,6 +37,7 @@ def parties(**statuses):
         (parties(customer="waits", agent="left", target="confirming"), "customer waits; target is asked to press 1"),
         (parties(customer="connected", agent="connected", agent_1="left"), "customer and agent talk"),
         (parties(customer="connected", agent="left"), "customer is alone"),
+        (parties(customer="held", agent="is_leaving", target="left"), "customer is held; agent is leaving"),
         (parties(customer="left", agent="left"), ""),
         ({}, ""),
     ],
@@ -68,7 +73,37 @@ def test_without_a_transfer_nothing_is_told_of_one():
     assert standing.attempts({}, CREATED_MS) == []
 
 
-@pytest.mark.parametrize("broken", ["{", "7", "[7]", "[[]]", '{"party": 1}'])
+def attempts(*tries):
+    """As a worker writes them."""
+    transfer = TransferState(1, TransferMode.BLIND, "+14155550145", attempts=tries)
+    return session_codec.encode(make_session(transfer=transfer))["transfer.attempts"]
+
+
+def test_every_attempt_is_told_with_how_long_it_rang_and_how_long_the_party_was_there():
+    started_ms = CREATED_MS + 10_000
+    busy = Attempt("target", "+14155550145", "d1", started_ms, ended_at_ms=started_ms + 2_500, result="busy")
+    answered = Attempt("agent", "client:alice", "d2", started_ms, started_ms + 4_000, started_ms + 64_000, "answered")
+    rings = Attempt("agent", "client:alice", "d3", started_ms)
+    fields = {"transfer.attempts": attempts(busy, answered, rings)}
+
+    assert standing.attempts(fields, started_ms + 1_000) == [
+        ("target", "+…45", "busy", "2.5 s", ""),
+        ("agent", "client:alice", "answered", "4.0 s", "60.0 s"),
+        ("agent", "client:alice", "under way", "1.0 s", ""),
+    ]
+    assert standing.attempts(fields, started_ms, full=True)[0][1] == "+14155550145"
+
+
+def test_an_attempt_lasts_no_longer_than_its_session():
+    fields = {
+        "transfer.attempts": attempts(Attempt("target", "client:bob", "d1", CREATED_MS, CREATED_MS + 3_000)),
+        "ended_at": to_iso(CREATED_MS + 9_000),
+    }
+
+    assert standing.attempts(fields, CREATED_MS + 60_000)[0][3:] == ("3.0 s", "6.0 s")
+
+
+@pytest.mark.parametrize("broken", ["{", "7", "[7]", "[[]]", '{"party": 1}', '[{"started_at_ms": "x"}]'])
 def test_attempts_that_can_not_be_understood_are_passed_over(broken):
     assert standing.attempts({"transfer.attempts": broken}, CREATED_MS) == []
 

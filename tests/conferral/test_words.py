@@ -5,33 +5,69 @@ import pytest
 from conferral import words
 from conferral.access import LogEntry
 from statemachine.effects import EFFECTS
-from statemachine.events import EVENTS, GateDecision
+from statemachine.events import (
+    EVENTS,
+    Call,
+    CallProgressed,
+    EffectFailed,
+    EffectSucceeded,
+    EffectUnknown,
+    GateDecided,
+    GateDecision,
+    GateReached,
+    ParticipantChanged,
+    StageOverdue,
+    Swap,
+    Transfer,
+)
+from tests.conferral.kit import CALL, TARGET_CALL
+from worker.describe import detail_of
 
 
 def entry(event, detail="", **more):
     return LogEntry("1-0", {"event": event, "detail": detail, "from": "transferring", "to": "transferring", **more})
 
 
+CALLED = {"session_id": CALL, "call_sid": TARGET_CALL, "dial": "d1"}
+CHANGED = {"session_id": CALL, "conference_sid": "CF1", "call_sid": TARGET_CALL, "label": "target-2"}
+EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
+
+
 @pytest.mark.parametrize(
-    ("event", "detail", "told"),
+    ("event", "told"),
     [
-        ("call_progressed", "target ringing", "target rings"),
-        ("participant_changed", "customer-1 participant-hold", "customer is held"),
-        ("participant_changed", "customer-1 participant-unhold", "customer is off hold"),
-        ("participant_changed", "target-2 participant-modify", "target has other flags"),
-        ("participant_changed", "customer-1 participant-hummed", "customer participant-hummed"),
-        ("gate_reached", "", "somebody who was called has answered"),
-        ("gate_decided", "taken", "somebody who was called comes second, somebody else has taken the call"),
-        ("effect_succeeded", "create_participant target", "Twilio has done it: call target into the conference"),
-        ("effect_unknown", "create_call agent", "no answer from Twilio: call agent"),
-        ("effect_failed", "update_participant customer HTTP 404 code 20404",
-         "Twilio refused: change hold or flags of customer (HTTP 404 code 20404)"),
-        ("stage_overdue", "", "the transfer's next step takes too long"),
-        ("swap", "", "swap is asked for"),
+        (CallProgressed(**CALLED, party="target", status="ringing"), "target rings"),
+        (ParticipantChanged(**CHANGED, kind="participant-hold", held=True), "target is held"),
+        (ParticipantChanged(**CHANGED, kind="participant-unhold"), "target is off hold"),
+        (ParticipantChanged(**CHANGED, kind="participant-modify"), "target has other flags (none)"),
+        (
+            ParticipantChanged(**CHANGED, kind="participant-modify", ends_conference=True),
+            "target has other flags (ends the conference)",
+        ),
+        (ParticipantChanged(**CHANGED, kind="participant-hummed", muted=True), "target participant-hummed (muted)"),
+        (GateReached(**CALLED), "somebody who was called has answered"),
+        (
+            GateDecided(**CALLED, decision="taken"),
+            "somebody who was called comes second, somebody else has taken the call",
+        ),
+        (EffectSucceeded(**EFFECT, kind="create_participant"), "Twilio has done it: call target into the conference"),
+        (EffectUnknown(**EFFECT, kind="create_call"), "no answer from Twilio: call target"),
+        (
+            EffectFailed(**EFFECT, kind="update_participant", http_status=404, code=20404),
+            "Twilio refused: change hold or flags of target (HTTP 404 code 20404)",
+        ),
+        (StageOverdue(session_id=CALL, due_ms=1), "the transfer's next step takes too long"),
+        (Transfer(session_id=CALL, to="client:a,client:b", mode="warm"), "a transfer is asked for (warm to 2 targets)"),
+        (
+            Call(session_id=CALL, agent="client:a", customer="client:b"),
+            "a call to an agent and a customer is asked for",
+        ),
+        (Swap(session_id=CALL), "swap is asked for"),
     ],
-)  # fmt: skip
-def test_what_happens_in_a_transfer_is_told_in_words(event, detail, told):
-    assert words.happened(entry(event, detail)) == told
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_what_happens_in_a_transfer_is_told_in_words(event, told):
+    assert words.happened(entry(event.name, detail_of(event))) == told
 
 
 def test_every_event_has_words_of_its_own():
@@ -54,7 +90,7 @@ def test_every_effect_has_words_of_its_own():
 
 @pytest.mark.parametrize("decision", GateDecision)
 def test_every_decision_of_the_gate_has_words_of_its_own(decision):
-    told = words.happened(entry("gate_decided", decision.value))
+    told = words.happened(entry("gate_decided", f"{TARGET_CALL} {decision.value}"))
 
     assert told.startswith("somebody who was called ")
     assert told != f"somebody who was called {decision.value}"
