@@ -14,6 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.errors import SettingsError
 
+#: In place of a URL: nothing is played.
+SILENCE = "none"
+
 
 def _http_url(value: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
@@ -24,6 +27,12 @@ def _http_url(value: str) -> str:
 def _redis_url(value: str) -> str:
     if not re.match(r"(redis|rediss|unix)://", value):
         raise ValueError("must start with redis://, rediss:// or unix://")
+    return value
+
+
+def _audio(value: str) -> str:
+    if value != SILENCE and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s#]*)?", value):
+        raise ValueError(f"must be the http:// or https:// URL of audio, or {SILENCE}")
     return value
 
 
@@ -167,6 +176,18 @@ class ServiceSettings(StoreSettings):
         validation_alias="CONFERRAL_TRANSFER_CALLER_ID",
         description="what those see who are dialled in an inbound session: `business` (`TWILIO_NUMBER`) or `customer` "
         "(the caller's number; falls back once to `business` where Twilio refuses it)",
+    )
+    music: Annotated[str, AfterValidator(_audio)] | None = Field(
+        default=None,
+        validation_alias="CONFERRAL_MUSIC",
+        description="URL of the music that somebody hears who waits, or `none` for silence; by default a short file of "
+        "our own",
+    )
+    ringback: Annotated[str, AfterValidator(_audio)] | None = Field(
+        default=None,
+        validation_alias="CONFERRAL_RINGBACK",
+        description="URL of what somebody hears who waits while another phone rings, or `none` for silence; by default "
+        "a ring-back tone of our own",
     )
     language: str = Field(
         default="en-US",

@@ -23,9 +23,11 @@ from telephony.urls import (
     DIAL_ACTION_PATH,
     FALLBACK_PATH,
     GATE_PATH,
+    WAIT_PATH,
     CallbackUrlError,
     CallbackUrls,
 )
+from webhooks.audio import PATHS, AudioFile
 from webhooks.callbacks import CallbackRoutes
 from webhooks.child_lookup import ChildLookup
 from webhooks.errors import RejectedError, Rejection
@@ -34,8 +36,12 @@ from webhooks.gate import GateRoutes
 from webhooks.health import HealthRoutes
 from webhooks.reception import BODY_BYTES_MAX, Reception
 from webhooks.voice import VoiceRoutes
+from webhooks.wait import WaitRoutes
 
 log = structlog.get_logger()
+
+#: Paths that may be asked by GET as well: Twilio's default for what is heard on hold.
+_MAY_GET = frozenset({WAIT_PATH})
 
 #: Answers a request that was admitted: its form and its raw query.
 Action = Callable[[Form, str], Awaitable[web.Response]]
@@ -64,6 +70,7 @@ def make_app(
     voice = VoiceRoutes(settings, documents, gate, ingest, child_lookup, metrics)
     callbacks = CallbackRoutes(settings, ingest, metrics)
     health = HealthRoutes(ingest, metrics)
+    wait = WaitRoutes(settings, documents, ingest, metrics)
     durations = _Durations(metrics.webhook_requests)
 
     signed: dict[str, Action] = {
@@ -71,15 +78,19 @@ def make_app(
         FALLBACK_PATH: voice.fallback,
         DIAL_ACTION_PATH: voice.dial_action,
         GATE_PATH: gate.gate,
+        WAIT_PATH: wait.wait,
         "/voice/status": callbacks.number_status,
         CALL_PATH: callbacks.call,
         CONFERENCE_PATH: callbacks.conference,
     }
+    audio = {path: AudioFile(path) for path in PATHS.values()}
     # A proxy may take the public URL's path away or leave it: both are answered, and signed as they were sent.
     for prefix in dict.fromkeys(("", unquote(reception.prefix))):  # the router escapes paths by itself
         for path, action in signed.items():
             handler = _signed(path, action, reception, durations, clock, prefix_was_kept=bool(prefix))
             app.router.add_route(hdrs.METH_ANY, prefix + path, handler)
+        for path, file in audio.items():
+            app.router.add_get(prefix + path, file.send)
         app.router.add_get(f"{prefix}/healthz", health.alive)
         app.router.add_get(f"{prefix}/readyz", health.ready)
         app.router.add_get(f"{prefix}/metrics", health.metrics)
@@ -106,7 +117,7 @@ def _signed(
     async def handle(request: web.Request) -> web.Response:
         started_s = clock.monotonic_s()
         try:
-            form = await reception.admit(request, prefix_was_kept=prefix_was_kept)
+            form = await reception.admit(request, prefix_was_kept=prefix_was_kept, may_get=path in _MAY_GET)
             response = await action(form, request.raw_path.partition("?")[2])
         except RejectedError as error:
             response = _rejected(path, error.status, error.reason)
@@ -124,7 +135,8 @@ def _signed(
 
 def _rejected(path: str, status: int, reason: Rejection) -> web.Response:
     log.warning("webhook_rejected", url_path=path, status=status, reason=reason.value)
-    response = web.Response(status=status, headers={hdrs.ALLOW: hdrs.METH_POST} if status == 405 else None)
+    allowed = "GET, POST" if path in _MAY_GET else "POST"
+    response = web.Response(status=status, headers={hdrs.ALLOW: allowed} if status == 405 else None)
     if status in (408, 413):
         response.force_close()  # what is left of the body is not waited for
     return response

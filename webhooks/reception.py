@@ -35,21 +35,25 @@ class Reception:
         """The path of the public URL, under which the same routes are answered when a proxy keeps it."""
         return self._check.prefix
 
-    async def admit(self, request: web.Request, *, prefix_was_kept: bool) -> Form:
+    async def admit(self, request: web.Request, *, prefix_was_kept: bool, may_get: bool = False) -> Form:
         """The fields of a request that is Twilio's.
+
+        Args:
+            request: The request.
+            prefix_was_kept: Whether its path still begins with the public URL's.
+            may_get: Whether it may be a GET too. Its fields stand in the query, behind those of our own.
 
         Raises:
             RejectedError: it is not, or not of its form; carries the status to answer.
         """
-        _check_head(request)
-        try:
-            form = parse_form(await _body(request))
-        except ValueError:
-            raise RejectedError(400, Rejection.MALFORMED_BODY) from None
+        if may_get and request.method == "GET":
+            form, signed = _query_form(request), Form()
+        else:
+            form = signed = await _posted_form(request)
         signatures = request.headers.getall(_SIGNATURE_HEADER, ())
         if len(signatures) != 1:
             raise RejectedError(403, Rejection.UNSIGNED)
-        if not self._check.is_valid(request.raw_path, form, signatures[0], prefix_was_kept=prefix_was_kept):
+        if not self._check.is_valid(request.raw_path, signed, signatures[0], prefix_was_kept=prefix_was_kept):
             raise RejectedError(403, Rejection.WRONG_SIGNATURE)
         # A subaccount's requests are signed with its own token; another account under the same token is not served.
         if form.get("AccountSid") != self._account_sid:
@@ -57,6 +61,22 @@ class Reception:
         if form.repeated and not FIELDS_READ.isdisjoint(form.repeated):
             raise RejectedError(400, Rejection.REPEATED_FIELD)
         return form
+
+
+def _query_form(request: web.Request) -> Form:
+    _check_path(request)
+    try:
+        return parse_form(request.raw_path.partition("?")[2].encode())
+    except ValueError:
+        raise RejectedError(400, Rejection.MALFORMED_URL) from None
+
+
+async def _posted_form(request: web.Request) -> Form:
+    _check_head(request)
+    try:
+        return parse_form(await _body(request))
+    except ValueError:
+        raise RejectedError(400, Rejection.MALFORMED_BODY) from None
 
 
 def _check_head(request: web.Request) -> None:
@@ -70,6 +90,10 @@ def _check_head(request: web.Request) -> None:
     content_type = headers.get("Content-Type", "")
     if content_type.partition(";")[0].strip().lower() != _CONTENT_TYPE:
         raise RejectedError(400, Rejection.CONTENT_TYPE)
+    _check_path(request)
+
+
+def _check_path(request: web.Request) -> None:
     if not request.raw_path.isascii():
         raise RejectedError(400, Rejection.MALFORMED_URL)
 

@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 from runtime.clock import SystemClock
 from runtime.metrics import Metrics
 from tests.webhooks.webhook_kit import FakeChildLookup, FakeIngest, settings
-from webhooks import app, callbacks, gate, replies, server, voice
+from webhooks import app, callbacks, gate, replies, server, voice, wait
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def metrics():
 @pytest.fixture
 def fresh_logs(monkeypatch):
     """Loggers of this test alone: one that was used once keeps the configuration that it was used under."""
-    for module in (app, callbacks, gate, replies, server, voice):
+    for module in (app, callbacks, gate, replies, server, voice, wait):
         monkeypatch.setattr(module, "log", structlog.get_logger())
 
 

@@ -1,0 +1,157 @@
+"""What somebody who waits or is held hears."""
+
+import xml.etree.ElementTree as ET
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from runtime.errors import SettingsError
+from statemachine.states import Tune
+from streams.ingest import PartyFacts
+from tests.webhooks.webhook_kit import ACCOUNT, CALLER, CONFERENCE, PUBLIC_URL, facts, post, settings, signed
+from webhooks import wait
+
+MUSIC, RINGBACK = f"{PUBLIC_URL}/media/music.wav", f"{PUBLIC_URL}/media/ringback.wav"
+FORM = {"AccountSid": ACCOUNT, "CallSid": CALLER, "ConferenceSid": CONFERENCE, "FriendlyName": CALLER}
+
+
+def waiting(tune="ringback", party="customer"):
+    return f"/voice/wait?session={CALLER}&party={party}&tune={tune}"
+
+
+def hears(tune):
+    return facts("transferring", customer=PartyFacts(CALLER, tune=tune))
+
+
+def played(document):
+    verbs = ET.fromstring(document)
+    assert [verb.tag for verb in verbs] in (["Play", "Redirect"], ["Pause", "Redirect"])
+    return verbs[0].text
+
+
+async def get(client, target, *, token="12345", **changes):
+    """A signed GET, with Twilio's own fields behind ours."""
+    full = f"{target}&{urlencode(FORM | changes)}"
+    headers = {"X-Twilio-Signature": signed(full, {}, token=token)["X-Twilio-Signature"]}
+    async with client.get(full, headers=headers) as response:
+        return response.status, await response.text()
+
+
+@pytest.mark.parametrize(
+    ("given", "asked_for", "expected"),
+    [
+        (hears(Tune.RINGBACK), "ringback", RINGBACK),
+        (hears(Tune.MUSIC),    "music",    MUSIC),
+        (hears(Tune.MUSIC),    "ringback", MUSIC),        # the transfer has failed: the agent is rung again
+        (hears(Tune.RINGBACK), "music",    RINGBACK),
+        (hears(Tune.NONE),     "music",    MUSIC),
+        (facts("ended"),       "ringback", RINGBACK),
+        (None,                 "ringback", RINGBACK),     # nobody knows the session
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("ask", [get, lambda client, target: post(client, target, FORM)], ids=["get", "post"])
+async def test_who_waits_hears_what_the_session_says_now(client, ingest, ask, given, asked_for, expected):
+    ingest.facts = given
+
+    status, document = await ask(client, waiting(asked_for))
+
+    assert (status, played(document)) == (200, expected)
+    assert ingest.events == []
+
+
+async def test_a_party_that_nobody_knows_hears_what_the_url_says(client, ingest):
+    ingest.facts = hears(Tune.MUSIC)
+
+    _, document = await get(client, waiting(party="target"))
+
+    assert played(document) == RINGBACK
+
+
+async def test_when_it_is_played_the_same_is_asked_for_again(client, ingest):
+    ingest.facts = hears(Tune.MUSIC)
+    _, document = await get(client, waiting())
+
+    again = urlsplit(ET.fromstring(document).find("Redirect").text)
+    ingest.facts = None
+    status, document = await post(client, f"{again.path}?{again.query}", FORM)
+
+    assert (status, played(document)) == (200, MUSIC)
+
+
+@pytest.mark.parametrize("fault", ["away", "hangs"])
+async def test_without_redis_there_is_something_to_hear_all_the_same(
+    client, ingest, metrics, lines, monkeypatch, fault
+):
+    monkeypatch.setattr(wait, "_STORE_DEADLINE_S", 0.01)
+    setattr(ingest, fault, True)
+
+    status, document = await get(client, waiting())
+
+    assert (status, played(document)) == (200, RINGBACK)
+    assert metrics.webhooks_without_store.labels("/voice/wait")._value.get() == 1
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["tune_unread"]
+
+
+@pytest.mark.parametrize(
+    ("name", "tune", "value", "expected"),
+    [
+        ("CONFERRAL_MUSIC", "music", "https://example.com/a.mp3?x=1&y=2", "https://example.com/a.mp3?x=1&y=2"),
+        ("CONFERRAL_RINGBACK", "ringback", "http://example.com/r.wav", "http://example.com/r.wav"),
+        ("CONFERRAL_MUSIC", "music", "none", None),
+        ("CONFERRAL_RINGBACK", "ringback", "none", None),
+        ("CONFERRAL_MUSIC", "ringback", "none", RINGBACK),
+        ("CONFERRAL_RINGBACK", "music", "none", MUSIC),
+    ],
+)
+async def test_other_audio_or_none_is_a_setting(open_client, name, tune, value, expected):
+    client = await open_client(**{name: value})
+
+    _, document = await get(client, waiting(tune))
+
+    assert played(document) == expected
+
+
+@pytest.mark.parametrize("name", ["CONFERRAL_MUSIC", "CONFERRAL_RINGBACK"])
+@pytest.mark.parametrize("value", ["music", "ftp://example.com/a", "https://example.com/a b", "https://", "None"])
+def test_audio_that_is_no_url_stops_the_start(name, value):
+    with pytest.raises(SettingsError) as caught:
+        settings(**{name: value})
+
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{name}: must be ")
+
+
+@pytest.mark.parametrize(
+    ("target", "changes", "status"),
+    [
+        (waiting(), {"token": "another"}, 403),
+        (waiting(), {"AccountSid": "AC" + "9" * 32}, 403),
+        (waiting() + "&AccountSid=" + ACCOUNT, {}, 400),         # sent twice
+        (waiting() + "&FriendlyName=%FF", {}, 400),
+        (waiting("silence"), {}, 400),
+        (waiting(""), {}, 400),
+        (f"/voice/wait?session={CALLER}", {}, 400),
+        (f"{waiting()}&party=agent", {}, 400),
+    ],
+)  # fmt: skip
+async def test_what_is_not_twilios_or_malformed_is_turned_away(client, ingest, target, changes, status):
+    assert await get(client, target, **changes) == (status, "")
+    assert ingest.reads == 0
+
+
+async def test_a_get_is_not_signed_by_its_fields_apart_from_the_url(client, ingest):
+    """Fields in a body, or a signature over them, count for a POST alone."""
+    target = waiting()
+    async with client.get(f"{target}&{urlencode(FORM)}", headers=signed(target, FORM)) as response:
+        assert response.status == 403
+    async with client.get(target, headers=signed(target, FORM)) as response:
+        assert response.status == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [("PUT", waiting(), "GET, POST"), ("HEAD", waiting(), "GET, POST"), ("GET", "/voice/inbound", "POST")],
+)
+async def test_no_other_method_is_taken(client, method, path, allowed):
+    async with client.request(method, path, headers=signed(path, {})) as response:
+        assert (response.status, response.headers["Allow"]) == (405, allowed)
