@@ -13,20 +13,38 @@ from typing import Any
 
 from transitions import EventData, Machine, Transition
 
-from statemachine.events import COMMANDS, CallProgressed, CallReceived, Command, Event, TimerExpired
-from statemachine.guards import opens_by_callback
+from statemachine.events import (
+    Always,
+    Call,
+    CallProgressed,
+    CallReceived,
+    Cancel,
+    Command,
+    Complete,
+    Convert,
+    End,
+    Event,
+    Merge,
+    Swap,
+    TimerExpired,
+    Transfer,
+)
+from statemachine.guards.calls import opens_by_callback
 from statemachine.policy import Policy
 from statemachine.scratch import Scratch, changed
 from statemachine.session import Session
-from statemachine.states import Phase, State
+from statemachine.states import Phase, State, TransferMode
 from statemachine.step import CommandReport, CommandStatus, Outcome, Step, TimerChange
-from statemachine.table import IGNORED, TABLE
+from statemachine.table import ALWAYS, IGNORED, TABLE
 
 #: Why nothing happens, by (state, event name).
 IGNORED_BECAUSE: dict[tuple[State, str], str] = {
     (state, event.name): entry.reason for entry in IGNORED for state in entry.states for event in entry.events
 }
 DEFAULT_POLICY = Policy()
+_STATES_WITH_PHASES = frozenset({State.BRIDGED, State.TRANSFERRING})
+#: More rows than this never follow from one event; more would be a circle, which tests would find.
+_FOLLOW_UPS_MAX = 16
 
 
 class _GuardedRow(Transition):
@@ -112,17 +130,30 @@ def allowed_commands(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple
     """Names of the commands that the session would take now."""
     if session.version == 0:
         return ()
-    trials = (command(session_id=session.id) for command in COMMANDS)
-    return tuple(
+    allowed = (
         trial.name
-        for trial in trials
+        for trial in _trials(session.id)
         if _decide(session, trial, session.updated_at_ms, policy, before=session, explain=False).outcome
         is not Outcome.REFUSED
+    )
+    return tuple(dict.fromkeys(allowed))
+
+
+def _trials(session_id: str) -> tuple[Command, ...]:
+    """One of each command that a session which exists could be given."""
+    return (
+        Convert(session_id=session_id),
+        *(Transfer(session_id=session_id, to="client:anybody", mode=mode) for mode in TransferMode),
+        Complete(session_id=session_id),
+        Cancel(session_id=session_id),
+        Swap(session_id=session_id),
+        Merge(session_id=session_id),
+        End(session_id=session_id),
     )
 
 
 def _opens(session: Session, event: Event) -> bool:
-    if isinstance(event, CallReceived):
+    if isinstance(event, CallReceived | Call):
         return True
     return isinstance(event, CallProgressed) and opens_by_callback(Scratch(session, event, 0, DEFAULT_POLICY), event)
 
@@ -154,6 +185,8 @@ def _decide(
         scratch.session = session
         scratch.reason = reason
         scratch.reports = [CommandReport(event.token, CommandStatus.REJECTED, reason)]
+    else:
+        _follow_up(scratch, event)
     outcome = (
         Outcome.REFUSED
         if scratch.refusal
@@ -164,13 +197,24 @@ def _decide(
     return _concluded(scratch, before, event, outcome)
 
 
+def _follow_up(scratch: Scratch, event: Event) -> None:
+    """Takes the `Always` rows of the state, one after another, until none fits."""
+    always = Always(session_id=event.session_id, entry_id=event.entry_id)
+    for _ in range(_FOLLOW_UPS_MAX):
+        # Asked here first, because the library can't tell "no row" from "no guard said yes".
+        if not any(row.guard is not None and row.guard(scratch, always) for row in ALWAYS[scratch.state]):
+            return
+        _TRIGGERS[Always.name].trigger(scratch, scratch, always)
+    raise AssertionError(f"no end of what follows from {event.name} in {scratch.state}")
+
+
 def _concluded(scratch: Scratch, before: Session, event: Event, outcome: Outcome) -> Step:
     version = before.version + 1
     after = scratch.session
     moved = scratch.state is not before.state
     changes = {
         "state": scratch.state,
-        "phase": after.phase if scratch.state is State.BRIDGED else Phase.NONE,
+        "phase": after.phase if scratch.state in _STATES_WITH_PHASES else Phase.NONE,
         "version": version,
         "updated_at_ms": scratch.now_ms,
         "facts_version": version if after.parties != before.parties or moved else after.facts_version,
@@ -194,6 +238,7 @@ def _concluded(scratch: Scratch, before: Session, event: Event, outcome: Outcome
         effects=tuple(scratch.effects),
         timers=tuple(TimerChange(name, after.timers.get(name)) for name in sorted(timers)),
         reports=tuple(scratch.reports),
+        conclusions=tuple(scratch.conclusions),
         let_lone_go=scratch.let_lone_go,
     )
 

@@ -10,8 +10,8 @@ from statemachine.events import Event
 from statemachine.policy import Policy
 from statemachine.session import Party, Session
 from statemachine.states import State
-from statemachine.transfer import TransferState
 from statemachine.step import CommandReport, CommandStatus, Conclusion, Outcome
+from statemachine.transfer import TransferState
 
 _NAMES = tuple(field.name for field in fields(Session))
 _PLACES = {name: place for place, name in enumerate(_NAMES)}
@@ -69,7 +69,7 @@ class Scratch:
         return self.session.transfer
 
     def order(self, kind: type[Effect], **fields: Any) -> str:
-        """Orders an effect and returns its id, which follows from the entry: deciding the entry again gives the same."""
+        """Orders an effect and returns its id, which follows from the entry: decided again, it is the same."""
         draft = kind(effect_id="", session_id=self.session.id, **fields)
         name = effect_id(self.session.id, self.event.entry_id, len(self.effects), kind.kind, draft.target)
         self.effects.append(replace(draft, effect_id=name))

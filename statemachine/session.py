@@ -184,14 +184,14 @@ class Session:
         return None
 
     @property
-    def parent(self) -> Party | None:
+    def parent(self) -> Party:
         """Whose `<Dial>` bridges the two: the inbound caller, or the agent of an outbound session."""
-        return self.parties.get(CUSTOMER if self.direction == INBOUND else AGENT)
+        return self.parties[CUSTOMER if self.direction == INBOUND else AGENT]
 
     @property
-    def child(self) -> Party | None:
+    def child(self) -> Party:
         """Whom that `<Dial>` rings."""
-        return self.parties.get(AGENT if self.direction == INBOUND else CUSTOMER)
+        return self.parties[AGENT if self.direction == INBOUND else CUSTOMER]
 
     @property
     def targets(self) -> tuple[Party, ...]:

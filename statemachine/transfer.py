@@ -1,6 +1,7 @@
 """A transfer: what was asked for, how far it has come, and every attempt to reach somebody."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from statemachine.states import Stage, TransferMode, TransferStatus
 
@@ -72,3 +73,7 @@ class TransferState:
     def runs(self) -> bool:
         """Whether it is not over."""
         return self.stage is not Stage.OVER
+
+    def with_attempt(self, dial_id: str, /, **changes: Any) -> tuple[Attempt, ...]:
+        """The attempts, with one of them changed."""
+        return tuple(replace(one, **changes) if one.dial_id == dial_id else one for one in self.attempts)

@@ -1,56 +1,96 @@
 """What is learnt of the bridge: ringing, answered, and over on one side."""
 
+from statemachine.actions.commands import report_call
+from statemachine.actions.dialling import find_dialled, note_let_in, watch_dials
+from statemachine.actions.looking import look_at_calls
 from statemachine.actions.parties import note_over
-from statemachine.events import CallProgressed, CallsRead, DialEnded, LeaveOverdue, RingOverdue
-from statemachine.guards import seen_agent
+from statemachine.events import (
+    CallProgressed,
+    CallsRead,
+    DialEnded,
+    DialOverdue,
+    GateDecided,
+    LeaveOverdue,
+    RingOverdue,
+)
+from statemachine.guards.calls import party_of_call
+from statemachine.guards.reads import seen_child
 from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER
+from statemachine.session import AGENT
 from statemachine.states import CallStatus, PartyStatus, Phase
+from statemachine.step import CommandStatus
 
 
 def note_ringing(scratch: Scratch, event: CallProgressed) -> None:
-    """The agent's call exists; its SID is known from here on."""
-    agent = scratch.session.parties[AGENT]
-    status = PartyStatus.RINGING if event.status == CallStatus.RINGING else agent.status
-    scratch.change_party(agent, call_sid=event.call_sid, status=status)
+    """The child's call exists; its SID is known from here on."""
+    child = scratch.session.child
+    status = PartyStatus.RINGING if event.status == CallStatus.RINGING else child.status
+    scratch.change_party(child, call_sid=event.call_sid, status=status)
 
 
 def note_answer(scratch: Scratch, event: CallProgressed) -> None:
-    """The agent picked up: the two talk."""
+    """The child picked up: the two talk."""
     _connect(scratch, event.call_sid)
 
 
 def note_answer_seen(scratch: Scratch, event: CallsRead) -> None:
     """A read shows that the two talk; the callback that should have said so was lost."""
-    agent = seen_agent(scratch, event)
-    if agent is not None:
-        _connect(scratch, agent[0])
+    seen = seen_child(scratch, event)
+    if seen is not None:
+        _connect(scratch, seen[0])
 
 
-def _connect(scratch: Scratch, agent_call_sid: str) -> None:
+def let_agent_in(scratch: Scratch, event: GateDecided) -> None:
+    """The agent of an outbound session took the call: the document that our gate gives rings the customer."""
+    note_let_in(scratch, event)
+    parent = scratch.session.parent
+    scratch.change_party(scratch.session.parties[parent.name], status=PartyStatus.CONNECTED, dial_due_ms=0)
+    scratch.cancel_timer(DialOverdue.timer)
+    scratch.set_timer(RingOverdue.timer, scratch.policy.ring_timeout_ms + scratch.policy.ring_slack_ms)
+
+
+def _connect(scratch: Scratch, child_call_sid: str) -> None:
     """The two talk."""
-    agent = scratch.session.parties[AGENT]
-    scratch.change_party(agent, call_sid=agent_call_sid, status=PartyStatus.CONNECTED)
-    customer = scratch.session.parties[CUSTOMER]
-    scratch.change_party(customer, status=PartyStatus.CONNECTED)
+    scratch.change_party(scratch.session.child, call_sid=child_call_sid, status=PartyStatus.CONNECTED)
+    parent = scratch.session.parent
+    scratch.change_party(parent, status=PartyStatus.CONNECTED, dial_due_ms=0)
     scratch.change(phase=Phase.CONNECTED)
     scratch.cancel_timer(RingOverdue.timer)
+    scratch.cancel_timer(DialOverdue.timer)
+    report_call(scratch, CommandStatus.DONE)
 
 
-def note_agent_over(scratch: Scratch, event: CallProgressed) -> None:
-    """The agent's call is over; whether the customer hung up first is told by the `<Dial>`'s action."""
-    note_over(scratch, scratch.session.parties[AGENT], event)
+def find_agent(scratch: Scratch, _event: DialOverdue) -> None:
+    """Nobody knows whether the agent of an outbound session was dialled: the list of calls is asked."""
+    find_dialled(scratch, scratch.session.parties[AGENT])
+    watch_dials(scratch)
+
+
+def look_at_dialled(scratch: Scratch, event: DialOverdue) -> None:
+    """Of the agent of an outbound session nothing was heard for too long: Twilio is asked, then he is given up."""
+    agent = scratch.session.parties[AGENT]
+    due_ms = scratch.now_ms + scratch.policy.dial_look_ms
+    scratch.change_party(agent, doubt="looked", dial_due_ms=due_ms)
+    watch_dials(scratch)
+    look_at_calls(scratch, event)
+
+
+def note_child_over(scratch: Scratch, event: CallProgressed) -> None:
+    """The child's call is over; whether the parent hung up first is told by the `<Dial>`'s action."""
+    note_over(scratch, scratch.session.child, event)
     scratch.cancel_timer(RingOverdue.timer)
     scratch.set_timer(LeaveOverdue.timer, scratch.policy.leave_check_ms)
 
 
-def note_customer_over(scratch: Scratch, event: CallProgressed) -> None:
+def note_parent_over(scratch: Scratch, event: CallProgressed) -> None:
     """Both calls are over; who hung up first is told by the `<Dial>`'s action, or by a look."""
-    note_over(scratch, scratch.session.parties[CUSTOMER], event)
+    party = party_of_call(scratch, event)
+    assert party is not None  # the guard has found it
+    note_over(scratch, party, event)
 
 
 def note_dial_ended(scratch: Scratch, event: DialEnded) -> None:
-    """Nobody talked; the agent's own callback may still tell a refusal from a busy line."""
+    """Nobody talked; the child's own callback may still tell a refusal from a busy line."""
     scratch.change(dial_call_status=event.dial_call_status)
     scratch.cancel_timer(RingOverdue.timer)
     scratch.set_timer(LeaveOverdue.timer, scratch.policy.leave_check_ms)

@@ -1,6 +1,8 @@
 """Moving both legs into the conference, and repairing it once."""
 
+from statemachine.actions.asking import want_ends
 from statemachine.actions.commands import report_converts
+from statemachine.actions.concluding import conclude_transfer, note_failure
 from statemachine.actions.looking import look_at_calls
 from statemachine.actions.room import note_join, take_room_from
 from statemachine.effects import RedirectCall
@@ -23,14 +25,21 @@ from statemachine.states import PartyStatus, Phase
 from statemachine.step import CommandStatus
 
 
-def redirect_agent(scratch: Scratch, event: Convert) -> None:
-    """The agent's leg, the child, goes first: that ends the customer's `<Dial>`, whose action then joins him too.
+def convert(scratch: Scratch, event: Convert) -> None:
+    """Both are brought into a conference because somebody asked for just that."""
+    scratch.change(converting_for=(event.command_id,))
+    scratch.report(event.command_id, CommandStatus.ACCEPTED)
+    begin_converting(scratch)
+
+
+def begin_converting(scratch: Scratch) -> None:
+    """The child's leg goes first: that ends the parent's `<Dial>`, whose action then joins the parent too.
 
     The other way round the child would be hung up. Source: Twilio docs, modifying calls in progress.
     """
-    scratch.change(converting_for=(event.command_id,), phase=Phase.NONE, repaired=False, redirecting=(), moved_at_ms=0)
-    scratch.report(event.command_id, CommandStatus.ACCEPTED)
-    _redirect(scratch, scratch.session.parties[AGENT])
+    scratch.change(phase=Phase.NONE, repaired=False, redirecting=(), moved_at_ms=0)
+    child = scratch.session.child
+    _redirect(scratch, child)
     scratch.set_timer(ConvertOverdue.timer, scratch.policy.convert_timeout_ms)
 
 
@@ -47,7 +56,7 @@ def adopt_conversion(scratch: Scratch, event: ParticipantJoined) -> None:
 
 
 def note_dial_end(scratch: Scratch, event: DialEnded) -> None:
-    """The customer's `<Dial>` is over because the agent was moved: he is on his way into the conference."""
+    """The parent's `<Dial>` is over because the child was moved: the parent is on the way into the conference."""
     scratch.change(dial_call_status=event.dial_call_status, moved_at_ms=scratch.now_ms)
 
 
@@ -69,17 +78,19 @@ def _settled(scratch: Scratch) -> None:
     scratch.cancel_timer(ConvertOverdue.timer)
     scratch.cancel_timer(RepairOverdue.timer)
     report_converts(scratch, CommandStatus.DONE)
+    transfer = scratch.session.transfer
+    # The agent whom a transfer waits for is to be able to leave: no flag is set that would only be cleared again.
+    want_ends(scratch, agent=transfer is None or not transfer.runs)
 
 
 def redirect_missing(scratch: Scratch, event: CallsRead) -> None:
-    """The leg that is missing is moved once. With nobody in the room it is the agent's: the customer's follows it."""
+    """The leg that is missing is moved once. With nobody in the room it is the child's: the parent's follows it."""
     take_room_from(scratch, event)
     inside = {participant.call_sid for participant in event.participants}
-    missing = [party for party in scratch.session.parties.values() if party.call_sid not in inside]
-    agent_is_missing = any(party.name == AGENT for party in missing)
+    parent, child = scratch.session.parent, scratch.session.child
     scratch.change(repaired=True)
     scratch.set_timer(RepairOverdue.timer, scratch.policy.repair_timeout_ms)
-    _redirect(scratch, scratch.session.parties[AGENT if agent_is_missing else CUSTOMER])
+    _redirect(scratch, parent if child.call_sid in inside else child)
 
 
 def _redirect(scratch: Scratch, party: Party) -> None:
@@ -108,7 +119,7 @@ def look_after_redirect(scratch: Scratch, event: EffectOutcome) -> None:
 
 
 def return_to_bridge(scratch: Scratch, event: EffectFailed) -> None:
-    """Twilio refused to move the agent's leg, so nothing has happened: the two talk on as before."""
+    """Twilio refused to move the child's leg, so nothing has happened: the two talk on as before."""
     _return(scratch, f"Twilio refused (HTTP {event.http_status}, code {event.code})")
 
 
@@ -129,7 +140,7 @@ def look_in_a_moment(scratch: Scratch, _event: Event) -> None:
 
 
 def adopt_moved(scratch: Scratch, event: DialEnded) -> None:
-    """The agent was moved by a conversion that Redis has forgotten: the customer follows, so it is taken as one."""
+    """The child was moved by a conversion that Redis has forgotten: the parent follows, so it is taken as one."""
     _adopt(scratch)
     note_dial_end(scratch, event)
 
@@ -141,6 +152,10 @@ def _adopt(scratch: Scratch) -> None:
 
 
 def _return(scratch: Scratch, why: str) -> None:
+    transfer = scratch.session.transfer
+    if transfer is not None and transfer.runs:
+        note_failure(scratch, why)
+        conclude_transfer(scratch, "failed")
     scratch.change(phase=Phase.CONNECTED, redirecting=(), repaired=False)
     scratch.cancel_timer(ConvertOverdue.timer)
     scratch.cancel_timer(RepairOverdue.timer)

@@ -1,97 +1,161 @@
 """How a session ends: whom to blame, whom to hang up, and what is still done afterwards."""
 
-from statemachine.actions.commands import report_converts
-from statemachine.actions.parties import note_gone, note_over
-from statemachine.actions.room import note_leaving, take_room_from
-from statemachine.effects import EndConference, HangUpCall
+from statemachine.actions.commands import report_call, report_converts, report_step
+from statemachine.actions.concluding import conclude_session, note_failure
+from statemachine.actions.dialling import note_turned_away
+from statemachine.actions.handing_over import reason_unreached
+from statemachine.actions.parties import let_go, note_gone, note_over
+from statemachine.actions.room import note_leaving, take_presence_from, take_room_from
+from statemachine.effects import EndConference, HangUpCall, SayAndHangUp, Sentence
 from statemachine.events import (
     AgeOverdue,
     CallProgressed,
     CallsRead,
     ConferenceEnded,
     DialEnded,
+    DialOverdue,
     EffectFailed,
     EffectOutcome,
     EffectUnknown,
     End,
     Event,
+    GateDecided,
     LeaveOverdue,
     LoneOverdue,
     ParticipantJoined,
     ParticipantLeft,
     RepairOverdue,
 )
-from statemachine.guards import seen_agent, shows_customer_over
+from statemachine.guards.reads import seen_child, shows_parent_over
 from statemachine.reasons import EndReason
 from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER
+from statemachine.session import AGENT, CUSTOMER, Party
 from statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, Phase
 from statemachine.step import CommandStatus, Outcome
 
-_REASON_BY_DIAL_STATUS = {
-    "completed": EndReason.AGENT_LEFT,
-    "answered": EndReason.AGENT_LEFT,
-    CallStatus.BUSY: EndReason.AGENT_BUSY,
-    CallStatus.NO_ANSWER: EndReason.AGENT_NO_ANSWER,
-}
+#: What a call's end, or a `<Dial>`'s, says of the party that was called.
+_ENDS = {"completed": "left", "answered": "left", CallStatus.BUSY: "busy", CallStatus.NO_ANSWER: "no-answer"}
+#: What our gate says of it.
+_TURNED_AWAY = {"rejected": "rejected", "no-confirmation": "no-confirmation"}
 
 
-def end_customer_left(scratch: Scratch, event: Event) -> None:
-    """The customer hung up first; whoever is still connected is let go."""
-    note_gone(scratch, CUSTOMER, _told_status(event))
-    _end(scratch, EndReason.CUSTOMER_LEFT)
+def _reason_of(party: Party, status: str) -> EndReason:
+    """Why a session ends whose party was called and is gone.
+
+    Args:
+        party: Who.
+        status: Of the call or of the `<Dial>`, in Twilio's words.
+    """
+    word = _TURNED_AWAY.get(party.left_reason) or _ENDS.get(status, "failed")
+    return EndReason(f"{party.name}-{word}")
+
+
+def end_parent_left(scratch: Scratch, event: CallProgressed | DialEnded) -> None:
+    """The one whose `<Dial>` it is hung up first, or was never reached; whoever is still connected is let go."""
+    parent = scratch.session.parent
+    status = _told_status(event)
+    reason = EndReason(f"{parent.name}-left")
+    if parent.dial_id and not parent.answered:
+        if isinstance(event, CallProgressed):
+            note_over(scratch, parent, event)
+        reason = _reason_of(scratch.session.parties[parent.name], status)
+    note_gone(scratch, parent.name, status)
+    _end(scratch, reason)
+
+
+def end_turned_away(scratch: Scratch, event: GateDecided) -> None:
+    """The agent of an outbound session did not take the call at our gate, whose document lets him go."""
+    note_turned_away(scratch, event)
+    _end(scratch, _reason_of(scratch.session.parties[AGENT], "failed"))
+
+
+def end_not_dialled(scratch: Scratch, event: EffectOutcome) -> None:
+    """The agent of an outbound session could not be dialled."""
+    note_gone(scratch, AGENT, "failed" if isinstance(event, EffectFailed) else "unknown")
+    _end(scratch, EndReason.AGENT_FAILED)
+
+
+def end_agent_overdue(scratch: Scratch, _event: DialOverdue) -> None:
+    """Of the agent of an outbound session nothing was heard for too long."""
+    _end(scratch, EndReason.AGENT_NO_ANSWER)
 
 
 def end_by_dial(scratch: Scratch, event: DialEnded) -> None:
-    """The `<Dial>` is over and its action tells the customer, who is let go by its document: nothing is left to do."""
+    """The `<Dial>` is over and its action tells the parent, who is let go by its document: nothing is left to do."""
     scratch.change(dial_call_status=event.dial_call_status)
-    _end_by_agent(scratch)
+    _end_by_child(scratch)
 
 
-def end_by_agent_over(scratch: Scratch, event: CallProgressed) -> None:
-    """The agent's own callback completes what the `<Dial>`'s action told."""
-    note_over(scratch, scratch.session.parties[AGENT], event)
-    _end_by_agent(scratch)
+def end_by_child_over(scratch: Scratch, event: CallProgressed) -> None:
+    """The child's own callback completes what the `<Dial>`'s action told."""
+    child = scratch.session.child
+    note_over(scratch, child, event)
+    _end_by_child(scratch)
 
 
 def end_by_timeout(scratch: Scratch, _event: LeaveOverdue) -> None:
-    """The agent's own callback did not come; what the `<Dial>`'s action told has to do."""
-    _end_by_agent(scratch)
+    """The child's own callback did not come; what the `<Dial>`'s action told has to do."""
+    _end_by_child(scratch)
 
 
-def _end_by_agent(scratch: Scratch) -> None:
-    agent = scratch.session.parties[AGENT]
+def _end_by_child(scratch: Scratch) -> None:
+    parent, child = scratch.session.parent, scratch.session.child
     told = scratch.session.dial_call_status
-    if agent.left_reason == "rejected":
-        reason = EndReason.AGENT_REJECTED
-    else:
-        reason = _REASON_BY_DIAL_STATUS.get(told, EndReason.AGENT_FAILED)
-    if not agent.is_gone:
-        note_gone(scratch, AGENT, told)
-    customer = scratch.session.parties[CUSTOMER]
-    # The action's document hangs him up; another request would only race with the sentence he hears.
-    scratch.change_party(customer, status=PartyStatus.LEFT, left_reason="let-go")
+    reason = _reason_of(child, told)
+    if not child.is_gone:
+        note_gone(scratch, child.name, told)
+    # The action's document hangs the parent up; another request would only race with the sentence that is heard.
+    scratch.change_party(parent, status=PartyStatus.LEFT, left_reason="let-go")
     _end(scratch, reason)
 
 
 def end_by_read(scratch: Scratch, event: CallsRead) -> None:
     """A read shows that one of the two is gone: the other is let go."""
     take_room_from(scratch, event)
-    if shows_customer_over(scratch, event):
-        note_gone(scratch, CUSTOMER, "completed")
-    agent = seen_agent(scratch, event)
-    if agent is not None and not scratch.session.parties[AGENT].call_sid:
-        scratch.change_party(scratch.session.parties[AGENT], call_sid=agent[0])
-    if agent is not None and agent[1] in FINAL_CALL_STATUSES:
-        note_gone(scratch, AGENT, agent[1])
-    if scratch.session.first_left == CUSTOMER:
-        _end(scratch, EndReason.CUSTOMER_LEFT)
+    parent, child = scratch.session.parent, scratch.session.child
+    if shows_parent_over(scratch, event):
+        note_gone(scratch, parent.name, "completed")
+    seen = seen_child(scratch, event)
+    if seen is not None and not child.call_sid:
+        scratch.change_party(scratch.session.parties[child.name], call_sid=seen[0])
+    if seen is not None and seen[1] in FINAL_CALL_STATUSES:
+        note_gone(scratch, child.name, seen[1])
+    if scratch.session.first_left == parent.name:
+        _end(scratch, EndReason(f"{parent.name}-left"))
         return
-    status = agent[1] if agent is not None else scratch.session.parties[AGENT].left_reason
-    if scratch.session.parties[AGENT].left_reason == "rejected":
-        _end(scratch, EndReason.AGENT_REJECTED)
+    child = scratch.session.parties[child.name]
+    _end(scratch, _reason_of(child, seen[1] if seen is not None else child.left_reason))
+
+
+def end_customer_gone(scratch: Scratch, _event: Event) -> None:
+    """The customer has left a transfer: everybody else is let go."""
+    _end(scratch, EndReason.CUSTOMER_LEFT)
+
+
+def end_astray(scratch: Scratch, event: CallsRead) -> None:
+    """The customer of a transfer could not be brought into a room: nobody is left in silence."""
+    take_presence_from(scratch, event)
+    _end(scratch, EndReason.CONVERT_FAILED)
+
+
+def end_unreached(scratch: Scratch, _event: Event) -> None:
+    """A transfer has failed, the agent is gone, and nobody is left to be tried: the customer is told so."""
+    why = reason_unreached(scratch)
+    transfer = scratch.transfer
+    if scratch.session.phase is Phase.RECALL:
+        reason, told = EndReason.RECALL_FAILED, f"{transfer.reason}, recall {why}"
+    elif transfer.fell_back:
+        reason, told = EndReason.FALLBACK_FAILED, f"{transfer.reason}, fallback {why}"
     else:
-        _end(scratch, _REASON_BY_DIAL_STATUS.get(status, EndReason.AGENT_FAILED))
+        reason, told = EndReason.TRANSFER_FAILED, why
+    if transfer.step_name == "complete":
+        report_step(scratch, CommandStatus.DONE)
+    note_failure(scratch, told)
+    customer = scratch.session.parties[CUSTOMER]
+    scratch.order(SayAndHangUp, party=CUSTOMER, call_sid=customer.call_sid, sentence=Sentence.TRANSFER_FAILED.value)
+    # The sentence ends his call; ending the conference at the same time would cut him off before it.
+    scratch.change_party(customer, status=PartyStatus.LEFT, in_room=False, left_reason="let-go")
+    _end(scratch, reason, ends_room=False)
 
 
 def end_party_left(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> None:
@@ -137,23 +201,27 @@ def end_by_command(scratch: Scratch, event: End) -> None:
         scratch.report(event.command_id, CommandStatus.DONE)
 
 
-def _end(scratch: Scratch, reason: EndReason) -> None:
+def _end(scratch: Scratch, reason: EndReason, *, ends_room: bool = True) -> None:
     """Ends the conference, and by its own request every leg that the conference's end does not reach."""
     session = scratch.session
     # A read can be under way for a session without a room; what was ordered before stays in front.
-    if session.conference_sid:
+    if session.conference_sid and ends_room:
         scratch.order(EndConference, conference_sid=session.conference_sid)
     for party in session.parties.values():
         if party.is_gone:
             continue
-        if party.call_sid and not (party.in_room and session.conference_sid):
+        if party.call_sid and not (party.in_room and session.conference_sid and ends_room):
             scratch.order(HangUpCall, party=party.name, call_sid=party.call_sid)
-        scratch.change_party(party, status=PartyStatus.LEFT, in_room=False, left_reason="let-go")
+        let_go(scratch, party)
     scratch.reason = reason.value
     report_converts(scratch, CommandStatus.FAILED, reason.value)
+    report_call(scratch, CommandStatus.FAILED, reason.value)
+    conclude_session(scratch, reason.value)
     scratch.change(
         phase=Phase.NONE,
         end_reason=reason.value,
+        call_token="",
+        redirecting=(),
         ended_at_ms=scratch.now_ms,
         timers={},
         ending_effects=tuple(effect.effect_id for effect in scratch.effects) if scratch.session.ending_for else (),

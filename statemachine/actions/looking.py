@@ -3,26 +3,37 @@
 from statemachine.effects import ReadCalls
 from statemachine.events import ConvertOverdue, Event, LeaveOverdue, RepairOverdue, RingOverdue
 from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER
 from statemachine.states import Phase, State
 
 
 def look_at_calls(scratch: Scratch, _event: Event) -> None:
     """Something is overdue: Twilio is asked."""
-    with_conference = scratch.state is State.CONVERTING
+    session = scratch.session
+    bridged = scratch.state in (State.BRIDGED, State.CONVERTING) or not session.conference_sid
+    parent = session.parent.call_sid if bridged else ""
+    others = tuple(
+        party.call_sid
+        for party in session.parties.values()
+        if party.call_sid
+        and not party.is_gone
+        and party.call_sid != parent
+        and not (bridged and party == session.child)
+    )
     scratch.order(
         ReadCalls,
-        parent_call_sid=scratch.session.parties[CUSTOMER].call_sid,
-        with_conference=with_conference,
-        read_version=scratch.session.version + 1,
+        parent_call_sid=parent,
+        call_sids=others,
+        with_conference=scratch.state is not State.BRIDGED,
+        read_version=session.version + 1,
     )
 
 
 def look_later(scratch: Scratch, _event: Event) -> None:
     """The look did not settle it; another one follows."""
-    agent = scratch.session.parties[AGENT]
-    timer = LeaveOverdue.timer if agent.is_gone or scratch.session.dial_call_status else RingOverdue.timer
-    if scratch.session.phase is Phase.RINGING or timer == LeaveOverdue.timer:
+    session = scratch.session
+    child_is_gone = session.child.is_gone
+    timer = LeaveOverdue.timer if child_is_gone or session.dial_call_status else RingOverdue.timer
+    if session.phase is Phase.RINGING or timer == LeaveOverdue.timer:
         scratch.set_timer(timer, scratch.policy.look_again_ms)
 
 

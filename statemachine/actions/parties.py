@@ -3,7 +3,7 @@
 from statemachine.events import CallProgressed
 from statemachine.scratch import Scratch
 from statemachine.session import Party
-from statemachine.states import PartyStatus
+from statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus
 
 #: SIP answers that mean "I don't want to", not "I am busy". Source: RFC 3261, sections 21.6.2 and 21.6.4.
 _REFUSALS = frozenset({603, 607})
@@ -18,10 +18,39 @@ def note_over(scratch: Scratch, party: Party, event: CallProgressed) -> None:
 
 
 def note_gone(scratch: Scratch, name: str, reason: str) -> None:
-    """A party has left, for good as far as is known; who was first is remembered."""
+    """A party has left, for good as far as is known; who was first of those who talk is remembered."""
     party = scratch.session.parties[name]
     if party.is_gone:
         return
-    scratch.change_party(party, status=PartyStatus.LEFT, in_room=False, left_reason=reason)
-    if not scratch.session.first_left:
+    if party.dial_id:
+        reason = _why_not(party, reason)
+        _close_attempt(scratch, party, reason)
+    scratch.change_party(party, status=PartyStatus.LEFT, in_room=False, waits=False, left_reason=reason)
+    # Those who ring for a transfer come and go without anybody's call being over, and so does who was let go.
+    if not scratch.session.first_left and not party.is_leaving and party not in scratch.session.targets:
         scratch.change(first_left=name)
+
+
+def let_go(scratch: Scratch, party: Party) -> None:
+    """The session ends, and with it this party's call, if there is one."""
+    _close_attempt(scratch, party, "cancelled")
+    scratch.change_party(
+        party, status=PartyStatus.LEFT, in_room=False, left_reason="let-go", is_hung_up=bool(party.call_sid)
+    )
+
+
+def _why_not(party: Party, reason: str) -> str:
+    """Why somebody who was dialled is gone, in the words that outcomes use."""
+    if party.answered or reason not in FINAL_CALL_STATUSES:
+        return reason
+    if party.is_leaving:
+        return "cancelled"
+    return reason if reason in (CallStatus.BUSY, CallStatus.NO_ANSWER) else "failed"
+
+
+def _close_attempt(scratch: Scratch, party: Party, reason: str) -> None:
+    transfer = scratch.session.transfer
+    if transfer is None or not transfer.runs:
+        return
+    result = next((one.result for one in transfer.attempts if one.dial_id == party.dial_id), "") or reason
+    scratch.change_transfer(attempts=transfer.with_attempt(party.dial_id, ended_at_ms=scratch.now_ms, result=result))

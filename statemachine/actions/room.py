@@ -6,12 +6,13 @@ from statemachine.events import (
     CallsRead,
     ConferenceEnded,
     ConferenceEvent,
+    ConferenceStarted,
     DialEnded,
     LoneOverdue,
     ParticipantJoined,
     ParticipantLeft,
 )
-from statemachine.guards import party_of_call
+from statemachine.guards.calls import party_of_call
 from statemachine.scratch import Scratch
 from statemachine.session import Party
 from statemachine.states import PartyStatus, State
@@ -23,16 +24,39 @@ def note_join(scratch: Scratch, event: ParticipantJoined) -> None:
     party = scratch.session.party_of(call_sid=event.call_sid, label=event.label)
     if party is None:
         return
+    # Somebody who was dialled may show up before answering, with early media: that is not yet taking part.
+    takes_part = not party.dial_id or party.answered
     scratch.change_party(
         party,
         call_sid=event.call_sid,
-        status=PartyStatus.CONNECTED,
+        status=PartyStatus.CONNECTED if takes_part else party.status,
         in_room=True,
+        # A participant comes in as its join says: neither held, nor with a leaving that ends the conference.
+        held=False,
+        ends_conference=False,
+        asked="",
+        updating="",
+        waits=not event.starts_conference and not scratch.session.in_room,
         room_sequence=event.sequence if event.sequence is not None else party.room_sequence,
     )
+    if event.starts_conference:
+        end_waiting(scratch)
     scratch.change(moved_at_ms=scratch.now_ms)
     if len(scratch.session.in_room) > 1:
         scratch.cancel_timer(LoneOverdue.timer)
+
+
+def end_waiting(scratch: Scratch) -> None:
+    """Somebody is in who starts the conference: nobody hears wait music any more."""
+    for party in tuple(scratch.session.parties.values()):
+        if party.waits:
+            scratch.change_party(party, waits=False)
+
+
+def note_start(scratch: Scratch, event: ConferenceStarted) -> None:
+    """The conference has started."""
+    note_room(scratch, event)
+    end_waiting(scratch)
 
 
 def note_guest(scratch: Scratch, event: ParticipantJoined) -> None:
@@ -44,6 +68,10 @@ def note_guest(scratch: Scratch, event: ParticipantJoined) -> None:
     )  # fmt: skip
     scratch.change(parties={**scratch.session.parties, guest.name: guest})
     scratch.cancel_timer(LoneOverdue.timer)
+    # With more than two in the room nobody's leaving ends it.
+    for party in tuple(scratch.session.parties.values()):
+        if party.end_wanted:
+            scratch.change_party(party, end_wanted=False)
 
 
 def note_room(scratch: Scratch, event: ConferenceEvent) -> None:
@@ -63,9 +91,16 @@ def _enter(scratch: Scratch, conference_sid: str) -> None:
 
 def note_room_gone(scratch: Scratch, _event: ConferenceEnded) -> None:
     """The room closed before both were in; a leg that still comes opens another one, which is then ours."""
+    leave_room(scratch)
+
+
+def leave_room(scratch: Scratch) -> None:
+    """Nobody is in a conference any more."""
     _enter(scratch, "")
-    for party in scratch.session.in_room:
-        scratch.change_party(party, in_room=False)
+    for party in tuple(scratch.session.parties.values()):
+        scratch.change_party(
+            party, in_room=False, waits=False, held=False, ends_conference=False, asked="", updating=""
+        )
 
 
 def note_left_room(scratch: Scratch, event: ParticipantLeft) -> None:
@@ -93,6 +128,22 @@ def start_lone_grace(scratch: Scratch, event: ParticipantLeft | CallProgressed |
         scratch.set_timer(LoneOverdue.timer, scratch.policy.lone_grace_ms)
 
 
+def take_presence_from(scratch: Scratch, event: CallsRead) -> None:
+    """Whoever a look shows in the room is in it. Who is missing there may just not be listed yet."""
+    if not event.conference_sid:
+        return
+    if not scratch.session.in_room:
+        _enter(scratch, event.conference_sid)
+    if event.conference_sid != scratch.session.conference_sid:
+        return
+    for seen in event.participants:
+        party = scratch.session.party_of(call_sid=seen.call_sid, label=seen.label)
+        if party is None or party.is_gone or party.in_room:
+            continue
+        status = PartyStatus.CONNECTED if not party.dial_id or party.answered else party.status
+        scratch.change_party(party, call_sid=seen.call_sid, in_room=True, status=status)
+
+
 def note_leaving(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> None:
     """One has left, whatever told so."""
     if isinstance(event, CallProgressed):
@@ -109,7 +160,9 @@ def note_leaving(scratch: Scratch, event: ParticipantLeft | CallProgressed | Dia
         # A leg that somebody else gave other TwiML is no longer ours: it counts as gone and is not hung up.
         moved_away = scratch.state is State.CONFERENCED and event.left_reason == "participant_updated_via_api"
         if event.hung_up or moved_away:
-            note_gone(scratch, party.name, event.left_reason or event.call_status)
+            failed = event.left_reason == "participant_add_failed"  # then the call's status tells why
+            reason = event.call_status if failed else event.left_reason or event.call_status
+            note_gone(scratch, party.name, reason)
     else:
         scratch.change_party(party, in_room=False)
         if event.party_is_gone:

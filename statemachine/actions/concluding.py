@@ -1,0 +1,63 @@
+"""What other systems are told of a transfer that is over, or of a session that has ended."""
+
+from statemachine.actions.commands import report_step, report_transfer
+from statemachine.events import DialOverdue, StageOverdue
+from statemachine.scratch import Scratch
+from statemachine.states import Stage, TransferStatus
+from statemachine.step import CommandStatus, Conclusion
+
+
+def note_failure(scratch: Scratch, reason: str) -> None:
+    """The transfer can't succeed any more; whoever waits for it is told at once."""
+    scratch.change_transfer(status=TransferStatus.FAILED, reason=reason)
+    report_transfer(scratch, CommandStatus.FAILED, reason)
+    report_step(scratch, CommandStatus.FAILED, reason)
+
+
+def conclude_transfer(scratch: Scratch, result: str) -> None:
+    """The transfer is over.
+
+    Args:
+        scratch: The sheet.
+        result: `completed`, `failed`, `recalled` or `cancelled`.
+    """
+    transfer = scratch.transfer
+    scratch.change_transfer(stage=Stage.OVER)
+    scratch.cancel_timer(StageOverdue.timer)
+    scratch.cancel_timer(DialOverdue.timer)
+    scratch.conclusions.append(
+        Conclusion(
+            id=f"{scratch.session.id}:transfer-{transfer.number}",
+            kind="transfer",
+            session_id=scratch.session.id,
+            result=result,
+            reason=transfer.reason,
+            mode=transfer.mode.value,
+            to=transfer.to,
+            attempts=transfer.attempts,
+            started_at_ms=transfer.started_at_ms,
+            ended_at_ms=scratch.now_ms,
+        )
+    )
+
+
+def conclude_session(scratch: Scratch, reason: str) -> None:
+    """The session is over, and with it a transfer that still ran."""
+    transfer = scratch.session.transfer
+    if transfer is not None and transfer.runs:
+        if transfer.status is not TransferStatus.FAILED:
+            note_failure(scratch, reason)
+        report_transfer(scratch, CommandStatus.FAILED, reason)
+        report_step(scratch, CommandStatus.FAILED, reason)
+        conclude_transfer(scratch, "failed")
+    scratch.conclusions.append(
+        Conclusion(
+            id=f"{scratch.session.id}:session",
+            kind="session",
+            session_id=scratch.session.id,
+            result="ended",
+            reason=reason,
+            started_at_ms=scratch.session.created_at_ms,
+            ended_at_ms=scratch.now_ms,
+        )
+    )

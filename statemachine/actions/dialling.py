@@ -1,0 +1,311 @@
+"""Dialling somebody by REST, and what is heard of it until they take part or can't be reached."""
+
+import re
+
+from statemachine.actions.parties import note_gone, note_over
+from statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
+from statemachine.events import (
+    CallProgressed,
+    DialOverdue,
+    EffectFailed,
+    EffectOutcome,
+    EffectSucceeded,
+    EffectUnknown,
+    Event,
+    GateDecided,
+    GateReached,
+    ParticipantJoined,
+)
+from statemachine.guards.calls import party_of_call, party_of_dial, searched_party
+from statemachine.scratch import Scratch
+from statemachine.session import CUSTOMER, INBOUND, Party
+from statemachine.states import CallStatus, PartyStatus, Stage, TransferStatus
+from statemachine.transfer import Attempt, DialOptions
+
+#: Source: Twilio docs, "Format phone numbers" (E.164).
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_RANKS = (PartyStatus.DIALING, PartyStatus.RINGING, PartyStatus.CONFIRMING)
+
+
+def dial(
+    scratch: Scratch,
+    name: str,
+    to: str,
+    *,
+    label: str,
+    options: DialOptions,
+    gated: bool,
+    early_media: bool = False,
+    contest: str = "",
+    recalled_for: str = "",
+    is_urgent: bool = True,
+) -> None:
+    """Dials somebody, who becomes a party of that name.
+
+    Straight into the conference where nothing stands in between; else to our gate.
+    """
+    scratch.change(dials=scratch.session.dials + 1)
+    party = Party(
+        name,
+        label,
+        address=to,
+        is_gated=gated,
+        brief=options.brief,
+        confirm=options.confirm or must_confirm(scratch, to),
+        contest=contest,
+        recalled_for=recalled_for,
+        caller_id=_caller_id(scratch),
+    )
+    _place(scratch, party, options, early_media=early_media, is_urgent=is_urgent)
+    transfer = scratch.session.transfer
+    if transfer is not None and transfer.runs:
+        placed = scratch.session.parties[name]
+        attempt = Attempt(name, to, placed.dial_id, scratch.now_ms)
+        scratch.change_transfer(attempts=(*transfer.attempts, attempt))
+
+
+def must_confirm(scratch: Scratch, to: str) -> bool:
+    """Whether whoever is dialled there has to press 1 although nobody asked for it."""
+    return scratch.policy.confirm_phones and to.startswith("+")
+
+
+def dial_again_as_business(scratch: Scratch, event: EffectFailed) -> None:
+    """Twilio does not let the customer's number be shown: once more, with our own."""
+    party = party_of_dial(scratch, event)
+    assert party is not None  # the guard has found it
+    transfer = scratch.session.transfer
+    options = transfer.options if transfer is not None else scratch.session.options
+    early_media = scratch.session.phase.value in ("warm", "consult")
+    before = party.dial_id
+    scratch.change_party(party, caller_id="")
+    _place(scratch, scratch.session.parties[party.name], options, early_media=early_media, is_urgent=True)
+    after = scratch.session.parties[party.name].dial_id
+    transfer = scratch.session.transfer
+    if transfer is not None:
+        scratch.change_transfer(attempts=transfer.with_attempt(before, dial_id=after))
+
+
+def _place(scratch: Scratch, party: Party, options: DialOptions, *, early_media: bool, is_urgent: bool) -> None:
+    timeout_s = options.timeout_s or scratch.policy.ring_timeout_ms // 1000
+    token = scratch.session.call_token if party.caller_id else ""
+    if party.is_gated:
+        dial_id = scratch.order(
+            CreateCall, party=party.name, to=party.address, timeout_s=timeout_s, caller_id=party.caller_id,
+            call_token=token, digits=options.digits, is_urgent=is_urgent,
+        )  # fmt: skip
+    else:
+        dial_id = scratch.order(
+            CreateParticipant, party=party.name, to=party.address, timeout_s=timeout_s, caller_id=party.caller_id,
+            call_token=token, room=scratch.session.conference_sid or scratch.session.id, label=party.label,
+            early_media=early_media, is_urgent=is_urgent,
+        )  # fmt: skip
+    due_ms = scratch.now_ms + timeout_s * 1000 + scratch.policy.dial_slack_ms
+    scratch.change_party(party, dial_id=dial_id, dial_due_ms=due_ms, doubt="")
+    watch_dials(scratch)
+
+
+def _caller_id(scratch: Scratch) -> str:
+    customer = scratch.session.parties.get(CUSTOMER)
+    shows = scratch.policy.shows_customer and scratch.session.direction == INBOUND and scratch.session.call_token
+    return customer.address if shows and customer is not None and _E164.fullmatch(customer.address) else ""
+
+
+# ---- what is heard of it -----------------------------------------------------------------------------------------
+
+
+def note_dialled(scratch: Scratch, event: EffectSucceeded) -> None:
+    """Twilio has taken the dial; from here on its call is known."""
+    party = party_of_dial(scratch, event) or searched_party(scratch, event)
+    if party is None or not event.call_sid:
+        return
+    due_ms = party.dial_due_ms
+    if not party.answered and event.queue_ms:
+        due_ms += event.queue_ms
+    if party.doubt:
+        due_ms = scratch.now_ms + scratch.policy.ring_timeout_ms + scratch.policy.dial_slack_ms
+    scratch.change_party(party, call_sid=party.call_sid or event.call_sid, doubt="", dial_due_ms=due_ms)
+    watch_dials(scratch)
+
+
+def note_dial_failed(scratch: Scratch, event: EffectFailed) -> None:
+    """Twilio refused to dial."""
+    party = party_of_dial(scratch, event)
+    assert party is not None  # the guard has found it
+    note_gone(scratch, party.name, "failed")
+    watch_dials(scratch)
+
+
+def doubt_dial(scratch: Scratch, event: EffectUnknown) -> None:
+    """Nobody knows whether it was dialled. It is never dialled again: a callback may tell, then the list of calls."""
+    party = party_of_dial(scratch, event)
+    assert party is not None  # the guard has found it
+    if party.call_sid:
+        return  # a callback has told already
+    if party.is_leaving or not party.is_gated:
+        # A straight one was looked up for as long as it is worth it; should it show up later, it is hung up.
+        note_gone(scratch, party.name, "unknown")
+    else:
+        scratch.change_party(party, doubt="unknown", dial_due_ms=scratch.now_ms + scratch.policy.dial_doubt_ms)
+    watch_dials(scratch)
+
+
+def note_not_found(scratch: Scratch, event: EffectOutcome) -> None:
+    """The list of calls does not show it, or could not be had."""
+    party = searched_party(scratch, event)
+    assert party is not None  # the guard has found it
+    note_gone(scratch, party.name, "unknown")
+    watch_dials(scratch)
+
+
+def note_progress(scratch: Scratch, event: CallProgressed) -> None:
+    """The call of one of the parties goes on, or is over."""
+    party = party_of_call(scratch, event)
+    if party is None:
+        return
+    if event.is_final:
+        note_over(scratch, party, event)
+    elif event.status == CallStatus.IN_PROGRESS:
+        scratch.change_party(party, call_sid=event.call_sid, doubt="")
+        note_answered(scratch, party.name)
+    else:
+        rings = event.status == CallStatus.RINGING and party.status is PartyStatus.DIALING
+        status = PartyStatus.RINGING if rings else party.status
+        scratch.change_party(party, call_sid=event.call_sid, status=status, doubt="")
+    watch_dials(scratch)
+    show_progress(scratch)
+
+
+def note_answered(scratch: Scratch, name: str) -> None:
+    """Somebody who was dialled picked up: whoever is in the conference too takes part now."""
+    party = scratch.session.parties[name]
+    if not party.answered:
+        _change_attempt(scratch, party.dial_id, answered_at_ms=scratch.now_ms)
+    status = PartyStatus.CONNECTED if party.in_room else party.status
+    if party.confirm and not party.in_room:
+        status = PartyStatus.CONFIRMING
+    due_ms = scratch.now_ms + scratch.policy.gate_timeout_ms
+    scratch.change_party(party, answered=True, status=status, dial_due_ms=due_ms)
+
+
+def note_gate_reached(scratch: Scratch, event: GateReached) -> None:
+    """A call that was placed stands at our gate, so it was answered."""
+    party = party_of_dial(scratch, event)
+    if party is None:
+        return
+    scratch.change_party(party, call_sid=event.call_sid, doubt="")
+    note_answered(scratch, party.name)
+    watch_dials(scratch)
+    show_progress(scratch)
+
+
+def note_let_in(scratch: Scratch, event: GateDecided) -> None:
+    """Our gate let the call in; it takes part once it has joined."""
+    party = party_of_dial(scratch, event)
+    if party is None:
+        return
+    scratch.change_party(party, call_sid=event.call_sid, doubt="")
+    note_answered(scratch, party.name)
+    watch_dials(scratch)
+
+
+def note_turned_away(scratch: Scratch, event: GateDecided) -> None:
+    """Our gate turned the call away: it hears a sentence and is hung up by its document."""
+    party = party_of_dial(scratch, event)
+    if party is None:
+        return
+    scratch.change_party(party, call_sid=event.call_sid, is_hung_up=True)
+    note_gone(scratch, party.name, event.decision)
+    watch_dials(scratch)
+
+
+def show_progress(scratch: Scratch) -> None:
+    """`transfer.status` tells how far the furthest of those who are dialled has come."""
+    transfer = scratch.session.transfer
+    if transfer is None or transfer.stage is not Stage.DIALING:
+        return
+    waiting = [target.status for target in scratch.session.targets if target.status in _RANKS]
+    if waiting:
+        furthest = max(waiting, key=_RANKS.index)
+        scratch.change_transfer(status=TransferStatus(furthest.value))
+
+
+# ---- what is overdue ---------------------------------------------------------------------------------------------
+
+
+def watch_dials(scratch: Scratch) -> None:
+    """Sets the timer to the first of those who are dialled of whom something should have been heard by then."""
+    due = [
+        party.dial_due_ms
+        for party in scratch.session.parties.values()
+        if party.dial_id and party.dial_due_ms and not party.is_gone and not party.takes_part and not party.is_leaving
+    ]
+    if not due:
+        scratch.cancel_timer(DialOverdue.timer)
+    elif scratch.session.timers.get(DialOverdue.timer) != min(due):
+        scratch.set_timer(DialOverdue.timer, max(0, min(due) - scratch.now_ms))
+
+
+def find_dialled(scratch: Scratch, party: Party) -> None:
+    """No callback has told whether a dial was placed: the list of calls is asked."""
+    scratch.order(
+        FindCall,
+        party=party.name,
+        dial_id=party.dial_id,
+        to=party.address,
+        since_ms=_started_at_ms(scratch, party),
+    )
+    due_ms = scratch.now_ms + 2 * scratch.policy.dial_slack_ms
+    scratch.change_party(party, doubt="searched", dial_due_ms=due_ms)
+
+
+def _started_at_ms(scratch: Scratch, party: Party) -> int:
+    transfer = scratch.session.transfer
+    attempts = transfer.attempts if transfer is not None else ()
+    started = [attempt.started_at_ms for attempt in attempts if attempt.dial_id == party.dial_id]
+    return started[0] if started else scratch.session.created_at_ms
+
+
+def _change_attempt(scratch: Scratch, dial_id: str, **changes: object) -> None:
+    transfer = scratch.session.transfer
+    if transfer is not None and dial_id:
+        scratch.change_transfer(attempts=transfer.with_attempt(dial_id, **changes))
+
+
+# ---- those whom nobody waits for any more ------------------------------------------------------------------------
+
+
+def let_late_dial_go(scratch: Scratch, event: CallProgressed | GateReached | GateDecided) -> None:
+    """A call shows up whose dial was given up: it is hung up."""
+    party = scratch.session.party_of(call_sid=event.call_sid, dial=event.dial)
+    assert party is not None  # the guard has found it
+    scratch.change_party(party, call_sid=event.call_sid, is_hung_up=True)
+    scratch.order(HangUpCall, party=party.name, call_sid=event.call_sid)
+    scratch.reason = "its dial was given up"
+
+
+def give_up_call(scratch: Scratch, name: str) -> None:
+    """Somebody is not waited for any more: the call is hung up if it is known; else as soon as it shows up."""
+    party = scratch.session.parties[name]
+    if party.call_sid:
+        scratch.order(HangUpCall, party=party.name, call_sid=party.call_sid)
+    scratch.change_party(party, is_hung_up=bool(party.call_sid))
+
+
+def let_late_call_go(scratch: Scratch, event: CallProgressed) -> None:
+    """A call that was dialled for a session that has ended since: it is hung up."""
+    scratch.order(HangUpCall, call_sid=event.call_sid)
+    scratch.reason = "dialled for a session that has ended"
+
+
+def hang_up_leaving(scratch: Scratch, _event: Event) -> None:
+    """Whoever is to leave is hung up as soon as the call is known."""
+    for party in tuple(scratch.session.parties.values()):
+        if party.is_leaving and party.call_sid and not party.is_hung_up and not party.is_gone:
+            scratch.order(HangUpCall, party=party.name, call_sid=party.call_sid)
+            scratch.change_party(party, is_hung_up=True)
+
+
+def let_arrival_go(scratch: Scratch, event: ParticipantJoined) -> None:
+    """Somebody has reached the conference who is to leave: hung up, once more if need be."""
+    scratch.order(HangUpCall, call_sid=event.call_sid)
+    scratch.reason = "joined when nobody waited any more"

@@ -1,0 +1,223 @@
+"""Who takes the call, and what follows when nobody does."""
+
+from dataclasses import replace
+
+from statemachine.actions.asking import want_ends, want_everybody_unheld, want_hold, want_unhold
+from statemachine.actions.commands import report_step, report_transfer, take_step
+from statemachine.actions.concluding import conclude_transfer, note_failure
+from statemachine.actions.dialling import dial, must_confirm, watch_dials
+from statemachine.actions.transferring import enter
+from statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
+from statemachine.guards.transfers import awaited, taker
+from statemachine.scratch import Scratch
+from statemachine.session import AGENT, CUSTOMER, TARGET, Party
+from statemachine.states import Phase, Stage, TransferStatus, Tune
+from statemachine.step import CommandStatus
+from statemachine.transfer import DialOptions
+
+#: Ways of leaving that are all the same to whoever waited.
+_HUNG_UP = frozenset({"completed", "answered", "participant_hung_up", "in-progress"})
+
+
+# ---- somebody takes it -------------------------------------------------------------------------------------------
+
+
+def hand_over(scratch: Scratch, _event: Event) -> None:
+    """Somebody who was dialled takes part. Whoever else rings is let go."""
+    winner = taker(scratch)
+    assert winner is not None  # the guard has found it
+    transfer = scratch.transfer
+    scratch.change_transfer(attempts=transfer.with_attempt(winner.dial_id, result="answered"))
+    for other in awaited(scratch):
+        if other.name != winner.name and not other.is_gone:
+            scratch.change_party(other, is_leaving=True)
+    if scratch.session.phase is not Phase.RECALL:
+        _rename(scratch, {winner.name: TARGET})
+    watch_dials(scratch)
+    if scratch.session.phase in (Phase.WARM, Phase.CONSULT):
+        consult = scratch.session.phase is Phase.CONSULT
+        scratch.change_transfer(status=TransferStatus.CONSULTING if consult else TransferStatus.MERGED)
+        report_transfer(scratch, CommandStatus.DONE)
+        enter(scratch, Stage.TALKING)
+    else:
+        want_unhold(scratch, CUSTOMER)
+        # Until the one who handed over is confirmed to be gone, Twilio is asked.
+        enter(scratch, Stage.CONNECTING, scratch.policy.part_timeout_ms)
+
+
+def complete_transfer(scratch: Scratch, _event: Event) -> None:
+    """Customer and target talk: the target is the agent from here on."""
+    names = {party.name for party in scratch.session.parties.values()}
+    number = next(number for number in range(1, len(names) + 2) if f"{AGENT}-{number}" not in names)
+    _rename(scratch, {AGENT: f"{AGENT}-{number}", TARGET: AGENT})
+    scratch.change_transfer(status=TransferStatus.COMPLETED, reason="")
+    report_transfer(scratch, CommandStatus.DONE)
+    report_step(scratch, CommandStatus.DONE)
+    conclude_transfer(scratch, "completed")
+    _settle(scratch)
+
+
+def complete_recall(scratch: Scratch, _event: Event) -> None:
+    """The agent is back with the customer."""
+    conclude_transfer(scratch, "recalled")
+    _settle(scratch)
+
+
+def return_to_agent(scratch: Scratch, _event: Event) -> None:
+    """Agent and customer go on as before."""
+    report_step(scratch, CommandStatus.DONE)
+    conclude_transfer(scratch, scratch.transfer.status.value)
+    _settle(scratch)
+
+
+def _settle(scratch: Scratch) -> None:
+    scratch.change(phase=Phase.NONE, first_left="", redirecting=(), repaired=False)
+    want_ends(scratch)
+
+
+def _rename(scratch: Scratch, names: dict[str, str]) -> None:
+    """Gives parties other names; a party that had the name before and is gone makes room."""
+    renamed = {}
+    for party in scratch.session.parties.values():
+        name = names.get(party.name, party.name)
+        renamed[name] = replace(party, name=name)
+    scratch.change(parties=renamed)
+
+
+# ---- nobody takes it, and the agent is there ---------------------------------------------------------------------
+
+
+def withdraw(scratch: Scratch, event: Cancel) -> None:
+    """The target leaves, or stops ringing, before the customer is let back."""
+    take_step(scratch, event)
+    scratch.change_transfer(status=TransferStatus.CANCELLED, reason="command")
+    report_transfer(scratch, CommandStatus.FAILED, "cancelled")
+    for target in scratch.session.targets:
+        if not target.is_gone:
+            scratch.change_party(target, is_leaving=True)
+    watch_dials(scratch)
+    enter(scratch, Stage.WITHDRAWING, scratch.policy.part_timeout_ms)
+
+
+def cancel_queued(scratch: Scratch, event: Cancel) -> None:
+    """The transfer had not begun: the two come into the conference and stay there."""
+    take_step(scratch, event)
+    scratch.change_transfer(status=TransferStatus.CANCELLED, reason="command")
+    report_transfer(scratch, CommandStatus.FAILED, "cancelled")
+    report_step(scratch, CommandStatus.DONE)
+    conclude_transfer(scratch, "cancelled")
+
+
+def let_customer_back(scratch: Scratch, _event: Event) -> None:
+    """The target is gone: the customer hears the agent again."""
+    _restore(scratch)
+
+
+def note_target_left(scratch: Scratch, _event: Event) -> None:
+    """The target took part and has hung up: agent and customer go on."""
+    scratch.change_transfer(status=TransferStatus.CANCELLED, reason="target-left")
+    report_step(scratch, CommandStatus.FAILED, "target-left")
+    _restore(scratch)
+
+
+def note_nobody_reached(scratch: Scratch, _event: Event) -> None:
+    """Nobody of those who were dialled took part: agent and customer go on."""
+    note_failure(scratch, reason_unreached(scratch))
+    _restore(scratch)
+
+
+def fail_unconfirmed(scratch: Scratch, _event: StageOverdue) -> None:
+    """Twilio does not confirm what has to come before the dial: nobody is dialled."""
+    reason = "flag" if scratch.transfer.stage is Stage.CLEARING else "hold-failed"
+    note_failure(scratch, reason)
+    _restore(scratch)
+
+
+def _restore(scratch: Scratch) -> None:
+    want_everybody_unheld(scratch)
+    enter(scratch, Stage.RESTORING)
+    if ConfirmOverdue.timer not in scratch.session.timers:
+        scratch.set_timer(ConfirmOverdue.timer, scratch.policy.confirm_ms)
+
+
+# ---- nobody takes it, and the agent is gone ----------------------------------------------------------------------
+
+
+def fall_back(scratch: Scratch, _event: Event) -> None:
+    """The customer is alone: the agent is rung again, or somebody else, while he hears music."""
+    why = reason_unreached(scratch)
+    transfer, fallback = scratch.transfer, scratch.policy.fallback
+    agent_is_gone = scratch.session.phase is not Phase.RECALL and scratch.session.parties[AGENT].is_gone
+    if agent_is_gone and transfer.step_name == "complete":
+        report_step(scratch, CommandStatus.DONE)  # the agent has left, as it asked for
+    if scratch.session.phase is Phase.RECALL:
+        scratch.change_transfer(reason=f"{transfer.reason}, recall {why}")
+        enter(scratch, Stage.PAUSING, scratch.policy.recall_pause_ms)
+        return
+    note_failure(scratch, f"{transfer.reason}, fallback {why}" if transfer.fell_back else why)
+    _keep_company(scratch)
+    if fallback == "recall":
+        scratch.change(phase=Phase.RECALL)
+        ring_agent(scratch, _event)
+        return
+    scratch.change(phase=Phase.BLIND)
+    scratch.change_transfer(fell_back=True)
+    _replace_targets(scratch)
+    dial(
+        scratch,
+        TARGET,
+        fallback,
+        label=f"{TARGET}-{scratch.session.dials + 1}",
+        options=DialOptions(),
+        gated=must_confirm(scratch, fallback),
+    )
+    enter(scratch, Stage.DIALING)
+
+
+def ring_agent(scratch: Scratch, _event: Event) -> None:
+    """The agent who handed over is rung, and told at our gate what has failed."""
+    former = scratch.session.parties[AGENT]
+    transfer = scratch.transfer
+    scratch.change_transfer(recalls=transfer.recalls + 1)
+    if former.call_sid:
+        scratch.change(former_calls=(*scratch.session.former_calls, former.call_sid))
+    dial(
+        scratch,
+        AGENT,
+        former.address,
+        label=f"{AGENT}-{scratch.session.dials + 1}",
+        options=DialOptions(),
+        gated=True,
+        recalled_for=transfer.reason.partition(",")[0],
+    )
+    enter(scratch, Stage.DIALING)
+
+
+def _keep_company(scratch: Scratch) -> None:
+    """The customer hears music; he is held for it where the room has started."""
+    customer = scratch.session.parties[CUSTOMER]
+    if customer.waits:
+        scratch.change_party(customer, tune=Tune.MUSIC)
+    else:
+        want_hold(scratch, CUSTOMER, Tune.MUSIC)
+
+
+def _replace_targets(scratch: Scratch) -> None:
+    """The fallback destination takes the target's place."""
+    gone = [target for target in scratch.session.targets if target.is_gone]
+    names = {target.name for target in gone}
+    scratch.change(
+        parties={name: party for name, party in scratch.session.parties.items() if name not in names},
+        former_calls=(*scratch.session.former_calls, *(target.call_sid for target in gone if target.call_sid)),
+    )
+
+
+def reason_unreached(scratch: Scratch) -> str:
+    """Why nobody was reached, by the last of them."""
+    last: Party | None = None
+    for party in awaited(scratch):
+        if party.is_gone and party.left_reason not in ("taken", "cancelled"):
+            last = party
+    if last is None:
+        return "failed"
+    return "hung-up" if last.left_reason in _HUNG_UP else last.left_reason

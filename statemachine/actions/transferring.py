@@ -1,0 +1,333 @@
+"""How a transfer begins, comes to its dial, and goes on as a blind one when the agent leaves early."""
+
+from statemachine.actions.asking import take_participants_from, want_agent_free, want_hold
+from statemachine.actions.commands import report_converts
+from statemachine.actions.concluding import conclude_transfer, note_failure
+from statemachine.actions.converting import begin_converting
+from statemachine.actions.dialling import (
+    dial,
+    find_dialled,
+    give_up_call,
+    must_confirm,
+    note_answered,
+    show_progress,
+    watch_dials,
+)
+from statemachine.actions.looking import look_at_calls
+from statemachine.actions.parties import note_gone
+from statemachine.actions.room import leave_room, take_presence_from
+from statemachine.effects import RedirectCall
+from statemachine.events import (
+    CallsRead,
+    ConferenceEnded,
+    ConvertOverdue,
+    DialOverdue,
+    EffectFailed,
+    EffectOutcome,
+    Event,
+    LeaveOverdue,
+    LoneOverdue,
+    RepairOverdue,
+    RingOverdue,
+    StageOverdue,
+    Transfer,
+)
+from statemachine.scratch import Scratch
+from statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET
+from statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, Stage, TransferMode, Tune
+from statemachine.step import CommandStatus
+from statemachine.transfer import DialOptions, TransferState
+
+_PHASES = {TransferMode.WARM: Phase.WARM, TransferMode.CONSULT: Phase.CONSULT, TransferMode.BLIND: Phase.BLIND}
+
+
+# ---- beginning ---------------------------------------------------------------------------------------------------
+
+
+def convert_for_transfer(scratch: Scratch, event: Transfer) -> None:
+    """The two are brought into a conference first."""
+    _note_request(scratch, event)
+    begin_converting(scratch)
+
+
+def queue_transfer(scratch: Scratch, event: Transfer) -> None:
+    """The two are on their way into the conference already: the transfer begins when both are in."""
+    _note_request(scratch, event)
+
+
+def begin_in_room(scratch: Scratch, event: Transfer) -> None:
+    """Both are in the conference: the agent has to be able to leave without ending it, before anything else."""
+    _note_request(scratch, event)
+    begin_pending(scratch, event)
+
+
+def begin_pending(scratch: Scratch, _event: Event) -> None:
+    """Both are in the conference now."""
+    transfer = scratch.transfer
+    phase = Phase.BLIND if transfer.lets_agent_go else _PHASES[transfer.mode]
+    scratch.change(phase=phase)
+    scratch.cancel_timer(LoneOverdue.timer)
+    want_agent_free(scratch)
+    enter(scratch, Stage.CLEARING, scratch.policy.hold_timeout_ms)
+
+
+def begin_from_bridge(scratch: Scratch, event: Transfer) -> None:
+    """Blind: nobody is moved but the customer, into a room where he hears ringing; the agent is gone at once.
+
+    Of an inbound session the agent is the child: hanging him up ends the customer's `<Dial>`, whose action leads him
+    into the room. Of an outbound one the customer is the child: he is redirected, and the agent's action lets him go.
+    """
+    _note_request(scratch, event)
+    scratch.change(phase=Phase.BLIND, repaired=False, redirecting=(), moved_at_ms=0)
+    scratch.cancel_timer(LeaveOverdue.timer)
+    scratch.cancel_timer(RingOverdue.timer)
+    customer, agent = scratch.session.parties[CUSTOMER], scratch.session.parties[AGENT]
+    scratch.change_party(customer, tune=Tune.RINGBACK)
+    outbound = scratch.session.direction == OUTBOUND
+    scratch.change_party(agent, is_leaving=True, is_hung_up=outbound)
+    if outbound:
+        _redirect_waiting(scratch)
+    enter(scratch, Stage.ARRIVING, scratch.policy.part_timeout_ms if outbound else scratch.policy.arrive_timeout_ms)
+
+
+def _note_request(scratch: Scratch, event: Transfer) -> None:
+    scratch.report(event.command_id, CommandStatus.ACCEPTED)
+    before = scratch.session.transfer
+    _forget_old_targets(scratch)
+    scratch.change(
+        transfer=TransferState(
+            number=before.number + 1 if before else 1,
+            mode=TransferMode(event.mode),
+            to=event.to,
+            options=DialOptions(event.brief, event.confirm, event.timeout_s, event.digits),
+            command_id=event.command_id,
+            started_at_ms=scratch.now_ms,
+        )
+    )
+
+
+def _forget_old_targets(scratch: Scratch) -> None:
+    """Those whom an earlier transfer has dialled make room for the names of this one's."""
+    old = [target for target in scratch.session.targets if target.is_gone]
+    names = {target.name for target in old}
+    scratch.change(
+        parties={name: party for name, party in scratch.session.parties.items() if name not in names},
+        former_calls=(*scratch.session.former_calls, *(target.call_sid for target in old if target.call_sid)),
+    )
+
+
+def enter(scratch: Scratch, stage: Stage, timeout_ms: int | None = None) -> None:
+    """From here on the transfer waits for something else, for so long."""
+    scratch.change_transfer(stage=stage)
+    if timeout_ms is None:
+        scratch.cancel_timer(StageOverdue.timer)
+    else:
+        scratch.set_timer(StageOverdue.timer, timeout_ms)
+
+
+# ---- on the way to the dial --------------------------------------------------------------------------------------
+
+
+def go_on_when_clear(scratch: Scratch, event: Event) -> None:
+    """The agent may leave: in a consult and a blind transfer the customer is held next."""
+    phase = scratch.session.phase
+    if phase is Phase.WARM:
+        dial_targets(scratch)
+    else:
+        hold_customer(scratch, event)
+
+
+def hold_customer(scratch: Scratch, _event: Event) -> None:
+    """The customer hears music while others talk, or ringing while somebody is dialled for him."""
+    consult = scratch.session.phase is Phase.CONSULT
+    want_hold(scratch, CUSTOMER, Tune.MUSIC if consult else Tune.RINGBACK)
+    timeout_ms = scratch.policy.hold_timeout_ms if consult else scratch.policy.ringback_timeout_ms
+    enter(scratch, Stage.HOLDING, timeout_ms)
+
+
+def go_on_when_held(scratch: Scratch, _event: Event) -> None:
+    """The customer hears his tune, or has to do without: who was to go is let go, and the target is dialled."""
+    if scratch.session.phase is not Phase.CONSULT:
+        let_agent_go(scratch)
+    if _has_dialled(scratch):
+        enter(scratch, Stage.DIALING)
+    else:
+        dial_targets(scratch)
+
+
+def go_on_when_arrived(scratch: Scratch, event: Event) -> None:
+    """The customer is in the room. If he started it, he hears nothing, and is held to hear ringing."""
+    if scratch.session.parties[CUSTOMER].waits:
+        dial_targets(scratch)
+    else:
+        hold_customer(scratch, event)
+
+
+def let_agent_go(scratch: Scratch) -> None:
+    """The agent leaves."""
+    agent = scratch.session.parties[AGENT]
+    if not agent.is_gone and not agent.is_leaving:
+        scratch.change_party(agent, is_leaving=True)
+
+
+def dial_targets(scratch: Scratch) -> None:
+    """All of them ring; straight into the conference where there is one and nothing stands in between."""
+    transfer = scratch.transfer
+    addresses = transfer.to.split(",")
+    several = len(addresses) > 1
+    options = transfer.options
+    # Whoever waits with the agent hears the target's ringing; a customer who waits alone has a tune of his own.
+    early_media = scratch.session.phase in (Phase.WARM, Phase.CONSULT)
+    for number, address in enumerate(addresses, start=1):
+        gated = several or bool(options.brief or options.confirm or options.digits) or must_confirm(scratch, address)
+        dial(
+            scratch,
+            f"{TARGET}-{number}" if several else TARGET,
+            address,
+            label=f"{TARGET}-{scratch.session.dials + 1}",
+            options=options,
+            gated=gated,
+            early_media=early_media,
+            contest=f"transfer-{transfer.number}" if several else "",
+        )
+    enter(scratch, Stage.DIALING)
+    show_progress(scratch)
+
+
+def _has_dialled(scratch: Scratch) -> bool:
+    return bool(scratch.session.targets)
+
+
+# ---- the agent leaves before the target takes part ---------------------------------------------------------------
+
+
+def go_on_as_blind(scratch: Scratch, event: Event) -> None:
+    """The agent is gone, or is to go: the customer hears ringing until the target answers."""
+    scratch.change(phase=Phase.BLIND)
+    if scratch.transfer.stage is Stage.CLEARING:
+        return  # what comes after it knows that it is a blind one now
+    hold_customer(scratch, event)
+
+
+def complete_early(scratch: Scratch, event: Event) -> None:
+    """The agent does not wait for the target's answer."""
+    go_on_as_blind(scratch, event)
+
+
+def go_on_without_agent(scratch: Scratch, _event: Event) -> None:
+    """The agent left while the two were being brought into a conference: the customer comes alone."""
+    _go_on_alone(scratch)
+    report_converts(scratch, CommandStatus.FAILED, "agent-left")
+
+
+def note_agent_gone_by_read(scratch: Scratch, event: CallsRead) -> None:
+    """A look shows that the agent alone is gone."""
+    take_presence_from(scratch, event)
+    agent = scratch.session.parties[AGENT]
+    note_gone(scratch, AGENT, event.status_of(agent.call_sid) or "completed")
+
+
+def note_read(scratch: Scratch, event: CallsRead) -> None:
+    """What a look shows of the calls and of the conference is taken over."""
+    for party in tuple(scratch.session.parties.values()):
+        status = event.status_of(party.call_sid) if party.call_sid else ""
+        if status in FINAL_CALL_STATUSES:
+            note_gone(scratch, party.name, status)
+        elif status == CallStatus.IN_PROGRESS and party.dial_id and not party.answered and not party.is_gated:
+            note_answered(scratch, party.name)
+    take_presence_from(scratch, event)
+    take_participants_from(scratch, event)
+    watch_dials(scratch)
+
+
+def look_after_dials(scratch: Scratch, event: DialOverdue) -> None:
+    """Of somebody who was dialled nothing was heard for too long: looked for, then looked at, then given up."""
+    looks = False
+    for party in tuple(scratch.session.parties.values()):
+        if not party.dial_id or party.is_gone or party.takes_part or party.dial_due_ms > scratch.now_ms:
+            continue
+        if party.doubt == "unknown":
+            find_dialled(scratch, party)
+        elif not party.doubt:
+            looks = True
+            due_ms = scratch.now_ms + scratch.policy.dial_look_ms
+            scratch.change_party(party, doubt="looked", dial_due_ms=due_ms)
+        else:
+            scratch.change_party(party, is_leaving=True)
+            note_gone(scratch, party.name, CallStatus.NO_ANSWER if party.call_sid else "unknown")
+            give_up_call(scratch, party.name)
+    if looks:
+        look_at_calls(scratch, event)
+    watch_dials(scratch)
+
+
+def go_on_in_another_room(scratch: Scratch, event: ConferenceEnded) -> None:
+    """The agent's leaving has ended the conference; the customer's action leads him into a fresh one."""
+    leave_room(scratch)
+    note_gone(scratch, AGENT, event.conference_reason or "completed")
+    _go_on_alone(scratch)
+
+
+def _go_on_alone(scratch: Scratch) -> None:
+    agent, customer = scratch.session.parties[AGENT], scratch.session.parties[CUSTOMER]
+    scratch.change_party(agent, is_leaving=True)
+    scratch.change_party(customer, tune=Tune.RINGBACK, end_wanted=False)
+    scratch.change(phase=Phase.BLIND, repaired=False)
+    for timer in (ConvertOverdue, RepairOverdue, LeaveOverdue, RingOverdue, LoneOverdue):
+        scratch.cancel_timer(timer.timer)
+    enter(scratch, Stage.ARRIVING, scratch.policy.arrive_timeout_ms)
+
+
+# ---- what is overdue ---------------------------------------------------------------------------------------------
+
+
+def look_again_at_stage(scratch: Scratch, event: Event) -> None:
+    """What is waited for has not come: Twilio is asked, again and again."""
+    look_at_calls(scratch, event)
+    scratch.set_timer(StageOverdue.timer, scratch.policy.confirm_again_ms)
+
+
+def hang_up_agent_late(scratch: Scratch, event: Event) -> None:
+    """The end of his `<Dial>` should have sent the agent away; nothing was heard of it, so he is hung up."""
+    scratch.change_party(scratch.session.parties[AGENT], is_hung_up=False)
+    scratch.set_timer(StageOverdue.timer, max(1, scratch.policy.arrive_timeout_ms - scratch.policy.part_timeout_ms))
+    if scratch.session.parties[CUSTOMER].in_room:
+        return
+    look_at_calls(scratch, event)
+
+
+def move_customer_again(scratch: Scratch, _event: CallsRead) -> None:
+    """The customer is alive and not in the room: he is redirected there, once."""
+    scratch.change(repaired=True)
+    _redirect_waiting(scratch, attempt=2)
+    scratch.set_timer(StageOverdue.timer, scratch.policy.repair_timeout_ms)
+
+
+def _redirect_waiting(scratch: Scratch, attempt: int = 1) -> None:
+    customer = scratch.session.parties[CUSTOMER]
+    effect_id = scratch.order(
+        RedirectCall,
+        party=CUSTOMER,
+        call_sid=customer.call_sid,
+        room=scratch.session.conference_sid or scratch.session.id,
+        label=customer.label,
+        attempt=attempt,
+        tune=Tune.RINGBACK.value,
+    )
+    scratch.change(redirecting=(*scratch.session.redirecting, effect_id))
+
+
+def note_moved(scratch: Scratch, event: EffectOutcome) -> None:
+    """The request that moves the customer has an outcome."""
+    rest = tuple(name for name in scratch.session.redirecting if name != event.effect_id)
+    scratch.change(redirecting=rest, moved_at_ms=scratch.now_ms)
+
+
+def return_to_bridge_after(scratch: Scratch, event: EffectFailed) -> None:
+    """Twilio refused to move the customer, so nothing has happened: the two talk on as before."""
+    customer, agent = scratch.session.parties[CUSTOMER], scratch.session.parties[AGENT]
+    scratch.change_party(customer, tune=Tune.NONE)
+    scratch.change_party(agent, is_leaving=False, is_hung_up=False)
+    note_failure(scratch, f"Twilio refused (HTTP {event.http_status}, code {event.code})")
+    conclude_transfer(scratch, "failed")
+    scratch.change(phase=Phase.CONNECTED, redirecting=())

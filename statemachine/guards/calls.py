@@ -1,0 +1,226 @@
+"""Questions about the legs: the bridge, the two calls it joins, and those who are dialled by REST."""
+
+from statemachine.events import (
+    CallProgressed,
+    DialEnded,
+    EffectOutcome,
+    EffectSucceeded,
+    Event,
+    GateDecided,
+    GateDecision,
+    GateReached,
+)
+from statemachine.scratch import Scratch
+from statemachine.session import AGENT, INBOUND, OUTBOUND, Party
+from statemachine.states import CallStatus, PartyStatus, Phase
+
+_RINGING_STATUSES = frozenset({CallStatus.QUEUED, CallStatus.INITIATED, CallStatus.RINGING})
+
+
+def party_of_call(scratch: Scratch, event: CallProgressed) -> Party | None:
+    """The party that a call's callback speaks of."""
+    return scratch.session.party_of(call_sid=event.call_sid, name=event.party, dial=event.dial)
+
+
+def is_new(scratch: Scratch, _event: Event) -> bool:
+    """Whether this event opens the session."""
+    return scratch.session.version == 0
+
+
+def opens_by_callback(scratch: Scratch, event: CallProgressed) -> bool:
+    """Whether a live call of the agent tells of a session that could not be stored when the call came in."""
+    return is_new(scratch, event) and event.party == AGENT and not event.dial and not event.is_final
+
+
+# ---- the bridge --------------------------------------------------------------------------------------------------
+
+
+def is_connected(scratch: Scratch, _event: Event) -> bool:
+    """Whether customer and agent talk, so that there is something to convert."""
+    parent, child = scratch.session.parent, scratch.session.child
+    return (
+        scratch.session.phase is Phase.CONNECTED and not parent.is_gone and bool(child.call_sid) and not child.is_gone
+    )
+
+
+def is_ringing_still(scratch: Scratch, _event: Event) -> bool:
+    """Whether nobody has answered yet."""
+    return scratch.session.phase is Phase.RINGING
+
+
+def is_of_unknown_call(scratch: Scratch, event: CallProgressed) -> bool:
+    """Whether the callback speaks of a call that is none of the session's."""
+    return party_of_call(scratch, event) is None
+
+
+def is_of_former_call(scratch: Scratch, event: CallProgressed) -> bool:
+    """Whether it speaks of a leg whose party was replaced: that is over, or will be."""
+    return event.call_sid in scratch.session.former_calls
+
+
+def is_late_status(scratch: Scratch, event: CallProgressed) -> bool:
+    """Whether more than this is known of the call already."""
+    party = party_of_call(scratch, event)
+    if party is None or party.is_gone:
+        return party is not None
+    if event.is_final:
+        return False
+    came_in = scratch.session.direction == INBOUND and party == scratch.session.parent
+    return came_in or party.answered or party.status is PartyStatus.CONNECTED
+
+
+def parent_goes_on(scratch: Scratch, event: CallProgressed) -> bool:
+    """Whether the agent of an outbound session, who is dialled by REST, rings or answers."""
+    party = party_of_call(scratch, event)
+    return party is not None and party == scratch.session.parent and not event.is_final
+
+
+def child_rings(scratch: Scratch, event: CallProgressed) -> bool:
+    """Whether the phone that the `<Dial>` calls is being dialled or rings."""
+    return _is_child(scratch, event) and event.status in _RINGING_STATUSES
+
+
+def child_answers(scratch: Scratch, event: CallProgressed) -> bool:
+    """Whether the one whom the `<Dial>` calls picked up."""
+    return _is_child(scratch, event) and event.status == CallStatus.IN_PROGRESS
+
+
+def child_is_over_and_dial_ended(scratch: Scratch, event: CallProgressed) -> bool:
+    """Whether the child's call is over and the `<Dial>`'s action has told its side already."""
+    return bool(scratch.session.dial_call_status) and child_is_over(scratch, event)
+
+
+def child_is_over(scratch: Scratch, event: CallProgressed) -> bool:
+    """Whether the call that the `<Dial>` made is over."""
+    return _is_child(scratch, event) and event.is_final
+
+
+def parent_is_over(scratch: Scratch, event: CallProgressed) -> bool:
+    """Whether the call whose `<Dial>` it is, is over."""
+    party = party_of_call(scratch, event)
+    return party is not None and party == scratch.session.parent and event.is_final
+
+
+def parent_is_over_after_child(scratch: Scratch, event: CallProgressed) -> bool:
+    """Whether both calls are over now, so that who hung up first is still to be told."""
+    child = scratch.session.child
+    return parent_is_over(scratch, event) and child.is_gone
+
+
+def party_is_over(scratch: Scratch, event: CallProgressed) -> bool:
+    """Whether the call of one of the parties is over."""
+    return event.is_final and party_of_call(scratch, event) is not None
+
+
+def _is_child(scratch: Scratch, event: CallProgressed) -> bool:
+    party = party_of_call(scratch, event)
+    return party is not None and party == scratch.session.child
+
+
+def is_bridge_and_alive(_scratch: Scratch, event: DialEnded) -> bool:
+    """Whether it was the `<Dial>` between customer and agent, and the asker is still there."""
+    return event.dial == "bridge" and not event.party_is_gone
+
+
+def is_not_the_bridge(_scratch: Scratch, event: DialEnded) -> bool:
+    """Whether it was another `<Dial>` than the one between customer and agent."""
+    return event.dial != "bridge"
+
+
+def asker_is_gone(_scratch: Scratch, event: DialEnded) -> bool:
+    """Whether the party whose `<Dial>` ended had hung up first."""
+    return event.party_is_gone
+
+
+def other_side_was_moved(_scratch: Scratch, event: DialEnded) -> bool:
+    """Whether Twilio said that the other side lives on: it was moved, though no conversion is known here."""
+    return event.other_side_lives and not event.party_is_gone
+
+
+def dial_settles_it(scratch: Scratch, event: DialEnded) -> bool:
+    """Whether the `<Dial>`'s end tells all there is to know.
+
+    After a conversation it does. When nobody answered, the child's own callback may still tell a refusal from a busy
+    line, so it is waited for unless it is here already.
+    """
+    child = scratch.session.child
+    return event.dial_call_status in ("completed", "answered") or child.is_gone
+
+
+def dial_ended_before(scratch: Scratch, _event: Event) -> bool:
+    """Whether the action of the bridge's `<Dial>` was asked already."""
+    return bool(scratch.session.dial_call_status)
+
+
+def is_of_stranger(scratch: Scratch, event: DialEnded) -> bool:
+    """Whether the call that asked is none of the session's."""
+    return scratch.session.party_of(call_sid=event.call_sid, name=event.party) is None
+
+
+# ---- those who are dialled by REST -------------------------------------------------------------------------------
+
+
+def is_of_given_up_dial(scratch: Scratch, event: CallProgressed | GateReached | GateDecided) -> bool:
+    """Whether a call shows up whose dial nobody waits for any more, and that was not hung up yet."""
+    if isinstance(event, CallProgressed) and event.is_final:
+        return False
+    party = scratch.session.party_of(call_sid=event.call_sid, dial=event.dial)
+    return party is not None and party.dial_id == event.dial != "" and party.is_gone and not party.is_hung_up
+
+
+def is_live_leg_of_ours(scratch: Scratch, event: CallProgressed) -> bool:
+    """Whether a call that was dialled by REST goes on though the session has ended without knowing of it."""
+    known = scratch.session.party_of(call_sid=event.call_sid)
+    return bool(event.dial) and not event.is_final and (known is None or not known.is_hung_up)
+
+
+def is_of_leaving(scratch: Scratch, event: CallProgressed) -> bool:
+    """Whether it speaks of somebody who was let go and whose call is about to end."""
+    party = party_of_call(scratch, event)
+    return party is not None and party.is_leaving
+
+
+def is_of_current_dial(scratch: Scratch, event: GateReached | GateDecided | EffectOutcome) -> bool:
+    """Whether a party is being dialled by this very dial."""
+    return party_of_dial(scratch, event) is not None
+
+
+def party_of_dial(scratch: Scratch, event: GateReached | GateDecided | EffectOutcome) -> Party | None:
+    """The party, not gone, that is being brought in by the dial that an event speaks of."""
+    dial_id = event.effect_id if isinstance(event, EffectOutcome) else event.dial
+    for party in scratch.session.parties.values():
+        if party.dial_id == dial_id and not party.is_gone:
+            return party
+    return None
+
+
+def is_let_in(scratch: Scratch, event: GateDecided) -> bool:
+    """Whether our gate has let a call in that is waited for."""
+    return event.decision == GateDecision.ACCEPTED and is_of_current_dial(scratch, event)
+
+
+def is_searched(scratch: Scratch, event: EffectOutcome) -> bool:
+    """Whether it is the search for the call of a dial of unknown outcome."""
+    return event.kind == "find_call" and searched_party(scratch, event) is not None
+
+
+def finds_nothing(scratch: Scratch, event: EffectSucceeded) -> bool:
+    """Whether the search for a call has shown that there is none."""
+    return is_searched(scratch, event) and not event.call_sid
+
+
+def searched_party(scratch: Scratch, event: EffectOutcome) -> Party | None:
+    """The party whose call was searched for."""
+    party = scratch.session.parties.get(event.party)
+    return party if party is not None and not party.is_gone and party.doubt and not party.call_sid else None
+
+
+def dial_is_in_doubt(scratch: Scratch, _event: Event) -> bool:
+    """Whether nobody knows whether the agent of an outbound session was dialled, and no search was made."""
+    agent = scratch.session.parties[AGENT]
+    return scratch.session.direction == OUTBOUND and agent.doubt == "unknown"
+
+
+def dial_was_looked_at(scratch: Scratch, _event: Event) -> bool:
+    """Whether the overdue dial of the agent was looked at and nothing came of it."""
+    return scratch.session.parties[AGENT].doubt in ("looked", "searched")

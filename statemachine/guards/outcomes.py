@@ -1,0 +1,70 @@
+"""Questions about what came of effects."""
+
+from statemachine.effects import CreateCall, CreateParticipant, ReadCalls, RedirectCall, UpdateParticipant
+from statemachine.events import EffectFailed, EffectOutcome
+from statemachine.guards.calls import is_of_current_dial, party_of_dial
+from statemachine.scratch import Scratch
+from statemachine.session import CUSTOMER
+from statemachine.states import Stage
+
+_DIALS = frozenset({CreateParticipant.kind, CreateCall.kind})
+#: Twilio did not take the request at all; repeating it is the executor's matter.
+_TOO_MANY_REQUESTS = 429
+
+
+def is_dial(scratch: Scratch, event: EffectOutcome) -> bool:
+    """Whether it is about dialling somebody who is still waited for."""
+    return event.kind in _DIALS and is_of_current_dial(scratch, event)
+
+
+def is_refused_for_its_caller_id(scratch: Scratch, event: EffectFailed) -> bool:
+    """Whether Twilio refused a dial that would have shown the customer's number: it may take it with ours."""
+    party = party_of_dial(scratch, event) if event.kind in _DIALS else None
+    client_error = 400 <= event.http_status < 500 and event.http_status != _TOO_MANY_REQUESTS
+    return party is not None and bool(party.caller_id) and client_error and not party.is_leaving
+
+
+def is_update(_scratch: Scratch, event: EffectOutcome) -> bool:
+    """Whether it is about holding a participant or what its leaving does."""
+    return event.kind == UpdateParticipant.kind
+
+
+def is_update_of_gone(_scratch: Scratch, event: EffectFailed) -> bool:
+    """Whether the participant was not in the conference any more."""
+    return event.kind == UpdateParticipant.kind and event.gone
+
+
+def is_redirect(_scratch: Scratch, event: EffectOutcome) -> bool:
+    """Whether it is about moving a leg into the conference."""
+    return event.kind == RedirectCall.kind
+
+
+def is_redirect_of_gone_call(_scratch: Scratch, event: EffectFailed) -> bool:
+    """Whether the leg was gone when it should have been moved (21220): the conversion came too late."""
+    return event.kind == RedirectCall.kind and event.gone
+
+
+def is_first_redirect(scratch: Scratch, event: EffectFailed) -> bool:
+    """Whether the refused redirect was the conversion's first step, so that the two still talk as before."""
+    session = scratch.session
+    return event.kind == RedirectCall.kind and not (session.repaired or session.in_room or session.dial_call_status)
+
+
+def is_refused_move_from_bridge(scratch: Scratch, event: EffectFailed) -> bool:
+    """Whether Twilio refused to move the customer of a blind transfer away from the bridge: the two still talk."""
+    return (
+        scratch.transfer.stage is Stage.ARRIVING
+        and event.party == CUSTOMER
+        and not event.gone
+        and is_first_redirect(scratch, event)
+    )
+
+
+def is_read(_scratch: Scratch, event: EffectOutcome) -> bool:
+    """Whether it is about looking at the session's calls."""
+    return event.kind == ReadCalls.kind
+
+
+def is_ending_awaited(scratch: Scratch, event: EffectOutcome) -> bool:
+    """Whether an ending that somebody waits for is meant."""
+    return event.effect_id in scratch.session.ending_effects

@@ -1,0 +1,81 @@
+"""Questions about the conference and who is in it."""
+
+from statemachine.events import (
+    CallProgressed,
+    ConferenceEvent,
+    DialEnded,
+    ParticipantChanged,
+    ParticipantJoined,
+    ParticipantLeft,
+)
+from statemachine.scratch import Scratch
+from statemachine.session import AGENT, CUSTOMER, Party
+
+
+def is_stranger(scratch: Scratch, event: ParticipantJoined | ParticipantLeft | ParticipantChanged) -> bool:
+    """Whether the call is none of the session's."""
+    return scratch.session.party_of(call_sid=event.call_sid, label=event.label) is None
+
+
+def is_older_news(scratch: Scratch, event: ParticipantJoined | ParticipantLeft | ParticipantChanged) -> bool:
+    """Whether something newer about this participant was taken already."""
+    if event.conference_sid != scratch.session.conference_sid:
+        return False  # each conference counts for itself
+    party = scratch.session.party_of(call_sid=event.call_sid, label=event.label)
+    return party is not None and event.sequence is not None and event.sequence < party.room_sequence
+
+
+def is_another_room(scratch: Scratch, event: ConferenceEvent) -> bool:
+    """Whether it is about another conference than the session's."""
+    return bool(scratch.session.conference_sid) and event.conference_sid != scratch.session.conference_sid
+
+
+def joins_another_room(scratch: Scratch, event: ParticipantJoined) -> bool:
+    """Whether a leg of ours opened a second room while the first one is in use."""
+    return is_another_room(scratch, event) and bool(scratch.session.in_room)
+
+
+def is_of_party_let_go(scratch: Scratch, event: ParticipantJoined) -> bool:
+    """Whether somebody has reached the conference whom nobody waits for any more."""
+    party = scratch.session.party_of(call_sid=event.call_sid, label=event.label)
+    return party is not None and bool(party.dial_id) and (party.is_gone or party.is_leaving)
+
+
+def is_last_to_join(scratch: Scratch, event: ParticipantJoined) -> bool:
+    """Whether everybody else is in already."""
+    joining = scratch.session.party_of(call_sid=event.call_sid, label=event.label)
+    other = {CUSTOMER: AGENT, AGENT: CUSTOMER}.get(joining.name if joining else "")
+    return other is not None and scratch.session.parties[other].in_room
+
+
+def hung_up(scratch: Scratch, event: ParticipantLeft) -> bool:
+    """Whether customer or agent left the room because the call is over."""
+    party = scratch.session.party_of(call_sid=event.call_sid, label=event.label)
+    return event.hung_up and party is not None and party.name in (CUSTOMER, AGENT)
+
+
+def guest_hung_up(scratch: Scratch, event: ParticipantLeft) -> bool:
+    """Whether somebody left whom somebody else had brought in."""
+    return event.hung_up and not hung_up(scratch, event)
+
+
+def leaves_nobody(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> bool:
+    """Whether the room is empty once this party is out."""
+    return not _others_in_room(scratch, event)
+
+
+def leaves_one(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> bool:
+    """Whether one is left alone once this party is out."""
+    return len(_others_in_room(scratch, event)) == 1
+
+
+def is_of_nobody(scratch: Scratch, event: DialEnded) -> bool:
+    """Whether the call that asked is none of the session's, or is known to be out of the room already."""
+    party = scratch.session.party_of(call_sid=event.call_sid)
+    return party is None or not party.in_room
+
+
+def _others_in_room(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> list[Party]:
+    label = event.label if isinstance(event, ParticipantLeft) else ""
+    leaving = scratch.session.party_of(call_sid=event.call_sid, label=label)
+    return [party for party in scratch.session.in_room if leaving is None or party.name != leaving.name]

@@ -1,0 +1,335 @@
+"""Questions about a running transfer: what it waits for, and whether that has come.
+
+Those of the first part stand in the table's `Always` rows: they are asked after every event, and each leads on to
+another stage, so that it is answered no afterwards.
+"""
+
+from statemachine.events import ConferenceEnded, Event, Transfer
+from statemachine.guards.calls import is_connected
+from statemachine.scratch import Scratch
+from statemachine.session import AGENT, CUSTOMER, TARGET, Ask, Party
+from statemachine.states import Phase, Stage, TransferMode, TransferStatus
+
+#: The agent and the target may talk, or are about to; nobody has been let go yet.
+_TOGETHER = frozenset({Stage.TALKING, Stage.SWAPPING, Stage.SWAPPED, Stage.MERGING})
+#: Nobody takes part yet besides customer and agent.
+_BEFORE = frozenset({Stage.CLEARING, Stage.HOLDING, Stage.DIALING})
+#: Stages in which nobody is dialled any more or yet again, so that a customer without company is deserted.
+_AFTER = _TOGETHER | {Stage.COMPLETING, Stage.PARTING, Stage.WITHDRAWING, Stage.RESTORING}
+
+
+def _stage(scratch: Scratch) -> Stage:
+    return scratch.transfer.stage
+
+
+def _customer(scratch: Scratch) -> Party:
+    return scratch.session.parties[CUSTOMER]
+
+
+def _agent(scratch: Scratch) -> Party:
+    return scratch.session.parties[AGENT]
+
+
+def _targets_are_out(scratch: Scratch) -> bool:
+    """Those who lost to somebody quicker count as out although their phones may still ring for a moment."""
+    return all(target.is_gone or (target.is_leaving and target.name != TARGET) for target in scratch.session.targets)
+
+
+def awaited(scratch: Scratch) -> tuple[Party, ...]:
+    """Those who are being dialled: the targets, or the agent who is rung again."""
+    return (_agent(scratch),) if scratch.session.phase is Phase.RECALL else scratch.session.targets
+
+
+def taker(scratch: Scratch) -> Party | None:
+    """Who has taken the call: answered, in the conference, and not to leave."""
+    return next((party for party in awaited(scratch) if party.takes_part and not party.is_leaving), None)
+
+
+# ---- asked after every event -------------------------------------------------------------------------------------
+
+
+def transfer_is_pending(scratch: Scratch, _event: Event) -> bool:
+    """Whether both are in the conference and a transfer was waiting for that."""
+    transfer = scratch.session.transfer
+    return transfer is not None and transfer.stage is Stage.CONVERTING
+
+
+def customer_has_left(scratch: Scratch, _event: Event) -> bool:
+    """Whether the customer is gone: everybody else is let go."""
+    return _customer(scratch).is_gone
+
+
+def has_call_to_hang_up(scratch: Scratch, _event: Event) -> bool:
+    """Whether somebody who is to leave has a call that was not told so yet."""
+    return any(
+        party.is_leaving and party.call_sid and not party.is_hung_up and not party.is_gone
+        for party in scratch.session.parties.values()
+    )
+
+
+def differs_from_wanted(scratch: Scratch, _event: Event) -> bool:
+    """Whether a participant is not as wanted and nothing was asked of Twilio about it."""
+    return any(next_ask(party) for party in scratch.session.parties.values())
+
+
+def next_ask(party: Party) -> Ask | None:
+    """What is to be asked of Twilio about a participant next; None when it is as wanted, or an answer is awaited.
+
+    Letting somebody hear and speak comes before everything else.
+    """
+    if party.asked or party.is_gone or not party.in_room:
+        return None
+    if party.held != party.hold_wanted:
+        return Ask.HOLD if party.hold_wanted else Ask.UNHOLD
+    if party.ends_conference != party.end_wanted:
+        return Ask.SET_END if party.end_wanted else Ask.CLEAR_END
+    return None
+
+
+def is_confirmed(scratch: Scratch, _event: Event) -> bool:
+    """Whether a confirmation was waited for and everything is as wanted now."""
+    return "confirm" in scratch.session.timers and all(
+        party.is_settled or party.is_gone or not party.in_room for party in scratch.session.parties.values()
+    )
+
+
+def agent_went_on_command(scratch: Scratch, _event: Event) -> bool:
+    """Whether the agent, let go while the target still rings, is gone: that was what `complete` asked for."""
+    return scratch.session.phase is Phase.BLIND and scratch.transfer.step_name == "complete" and _agent(scratch).is_gone
+
+
+def agent_left_too_soon(scratch: Scratch, _event: Event) -> bool:
+    """Whether the agent has hung up before the target took part."""
+    handing_over = scratch.session.phase in (Phase.WARM, Phase.CONSULT)
+    return handing_over and _stage(scratch) in _BEFORE and _agent(scratch).is_gone
+
+
+def customer_is_deserted(scratch: Scratch, _event: Event) -> bool:
+    """Whether agent and target are both gone, and nobody is being dialled."""
+    stage = _stage(scratch)
+    if stage is Stage.CONNECTING:
+        return taker(scratch) is None and all(party.is_gone or party.is_leaving for party in awaited(scratch))
+    return stage in _AFTER and _agent(scratch).is_gone and _targets_are_out(scratch)
+
+
+def is_clear(scratch: Scratch, _event: Event) -> bool:
+    """Whether the agent's leaving would not end the conference any more."""
+    agent = _agent(scratch)
+    return _stage(scratch) is Stage.CLEARING and (agent.is_gone or not (agent.asked or agent.ends_conference))
+
+
+def customer_is_held(scratch: Scratch, _event: Event) -> bool:
+    """Whether the customer is on hold, or hears a tune without it."""
+    customer = _customer(scratch)
+    held = customer.held and customer.hold_wanted and not customer.asked
+    return _stage(scratch) is Stage.HOLDING and (held or customer.waits)
+
+
+def customer_has_arrived(scratch: Scratch, _event: Event) -> bool:
+    """Whether the customer has come from the bridge into the room."""
+    return _stage(scratch) is Stage.ARRIVING and _customer(scratch).in_room
+
+
+def somebody_takes_part(scratch: Scratch, _event: Event) -> bool:
+    """Whether one of those who were dialled was answered and is in the conference."""
+    return _stage(scratch) is Stage.DIALING and taker(scratch) is not None
+
+
+def every_dial_failed(scratch: Scratch, _event: Event) -> bool:
+    """Whether none of those who were dialled can be reached."""
+    return _stage(scratch) is Stage.DIALING and all(party.is_gone for party in awaited(scratch))
+
+
+def fails_for_good(scratch: Scratch, event: Event) -> bool:
+    """Whether the customer has nobody to talk to and nobody is left to be tried."""
+    if not (_is_alone_after_failure(scratch, event) or customer_is_deserted(scratch, event)):
+        return False
+    transfer, fallback = scratch.transfer, scratch.policy.fallback
+    if scratch.session.phase is Phase.RECALL:
+        return transfer.recalls >= scratch.policy.recalls_max
+    return fallback == "end" or (fallback != "recall" and transfer.fell_back)
+
+
+def falls_back(scratch: Scratch, event: Event) -> bool:
+    """Whether somebody else is to be tried, now that the customer has nobody to talk to."""
+    return _is_alone_after_failure(scratch, event) or customer_is_deserted(scratch, event)
+
+
+def _is_alone_after_failure(scratch: Scratch, event: Event) -> bool:
+    return every_dial_failed(scratch, event) and scratch.session.phase in (Phase.BLIND, Phase.RECALL)
+
+
+def customer_was_taken_over(scratch: Scratch, _event: Event) -> bool:
+    """Whether the customer talks to whoever has taken the call, and the one who handed over is gone."""
+    found = taker(scratch)
+    customer = _customer(scratch)
+    unheld = not customer.held and not customer.hold_wanted and not customer.asked
+    agent_is_out = scratch.session.phase is Phase.RECALL or _agent(scratch).is_gone
+    return _stage(scratch) is Stage.CONNECTING and found is not None and unheld and agent_is_out
+
+
+def agent_is_back(scratch: Scratch, event: Event) -> bool:
+    """Whether the agent who was rung again talks to the customer."""
+    return scratch.session.phase is Phase.RECALL and customer_was_taken_over(scratch, event)
+
+
+def agent_has_left(scratch: Scratch, _event: Event) -> bool:
+    """Whether the agent has hung up while the target takes part: that counts as `complete`."""
+    return _stage(scratch) in _TOGETHER and _agent(scratch).is_gone
+
+
+def target_has_left(scratch: Scratch, _event: Event) -> bool:
+    """Whether the target has hung up while the agent is still there: that counts as `cancel`."""
+    return _stage(scratch) in _TOGETHER | {Stage.COMPLETING} and _targets_are_out(scratch)
+
+
+def first_is_held(scratch: Scratch, _event: Event) -> bool:
+    """Whether, in a swap, the one whom the agent has talked to is on hold."""
+    if _stage(scratch) is not Stage.SWAPPING:
+        return False
+    other = CUSTOMER if scratch.transfer.swap_to == TARGET else TARGET
+    party = scratch.session.parties[other]
+    return party.held and not party.asked
+
+
+def second_is_back(scratch: Scratch, _event: Event) -> bool:
+    """Whether, in a swap, the other one is off hold."""
+    return _stage(scratch) is Stage.SWAPPED and _is_off_hold(scratch.session.parties[scratch.transfer.swap_to])
+
+
+def all_talk(scratch: Scratch, _event: Event) -> bool:
+    """Whether nobody is on hold after a merge."""
+    return _stage(scratch) is Stage.MERGING and _nobody_is_held(scratch)
+
+
+def may_let_agent_go(scratch: Scratch, _event: Event) -> bool:
+    """Whether nobody who stays is on hold."""
+    return _stage(scratch) is Stage.COMPLETING and _nobody_is_held(scratch)
+
+
+def agent_is_out(scratch: Scratch, _event: Event) -> bool:
+    """Whether the agent who was let go is gone, and the target is still there."""
+    return _stage(scratch) is Stage.PARTING and _agent(scratch).is_gone
+
+
+def target_is_out(scratch: Scratch, _event: Event) -> bool:
+    """Whether everybody who was dialled is gone, as `cancel` asked for."""
+    return _stage(scratch) is Stage.WITHDRAWING and all(target.is_gone for target in scratch.session.targets)
+
+
+def customer_is_back(scratch: Scratch, _event: Event) -> bool:
+    """Whether the customer is off hold, and the agent is there."""
+    return _stage(scratch) is Stage.RESTORING and _is_off_hold(_customer(scratch)) and not _agent(scratch).is_gone
+
+
+def _is_off_hold(party: Party) -> bool:
+    return not party.held and not party.hold_wanted and not party.asked
+
+
+def _nobody_is_held(scratch: Scratch) -> bool:
+    parties = scratch.session.parties.values()
+    return all(_is_off_hold(party) for party in parties if party.in_room and not party.is_gone)
+
+
+# ---- asked when a timer expires ----------------------------------------------------------------------------------
+
+
+def clears_too_long(scratch: Scratch, _event: Event) -> bool:
+    """Whether Twilio does not confirm that the agent may leave."""
+    return _stage(scratch) is Stage.CLEARING
+
+
+def holds_too_long(scratch: Scratch, _event: Event) -> bool:
+    """Whether Twilio does not confirm a hold without which agent and target could be overheard."""
+    return _stage(scratch) is Stage.HOLDING and scratch.session.phase is Phase.CONSULT
+
+
+def may_do_without_hold(scratch: Scratch, _event: Event) -> bool:
+    """Whether the hold that is missing would only have given the customer a tune to listen to."""
+    return _stage(scratch) is Stage.HOLDING
+
+
+def swaps_too_long(scratch: Scratch, _event: Event) -> bool:
+    """Whether Twilio does not confirm the first hold of a swap."""
+    return _stage(scratch) is Stage.SWAPPING
+
+
+def is_pausing(scratch: Scratch, _event: Event) -> bool:
+    """Whether the agent is to be rung once more now."""
+    return _stage(scratch) is Stage.PAUSING
+
+
+def arrives_late(scratch: Scratch, _event: Event) -> bool:
+    """Whether the customer is still on the way into the room."""
+    return _stage(scratch) is Stage.ARRIVING
+
+
+def arrives_late_with_agent(scratch: Scratch, event: Event) -> bool:
+    """Whether the agent, whom the end of the `<Dial>` should have sent away, was not heard of."""
+    agent = _agent(scratch)
+    return arrives_late(scratch, event) and not agent.is_gone and agent.is_hung_up and not scratch.session.redirecting
+
+
+# ---- asked when a conference ends --------------------------------------------------------------------------------
+
+
+def agent_took_room_along(scratch: Scratch, event: ConferenceEnded) -> bool:
+    """Whether the agent hung up before Twilio had cleared the flag, so that the customer lost the conference too."""
+    ended_by = scratch.session.party_of(call_sid=event.call_sid_ending) if event.call_sid_ending else None
+    before_dialling = _stage(scratch) in (Stage.CLEARING, Stage.HOLDING) and not scratch.transfer.attempts
+    return before_dialling and ended_by is not None and ended_by.name == AGENT and not _customer(scratch).is_gone
+
+
+# ---- asked when a command comes ----------------------------------------------------------------------------------
+
+
+def is_blind_and_connected(scratch: Scratch, event: Transfer) -> bool:
+    """Whether the customer alone is to be moved away from the bridge."""
+    return event.mode == TransferMode.BLIND and is_connected(scratch, event)
+
+
+def lacks_agent_or_customer(scratch: Scratch, _event: Event) -> bool:
+    """Whether one of the two is not in the conference, so that there is nobody to hand over, or nobody to do it."""
+    parties = scratch.session.parties
+    return any(parties[name].is_gone or not parties[name].in_room for name in (CUSTOMER, AGENT))
+
+
+def is_transferring_already(scratch: Scratch, _event: Event) -> bool:
+    """Whether a transfer runs or waits for the conversion."""
+    transfer = scratch.session.transfer
+    return transfer is not None and transfer.runs
+
+
+def has_let_agent_go(scratch: Scratch, _event: Event) -> bool:
+    """Whether the agent is gone or on the way out, so that there is nothing to complete or to go back to."""
+    return scratch.session.phase in (Phase.BLIND, Phase.RECALL) or _agent(scratch).is_leaving or _agent(scratch).is_gone
+
+
+def is_being_wound_up(scratch: Scratch, _event: Event) -> bool:
+    """Whether the transfer is over but for what Twilio still has to confirm."""
+    return _stage(scratch) in (Stage.PARTING, Stage.WITHDRAWING, Stage.RESTORING)
+
+
+def is_completing(scratch: Scratch, _event: Event) -> bool:
+    """Whether a `complete` is being carried out."""
+    return _stage(scratch) is Stage.COMPLETING
+
+
+def target_takes_part(scratch: Scratch, _event: Event) -> bool:
+    """Whether agent and target are together."""
+    return _stage(scratch) in _TOGETHER
+
+
+def is_no_consult(scratch: Scratch, _event: Event) -> bool:
+    """Whether all three talk, so that there is nobody to swap or merge."""
+    return scratch.session.phase is not Phase.CONSULT or scratch.transfer.status is TransferStatus.MERGED
+
+
+def is_before_answer(scratch: Scratch, _event: Event) -> bool:
+    """Whether the target does not take part yet."""
+    return _stage(scratch) in _BEFORE
+
+
+def is_between_steps(scratch: Scratch, _event: Event) -> bool:
+    """Whether another step of the consult is still being carried out."""
+    return _stage(scratch) is not Stage.TALKING
