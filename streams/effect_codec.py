@@ -123,6 +123,5 @@ def _work_of(record: dict[str, Any]) -> Effect | Chore:
         conclusion["attempts"] = tuple(known_part(Attempt, attempt) for attempt in conclusion["attempts"])
         return PublishOutcome(known_part(Conclusion, conclusion))
     # JSON has lists in place of tuples.
-    return _BY_KIND[kind](
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
-    )
+    values: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in record.items()}
+    return _BY_KIND[kind](**values)

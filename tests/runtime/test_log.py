@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from runtime import log
 from tests.support.world import CUSTOMER, NUMBER, World
 
+#: A number that the allow-list does not name.
+ELSEWHERE = "+18765550199"
+
 
 @pytest.fixture
 def lines():
@@ -47,6 +50,14 @@ def test_key_that_nobody_decided_on_is_left_out(lines):
     assert "phone" not in lines()[0]
 
 
+@pytest.mark.parametrize("key", ["call_token", "to", "agent", "customer", "brief", "digits", "caller_id", "fields"])
+def test_what_commands_and_dials_hold_has_no_key(lines, key):
+    structlog.get_logger().info("dial_ordered", **{key: "+14155550123"}, session_id="CA1")
+    (line,) = lines()
+    assert key not in line
+    assert "5550123" not in json.dumps(line)
+
+
 def test_number_in_the_text_of_an_error_is_masked(lines):
     error = ValueError("no route to +1 (415) 555-0123")
     structlog.get_logger().error("task_failed", exc_info=error, reason="dialling 14155550123 failed")
@@ -68,12 +79,23 @@ async def test_whole_life_of_a_call_puts_no_number_and_no_name_into_the_log(line
     async with World(redis_server.url) as world:
         customer, agent = await world.converted()
         await world.command("convert", "CA" + "0" * 32)
+        for fields in ({"to": ELSEWHERE}, {"to": f"{CUSTOMER},{ELSEWHERE}", "brief": CUSTOMER}, {ELSEWHERE: CUSTOMER}):
+            assert (await world.command("transfer", customer.sid, mode="blind", **fields)).status == "rejected"
+        assert (await world.command("convert", ELSEWHERE[1:])).status == "rejected"
         world.sandbox.faults.next_rest("*", "/", status=500)
         agent.hang_up()
         await world.until(customer.sid, state="ended")
         await world.settled()
     text = json.dumps(lines())
     assert len(lines()) > 30
-    for secret in (CUSTOMER[1:], NUMBER[1:], CUSTOMER[-7:], "alice", world.sandbox.auth_token):
+    for secret in (
+        CUSTOMER[1:],
+        NUMBER[1:],
+        ELSEWHERE[1:],
+        CUSTOMER[-7:],
+        ELSEWHERE[-7:],
+        "alice",
+        world.sandbox.auth_token,
+    ):
         assert secret not in text
     assert all(line.keys() <= log.KEYS | {"event", "level", "timestamp", "exception"} for line in lines())
