@@ -1,5 +1,6 @@
 """The webhooks over a real Redis: what they publish is on the stream, what they read is the session."""
 
+import asyncio
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -103,6 +104,113 @@ async def test_after_a_restart_of_redis_the_dial_action_asks_twilio(real_client,
     conference = ET.fromstring(document).find("Dial/Conference")
     assert (conference.text, conference.get("participantLabel")) == (CONFERENCE, "customer-7")
     assert lookup.asked == [CALLER]
+
+
+# ---- the gate ----------------------------------------------------------------------------------------------------
+
+ONE, TWO, ANOTHER = "CA" + "4" * 32, "CA" + "5" * 32, "CA" + "6" * 32
+DIALS = {ONE: "d" * 20, TWO: "e" * 20}
+
+
+def ringing(number, dial_id, **known):
+    start = f"party.target-{number}."
+    fields_of_party = {"label": f"target-{number}", "status": "ringing", "dial_id": dial_id} | known
+    return {start + name: value for name, value in fields_of_party.items()}
+
+
+@pytest.fixture
+async def transferring(store):
+    """Two targets ring, and the first to press 1 takes the call."""
+    session = {
+        "state": "transferring",
+        "phase": "blind",
+        "conference_sid": CONFERENCE,
+        "party.customer.call_sid": CALLER,
+    }
+    session |= ringing(1, DIALS[ONE], confirm="true", contest="word")
+    session |= ringing(2, DIALS[TWO], confirm="true", contest="word")
+    await store.hset(KEYS.session(CALLER), mapping=session)
+
+
+async def at_gate(client, call_sid, asked, key="", *, dial=""):
+    form = fields("target_presses_a_key", CallSid=call_sid, Digits=key)
+    _, document = await post(client, f"/voice/gate?session={CALLER}&dial={dial or DIALS[call_sid]}&asked={asked}", form)
+    return document
+
+
+def verbs(document):
+    return [verb.tag for verb in ET.fromstring(document)]
+
+
+async def decided(store):
+    return sorted((event.name, event.call_sid, getattr(event, "decision", "")) for event in await stored(store))
+
+
+@pytest.mark.usefixtures("transferring")
+@pytest.mark.parametrize(("first", "second"), [(ONE, ANOTHER), (ANOTHER, ONE)])
+async def test_of_two_calls_with_one_dial_the_first_is_asked_and_the_other_hung_up(real_client, store, first, second):
+    dial = DIALS[ONE]
+    for _ in range(2):  # whoever asks again hears the same
+        assert verbs(await at_gate(real_client, first, 1, dial=dial)) == ["Gather"]
+        assert verbs(await at_gate(real_client, second, 1, dial=dial)) == ["Hangup"]
+        assert verbs(await at_gate(real_client, second, 2, "1", dial=dial)) == ["Hangup"]
+    assert verbs(await at_gate(real_client, first, 2, "1", dial=dial)) == ["Dial"]
+
+    assert {event.call_sid for event in await stored(store)} == {first}
+    assert await store.get(KEYS.call(first)) == CALLER.encode()
+    assert not await store.exists(KEYS.call(second))
+
+
+@pytest.mark.usefixtures("transferring")
+async def test_of_calls_with_one_dial_that_ask_at_once_one_is_asked(real_client, store):
+    calls = [f"CA{number:032}" for number in range(10)]
+    answers = await asyncio.gather(*(at_gate(real_client, call, 1, dial=DIALS[ONE]) for call in calls))
+
+    assert sorted(verbs(answer)[0] for answer in answers) == ["Gather"] + ["Hangup"] * 9
+    (event,) = await stored(store)
+    assert verbs(answers[calls.index(event.call_sid)]) == ["Gather"]
+
+
+@pytest.mark.usefixtures("transferring")
+@pytest.mark.parametrize(("first", "second"), [(ONE, TWO), (TWO, ONE)])
+async def test_of_two_who_take_the_call_the_first_has_it_however_often_they_ask(real_client, store, first, second):
+    for call in (first, second):
+        await at_gate(real_client, call, 1)
+
+    for _ in range(2):
+        assert verbs(await at_gate(real_client, first, 2, "1")) == ["Dial"]
+        assert verbs(await at_gate(real_client, second, 2, "1")) == ["Say", "Hangup"]
+
+    assert set(await decided(store)) == {
+        ("gate_reached", ONE, ""), ("gate_reached", TWO, ""),
+        ("gate_decided", first, "accepted"), ("gate_decided", second, "taken"),
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("transferring")
+async def test_of_two_who_take_the_call_at_once_one_has_it(real_client, store):
+    answers = await asyncio.gather(*(at_gate(real_client, call, 2, "1") for call in (ONE, TWO)))
+
+    assert sorted(verbs(answer)[0] for answer in answers) == ["Dial", "Say"]
+    assert sorted(event.decision for event in await stored(store)) == ["accepted", "taken"]
+
+
+@pytest.mark.usefixtures("transferring")
+async def test_whoever_declines_leaves_the_call_to_the_other(real_client, store):
+    assert verbs(await at_gate(real_client, ONE, 2, "5")) == ["Say", "Hangup"]
+    assert verbs(await at_gate(real_client, TWO, 2, "1")) == ["Dial"]
+
+    assert [event.decision for event in await stored(store)] == ["rejected", "accepted"]
+
+
+@pytest.mark.usefixtures("transferring")
+async def test_whoever_waits_hears_the_tune_of_the_session(real_client, store):
+    await store.hset(KEYS.session(CALLER), "party.customer.tune", "music")
+
+    target = f"/voice/wait?session={CALLER}&party=customer&tune=ringback"
+    _, document = await post(real_client, target, fields("customer_waits"))
+
+    assert ET.fromstring(document).find("Play").text.endswith("/media/music.wav")
 
 
 async def test_without_redis_the_caller_is_bridged_and_callbacks_are_asked_for_again(lookup):
