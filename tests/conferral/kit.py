@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import orjson
 
 from statemachine.session import Party, Session
-from statemachine.states import PartyStatus, Phase, State
+from statemachine.states import PartyStatus, Phase, Stage, State, TransferMode, TransferStatus, Tune
+from statemachine.transfer import TransferState
 from streams import session_codec
 from streams.keys import Keys
 from streams.times import to_iso
@@ -97,19 +98,17 @@ def ended(session_id=CALL):
 
 
 def consult(redis, session_id=CALL, **changes):
-    """A session in which agent and target talk while the customer is held."""
-    put(redis, make_session(session_id, state=State.TRANSFERRING, phase=Phase.CONSULT))
-    target = {"call_sid": TARGET_CALL, "address": "+14155550145", "label": "target-2", "status": "connected"}
-    fields = {
-        "party.customer.held": "true",
-        "party.customer.tune": "music",
-        **{f"party.target.{name}": value for name, value in target.items()},
-        "transfer.mode": "consult",
-        "transfer.to": "+14155550145",
-        "transfer.status": "consulting",
-        "transfer.reason": "",
-    }
-    redis.hset(KEYS.session(session_id), mapping=fields | changes)
+    """A session in which agent and target talk while the customer is held; `changes` are of its hash."""
+    session = make_session(session_id, state=State.TRANSFERRING, phase=Phase.CONSULT)
+    customer = replace(session.parties["customer"], held=True, tune=Tune.MUSIC)
+    target = Party("target", "target-2", TARGET_CALL, "+14155550145", PartyStatus.CONNECTED, dial_id="d1")
+    transfer = TransferState(
+        1, TransferMode.CONSULT, "+14155550145", status=TransferStatus.CONSULTING, stage=Stage.TALKING
+    )
+    parties = {**session.parties, "customer": customer, "target": target}
+    put(redis, replace(session, parties=parties, transfer=transfer))
+    if changes:
+        redis.hset(KEYS.session(session_id), mapping=changes)
 
 
 def environment(**variables):
