@@ -23,6 +23,7 @@ from telephony.client import http_client, rest_client
 from telephony.documents import Documents
 from telephony.urls import CallbackUrls
 from webhooks.app import make_app
+from tests.support.listening import Listening
 from worker.process import Worker, join_document_of, policy_of
 
 NUMBER = "+14155550100"
@@ -35,6 +36,16 @@ FAST = {
     "settle_ms": 200,
     "look_again_ms": 300,
     "ring_slack_ms": 200,
+    "confirm_ms": 300,
+    "confirm_again_ms": 300,
+    "hold_timeout_ms": 1_000,
+    "ringback_timeout_ms": 700,
+    "arrive_timeout_ms": 1_000,
+    "part_timeout_ms": 300,
+    "dial_doubt_ms": 400,
+    "dial_slack_ms": 500,
+    "dial_look_ms": 300,
+    "recall_pause_ms": 200,
 }
 DEADLINE_S = 15.0
 
@@ -92,6 +103,7 @@ class World:
 
     async def __aenter__(self) -> Self:
         await self.sandbox.start()
+        self.listening = Listening(self.sandbox)
         listening = socket.create_server(("127.0.0.1", 0))
         self.public_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         self.settings = settings_for(self.redis_url, self.sandbox, self.public_url, **self._changes)
@@ -167,8 +179,12 @@ class World:
         return customer, await self.agent_leg(customer)
 
     async def agent_leg(self, customer: SandboxCall) -> SandboxCall:
-        session = await self.session(customer.sid)
-        return SandboxCall(self.sandbox, session["party.agent.call_sid"])
+        return await self.leg(customer.sid, "agent")
+
+    async def leg(self, session_id: str, party: str) -> SandboxCall:
+        """The call of a party."""
+        session = await self.session(session_id)
+        return SandboxCall(self.sandbox, session[f"party.{party}.call_sid"])
 
     async def command(self, kind: str, session: str, timeout_s: float = DEADLINE_S, **fields: str) -> CommandOutcome:
         entry_id = await commands.publish(self.client, self.keys, {"type": kind, "session": session, **fields})
