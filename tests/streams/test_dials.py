@@ -5,10 +5,12 @@ from dataclasses import replace
 import pytest
 
 from statemachine.effects import CreateCall
-from streams import effect_codec, scripts
+from statemachine.session import Party, Session
+from statemachine.states import PartyStatus, State
+from streams import effect_codec, scripts, session_codec
 from streams import lease as leases
 from streams.connection import make_client
-from streams.dials import ASK_AGAIN_S, DialAccess, Mark
+from streams.dials import ASK_AGAIN_S, DialAccess, DialStanding, Mark
 from streams.effect_codec import OutboxEntry
 from streams.lease import Lease
 
@@ -99,12 +101,43 @@ async def test_call_is_whose_notes_it_first(client, keys, dials):
     assert await client.ttl(keys.call("CA1")) > 86_400
 
 
-@pytest.mark.parametrize("state, is_over", [("transferring", False), ("ended", True), (None, True)])
-async def test_session_is_over_when_it_has_ended_or_is_forgotten(client, keys, dials, state, is_over):
+@pytest.mark.parametrize("state, has_ended", [("transferring", False), ("ended", True), (None, True)])
+async def test_session_has_ended_or_is_forgotten(client, keys, dials, state, has_ended):
     if state is not None:
         await client.hset(keys.session("S1"), "state", state)
 
-    assert await dials.is_over("S1") is is_over
+    assert await dials.has_ended("S1") is has_ended
+
+
+async def test_order_without_a_commit_stands_in_the_outbox_once(client, keys, dials):
+    await dials.order(PARTITION, DIAL, 1_000)
+    await dials.order(PARTITION, DIAL, 2_000)
+
+    assert await entry(client, keys) == ENTRY
+
+
+# ---- what the session knows of a dial --------------------------------------------------------------------------------
+
+PARTY = Party("target", label="target-2", dial_id="d1")
+
+
+@pytest.mark.parametrize("state, party, standing", [
+    (State.TRANSFERRING, PARTY,                                    DialStanding(is_wanted=True)),
+    (State.TRANSFERRING, replace(PARTY, call_sid="CA1"),           DialStanding(is_wanted=True, call_sid="CA1")),
+    (State.TRANSFERRING, replace(PARTY, status=PartyStatus.LEFT),  DialStanding(is_wanted=False)),
+    (State.TRANSFERRING, replace(PARTY, is_leaving=True),          DialStanding(is_wanted=False)),
+    (State.TRANSFERRING, replace(PARTY, dial_id="d2"),             DialStanding(is_wanted=False)),
+    (State.ENDED,        PARTY,                                    DialStanding(is_wanted=False)),
+])  # fmt: skip
+async def test_dial_is_wanted_while_its_party_is_on_the_way(client, keys, dials, state, party, standing):
+    session = Session("S1", state=state, parties={"agent": Party("agent", label="agent-1"), party.name: party})
+    await client.hset(keys.session("S1"), mapping=session_codec.encode(session))
+
+    assert await dials.standing_of("S1", "d1") == standing
+
+
+async def test_dial_of_a_forgotten_session_is_not_wanted(dials):
+    assert await dials.standing_of("S1", "d1") == DialStanding(is_wanted=False)
 
 
 # ---- turns -----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """How long an effect waits before it is tried again."""
 
 import random
+from dataclasses import fields
 
 import pytest
 
@@ -12,7 +13,8 @@ from runtime.errors import (
     ProviderRefusedError,
     ProviderUnreachableError,
 )
-from statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
+from statemachine.effects import EFFECTS, Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
+from tests.worker.executor_world import find, gated, say, straight, update
 from worker.retry import RETRY_AFTER_MAX_S, ExecutorPolicy, RetryPolicy, wait_s
 
 POLICY = RetryPolicy(deadline_s=8, request_timeout_s=4, first_wait_s=0.25, wait_max_s=2)
@@ -92,10 +94,22 @@ def test_attempts_count_from_one() -> None:
         (ReadCalls(effect_id="e", session_id="S", parent_call_sid="CA1", with_conference=True, read_version=1), 10),
         (HangUpCall(effect_id="e", session_id="S", call_sid="CA1"), 3600),
         (EndConference(effect_id="e", session_id="S", conference_sid="CF1"), 3600),
+        (say("e"), 3600),
+        (straight("e"), 10),
+        (gated("e"), 10),
+        (find("e"), 10),
+        (update("e"), 4),
     ],
 )
 def test_each_kind_has_its_deadline(effect: Effect, deadline_s: float) -> None:
     assert ExecutorPolicy().of(effect).deadline_s == deadline_s
+
+
+@pytest.mark.parametrize("effect", EFFECTS)
+def test_no_kind_is_without_a_policy(effect: type[Effect]) -> None:
+    values = {field.name: "" for field in fields(effect)}
+
+    assert ExecutorPolicy().of(effect(**values)).deadline_s > 0
 
 
 def test_kind_without_a_policy_is_a_fault() -> None:

@@ -1,0 +1,638 @@
+"""Somebody who is dialled is dialled once, whatever becomes of the request, and never when nobody waits any more."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+
+from runtime.errors import ProviderError
+from statemachine.effects import CreateCall, Dial, Effect
+from statemachine.events import EffectFailed, EffectSucceeded, EffectUnknown
+from streams.dials import DialStanding
+from telephony.dialling import Dialled
+from tests.worker.executor_world import (
+    AWAY,
+    BUSY,
+    DENIED,
+    GONE,
+    REFUSED,
+    START_MS,
+    UNKNOWN,
+    FakeRecords,
+    World,
+    find,
+    gated,
+    hang_up,
+    read,
+    say,
+    straight,
+    update,
+)
+from worker.executor import ExecutorPolicy, RetryPolicy
+
+UNWANTED = DialStanding(is_wanted=False)
+both_ways = pytest.mark.parametrize("dial", [straight("d"), gated("d")], ids=lambda dial: dial.kind)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    world = World()
+    yield world
+    assert (world.executor.in_flight, world.executor.waiting) == (0, 0)
+
+
+def succeeded(effect: Effect, call_sid: str, queue_ms: int = 0) -> EffectSucceeded:
+    return EffectSucceeded(
+        session_id="S1",
+        token=f"{effect.effect_id}:outcome",
+        effect_id=effect.effect_id,
+        kind=effect.kind,
+        party=effect.party,
+        call_sid=call_sid,
+        queue_ms=queue_ms,
+    )
+
+
+# ---- what is told ----------------------------------------------------------------------------------------------------
+
+
+@both_ways
+async def test_success_tells_the_call_and_how_long_it_is_queued(world: World, dial: Dial) -> None:
+    world.calls.script["d"].append(Dialled("CA7", queue_ms=1500))
+
+    assert await world.run(dial) == succeeded(dial, "CA7", 1500)
+
+
+@both_ways
+async def test_index_learns_the_call_before_the_outcome_is_written(world: World, dial: Dial) -> None:
+    await world.run(dial)
+
+    assert world.records.written[-2:] == ["call CA-d", "outcome d"]
+    assert world.records.owners == {"CA-d": "S1"}
+
+
+@both_ways
+@pytest.mark.parametrize("error", [REFUSED, GONE, DENIED])
+async def test_refusal_is_final(world: World, dial: Dial, error: ProviderError) -> None:
+    world.calls.script["d"].append(error)
+
+    outcome = await world.run(dial)
+
+    assert isinstance(outcome, EffectFailed)
+    assert (outcome.http_status, outcome.code) == (error.http_status, error.code)
+    assert world.calls.asked == ["d"]
+
+
+@both_ways
+@pytest.mark.parametrize("error", [BUSY, AWAY])
+async def test_what_certainly_did_not_happen_is_repeated(world: World, dial: Dial, error: ProviderError) -> None:
+    world.calls.script["d"].extend([error, error, Dialled("CA7")])
+
+    assert await world.run(dial) == succeeded(dial, "CA7")
+
+    assert world.calls.asked == ["d", "d", "d"]
+
+
+@both_ways
+async def test_busy_until_the_deadline_is_a_failure(world: World, dial: Dial) -> None:
+    world.calls.script["d"].append(BUSY)
+
+    outcome = await world.run(dial)
+
+    assert isinstance(outcome, EffectFailed)
+    assert outcome.http_status == 429
+    assert 5 < world.time.s <= 10
+
+
+@pytest.mark.parametrize("effect", [update("e"), say("e"), find("e")])
+async def test_what_may_happen_twice_is_simply_repeated(world: World, effect: Effect) -> None:
+    world.calls.script["e"].extend([UNKNOWN, UNKNOWN, None])
+
+    assert await world.run(effect, maybe_sent=True) == succeeded(effect, "")
+
+    assert world.calls.asked == ["e", "e", "e"]
+
+
+async def test_search_tells_the_call_that_it_found(world: World) -> None:
+    world.calls.script["f"].append(Dialled("CA7"))
+
+    assert await world.run(find("f")) == succeeded(find("f"), "CA7")
+    assert world.records.owners == {"CA7": "S1"}
+
+
+async def test_search_that_finds_the_call_of_another_session_has_found_none(world: World) -> None:
+    """Two sessions may dial the same address at the same time."""
+    world.records.owners["CA7"] = "S2"
+    world.calls.script["f"].append(Dialled("CA7"))
+
+    assert await world.run(find("f")) == succeeded(find("f"), "")
+
+
+# ---- straight: looked up before it is repeated -----------------------------------------------------------------------
+
+
+async def test_dial_whose_label_is_in_the_room_is_not_repeated(world: World) -> None:
+    world.calls.script["d"].append(UNKNOWN)
+    world.calls.looks["d"].append("CA7")
+
+    assert await world.run(straight("d")) == succeeded(straight("d"), "CA7")
+
+    assert world.calls.asked == ["d", "look d"]
+    assert world.time.sleeps == []
+    assert world.records.owners == {"CA7": "S1"}
+
+
+async def test_dial_whose_label_is_nowhere_after_two_seconds_is_sent_again(world: World) -> None:
+    world.calls.script["d"].extend([UNKNOWN, Dialled("CA8")])
+    world.calls.looks["d"].append("")
+
+    assert await world.run(straight("d")) == succeeded(straight("d"), "CA8")
+
+    assert world.calls.asked == ["d", *["look d"] * 5, "d"]
+    assert world.time.s == 2.0
+
+
+async def test_dial_that_shows_late_is_not_repeated(world: World) -> None:
+    world.calls.script["d"].append(UNKNOWN)
+    world.calls.looks["d"].extend(["", "", "", "CA7"])
+
+    assert await world.run(straight("d")) == succeeded(straight("d"), "CA7")
+
+    assert world.calls.asked.count("d") == 1
+
+
+async def test_dial_that_was_over_before_it_was_looked_for_is_known_by_its_callback(world: World) -> None:
+    """Busy at once: it has left the list of participants, but a callback has told the session which call it was."""
+    world.calls.script["d"].append(UNKNOWN)
+    world.calls.looks["d"].append("")
+    world.records.standings["d"] = DialStanding(is_wanted=False, call_sid="CA7")
+
+    assert await world.run(straight("d")) == succeeded(straight("d"), "CA7")
+
+    assert world.calls.asked.count("d") == 1
+
+
+async def test_dial_that_nobody_wants_any_more_is_not_sent_again(world: World) -> None:
+    world.calls.script["d"].append(UNKNOWN)
+    world.calls.looks["d"].append("")
+    world.records.standings["d"] = UNWANTED
+
+    assert isinstance(await world.run(straight("d")), EffectFailed)
+
+    assert world.calls.asked.count("d") == 1
+
+
+async def test_dial_that_stays_in_doubt_is_unknown_at_the_deadline(world: World) -> None:
+    world.calls.script["d"].append(UNKNOWN)
+    world.calls.looks["d"].append(UNKNOWN)
+
+    assert isinstance(await world.run(straight("d")), EffectUnknown)
+
+    assert world.calls.asked.count("d") == 1
+    assert 7 < world.time.s <= 10
+
+
+async def test_dial_that_hangs_is_cut_and_looked_up() -> None:
+    short = RetryPolicy(deadline_s=8, request_timeout_s=0.005)
+    world = World(ExecutorPolicy(create_participant=short))
+    world.calls.script["d"].append(asyncio.Event())
+    world.calls.looks["d"].append("CA7")
+
+    assert await world.run(straight("d")) == succeeded(straight("d"), "CA7")
+
+    assert world.calls.asked == ["d", "look d"]
+
+
+async def test_straight_dial_taken_over_is_looked_up_before_it_is_sent(world: World) -> None:
+    world.calls.looks["d"].append("CA7")
+
+    assert await world.run(straight("d"), maybe_sent=True) == succeeded(straight("d"), "CA7")
+
+    assert world.calls.asked == ["look d"]
+
+
+async def test_straight_dial_taken_over_that_never_was_sent_is_sent_when_it_would_have_shown(world: World) -> None:
+    world.calls.looks["d"].append("")
+
+    outcome = await world.run(straight("d"), maybe_sent=True, sent_until_ms=START_MS - 1_500)
+
+    assert outcome == succeeded(straight("d"), "CA-d")
+    assert world.calls.asked == ["look d", "look d", "d"]
+    assert world.time.s == 0.5
+
+
+# ---- gated: never sent a second time ---------------------------------------------------------------------------------
+
+
+async def test_gated_dial_is_marked_before_it_is_sent() -> None:
+    asked: list[list[str]] = []
+
+    async def checkpoint(point: str, _effect: Effect) -> None:
+        if point == "before_request":
+            asked.append([*world.records.written, *world.calls.asked])
+
+    world = World(checkpoint=checkpoint)
+    world.calls.script["d"].extend([BUSY, Dialled("CA7")])
+
+    await world.run(gated("d"))
+
+    assert asked == [["mark d"], ["mark d", "d"]]
+
+
+async def test_straight_dial_and_others_are_not_marked(world: World) -> None:
+    for effect in (straight("a"), update("b"), find("c")):
+        world.submit(effect)
+    await world.settle()
+
+    assert not [line for line in world.records.written if line.startswith("mark")]
+
+
+@pytest.mark.parametrize("error", [UNKNOWN, asyncio.Event()], ids=["5xx", "hangs"])
+async def test_gated_dial_of_unknown_outcome_is_unknown_at_once(error: ProviderError | asyncio.Event) -> None:
+    short = RetryPolicy(deadline_s=10, request_timeout_s=0.005)
+    world = World(ExecutorPolicy(create_call=short))
+    world.calls.script["d"].append(error)
+
+    assert isinstance(await world.run(gated("d")), EffectUnknown)
+
+    assert world.calls.asked == ["d"]
+    assert world.time.s == 0.0
+
+
+async def test_gated_dial_that_is_unknown_after_a_definite_no_is_unknown(world: World) -> None:
+    world.calls.script["d"].extend([BUSY, UNKNOWN])
+
+    assert isinstance(await world.run(gated("d")), EffectUnknown)
+
+    assert world.calls.asked == ["d", "d"]
+
+
+async def test_last_request_of_a_gated_dial_is_not_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut short, its outcome would be unknown, and it may never be sent again."""
+    given: list[float | None] = []
+    timeout = asyncio.timeout
+    monkeypatch.setattr("worker.carrying.asyncio.timeout", lambda delay: given.append(delay) or timeout(delay))
+    world = World()
+    world.calls.script["d"].append(BUSY)
+
+    await world.run(gated("d"))
+
+    assert len(given) > 3
+    assert set(given) == {10}
+
+
+async def test_gated_dial_taken_over_that_was_marked_is_unknown_without_being_sent(world: World) -> None:
+    outcome = await world.run(gated("d"), maybe_sent=True, sent_at_ms=START_MS - 60_000)
+
+    assert isinstance(outcome, EffectUnknown)
+    assert world.calls.asked == []
+    assert world.counts == (0, 0, 1, 0)
+
+
+async def test_gated_dial_taken_over_that_was_not_marked_is_sent(world: World) -> None:
+    assert await world.run(gated("d"), maybe_sent=True) == succeeded(gated("d"), "CA-d")
+
+
+async def test_gated_dial_whose_mark_may_be_lost_is_not_sent(world: World) -> None:
+    assert isinstance(await world.run(gated("d"), maybe_sent=True, mark_may_be_lost=True), EffectUnknown)
+
+    assert world.calls.asked == []
+
+
+async def test_gated_dial_that_somebody_marked_before_is_not_sent(world: World) -> None:
+    world.records.marked.add("d")
+
+    assert isinstance(await world.run(gated("d")), EffectUnknown)
+
+    assert world.calls.asked == []
+
+
+async def test_gated_dial_that_is_in_no_outbox_is_not_sent_and_has_no_outcome(world: World) -> None:
+    world.records.gone.add("d")
+
+    world.submit(gated("d"))
+    world.submit(read("r"))
+    await world.settle()
+
+    assert (world.calls.asked, world.finished) == (["r"], ["r"])
+    assert world.counts == (1, 0, 0, 1)
+
+
+async def test_lease_that_is_lost_over_the_mark_keeps_the_dial_from_being_sent() -> None:
+    class Slow(FakeRecords):
+        async def mark_sent(self, effect: CreateCall) -> bool:
+            world.lost.add(0)
+            return True
+
+    world = World(records=Slow())
+
+    world.submit(gated("d"))
+    await world.settle()
+
+    assert world.calls.asked == []
+    assert world.executor.dropped == 1
+
+
+# ---- a session that ends ---------------------------------------------------------------------------------------------
+
+
+@both_ways
+async def test_dial_that_was_not_sent_before_the_session_ended_is_never_sent(world: World, dial: Dial) -> None:
+    answer = asyncio.Event()
+    world.calls.script["r"].append(answer)
+    world.submit(read("r"))
+    world.submit(dial)
+    await world.settle()
+
+    world.executor.withdraw("S1")
+    answer.set()
+    await world.settle()
+
+    assert world.calls.asked == ["r"]
+    assert world.counts == (1, 0, 0, 1)
+
+
+@both_ways
+async def test_dial_that_waits_for_its_next_try_when_the_session_ends_is_not_sent_again(
+    world: World, dial: Dial
+) -> None:
+    world.time.gate = asyncio.Event()
+    world.calls.script["d"].append(BUSY)
+    world.submit(dial)
+    await world.settle()
+
+    world.executor.withdraw("S1")
+    world.time.gate.set()
+    await world.settle()
+
+    assert (world.calls.asked, world.finished) == (["d"], [])
+
+
+@both_ways
+async def test_dial_whose_session_ended_while_it_was_under_way_is_hung_up(world: World, dial: Dial) -> None:
+    answer = asyncio.Event()
+    world.calls.script["d"].extend([answer, Dialled("CA7")])
+    world.calls.script["stray CA7"].extend([UNKNOWN, BUSY, DENIED, None])
+    world.submit(dial)
+    await world.settle()
+
+    world.submit(hang_up("h"))
+    world.records.gone.add("d")
+    answer.set()
+    await world.settle()
+
+    assert world.calls.asked == ["d", "h", *["stray CA7"] * 4]
+    assert world.finished == ["h", "d", "stray CA7"]
+    assert isinstance(world.outcomes[-1], EffectSucceeded)
+
+
+async def test_dial_in_doubt_whose_session_ended_is_looked_for_to_be_hung_up(world: World) -> None:
+    world.calls.script["d"].append(UNKNOWN)
+    world.calls.looks["d"].extend(["", "CA7"])
+    world.time.gate = asyncio.Event()
+    world.submit(straight("d"))
+    await world.settle()
+
+    world.executor.withdraw("S1")
+    world.records.gone.add("d")
+    world.time.gate.set()
+    await world.settle()
+
+    assert world.calls.asked == ["d", "look d", "look d", "stray CA7"]
+
+
+async def test_hang_up_of_a_dial_that_nobody_waits_for_touches_nothing_else(world: World) -> None:
+    world.records.gone.add("d")
+    world.submit(straight("d"))
+    world.submit(read("r"))
+    await world.settle()
+
+    assert sorted(world.finished) == ["d", "r", "stray CA-d"]
+    assert world.executor.dropped == 0
+
+
+async def test_drain_waits_for_such_a_hang_up_too(world: World) -> None:
+    answer = asyncio.Event()
+    world.calls.script["d"].extend([answer, Dialled("CA7")])
+    world.records.gone.add("d")
+    world.submit(straight("d"))
+    await world.settle()
+
+    drain = asyncio.create_task(world.executor.drain(5))
+    await world.settle()
+    answer.set()
+    await drain
+
+    assert world.finished == ["d", "stray CA7"]
+
+
+# ---- turns -----------------------------------------------------------------------------------------------------------
+
+
+class Turns:
+    """Turns that are given when the test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, asyncio.Event] = {}
+        self.given_up: list[str] = []
+
+    async def __call__(self, dial: Dial) -> None:
+        turn = self.waiting[dial.effect_id] = asyncio.Event()
+        try:
+            await turn.wait()
+        except asyncio.CancelledError:
+            self.given_up.append(dial.effect_id)
+            raise
+        finally:
+            del self.waiting[dial.effect_id]
+
+
+class Paced(World):
+    """A world in which dials wait for their turn."""
+
+    def __init__(self, policy: ExecutorPolicy | None = None) -> None:
+        self.turns = Turns()
+        super().__init__(policy, turn=self.turns)
+
+
+@pytest.fixture
+async def paced() -> AsyncIterator[Paced]:
+    world = Paced()
+    yield world
+    assert (world.executor.in_flight, world.executor.waiting, world.turns.waiting) == (0, 0, {})
+
+
+@both_ways
+async def test_dial_waits_for_its_turn_and_everything_else_goes_on(paced: Paced, dial: Dial) -> None:
+    paced.submit(dial)
+    paced.submit(update("u"))
+    paced.submit(hang_up("h", "S2"))
+    paced.submit(read("r", "S3"))
+    await paced.settle()
+    assert sorted(paced.finished) == ["h", "r", "u"]
+    assert (paced.executor.in_flight, paced.executor.waiting, paced.executor.busy_partitions) == (0, 1, set())
+
+    paced.turns.waiting["d"].set()
+    await paced.settle()
+    assert paced.finished[-1] == "d"
+
+
+async def test_waiting_takes_no_slot_and_none_of_the_time_that_the_dial_has() -> None:
+    world = Paced(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
+    world.submit(straight("d"))
+    await world.settle()
+    world.time.s += 3600
+
+    world.submit(read("r", "S2"))
+    world.calls.script["d"].extend([BUSY, Dialled("CA7")])
+    await world.settle()
+    world.turns.waiting["d"].set()
+    await world.settle()
+
+    assert world.calls.asked == ["r", "d", "d"]
+    assert world.outcomes[-1] == succeeded(straight("d"), "CA7")
+
+
+async def test_dial_that_nobody_wants_any_more_when_its_turn_comes_is_not_sent(paced: Paced) -> None:
+    paced.records.standings["d"] = UNWANTED
+    paced.submit(gated("d"))
+    await paced.settle()
+
+    paced.turns.waiting["d"].set()
+    await paced.settle()
+
+    assert paced.calls.asked == []
+    assert isinstance(paced.outcomes[-1], EffectFailed)
+    assert paced.records.written == ["outcome d"]
+
+
+@both_ways
+async def test_wait_for_a_turn_ends_with_the_session(paced: Paced, dial: Dial) -> None:
+    paced.submit(dial)
+    paced.submit(straight("other", "S2"))
+    await paced.settle()
+
+    paced.submit(hang_up("h"))
+    await paced.settle()
+    assert (paced.turns.given_up, paced.executor.dropped) == (["d"], 1)
+
+    paced.turns.waiting["other"].set()
+    await paced.settle()
+    assert paced.calls.asked == ["h", "other"]
+
+
+async def test_session_that_ends_in_the_moment_in_which_its_turn_comes_dials_nobody(paced: Paced) -> None:
+    paced.submit(straight("d"))
+    await paced.settle()
+
+    paced.turns.waiting["d"].set()
+    while paced.turns.waiting:
+        await asyncio.sleep(0)
+    paced.executor.withdraw("S1")
+    await paced.settle()
+
+    assert paced.calls.asked == []
+    assert paced.executor.dropped == 1
+
+
+async def test_wait_for_a_turn_ends_with_the_lease(paced: Paced) -> None:
+    paced.submit(straight("d"), partition=1)
+    paced.submit(straight("e", "S2"), partition=2)
+    await paced.settle()
+
+    paced.executor.drop_partition(1)
+    await paced.settle()
+    assert paced.turns.given_up == ["d"]
+
+    paced.turns.waiting["e"].set()
+    await paced.settle()
+    assert paced.calls.asked == ["e"]
+
+
+async def test_worker_that_stops_leaves_dials_whose_turn_has_not_come_to_the_successor(paced: Paced) -> None:
+    paced.submit(straight("d"))
+    await paced.settle()
+
+    await paced.executor.drain(5)
+
+    assert (paced.calls.asked, paced.outcomes, paced.executor.dropped) == ([], [], 1)
+
+
+async def test_gated_dial_that_was_marked_takes_no_turn(paced: Paced) -> None:
+    paced.submit(gated("d"), maybe_sent=True, sent_at_ms=START_MS)
+    await paced.settle()
+
+    assert isinstance(paced.outcomes[-1], EffectUnknown)
+
+
+async def test_repetition_takes_no_second_turn(paced: Paced) -> None:
+    paced.calls.script["d"].extend([BUSY, UNKNOWN, Dialled("CA7")])
+    paced.calls.looks["d"].append("")
+    paced.submit(straight("d"))
+    await paced.settle()
+    paced.turns.waiting["d"].set()
+    await paced.settle()
+
+    assert paced.outcomes == [succeeded(straight("d"), "CA7")]
+
+
+async def test_fault_of_ours_while_waiting_is_shown_to_the_loop() -> None:
+    shown: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: shown.append(str(context["exception"])))
+
+    async def broken(_dial: Dial) -> None:
+        raise RuntimeError("a fault")
+
+    world = World(turn=broken)
+    world.submit(straight("d"))
+    await world.settle()
+
+    assert shown == ["a fault"]
+    assert (world.executor.dropped, world.executor.waiting) == (1, 0)
+
+
+# ---- all at once -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_nobody_is_dialled_twice_whatever_happens(seed: int) -> None:
+    """Every request of the script that may have taken effect places a call, which then is to be found by its label."""
+    world = World(ExecutorPolicy(requests_max=3, reserved_for_endings=1))
+    chance = random.Random(seed)
+    placed: dict[str, int] = {}
+
+    async def perform(effect: Effect) -> Dialled | None:
+        world.calls.asked.append(effect.effect_id)
+        await asyncio.sleep(0)
+        if not isinstance(effect, Dial):
+            return None
+        error = chance.choice([BUSY, AWAY, UNKNOWN, UNKNOWN, None])
+        if error is None or (error is UNKNOWN and chance.random() < 0.6):
+            placed[effect.effect_id] = placed.get(effect.effect_id, 0) + 1
+        if error is not None:
+            raise error
+        return Dialled(f"CA-{effect.effect_id}")
+
+    async def look_for_dial(effect: Dial) -> str:
+        if chance.random() < 0.3:
+            raise chance.choice([BUSY, UNKNOWN])
+        return f"CA-{effect.effect_id}" if effect.effect_id in placed else ""
+
+    world.calls.perform = perform  # type: ignore[method-assign, assignment]
+    world.calls.look_for_dial = look_for_dial  # type: ignore[method-assign, assignment]
+    for number in range(40):
+        name = f"e{number:02}"
+        effect = chance.choice([straight, gated, update])(name, f"S{chance.randrange(6)}")
+        world.submit(effect, maybe_sent=chance.random() < 0.2)
+        for _ in range(chance.randrange(4)):
+            await asyncio.sleep(0)
+    await world.executor.drain(20)
+
+    outcomes = {outcome.effect_id: outcome for outcome in world.outcomes}
+    assert len(outcomes) == len(world.outcomes) == 40
+    assert placed
+    assert set(placed.values()) == {1}
+    for name, outcome in outcomes.items():
+        if isinstance(outcome, EffectFailed):
+            assert name not in placed
