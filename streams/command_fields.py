@@ -1,6 +1,6 @@
 """The fields of commands, one by one: which a command takes, and what each may hold.
 
-Which fields there are follows from the classes in `statemachine/events.py`; a check here says in words what is right,
+Which fields there are follows from the classes in `statemachine/events/`; a check here says in words what is right,
 and never repeats what was given, which may be somebody's number.
 """
 

@@ -1,9 +1,10 @@
 """Events to the fields of a stream entry and back.
 
 Every entry is fields of text: `type`, `session`, and what the event carries under the names that the classes in
-`statemachine/events.py` use. Empty ones are left out.
+`statemachine/events/` use. Empty ones are left out.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields as fields_of
 from operator import attrgetter
@@ -19,6 +20,10 @@ from streams.times import from_iso, to_iso
 _ENTRY_NAMES = {"session_id": "session", "occurred_at_ms": "at"}
 #: Set by whoever reads the stream.
 _NOT_STORED = frozenset({"entry_id"})
+
+
+#: A class of ours is written with the module that it stands in; entries don't depend on where that is.
+_MODULE = re.compile(r"statemachine\.(?:[a-z_]+\.)+")
 
 
 class BadEntryError(StoreError):
@@ -82,7 +87,7 @@ def _fields_of(event: type[Event]) -> tuple[_Field, ...]:
         if field.name in _NOT_STORED:
             continue
         kind = str(field.type) if "|" in str(field.type) or "[" in str(field.type) else _kind_of(field.type)
-        kind = kind.replace("statemachine.events.", "")
+        kind = _MODULE.sub("", kind)
         is_needed = field.default is field.default_factory  # both are dataclasses.MISSING
         name = _ENTRY_NAMES.get(field.name, field.name)
         if field.name == "occurred_at_ms":

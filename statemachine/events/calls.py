@@ -1,0 +1,73 @@
+"""Facts from Twilio: calls, and the `<Dial>`s between them."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from statemachine.events.base import Event
+from statemachine.states import FINAL_CALL_STATUSES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallReceived(Event):
+    """An inbound call asked for its document and was answered with a `<Dial>` to the agent."""
+
+    name: ClassVar[str] = "call_received"
+
+    call_sid: str
+    #: The caller as Twilio names it: E.164, `client:`, `sip:` or a word such as `anonymous`.
+    customer_address: str
+    #: Whom the `<Dial>` rings.
+    agent_address: str
+    #: With it the caller's number may be shown to others. Contains a number; empty where Twilio sends none.
+    #: Source: Twilio docs, Call resource, `CallToken`.
+    call_token: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallProgressed(Event):
+    """A call's status callback. Source: Twilio docs, Call resource, `StatusCallback`."""
+
+    name: ClassVar[str] = "call_progressed"
+
+    #: The party whose call it is, as the callback URL says; empty where the URL names none.
+    party: str
+    call_sid: str
+    #: Twilio's CallStatus, in its own words; unknown words are kept.
+    status: str
+    #: SIP response code of the end, 0 when absent: tells a refusal (603) from busy (486).
+    sip_response_code: int = 0
+    #: The address of the party, for sessions that have to be rebuilt from callbacks.
+    address: str = ""
+    #: The caller's address, likewise.
+    customer_address: str = ""
+    #: Id of the dial that made the call, as the callback URL says; empty for calls that were not placed by REST.
+    dial: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the call is over."""
+        return self.status in FINAL_CALL_STATUSES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialEnded(Event):
+    """A `<Dial>` of ours ended and its action URL was asked. Source: Twilio docs, TwiML `<Dial>`, `action`."""
+
+    name: ClassVar[str] = "dial_ended"
+
+    #: The party whose `<Dial>` it was.
+    party: str
+    call_sid: str
+    #: `bridge` for the first `<Dial>` to the agent, `conference` for one into the conference.
+    dial: str
+    #: DialCallStatus in Twilio's words.
+    dial_call_status: str
+    #: CallStatus of the party's own call: final when it hung up first.
+    call_status: str
+    #: Twilio was asked, and said that the other side lives on: it was moved, so this party follows it.
+    other_side_lives: bool = False
+
+    @property
+    def party_is_gone(self) -> bool:
+        """Whether the party's own call is over, so that the answer to the action is ignored."""
+        return self.call_status in FINAL_CALL_STATUSES

@@ -1,0 +1,92 @@
+"""Facts from Twilio: the conference, and who takes part in it."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from statemachine.events.base import Event
+from statemachine.states import FINAL_CALL_STATUSES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConferenceEvent(Event):
+    """What the conference callbacks have in common. Source: Twilio docs, TwiML `<Conference>`, statusCallbackEvent."""
+
+    conference_sid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConferenceStarted(ConferenceEvent):
+    """Two are in. A bonus only: joins are what counts."""
+
+    name: ClassVar[str] = "conference_started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConferenceEnded(ConferenceEvent):
+    """The conference is over; its name may be used again by another one."""
+
+    name: ClassVar[str] = "conference_ended"
+
+    #: ReasonConferenceEnded in Twilio's words.
+    conference_reason: str = ""
+    #: The call whose leaving ended it, when it was one.
+    call_sid_ending: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParticipantJoined(ConferenceEvent):
+    """A call is in the conference."""
+
+    name: ClassVar[str] = "participant_joined"
+
+    call_sid: str
+    #: Participant label; tells the party when the call's SID is not known yet.
+    label: str = ""
+    #: StartConferenceOnEnter: false for somebody who waits.
+    starts_conference: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParticipantLeft(ConferenceEvent):
+    """A call is no longer in the conference; whether it is over stands in `call_status`."""
+
+    name: ClassVar[str] = "participant_left"
+
+    call_sid: str
+    label: str = ""
+    #: ParticipantCallStatus: `in-progress` when the call went on to other TwiML.
+    call_status: str = ""
+    #: ReasonParticipantLeft in Twilio's words.
+    left_reason: str = ""
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether the call itself is over, by its status or by the reason."""
+        return self.call_status in FINAL_CALL_STATUSES or self.left_reason == "participant_hung_up"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParticipantChanged(ConferenceEvent):
+    """A participant was held, unheld, muted, unmuted or given other flags; carries how it is now."""
+
+    name: ClassVar[str] = "participant_changed"
+
+    call_sid: str
+    label: str = ""
+    #: StatusCallbackEvent in Twilio's words: `participant-hold`, `participant-modify`...
+    kind: str = ""
+    held: bool = False
+    muted: bool = False
+    #: EndConferenceOnExit.
+    ends_conference: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConferenceNoted(ConferenceEvent):
+    """A conference event that decides nothing in this version: kept for the log, whatever its name."""
+
+    name: ClassVar[str] = "conference_noted"
+
+    #: StatusCallbackEvent in Twilio's words.
+    kind: str
+    call_sid: str = ""

@@ -1,0 +1,94 @@
+"""What came of effects: done, refused, unknown, or what a look at Twilio showed."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from statemachine.events.base import Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectOutcome(Event):
+    """What the three outcomes of an effect have in common."""
+
+    effect_id: str
+    #: The effect's kind, for instance `redirect_call`.
+    kind: str
+    #: The party concerned, empty when none is.
+    party: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectSucceeded(EffectOutcome):
+    """Twilio did what was asked."""
+
+    name: ClassVar[str] = "effect_succeeded"
+
+    #: Of a dial: the call that was placed, or found. Empty for everything else, and where a search found none.
+    call_sid: str = ""
+    #: Of a dial: how long Twilio expects to keep it waiting, milliseconds.
+    queue_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectFailed(EffectOutcome):
+    """Twilio refused, for good: what was asked has not happened."""
+
+    name: ClassVar[str] = "effect_failed"
+
+    #: HTTP status, 0 when there was no answer.
+    http_status: int = 0
+    #: Twilio's error code, 0 when it named none.
+    code: int = 0
+    #: The call or conference no longer exists or is over (20404, 21220).
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectUnknown(EffectOutcome):
+    """Nobody can say whether it happened: time ran out, and looking did not help."""
+
+    name: ClassVar[str] = "effect_unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class CallSeen:
+    """One call as a read found it."""
+
+    call_sid: str
+    #: Status in Twilio's words.
+    status: str
+    #: SID of the call whose `<Dial>` made it, empty for the parent itself.
+    parent_call_sid: str = ""
+    #: Whom it was placed to, as Twilio names it.
+    to: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantSeen:
+    """One participant as a read found it."""
+
+    call_sid: str
+    label: str = ""
+    held: bool = False
+    muted: bool = False
+    #: EndConferenceOnExit.
+    ends_conference: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallsRead(Event):
+    """The session's calls and its conference as Twilio's REST API showed them."""
+
+    name: ClassVar[str] = "calls_read"
+
+    effect_id: str
+    #: The session's version from before the first read: facts that changed since are newer than this picture.
+    read_version: int
+    calls: tuple[CallSeen, ...]
+    #: The live conference of the session, empty when there is none or none was asked for.
+    conference_sid: str = ""
+    participants: tuple[ParticipantSeen, ...] = ()
+
+    def status_of(self, call_sid: str) -> str:
+        """A call's status, empty when the read did not show the call."""
+        return next((call.status for call in self.calls if call.call_sid == call_sid), "")
