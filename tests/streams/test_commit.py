@@ -7,7 +7,7 @@ import pytest
 from runtime.errors import LeaseLostError, StoreUnreachableError
 from statemachine.events import CallReceived
 from statemachine.machine import step
-from statemachine.session import Party, Session
+from statemachine.session import Ask, Party, Session
 from statemachine.states import PartyStatus, Stage, TransferMode, Tune
 from statemachine.transfer import Attempt, TransferState
 from streams import event_codec, session_codec
@@ -217,11 +217,13 @@ async def test_parties_that_were_renamed_leave_nothing_behind(store, client, key
     opening = opened()
     await store.commit(partition, lease, Batch(sessions=[opening]))
     parties = opening.after.session.parties
+    # What is asked is a word of a closed list in a field of text.
     target = Party("target", "target-1", "CA3", "client:bob", PartyStatus.CONNECTED, dial_id="d1", is_gated=True,
-                   brief="a caller", in_room=True, room_sequence=4, tune=Tune.MUSIC)  # fmt: skip
+                   brief="a caller", in_room=True, room_sequence=4, tune=Tune.MUSIC, asked=Ask.HOLD)  # fmt: skip
     dialled = moved(opening, parties={**parties, "target": target})
     await store.commit(partition, lease, Batch(sessions=[dialled]))
     assert {"party.target.status", "party.target.dial_id", "party.target.is_gated"} <= await names_in(client, keys)
+    assert await client.hget(keys.session(SESSION), "party.target.asked") == b"hold"
 
     parties = dialled.after.session.parties
     renamed = {
