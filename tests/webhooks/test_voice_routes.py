@@ -6,8 +6,21 @@ import pytest
 
 from runtime.errors import ProviderUnreachableError, SettingsError
 from statemachine.events import CallReceived, DialEnded
+from statemachine.states import Tune
+from streams.ingest import PartyFacts
 from telephony.urls import parse_dial_action
-from tests.webhooks.webhook_kit import ACCOUNT, CALLER, CONFERENCE, DIAL_ACTION, PUBLIC_URL, facts, fields, post, signed
+from tests.webhooks.webhook_kit import (
+    ACCOUNT,
+    AGENT,
+    CALLER,
+    CONFERENCE,
+    DIAL_ACTION,
+    PUBLIC_URL,
+    facts,
+    fields,
+    post,
+    signed,
+)
 from webhooks import voice
 
 
@@ -133,6 +146,65 @@ async def test_a_join_that_was_refused_is_tried_once_more_by_name_and_then_ends(
     assert parse_dial_action(second.query).attempt == 2
     assert verbs(last) == ["Hangup"]
     assert len({event.token for event in ingest.events}) == 2
+
+
+@pytest.mark.parametrize(("sid", "expected"), [(CONFERENCE, CONFERENCE), ("", CALLER)])
+@pytest.mark.parametrize("tune", [Tune.RINGBACK, Tune.MUSIC])
+async def test_a_customer_whose_agent_was_let_go_waits_in_the_room(client, ingest, tune, sid, expected):
+    ingest.facts = facts("transferring", conference_sid=sid, customer=PartyFacts(CALLER, label="customer-1", tune=tune))
+
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
+
+    joined = room(document)
+    assert (joined.text, joined.get("participantLabel")) == (expected, "customer-1")
+    assert joined.get("startConferenceOnEnter") == "false"
+    assert f"/voice/wait?session={CALLER}&party=customer&tune={tune.value}" in joined.get("waitUrl")
+    action = urlsplit(ET.fromstring(document).find("Dial").get("action"))
+    assert parse_dial_action(action.query).attempt == 1
+
+
+async def test_a_customer_whose_room_has_ended_waits_in_another_in_silence_once(client, ingest):
+    ingest.facts = facts("transferring", customer=PartyFacts(CALLER, label="customer-2", tune=Tune.RINGBACK))
+    first = f"/voice/dial-action?session={CALLER}&party=customer&dial=conference&attempt=1"
+    form = fields("dial_into_conference_ends", CallSid=CALLER)
+
+    _, document = await post(client, first, form)
+    second = urlsplit(ET.fromstring(document).find("Dial").get("action"))
+    _, last = await post(client, f"{second.path}?{second.query}", form)
+
+    joined = room(document)
+    assert (joined.text, joined.get("participantLabel")) == (CALLER, "customer-2")
+    assert (joined.get("startConferenceOnEnter"), joined.get("waitUrl")) == ("false", "")
+    assert parse_dial_action(second.query).attempt == 2
+    assert verbs(last) == ["Hangup"]
+
+
+async def test_while_a_transfer_is_converted_both_start_the_room(client, ingest):
+    ingest.facts = facts("transferring")
+
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
+
+    assert (room(document).get("startConferenceOnEnter"), room(document).get("waitUrl")) == ("true", "")
+
+
+async def test_an_agent_who_was_handed_out_of_an_outbound_call_is_hung_up(client, ingest):
+    ingest.facts = facts("transferring", direction="outbound", agent=PartyFacts(AGENT, is_leaving=True))
+    action = f"/voice/dial-action?session={CALLER}&party=agent&dial=bridge&attempt=1"
+
+    _, document = await post(client, action, fields("dial_ends_answered", CallSid=AGENT))
+
+    assert verbs(document) == ["Hangup"]
+    assert [event.party for event in ingest.events] == ["agent"]
+
+
+async def test_in_an_outbound_call_twilio_is_asked_for_the_agents_child(client, ingest, child_lookup):
+    ingest.old, ingest.facts, child_lookup.status = True, facts("bridged", direction="outbound"), "in-progress"
+    action = f"/voice/dial-action?session={CALLER}&party=agent&dial=bridge&attempt=1"
+
+    _, document = await post(client, action, fields("dial_ends_answered", CallSid=AGENT))
+
+    assert room(document).get("participantLabel") == "agent-1"
+    assert child_lookup.asked == [AGENT]
 
 
 async def test_a_caller_who_is_gone_is_published_though_the_answer_is_ignored(client, ingest):
