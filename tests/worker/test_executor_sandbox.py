@@ -1,8 +1,9 @@
 """Executor, REST edge and twilio-python together against the sandbox, with its faults."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -13,17 +14,37 @@ from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings, load
 from sandbox.handles import SandboxCall
 from sandbox.service import Sandbox
-from statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
-from statemachine.events import CallSeen, CallsRead, EffectFailed, EffectSucceeded, ParticipantSeen
+from statemachine.effects import (
+    CreateCall,
+    CreateParticipant,
+    Effect,
+    EndConference,
+    FindCall,
+    HangUpCall,
+    ReadCalls,
+    RedirectCall,
+    SayAndHangUp,
+    Sentence,
+    UpdateParticipant,
+)
+from statemachine.events import CallSeen, CallsRead, EffectFailed, EffectSucceeded, EffectUnknown, ParticipantSeen
+from telephony.addresses import AllowList
 from telephony.calls import Calls
 from telephony.client import http_client, rest_client
+from telephony.dialling import CallSetup
+from telephony.documents import Documents
+from telephony.urls import CallbackUrls
 from tests.worker.executor_world import FakeRecords
 from worker.executor import Executor, ExecutorPolicy, Order, Outcome, RetryPolicy
 
 NUMBER, CALLER = "+15550100000", "+15550100001"
+TARGET = "client:bob"
 #: The sandbox is quick, and so are its faults: nothing has to settle for seconds.
 POLICY = ExecutorPolicy(
     redirect=RetryPolicy(deadline_s=5, request_timeout_s=1, first_wait_s=0.01, wait_max_s=0.02),
+    create_participant=RetryPolicy(deadline_s=5, request_timeout_s=1, first_wait_s=0.01, wait_max_s=0.02),
+    create_call=RetryPolicy(deadline_s=5, request_timeout_s=5, first_wait_s=0.01, wait_max_s=0.02),
+    update_participant=RetryPolicy(deadline_s=5, request_timeout_s=1, first_wait_s=0.01, wait_max_s=0.02),
     ending=RetryPolicy(deadline_s=5, request_timeout_s=1, first_wait_s=0.01, wait_max_s=0.02, repeats_denied=True),
     settle_s=0.05,
     look_interval_s=0.02,
@@ -44,14 +65,32 @@ class Scene:
     sandbox: Sandbox
     executor: Executor
     calls: Calls
-    outcomes: list[Outcome]
+    records: FakeRecords
     caller: SandboxCall
     agent: SandboxCall
 
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return self.records.outcomes
+
     async def carry_out(self, effect: Effect, **more: Any) -> Outcome:
+        before = len(self.outcomes)
         self.executor.submit(Order(effect=effect, partition=0, ordered_at_ms=0, **more))
-        await self.executor.drain(10)
+        async with asyncio.timeout(10):
+            while len(self.outcomes) == before:
+                await asyncio.sleep(0.001)
         return self.outcomes[-1]
+
+    async def room(self) -> str:
+        """SID of the conference in which both are."""
+        await self.carry_out(self.redirect)
+        while len((read := await self.look()).participants) < 2:
+            pass
+        return read.conference_sid
+
+    def dialled(self) -> list[str]:
+        """Every call to the target that there ever was."""
+        return [call.sid for call in self.sandbox.calls_of(TARGET)]
 
     @property
     def redirect(self) -> RedirectCall:
@@ -65,7 +104,7 @@ class Scene:
                 effect_id="r", session_id="S1", parent_call_sid=self.caller.sid, with_conference=True, read_version=1
             )
         )
-        assert read is not None
+        assert isinstance(read, CallsRead)
         return read
 
 
@@ -104,26 +143,27 @@ async def scene() -> AsyncIterator[Scene]:
         }
         settings = load(ServiceSettings, values)
         http = http_client(settings, clock=clock, metrics=metrics)
-        calls = Calls(rest_client(settings, http), join_document=lambda effect: join(effect.room, effect.label))
+        urls = CallbackUrls(webhooks)
+        documents = Documents(urls, language="en-US", voice=None)
+        setup = CallSetup(urls, documents, own_number=NUMBER, allowed=AllowList.from_setting("client:", NUMBER))
+        calls = Calls(
+            rest_client(settings, http), join_document=lambda effect: join(effect.room, effect.label), setup=setup
+        )
         caller = await sandbox.call_in(CALLER, NUMBER)
         await sandbox.wait_until(lambda: any(c.status == "in-progress" for c in sandbox.calls_of("client:alice")))
-        yield Scene(
-            sandbox=sandbox,
-            executor=Executor(
-                calls=calls,
-                records=records,
-                may_send=may_send,
-                clock=clock,
-                now_ms=StoreClock(clock).now_ms,
-                metrics=metrics,
-                policy=POLICY,
-                rng=random.Random(1),
-            ),
+        executor = Executor(
             calls=calls,
-            outcomes=records.outcomes,
-            caller=caller,
-            agent=sandbox.calls_of("client:alice")[0],
+            records=records,
+            may_send=may_send,
+            clock=clock,
+            now_ms=StoreClock(clock).now_ms,
+            metrics=metrics,
+            policy=POLICY,
+            rng=random.Random(1),
         )
+        agent = sandbox.calls_of("client:alice")[0]
+        yield Scene(sandbox, executor, calls, records, caller, agent)
+        await executor.drain(5)
         await http.close()
     await runner.cleanup()
 
@@ -197,3 +237,125 @@ async def test_conference_is_found_by_its_name_and_completed_by_its_sid(scene: S
 
     assert (await scene.look()).conference_sid == ""
     await scene.calls.perform(EndConference(effect_id="e3", session_id="S1", conference_sid=read.conference_sid))
+
+
+# ---- dials -----------------------------------------------------------------------------------------------------------
+
+
+def straight(room: str) -> CreateParticipant:
+    return CreateParticipant(
+        effect_id="d" * 20, session_id="S1", party="target", to=TARGET, timeout_s=30, room=room, label="target-2",
+        early_media=False,
+    )  # fmt: skip
+
+
+def gated() -> CreateCall:
+    return CreateCall(effect_id="d" * 20, session_id="S1", party="target", to=TARGET, timeout_s=30)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+async def test_straight_dial_is_one_call_ever_whatever_happens_to_the_request(
+    scene: Scene, fault: dict[str, Any]
+) -> None:
+    room = await scene.room()
+    if fault:
+        scene.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", **fault)
+
+    outcome = await scene.carry_out(straight(room))
+
+    assert isinstance(outcome, EffectSucceeded)
+    assert [outcome.call_sid] == scene.dialled()
+
+
+async def test_straight_dial_taken_over_finds_the_call_that_rings(scene: Scene) -> None:
+    room = await scene.room()
+    first = await scene.carry_out(straight(room))
+    assert isinstance(first, EffectSucceeded)
+
+    again = await scene.carry_out(straight(room), maybe_sent=True)
+
+    assert isinstance(again, EffectSucceeded)
+    assert [again.call_sid] == [first.call_sid] == scene.dialled()
+
+
+async def test_straight_dial_into_a_conference_that_is_over_fails_as_gone(scene: Scene) -> None:
+    room = await scene.room()
+    await scene.carry_out(EndConference(effect_id="e3", session_id="S1", conference_sid=room))
+
+    outcome = await scene.carry_out(straight(room))
+
+    assert isinstance(outcome, EffectFailed)
+    assert outcome.gone
+    assert scene.dialled() == []
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+async def test_gated_dial_is_one_call_at_most_and_a_search_tells_which(scene: Scene, fault: dict[str, Any]) -> None:
+    if fault:
+        scene.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
+
+    outcome = await scene.carry_out(gated())
+
+    is_known = not fault or fault.get("status") == 429
+    assert isinstance(outcome, EffectSucceeded if is_known else EffectUnknown)
+    took_effect = is_known or "after" in fault.values()
+    assert len(scene.dialled()) == took_effect
+    search = FindCall(effect_id="f1", session_id="S1", party="target", dial_id="d" * 20, to=TARGET, since_ms=0)
+    found = await scene.carry_out(search)
+    assert isinstance(found, EffectSucceeded)
+    assert [found.call_sid] == (scene.dialled() or [""])
+
+
+async def test_gated_dial_taken_over_that_was_marked_is_not_sent(scene: Scene) -> None:
+    assert isinstance(await scene.carry_out(gated(), maybe_sent=True, sent_at_ms=1), EffectUnknown)
+
+    assert scene.dialled() == []
+
+
+async def test_dial_whose_session_ended_while_it_was_under_way_is_hung_up(scene: Scene) -> None:
+    scene.records.gone.add("d" * 20)
+    room = await scene.room()
+
+    await scene.carry_out(straight(room))
+    await scene.sandbox.wait_until(lambda: all(c.status == "canceled" for c in scene.sandbox.calls_of(TARGET)))
+
+    assert len(scene.dialled()) == 1
+
+
+async def test_address_that_is_not_allowed_is_refused_before_twilio_is_asked(scene: Scene) -> None:
+    outcome = await scene.carry_out(replace(gated(), to="+15550100009"))
+
+    assert isinstance(outcome, EffectFailed)
+    assert (outcome.http_status, outcome.code) == (0, 0)
+    assert scene.sandbox.ledger.requests("POST", "/Calls.json") == []
+
+
+# ---- holds and sentences ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+async def test_customer_is_held_whatever_happens_to_the_request(scene: Scene, fault: dict[str, Any]) -> None:
+    room = await scene.room()
+    if fault:
+        scene.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", **fault)
+
+    hold = UpdateParticipant(
+        effect_id="u1", session_id="S1", party="customer", call_sid=scene.caller.sid, conference_sid=room, hold=True,
+        tune="music",
+    )  # fmt: skip
+    assert isinstance(await scene.carry_out(hold), EffectSucceeded)
+
+    held = {seen.call_sid: seen.held for seen in (await scene.look()).participants}
+    assert held == {scene.caller.sid: True, scene.agent.sid: False}
+
+
+async def test_sentence_is_said_and_the_call_ends(scene: Scene) -> None:
+    await scene.room()
+    say = SayAndHangUp(
+        effect_id="s1", session_id="S1", party="customer", call_sid=scene.caller.sid, sentence=Sentence.TRANSFER_FAILED
+    )
+
+    assert isinstance(await scene.carry_out(say, ends_session=False), EffectSucceeded)
+    await scene.sandbox.wait_until(lambda: scene.caller.status == "completed")
+
+    assert isinstance(await scene.carry_out(say, ends_session=False), EffectSucceeded)
