@@ -4,7 +4,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from conferral.checks.line import Line, fail, ok, warn
 from runtime.errors import SettingsError
-from runtime.settings import ServiceSettings
+from runtime.settings import SILENCE, ServiceSettings
 from telephony.addresses import check_agent, parse_address
 from worker.destinations import fallback_of
 
@@ -33,7 +33,7 @@ def check_settings(settings: ServiceSettings) -> list[Line]:
 
 
 def _others(settings: ServiceSettings) -> list[Line]:
-    return [_agent(settings), _fallback(settings), _public_url(settings), _api(settings)]
+    return [_agent(settings), _fallback(settings), _audio(settings), _public_url(settings), _api(settings)]
 
 
 def shown_url(url: str) -> str:
@@ -74,6 +74,25 @@ def _fallback(settings: ServiceSettings) -> Line:
         return ok("fallback", f"{fallback}: after a blind transfer that failed {_FALLBACKS[fallback]}")
     kind = parse_address(fallback).kind.value
     return ok("fallback", f"a {kind} that the allow-list allows: called after a blind transfer that failed")
+
+
+def _audio(settings: ServiceSettings) -> Line:
+    named = {"CONFERRAL_MUSIC": settings.music, "CONFERRAL_RINGBACK": settings.ringback}
+    local = [
+        name
+        for name, url in named.items()
+        if url and url != SILENCE and urlsplit(url).hostname in LOOPBACK and settings.api_url == TWILIO_URL
+    ]
+    if local:
+        found = f"{' and '.join(local)}: only what runs on this machine reaches it, so Twilio would play nothing"
+        return fail("audio", found, "name a URL that Twilio reaches, or none for silence; our own file without one")
+    shown = (f"{name}: {_source(url)}" for name, url in named.items())
+    return ok("audio", f"{', '.join(shown)}; nothing was fetched")
+
+
+def _source(url: str | None) -> str:
+    # The host alone: what follows it may be a key to the file.
+    return "our own" if url is None else "silence" if url == SILENCE else f"from {urlsplit(url).hostname}"
 
 
 def _public_url(settings: ServiceSettings) -> Line:

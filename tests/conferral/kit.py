@@ -100,12 +100,16 @@ def ended(session_id=CALL):
 def consult(redis, session_id=CALL, **changes):
     """A session in which agent and target talk while the customer is held; `changes` are of its hash."""
     session = make_session(session_id, state=State.TRANSFERRING, phase=Phase.CONSULT)
-    customer = replace(session.parties["customer"], held=True, tune=Tune.MUSIC)
-    target = Party("target", "target-2", TARGET_CALL, "+14155550145", PartyStatus.CONNECTED, dial_id="d1")
+    customer = replace(session.parties["customer"], in_room=True, held=True, hold_wanted=True, tune=Tune.MUSIC)
+    agent = replace(session.parties["agent"], in_room=True)
+    target = Party(
+        "target", "target-2", TARGET_CALL, "+14155550145", PartyStatus.CONNECTED, in_room=True, dial_id="d1",
+        answered=True,
+    )  # fmt: skip
     transfer = TransferState(
         1, TransferMode.CONSULT, "+14155550145", status=TransferStatus.CONSULTING, stage=Stage.TALKING
     )
-    parties = {**session.parties, "customer": customer, "target": target}
+    parties = {"customer": customer, "agent": agent, "target": target}
     put(redis, replace(session, parties=parties, transfer=transfer))
     if changes:
         redis.hset(KEYS.session(session_id), mapping=changes)

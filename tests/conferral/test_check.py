@@ -53,8 +53,8 @@ def test_a_good_set_up_passes(checked, redis):
     # The oldest Redis that is supported is warned of: it does not tell how far workers are behind.
     assert {line["status"] for name, line in lines.items() if name != "version"} == {"ok"}
     assert set(lines) == {
-        "settings", "agent", "fallback", "public URL", "REST API", "aiohttp", "HTTP parser", "Redis", "version",
-        "eviction", "persistence", "replicas", "scripts", "set-up", "workers", "partitions", "commands",
+        "settings", "agent", "fallback", "audio", "public URL", "REST API", "aiohttp", "HTTP parser", "Redis",
+        "version", "eviction", "persistence", "replicas", "scripts", "set-up", "workers", "partitions", "commands",
     }  # fmt: skip
 
 
@@ -161,6 +161,31 @@ def test_a_fallback_must_be_one_that_may_be_dialled(checked, redis, fallback, st
     assert (code, lines["fallback"]["status"]) == (int(status == "fail"), status)
     assert found in lines["fallback"]["found"]
     assert "5550145" not in str(lines)
+
+
+@pytest.mark.parametrize(
+    ("url", "twilio", "status", "found"),
+    [
+        ("", "https://api.twilio.com", "ok", "CONFERRAL_MUSIC: our own"),
+        ("none", "https://api.twilio.com", "ok", "CONFERRAL_MUSIC: silence"),
+        (
+            "https://cdn.example.com/tune.mp3?key=hidden",
+            "https://api.twilio.com",
+            "ok",
+            "from cdn.example.com,",
+        ),
+        ("http://localhost:9/tune.mp3", "https://api.twilio.com", "fail", "CONFERRAL_MUSIC: only"),
+        ("http://localhost:9/tune.mp3", "http://127.0.0.1:8081", "ok", "from localhost,"),
+    ],
+)
+def test_audio_must_be_where_twilio_reaches_it(checked, redis, url, twilio, status, found):
+    alive(redis)
+
+    code, lines = checked(CONFERRAL_MUSIC=url, TWILIO_API_URL=twilio)
+
+    assert (code, lines["audio"]["status"]) == (int(status == "fail"), status)
+    assert found in lines["audio"]["found"]
+    assert "hidden" not in str(lines)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,43 @@
+"""`docs/commands.md` explains the words that commands are answered with."""
+
+from pathlib import Path
+
+import pytest
+
+from statemachine.actions import commands
+from statemachine.events import GateDecision, Swap
+from statemachine.policy import Policy
+from statemachine.scratch import Scratch
+from statemachine.states import TransferMode
+from statemachine.transfer import TransferState
+from streams.command_fields import FIELDS
+from tests.conferral.kit import CALL, make_session
+
+PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text("utf-8")
+REFUSALS = {name: act for name, act in vars(commands).items() if name.startswith("refuse_")}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_every_refusal_of_a_command_is_explained(name):
+    transfer = TransferState(1, TransferMode.CONSULT, "client:bob", step_name="swap")
+    swap = Swap(session_id=CALL)
+    scratch = Scratch(make_session(end_reason="agent-left", transfer=transfer), swap, 0, Policy())
+
+    REFUSALS[name](scratch, swap)
+
+    assert scratch.refusal
+    assert f"\n| `{scratch.refusal}; " in PAGE
+
+
+def test_every_field_of_every_command_is_explained():
+    rows = PAGE.partition("## Fields\n")[2].partition("\n## ")[0]
+
+    for field in {field.name for fields in FIELDS.values() for field in fields}:
+        assert f"`{field}`" in rows
+
+
+@pytest.mark.parametrize("word", [GateDecision.REJECTED, GateDecision.NO_CONFIRMATION])
+def test_what_is_decided_at_the_gate_is_among_the_reasons_of_failure(word):
+    rows = PAGE.partition("## Why a command fails\n")[2].partition("\n## ")[0]
+
+    assert f"`{word.value}`" in rows
