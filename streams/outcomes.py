@@ -35,19 +35,20 @@ def fields_of_outcome(conclusion: Conclusion) -> dict[str, str]:
         "reason": conclusion.reason,
         "mode": conclusion.mode,
         "to": conclusion.to,
-        "attempts": orjson.dumps([_attempt(one) for one in conclusion.attempts]).decode(),
+        "attempts": orjson.dumps([_attempt(one, conclusion.ended_at_ms) for one in conclusion.attempts]).decode(),
         "started_at": to_iso(conclusion.started_at_ms),
         "ended_at": to_iso(conclusion.ended_at_ms),
     }
 
 
-def _attempt(attempt: Attempt) -> dict[str, Any]:
-    """One attempt in public words: times, and how long it took, are null while it has not come to that.
+def _attempt(attempt: Attempt, until_ms: int) -> dict[str, Any]:
+    """One attempt in public words: times are null while it has not come to that.
 
     `waited_s` counts from the order to dial until the answer, or until the end where nobody answered; `talked_s` from
-    the answer until the end. Both are seconds.
+    the answer until the end, null where nobody answered. Both are seconds; for whoever is still on the line, or still
+    rings, they count until the transfer was finished.
     """
-    reached_at_ms = attempt.answered_at_ms or attempt.ended_at_ms
+    end_ms = attempt.ended_at_ms or until_ms
     return {
         "to": attempt.to,
         "party": attempt.party,
@@ -55,11 +56,11 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "started_at": to_iso(attempt.started_at_ms) or None,
         "answered_at": to_iso(attempt.answered_at_ms) or None,
         "ended_at": to_iso(attempt.ended_at_ms) or None,
-        "waited_s": _seconds_between(attempt.started_at_ms, reached_at_ms),
-        "talked_s": _seconds_between(attempt.answered_at_ms, attempt.ended_at_ms),
+        "waited_s": _seconds_between(attempt.started_at_ms, attempt.answered_at_ms or end_ms),
+        "talked_s": _seconds_between(attempt.answered_at_ms, end_ms) if attempt.answered_at_ms else None,
     }
 
 
-def _seconds_between(start_ms: int, end_ms: int) -> float | None:
-    """Seconds, to the millisecond; None when one of the two is not known."""
-    return max(0, end_ms - start_ms) / 1000 if start_ms and end_ms else None
+def _seconds_between(start_ms: int, end_ms: int) -> float:
+    """Seconds, to the millisecond; clocks of different origin never make it less than none."""
+    return max(0, end_ms - start_ms) / 1000

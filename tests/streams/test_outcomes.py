@@ -22,6 +22,8 @@ TRANSFER = Conclusion(
         Attempt("target-1", NUMBER, "d1", START_MS + 100, 0, START_MS + 20_350, "no-answer"),
         Attempt("target", "client:bob", "d2", START_MS + 100, START_MS + 4_600, START_MS + 34_600, "answered"),
         Attempt("target-3", "client:eve", "d3", START_MS + 100, START_MS + 5_100, 0, ""),
+        Attempt("target-4", "client:mal", "d4", START_MS + 100, START_MS + 50, 0, ""),
+        Attempt("target-5", "client:dan", "d5", START_MS + 100, 0, 0, ""),
     ),
     started_at_ms=START_MS,
     ended_at_ms=START_MS + 40_000,
@@ -50,7 +52,11 @@ def test_transfer_is_told_with_everybody_it_tried_to_reach():
          "answered_at": "2026-11-20T09:03:04.600Z", "ended_at": "2026-11-20T09:03:34.600Z", "waited_s": 4.5,
          "talked_s": 30.0},
         {"to": "client:eve", "party": "target-3", "result": "", "started_at": "2026-11-20T09:03:00.100Z",
-         "answered_at": "2026-11-20T09:03:05.100Z", "ended_at": None, "waited_s": 5.0, "talked_s": None},
+         "answered_at": "2026-11-20T09:03:05.100Z", "ended_at": None, "waited_s": 5.0, "talked_s": 34.9},
+        {"to": "client:mal", "party": "target-4", "result": "", "started_at": "2026-11-20T09:03:00.100Z",
+         "answered_at": "2026-11-20T09:03:00.050Z", "ended_at": None, "waited_s": 0.0, "talked_s": 39.95},
+        {"to": "client:dan", "party": "target-5", "result": "", "started_at": "2026-11-20T09:03:00.100Z",
+         "answered_at": None, "ended_at": None, "waited_s": 39.9, "talked_s": None},
     ]  # fmt: skip
 
 
