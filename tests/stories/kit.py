@@ -1,0 +1,98 @@
+"""What stories of transfers share: people's addresses, commands with the outcome that is expected, and what is checked."""
+
+from typing import Any
+
+from sandbox import SandboxCall
+from streams import commands
+from streams.commands import CommandOutcome
+from tests.support.world import DEADLINE_S, World
+
+#: Whom calls are transferred to.
+TARGET = "+14155550177"
+SECOND = "+14155550178"
+CAROL = "client:carol"
+
+
+async def done(world: World, kind: str, session: str, **fields: str) -> CommandOutcome:
+    """Gives a command that succeeds."""
+    return await _ends(world, "done", kind, session, **fields)
+
+
+async def failed(world: World, reason: str, kind: str, session: str, **fields: str) -> CommandOutcome:
+    """Gives a command that is accepted and fails for that reason."""
+    outcome = await _ends(world, "failed", kind, session, **fields)
+    assert outcome.reason == reason
+    return outcome
+
+
+async def rejected(world: World, why: str, kind: str, session: str, **fields: str) -> CommandOutcome:
+    """Gives a command that is rejected with a sentence that begins so."""
+    outcome = await _ends(world, "rejected", kind, session, **fields)
+    assert outcome.reason.startswith(why), outcome
+    return outcome
+
+
+async def _ends(world: World, status: str, kind: str, session: str, **fields: str) -> CommandOutcome:
+    outcome = await world.command(kind, session, **fields)
+    if outcome.status != status:
+        raise AssertionError(f"{kind} is {outcome}, not {status}\n{await world.report()}")
+    return outcome
+
+
+async def begins(world: World, kind: str, session: str, **fields: str) -> str:
+    """Gives a command and waits until it is accepted; returns its id, for `outcome_of`."""
+    command_id = await commands.publish(world.client, world.keys, {"type": kind, "session": session, **fields})
+    command_id = fields.get("id", command_id)
+
+    async def is_accepted() -> bool:
+        return bool((await commands.outcome(world.client, world.keys, command_id)).status)
+
+    await world.eventually(is_accepted, f"{kind} is accepted")
+    return command_id
+
+
+async def outcome_of(world: World, command_id: str) -> CommandOutcome:
+    """Waits until nothing more comes of a command."""
+    return await commands.wait_for_outcome(world.client, world.keys, command_id, DEADLINE_S)
+
+
+async def outcomes(world: World) -> list[dict[str, str]]:
+    """What other systems were told, oldest first."""
+    entries = await world.client.xrange(world.keys.outcomes)
+    return [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in entries]
+
+
+def hears(world: World, call: SandboxCall) -> Any:
+    """What somebody hears at this moment: the SIDs of others, or `music`, `ringback`, `ringing`, `silence`, `said ...`."""
+    return world.listening.hears(call)
+
+
+async def until_hears(world: World, call: SandboxCall, what: Any) -> None:
+    """Waits until somebody hears that: a word, or the calls whose people are heard."""
+    wanted = what if isinstance(what, str) else frozenset(one.sid for one in what)
+
+    async def does() -> bool:
+        return world.listening.hears(call) == wanted
+
+    await world.eventually(does, f"{call.sid} hears {wanted}\n{world.listening.described()}")
+
+
+def dials_to(world: World, address: str) -> int:
+    """How often a phone was dialled by REST (count)."""
+    return sum(
+        1
+        for entry in world.sandbox.ledger.rest
+        if entry.method == "POST"
+        and entry.applied
+        and entry.get("To") == address
+        and entry.path.endswith(("/Calls.json", "/Participants.json"))
+    )
+
+
+async def everybody_is_gone(world: World, session: str, reason: str) -> dict[str, str]:
+    """The session has ended for that reason, and nothing is left of it: no call, no timer, no effect."""
+    ended = await world.until(session, state="ended")
+    assert ended["end_reason"] == reason, ended
+    await world.settled()
+    assert not world.sandbox.ledger.errors()
+    return ended
