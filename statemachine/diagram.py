@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import NamedTuple
 
-from statemachine.events import COMMANDS, EVENTS, FACTS, OUTCOMES, TIMERS, Event
+from statemachine.events import COMMANDS, FACTS, OUTCOMES, TIMERS, Always, Event
 from statemachine.states import State
-from statemachine.table import IGNORED, TABLE, Row
+from statemachine.table import ALWAYS, IGNORED, TABLE, Row
 
 Edge = tuple[State, State]
 
@@ -33,27 +33,35 @@ class Line(NamedTuple):
     anchor: str = "middle"
 
 
-WIDTH, HEIGHT = 960, 430
+WIDTH, HEIGHT = 1080, 650
 BOX_WIDTH, BOX_HEIGHT = 150, 52
 LINE_HEIGHT = 16
 
 #: The whole layout. Whoever adds a transition between two states gives it its place here.
 BOXES: dict[State, Box] = {
-    State.BRIDGED: Box(115, 110),
-    State.CONVERTING: Box(480, 110),
-    State.CONFERENCED: Box(845, 110),
-    State.ENDED: Box(480, 370),
-    State.TRANSFERRING: Box(845, 370),
+    State.BRIDGED: Box(160, 330),
+    State.CONVERTING: Box(470, 100),
+    State.TRANSFERRING: Box(470, 330),
+    State.CONFERENCED: Box(845, 330),
+    State.ENDED: Box(470, 600),
 }
 LINES: dict[Edge, Line] = {
-    (State.BRIDGED, State.CONVERTING): Line("M190 100 H405", 297, 73),
-    (State.CONVERTING, State.BRIDGED): Line("M405 122 H190", 297, 143),
-    (State.CONVERTING, State.CONFERENCED): Line("M555 110 H770", 662, 83),
-    (State.BRIDGED, State.ENDED): Line("M115 136 V340 Q115 370 145 370 H405", 128, 224, "start"),
-    (State.CONVERTING, State.ENDED): Line("M480 136 V344", 493, 188, "start"),
-    (State.CONFERENCED, State.ENDED): Line("M805 136 V286 Q805 316 775 316 H590 Q560 316 548 344", 792, 180, "end"),
+    (State.BRIDGED, State.CONVERTING): Line("M145 304 V116 Q145 88 173 88 H395", 270, 30),
+    (State.CONVERTING, State.BRIDGED): Line("M395 112 H199 Q171 112 171 140 V304", 270, 132),
+    (State.BRIDGED, State.TRANSFERRING): Line("M235 319 H395", 315, 310),
+    (State.TRANSFERRING, State.BRIDGED): Line("M395 341 H235", 315, 359),
+    (State.BRIDGED, State.ENDED): Line("M160 356 V570 Q160 600 190 600 H395", 173, 404, "start"),
+    (State.CONVERTING, State.TRANSFERRING): Line("M470 126 V304", 483, 208, "start"),
+    (State.CONVERTING, State.CONFERENCED): Line("M545 112 H817 Q845 112 845 140 V304", 690, 132),
+    (State.CONVERTING, State.ENDED): Line(
+        "M545 88 H1032 Q1060 88 1060 116 V584 Q1060 612 1032 612 H545", 1047, 176, "end"
+    ),
+    (State.CONFERENCED, State.TRANSFERRING): Line("M770 319 H545", 657, 294),
+    (State.TRANSFERRING, State.CONFERENCED): Line("M545 341 H770", 657, 361),
+    (State.TRANSFERRING, State.ENDED): Line("M470 356 V574", 483, 446, "start"),
+    (State.CONFERENCED, State.ENDED): Line("M845 356 V560 Q845 588 817 588 H545", 858, 404, "start"),
 }
-START = "M115 40 V84"
+START = Line("M20 330 H85", 20, 292, "start")
 
 
 #: On an edge, what people ask for stands before what happens.
@@ -61,21 +69,25 @@ _ORDER = {event: place for place, event in enumerate((*COMMANDS, *FACTS, *OUTCOM
 
 
 def moves() -> dict[Edge, tuple[str, ...]]:
-    """Names of the events that lead from one state into another."""
-    found: dict[Edge, set[type[Event]]] = {}
+    """What leads from one state into another: names of events, and in brackets conditions that need none.
+
+    The brackets are UML's for the guard of a transition.
+    """
+    found: dict[Edge, dict[str, int]] = {}
     for row in TABLE:
         if row.target is not None and row.target is not row.source:
-            found.setdefault((row.source, row.target), set()).add(row.event)
-    return {
-        edge: tuple(event.name for event in sorted(events, key=_ORDER.__getitem__)) for edge, events in found.items()
-    }
+            found.setdefault((row.source, row.target), {})[_name_of(row)] = _ORDER.get(row.event, len(_ORDER))
+    return {edge: tuple(sorted(names, key=names.__getitem__)) for edge, names in found.items()}
+
+
+def _name_of(row: Row) -> str:
+    return f"[{row.guard.__name__}]" if row.event is Always and row.guard is not None else row.event.name
 
 
 def mermaid() -> str:
     """The diagram as Mermaid draws it."""
     lines = ["stateDiagram-v2", "    direction LR", f"    [*] --> {State.BRIDGED}"]
     lines += [f"    {source} --> {target} : {'<br/>'.join(names)}" for (source, target), names in moves().items()]
-    lines += [f"    {state}" for state in State if not _touched(state)]
     lines.append(f"    {State.ENDED} --> [*]")
     return "\n".join(lines) + "\n"
 
@@ -92,7 +104,8 @@ def svg() -> str:
         raise ValueError(f"statemachine/diagram.py, LINES: give a place to, or take away: {strange}")
     drawn = [_drawn_edge(edge, names) for edge, names in edges.items()]
     boxes = [_drawn_box(state, box) for state, box in BOXES.items()]
-    return _SVG.format(width=WIDTH, height=HEIGHT, start=START, edges="\n".join(drawn), boxes="\n".join(boxes))
+    start = _line(START, "A session begins", ("inbound call", "or call"))
+    return _SVG.format(width=WIDTH, height=HEIGHT, start=start, edges="\n".join(drawn), boxes="\n".join(boxes))
 
 
 _SVG = """\
@@ -105,14 +118,11 @@ svg {{ color: #1f2328; font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas,
 text {{ fill: currentColor }}
 .state {{ font-weight: 600; font-size: 16px }}
 .box {{ fill: currentColor; fill-opacity: .06; stroke: currentColor; stroke-width: 1.5 }}
-.apart {{ stroke-dasharray: 5 4; fill-opacity: 0 }}
 .edge {{ fill: none; stroke: currentColor; stroke-width: 1.5; marker-end: url(#head) }}
-.small {{ font-size: 11px; opacity: .75 }}
 </style>
 <defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">\
 <path d="M0 0 L8 4 L0 8 z" fill="currentColor"/></marker></defs>
-<g><title>A session begins with an inbound call</title><path class="edge" d="{start}"/>\
-<text x="115" y="30" text-anchor="middle">inbound call</text></g>
+{start}
 {edges}
 {boxes}
 </svg>
@@ -121,12 +131,14 @@ text {{ fill: currentColor }}
 
 def _drawn_edge(edge: Edge, names: tuple[str, ...]) -> str:
     source, target = edge
-    line = LINES[edge]
+    return _line(LINES[edge], f"From {source} to {target}: {', '.join(names)}", names)
+
+
+def _line(line: Line, title: str, names: tuple[str, ...]) -> str:
     rows = (
         f'<tspan x="{line.x}" y="{line.y + index * LINE_HEIGHT}">{escape(name)}</tspan>'
         for index, name in enumerate(names)
     )
-    title = f"From {source} to {target}: {', '.join(names)}"
     return (
         f'<g><title>{escape(title)}</title><path class="edge" d="{line.path}"/>'
         f'<text text-anchor="{line.anchor}">{"".join(rows)}</text></g>'
@@ -134,15 +146,11 @@ def _drawn_edge(edge: Edge, names: tuple[str, ...]) -> str:
 
 
 def _drawn_box(state: State, box: Box) -> str:
-    apart = "" if _touched(state) else " apart"
     x, y = box.x - BOX_WIDTH // 2, box.y - BOX_HEIGHT // 2
-    note = _ignored_whole(state)
-    small = f'<text class="small" x="{box.x}" y="{box.y + 18}" text-anchor="middle">not yet used</text>' if note else ""
     return (
-        f"<g><title>{escape(f'{state}: {note}' if note else state.value)}</title>"
-        f'<rect class="box{apart}" x="{x}" y="{y}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="10"/>'
-        f'<text class="state" x="{box.x}" y="{box.y + (0 if note else 6)}" text-anchor="middle">{state}</text>'
-        f"{small}</g>"
+        f"<g><title>{state}</title>"
+        f'<rect class="box" x="{x}" y="{y}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="10"/>'
+        f'<text class="state" x="{box.x}" y="{box.y + 6}" text-anchor="middle">{state}</text></g>'
     )
 
 
@@ -178,22 +186,27 @@ How to read the tables:
 
 - Rows of one event are tried from top to bottom. The first whose condition holds is taken.
 - *Goes to* names the next state; "stays" means that the state does not change.
+- What stands under *as soon as* needs no event of its own: it is asked after every event that was taken, from top to
+  bottom, and again after each row that was, until nothing there holds. On the drawing it stands in brackets.
 - An event that a state ignores is still written to the session's log, with the reason, and `version` grows by one.
 - Whether an event was seen before is decided before the table is asked: a repetition is `stale` in every state.
 """
 
 
 def _section(state: State, meaning: str) -> str:
-    whole = _ignored_whole(state)
     lines = [f"## {state}", "", meaning, ""]
-    if whole:
-        return "\n".join([*lines, f"No event does anything here: {whole}.", ""])
     lines += ["| Event | When | Goes to | What follows |", "| --- | --- | --- | --- |"]
-    rows = [row for row in TABLE if row.source is state]
+    rows = [row for row in TABLE if row.source is state and row.event is not Always]
     for row in rows:
         alone = sum(other.event is row.event for other in rows) == 1
-        target = "stays" if row.target is None else f"**{row.target}**"
-        lines.append(f"| `{row.event.name}` | {_when(row, alone=alone)} | {target} | {_cell(_summary(row.action))} |")
+        lines.append(
+            f"| `{row.event.name}` | {_when(row, alone=alone)} | {_target(row)} | {_cell(_summary(row.action))} |"
+        )
+    if ALWAYS[state]:
+        lines += ["", f"While {state}:", "", "| As soon as | Goes to | What follows |", "| --- | --- | --- |"]
+    lines += [
+        f"| {_when(row, alone=False)} | {_target(row)} | {_cell(_summary(row.action))} |" for row in ALWAYS[state]
+    ]
     ignored = [
         f"| {', '.join(f'`{event.name}`' for event in entry.events)} | {_cell(entry.reason)} |"
         for entry in IGNORED
@@ -202,6 +215,10 @@ def _section(state: State, meaning: str) -> str:
     if ignored:
         lines += ["", f"Ignored while {state}:", "", "| Event | Why nothing happens |", "| --- | --- |", *ignored]
     return "\n".join([*lines, ""])
+
+
+def _target(row: Row) -> str:
+    return "stays" if row.target is None else f"**{row.target}**"
 
 
 def _events() -> str:
@@ -234,15 +251,3 @@ def _cell(text: str) -> str:
     """Text that stays inside one cell: TwiML's angle brackets are shown, not taken for HTML."""
     plain = re.sub(r"(`[^`]*`)|[<>]", lambda found: found[1] or escape(found[0]), text)
     return plain.replace("|", "\\|")
-
-
-def _touched(state: State) -> bool:
-    return any(state in edge for edge in moves())
-
-
-def _ignored_whole(state: State) -> str:
-    """Why a state ignores every event; empty when it does not."""
-    for entry in IGNORED:
-        if state in entry.states and set(entry.events) == set(EVENTS):
-            return entry.reason
-    return ""

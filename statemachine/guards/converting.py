@@ -61,6 +61,6 @@ def agent_left_for_transfer(scratch: Scratch, event: Event) -> bool:
 
 
 def only_customer_came(scratch: Scratch, event: Event) -> bool:
-    """Whether, of a conversion for a transfer, the customer is in the conference and the agent did not come."""
+    """Whether a conversion for a transfer has brought the customer into the conference and not the agent."""
     parties = scratch.session.parties
     return converts_for_transfer(scratch, event) and parties[CUSTOMER].in_room and not parties[AGENT].in_room

@@ -184,7 +184,7 @@ def target_has_left(scratch: Scratch, _event: Event) -> bool:
 
 
 def first_is_held(scratch: Scratch, _event: Event) -> bool:
-    """Whether, in a swap, the one whom the agent has talked to is on hold."""
+    """Whether the one whom the agent has talked to before a swap is on hold."""
     if _stage(scratch) is not Stage.SWAPPING:
         return False
     other = CUSTOMER if scratch.transfer.swap_to == TARGET else TARGET
@@ -193,7 +193,7 @@ def first_is_held(scratch: Scratch, _event: Event) -> bool:
 
 
 def second_is_back(scratch: Scratch, _event: Event) -> bool:
-    """Whether, in a swap, the other one is off hold."""
+    """Whether the one whom the agent is to talk to after a swap is off hold."""
     return _stage(scratch) is Stage.SWAPPED and _is_off_hold(scratch.session.parties[scratch.transfer.swap_to])
 
 

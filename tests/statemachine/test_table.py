@@ -1,30 +1,30 @@
 """The laws of the transition table, read from the table itself."""
 
 import inspect
+import re
 from collections import defaultdict
 from importlib import import_module
+from itertools import combinations
 from pkgutil import iter_modules
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 import pytest
 
-from statemachine import actions, diagram, guards
-from statemachine.events import COMMANDS, EVENTS, FACTS, OUTCOMES, TIMERS, Event
+import statemachine
+from statemachine import actions, diagram, guards, table
+from statemachine.events import COMMANDS, EVENTS, FACTS, OUTCOMES, TIMERS, Always, Event
 from statemachine.machine import IGNORED_BECAUSE, build_machine
 from statemachine.states import State
-from statemachine.table import IGNORED, TABLE, Row
+from statemachine.table import ALWAYS, IGNORED, TABLE, Row
 from tests.docs.generated import ROOT, generated_pages
 
-ROWS: dict[tuple[State, type[Event]], list[Row]] = defaultdict(list)
+ALL_ROWS: dict[tuple[State, type[Event]], list[Row]] = defaultdict(list)
 for _row in TABLE:
-    ROWS[_row.source, _row.event].append(_row)
+    ALL_ROWS[_row.source, _row.event].append(_row)
+#: Without what is asked after every event, which has laws of its own.
+ROWS = {pair: rows for pair, rows in ALL_ROWS.items() if pair[1] is not Always}
 IGNORED_PAIRS = [(state, event) for entry in IGNORED for state in entry.states for event in entry.events]
-
-#: No command of this version starts a transfer; the state stands in the table so that its name is taken.
-NOT_YET_REACHED = {State.TRANSFERRING}
-#: What a module of guards or actions holds beside them: helpers that others call by name.
-HELPERS = {"party_of_call", "seen_agent"}
-
 
 #: In an order that is the same in every test process.
 GUARDS = sorted({row.guard for row in TABLE if row.guard}, key=lambda guard: guard.__name__)
@@ -63,9 +63,20 @@ def test_the_last_row_of_every_pair_and_no_other_has_no_guard(pair):
     assert unguarded == [False] * (len(unguarded) - 1) + [True]
 
 
-@pytest.mark.parametrize("pair", ROWS, ids=lambda pair: f"{pair[0]}-{pair[1].name}")
+@pytest.mark.parametrize("state", State)
+def test_what_is_asked_after_every_event_always_has_a_guard(state):
+    """Without one it would be taken for ever."""
+    assert all(row.guard is not None for row in ALWAYS[state])
+    assert list(ALWAYS[state]) == ALL_ROWS.get((state, Always), [])
+
+
+def test_nothing_is_asked_of_a_session_that_has_ended():
+    assert ALWAYS[State.ENDED] == ()
+
+
+@pytest.mark.parametrize("pair", ALL_ROWS, ids=lambda pair: f"{pair[0]}-{pair[1].name}")
 def test_no_guard_is_asked_twice_for_one_pair(pair):
-    asked = [row.guard for row in ROWS[pair]]
+    asked = [row.guard for row in ALL_ROWS[pair]]
 
     assert len(asked) == len(set(asked))
 
@@ -83,20 +94,15 @@ def test_no_row_names_the_state_that_it_stays_in_as_its_target():
     assert [row for row in TABLE if row.target is row.source] == []
 
 
-def test_every_state_but_those_not_used_yet_is_reached_from_bridged():
+def test_every_state_is_reached_from_bridged():
     reached = {State.BRIDGED}
     while more := {target for source, target in diagram.moves() if source in reached} - reached:
         reached |= more
 
-    assert reached == set(State) - NOT_YET_REACHED
+    assert reached == set(State)
 
 
-def test_a_state_that_is_not_used_yet_ignores_everything():
-    for state in NOT_YET_REACHED:
-        assert {event for source, event in IGNORED_PAIRS if source is state} == set(EVENTS)
-
-
-@pytest.mark.parametrize("state", [state for state in State if state not in {State.ENDED, *NOT_YET_REACHED}])
+@pytest.mark.parametrize("state", [state for state in State if state is not State.ENDED])
 def test_every_live_state_has_a_way_to_the_end_by_command_by_age_and_by_a_fact(state):
     endings = {row.event for row in TABLE if row.source is state and row.target is State.ENDED}
 
@@ -117,10 +123,15 @@ def test_every_event_decides_something_somewhere_unless_it_is_only_kept_for_the_
     assert {event.name for event in EVENTS} - {row.event.name for row in TABLE} == {"conference_noted"}
 
 
+def test_what_is_asked_after_every_event_is_none_of_them():
+    assert Always not in EVENTS
+    assert Always.name not in IGNORED_BECAUSE
+
+
 def test_every_event_class_that_has_a_name_is_listed():
     found = {kind.name for kind in _subclasses(Event) if kind.name}
 
-    assert found == {event.name for event in EVENTS}
+    assert found - {Always.name} == {event.name for event in EVENTS}
 
 
 def _subclasses(kind):
@@ -132,26 +143,43 @@ def test_a_timers_event_is_named_after_the_timer(event):
     assert event.name == f"{event.timer}_overdue"
 
 
-def test_every_guard_is_asked_by_the_table():
-    used = {row.guard.__name__ for row in TABLE if row.guard is not None}
-
-    assert public_functions(guards).keys() - HELPERS == used
+def modules_of(package):
+    return [import_module(f"{package.__name__}.{found.name}") for found in iter_modules(package.__path__)]
 
 
-def test_every_action_is_taken_by_the_table():
-    modules = [import_module(f"statemachine.actions.{found.name}") for found in iter_modules(actions.__path__)]
-    defined = {name for module in modules for name in public_functions(module)}
-    shared = {
+def used_elsewhere(package):
+    """Names of what the package's modules, or the rest of the state machine, take from its modules."""
+    everywhere = [*modules_of(package), *modules_of(statemachine), *modules_of(guards), *modules_of(actions)]
+    return {
         name
-        for module in modules
+        for module in everywhere
+        if module is not table
         for name, member in vars(module).items()
         if inspect.isfunction(member)
-        and member.__module__.startswith("statemachine.actions.")
+        and member.__module__.startswith(f"{package.__name__}.")
         and member.__module__ != module.__name__
     }
-    taken = {row.action.__name__ for row in TABLE}
 
-    assert defined == taken | shared
+
+def used_beside(module):
+    """Names of the functions that a module's own functions use."""
+    functions = [member for member in vars(module).values() if inspect.isfunction(member)]
+    return {name for function in functions for name in function.__code__.co_names}
+
+
+@pytest.mark.parametrize("package, taken", [
+    (guards, {row.guard.__name__ for row in TABLE if row.guard is not None}),
+    (actions, {row.action.__name__ for row in TABLE}),
+], ids=["guards", "actions"])  # fmt: skip
+def test_every_guard_and_action_is_used(package, taken):
+    modules = modules_of(package)
+    defined = {name for module in modules for name in public_functions(module)}
+    helpers = used_elsewhere(package) | {
+        name for module in modules for name in used_beside(module) & public_functions(module).keys()
+    }
+
+    assert defined - helpers - taken == set()
+    assert taken <= defined
 
 
 @pytest.mark.parametrize(
@@ -178,7 +206,7 @@ def test_the_machine_has_the_tables_rows_and_no_others():
         for state in [State[source]]
     }
 
-    assert in_machine == {(pair[0].value, pair[1].name, len(rows)) for pair, rows in ROWS.items()}
+    assert in_machine == {(pair[0].value, pair[1].name, len(rows)) for pair, rows in ALL_ROWS.items()}
 
 
 @pytest.mark.parametrize("name", ["docs/statemachine.md", "docs/statemachine.svg"])
@@ -192,7 +220,7 @@ def test_the_drawing_is_well_formed_and_names_its_parts():
     drawing = ElementTree.fromstring(diagram.svg())
     titles = {element.text for element in drawing.iter("{http://www.w3.org/2000/svg}title")}
 
-    assert {"bridged", "converting", "conferenced", "ended"} <= titles
+    assert set(State) <= titles
     assert any(title.startswith("From bridged to converting: ") for title in titles)
 
 
@@ -203,10 +231,79 @@ def test_the_drawing_refuses_a_transition_that_has_no_place(monkeypatch):
         diagram.svg()
 
 
+class Area(NamedTuple):
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def meets(self, other: "Area") -> bool:
+        return (
+            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
+        )
+
+
+#: Of the font that the drawing asks for, in user units.
+LETTER_WIDTH, LETTER_HEIGHT = 7.9, 10
+
+
+def label_area(line, names):
+    width = LETTER_WIDTH * max(map(len, names))
+    left = {"start": line.x, "middle": line.x - width / 2, "end": line.x - width}[line.anchor]
+    bottom = line.y + diagram.LINE_HEIGHT * (len(names) - 1) + 3
+    return Area(left, line.y - LETTER_HEIGHT, left + width, bottom)
+
+
+def box_area(box):
+    x, y = diagram.BOX_WIDTH / 2, diagram.BOX_HEIGHT / 2
+    return Area(box.x - x, box.y - y, box.x + x, box.y + y)
+
+
+def strokes(path):
+    """The straight parts of a path, and its corners as the rectangles around them."""
+    at = (0.0, 0.0)
+    for letter, numbers in re.findall(r"([MHVQ])([0-9 .]+)", path):
+        *_, last = found = [float(number) for number in numbers.split()]
+        to = {"H": (last, at[1]), "V": (at[0], last)}.get(letter, tuple(found[-2:]))
+        if letter != "M":
+            yield Area(*map(min, at, to), *map(max, at, to))
+        at = to
+
+
+LABELS = {edge: label_area(diagram.LINES[edge], names) for edge, names in diagram.moves().items()}
+
+
 def test_the_drawing_keeps_states_and_labels_inside_its_frame():
-    for box in diagram.BOXES.values():
-        assert diagram.BOX_WIDTH / 2 <= box.x <= diagram.WIDTH - diagram.BOX_WIDTH / 2
-        assert diagram.BOX_HEIGHT / 2 <= box.y <= diagram.HEIGHT - diagram.BOX_HEIGHT / 2
-    for edge, names in diagram.moves().items():
-        line = diagram.LINES[edge]
-        assert line.y + diagram.LINE_HEIGHT * (len(names) - 1) < diagram.HEIGHT, edge
+    frame = Area(0, 0, diagram.WIDTH, diagram.HEIGHT)
+    areas = [*LABELS.values(), *map(box_area, diagram.BOXES.values())]
+
+    for area in areas:
+        assert frame.left < area.left
+        assert frame.top < area.top
+        assert area.right < frame.right
+        assert area.bottom < frame.bottom
+
+
+def test_no_label_of_the_drawing_lies_upon_another_one_or_upon_a_state():
+    areas = [*LABELS.items(), *((state, box_area(box)) for state, box in diagram.BOXES.items())]
+
+    assert [(one, other) for (one, area), (other, place) in combinations(areas, 2) if area.meets(place)] == []
+
+
+def test_no_line_of_the_drawing_runs_through_a_label():
+    struck = [
+        (edge, label)
+        for edge, line in diagram.LINES.items()
+        for stroke in strokes(line.path)
+        for label, area in LABELS.items()
+        if stroke.meets(area)
+    ]
+
+    assert struck == []
+
+
+def test_the_page_lists_what_needs_no_event_apart():
+    page = generated_pages()["docs/statemachine.md"]
+
+    assert "`always`" not in page
+    assert page.count("| As soon as |") == sum(bool(rows) for rows in ALWAYS.values())
