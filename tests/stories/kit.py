@@ -1,4 +1,4 @@
-"""What stories of transfers share: people's addresses, commands with the outcome that is expected, and what is checked."""
+"""What stories of transfers share: people's addresses, commands with the outcome that is expected, and checks."""
 
 from typing import Any
 
@@ -63,7 +63,7 @@ async def outcomes(world: World) -> list[dict[str, str]]:
 
 
 def hears(world: World, call: SandboxCall) -> Any:
-    """What somebody hears at this moment: the SIDs of others, or `music`, `ringback`, `ringing`, `silence`, `said ...`."""
+    """What somebody hears now: the SIDs of others, or `music`, `ringback`, `ringing`, `silence`, `said ...`."""
     return world.listening.hears(call)
 
 

@@ -190,7 +190,7 @@ async def test_lost_joins_are_made_up_for_by_a_look(world):
 
 async def test_lost_answer_is_found_when_the_ring_time_is_over(redis_server):
     async with World(redis_server.url, CONFERRAL_RING_TIMEOUT=5, policy={"ring_timeout_ms": 300}) as world:
-        world.sandbox.faults.lose_callbacks("in-progress")
+        world.sandbox.faults.lose_callbacks("answered")
         customer = await world.customer_calls()
         await world.until(customer.sid, phase="connected")
         assert (await world.command("convert", customer.sid)).status == "done"

@@ -11,6 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from runtime.clock import SystemClock
 from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings, load
+from sandbox.exchange import Rules
 from sandbox.handles import SandboxCall
 from sandbox.service import Sandbox
 from streams import commands
@@ -85,10 +86,11 @@ class World:
         lease_ms: int = 5_000,
         speed: float = 1.0,
         policy: dict[str, int] | None = None,
+        rules: Rules | None = None,
         **settings: Any,
     ) -> None:
         self.redis_url = redis_url
-        self.sandbox = Sandbox(speed=speed)
+        self.sandbox = Sandbox(speed=speed, rules=rules) if rules else Sandbox(speed=speed)
         self.workers: list[Worker] = []
         self._worker_count = workers
         self._lease_ms = lease_ms
