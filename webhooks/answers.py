@@ -28,7 +28,9 @@ class Answer(StrEnum):
     JOIN_BY_NAME = "join-by-name"
     #: Join it as somebody who waits, and hear the party's tune until somebody else joins.
     WAIT_IN_ROOM = "wait-in-room"
-    #: The same once more, by name and in silence: the conference is over, or what is heard there could not be had.
+    #: The same once more, by name: the conference is over.
+    WAIT_IN_ANOTHER = "wait-in-another"
+    #: Once more and in silence: what is heard there could not be had.
     WAIT_IN_SILENCE = "wait-in-silence"
     HANG_UP = "hang-up"
     #: Say that the other side is busy, then hang up; likewise the next two.
@@ -75,6 +77,10 @@ _NOT_ANSWERED = {
     CallStatus.FAILED.value: Answer.SAY_UNREACHABLE,
     CallStatus.CANCELED.value: Answer.SAY_UNREACHABLE,
 }
+
+
+#: How a customer goes on waiting whose way in has ended, by which try it was.
+_WAITS_AGAIN = {1: Answer.WAIT_IN_ANOTHER, 2: Answer.WAIT_IN_SILENCE}
 
 
 def whose_call(outcome: DialOutcome, facts: SessionFacts | None) -> str:
@@ -153,13 +159,11 @@ def _after_conference(outcome: DialOutcome, state: str, name: str) -> Answer:
     A refusal is a label in use (16025), the SID of a room that is over (13236), or wait music that could not be had.
     Source: Twilio docs, error reference; TwiML `<Conference>`, `waitUrl`.
     """
-    if outcome.attempt > 1:
-        return Answer.HANG_UP
-    if state == State.CONVERTING:
+    if state == State.CONVERTING and outcome.attempt == 1:
         return Answer.JOIN_BY_NAME
     if state == State.TRANSFERRING and name == CUSTOMER:
-        # The agent has left before Twilio knew that this must not end the room, or the room was refused.
-        return Answer.WAIT_IN_SILENCE
+        # The agent has left before Twilio knew that this must not end the room, or the customer did not get in.
+        return _WAITS_AGAIN.get(outcome.attempt, Answer.HANG_UP)
     return Answer.HANG_UP
 
 

@@ -43,7 +43,8 @@ _SENTENCES = {
     Answer.SAY_NO_ANSWER: Phrase.NO_ANSWER,
     Answer.SAY_UNREACHABLE: Phrase.UNREACHABLE,
 }
-_JOINS = frozenset({Answer.JOIN, Answer.JOIN_BY_NAME, Answer.WAIT_IN_ROOM, Answer.WAIT_IN_SILENCE})
+_STARTS = frozenset({Answer.JOIN, Answer.JOIN_BY_NAME})
+_WAITS = frozenset({Answer.WAIT_IN_ROOM, Answer.WAIT_IN_ANOTHER, Answer.WAIT_IN_SILENCE})
 
 
 class VoiceRoutes:
@@ -167,11 +168,13 @@ class VoiceRoutes:
             return self._documents.say_and_hang_up(_SENTENCES[chosen])
         if chosen is Answer.WAIT:
             return self._documents.ask_again(action.asked_again(outcome.dial_call_status))
-        if chosen not in _JOINS:
+        if chosen not in _STARTS | _WAITS:
             return self._documents.hang_up()
         name = whose_call(outcome, facts)
         party = (facts.parties.get(name) if facts else None) or PartyFacts()
-        again = chosen in (Answer.JOIN_BY_NAME, Answer.WAIT_IN_SILENCE)
+        again = chosen in (Answer.JOIN_BY_NAME, Answer.WAIT_IN_ANOTHER, Answer.WAIT_IN_SILENCE)
+        # Whoever is alone all of a sudden has no tune yet: it is the target that rings then.
+        tune = party.tune or Tune.RINGBACK if chosen in _WAITS - {Answer.WAIT_IN_SILENCE} else Tune.NONE
         room = "" if facts is None or again else facts.conference_sid
         return self._documents.join_conference(
             action.session_id,
@@ -179,8 +182,8 @@ class VoiceRoutes:
             label=party.label or first_label(name),
             room=room or action.session_id,
             attempt=outcome.attempt + 1 if again else 1,
-            starts=chosen in (Answer.JOIN, Answer.JOIN_BY_NAME),
-            tune=party.tune if chosen is Answer.WAIT_IN_ROOM else Tune.NONE,
+            starts=chosen in _STARTS,
+            tune=tune,
         )
 
     async def _child_status(self, parent_call_sid: str) -> str | None:

@@ -16,7 +16,7 @@ from webhooks.answers import (
 
 BRIDGE, CONF = DialKind.BRIDGE, DialKind.CONFERENCE
 JOIN, BY_NAME, HANG_UP, ASK = Answer.JOIN, Answer.JOIN_BY_NAME, Answer.HANG_UP, Answer.ASK_TWILIO
-IN_ROOM, IN_SILENCE = Answer.WAIT_IN_ROOM, Answer.WAIT_IN_SILENCE
+IN_ROOM, IN_ANOTHER, IN_SILENCE = Answer.WAIT_IN_ROOM, Answer.WAIT_IN_ANOTHER, Answer.WAIT_IN_SILENCE
 BUSY, SILENT, UNREACHABLE = Answer.SAY_BUSY, Answer.SAY_NO_ANSWER, Answer.SAY_UNREACHABLE
 
 
@@ -53,9 +53,11 @@ def agent(**known):
         ("conferenced",  CONF,   "answered",    1, HANG_UP),      # the room is over
         ("transferring", BRIDGE, "completed",   1, JOIN),
         ("transferring", BRIDGE, "busy",        1, JOIN),
-        ("transferring", CONF,   "answered",    1, IN_SILENCE),   # the agent's leaving has ended the room
-        ("transferring", CONF,   "failed",      1, IN_SILENCE),   # refused by the room
-        ("transferring", CONF,   "answered",    2, HANG_UP),
+        ("transferring", CONF,   "answered",    1, IN_ANOTHER),   # the agent's leaving has ended the room
+        ("transferring", CONF,   "failed",      1, IN_ANOTHER),   # refused by the room
+        ("transferring", CONF,   "answered",    2, IN_SILENCE),   # its music can't be had
+        ("transferring", CONF,   "answered",    3, HANG_UP),
+        ("transferring", CONF,   "answered",    9, HANG_UP),
         ("ended",        BRIDGE, "completed",   1, HANG_UP),
         ("ended",        BRIDGE, "busy",        1, HANG_UP),
         ("ended",        CONF,   "answered",    1, HANG_UP),
@@ -76,7 +78,7 @@ def test_the_state_decides_and_else_the_dial_call_status(state, dial, status, at
         ("inbound",  "transferring", agent(), CONF,   HANG_UP),    # he has left, or his flag has ended the room
         ("inbound",  "transferring", customer(tune=Tune.RINGBACK), BRIDGE, IN_ROOM),   # blind from a bridge
         ("inbound",  "transferring", customer(tune=Tune.MUSIC),    BRIDGE, IN_ROOM),
-        ("inbound",  "transferring", customer(tune=Tune.MUSIC),    CONF,   IN_SILENCE),
+        ("inbound",  "transferring", customer(tune=Tune.MUSIC),    CONF,   IN_ANOTHER),
         ("inbound",  "converting",   customer(tune=Tune.RINGBACK), BRIDGE, JOIN),
         ("inbound",  "conferenced",  customer(tune=Tune.RINGBACK), BRIDGE, JOIN),
         ("inbound",  "bridged",      customer(tune=Tune.RINGBACK), BRIDGE, HANG_UP),
@@ -88,8 +90,8 @@ def test_the_state_decides_and_else_the_dial_call_status(state, dial, status, at
         ("outbound", "transferring", agent(tune=Tune.MUSIC), BRIDGE, JOIN),   # only a customer waits for a transfer
         ("outbound", "transferring", agent(is_leaving=True), BRIDGE, HANG_UP),      # blind: the customer was moved
         ("outbound", "ended",        agent(), BRIDGE, HANG_UP),
-        ("outbound", "transferring", customer(), CONF, IN_SILENCE),
-        ("outbound", "transferring", customer(tune=Tune.RINGBACK), CONF, IN_SILENCE),
+        ("outbound", "transferring", customer(), CONF, IN_ANOTHER),
+        ("outbound", "transferring", customer(tune=Tune.RINGBACK), CONF, IN_ANOTHER),
         # Whoever takes part beside the two hangs up when the room is over.
         ("inbound",  "transferring", PartyFacts(call_sid="CA7", label="target-1", dial_id="d"), CONF, HANG_UP),
         ("inbound",  "conferenced",  PartyFacts(call_sid="CA7", label="target-1", dial_id="d"), CONF, HANG_UP),
@@ -153,7 +155,7 @@ def test_a_call_that_is_not_the_partys_is_hung_up(state, dial):
         ("conferenced",    BRIDGE, "completed", JOIN),
         ("conferenced",    CONF,   "answered",  HANG_UP),
         ("transferring",   BRIDGE, "completed", JOIN),
-        ("transferring",   CONF,   "answered",  IN_SILENCE),
+        ("transferring",   CONF,   "answered",  IN_ANOTHER),
         ("ended",          BRIDGE, "completed", HANG_UP),  # final, however old
         ("of-tomorrow",    BRIDGE, "completed", ASK),
     ],

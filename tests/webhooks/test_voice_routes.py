@@ -163,20 +163,30 @@ async def test_a_customer_whose_agent_was_let_go_waits_in_the_room(client, inges
     assert parse_dial_action(action.query).attempt == 1
 
 
-async def test_a_customer_whose_room_has_ended_waits_in_another_in_silence_once(client, ingest):
-    ingest.facts = facts("transferring", customer=PartyFacts(CALLER, label="customer-2", tune=Tune.RINGBACK))
-    first = f"/voice/dial-action?session={CALLER}&party=customer&dial=conference&attempt=1"
-    form = fields("dial_into_conference_ends", CallSid=CALLER)
+@pytest.mark.parametrize(
+    ("tune", "heard"), [(Tune.MUSIC, "music"), (Tune.RINGBACK, "ringback"), (Tune.NONE, "ringback")]
+)
+async def test_a_customer_whose_room_has_ended_waits_in_another_then_in_silence(client, ingest, tune, heard):
+    ingest.facts = facts("transferring", customer=PartyFacts(CALLER, label="customer-2", tune=tune))
+    url, joined = f"/voice/dial-action?session={CALLER}&party=customer&dial=conference&attempt=1", []
 
-    _, document = await post(client, first, form)
-    second = urlsplit(ET.fromstring(document).find("Dial").get("action"))
-    _, last = await post(client, f"{second.path}?{second.query}", form)
+    while True:
+        form = fields("dial_into_conference_ends", CallSid=CALLER)
+        _, document = await post(client, url, form)
+        if verbs(document) != ["Dial"]:
+            break
+        joined.append(room(document))
+        again = urlsplit(ET.fromstring(document).find("Dial").get("action"))
+        url = f"{again.path}?{again.query}"
 
-    joined = room(document)
-    assert (joined.text, joined.get("participantLabel")) == (CALLER, "customer-2")
-    assert (joined.get("startConferenceOnEnter"), joined.get("waitUrl")) == ("false", "")
-    assert parse_dial_action(second.query).attempt == 2
-    assert verbs(last) == ["Hangup"]
+    assert verbs(document) == ["Hangup"]
+    assert parse_dial_action(again.query).attempt == 3
+    another, silent = joined
+    for conference in joined:
+        assert (conference.text, conference.get("participantLabel")) == (CALLER, "customer-2")
+        assert conference.get("startConferenceOnEnter") == "false"
+    assert f"tune={heard}" in another.get("waitUrl")
+    assert silent.get("waitUrl") == ""
 
 
 async def test_while_a_transfer_is_converted_both_start_the_room(client, ingest):
