@@ -23,8 +23,8 @@ from telephony.calls import Calls
 from telephony.client import http_client, rest_client
 from telephony.documents import Documents
 from telephony.urls import CallbackUrls
-from webhooks.app import make_app
 from tests.support.listening import Listening
+from webhooks.app import make_app
 from worker.process import Worker, join_document_of, policy_of
 
 NUMBER = "+14155550100"
