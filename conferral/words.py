@@ -46,7 +46,6 @@ _CHANGES = {
     "participant-mute": "is muted",
     "participant-unmute": "is heard again",
 }
-_OTHER_CHANGES = {"participant-modify": "has other flags"}
 _GATE = {
     "accepted": "is let in",
     "rejected": "refuses the call",
@@ -154,10 +153,7 @@ def happened(entry: LogEntry) -> str:
         why = f" ({rest.replace('_', ' ')})" if rest else ""
         return f"{party} leaves the conference{why}"
     if event == "participant_changed":
-        kind, _, flags = rest.partition(" ")
-        # A hold and a mute are told by their names; only of the others it is the flags that tell what they are now.
-        how = _CHANGES.get(kind) or f"{_OTHER_CHANGES.get(kind, kind)} {flags or '(none)'}"
-        return f"{_LABEL_NUMBER.sub('', who)} {how}"
+        return _participant(_LABEL_NUMBER.sub("", who), rest)
     if event == "gate_decided":
         return f"somebody who was called {_GATE.get(rest, rest)}".rstrip()
     if event == "transfer":
@@ -170,6 +166,13 @@ def happened(entry: LogEntry) -> str:
         return _OUTCOMES[event].format(what=_effect(detail))
     known = f"{event} is asked for" if event in _COMMANDS else _EVENTS.get(event)
     return known or " ".join(filter(None, (event.replace("_", " "), detail)))
+
+
+def _participant(party: str, change: str) -> str:
+    kind, _, flags = change.partition(" ")
+    if kind == "participant-modify":
+        return f"{party}'s leaving {'ends' if 'ends the conference' in flags else 'does not end'} the conference now"
+    return f"{party} {_CHANGES.get(kind, change)}"
 
 
 def _effect(detail: str) -> str:

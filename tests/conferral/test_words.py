@@ -39,10 +39,10 @@ EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
         (CallProgressed(**CALLED, party="target", status="ringing"), "target rings"),
         (ParticipantChanged(**CHANGED, kind="participant-hold", held=True), "target is held"),
         (ParticipantChanged(**CHANGED, kind="participant-unhold"), "target is off hold"),
-        (ParticipantChanged(**CHANGED, kind="participant-modify"), "target has other flags (none)"),
+        (ParticipantChanged(**CHANGED, kind="participant-modify"), "target's leaving does not end the conference now"),
         (
             ParticipantChanged(**CHANGED, kind="participant-modify", ends_conference=True),
-            "target has other flags (ends the conference)",
+            "target's leaving ends the conference now",
         ),
         (ParticipantChanged(**CHANGED, kind="participant-hummed", muted=True), "target participant-hummed (muted)"),
         (GateReached(**CALLED), "somebody who was called has answered"),

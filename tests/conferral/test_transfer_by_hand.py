@@ -1,0 +1,54 @@
+"""A consult from a terminal, with everything between the two phones in place."""
+
+import asyncio
+
+import pytest
+
+from tests.conferral.kit import PROGRAM, Ran, environment
+from tests.support.phones import answers, busy
+from tests.support.world import World
+
+pytestmark = [pytest.mark.redis, pytest.mark.processes]
+TARGET = "+14155550145"
+
+
+async def test_a_consult_is_begun_swapped_and_completed_and_a_second_one_fails(redis_server, tmp_path):
+    async def typed(*arguments):
+        program = await asyncio.create_subprocess_exec(
+            *PROGRAM, *arguments, cwd=tmp_path, env=environment(REDIS_URL=world.redis_url),
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await program.communicate()
+        return Ran(program.returncode, out.decode(), err.decode())
+
+    async with World(redis_server.url) as world:
+        world.sandbox.phone(TARGET).in_turn(answers(0.02), busy())
+        customer, _ = await world.talking()
+
+        begun = await typed(
+            "transfer", customer.sid, "--to", TARGET, "--mode", "consult", "--brief", "A caller for you"
+        )
+        assert begun.out.splitlines() == [
+            f"consulting: {customer.sid} is transferring consult",
+            "agent client:alice and target +…45 talk; customer +…23 is held",
+        ]
+        assert f"complete {customer.sid}, or merge, swap, cancel, end or watch" in begun.err
+
+        swapped = await typed("swap", customer.sid)
+        assert swapped.out.endswith("\ncustomer +…23 and agent client:alice talk; target +…45 is held\n")
+
+        second = await typed("transfer", customer.sid, "--to", TARGET, "--mode", "warm")
+        assert (second.code, second.out) == (1, "")
+        assert second.err.startswith("transfer rejected: a transfer runs already; allowed now: ")
+
+        completed = await typed("complete", customer.sid)
+        assert completed.out == f"completed: {customer.sid} is conferenced\ncustomer +…23 and agent +…45 talk\n"
+
+        failed = await typed("transfer", customer.sid, "--to", TARGET, "--mode", "consult")
+        assert (failed.code, failed.out) == (1, "")
+        assert failed.err.startswith("transfer failed: busy\n")
+
+        shown = await typed("show", customer.sid)
+        assert "transfer        consult to +…45 failed (busy)\n" in shown.out
+        assert (await typed("end", customer.sid, "--json")).json["status"] == "done"
+        await world.settled()
