@@ -134,7 +134,7 @@ class Carrying:
     async def _before_dialling(self, effect: Dial) -> Outcome | None:
         """Right before a call is placed: whether it is still wanted, and the mark of one that can't be looked up."""
         records = self._tools.records
-        if self.order.maybe_sent or self.order.has_waited or self.attempts:
+        if self.order.maybe_sent or self.order.waited_ms or self.attempts:
             standing = await records.standing_of(effect)
             if standing.call_sid:
                 return await self._learned(standing.call_sid)
@@ -250,13 +250,16 @@ class Carrying:
         return self._unknown() if self._maybe_done else self._failed(self._last_error)
 
     async def _learned(self, call_sid: str, queue_ms: int = 0) -> EffectSucceeded:
-        """A success that tells a call: its callbacks have to find the session, so the index learns it first."""
+        """A success that tells a call: its callbacks have to find the session, so the index learns it first.
+
+        A queue is a queue: what the dial has waited for its turn here counts as what it waits for at Twilio.
+        """
         effect = self.order.effect
         if call_sid:
             is_ours = await self._tools.records.claim_call(effect.session_id, call_sid)
             if isinstance(effect, FindCall) and not is_ours:
                 call_sid = ""  # somebody else dialled the same address
-        return self._succeeded(call_sid, queue_ms)
+        return self._succeeded(call_sid, queue_ms + self.order.waited_ms)
 
     def _succeeded(self, call_sid: str = "", queue_ms: int = 0) -> EffectSucceeded:
         effect = self.order.effect

@@ -5,6 +5,7 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import structlog
 
@@ -106,7 +107,7 @@ class Executor:
         self._lines: dict[str, _Line] = {}
         self._turn = turn
         #: Dials that wait for their turn. They stand in no line yet, so that nothing waits behind them.
-        self._turns: dict[_Task, Order] = {}
+        self._turns: dict[asyncio.Task[int], Order] = {}
         self._stopped = False
 
     def __repr__(self) -> str:
@@ -218,14 +219,18 @@ class Executor:
             self._lines[session_id] = _Line(self._start(order))
 
     def _await_turn(self, turn: Callable[[Dial], Awaitable[None]], dial: Dial, order: Order) -> None:
-        async def wait() -> None:
+        clock = self._tools.clock
+        since_s = clock.monotonic_s()
+
+        async def wait() -> int:
             await turn(dial)
+            return round((clock.monotonic_s() - since_s) * 1000)
 
         task = asyncio.get_running_loop().create_task(wait(), name=f"turn-{dial.effect_id}")
         self._turns[task] = order
         task.add_done_callback(self._on_turn)
 
-    def _on_turn(self, task: _Task) -> None:
+    def _on_turn(self, task: asyncio.Task[int]) -> None:
         # An order may have been dropped in the very moment in which its turn came.
         order = self._turns.pop(task, None)
         if task.cancelled():
@@ -233,9 +238,9 @@ class Executor:
         elif error := task.exception():
             self._show_fault(task, error)
         elif order is not None:
-            self._stand_in_line(replace(order, has_waited=True))
+            self._stand_in_line(replace(order, waited_ms=task.result()))
 
-    def _drop_turns(self, concerns: Callable[[Order], bool]) -> list[_Task]:
+    def _drop_turns(self, concerns: Callable[[Order], bool]) -> list[asyncio.Task[int]]:
         tasks = [task for task, order in self._turns.items() if concerns(order)]
         for task in tasks:
             del self._turns[task]
@@ -243,7 +248,7 @@ class Executor:
             task.cancel()
         return tasks
 
-    def _show_fault(self, task: _Task, error: BaseException) -> None:
+    def _show_fault(self, task: asyncio.Task[Any], error: BaseException) -> None:
         """A fault of ours is shown to the loop's handler, which decides about the process.
 
         The order stays in the outbox.

@@ -39,8 +39,8 @@ class Order:
     sent_at_ms: int | None = None
     #: Redis's history was rewound, so such a mark may have been lost with it.
     mark_may_be_lost: bool = False
-    #: It has waited for its turn to dial, so it may not be wanted any more.
-    has_waited: bool = False
+    #: How long it has waited for its turn to dial, milliseconds: it may not be wanted any more.
+    waited_ms: int = 0
 
 
 class Provider(Lookup, Protocol):

@@ -491,7 +491,8 @@ async def test_waiting_takes_no_slot_and_none_of_the_time_that_the_dial_has() ->
     await world.settle()
 
     assert world.calls.asked == ["r", "d", "d"]
-    assert world.outcomes[-1] == succeeded(straight("d"), "CA7")
+    outcome = world.outcomes[-1]
+    assert outcome == succeeded(straight("d"), "CA7", queue_ms=3_600_000)
 
 
 async def test_dial_that_nobody_wants_any_more_when_its_turn_comes_is_not_sent(paced: Paced) -> None:
@@ -499,6 +500,7 @@ async def test_dial_that_nobody_wants_any_more_when_its_turn_comes_is_not_sent(p
     paced.submit(gated("d"))
     await paced.settle()
 
+    paced.time.s += 5
     paced.turns.waiting["d"].set()
     await paced.settle()
 
@@ -534,6 +536,16 @@ async def test_session_that_ends_in_the_moment_in_which_its_turn_comes_dials_nob
 
     assert paced.calls.asked == []
     assert paced.executor.dropped == 1
+
+
+async def test_dial_whose_turn_came_at_once_asks_redis_for_nothing_more(paced: Paced) -> None:
+    paced.submit(straight("d"))
+    await paced.settle()
+    paced.turns.waiting["d"].set()
+    await paced.settle()
+
+    assert paced.outcomes == [succeeded(straight("d"), "CA-d")]
+    assert paced.records.asked_standing == []
 
 
 async def test_wait_for_a_turn_ends_with_the_lease(paced: Paced) -> None:
