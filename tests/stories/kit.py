@@ -1,16 +1,54 @@
 """What stories of transfers share: people's addresses, commands with the outcome that is expected, and checks."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from sandbox import SandboxCall
 from streams import commands
 from streams.commands import CommandOutcome
-from tests.support.world import DEADLINE_S, World
+from tests.support.phones import answers
+from tests.support.world import AGENT, CUSTOMER, DEADLINE_S, World
 
 #: Whom calls are transferred to.
 TARGET = "+14155550177"
 SECOND = "+14155550178"
 CAROL = "client:carol"
+#: The longest that a customer may hear nothing between one voice or tune and the next, real seconds: a REST request, a
+#: webhook or two, and room for a busy machine.
+GAP_MAX_S = 0.3
+
+
+class Talk(NamedTuple):
+    """Customer and agent talk to each other."""
+
+    session: str
+    customer: SandboxCall
+    agent: SandboxCall
+
+
+async def talking(world: World, direction: str = "inbound", *, in_room: bool = False) -> Talk:
+    """Brings customer and agent together, whoever called whom.
+
+    Args:
+        world: Where.
+        direction: `inbound`, or `outbound`: the agent is dialled first, by `call`, then the customer.
+        in_room: Whether they are converted as well.
+    """
+    if direction == "inbound":
+        customer, agent = await world.talking()
+        talk = Talk(customer.sid, customer, agent)
+    else:
+        world.sandbox.phone(CUSTOMER).in_turn(answers())
+        session = (await done(world, "call", "", agent=AGENT, customer=CUSTOMER)).session
+        talk = Talk(session, await world.leg(session, "customer"), await world.leg(session, "agent"))
+    if in_room:
+        await done(world, "convert", talk.session)
+    world.listening.name(customer=talk.customer, agent=talk.agent)
+    return talk
+
+
+def longest_gap_s(world: World, call: SandboxCall, since_s: float, until_s: float | None = None) -> float:
+    """The longest that somebody heard nobody and nothing since a moment of `world.listening`, in real seconds."""
+    return world.listening.longest_silence(call, since_s, until_s) / world.sandbox.speed
 
 
 async def done(world: World, kind: str, session: str, **fields: str) -> CommandOutcome:
