@@ -50,12 +50,27 @@ async def test_caller_hears_silence_only_for_as_long_as_twilio_needs(world):
 
 @pytest.mark.parametrize("leaver", ["customer", "agent"])
 async def test_whoever_is_left_alone_in_the_conference_is_let_go(world, leaver):
+    """The conference does not end by itself when one leaves: Twilio does not take the flag for that."""
+    world.sandbox.faults.next_rest(
+        "POST", "/Conferences/*/Participants/*", status=400, count=9, EndConferenceOnExit="true"
+    )
     customer, agent = await world.converted()
     {"customer": customer, "agent": agent}[leaver].hang_up()
     session = await world.until(customer.sid, state="ended")
     assert session["end_reason"] == f"{leaver}-left"
     await world.settled()
     assert "conferral_lone_conferences_cleaned_total 1.0" in world.workers[0].metrics.exposition().decode()
+
+
+@pytest.mark.parametrize("leaver", ["customer", "agent"])
+async def test_settled_conference_of_two_ends_at_once_when_one_leaves(world, leaver):
+    customer, agent = await world.converted()
+    await world.until(customer.sid, **{"party.customer.ends_conference": "true", "party.agent.ends_conference": "true"})
+    {"customer": customer, "agent": agent}[leaver].hang_up()
+    session = await world.until(customer.sid, state="ended")
+    assert session["end_reason"] == f"{leaver}-left"
+    await world.settled()
+    assert "conferral_lone_conferences_cleaned_total 1.0" not in world.workers[0].metrics.exposition().decode()
 
 
 @pytest.mark.parametrize("leaver", ["customer", "agent"])
@@ -265,7 +280,7 @@ async def test_rejected_commands_change_nothing_and_say_why(world):
     assert outcome.status == "rejected"
     assert "no session and no call" in outcome.reason
     outcome = await world.command("transfer", customer.sid)
-    assert (outcome.status, outcome.reason) == ("rejected", "unknown type 'transfer'; known: convert, end")
+    assert (outcome.status, outcome.reason) == ("rejected", "transfer needs the field to: whom to dial")
     outcome = await world.command("convert", customer.sid, to="x")
     assert outcome.status == "rejected"
     outcome = await world.command("convert", "a{b}", id="odd")
