@@ -15,7 +15,7 @@ from statemachine.actions.dialling import (
 )
 from statemachine.actions.looking import look_at_calls
 from statemachine.actions.parties import note_gone
-from statemachine.actions.room import leave_room, take_presence_from
+from statemachine.actions.room import leave_room, note_join, take_presence_from
 from statemachine.effects import RedirectCall
 from statemachine.events import (
     CallsRead,
@@ -27,6 +27,7 @@ from statemachine.events import (
     Event,
     LeaveOverdue,
     LoneOverdue,
+    ParticipantJoined,
     RepairOverdue,
     RingOverdue,
     StageOverdue,
@@ -266,6 +267,13 @@ def go_on_in_another_room(scratch: Scratch, event: ConferenceEnded) -> None:
     leave_room(scratch)
     note_gone(scratch, AGENT, event.conference_reason or "completed")
     _go_on_alone(scratch)
+
+
+def follow_customer(scratch: Scratch, event: ParticipantJoined) -> None:
+    """The same, told by the customer's arrival there."""
+    leave_room(scratch)
+    _go_on_alone(scratch)
+    note_join(scratch, event)
 
 
 def _go_on_alone(scratch: Scratch) -> None:

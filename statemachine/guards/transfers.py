@@ -4,7 +4,7 @@ Those of the first part stand in the table's `Always` rows: they are asked after
 another stage, so that it is answered no afterwards.
 """
 
-from statemachine.events import ConferenceEnded, Event, Transfer
+from statemachine.events import ConferenceEnded, Event, ParticipantJoined, Transfer
 from statemachine.guards.calls import is_connected
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER, TARGET, Ask, Party
@@ -276,8 +276,22 @@ def arrives_late_with_agent(scratch: Scratch, event: Event) -> bool:
 def agent_took_room_along(scratch: Scratch, event: ConferenceEnded) -> bool:
     """Whether the agent hung up before Twilio had cleared the flag, so that the customer lost the conference too."""
     ended_by = scratch.session.party_of(call_sid=event.call_sid_ending) if event.call_sid_ending else None
-    before_dialling = _stage(scratch) in (Stage.CLEARING, Stage.HOLDING) and not scratch.transfer.attempts
-    return before_dialling and ended_by is not None and ended_by.name == AGENT and not _customer(scratch).is_gone
+    return _is_before_dial(scratch) and ended_by is not None and ended_by.name == AGENT
+
+
+def customer_is_in_another_room(scratch: Scratch, event: ParticipantJoined) -> bool:
+    """Whether the customer, who lost the conference so, is in a fresh one, before the end of the old one was told."""
+    return (
+        _is_before_dial(scratch)
+        and event.call_sid == _customer(scratch).call_sid
+        and bool(scratch.session.conference_sid)
+        and event.conference_sid != scratch.session.conference_sid
+    )
+
+
+def _is_before_dial(scratch: Scratch) -> bool:
+    before_dial = _stage(scratch) in (Stage.CLEARING, Stage.HOLDING) and not scratch.transfer.attempts
+    return before_dial and not _customer(scratch).is_gone
 
 
 # ---- asked when a command comes ----------------------------------------------------------------------------------

@@ -1,0 +1,152 @@
+"""Conferenced: whoever takes part is in the room; nobody is to be alone in it."""
+
+from statemachine.actions.asking import (
+    ask,
+    look_at_participants,
+    note_change,
+    note_updated,
+    stop_asking,
+    take_participants_from,
+)
+from statemachine.actions.commands import refuse_existing, refuse_leaving, refuse_without_transfer, report_done
+from statemachine.actions.dialling import (
+    doubt_dial,
+    hang_up_leaving,
+    let_arrival_go,
+    let_late_dial_go,
+    note_dial_failed,
+    note_dialled,
+    note_progress,
+)
+from statemachine.actions.endings import (
+    end_by_command,
+    end_lone,
+    end_party_left,
+    end_room_ended,
+    end_too_old,
+    let_stray_leg_go,
+)
+from statemachine.actions.passing import note_only, pass_over_late, pass_over_unknown_call
+from statemachine.actions.room import note_guest, note_join, note_leaving, start_lone_grace
+from statemachine.actions.transferring import begin_in_room, begin_pending
+from statemachine.events import (
+    AgeOverdue,
+    Always,
+    Call,
+    CallProgressed,
+    CallsRead,
+    Cancel,
+    Complete,
+    ConferenceEnded,
+    ConferenceStarted,
+    ConfirmOverdue,
+    Convert,
+    DialEnded,
+    EffectFailed,
+    EffectSucceeded,
+    EffectUnknown,
+    End,
+    GateDecided,
+    GateReached,
+    LoneOverdue,
+    Merge,
+    ParticipantChanged,
+    ParticipantJoined,
+    ParticipantLeft,
+    Swap,
+    Transfer,
+)
+from statemachine.guards.calls import (
+    is_bridge_and_alive,
+    is_late_status,
+    is_of_former_call,
+    is_of_given_up_dial,
+    is_of_leaving,
+    is_of_unknown_call,
+)
+from statemachine.guards.outcomes import is_dial, is_update
+from statemachine.guards.reads import is_outdated
+from statemachine.guards.room import (
+    is_another_room,
+    is_of_nobody,
+    is_of_party_let_go,
+    is_older_news,
+    is_stranger,
+    joins_another_room,
+    leaves_nobody,
+    leaves_one,
+)
+from statemachine.guards.transfers import (
+    differs_from_wanted,
+    has_call_to_hang_up,
+    is_confirmed,
+    lacks_agent_or_customer,
+    transfer_is_pending,
+)
+from statemachine.rows.row import STAY, C, E, Row, T
+
+# fmt: off
+CONFERENCED: tuple[Row, ...] = (
+    #   state event              guard                         target  action
+    Row(C, CallProgressed,     is_of_former_call,            STAY, pass_over_late),
+    Row(C, CallProgressed,     is_of_given_up_dial,          STAY, let_late_dial_go),
+    Row(C, CallProgressed,     is_of_unknown_call,           STAY, pass_over_unknown_call),
+    Row(C, CallProgressed,     is_late_status,               STAY, pass_over_late),
+    Row(C, CallProgressed,     is_of_leaving,                STAY, note_progress),
+    Row(C, CallProgressed,     leaves_nobody,                E,    end_party_left),
+    Row(C, CallProgressed,     leaves_one,                   STAY, start_lone_grace),
+    Row(C, CallProgressed,     None,                         STAY, note_leaving),
+    Row(C, DialEnded,          is_of_nobody,                 STAY, note_only),
+    Row(C, DialEnded,          is_bridge_and_alive,          STAY, note_only),
+    Row(C, DialEnded,          leaves_nobody,                E,    end_party_left),
+    Row(C, DialEnded,          leaves_one,                   STAY, start_lone_grace),
+    Row(C, DialEnded,          None,                         STAY, note_leaving),
+    Row(C, GateReached,        is_of_given_up_dial,          STAY, let_late_dial_go),
+    Row(C, GateReached,        None,                         STAY, note_only),
+    Row(C, GateDecided,        None,                         STAY, note_only),
+    Row(C, ConferenceStarted,  None,                         STAY, note_only),
+    Row(C, ConferenceEnded,    is_another_room,              STAY, note_only),
+    Row(C, ConferenceEnded,    None,                         E,    end_room_ended),
+    Row(C, ParticipantJoined,  is_of_party_let_go,           STAY, let_arrival_go),
+    Row(C, ParticipantJoined,  is_stranger,                  STAY, note_guest),
+    Row(C, ParticipantJoined,  is_older_news,                STAY, pass_over_late),
+    Row(C, ParticipantJoined,  joins_another_room,           STAY, let_stray_leg_go),
+    Row(C, ParticipantJoined,  None,                         STAY, note_join),
+    Row(C, ParticipantLeft,    is_stranger,                  STAY, pass_over_unknown_call),
+    Row(C, ParticipantLeft,    is_older_news,                STAY, pass_over_late),
+    Row(C, ParticipantLeft,    is_another_room,              STAY, note_only),
+    Row(C, ParticipantLeft,    leaves_nobody,                E,    end_party_left),
+    Row(C, ParticipantLeft,    leaves_one,                   STAY, start_lone_grace),
+    Row(C, ParticipantLeft,    None,                         STAY, note_leaving),
+    Row(C, ParticipantChanged, is_stranger,                  STAY, pass_over_unknown_call),
+    Row(C, ParticipantChanged, is_older_news,                STAY, pass_over_late),
+    Row(C, ParticipantChanged, None,                         STAY, note_change),
+    Row(C, LoneOverdue,        None,                         E,    end_lone),
+    Row(C, ConfirmOverdue,     None,                         STAY, look_at_participants),
+    Row(C, AgeOverdue,         None,                         E,    end_too_old),
+    Row(C, CallsRead,          is_outdated,                  STAY, note_only),
+    Row(C, CallsRead,          None,                         STAY, take_participants_from),
+    Row(C, EffectSucceeded,    is_dial,                      STAY, note_dialled),
+    Row(C, EffectSucceeded,    is_update,                    STAY, note_updated),
+    Row(C, EffectSucceeded,    None,                         STAY, note_only),
+    Row(C, EffectFailed,       is_dial,                      STAY, note_dial_failed),
+    Row(C, EffectFailed,       is_update,                    STAY, note_updated),
+    Row(C, EffectFailed,       None,                         STAY, note_only),
+    Row(C, EffectUnknown,      is_dial,                      STAY, doubt_dial),
+    Row(C, EffectUnknown,      is_update,                    STAY, note_updated),
+    Row(C, EffectUnknown,      None,                         STAY, note_only),
+    Row(C, Always,             transfer_is_pending,          T,    begin_pending),
+    Row(C, Always,             has_call_to_hang_up,          STAY, hang_up_leaving),
+    Row(C, Always,             differs_from_wanted,          STAY, ask),
+    Row(C, Always,             is_confirmed,                 STAY, stop_asking),
+    Row(C, Call,               None,                         STAY, refuse_existing),
+    Row(C, Convert,            None,                         STAY, report_done),
+    Row(C, Transfer,           lacks_agent_or_customer,      STAY, refuse_leaving),
+    Row(C, Transfer,           None,                         T,    begin_in_room),
+    Row(C, Complete,           None,                         STAY, refuse_without_transfer),
+    Row(C, Cancel,             None,                         STAY, refuse_without_transfer),
+    Row(C, Swap,               None,                         STAY, refuse_without_transfer),
+    Row(C, Merge,              None,                         STAY, refuse_without_transfer),
+    Row(C, End,                None,                         E,    end_by_command),
+)
+# fmt: on

@@ -1,0 +1,47 @@
+"""Ended: no row leads out of here. A leg that arrives late is still let go."""
+
+from statemachine.actions.commands import refuse_ended, refuse_existing
+from statemachine.actions.dialling import let_late_call_go
+from statemachine.actions.endings import let_late_leg_go, note_ending
+from statemachine.actions.passing import note_only, pass_over_late
+from statemachine.events import (
+    Call,
+    CallProgressed,
+    Cancel,
+    Complete,
+    Convert,
+    EffectFailed,
+    EffectSucceeded,
+    EffectUnknown,
+    End,
+    Merge,
+    ParticipantJoined,
+    Swap,
+    Transfer,
+)
+from statemachine.guards.calls import is_live_leg_of_ours
+from statemachine.guards.outcomes import is_ending_awaited
+from statemachine.rows.row import STAY, E, Row
+
+# fmt: off
+ENDED: tuple[Row, ...] = (
+    #   state event              guard                         target  action
+    Row(E, CallProgressed,     is_live_leg_of_ours,          STAY, let_late_call_go),
+    Row(E, CallProgressed,     None,                         STAY, pass_over_late),
+    Row(E, ParticipantJoined,  None,                         STAY, let_late_leg_go),
+    Row(E, EffectSucceeded,    is_ending_awaited,            STAY, note_ending),
+    Row(E, EffectSucceeded,    None,                         STAY, note_only),
+    Row(E, EffectFailed,       is_ending_awaited,            STAY, note_ending),
+    Row(E, EffectFailed,       None,                         STAY, note_only),
+    Row(E, EffectUnknown,      is_ending_awaited,            STAY, note_ending),
+    Row(E, EffectUnknown,      None,                         STAY, note_only),
+    Row(E, Convert,            None,                         STAY, refuse_ended),
+    Row(E, Transfer,           None,                         STAY, refuse_ended),
+    Row(E, Complete,           None,                         STAY, refuse_ended),
+    Row(E, Cancel,             None,                         STAY, refuse_ended),
+    Row(E, Swap,               None,                         STAY, refuse_ended),
+    Row(E, Merge,              None,                         STAY, refuse_ended),
+    Row(E, Call,               None,                         STAY, refuse_existing),
+    Row(E, End,                None,                         STAY, refuse_ended),
+)
+# fmt: on
