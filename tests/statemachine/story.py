@@ -2,12 +2,16 @@
 
 from typing import Any
 
+from statemachine.effects import Dial, Effect, UpdateParticipant
 from statemachine.events import (
+    Call,
     CallProgressed,
     CallReceived,
     CallSeen,
     CallsRead,
+    Cancel,
     Command,
+    Complete,
     ConferenceEnded,
     ConferenceStarted,
     Convert,
@@ -17,32 +21,56 @@ from statemachine.events import (
     EffectUnknown,
     End,
     Event,
+    GateDecided,
+    GateReached,
+    Merge,
+    ParticipantChanged,
     ParticipantJoined,
     ParticipantLeft,
     ParticipantSeen,
+    Swap,
     TimerExpired,
+    Transfer,
 )
 from statemachine.machine import step
 from statemachine.policy import Policy
 from statemachine.session import Session
-from statemachine.step import Step
+from statemachine.step import Conclusion, Step
+from tests.statemachine.legs import (
+    AGENT_CALL,
+    CUSTOMER_CALL,
+    GUEST_CALL,
+    OTHER_ROOM,
+    ROOM,
+    Leg,
+    Legs,
+    flags_of,
+    words,
+)
 
-CUSTOMER_CALL = "CA" + "c" * 32
-AGENT_CALL = "CA" + "a" * 32
-ROOM = "CF" + "f" * 32
-CALLS = {"customer": CUSTOMER_CALL, "agent": AGENT_CALL}
+__all__ = ["AGENT_CALL", "BOB", "CAROL", "CUSTOMER_CALL", "GUEST_CALL", "OTHER_ROOM", "OUTBOUND", "ROOM", "Story"]
+
+#: The id of an outbound session.
+OUTBOUND = "CS" + "0" * 32
+CUSTOMER_NUMBER = "+14155550123"
+ALICE, BOB, CAROL = "client:alice", "client:bob", "client:carol"
 
 
 class Story:
     """Feeds events to one session and remembers everything that came of them."""
 
-    def __init__(self, policy: Policy | None = None) -> None:
+    def __init__(self, policy: Policy | None = None, *, session_id: str = CUSTOMER_CALL) -> None:
         self.policy = policy or Policy()
-        self.session = Session(CUSTOMER_CALL)
+        self.session = Session(session_id)
         self.now_ms = 1_000_000
+        self.legs = Legs()
         self.last: Step | None = None
-        self.effects: list[tuple[str, str]] = []
+        #: Every effect so far.
+        self.effects: list[Effect] = []
         self.reports: dict[str, list[tuple[str, str]]] = {}
+        self.conclusions: list[Conclusion] = []
+        #: Holds and flags that Twilio was asked for and has not confirmed.
+        self.unconfirmed: list[UpdateParticipant] = []
         self._entry = 0
         self._sequences: dict[str, int] = {}
 
@@ -52,11 +80,18 @@ class Story:
         before = self.session
         self.last = step(before, event, self.now_ms, self.policy)
         self.session = self.last.session
-        self.effects += [(effect.kind, effect.party) for effect in self.last.effects]
-        for report in self.last.reports:
-            self.reports.setdefault(report.command_id, []).append((report.status.value, report.reason))
         # The same entry decided again gives the same: a step is a function of its arguments.
         assert step(before, event, self.now_ms, self.policy) == self.last
+        self.effects += self.last.effects
+        self.conclusions += self.last.conclusions
+        for report in self.last.reports:
+            self.reports.setdefault(report.command_id, []).append((report.status.value, report.reason))
+        for effect in self.last.effects:
+            if isinstance(effect, UpdateParticipant):
+                self.unconfirmed.append(effect)
+            elif isinstance(effect, Dial):
+                party = next(one for one in self.session.parties.values() if one.dial_id == effect.effect_id)
+                self.legs.dial(effect, party.label)
         return self
 
     def later(self, ms: int) -> "Story":
@@ -65,7 +100,7 @@ class Story:
 
     def _common(self, source: str = "", first: int = 0, **given: Any) -> dict[str, Any]:
         self._entry += 1
-        common: dict[str, Any] = {"session_id": CUSTOMER_CALL, "entry_id": f"{self.now_ms}-{self._entry}"}
+        common: dict[str, Any] = {"session_id": self.session.id, "entry_id": f"{self.now_ms}-{self._entry}"}
         if source:
             number = self._sequences.get(source, first - 1) + 1
             self._sequences[source] = number
@@ -74,33 +109,42 @@ class Story:
             common["token"] = f"token-{self._entry}"
         return common | given
 
+    # ---- calls ---------------------------------------------------------------------------------------------------
+
     def comes_in(self, **given: Any) -> "Story":
+        call_token = given.pop("call_token", "")
         return self.take(
             CallReceived(
                 **self._common(**{"token": "call_received"} | given),
                 call_sid=CUSTOMER_CALL,
-                customer_address="+14155550123",
-                agent_address="client:alice",
+                customer_address=CUSTOMER_NUMBER,
+                agent_address=ALICE,
+                call_token=call_token,
             )
         )
 
-    def call(self, party: str, status: str, **given: Any) -> "Story":
+    def call(self, name: str, status: str, **given: Any) -> "Story":
+        """The status callback of a leg."""
+        leg = self.legs[name]
         sip = given.pop("sip", 0)
-        sid = given.pop("call_sid", CALLS[party])
-        common = self._common(sid, **given)
+        dial = given.pop("dial", leg.dial)
+        common = self._common(leg.call_sid, **given)
+        leg.is_over = leg.is_over or status in ("completed", "busy", "failed", "no-answer", "canceled")
         return self.take(
             CallProgressed(
                 **common,
-                party=party,
-                call_sid=sid,
+                party=leg.party,
+                call_sid=leg.call_sid,
                 status=status,
                 sip_response_code=sip,
-                address="client:alice",
-                customer_address="+14155550123",
+                address=ALICE,
+                customer_address=CUSTOMER_NUMBER,
+                dial=dial,
             )
         )
 
     def answered(self) -> "Story":
+        """An inbound call whose agent has picked up."""
         self.comes_in()
         for status in ("initiated", "ringing", "in-progress"):
             self.call("agent", status)
@@ -115,10 +159,11 @@ class Story:
         party: str = "customer",
         other_side_lives: bool = False,
     ) -> "Story":
+        leg = self.legs[party]
         event = DialEnded(
             **self._common(),
-            party=party,
-            call_sid=CALLS[party],
+            party=leg.party,
+            call_sid=leg.call_sid,
             dial=dial,
             dial_call_status=status,
             call_status=call_status,
@@ -126,33 +171,123 @@ class Story:
         )
         return self.take(event)
 
-    def joins(self, party: str, *, room: str = ROOM, **given: Any) -> "Story":
+    # ---- the conference ------------------------------------------------------------------------------------------
+
+    def joins(self, name: str, *, room: str = ROOM, starts: bool = True, **given: Any) -> "Story":
+        leg = self.legs[name]
+        leg.in_room, leg.held, leg.ends_conference = True, False, False
         event = ParticipantJoined(
-            **self._common(room, 1, **given), conference_sid=room, call_sid=CALLS.get(party, party), label=f"{party}-1"
+            **self._common(room, 1, **given),
+            conference_sid=room,
+            call_sid=leg.call_sid,
+            label=leg.label,
+            starts_conference=starts,
         )
         return self.take(event)
 
     def leaves(
-        self, party: str, *, status: str = "completed", reason: str = "participant_hung_up", **given: Any
+        self,
+        name: str,
+        *,
+        status: str = "completed",
+        reason: str = "participant_hung_up",
+        room: str = ROOM,
+        **given: Any,
     ) -> "Story":
+        leg = self.legs[name]
+        leg.in_room = False
         event = ParticipantLeft(
-            **self._common(ROOM, 1, **given),
-            conference_sid=ROOM,
-            call_sid=CALLS.get(party, party),
-            label=f"{party}-1",
+            **self._common(room, 1, **given),
+            conference_sid=room,
+            call_sid=leg.call_sid,
+            label=leg.label,
             call_status=status,
             left_reason=reason,
         )
         return self.take(event)
 
+    def changes(self, name: str, *, room: str = ROOM, **given: Any) -> "Story":
+        """Twilio tells that a participant is held or not, and what the leaving does, as the leg has it."""
+        leg = self.legs[name]
+        event = ParticipantChanged(
+            **self._common(room, 1, **given), conference_sid=room, call_sid=leg.call_sid, label=leg.label,
+            kind="participant-modify", **flags_of(leg),
+        )  # fmt: skip
+        return self.take(event)
+
+    def does(self, name: str) -> Leg:
+        """Twilio does what was asked about a participant; nobody is told."""
+        leg = self.legs[name]
+        for effect in [one for one in self.unconfirmed if one.call_sid == leg.call_sid]:
+            self.unconfirmed.remove(effect)
+            leg.held = leg.held if effect.hold is None else effect.hold
+            leg.ends_conference = leg.ends_conference if effect.ends_conference is None else effect.ends_conference
+        return leg
+
+    def confirms(self, *names: str) -> "Story":
+        """Twilio has done what was asked about these participants, and tells so."""
+        for name in names:
+            assert any(effect.call_sid == self.legs[name].call_sid for effect in self.unconfirmed), name
+            self.does(name)
+            self.changes(name)
+        return self
+
     def conference_starts(self) -> "Story":
         return self.take(ConferenceStarted(**self._common(ROOM, 1), conference_sid=ROOM))
 
     def conference_ends(self, *, room: str = ROOM, reason: str = "last-participant-left", by: str = "") -> "Story":
+        ending = self.legs[by].call_sid if by else ""
         event = ConferenceEnded(
-            **self._common(room, 1), conference_sid=room, conference_reason=reason, call_sid_ending=CALLS.get(by, "")
+            **self._common(room, 1), conference_sid=room, conference_reason=reason, call_sid_ending=ending
         )
         return self.take(event)
+
+    # ---- those who are dialled by REST ---------------------------------------------------------------------------
+
+    def placed(self, name: str, *, queue_ms: int = 0) -> "Story":
+        """Twilio has taken the dial."""
+        leg = self.legs[name]
+        kind = "create_call" if leg.is_gated else "create_participant"
+        event = EffectSucceeded(
+            **self._common(), effect_id=leg.dial, kind=kind, party=leg.party, call_sid=leg.call_sid, queue_ms=queue_ms
+        )
+        return self.take(event)
+
+    def refused(self, name: str, *, status: int = 400, code: int = 21211) -> "Story":
+        """Twilio has refused the dial."""
+        leg = self.legs[name]
+        kind = "create_call" if leg.is_gated else "create_participant"
+        return self.fails(kind, leg.party, status=status, code=code, effect_id=leg.dial)
+
+    def in_doubt(self, name: str) -> "Story":
+        """Nobody knows whether Twilio has taken the dial."""
+        leg = self.legs[name]
+        return self.is_unknown("create_call" if leg.is_gated else "create_participant", leg.party, leg.dial)
+
+    def found(self, name: str, *, call_sid: str | None = None) -> "Story":
+        """The list of calls shows the leg of a dial in doubt, or with an empty `call_sid` that there is none."""
+        leg = self.legs[name]
+        sid = leg.call_sid if call_sid is None else call_sid
+        return self.take(
+            EffectSucceeded(**self._common(), effect_id="found", kind="find_call", party=leg.party, call_sid=sid)
+        )
+
+    def gate(self, name: str, decision: str = "") -> "Story":
+        """A leg reaches our gate, or the gate has decided."""
+        leg = self.legs[name]
+        common = self._common() | {"dial": leg.dial, "call_sid": leg.call_sid}
+        return self.take(GateDecided(**common, decision=decision) if decision else GateReached(**common))
+
+    def takes_part(self, name: str) -> "Story":
+        """Somebody who was dialled picks up and comes into the conference."""
+        self.placed(name).call(name, "ringing")
+        if self.legs[name].is_gated:
+            self.gate(name).gate(name, "accepted")
+        else:
+            self.call(name, "in-progress")
+        return self.joins(name)
+
+    # ---- timers, looks, outcomes ---------------------------------------------------------------------------------
 
     def fires(self, timer: type[TimerExpired]) -> "Story":
         """The timer expires when it is due; it has to be set."""
@@ -163,29 +298,22 @@ class Story:
     def reads(
         self, *, room: str = "", inside: tuple[str, ...] = (), version: int | None = None, **statuses: str
     ) -> "Story":
-        """A look at Twilio shows these statuses."""
+        """A look at Twilio shows these statuses, and those inside as Twilio has them."""
+        parent = "agent" if self.session.direction == "outbound" else "customer"
         calls = tuple(
-            CallSeen(CALLS[party], status, "" if party == "customer" else CUSTOMER_CALL)
-            for party, status in statuses.items()
+            CallSeen(self.legs[name].call_sid, status, "" if name == parent else self.legs[parent].call_sid)
+            for name, status in statuses.items()
         )
+        seen = tuple(ParticipantSeen(leg.call_sid, leg.label, **flags_of(leg)) for leg in map(self.legs.get, inside))
         event = CallsRead(
             **self._common(),
             effect_id="read",
             read_version=self.session.version if version is None else version,
             calls=calls,
             conference_sid=room,
-            participants=tuple(ParticipantSeen(CALLS[party], f"{party}-1") for party in inside),
+            participants=seen,
         )
         return self.take(event)
-
-    def command(self, kind: type[Command], command_id: str) -> "Story":
-        return self.take(kind(**self._common(token=command_id)))
-
-    def convert(self, command_id: str = "convert-1") -> "Story":
-        return self.command(Convert, command_id)
-
-    def end(self, command_id: str = "end-1") -> "Story":
-        return self.command(End, command_id)
 
     def succeeds(self, kind: str, party: str = "", effect_id: str = "effect") -> "Story":
         return self.take(EffectSucceeded(**self._common(), effect_id=effect_id, kind=kind, party=party))
@@ -208,12 +336,41 @@ class Story:
     def is_unknown(self, kind: str, party: str = "", effect_id: str = "effect") -> "Story":
         return self.take(EffectUnknown(**self._common(), effect_id=effect_id, kind=kind, party=party))
 
+    # ---- commands ------------------------------------------------------------------------------------------------
+
+    def command(self, kind: type[Command], command_id: str, **fields: Any) -> "Story":
+        return self.take(kind(**self._common(token=command_id), **fields))
+
+    def calls_out(self, command_id: str = "call-1", **options: Any) -> "Story":
+        return self.command(Call, command_id, agent=ALICE, customer=CUSTOMER_NUMBER, **options)
+
+    def convert(self, command_id: str = "convert-1") -> "Story":
+        return self.command(Convert, command_id)
+
+    def transfer(self, mode: str, *to: str, command_id: str = "transfer-1", **options: Any) -> "Story":
+        return self.command(Transfer, command_id, mode=mode, to=",".join(to) or BOB, **options)
+
+    def complete(self, command_id: str = "complete-1") -> "Story":
+        return self.command(Complete, command_id)
+
+    def cancel(self, command_id: str = "cancel-1") -> "Story":
+        return self.command(Cancel, command_id)
+
+    def swap(self, command_id: str = "swap-1") -> "Story":
+        return self.command(Swap, command_id)
+
+    def merge(self, command_id: str = "merge-1") -> "Story":
+        return self.command(Merge, command_id)
+
+    def end(self, command_id: str = "end-1") -> "Story":
+        return self.command(End, command_id)
+
     # ---- what is expected ----------------------------------------------------------------------------------------
 
     def expect(
         self,
         state: str,
-        *effects: tuple[str, str],
+        *effects: str,
         reason: str | None = None,
         outcome: str | None = None,
         phase: str | None = None,
@@ -221,7 +378,7 @@ class Story:
         """The state now, and exactly the effects that the last event ordered."""
         assert self.last is not None
         assert self.session.state.value == state
-        assert [(effect.kind, effect.party) for effect in self.last.effects] == list(effects)
+        assert [words(effect) for effect in self.last.effects] == list(effects)
         if reason is not None:
             assert self.session.end_reason == reason
         if outcome is not None:
@@ -234,6 +391,44 @@ class Story:
         assert set(self.session.timers) == {*timers, "age"}
         return self
 
-    def expect_command(self, command_id: str, *statuses: str) -> "Story":
-        assert [status for status, _ in self.reports.get(command_id, [])] == list(statuses)
+    def expect_command(self, command_id: str, *statuses: str, reason: str | None = None) -> "Story":
+        """What whoever gave the command was told; and why, of the last of it."""
+        told = self.reports.get(command_id, [])
+        assert [status for status, _ in told] == list(statuses)
+        assert reason is None or told[-1][1] == reason
+        return self
+
+    def expect_refused(self, command_id: str, why: str, *allowed: str) -> "Story":
+        """A command was refused, in these words, and changed nothing."""
+        assert self.last is not None
+        assert self.last.outcome.value == "refused"
+        assert not self.last.effects
+        return self.expect_command(command_id, "rejected", reason=f"{why}; allowed now: {', '.join(allowed)}")
+
+    def expect_transfer(self, status: str, reason: str = "") -> "Story":
+        transfer = self.session.transfer
+        assert transfer is not None
+        assert (transfer.status.value, transfer.reason) == (status, reason)
+        return self
+
+    def expect_held(self, *names: str) -> "Story":
+        """Exactly these parties are on hold, by Twilio's word."""
+        assert {party.name for party in self.session.parties.values() if party.held} == set(names)
+        return self
+
+    def expect_parties(self, **statuses: str) -> "Story":
+        """Exactly these parties there are; `agent_1` stands for `agent-1`."""
+        found = {name.replace("-", "_"): party.status.value for name, party in self.session.parties.items()}
+        assert found == statuses
+        return self
+
+    def expect_concluded(self, *conclusions: tuple[str, str, str]) -> "Story":
+        """What other systems were told so far: kind, result, reason."""
+        assert [(one.kind, one.result, one.reason) for one in self.conclusions] == list(conclusions)
+        return self
+
+    def expect_attempts(self, *attempts: tuple[str, str]) -> "Story":
+        """Whom the newest transfer tried to reach, and what came of it."""
+        assert self.session.transfer is not None
+        assert [(one.to, one.result) for one in self.session.transfer.attempts] == list(attempts)
         return self

@@ -2,26 +2,47 @@
 
 import pytest
 
-from statemachine.events import AgeOverdue, LoneOverdue
-from tests.statemachine.story import CUSTOMER_CALL, ROOM, Story
-
-
-def conferenced() -> Story:
-    return Story().answered().convert().joins("agent").conference_starts().joins("customer").expect("conferenced")
+from statemachine.events import AgeOverdue, ConfirmOverdue, LoneOverdue
+from tests.statemachine.stages import FLAGS, conferenced, converted
+from tests.statemachine.story import CUSTOMER_CALL, OTHER_ROOM, ROOM, Story
 
 
 @pytest.mark.parametrize("leaver, reason", [("agent", "agent-left"), ("customer", "customer-left")])
 def test_last_one_is_let_go_after_the_grace(leaver, reason):
     story = conferenced().leaves(leaver).expect("conferenced").expect_timers("lone")
     assert story.session.timers["lone"] == story.now_ms + 2_000
-    story.fires(LoneOverdue).expect("ended", ("end_conference", ""), reason=reason)
+    story.fires(LoneOverdue).expect("ended", "end room", reason=reason)
     assert story.last.let_lone_go
+
+
+def test_flag_whose_callback_is_lost_is_found_by_a_look():
+    story = converted().fires(ConfirmOverdue).expect("conferenced", "look").expect_timers("confirm")
+    story.does("customer")
+    story.does("agent")
+    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "agent"))
+    story.expect("conferenced").expect_timers()
+
+
+def test_flag_that_a_look_does_not_show_is_asked_for_again():
+    story = converted()
+    for effect in story.last.effects:
+        story.is_unknown("update_participant", effect.party, effect.effect_id)
+    story.fires(ConfirmOverdue).reads(room=ROOM, inside=("customer", "agent")).expect("conferenced", *FLAGS)
+
+
+def test_flag_that_twilio_does_not_set_is_given_up_and_fails_nothing():
+    """It is a second net: the lone rule ends the call without it."""
+    story = converted()
+    for _ in range(4):
+        story.fires(ConfirmOverdue).expect("conferenced", "look")
+    story.later(1).reads(room=ROOM, inside=("customer", "agent")).expect("conferenced").expect_timers()
+    story.leaves("agent").expect_timers("lone").fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
 
 
 @pytest.mark.parametrize("leaver", ["agent", "customer"])
 def test_lost_leave_callback_is_made_up_for_by_the_calls_own(leaver):
     story = conferenced().call(leaver, "completed").expect("conferenced").expect_timers("lone")
-    story.fires(LoneOverdue).expect("ended", ("end_conference", ""), reason=f"{leaver}-left")
+    story.fires(LoneOverdue).expect("ended", "end room", reason=f"{leaver}-left")
 
 
 def test_lost_callbacks_are_made_up_for_by_the_dial_action():
@@ -38,29 +59,31 @@ def test_leave_and_call_callback_of_one_party_start_one_grace():
 
 def test_both_gone_ends_it_at_once_and_names_who_left_first():
     story = conferenced().leaves("customer").leaves("agent")
-    story.expect("ended", ("end_conference", ""), reason="customer-left")
+    story.expect("ended", "end room", reason="customer-left")
 
 
 def test_one_who_comes_back_within_the_grace_keeps_the_call():
     story = conferenced().leaves("agent", status="in-progress", reason="participant_updated_via_api")
-    story.expect_timers("lone").joins("agent").expect("conferenced").expect_timers()
+    story.expect_timers("lone").joins("agent").expect("conferenced", "flag agent").expect_timers("confirm")
+    story.confirms("agent").expect("conferenced").expect_timers()
 
 
 def test_leg_that_somebody_else_moved_away_is_not_hung_up():
     story = conferenced().leaves("customer", status="in-progress", reason="participant_updated_via_api")
-    story.fires(LoneOverdue).expect("ended", ("end_conference", ""))
+    story.fires(LoneOverdue).expect("ended", "end room")
 
 
 def test_guest_brought_in_by_somebody_else_counts_as_company():
-    story = conferenced().joins("CA" + "7" * 32).expect("conferenced")
+    story = conferenced().joins("guest").expect("conferenced", "unflag customer", "unflag agent")
     assert "guest-1" in story.session.parties
+    story.confirms("customer", "agent")
     story.leaves("agent").expect("conferenced").expect_timers()
-    story.leaves("CA" + "7" * 32).expect("conferenced").expect_timers("lone")
+    story.leaves("guest").expect("conferenced").expect_timers("lone")
 
 
 def test_conference_that_ended_lets_everybody_go():
     story = conferenced().conference_ends(reason="conference-ended-via-api")
-    story.expect("ended", ("hang_up_call", "customer"), ("hang_up_call", "agent"), reason="alone")
+    story.expect("ended", "hang up customer", "hang up agent", reason="alone")
 
 
 def test_conference_that_ended_with_its_last_participant_names_him():
@@ -69,7 +92,7 @@ def test_conference_that_ended_with_its_last_participant_names_him():
 
 
 def test_end_of_another_conference_means_nothing():
-    conferenced().conference_ends(room="CF" + "e" * 32).expect("conferenced")
+    conferenced().conference_ends(room=OTHER_ROOM).expect("conferenced")
 
 
 def test_convert_of_a_conference_is_done():
@@ -77,14 +100,14 @@ def test_convert_of_a_conference_is_done():
 
 
 def test_end_completes_the_conference():
-    story = conferenced().end().expect("ended", ("end_conference", ""), reason="command")
+    story = conferenced().end().expect("ended", "end room", reason="command")
     story.succeeds("end_conference", effect_id=story.last.effects[0].effect_id).expect_command(
         "end-1", "accepted", "done"
     )
 
 
 def test_conference_older_than_a_day_is_ended():
-    conferenced().fires(AgeOverdue).expect("ended", ("end_conference", ""), reason="too-old")
+    conferenced().fires(AgeOverdue).expect("ended", "end room", reason="too-old")
 
 
 def test_late_action_of_the_bridge_changes_nothing():
@@ -92,7 +115,7 @@ def test_late_action_of_the_bridge_changes_nothing():
 
 
 def test_late_leg_is_hung_up_after_the_end():
-    story = Story().answered().convert().end().joins("agent").expect("ended", ("hang_up_call", ""))
+    story = Story().answered().convert().end().joins("agent").expect("ended", "hang up a call")
     assert story.last.effects[0].call_sid != CUSTOMER_CALL
 
 

@@ -1,0 +1,93 @@
+"""The calls of a story, and effects in a few words."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from statemachine.effects import (
+    CreateCall,
+    CreateParticipant,
+    Dial,
+    Effect,
+    EndConference,
+    FindCall,
+    HangUpCall,
+    ReadCalls,
+    RedirectCall,
+    SayAndHangUp,
+    UpdateParticipant,
+)
+
+CUSTOMER_CALL = "CA" + "c" * 32
+AGENT_CALL = "CA" + "a" * 32
+GUEST_CALL = "CA" + "7" * 32
+ROOM = "CF" + "f" * 32
+OTHER_ROOM = "CF" + "e" * 32
+
+
+@dataclass
+class Leg:
+    """One call as Twilio has it. A party who is dialled once more has another leg."""
+
+    call_sid: str
+    party: str
+    label: str
+    #: Id of the dial that made it; empty where it came in or was dialled by TwiML.
+    dial: str = ""
+    is_gated: bool = False
+    #: What Twilio has done: told by the callbacks that the story lets come.
+    held: bool = False
+    ends_conference: bool = False
+    in_room: bool = False
+    is_over: bool = False
+
+
+class Legs(dict[str, Leg]):
+    """Legs by the name under which they were dialled; the one before of the same name is `former NAME`."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            customer=Leg(CUSTOMER_CALL, "customer", "customer-1"),
+            agent=Leg(AGENT_CALL, "agent", "agent-1"),
+            guest=Leg(GUEST_CALL, "", "guest"),
+        )
+        self._dials = 0
+
+    def dial(self, effect: Dial, label: str) -> None:
+        """Somebody is dialled, who has a call of his own from here on."""
+        self._dials += 1
+        if effect.party in self:
+            self[f"former {effect.party}"] = self[effect.party]
+        call_sid = f"CA{self._dials:032x}"
+        gated = isinstance(effect, CreateCall)
+        self[effect.party] = Leg(call_sid, effect.party, label, dial=effect.effect_id, is_gated=gated)
+
+    def of_call(self, call_sid: str) -> Leg:
+        """The leg of a call."""
+        return next(leg for leg in self.values() if leg.call_sid == call_sid)
+
+
+def words(effect: Effect) -> str:
+    """An effect in a few words: `hold customer`, `dial target`."""
+    match effect:
+        case UpdateParticipant(hold=True):
+            return f"hold {effect.party}"
+        case UpdateParticipant(hold=False):
+            return f"unhold {effect.party}"
+        case UpdateParticipant(ends_conference=True):
+            return f"flag {effect.party}"
+        case UpdateParticipant():
+            return f"unflag {effect.party}"
+        case CreateParticipant():
+            return f"dial {effect.party}"
+        case CreateCall():
+            return f"dial {effect.party} to the gate"
+    verbs: dict[type[Effect], str] = {
+        RedirectCall: "move", FindCall: "find", HangUpCall: "hang up", SayAndHangUp: "say goodbye to",
+    }  # fmt: skip
+    fixed: dict[type[Effect], str] = {EndConference: "end room", ReadCalls: "look"}
+    return fixed.get(type(effect)) or f"{verbs[type(effect)]} {effect.party or 'a call'}"
+
+
+def flags_of(leg: Leg) -> dict[str, Any]:
+    """How the leg is, as a callback says it."""
+    return {"held": leg.held, "ends_conference": leg.ends_conference}

@@ -1,0 +1,31 @@
+"""Where stories of transfers begin: the moments to which they all have to come."""
+
+from typing import Any
+
+from statemachine.policy import Policy
+from tests.statemachine.story import OUTBOUND, Story
+
+#: What follows when both are in and nothing else is to come.
+FLAGS = ("flag customer", "flag agent")
+
+
+def converted(policy: Policy | None = None, **given: Any) -> Story:
+    """Both are in the conference; Twilio was asked that the leaving of each ends it."""
+    story = Story(policy).comes_in(**given)
+    for status in ("initiated", "ringing", "in-progress"):
+        story.call("agent", status)
+    story.convert().joins("agent").conference_starts().joins("customer")
+    return story.expect("conferenced", *FLAGS).expect_timers("confirm")
+
+
+def conferenced(policy: Policy | None = None, **given: Any) -> Story:
+    """Both are in the conference, and Twilio has confirmed that the leaving of each ends it."""
+    return converted(policy, **given).confirms("customer", "agent").expect("conferenced").expect_timers()
+
+
+def outbound(policy: Policy | None = None) -> Story:
+    """The agent of an outbound session has picked up, has been let in by our gate, and talks to the customer."""
+    story = Story(policy, session_id=OUTBOUND).calls_out().expect("bridged", "dial agent to the gate", phase="ringing")
+    story.placed("agent").call("agent", "ringing").gate("agent").gate("agent", "accepted")
+    story.call("customer", "initiated").call("customer", "ringing").call("customer", "in-progress")
+    return story.expect("bridged", phase="connected").expect_timers().expect_command("call-1", "accepted", "done")
