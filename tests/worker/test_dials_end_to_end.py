@@ -1,0 +1,148 @@
+"""Dials through the whole of it: a real Redis, a worker, the local Twilio."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from sandbox.handles import SandboxCall
+from statemachine.effects import Effect
+from tests.support.redis_server import RedisServer
+from tests.support.world import World
+from worker.carrying import Stage
+
+pytestmark = pytest.mark.redis
+TARGET = "client:bob"
+WAYS = {"create_participant": {}, "create_call": {"confirm": "true"}}
+both_ways = pytest.mark.parametrize("kind", WAYS)
+
+
+class Breaking:
+    """A checkpoint at which carrying out an effect breaks off once, as if its process had died there."""
+
+    def __init__(self, point: str, kind: str) -> None:
+        self._at = (point, kind)
+        self.broke = False
+
+    async def __call__(self, point: str, effect: Effect) -> None:
+        if (point, effect.kind) == self._at and not self.broke:
+            self.broke = True
+            raise RuntimeError("broken off")
+
+    async def has_broken(self) -> bool:
+        return self.broke
+
+
+@asynccontextmanager
+async def talking(redis_server: RedisServer, **settings: Any) -> AsyncIterator[tuple[World, SandboxCall]]:
+    async with World(redis_server.url, **settings) as world:
+        world.sandbox.phone(TARGET).script(answer_after_s=0.02, keys="1", keys_after_s=0.01)
+        customer, _ = await world.talking()
+        yield world, customer
+
+
+def dialled(world: World) -> list[SandboxCall]:
+    """Every call to the target that there ever was."""
+    return world.sandbox.calls_of(TARGET)
+
+
+async def ends_well(world: World, customer: SandboxCall) -> None:
+    await world.command("end", customer.sid)
+    await world.settled()
+
+
+@both_ways
+async def test_call_is_known_by_its_sid_when_the_target_takes_part(redis_server: RedisServer, kind: str) -> None:
+    async with talking(redis_server) as (world, customer):
+        outcome = await world.command("transfer", customer.sid, to=TARGET, mode="warm", **WAYS[kind])
+
+        assert outcome.status == "done"
+        (call,) = dialled(world)
+        assert await world.client.get(world.keys.call(call.sid)) == customer.sid.encode()
+        assert not await world.client.exists(world.keys.dial_pace)
+        await ends_well(world, customer)
+
+
+async def test_dials_take_turns_where_a_pace_is_set(redis_server: RedisServer) -> None:
+    async with talking(redis_server, CONFERRAL_CALLS_PER_SECOND=20) as (world, customer):
+        outcome = await world.command("transfer", customer.sid, to=f"{TARGET},client:carol,client:dave", mode="warm")
+
+        assert outcome.status == "done"
+        seconds, micros = await world.client.time()
+        assert int(await world.client.hget(world.keys.dial_pace, "next")) <= seconds * 1_000_000 + micros + 50_000
+        await ends_well(world, customer)
+
+
+async def test_dial_whose_session_ends_while_it_is_under_way_is_hung_up(redis_server: RedisServer) -> None:
+    async with talking(redis_server) as (world, customer):
+        world.sandbox.phone(TARGET).script()  # rings for ever
+        world.sandbox.faults.next_rest("POST", "/Calls.json", latency_s=0.4)
+        fields = {"type": "transfer", "session": customer.sid, "to": TARGET, "mode": "warm", **WAYS["create_call"]}
+        await world.client.xadd(world.keys.commands, fields)
+
+        async def is_under_way() -> bool:
+            running = world.workers[0].executor._running.values()
+            return any(one.order.effect.kind == "create_call" and one.stage is Stage.SENDING for one in running)
+
+        await world.eventually(is_under_way, "the request is under way")
+        assert (await world.command("end", customer.sid)).status == "done"
+
+        async def it_was_placed_and_is_over() -> bool:
+            return any(call.status == "canceled" for call in dialled(world))
+
+        await world.eventually(it_was_placed_and_is_over, "the late call is hung up")
+        await world.settled()
+        assert [call.status for call in dialled(world)] == ["canceled"]
+        entries = [entry for entry in await world.log(customer.sid) if entry["event"] == "effect_succeeded"]
+        assert entries[-1]["detail"].startswith("hang_up_call")
+
+
+async def test_busy_target_is_not_dialled_again_because_the_answer_was_lost(redis_server: RedisServer) -> None:
+    """It has left the list of participants long before it is looked for."""
+    async with talking(redis_server) as (world, customer):
+        world.sandbox.phone(TARGET).script(outcome="busy", answer_after_s=0)
+        world.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", cut="after")
+
+        outcome = await world.command("transfer", customer.sid, to=TARGET, mode="warm")
+        assert (outcome.status, outcome.reason) == ("failed", "busy")
+
+        async def nothing_is_left_to_do() -> bool:
+            return not await world.client.hlen(world.keys.outbox(world.keys.partition_of(customer.sid)))
+
+        await world.eventually(nothing_is_left_to_do, "the dial has its outcome")
+        assert len(dialled(world)) == 1
+        await ends_well(world, customer)
+
+
+@pytest.mark.parametrize(
+    "point, kind, status, calls",
+    [
+        ("before_request", "create_participant", "done", 1),
+        ("after_request", "create_participant", "done", 1),
+        # It was marked and never sent; nobody can know that, so it is not sent any more.
+        ("before_request", "create_call", "failed", 0),
+        ("after_request", "create_call", "done", 1),
+    ],
+)
+async def test_successor_dials_nobody_twice(
+    redis_server: RedisServer, point: str, kind: str, status: str, calls: int
+) -> None:
+    world = World(redis_server.url, policy={"dial_doubt_ms": 300})
+    breaking = world.worker_options["effect_checkpoint"] = Breaking(point, kind)
+    async with world:
+        world.sandbox.phone(TARGET).script(answer_after_s=0.02, keys="1", keys_after_s=0.01)
+        customer, _ = await world.talking()
+        fields = {"type": "transfer", "session": customer.sid, "to": TARGET, "mode": "warm", "id": "t1", **WAYS[kind]}
+        await world.client.xadd(world.keys.commands, fields)
+        await world.eventually(breaking.has_broken, "it broke off")
+
+        async def has_come_to_that() -> bool:
+            return await world.client.hget(world.keys.command("t1"), "status") == status.encode()
+
+        await world.stop_worker()
+        world.start_worker()
+
+        await world.eventually(has_come_to_that, f"the transfer is {status}")
+        assert len(dialled(world)) == calls
+        await ends_well(world, customer)
