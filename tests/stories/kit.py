@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from sandbox import SandboxCall
+from sandbox.ledger import RestEntry
 from streams import commands
 from streams.commands import CommandOutcome
 from tests.support.phones import answers
@@ -105,6 +106,11 @@ def hears(world: World, call: SandboxCall) -> Any:
     return world.listening.hears(call)
 
 
+def sounds(world: World, call: SandboxCall, since_s: float | None = None) -> list[Any]:
+    """What somebody has heard one after the other, without the moments of silence between."""
+    return [what for what in world.listening.whats(call, since_s) if what != "silence"]
+
+
 async def until_hears(world: World, call: SandboxCall, what: Any) -> None:
     """Waits until somebody hears that: a word, or the calls whose people are heard."""
     wanted = what if isinstance(what, str) else frozenset(one.sid for one in what)
@@ -115,16 +121,20 @@ async def until_hears(world: World, call: SandboxCall, what: Any) -> None:
     await world.eventually(does, f"{call.sid} hears {wanted}\n{world.listening.described()}")
 
 
-def dials_to(world: World, address: str) -> int:
-    """How often a phone was dialled by REST (count)."""
-    return sum(
-        1
+def dial_requests(world: World, address: str) -> list[RestEntry]:
+    """What Twilio was asked to dial a phone, refused and lost requests as well, oldest first."""
+    return [
+        entry
         for entry in world.sandbox.ledger.rest
         if entry.method == "POST"
-        and entry.applied
         and entry.get("To") == address
         and entry.path.endswith(("/Calls.json", "/Participants.json"))
-    )
+    ]
+
+
+def dials_to(world: World, address: str) -> int:
+    """How often a phone was dialled by REST (count)."""
+    return sum(entry.applied for entry in dial_requests(world, address))
 
 
 async def everybody_is_gone(world: World, session: str, reason: str) -> dict[str, str]:
