@@ -68,6 +68,18 @@ class Metrics:
             "Conferences completed because one participant was left alone",
             registry=registry,
         )
+        self.transfers = Counter(
+            "conferral_transfers_total",
+            "Transfers that are over, by mode and by result (completed, failed, recalled, cancelled)",
+            ["mode", "result"],
+            registry=registry,
+        )
+        self.dial_attempts = Counter(
+            "conferral_dial_attempts_total",
+            "Attempts of transfers to reach somebody, by result (answered, busy, no-answer, rejected...)",
+            ["result"],
+            registry=registry,
+        )
         self.dead_letters = Counter(
             "conferral_dead_letters_total", "Entries put aside, by reason", ["reason"], registry=registry
         )

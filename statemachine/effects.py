@@ -1,7 +1,7 @@
 """What shall be done to the world: orders that the worker carries out after they were committed."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
@@ -40,6 +40,11 @@ class Effect:
         """What it is aimed at; part of its id."""
         return self.party
 
+    @property
+    def detail(self) -> str:
+        """A word that tells it from others of its kind, for the session's log; empty for most."""
+        return ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedirectCall(Effect):
@@ -72,13 +77,13 @@ class Dial(Effect):
     """
 
     #: `+E.164`, `client:NAME` or `sip:URI`.
-    to: str
+    to: str = field(repr=False)
     #: Seconds to ring.
     timeout_s: int
     #: The number that is shown; empty for `TWILIO_NUMBER`.
-    caller_id: str = ""
+    caller_id: str = field(default="", repr=False)
     #: With which Twilio lets the inbound caller's number be shown. Contains a number.
-    call_token: str = ""
+    call_token: str = field(default="", repr=False)
     #: Whether somebody waits for it: then it goes before dials that nobody waits for.
     is_urgent: bool = True
 
@@ -123,9 +128,11 @@ class FindCall(Effect):
 
     #: Id of the dial.
     dial_id: str
-    to: str
+    to: str = field(repr=False)
     #: When the dial was ordered, Unix milliseconds.
     since_ms: int
+    #: The number that was shown; empty for `TWILIO_NUMBER`.
+    caller_id: str = field(default="", repr=False)
 
     @property
     def target(self) -> str:
@@ -147,6 +154,13 @@ class UpdateParticipant(Effect):
     tune: str = ""
     #: EndConferenceOnExit; None leaves it as it is.
     ends_conference: bool | None = None
+
+    @property
+    def detail(self) -> str:
+        """What is asked for: `hold`, `unhold`, `set-end` or `clear-end`."""
+        if self.hold is not None:
+            return "hold" if self.hold else "unhold"
+        return "set-end" if self.ends_conference else "clear-end"
 
     @property
     def target(self) -> str:

@@ -42,7 +42,7 @@ class Party:
     label: str
     call_sid: str = ""
     #: E.164, `client:NAME`, `sip:URI`, or what Twilio says of a caller who withholds the number.
-    address: str = ""
+    address: str = field(default="", repr=False)
     status: PartyStatus = PartyStatus.DIALING
     held: bool = False
     muted: bool = False
@@ -73,7 +73,7 @@ class Party:
     #: `unknown` while nobody knows whether the call was placed, `looked` once an overdue one was looked at.
     doubt: str = ""
     #: The number shown to the dialled party: empty for `TWILIO_NUMBER`.
-    caller_id: str = ""
+    caller_id: str = field(default="", repr=False)
 
     #: The party is to be out: its calls' `<Dial>` actions are answered with `<Hangup/>`.
     is_leaving: bool = False
@@ -134,7 +134,7 @@ class Session:
     dials: int = 0
     #: CallToken of the inbound call, with which its number may be shown to others. It contains a number: never logged,
     #: never shown, removed at the end.
-    call_token: str = ""
+    call_token: str = field(default="", repr=False)
     #: Id of the `call` command until customer and agent talk.
     calling_for: str = ""
     #: How the agent of a `call` is dialled.

@@ -1,6 +1,6 @@
 """What a decision says: the changed session, effects, timers, news for others, and how the event was taken."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from statemachine.effects import Effect
@@ -56,7 +56,7 @@ class Conclusion:
     reason: str = ""
     #: Of a transfer: its mode, its destinations as named, and whom it tried to reach.
     mode: str = ""
-    to: str = ""
+    to: str = field(default="", repr=False)
     attempts: tuple[Attempt, ...] = ()
     #: Unix milliseconds.
     started_at_ms: int = 0

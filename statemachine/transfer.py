@@ -28,7 +28,7 @@ class Attempt:
     """One try to reach somebody. Times in Unix milliseconds, 0 while it has not come to that."""
 
     party: str
-    to: str
+    to: str = field(repr=False)
     #: Id of the dial, which its party carries too.
     dial_id: str
     started_at_ms: int
@@ -46,7 +46,7 @@ class TransferState:
     number: int
     mode: TransferMode
     #: The destinations as they were named, comma-separated.
-    to: str
+    to: str = field(repr=False)
     status: TransferStatus = TransferStatus.DIALING
     #: Why it failed or was cancelled, in words separated by a comma: the target's, then those of the recalls.
     reason: str = ""

@@ -88,7 +88,9 @@ def _fields_of(event: type[Event]) -> tuple[_Field, ...]:
             continue
         kind = str(field.type) if "|" in str(field.type) or "[" in str(field.type) else _kind_of(field.type)
         kind = _MODULE.sub("", kind)
-        is_needed = field.default is field.default_factory  # both are dataclasses.MISSING
+        # Both are dataclasses.MISSING where there is no default. A default that is not empty could not be told from an
+        # empty value that was left out.
+        is_needed = field.default is field.default_factory or bool(isinstance(field.default, str) and field.default)
         name = _ENTRY_NAMES.get(field.name, field.name)
         if field.name == "occurred_at_ms":
             kind = "time"

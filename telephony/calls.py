@@ -177,7 +177,7 @@ class Calls:
 
         Source: Twilio docs, Call resource, "Read multiple Call resources" (`To`, `From`).
         """
-        shown = self._needed_setup().own_number
+        shown = effect.caller_id or self._needed_setup().own_number
         earliest = datetime.fromtimestamp(effect.since_ms / 1000, UTC) - FOUND_SLACK
         found = [
             call

@@ -154,6 +154,7 @@ def _effects_json(taken: Step) -> str:
     return orjson.dumps(
         [
             {"id": effect.effect_id, "kind": effect.kind, "party": effect.party, "target": effect.target}
+            | ({"detail": effect.detail} if effect.detail else {})
             for effect in taken.effects
         ]
     ).decode()

@@ -6,7 +6,7 @@ from collections import Counter
 import structlog
 
 from runtime.metrics import Metrics
-from statemachine.step import Outcome
+from statemachine.step import Conclusion, Outcome
 from worker.deciding import Decided, Decision
 
 log = structlog.get_logger()
@@ -33,10 +33,29 @@ def tell(decided: Decided, partition: int, metrics: Metrics, now_ms: int) -> Non
         metrics.callback_to_commit.observe(max(0, now_ms - stored_at_ms) / 1000)
         if taken.let_lone_go:
             metrics.lone_conferences_cleaned.inc()
+        for conclusion in taken.conclusions:
+            if conclusion.kind == "transfer":
+                _tell_transfer(conclusion, partition, metrics)
         if shows_all or taken.outcome in _SHOWN:
             _log(decision, partition)
     for names, count in taken_as.items():
         metrics.events.labels(*names).inc(count)
+
+
+def _tell_transfer(conclusion: Conclusion, partition: int, metrics: Metrics) -> None:
+    metrics.transfers.labels(conclusion.mode, conclusion.result).inc()
+    for attempt in conclusion.attempts:
+        metrics.dial_attempts.labels(attempt.result or "cancelled").inc()
+    log.info(
+        "transfer_concluded",
+        session_id=conclusion.session_id,
+        partition=partition,
+        command=conclusion.mode,
+        outcome=conclusion.result,
+        reason=conclusion.reason,
+        attempt=len(conclusion.attempts),
+        duration_ms=conclusion.ended_at_ms - conclusion.started_at_ms,
+    )
 
 
 def _log(decision: Decision, partition: int) -> None:

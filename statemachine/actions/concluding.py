@@ -2,6 +2,7 @@
 
 from statemachine.actions.commands import report_step, report_transfer
 from statemachine.events import DialOverdue, StageOverdue
+from statemachine.reasons import EndReason
 from statemachine.scratch import Scratch
 from statemachine.states import Stage, TransferStatus
 from statemachine.step import CommandStatus, Conclusion
@@ -45,11 +46,14 @@ def conclude_session(scratch: Scratch, reason: str) -> None:
     """The session is over, and with it a transfer that still ran."""
     transfer = scratch.session.transfer
     if transfer is not None and transfer.runs:
-        if transfer.status is not TransferStatus.FAILED:
-            note_failure(scratch, reason)
+        by_operator = reason == EndReason.COMMAND
+        if by_operator:
+            scratch.change_transfer(status=TransferStatus.CANCELLED, reason=reason)
+        elif transfer.status is not TransferStatus.FAILED:
+            scratch.change_transfer(status=TransferStatus.FAILED, reason=reason)
         report_transfer(scratch, CommandStatus.FAILED, reason)
         report_step(scratch, CommandStatus.FAILED, reason)
-        conclude_transfer(scratch, "failed")
+        conclude_transfer(scratch, "cancelled" if by_operator else "failed")
     scratch.conclusions.append(
         Conclusion(
             id=f"{scratch.session.id}:session",

@@ -253,6 +253,7 @@ def find_dialled(scratch: Scratch, party: Party) -> None:
         dial_id=party.dial_id,
         to=party.address,
         since_ms=_started_at_ms(scratch, party),
+        caller_id=party.caller_id,
     )
     due_ms = scratch.now_ms + 2 * scratch.policy.dial_slack_ms
     scratch.change_party(party, doubt="searched", dial_due_ms=due_ms)

@@ -1,6 +1,6 @@
 """Facts from Twilio: calls, and the `<Dial>`s between them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from statemachine.events.base import Event
@@ -15,12 +15,12 @@ class CallReceived(Event):
 
     call_sid: str
     #: The caller as Twilio names it: E.164, `client:`, `sip:` or a word such as `anonymous`.
-    customer_address: str
+    customer_address: str = field(repr=False)
     #: Whom the `<Dial>` rings.
-    agent_address: str
+    agent_address: str = field(repr=False)
     #: With it the caller's number may be shown to others. Contains a number; empty where Twilio sends none.
     #: Source: Twilio docs, Call resource, `CallToken`.
-    call_token: str = ""
+    call_token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +37,9 @@ class CallProgressed(Event):
     #: SIP response code of the end, 0 when absent: tells a refusal (603) from busy (486).
     sip_response_code: int = 0
     #: The address of the party, for sessions that have to be rebuilt from callbacks.
-    address: str = ""
+    address: str = field(default="", repr=False)
     #: The caller's address, likewise.
-    customer_address: str = ""
+    customer_address: str = field(default="", repr=False)
     #: Id of the dial that made the call, as the callback URL says; empty for calls that were not placed by REST.
     dial: str = ""
 

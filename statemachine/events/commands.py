@@ -1,6 +1,6 @@
 """Operators' commands."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from statemachine.events.base import Event
@@ -36,8 +36,8 @@ class Call(Command):
 
     name: ClassVar[str] = "call"
 
-    agent: str
-    customer: str
+    agent: str = field(repr=False)
+    customer: str = field(repr=False)
     #: `bridge`: by an ordinary `<Dial>`, which can be converted later.
     mode: str = "bridge"
     brief: str = ""
@@ -53,7 +53,7 @@ class Transfer(Command):
     name: ClassVar[str] = "transfer"
 
     #: Destinations, comma-separated; all ring, the first to take it wins.
-    to: str
+    to: str = field(repr=False)
     #: One of `TransferMode`.
     mode: str
     brief: str = ""

@@ -1,6 +1,6 @@
 """What came of effects: done, refused, unknown, or what a look at Twilio showed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from statemachine.events.base import Event
@@ -60,7 +60,7 @@ class CallSeen:
     #: SID of the call whose `<Dial>` made it, empty for the parent itself.
     parent_call_sid: str = ""
     #: Whom it was placed to, as Twilio names it.
-    to: str = ""
+    to: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
