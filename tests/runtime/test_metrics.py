@@ -4,7 +4,19 @@ import re
 
 from runtime.metrics import Metrics
 
-BOUNDED = {"state", "event_name", "outcome", "result", "partition", "kind", "status", "reason", "route"}
+BOUNDED = {
+    "mode",
+    "result",
+    "state",
+    "event_name",
+    "outcome",
+    "result",
+    "partition",
+    "kind",
+    "status",
+    "reason",
+    "route",
+}
 
 
 def families():
