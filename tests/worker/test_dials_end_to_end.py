@@ -98,6 +98,30 @@ async def test_dial_whose_session_ends_while_it_is_under_way_is_hung_up(redis_se
         assert entries[-1]["detail"].startswith("hang_up_call")
 
 
+async def test_dial_that_waits_for_its_turn_is_withdrawn_with_its_session(redis_server: RedisServer) -> None:
+    """Nothing is hung up when it ends, since nothing was sent."""
+    async with World(redis_server.url, CONFERRAL_CALLS_PER_SECOND=0.01) as world:
+        seconds, _ = await world.client.time()
+        await world.client.hset(world.keys.dial_pace, "next", (seconds + 60) * 1_000_000)
+        executor = world.workers[0].executor
+        fields = {"type": "call", "agent": TARGET, "customer": "client:carol", "session": "OUT1"}
+        await world.client.xadd(world.keys.commands, fields)
+
+        async def waiting() -> int:
+            return executor.waiting
+
+        async def nobody_waits() -> bool:
+            return not executor.waiting
+
+        await world.eventually(waiting, "the dial waits for its turn")
+        assert (await world.command("end", "OUT1")).status == "done"
+
+        await world.eventually(nobody_waits, "it waits no more")
+        assert executor.dropped == 1
+        await world.settled()
+        assert dialled(world) == []
+
+
 async def test_busy_target_is_not_dialled_again_because_the_answer_was_lost(redis_server: RedisServer) -> None:
     """It has left the list of participants long before it is looked for."""
     async with talking(redis_server) as (world, customer):

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
@@ -243,10 +242,12 @@ async def test_one_dial_of_all_workers_goes_at_each_turn_and_workers_take_turns(
         await shared.next_turn()
         assert len(shared.got) == turns
 
-    assert Counter(name.partition("-")[0] for name in shared.got) == {"one": 4, "two": 4, "three": 4}
+    # Who begins is up to Redis; from then on nobody gets a second turn before everybody had one.
+    names = [dial.partition("-")[0] for dial in shared.got]
+    assert all(set(names[at : at + 3]) == {"one", "two", "three"} for at in range(1, 10))
     for name in shared.workers:
         mine = [dial for dial in shared.got if dial.startswith(name)]
-        assert mine == [f"{name}-{number}" for number in range(4)]
+        assert mine == [f"{name}-{number}" for number in range(len(mine))]
 
 
 @pytest.mark.redis
