@@ -1,5 +1,6 @@
 """Who comes into the conference, who leaves it, and the grace for whoever is left alone."""
 
+from statemachine.actions.dialling import watch_dials
 from statemachine.actions.parties import note_gone, note_over
 from statemachine.events import (
     CallProgressed,
@@ -15,7 +16,7 @@ from statemachine.events import (
 from statemachine.guards.calls import party_of_call
 from statemachine.scratch import Scratch
 from statemachine.session import Party
-from statemachine.states import PartyStatus, State
+from statemachine.states import CallStatus, PartyStatus, State
 
 
 def note_join(scratch: Scratch, event: ParticipantJoined) -> None:
@@ -157,6 +158,12 @@ def note_leaving(scratch: Scratch, event: ParticipantLeft | CallProgressed | Dia
         return
     if isinstance(event, ParticipantLeft):
         note_left_room(scratch, event)
+        if _may_have_refused(scratch, party, event):
+            # The call's own callback tells a refusal from a busy line; should it be lost, a look at Twilio has to do.
+            due_ms = scratch.now_ms + scratch.policy.leave_check_ms
+            scratch.change_party(scratch.session.parties[party.name], dial_due_ms=due_ms)
+            watch_dials(scratch)
+            return
         # A leg that somebody else gave other TwiML is no longer ours: it counts as gone and is not hung up.
         moved_away = scratch.state is State.CONFERENCED and event.left_reason == "participant_updated_via_api"
         if event.hung_up or moved_away:
@@ -167,3 +174,9 @@ def note_leaving(scratch: Scratch, event: ParticipantLeft | CallProgressed | Dia
         scratch.change_party(party, in_room=False)
         if event.party_is_gone:
             note_gone(scratch, party.name, event.call_status)
+
+
+def _may_have_refused(scratch: Scratch, party: Party, event: ParticipantLeft) -> bool:
+    """Whether somebody who is being dialled did not come in, and Twilio says `busy` of it, as it does of a refusal."""
+    waits = scratch.state is State.TRANSFERRING and not (party.answered or party.is_gone or party.is_leaving)
+    return waits and event.left_reason == "participant_add_failed" and event.call_status == CallStatus.BUSY
