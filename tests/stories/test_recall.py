@@ -1,0 +1,285 @@
+"""What follows a blind transfer that nobody takes: the agent is rung again, somebody else is, or a sentence is said.
+
+Sentences take time, so the local Twilio's clock runs faster here.
+"""
+
+import json
+
+import pytest
+
+from tests.stories.kit import (
+    GAP_MAX_S,
+    SECOND,
+    TARGET,
+    begins,
+    dials_to,
+    everybody_is_gone,
+    failed,
+    longest_gap_s,
+    outcome_of,
+    outcomes,
+    sounds,
+    talking,
+    until_hears,
+)
+from tests.support.phones import answers, busy, dialled, refuses, rings, unreachable, voicemail
+from tests.support.world import AGENT, World
+
+pytestmark = pytest.mark.redis
+
+STARTS = pytest.mark.parametrize(
+    "direction, in_room",
+    [("inbound", False), ("inbound", True), ("outbound", False), ("outbound", True)],
+    ids=["inbound-bridged", "inbound-conferenced", "outbound-bridged", "outbound-conferenced"],
+)
+SORRY = "said We are sorry, but we could not connect you. Please try again later. Goodbye."
+COMING_BACK = "said Your call is coming back to you. "
+SPEED = 20
+
+
+def quick_world(redis_server, **settings):
+    return World(redis_server.url, speed=SPEED, CONFERRAL_RING_TIMEOUT=5, **settings)
+
+
+@pytest.fixture
+async def world(redis_server):
+    async with quick_world(redis_server) as world:
+        yield world
+
+
+@STARTS
+@pytest.mark.parametrize("script, reason, told", [
+    (busy(),        "busy",      "The other line is busy."),
+    (refuses(),     "rejected",  "It was declined."),
+    (rings(),       "no-answer", "Nobody has answered."),
+    (unreachable(), "failed",    "The transfer has failed."),
+], ids=["busy", "refused", "no-answer", "unreachable"])  # fmt: skip
+async def test_agent_is_rung_again_and_told_why_while_the_customer_waits_for_him(
+    world, direction, in_room, script, reason, told
+):
+    talk = await talking(world, direction, in_room=in_room)
+    world.sandbox.phone(TARGET).in_turn(script)
+    began_s = world.listening.now()
+    await failed(world, reason, "transfer", talk.session, to=TARGET, mode="blind")
+
+    session = await world.until(talk.session, state="conferenced")
+    back = await world.leg(talk.session, "agent")
+    assert back.sid != talk.agent.sid
+    assert session["party.agent.address"] == AGENT
+    assert (session["transfer.status"], session["transfer.reason"]) == ("failed", reason)
+    await until_hears(world, talk.customer, [back])
+    await until_hears(world, back, [talk.customer])
+    world.listening.name(back=back)
+    assert sounds(world, back) == [f"{COMING_BACK}{told}", frozenset({talk.customer.sid})]
+    first, *waiting, last = sounds(world, talk.customer, began_s)
+    assert (first, last) == (frozenset({talk.agent.sid}), frozenset({back.sid})), world.listening.described()
+    assert set(waiting) <= {"ringback", "music"}
+    assert longest_gap_s(world, talk.customer, began_s) < GAP_MAX_S
+    assert (dials_to(world, TARGET), world.sandbox.ledger.dials_to(AGENT)) == (1, 2)
+
+    talk.customer.hang_up()
+    await everybody_is_gone(world, talk.session, "customer-left")
+    transfer = (await outcomes(world))[0]
+    assert (transfer["result"], transfer["reason"]) == ("recalled", reason)
+
+
+@pytest.mark.parametrize("fault, reason", [("late", "rejected"), ("lost", "busy")])
+async def test_refusal_is_told_from_a_busy_line_by_the_call_itself_whatever_the_conference_says_first(
+    world, fault, reason
+):
+    """To the conference both are busy. Twilio says the same of the call where it has to be asked."""
+    talk = await talking(world)
+    world.sandbox.phone(TARGET).in_turn(refuses())
+    if fault == "late":
+        world.sandbox.faults.delay_callbacks("completed", 0.1, To=TARGET)
+    else:
+        world.sandbox.faults.lose_callbacks("completed", To=TARGET)
+    await failed(world, reason, "transfer", talk.session, to=TARGET, mode="blind")
+    assert world.sandbox.faults.pending() == 0
+    await world.until(talk.session, state="conferenced")
+    talk.customer.hang_up()
+    await everybody_is_gone(world, talk.session, "customer-left")
+
+
+@pytest.mark.parametrize("direction", ["inbound", "outbound"])
+async def test_target_who_leaves_before_the_customer_could_be_let_back_counts_as_not_reached(world, direction):
+    """Of a conference the customer is on hold: before that is over, nobody has talked to him."""
+    talk = await talking(world, direction, in_room=True)
+    world.sandbox.phone(TARGET).in_turn(answers(hangs_up_after_s=0))
+    began_s = world.listening.now()
+    await failed(world, "hung-up", "transfer", talk.session, to=TARGET, mode="blind")
+    await world.until(talk.session, state="conferenced")
+    back = await world.leg(talk.session, "agent")
+    await until_hears(world, talk.customer, [back])
+    assert sounds(world, back)[0] == f"{COMING_BACK}The transfer has failed."
+    assert longest_gap_s(world, talk.customer, began_s) < GAP_MAX_S
+    talk.customer.hang_up()
+    await everybody_is_gone(world, talk.session, "customer-left")
+
+
+async def test_agent_who_is_busy_once_is_rung_a_second_time_and_the_customer_hears_music_in_the_pause(world):
+    talk = await talking(world)
+    world.sandbox.phone(TARGET).in_turn(busy())
+    world.agent_phone.in_turn(busy(), answers())
+    began_s = world.listening.now()
+    await failed(world, "busy", "transfer", talk.session, to=TARGET, mode="blind")
+    await until_hears(world, talk.customer, "music")
+    session = await world.until(talk.session, state="conferenced")
+    back = await world.leg(talk.session, "agent")
+    await until_hears(world, talk.customer, [back])
+    assert session["transfer.reason"] == "busy, recall busy"
+    assert world.sandbox.ledger.dials_to(AGENT) == 3
+    assert longest_gap_s(world, talk.customer, began_s) < GAP_MAX_S
+
+    back.hang_up()
+    await everybody_is_gone(world, talk.session, "agent-left")
+    transfer = (await outcomes(world))[0]
+    assert (transfer["result"], transfer["reason"]) == ("recalled", "busy, recall busy")
+    assert [(one["party"], one["result"]) for one in json.loads(transfer["attempts"])] == [
+        ("target", "busy"), ("agent", "busy"), ("agent", "answered"),
+    ]  # fmt: skip
+
+
+@STARTS
+@pytest.mark.parametrize("first, second, why", [
+    (busy(),        busy(),  "recall busy, recall busy"),
+    (refuses(),     rings(), "recall rejected, recall no-answer"),
+    (unreachable(), busy(),  "recall failed, recall busy"),
+], ids=["busy", "refused-then-no-answer", "unreachable-then-busy"])  # fmt: skip
+async def test_customer_is_told_and_let_go_when_the_agent_is_not_reached_either(
+    world, direction, in_room, first, second, why
+):
+    talk = await talking(world, direction, in_room=in_room)
+    world.sandbox.phone(TARGET).in_turn(busy())
+    world.agent_phone.in_turn(first, second)
+    began_s = world.listening.now()
+    await failed(world, "busy", "transfer", talk.session, to=TARGET, mode="blind")
+    ended = await everybody_is_gone(world, talk.session, "recall-failed")
+    assert (ended["transfer.status"], ended["transfer.reason"]) == ("failed", f"busy, {why}")
+    assert sounds(world, talk.customer, began_s)[-1] == SORRY
+    assert longest_gap_s(world, talk.customer, began_s) < GAP_MAX_S
+    assert world.sandbox.ledger.dials_to(AGENT) == 3
+    results = [(told["kind"], told["result"], told["reason"]) for told in await outcomes(world)]
+    assert results == [("transfer", "failed", f"busy, {why}"), ("session", "ended", "recall-failed")]
+
+
+# ---- the customer hangs up -------------------------------------------------------------------------------------------
+
+
+async def while_the_agent_rings(world, talk):
+    world.agent_phone.in_turn(rings())
+    await world.until(talk.session, phase="recall", **{"party.agent.status": "ringing"})
+
+
+async def while_the_agent_is_told_why(world, talk):
+    world.agent_phone.in_turn(answers())
+    await until_hears(world, await dialled(world.sandbox, AGENT, 2), f"{COMING_BACK}The other line is busy.")
+
+
+async def in_the_pause(world, talk):
+    world.agent_phone.in_turn(busy(), rings())
+    await world.until(talk.session, **{"transfer.reason": "busy, recall busy"})
+
+
+async def during_the_last_sentence(world, talk):
+    world.agent_phone.in_turn(busy())
+    await until_hears(world, talk.customer, SORRY)
+
+
+@pytest.mark.parametrize("moment, reason", [
+    (while_the_agent_rings,       "customer-left"),
+    (while_the_agent_is_told_why, "customer-left"),
+    (in_the_pause,                "customer-left"),
+    (during_the_last_sentence,    "recall-failed"),
+])  # fmt: skip
+async def test_customer_who_hangs_up_meanwhile_ends_it_all(world, moment, reason):
+    talk = await talking(world)
+    world.sandbox.phone(TARGET).in_turn(busy())
+    command = await begins(world, "transfer", talk.session, to=TARGET, mode="blind")
+    await moment(world, talk)
+    rung = world.sandbox.ledger.dials_to(AGENT)
+    talk.customer.hang_up()
+    assert (await outcome_of(world, command)).reason == "busy"
+    await everybody_is_gone(world, talk.session, reason)
+    assert world.sandbox.ledger.dials_to(AGENT) == rung
+    transfer, session = await outcomes(world)
+    assert (transfer["result"], session["reason"]) == ("failed", reason)
+
+
+# ---- the agent's voicemail -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("confirm", ["asked", "phones"])
+async def test_machine_that_answers_for_the_agent_takes_the_customer_only_where_no_key_is_asked_for(
+    redis_server, confirm
+):
+    async with quick_world(redis_server, CONFERRAL_CONFIRM=confirm, CONFERRAL_AGENT=SECOND) as world:
+        world.sandbox.phone(SECOND).in_turn(answers(), voicemail())
+        talk = await talking(world)
+        world.sandbox.phone(TARGET).in_turn(busy())
+        await failed(world, "busy", "transfer", talk.session, to=TARGET, mode="blind")
+        machine = await dialled(world.sandbox, SECOND, 2)
+        if confirm == "asked":
+            await until_hears(world, talk.customer, [machine])
+            talk.customer.hang_up()
+            await everybody_is_gone(world, talk.session, "customer-left")
+        else:
+            ended = await everybody_is_gone(world, talk.session, "recall-failed")
+            assert ended["transfer.reason"] == "busy, recall no-confirmation, recall no-confirmation"
+            assert world.listening.never_heard(talk.customer, machine)
+
+
+# ---- somebody else is tried, or nobody -------------------------------------------------------------------------------
+
+
+@STARTS
+async def test_fallback_destination_takes_the_call(redis_server, direction, in_room):
+    async with quick_world(redis_server, CONFERRAL_TRANSFER_FALLBACK=SECOND) as world:
+        talk = await talking(world, direction, in_room=in_room)
+        world.sandbox.phone(TARGET).in_turn(busy())
+        world.sandbox.phone(SECOND).in_turn(answers(after_s=1))
+        began_s = world.listening.now()
+        await failed(world, "busy", "transfer", talk.session, to=TARGET, mode="blind")
+        session = await world.until(talk.session, state="conferenced")
+        assert session["party.agent.address"] == SECOND
+        second = await world.leg(talk.session, "agent")
+        await until_hears(world, talk.customer, [second])
+        await until_hears(world, second, [talk.customer])
+        assert longest_gap_s(world, talk.customer, began_s) < GAP_MAX_S
+        assert world.sandbox.ledger.dials_to(AGENT) == 1
+        second.hang_up()
+        await everybody_is_gone(world, talk.session, "agent-left")
+        attempts = json.loads((await outcomes(world))[0]["attempts"])
+        assert [(one["to"], one["result"]) for one in attempts] == [(TARGET, "busy"), (SECOND, "answered")]
+
+
+@STARTS
+async def test_fallback_destination_that_is_not_reached_either_ends_it_with_a_sentence(
+    redis_server, direction, in_room
+):
+    async with quick_world(redis_server, CONFERRAL_TRANSFER_FALLBACK=SECOND) as world:
+        talk = await talking(world, direction, in_room=in_room)
+        world.sandbox.phone(TARGET).in_turn(rings())
+        world.sandbox.phone(SECOND).in_turn(refuses())
+        began_s = world.listening.now()
+        await failed(world, "no-answer", "transfer", talk.session, to=TARGET, mode="blind")
+        ended = await everybody_is_gone(world, talk.session, "fallback-failed")
+        assert ended["transfer.reason"] == "no-answer, fallback rejected"
+        assert sounds(world, talk.customer, began_s)[-1] == SORRY
+        assert longest_gap_s(world, talk.customer, began_s) < GAP_MAX_S
+        assert (dials_to(world, SECOND), world.sandbox.ledger.dials_to(AGENT)) == (1, 1)
+
+
+@STARTS
+@pytest.mark.parametrize("script, reason", [(unreachable(), "failed"), (rings(), "no-answer")], ids=["at-once", "late"])
+async def test_without_a_fallback_the_customer_is_told_and_let_go(redis_server, direction, in_room, script, reason):
+    async with quick_world(redis_server, CONFERRAL_TRANSFER_FALLBACK="end") as world:
+        talk = await talking(world, direction, in_room=in_room)
+        world.sandbox.phone(TARGET).in_turn(script)
+        began_s = world.listening.now()
+        await failed(world, reason, "transfer", talk.session, to=TARGET, mode="blind")
+        ended = await everybody_is_gone(world, talk.session, "transfer-failed")
+        assert ended["transfer.reason"] == reason
+        assert sounds(world, talk.customer, began_s)[-1] == SORRY
+        assert longest_gap_s(world, talk.customer, began_s) < GAP_MAX_S
+        assert world.sandbox.ledger.dials_to(AGENT) == 1
