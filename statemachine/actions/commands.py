@@ -56,8 +56,9 @@ def refuse_no_consult(scratch: Scratch, _event: Command) -> None:
 
 
 def refuse_between_steps(scratch: Scratch, _event: Command) -> None:
-    """One step after the other."""
-    scratch.refusal = f"{scratch.transfer.step_name} is still being carried out"
+    """One step after the other. Whoever asked for a swap that failed knows already; it is still being undone."""
+    name = scratch.transfer.step_name
+    scratch.refusal = f"{name} is still being carried out" if name else "a swap is still being undone"
 
 
 def report_done(scratch: Scratch, event: Convert) -> None:

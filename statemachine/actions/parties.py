@@ -25,7 +25,7 @@ def note_gone(scratch: Scratch, name: str, reason: str) -> None:
     if party.dial_id:
         reason = _why_not(party, reason)
         _close_attempt(scratch, party, reason)
-    scratch.change_party(party, status=PartyStatus.LEFT, in_room=False, waits=False, left_reason=reason)
+    scratch.change_party(party, status=PartyStatus.LEFT, in_room=False, waits=False, held=False, left_reason=reason)
     # Those who ring for a transfer come and go without anybody's call being over, and so does who was let go.
     if not scratch.session.first_left and not party.is_leaving and party not in scratch.session.targets:
         scratch.change(first_left=name)
@@ -35,7 +35,7 @@ def let_go(scratch: Scratch, party: Party) -> None:
     """The session ends, and with it this party's call, if there is one."""
     _close_attempt(scratch, party, "cancelled")
     scratch.change_party(
-        party, status=PartyStatus.LEFT, in_room=False, left_reason="let-go", is_hung_up=bool(party.call_sid)
+        party, status=PartyStatus.LEFT, in_room=False, held=False, left_reason="let-go", is_hung_up=bool(party.call_sid)
     )
 
 
