@@ -24,6 +24,10 @@ from statemachine.transfer import Attempt, DialOptions
 
 #: Source: Twilio docs, "Format phone numbers" (E.164).
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+#: How long a character takes to be said, at most.
+_MS_A_CHARACTER = 100
+#: Length of the sentence that an agent hears who is rung again, in any language (characters).
+_RECALL_SENTENCE_MAX = 80
 _RANKS = (PartyStatus.DIALING, PartyStatus.RINGING, PartyStatus.CONFIRMING)
 
 
@@ -183,8 +187,9 @@ def note_answered(scratch: Scratch, name: str) -> None:
     status = PartyStatus.CONNECTED if party.in_room else party.status
     if party.confirm and not party.in_room:
         status = PartyStatus.CONFIRMING
-    due_ms = scratch.now_ms + scratch.policy.gate_timeout_ms
-    scratch.change_party(party, answered=True, status=status, dial_due_ms=due_ms)
+    # At our gate somebody may take as long as the gate does; everybody else comes in at once.
+    wait_ms = scratch.policy.gate_timeout_ms if party.is_gated else scratch.policy.arrive_timeout_ms
+    scratch.change_party(party, answered=True, status=status, dial_due_ms=scratch.now_ms + wait_ms)
 
 
 def note_gate_reached(scratch: Scratch, event: GateReached) -> None:
@@ -205,7 +210,16 @@ def note_let_in(scratch: Scratch, event: GateDecided) -> None:
         return
     scratch.change_party(party, call_sid=event.call_sid, doubt="")
     note_answered(scratch, party.name)
+    due_ms = scratch.now_ms + scratch.policy.arrive_timeout_ms + _briefing_ms(party)
+    scratch.change_party(scratch.session.parties[party.name], dial_due_ms=due_ms)
     watch_dials(scratch)
+
+
+def _briefing_ms(party: Party) -> int:
+    """What is said between the gate and the conference; whoever was asked for a key has heard it before."""
+    if party.confirm:
+        return 0
+    return _MS_A_CHARACTER * (len(party.brief) + (_RECALL_SENTENCE_MAX if party.recalled_for else 0))
 
 
 def note_turned_away(scratch: Scratch, event: GateDecided) -> None:

@@ -1,0 +1,323 @@
+"""Dialling somebody by REST: what Twilio is asked, and never twice, whatever becomes of requests and callbacks."""
+
+import pytest
+
+from sandbox.exchange import Rules
+from tests.stories.kit import (
+    CAROL,
+    SECOND,
+    TARGET,
+    begins,
+    dial_requests,
+    dials_to,
+    done,
+    everybody_is_gone,
+    failed,
+    outcome_of,
+    until_hears,
+)
+from tests.support.phones import answers, busy, dialled, presses, refuses, rings, unreachable
+from tests.support.world import NUMBER, World
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+async def world(redis_server):
+    async with World(redis_server.url) as world:
+        world.sandbox.phone(TARGET).in_turn(answers())
+        yield world
+
+
+@pytest.fixture
+async def brief_world(redis_server):
+    """A phone may ring for a second, and sentences take next to no time."""
+    async with World(redis_server.url, speed=20, policy={"ring_timeout_ms": 1_000}) as world:
+        yield world
+
+
+async def goes_on_and_ends(world, customer, agent):
+    """Customer and agent talk as if nothing had happened, until they are let go."""
+    await until_hears(world, customer, [agent])
+    await until_hears(world, agent, [customer])
+    await world.until(customer.sid, state="conferenced", phase="")
+    await done(world, "end", customer.sid)
+    await everybody_is_gone(world, customer.sid, "command")
+
+
+async def talks_and_ends(world, customer, agent, target):
+    """All three talk, until they are let go."""
+    await until_hears(world, target, [customer, agent])
+    await done(world, "end", customer.sid)
+    await everybody_is_gone(world, customer.sid, "command")
+
+
+# ---- what Twilio is asked ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode, early_media", [("warm", "true"), ("consult", "true"), ("blind", "false")])
+async def test_target_is_dialled_straight_into_the_room_by_its_sid(world, mode, early_media):
+    customer, _ = await world.talking()
+    await done(world, "transfer", customer.sid, to=TARGET, mode=mode)
+    session = await world.session(customer.sid)
+    (request,) = dial_requests(world, TARGET)
+    assert request.path == f"/Conferences/{session['conference_sid']}/Participants.json"
+    assert request.get("EarlyMedia") == early_media
+    assert request.get("From") == NUMBER
+    assert request.get("Timeout") == "30"
+    assert request.get("EndConferenceOnExit") == "false"
+    assert request.get("Label").startswith("target-")
+    assert not request.get("CallToken")
+    await done(world, "end", customer.sid)
+    await everybody_is_gone(world, customer.sid, "command")
+
+
+@pytest.mark.parametrize("options", [{"brief": "A caller from Bern."}, {"confirm": "true"}, {"digits": "w12"}])
+@pytest.mark.parametrize("mode", ["warm", "blind"])
+async def test_target_of_whom_more_is_wanted_is_dialled_to_our_gate(brief_world, mode, options):
+    world = brief_world
+    world.sandbox.phone(TARGET).in_turn(presses("1"))
+    customer, _ = await world.talking()
+    await done(world, "transfer", customer.sid, to=TARGET, mode=mode, **options)
+    session = await world.session(customer.sid)
+    (request,) = dial_requests(world, TARGET)
+    assert request.path == "/Calls.json"
+    assert request.get("Url").startswith(f"{world.public_url}/voice/gate?")
+    assert request.get("SendDigits") == options.get("digits", "")
+    target = (await dialled(world.sandbox, TARGET)).record
+    room = world.sandbox.exchange.state.conferences[session["conference_sid"]]
+    assert target.sid in room.participants
+    # Every join but the first names the room by its SID, so that nobody can open a second one.
+    assert len(world.sandbox.exchange.state.conferences) == 1
+    await done(world, "end", customer.sid)
+    await everybody_is_gone(world, customer.sid, "command")
+
+
+@pytest.mark.parametrize("options", [{}, {"confirm": "true"}])
+async def test_ring_time_of_the_command_is_what_twilio_is_told(world, options):
+    world.sandbox.phone(TARGET).in_turn(busy())
+    customer, agent = await world.converted()
+    await failed(world, "busy", "transfer", customer.sid, to=TARGET, mode="warm", timeout="17", **options)
+    assert dial_requests(world, TARGET)[0].get("Timeout") == "17"
+    await goes_on_and_ends(world, customer, agent)
+
+
+async def test_agent_hears_it_ring_before_the_target_answers(world):
+    world.sandbox.phone(TARGET).in_turn(rings())
+    customer, agent = await world.converted()
+    await begins(world, "transfer", customer.sid, to=TARGET, mode="consult")
+    target = await dialled(world.sandbox, TARGET)
+    await until_hears(world, agent, "ringing")
+    await world.until(customer.sid, **{"transfer.status": "ringing", "party.target.status": "ringing"})
+    assert world.listening.hears(customer) == "music"
+    target.answer()
+    await until_hears(world, target, [agent])
+    await done(world, "end", customer.sid)
+    await everybody_is_gone(world, customer.sid, "command")
+
+
+async def test_early_media_that_counts_as_a_join_is_no_answer(redis_server):
+    async with World(redis_server.url, rules=Rules(early_media_counts_as_join=True)) as world:
+        world.sandbox.phone(TARGET).in_turn(rings())
+        customer, agent = await world.converted()
+        command = await begins(world, "transfer", customer.sid, to=TARGET, mode="warm")
+        target = await dialled(world.sandbox, TARGET)
+        await world.until(customer.sid, **{"party.target.status": "ringing", "party.target.in_room": "true"})
+        assert (await world.session(customer.sid))["transfer.status"] == "ringing"
+        target.answer()
+        assert (await outcome_of(world, command)).status == "done"
+        await talks_and_ends(world, customer, agent, target)
+
+
+@pytest.mark.parametrize("mode", ["warm", "consult"])
+@pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["straight", "gated"])
+@pytest.mark.parametrize("script, reason", [
+    (busy(), "busy"), (refuses(), "rejected"), (unreachable(), "failed"), (rings(), "no-answer"),
+], ids=["busy", "refuses", "unreachable", "rings"])  # fmt: skip
+async def test_target_who_is_not_reached_leaves_the_two_talking(redis_server, mode, options, script, reason):
+    async with World(redis_server.url, speed=20, CONFERRAL_RING_TIMEOUT=5) as world:
+        world.sandbox.phone(TARGET).in_turn(script)
+        customer, agent = await world.converted()
+        await failed(world, reason, "transfer", customer.sid, to=TARGET, mode=mode, **options)
+        assert dials_to(world, TARGET) == 1
+        await goes_on_and_ends(world, customer, agent)
+
+
+# ---- requests whose outcome nobody knows -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", [
+    {"cut": "after"}, {"status": 500, "moment": "after"}, {"cut": "before"}, {"status": 503},
+], ids=["cut-after", "500-after", "cut-before", "503"])  # fmt: skip
+async def test_straight_dial_of_unknown_outcome_is_looked_up_before_it_is_repeated(world, fault):
+    customer, agent = await world.converted()
+    world.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", **fault)
+    await done(world, "transfer", customer.sid, to=TARGET, mode="warm")
+    assert world.sandbox.ledger.dials_to(TARGET) == 1
+    await talks_and_ends(world, customer, agent, await dialled(world.sandbox, TARGET))
+
+
+@pytest.mark.parametrize("fault", [{"cut": "after"}, {"status": 500, "moment": "after"}], ids=["cut", "500"])
+async def test_gated_dial_of_unknown_outcome_is_known_by_its_callbacks_and_never_repeated(brief_world, fault):
+    world = brief_world
+    world.sandbox.phone(TARGET).in_turn(presses("1"))
+    customer, agent = await world.converted()
+    world.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
+    await done(world, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+    assert len(dial_requests(world, TARGET)) == 1
+    await talks_and_ends(world, customer, agent, await dialled(world.sandbox, TARGET))
+
+
+@pytest.mark.parametrize("fault", [{"cut": "before"}, {"status": 500}], ids=["cut", "500"])
+async def test_gated_dial_that_was_never_placed_is_given_up_and_never_repeated(world, fault):
+    customer, agent = await world.converted()
+    world.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
+    await failed(world, "unknown", "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+    assert len(dial_requests(world, TARGET)) == 1
+    assert world.sandbox.ledger.dials_to(TARGET) == 0
+    await goes_on_and_ends(world, customer, agent)
+
+
+async def test_gated_dial_of_unknown_outcome_without_any_callback_is_found_in_the_list_of_calls(world):
+    world.sandbox.phone(TARGET).in_turn(rings())
+    customer, agent = await world.converted()
+    world.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
+    world.sandbox.faults.lose_callbacks("*", count=3, To=TARGET)
+    command = await begins(world, "transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
+    target = await dialled(world.sandbox, TARGET)
+    await world.until(customer.sid, **{"party.target.call_sid": target.sid})
+    target.answer()
+    assert (await outcome_of(world, command)).status == "done"
+    assert len(dial_requests(world, TARGET)) == 1
+    await talks_and_ends(world, customer, agent, target)
+
+
+async def test_late_call_of_a_dial_that_was_given_up_is_hung_up(redis_server):
+    """Neither callback nor list tells of it in time; the phone is picked up when nobody waits any more."""
+    async with World(redis_server.url, rules=Rules(lists_lag_s=30)) as world:
+        world.sandbox.phone(TARGET).in_turn(rings())
+        customer, agent = await world.converted()
+        world.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
+        world.sandbox.faults.lose_callbacks("*", count=2, To=TARGET)
+        await failed(world, "unknown", "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+        target = await dialled(world.sandbox, TARGET)
+        assert target.status == "ringing"
+        target.answer()
+        await world.sandbox.wait_until(lambda: target.status == "completed")
+        assert world.listening.never_heard(target, customer)
+        assert world.listening.never_heard(target, agent)
+        assert len(dial_requests(world, TARGET)) == 1
+        await goes_on_and_ends(world, customer, agent)
+
+
+async def test_straight_dial_without_any_callback_is_seen_by_a_look(redis_server):
+    async with World(redis_server.url, policy={"ring_timeout_ms": 1_000}) as world:
+        world.sandbox.phone(TARGET).in_turn(answers())
+        customer, agent = await world.converted()
+        world.sandbox.faults.lose_callbacks("*", count=4, To=TARGET)
+        world.sandbox.faults.lose_callbacks("participant-join")
+        await done(world, "transfer", customer.sid, to=TARGET, mode="warm")
+        assert dials_to(world, TARGET) == 1
+        await talks_and_ends(world, customer, agent, await dialled(world.sandbox, TARGET))
+
+
+@pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["straight", "gated"])
+async def test_dial_that_rings_for_ever_without_any_callback_is_hung_up(redis_server, options):
+    rules = Rules(ring_buffer_s=60)
+    async with World(redis_server.url, policy={"ring_timeout_ms": 1_000}, rules=rules) as world:
+        world.sandbox.phone(TARGET).in_turn(rings())
+        customer, agent = await world.converted()
+        world.sandbox.faults.lose_callbacks("*", count=10, To=TARGET)
+        await failed(world, "no-answer", "transfer", customer.sid, to=TARGET, mode="consult", **options)
+        target = await dialled(world.sandbox, TARGET)
+        await world.sandbox.wait_until(lambda: target.record.is_final)
+        assert dials_to(world, TARGET) == 1
+        await goes_on_and_ends(world, customer, agent)
+
+
+# ---- refusals ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status, code", [(403, 20403), (400, 16025), (400, 21211), (401, 20003)], ids=[
+    "agent conferences switched off", "label in use", "number refused", "credentials wrong",
+])  # fmt: skip
+async def test_dial_that_twilio_refuses_fails_at_once_and_is_not_repeated(world, status, code):
+    customer, agent = await world.converted()
+    world.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", status=status, code=code, count=5)
+    await failed(world, "failed", "transfer", customer.sid, to=TARGET, mode="warm")
+    assert len(dial_requests(world, TARGET)) == 1
+    world.sandbox.faults.clear()
+    await goes_on_and_ends(world, customer, agent)
+
+
+@pytest.mark.parametrize("path, options", [
+    ("/Conferences/*/Participants.json", {}), ("/Calls.json", {"confirm": "true"}),
+], ids=["straight", "gated"])  # fmt: skip
+async def test_dial_that_came_too_fast_is_repeated_until_twilio_takes_it(brief_world, path, options):
+    world = brief_world
+    world.sandbox.phone(TARGET).in_turn(presses("1"))
+    customer, agent = await world.converted()
+    world.sandbox.faults.next_rest("POST", path, status=429, retry_after_s=0, count=3)
+    await done(world, "transfer", customer.sid, to=TARGET, mode="warm", **options)
+    assert [request.status for request in dial_requests(world, TARGET)] == [429, 429, 429, 201]
+    assert world.sandbox.ledger.dials_to(TARGET) == 1
+    await talks_and_ends(world, customer, agent, await dialled(world.sandbox, TARGET))
+
+
+# ---- callbacks ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["straight", "gated"])
+@pytest.mark.parametrize("trouble, event", [
+    ("lost", "*"), ("lost", "participant-join"), ("doubled", "*"), ("late", "answered"), ("late", "participant-join"),
+    ("out of order", "ringing"), ("out of order", "answered"),
+])  # fmt: skip
+async def test_callbacks_of_the_target_in_trouble_change_nothing(redis_server, options, trouble, event):
+    async with World(redis_server.url, speed=20, policy={"ring_timeout_ms": 1_000}) as world:
+        world.sandbox.phone(TARGET).in_turn(presses("1"))
+        customer, agent = await world.converted()
+        faults = world.sandbox.faults
+        whose = {"ParticipantLabel": "target-1"} if event == "participant-join" else {"To": TARGET}
+        count = 3 if event == "*" else 1
+        {
+            "lost": lambda: faults.lose_callbacks(event, count, **whose),
+            "doubled": lambda: faults.double_callbacks(event, count, **whose),
+            "late": lambda: faults.delay_callbacks(event, 0.4, **whose),
+            "out of order": lambda: faults.hold_back_callbacks(event, **whose),
+        }[trouble]()
+        await done(world, "transfer", customer.sid, to=TARGET, mode="consult", **options)
+        assert not faults.pending()
+        target = await dialled(world.sandbox, TARGET)
+        await until_hears(world, target, [agent])
+        assert world.listening.never_heard(customer, target)
+        assert dials_to(world, TARGET) == 1
+        await done(world, "complete", customer.sid)
+        await until_hears(world, target, [customer])
+        target.hang_up()
+        await everybody_is_gone(world, customer.sid, "agent-left")
+
+
+# ---- the pace ----------------------------------------------------------------------------------------------------
+
+
+async def test_dials_keep_the_pace_that_the_settings_allow(redis_server):
+    async with World(redis_server.url, workers=2, CONFERRAL_CALLS_PER_SECOND=5) as world:
+        for address in (TARGET, SECOND, CAROL):
+            world.sandbox.phone(address).in_turn(busy())
+        customer, agent = await world.converted()
+        to = f"{TARGET},{SECOND},{CAROL}"
+        await failed(world, "busy", "transfer", customer.sid, to=to, mode="warm")
+        at_s = [entry.at_s for entry in world.sandbox.ledger.dials if entry.direction == "outbound-api"]
+        assert len(at_s) == 3
+        assert at_s[2] - at_s[0] > 0.3
+        await goes_on_and_ends(world, customer, agent)
+
+
+async def test_time_in_twilios_queue_is_not_counted_as_ringing(redis_server):
+    rules = Rules(calls_per_second=0.5)
+    async with World(redis_server.url, policy={"ring_timeout_ms": 1_000, "dial_slack_ms": 300}, rules=rules) as world:
+        world.sandbox.phone(TARGET).in_turn(busy())
+        world.sandbox.phone(CAROL).in_turn(answers(0.1))
+        customer, agent = await world.converted()
+        await done(world, "transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm")
+        await talks_and_ends(world, customer, agent, await dialled(world.sandbox, CAROL))
