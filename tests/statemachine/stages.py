@@ -29,3 +29,31 @@ def outbound(policy: Policy | None = None) -> Story:
     story.placed("agent").call("agent", "ringing").gate("agent").gate("agent", "accepted")
     story.call("customer", "initiated").call("customer", "ringing").call("customer", "in-progress")
     return story.expect("bridged", phase="connected").expect_timers().expect_command("call-1", "accepted", "done")
+
+
+def dialling(mode: str, *to: str, policy: Policy | None = None, **options: Any) -> Story:
+    """A transfer out of the conference, and the target has just been dialled."""
+    story = conferenced(policy).transfer(mode, *to, **options).expect("transferring", "unflag agent", phase=mode)
+    story.confirms("agent")
+    if mode != "warm":
+        story.expect("transferring", "hold customer").confirms("customer")
+    return story.expect_transfer("dialing")
+
+
+def ringing(mode: str) -> Story:
+    """The target's phone rings."""
+    return dialling(mode).placed("target").call("target", "ringing").expect_transfer("ringing")
+
+
+def talking(mode: str) -> Story:
+    """The target takes part: all three talk, or agent and target with the customer on hold."""
+    story = dialling(mode).takes_part("target").expect("transferring", phase=mode)
+    return story.expect_transfer("merged" if mode == "warm" else "consulting")
+
+
+def blind_from_bridge(*to: str, policy: Policy | None = None, **options: Any) -> Story:
+    """A blind transfer of an inbound call: the agent is gone, the customer waits in a room, the target is dialled."""
+    story = Story(policy).comes_in(call_token=options.pop("call_token", ""))
+    story.call("agent", "ringing").call("agent", "in-progress").transfer("blind", *to, **options)
+    story.expect("transferring", "hang up agent", phase="blind").dial_ends("completed").call("agent", "completed")
+    return story.joins("customer", starts=False)

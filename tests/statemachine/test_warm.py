@@ -1,0 +1,263 @@
+"""Warm transfers: the target joins customer and agent, all three talk, and the agent leaves."""
+
+import pytest
+
+from statemachine.events import ConfirmOverdue, StageOverdue
+from tests.statemachine.stages import FLAGS, conferenced, dialling, ringing, talking
+from tests.statemachine.story import BOB, CAROL, OTHER_ROOM, ROOM, Story
+
+COMPLETED = ("transfer", "completed", "")
+
+
+def test_warm_transfer_out_of_a_conference():
+    story = conferenced().transfer("warm").expect("transferring", "unflag agent", phase="warm")
+    story.expect_timers("confirm", "stage").expect_command("transfer-1", "accepted")
+    story.confirms("agent").expect("transferring", "dial target").expect_timers("dial").expect_transfer("dialing")
+    assert story.last.effects[0].early_media  # the agent hears it ring
+    assert story.last.effects[0].room == ROOM
+    story.placed("target").call("target", "ringing").expect_transfer("ringing")
+    story.call("target", "in-progress").joins("target").expect("transferring", phase="warm").expect_timers()
+    story.expect_transfer("merged").expect_command("transfer-1", "accepted", "done").expect_concluded()
+    story.complete().expect("transferring", "hang up agent").expect_command("complete-1", "accepted")
+    story.leaves("agent").expect("conferenced", "flag agent").expect_command("complete-1", "accepted", "done")
+    story.expect_transfer("completed").expect_concluded(COMPLETED).expect_attempts((BOB, "answered"))
+    story.expect_parties(customer="connected", agent="connected", agent_1="left")
+    assert story.session.parties["agent"].label == "target-1"
+    story.confirms("target").expect_timers()  # the leg that was dialled as the target
+
+
+def test_warm_transfer_of_a_bridged_call_converts_first():
+    story = Story().answered().transfer("warm").expect("converting", "move agent").expect_timers("convert")
+    story.expect_command("transfer-1", "accepted").joins("agent").dial_ends("completed").joins("customer")
+    # The agent is to be able to leave: his flag is not set only to be cleared again.
+    story.expect("transferring", "dial target", "flag customer", phase="warm")
+    story.confirms("customer").takes_part("target").expect_transfer("merged")
+    story.expect_command("transfer-1", "accepted", "done")
+
+
+def test_transfer_that_is_asked_for_while_it_converts_begins_when_both_are_in():
+    story = Story().answered().convert().transfer("warm").expect("converting").expect_command("transfer-1", "accepted")
+    story.joins("agent").joins("customer").expect("transferring", "dial target", "flag customer")
+    story.expect_command("convert-1", "accepted", "done")
+
+
+def test_transfer_whose_conversion_is_found_by_a_look_begins_too():
+    story = Story().answered().transfer("warm")
+    story.legs["customer"].in_room = story.legs["agent"].in_room = True
+    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "agent"))
+    story.expect("transferring", "dial target", "flag customer")
+
+
+def test_transfer_whose_conversion_is_refused_leaves_the_two_talking():
+    story = Story().answered().transfer("warm").fails("redirect_call", "agent", code=21218).expect("bridged")
+    story.expect_command("transfer-1", "accepted", "failed", reason="Twilio refused (HTTP 400, code 21218)")
+    story.expect_transfer("failed", "Twilio refused (HTTP 400, code 21218)").expect_timers()
+    story.expect_concluded(("transfer", "failed", "Twilio refused (HTTP 400, code 21218)"))
+    story.transfer("warm", command_id="transfer-2").expect("converting", "move agent")
+
+
+@pytest.mark.parametrize("status, sip, reason", [
+    ("busy", 486, "busy"), ("busy", 603, "rejected"), ("no-answer", 0, "no-answer"), ("failed", 404, "failed"),
+    ("canceled", 0, "failed"),
+])  # fmt: skip
+def test_target_who_is_not_reached_leaves_agent_and_customer_talking(status, sip, reason):
+    story = ringing("warm").call("target", status, sip=sip).expect("conferenced", "flag agent")
+    story.expect_command("transfer-1", "accepted", "failed", reason=reason).expect_transfer("failed", reason)
+    story.expect_concluded(("transfer", "failed", reason)).expect_attempts((BOB, reason)).expect_held()
+    story.confirms("agent").expect("conferenced").expect_timers()
+
+
+def test_target_who_hangs_up_counts_as_cancel():
+    story = talking("warm").leaves("target").expect("conferenced", "flag agent")
+    story.expect_transfer("cancelled", "target-left").expect_concluded(("transfer", "cancelled", "target-left"))
+    story.expect_command("transfer-1", "accepted", "done")
+
+
+def test_agent_who_hangs_up_counts_as_complete():
+    story = talking("warm").leaves("agent").expect("conferenced", "flag agent").expect_transfer("completed")
+    story.expect_parties(customer="connected", agent="connected", agent_1="left").expect_concluded(COMPLETED)
+
+
+def test_customer_who_hangs_up_lets_everybody_go():
+    story = talking("warm").leaves("customer").expect("ended", "end room", reason="customer-left")
+    story.expect_transfer("failed", "customer-left")
+    story.expect_concluded(("transfer", "failed", "customer-left"), ("session", "ended", "customer-left"))
+
+
+def test_customer_who_hangs_up_while_the_target_rings_lets_the_target_go_by_its_own_call():
+    """Ending a conference does not reach a phone that rings."""
+    story = ringing("warm").leaves("customer").expect("ended", "end room", "hang up target", reason="customer-left")
+    story.expect_command("transfer-1", "accepted", "failed", reason="customer-left")
+    story.expect_attempts((BOB, "cancelled"))
+
+
+def test_agent_who_hangs_up_while_the_target_rings_has_made_it_a_blind_transfer():
+    story = ringing("warm").leaves("agent").expect("transferring", "hold customer", phase="blind")
+    assert story.last.effects[0].tune == "ringback"
+    story.confirms("customer").expect("transferring").expect_held("customer")
+    story.call("target", "in-progress").joins("target").expect("transferring", "unhold customer")
+    story.confirms("customer").expect("conferenced", "flag agent").expect_transfer("completed").expect_held()
+    story.expect_command("transfer-1", "accepted", "done").expect_concluded(COMPLETED)
+    story.expect_parties(customer="connected", agent="connected", agent_1="left")
+
+
+def test_complete_while_the_target_rings_lets_the_agent_go_at_once():
+    story = ringing("warm").complete().expect("transferring", "hold customer", phase="blind")
+    story.confirms("customer").expect("transferring", "hang up agent").expect_command("complete-1", "accepted")
+    story.leaves("agent").expect("transferring").expect_command("complete-1", "accepted", "done")
+    story.call("target", "in-progress").joins("target").expect("transferring", "unhold customer")
+    story.confirms("customer").expect("conferenced", "flag agent").expect_transfer("completed")
+    story.expect_command("transfer-1", "accepted", "done")
+
+
+def test_cancel_while_the_target_rings_stops_it():
+    story = ringing("warm").cancel().expect("transferring", "hang up target").expect_command("cancel-1", "accepted")
+    story.expect_command("transfer-1", "accepted", "failed", reason="cancelled")
+    story.call("target", "canceled").expect("conferenced", "flag agent").expect_command("cancel-1", "accepted", "done")
+    story.expect_transfer("cancelled", "command").expect_concluded(("transfer", "cancelled", "command"))
+    story.expect_attempts((BOB, "cancelled"))
+
+
+def test_cancel_before_the_targets_call_is_known_hangs_it_up_as_soon_as_it_is():
+    story = dialling("warm").cancel().expect("transferring").placed("target").expect("transferring", "hang up target")
+    story.call("target", "completed").expect("conferenced", "flag agent").expect_command("cancel-1", "accepted", "done")
+
+
+def test_cancel_while_all_three_talk_lets_the_target_go():
+    story = talking("warm").cancel().expect("transferring", "hang up target")
+    story.leaves("target").expect("conferenced", "flag agent").expect_command("cancel-1", "accepted", "done")
+    story.expect_concluded(("transfer", "cancelled", "command"))
+
+
+def test_cancel_before_anybody_was_dialled():
+    story = conferenced().transfer("warm").cancel().expect("conferenced").expect_command("cancel-1", "accepted", "done")
+    story.expect_concluded(("transfer", "cancelled", "command"))
+    # The flag that was to be cleared is wanted again; what was asked is awaited first.
+    story.confirms("agent").expect("conferenced", "flag agent").confirms("agent").expect_timers()
+
+
+def test_cancel_while_it_converts_leaves_both_in_the_conference():
+    story = Story().answered().transfer("warm").cancel().expect("converting")
+    story.expect_command("transfer-1", "accepted", "failed").expect_command("cancel-1", "accepted", "done")
+    story.joins("agent").joins("customer").expect("conferenced", *FLAGS)
+    story.expect_concluded(("transfer", "cancelled", "command"))
+
+
+def test_complete_while_it_converts_goes_on_as_blind():
+    story = Story().answered().transfer("warm").complete().expect("converting").joins("agent").joins("customer")
+    # The hold goes before the flag: one thing at a time is asked about a participant.
+    story.expect("transferring", "hold customer", phase="blind").confirms("customer")
+    story.expect("transferring", "dial target", "hang up agent", "flag customer")
+
+
+def test_flag_that_twilio_does_not_confirm_fails_the_transfer_and_nobody_is_dialled():
+    story = conferenced().transfer("warm").fires(ConfirmOverdue).expect("transferring", "look")
+    story.fires(ConfirmOverdue).expect("transferring", "look").fires(StageOverdue).expect("conferenced")
+    story.expect_command("transfer-1", "accepted", "failed", reason="flag").expect_attempts()
+    story.expect_concluded(("transfer", "failed", "flag"))
+
+
+def test_flag_whose_callback_is_lost_is_found_by_a_look():
+    story = conferenced().transfer("warm").fires(ConfirmOverdue).expect("transferring", "look")
+    story.does("agent")
+    story.reads(room=ROOM, inside=("customer", "agent")).expect("transferring", "dial target")
+
+
+def test_agent_who_hangs_up_before_his_flag_is_cleared_takes_the_room_along():
+    """The customer's action leads him into a fresh room, where he waits for the target."""
+    story = conferenced().transfer("warm").conference_ends(by="agent").expect("transferring", phase="blind")
+    story.expect_timers("stage").joins("customer", room=OTHER_ROOM, starts=False).expect("transferring", "dial target")
+    assert story.last.effects[0].room == OTHER_ROOM
+    assert not story.last.effects[0].early_media  # the customer has ring-back of his own
+    story.placed("target").call("target", "in-progress").joins("target", room=OTHER_ROOM)
+    story.expect("conferenced", *FLAGS).expect_concluded(COMPLETED)
+
+
+def test_agent_whose_leaving_is_told_before_the_end_of_the_room():
+    story = conferenced().transfer("warm").leaves("agent").expect("transferring", "hold customer", phase="blind")
+    story.conference_ends(by="agent").expect("transferring")
+    story.joins("customer", room=OTHER_ROOM, starts=False).expect("transferring", "dial target")
+
+
+def test_second_transfer_after_a_completed_one_is_the_new_agents():
+    story = talking("warm").complete().leaves("agent").confirms("target").expect_timers()
+    story.transfer("warm", CAROL, command_id="transfer-2").expect("transferring", "unflag agent")
+    story.confirms("target").expect("transferring", "dial target").takes_part("target").complete("complete-2")
+    assert story.last.effects[0].call_sid == story.legs["former target"].call_sid
+    story.leaves("former target").expect("conferenced", "flag agent")
+    story.expect_parties(customer="connected", agent="connected", agent_1="left", agent_2="left")
+    assert [party.label for party in story.session.parties.values()] == [
+        "customer-1",
+        "agent-1",
+        "target-1",
+        "target-2",
+    ]
+    assert [one.id.rpartition(":")[2] for one in story.conclusions] == ["transfer-1", "transfer-2"]
+
+
+def test_second_transfer_after_a_failed_one_dials_anew():
+    story = ringing("warm").call("target", "busy").confirms("agent")
+    story.transfer("warm", command_id="transfer-2").confirms("agent").expect("transferring", "dial target")
+    story.expect_parties(customer="connected", agent="connected", target="dialing")
+    assert story.session.parties["target"].label == "target-2"
+    story.call("former target", "ringing").expect("transferring", outcome="stale").takes_part("target")
+    story.expect_transfer("merged").expect_attempts((BOB, "answered"))
+
+
+# ---- commands that come at a wrong moment ------------------------------------------------------------------------
+
+ANY_TIME = ("convert", "end")
+
+
+@pytest.mark.parametrize("command, why", [
+    ("transfer", "a transfer runs already"),
+    ("swap", "the target has not answered yet"),
+    ("merge", "the target has not answered yet"),
+])  # fmt: skip
+def test_refused_while_the_target_rings(command, why):
+    story = ringing("warm")
+    give = {"transfer": lambda: story.transfer("blind", command_id="late")}.get(command) or (
+        lambda: getattr(story, command)("late")
+    )
+    give().expect_refused("late", why, "convert", "complete", "cancel", "end")
+
+
+@pytest.mark.parametrize("command", ["swap", "merge"])
+def test_swap_and_merge_are_refused_when_all_three_talk(command):
+    story = getattr(talking("warm"), command)("late")
+    story.expect_refused("late", "no consult is going on: all of them talk", "convert", "complete", "cancel", "end")
+
+
+@pytest.mark.parametrize("command", ["complete", "cancel", "swap", "merge"])
+def test_refused_when_the_agent_is_on_the_way_out(command):
+    story = getattr(talking("warm").complete(), command)("late")
+    story.expect_refused("late", "the agent has been let go already", *ANY_TIME)
+
+
+@pytest.mark.parametrize("command", ["complete", "cancel", "swap", "merge"])
+def test_refused_when_the_target_is_on_the_way_out(command):
+    story = getattr(talking("warm").cancel(), command)("late")
+    story.expect_refused("late", "the transfer is being ended already", *ANY_TIME)
+
+
+@pytest.mark.parametrize("command", ["complete", "cancel", "swap", "merge"])
+@pytest.mark.parametrize("story", [lambda: Story().answered(), conferenced, lambda: Story().answered().convert()],
+                         ids=["bridged", "conferenced", "converting"])  # fmt: skip
+def test_refused_without_a_transfer(story, command):
+    story = getattr(story(), command)("late")
+    story.expect_refused("late", "no transfer runs", "convert", "transfer", "end")
+
+
+def test_transfer_is_refused_until_somebody_has_answered():
+    Story().comes_in().transfer("warm").expect_refused("transfer-1", "nobody has answered yet", "end")
+
+
+def test_transfer_is_refused_when_the_agent_has_left_the_conference():
+    story = conferenced().leaves("agent").transfer("warm")
+    story.expect_refused("transfer-1", "one of the two has hung up", "convert", "end")
+
+
+def test_end_of_a_running_transfer_hangs_up_everybody():
+    story = ringing("warm").end().expect("ended", "end room", "hang up target", reason="command")
+    story.expect_command("transfer-1", "accepted", "failed", reason="command")
+    story.expect_concluded(("transfer", "cancelled", "command"), ("session", "ended", "command"))
