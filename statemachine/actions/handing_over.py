@@ -5,7 +5,7 @@ from dataclasses import replace
 from statemachine.actions.asking import want_ends, want_everybody_unheld, want_hold, want_unhold
 from statemachine.actions.commands import report_step, report_transfer, take_step
 from statemachine.actions.concluding import conclude_transfer, note_failure
-from statemachine.actions.dialling import dial, must_confirm, watch_dials
+from statemachine.actions.dialling import dial, give_up_call, must_confirm, watch_dials
 from statemachine.actions.transferring import enter
 from statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
 from statemachine.guards.transfers import awaited, taker
@@ -179,6 +179,8 @@ def ring_agent(scratch: Scratch, _event: Event) -> None:
     former = scratch.session.parties[AGENT]
     transfer = scratch.transfer
     scratch.change_transfer(recalls=transfer.recalls + 1)
+    if former.call_sid and not former.is_gone:
+        give_up_call(scratch, AGENT)  # he was let go and has not been heard of since
     if former.call_sid:
         scratch.change(former_calls=(*scratch.session.former_calls, former.call_sid))
     dial(

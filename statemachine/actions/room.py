@@ -8,6 +8,7 @@ from statemachine.events import (
     ConferenceEnded,
     ConferenceEvent,
     ConferenceStarted,
+    ConfirmOverdue,
     DialEnded,
     LoneOverdue,
     ParticipantJoined,
@@ -16,7 +17,7 @@ from statemachine.events import (
 from statemachine.guards.calls import party_of_call
 from statemachine.scratch import Scratch
 from statemachine.session import Party
-from statemachine.states import CallStatus, PartyStatus, State
+from statemachine.states import CallStatus, PartyStatus, Phase, State
 
 
 def note_join(scratch: Scratch, event: ParticipantJoined) -> None:
@@ -26,11 +27,13 @@ def note_join(scratch: Scratch, event: ParticipantJoined) -> None:
     if party is None:
         return
     # Somebody who was dialled may show up before answering, with early media: that is not yet taking part.
-    takes_part = not party.dial_id or party.answered
+    proves_answer = not party.dial_id or party.is_gated or not hears_ringing(scratch)
+    takes_part = party.answered or proves_answer
     scratch.change_party(
         party,
         call_sid=event.call_sid,
         status=PartyStatus.CONNECTED if takes_part else party.status,
+        answered=party.answered or (bool(party.dial_id) and proves_answer),
         in_room=True,
         # A participant comes in as its join says: neither held, nor with a leaving that ends the conference.
         held=False,
@@ -42,9 +45,17 @@ def note_join(scratch: Scratch, event: ParticipantJoined) -> None:
     )
     if event.starts_conference:
         end_waiting(scratch)
+    if not takes_part and ConfirmOverdue.timer not in scratch.session.timers:
+        # Should the callback of the answer be lost, a look will tell.
+        scratch.set_timer(ConfirmOverdue.timer, scratch.policy.confirm_ms)
     scratch.change(moved_at_ms=scratch.now_ms)
     if len(scratch.session.in_room) > 1:
         scratch.cancel_timer(LoneOverdue.timer)
+
+
+def hears_ringing(scratch: Scratch) -> bool:
+    """Whether those inside hear the ringing of whoever is dialled straight into the conference (early media)."""
+    return scratch.session.phase in (Phase.WARM, Phase.CONSULT)
 
 
 def end_waiting(scratch: Scratch) -> None:
@@ -165,7 +176,9 @@ def note_leaving(scratch: Scratch, event: ParticipantLeft | CallProgressed | Dia
             watch_dials(scratch)
             return
         # A leg that somebody else gave other TwiML is no longer ours: it counts as gone and is not hung up.
-        moved_away = scratch.state is State.CONFERENCED and event.left_reason == "participant_updated_via_api"
+        moves_nobody = scratch.state is State.TRANSFERRING and not scratch.session.redirecting
+        settled = scratch.state is State.CONFERENCED or moves_nobody
+        moved_away = settled and event.left_reason == "participant_updated_via_api"
         if event.hung_up or moved_away:
             failed = event.left_reason == "participant_add_failed"  # then the call's status tells why
             reason = event.call_status if failed else event.left_reason or event.call_status

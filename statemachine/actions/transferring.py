@@ -34,7 +34,7 @@ from statemachine.events import (
     Transfer,
 )
 from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET
+from statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Party
 from statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, Stage, TransferMode, Tune
 from statemachine.step import CommandStatus
 from statemachine.transfer import DialOptions, TransferState
@@ -151,7 +151,7 @@ def go_on_when_held(scratch: Scratch, _event: Event) -> None:
     if scratch.session.phase is not Phase.CONSULT:
         let_agent_go(scratch)
     if _has_dialled(scratch):
-        enter(scratch, Stage.DIALING)
+        wait_for_answer(scratch)
     else:
         dial_targets(scratch)
 
@@ -191,8 +191,15 @@ def dial_targets(scratch: Scratch) -> None:
             early_media=early_media,
             contest=f"transfer-{transfer.number}" if several else "",
         )
-    enter(scratch, Stage.DIALING)
+    wait_for_answer(scratch)
     show_progress(scratch)
+
+
+def wait_for_answer(scratch: Scratch) -> None:
+    """From here on somebody's phone rings; an agent who was to leave meanwhile is looked after."""
+    agent = scratch.session.parties[AGENT]
+    lingers = agent.is_leaving and not agent.is_gone
+    enter(scratch, Stage.DIALING, scratch.policy.part_timeout_ms if lingers else None)
 
 
 def _has_dialled(scratch: Scratch) -> bool:
@@ -249,17 +256,30 @@ def look_after_dials(scratch: Scratch, event: DialOverdue) -> None:
             continue
         if party.doubt == "unknown":
             find_dialled(scratch, party)
-        elif not party.doubt:
+        elif not party.doubt or _was_answered_lately(scratch, party):
             looks = True
             due_ms = scratch.now_ms + scratch.policy.dial_look_ms
             scratch.change_party(party, doubt="looked", dial_due_ms=due_ms)
         else:
-            scratch.change_party(party, is_leaving=True)
-            note_gone(scratch, party.name, CallStatus.NO_ANSWER if party.call_sid else "unknown")
+            # Before it is marked as one to be let go: it was not cancelled, nobody was reached.
+            note_gone(scratch, party.name, _why_overdue(party))
+            scratch.change_party(scratch.session.parties[party.name], is_leaving=True)
             give_up_call(scratch, party.name)
     if looks:
         look_at_calls(scratch, event)
     watch_dials(scratch)
+
+
+def _why_overdue(party: Party) -> str:
+    if party.answered:
+        return "failed"  # picked up, and never came in
+    return CallStatus.NO_ANSWER if party.call_sid else "unknown"
+
+
+def _was_answered_lately(scratch: Scratch, party: Party) -> bool:
+    """Whether somebody picked up and is still to show up in the conference: that is looked for, not given up."""
+    answered = [one.answered_at_ms for one in scratch.transfer.attempts if one.dial_id == party.dial_id]
+    return party.answered and bool(answered) and scratch.now_ms - answered[0] < scratch.policy.gate_timeout_ms
 
 
 def go_on_in_another_room(scratch: Scratch, event: ConferenceEnded) -> None:
@@ -279,7 +299,7 @@ def follow_customer(scratch: Scratch, event: ParticipantJoined) -> None:
 def _go_on_alone(scratch: Scratch) -> None:
     agent, customer = scratch.session.parties[AGENT], scratch.session.parties[CUSTOMER]
     scratch.change_party(agent, is_leaving=True)
-    scratch.change_party(customer, tune=Tune.RINGBACK, end_wanted=False)
+    scratch.change_party(customer, tune=Tune.RINGBACK, hold_wanted=False, end_wanted=False)
     scratch.change(phase=Phase.BLIND, repaired=False)
     for timer in (ConvertOverdue, RepairOverdue, LeaveOverdue, RingOverdue, LoneOverdue):
         scratch.cancel_timer(timer.timer)
@@ -291,6 +311,8 @@ def _go_on_alone(scratch: Scratch) -> None:
 
 def look_again_at_stage(scratch: Scratch, event: Event) -> None:
     """What is waited for has not come: Twilio is asked, again and again."""
+    if scratch.transfer.stage is Stage.DIALING and scratch.session.parties[AGENT].is_gone:
+        return  # the agent was looked after, and has left by now
     look_at_calls(scratch, event)
     scratch.set_timer(StageOverdue.timer, scratch.policy.confirm_again_ms)
 
@@ -298,9 +320,9 @@ def look_again_at_stage(scratch: Scratch, event: Event) -> None:
 def hang_up_agent_late(scratch: Scratch, event: Event) -> None:
     """The end of his `<Dial>` should have sent the agent away; nothing was heard of it, so he is hung up."""
     scratch.change_party(scratch.session.parties[AGENT], is_hung_up=False)
-    scratch.set_timer(StageOverdue.timer, max(1, scratch.policy.arrive_timeout_ms - scratch.policy.part_timeout_ms))
-    if scratch.session.parties[CUSTOMER].in_room:
-        return
+    arriving = scratch.transfer.stage is Stage.ARRIVING
+    again_ms = scratch.policy.arrive_timeout_ms - scratch.policy.part_timeout_ms
+    scratch.set_timer(StageOverdue.timer, max(1, again_ms) if arriving else scratch.policy.confirm_again_ms)
     look_at_calls(scratch, event)
 
 

@@ -89,7 +89,8 @@ def next_ask(party: Party) -> Ask | None:
 def is_confirmed(scratch: Scratch, _event: Event) -> bool:
     """Whether a confirmation was waited for and everything is as wanted now."""
     return "confirm" in scratch.session.timers and all(
-        party.is_settled or party.is_gone or not party.in_room for party in scratch.session.parties.values()
+        party.is_gone or not party.in_room or (party.is_settled and (party.answered or not party.dial_id))
+        for party in scratch.session.parties.values()
     )
 
 
@@ -259,15 +260,11 @@ def is_pausing(scratch: Scratch, _event: Event) -> bool:
     return _stage(scratch) is Stage.PAUSING
 
 
-def arrives_late(scratch: Scratch, _event: Event) -> bool:
-    """Whether the customer is still on the way into the room."""
-    return _stage(scratch) is Stage.ARRIVING
-
-
-def arrives_late_with_agent(scratch: Scratch, event: Event) -> bool:
-    """Whether the agent, whom the end of the `<Dial>` should have sent away, was not heard of."""
+def agent_lingers(scratch: Scratch, _event: Event) -> bool:
+    """Whether the agent, whom the end of the `<Dial>` or a request should have sent away, was not heard of."""
     agent = _agent(scratch)
-    return arrives_late(scratch, event) and not agent.is_gone and agent.is_hung_up and not scratch.session.redirecting
+    alone = _stage(scratch) in (Stage.ARRIVING, Stage.DIALING) and not scratch.session.redirecting
+    return alone and agent.is_leaving and agent.is_hung_up and not agent.is_gone
 
 
 # ---- asked when a conference ends --------------------------------------------------------------------------------

@@ -273,7 +273,7 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, Always,             customer_was_taken_over,      C,    complete_transfer),
     Row(T, Always,             target_is_out,                STAY, let_customer_back),
     Row(T, Always,             customer_is_back,             C,    return_to_agent),
-    # Asked for last, when it stands what is wanted of whom: one thing at a time is asked, and a hold goes before a flag.
+    # Last, when it stands what is wanted of whom: one thing at a time is asked for, and a hold goes before a flag.
     Row(T, Always,             differs_from_wanted,          STAY, ask),
     Row(T, Always,             is_confirmed,                 STAY, stop_asking),
     Row(T, Call,               None,                         STAY, refuse_existing),

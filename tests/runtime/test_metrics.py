@@ -10,7 +10,6 @@ BOUNDED = {
     "state",
     "event_name",
     "outcome",
-    "result",
     "partition",
     "kind",
     "status",
