@@ -169,7 +169,9 @@ def end_room_ended(scratch: Scratch, event: ConferenceEnded) -> None:
     for party in scratch.session.in_room:
         scratch.change_party(party, in_room=False)
     ending = scratch.session.party_of(call_sid=event.call_sid_ending) if event.call_sid_ending else None
-    if ending is not None and not scratch.session.first_left:
+    first = scratch.session.parties.get(scratch.session.first_left)
+    # Had somebody whose leaving ends it left before, it would have been that one's.
+    if ending is not None and (first is None or first.ends_conference):
         scratch.change(first_left=ending.name)
     scratch.change(conference_sid="")
     _end(scratch, _reason_by_first_left(scratch))

@@ -7,6 +7,8 @@ from statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus
 
 #: SIP answers that mean "I don't want to", not "I am busy". Source: RFC 3261, sections 21.6.2 and 21.6.4.
 _REFUSALS = frozenset({603, 607})
+#: ReasonParticipantLeft in Twilio's words: of somebody whom the conference's end has put out, and of a hang-up.
+_PUT_OUT, _HUNG_UP = "moderator_ended_conference", "participant_hung_up"
 
 
 def note_over(scratch: Scratch, party: Party, event: CallProgressed) -> None:
@@ -27,7 +29,18 @@ def note_gone(scratch: Scratch, name: str, reason: str) -> None:
         _close_attempt(scratch, party, reason)
     scratch.change_party(party, status=PartyStatus.LEFT, in_room=False, waits=False, held=False, left_reason=reason)
     # Those who ring for a transfer come and go without anybody's call being over, and so does who was let go.
-    if not scratch.session.first_left and not party.is_leaving and party not in scratch.session.targets:
+    if not party.is_leaving and party not in scratch.session.targets:
+        _note_first(scratch, name, reason)
+
+
+def _note_first(scratch: Scratch, name: str, reason: str) -> None:
+    """Callbacks may tell of the last one first: whom the conference's end has put out was not the one who ended it."""
+    first = scratch.session.parties.get(scratch.session.first_left)
+    if first is None:
+        if reason != _PUT_OUT:
+            scratch.change(first_left=name)
+    elif reason == _HUNG_UP and first.ends_conference and first.left_reason != _HUNG_UP:
+        # Had the other one left before, the conference would have been over.
         scratch.change(first_left=name)
 
 
