@@ -128,17 +128,9 @@ class Worker:
                 client, keys, self.name, self._clock, self._store_clock, self.metrics, self._lease_ms
             )
             allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
-            executor = self.executor = Executor(
-                calls=calls_of(settings, http, allowed),
-                records=Recorder(access, dials, keys, keeper.held, self._store_clock.now_ms),
-                may_send=keeper.may_send,
-                clock=self._clock,
-                now_ms=self._store_clock.now_ms,
-                metrics=self.metrics,
-                policy=ExecutorPolicy(),
-                rng=random.Random(),  # noqa: S311  # jitter, not a secret
-                checkpoint=self._effect_checkpoint,
-                turn=self._turns_of(dials),
+            records = Recorder(access, dials, keys, keeper.held, self._store_clock.now_ms)
+            executor = self.executor = self._executor(
+                calls_of(settings, http, allowed), records, keeper.may_send, self._turns_of(dials)
             )
             around = Surroundings(
                 access=access,
@@ -185,6 +177,26 @@ class Worker:
                 log.warning("store_unreachable", task="start", reason=str(error))
                 await pause(stop, SIGN_OF_LIFE_S)
         return None
+
+    def _executor(
+        self,
+        calls: Calls,
+        records: Recorder,
+        may_send: Callable[[int], Awaitable[bool]],
+        turn: Callable[[Dial], Awaitable[None]] | None,
+    ) -> Executor:
+        return Executor(
+            calls=calls,
+            records=records,
+            may_send=may_send,
+            clock=self._clock,
+            now_ms=self._store_clock.now_ms,
+            metrics=self.metrics,
+            policy=ExecutorPolicy(),
+            rng=random.Random(),  # noqa: S311  # jitter, not a secret
+            checkpoint=self._effect_checkpoint,
+            turn=turn,
+        )
 
     def _turns_of(self, dials: DialAccess) -> Callable[[Dial], Awaitable[None]] | None:
         """How a dial waits for its turn; None where the pace is left to Twilio, so that nothing is asked of Redis."""

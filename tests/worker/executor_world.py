@@ -90,6 +90,18 @@ def say(name: str, session: str = "S1") -> SayAndHangUp:
     )
 
 
+def succeeded(effect: Effect, call_sid: str, queue_ms: int = 0) -> EffectSucceeded:
+    return EffectSucceeded(
+        session_id=effect.session_id,
+        token=f"{effect.effect_id}:outcome",
+        effect_id=effect.effect_id,
+        kind=effect.kind,
+        party=effect.party,
+        call_sid=call_sid,
+        queue_ms=queue_ms,
+    )
+
+
 class FakeTime:
     """Time that passes only when somebody sleeps."""
 

@@ -8,7 +8,7 @@ import pytest
 
 from runtime.errors import ProviderError
 from statemachine.effects import CreateCall, Dial, Effect
-from statemachine.events import EffectFailed, EffectSucceeded, EffectUnknown
+from statemachine.events import EffectFailed, EffectUnknown
 from streams.dials import DialStanding
 from telephony.dialling import Dialled
 from tests.worker.executor_world import (
@@ -23,10 +23,10 @@ from tests.worker.executor_world import (
     World,
     find,
     gated,
-    hang_up,
     read,
     say,
     straight,
+    succeeded,
     update,
 )
 from worker.executor import ExecutorPolicy, RetryPolicy
@@ -40,18 +40,6 @@ async def world() -> AsyncIterator[World]:
     world = World()
     yield world
     assert (world.executor.in_flight, world.executor.waiting) == (0, 0)
-
-
-def succeeded(effect: Effect, call_sid: str, queue_ms: int = 0) -> EffectSucceeded:
-    return EffectSucceeded(
-        session_id="S1",
-        token=f"{effect.effect_id}:outcome",
-        effect_id=effect.effect_id,
-        kind=effect.kind,
-        party=effect.party,
-        call_sid=call_sid,
-        queue_ms=queue_ms,
-    )
 
 
 # ---- what is told ----------------------------------------------------------------------------------------------------
@@ -332,276 +320,6 @@ async def test_lease_that_is_lost_over_the_mark_keeps_the_dial_from_being_sent()
 
     assert world.calls.asked == []
     assert world.executor.dropped == 1
-
-
-# ---- a session that ends ---------------------------------------------------------------------------------------------
-
-
-@both_ways
-async def test_dial_that_was_not_sent_before_the_session_ended_is_never_sent(world: World, dial: Dial) -> None:
-    answer = asyncio.Event()
-    world.calls.script["r"].append(answer)
-    world.submit(read("r"))
-    world.submit(dial)
-    await world.settle()
-
-    world.executor.withdraw("S1")
-    answer.set()
-    await world.settle()
-
-    assert world.calls.asked == ["r"]
-    assert world.counts == (1, 0, 0, 1)
-
-
-@both_ways
-async def test_dial_that_waits_for_its_next_try_when_the_session_ends_is_not_sent_again(
-    world: World, dial: Dial
-) -> None:
-    world.time.gate = asyncio.Event()
-    world.calls.script["d"].append(BUSY)
-    world.submit(dial)
-    await world.settle()
-
-    world.executor.withdraw("S1")
-    world.time.gate.set()
-    await world.settle()
-
-    assert (world.calls.asked, world.finished) == (["d"], [])
-
-
-@both_ways
-async def test_dial_whose_session_ended_while_it_was_under_way_is_hung_up(world: World, dial: Dial) -> None:
-    answer = asyncio.Event()
-    world.calls.script["d"].extend([answer, Dialled("CA7")])
-    world.calls.script["stray CA7"].extend([UNKNOWN, BUSY, DENIED, None])
-    world.submit(dial)
-    await world.settle()
-
-    world.submit(hang_up("h"))
-    world.records.gone.add("d")
-    answer.set()
-    await world.settle()
-
-    assert world.calls.asked == ["d", "h", *["stray CA7"] * 4]
-    assert world.finished == ["h", "d", "stray CA7"]
-    assert isinstance(world.outcomes[-1], EffectSucceeded)
-
-
-async def test_dial_in_doubt_whose_session_ended_is_looked_for_to_be_hung_up(world: World) -> None:
-    world.calls.script["d"].append(UNKNOWN)
-    world.calls.looks["d"].extend(["", "CA7"])
-    world.time.gate = asyncio.Event()
-    world.submit(straight("d"))
-    await world.settle()
-
-    world.executor.withdraw("S1")
-    world.records.gone.add("d")
-    world.time.gate.set()
-    await world.settle()
-
-    assert world.calls.asked == ["d", "look d", "look d", "stray CA7"]
-
-
-async def test_hang_up_of_a_dial_that_nobody_waits_for_touches_nothing_else(world: World) -> None:
-    world.records.gone.add("d")
-    world.submit(straight("d"))
-    world.submit(read("r"))
-    await world.settle()
-
-    assert sorted(world.finished) == ["d", "r", "stray CA-d"]
-    assert world.executor.dropped == 0
-
-
-async def test_drain_waits_for_such_a_hang_up_too(world: World) -> None:
-    answer = asyncio.Event()
-    world.calls.script["d"].extend([answer, Dialled("CA7")])
-    world.records.gone.add("d")
-    world.submit(straight("d"))
-    await world.settle()
-
-    drain = asyncio.create_task(world.executor.drain(5))
-    await world.settle()
-    answer.set()
-    await drain
-
-    assert world.finished == ["d", "stray CA7"]
-
-
-# ---- turns -----------------------------------------------------------------------------------------------------------
-
-
-class Turns:
-    """Turns that are given when the test says so."""
-
-    def __init__(self) -> None:
-        self.waiting: dict[str, asyncio.Event] = {}
-        self.given_up: list[str] = []
-
-    async def __call__(self, dial: Dial) -> None:
-        turn = self.waiting[dial.effect_id] = asyncio.Event()
-        try:
-            await turn.wait()
-        except asyncio.CancelledError:
-            self.given_up.append(dial.effect_id)
-            raise
-        finally:
-            del self.waiting[dial.effect_id]
-
-
-class Paced(World):
-    """A world in which dials wait for their turn."""
-
-    def __init__(self, policy: ExecutorPolicy | None = None) -> None:
-        self.turns = Turns()
-        super().__init__(policy, turn=self.turns)
-
-
-@pytest.fixture
-async def paced() -> AsyncIterator[Paced]:
-    world = Paced()
-    yield world
-    assert (world.executor.in_flight, world.executor.waiting, world.turns.waiting) == (0, 0, {})
-
-
-@both_ways
-async def test_dial_waits_for_its_turn_and_everything_else_goes_on(paced: Paced, dial: Dial) -> None:
-    paced.submit(dial)
-    paced.submit(update("u"))
-    paced.submit(hang_up("h", "S2"))
-    paced.submit(read("r", "S3"))
-    await paced.settle()
-    assert sorted(paced.finished) == ["h", "r", "u"]
-    assert (paced.executor.in_flight, paced.executor.waiting, paced.executor.busy_partitions) == (0, 1, set())
-
-    paced.turns.waiting["d"].set()
-    await paced.settle()
-    assert paced.finished[-1] == "d"
-
-
-async def test_waiting_takes_no_slot_and_none_of_the_time_that_the_dial_has() -> None:
-    world = Paced(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
-    world.submit(straight("d"))
-    await world.settle()
-    world.time.s += 3600
-
-    world.submit(read("r", "S2"))
-    world.calls.script["d"].extend([BUSY, Dialled("CA7")])
-    await world.settle()
-    world.turns.waiting["d"].set()
-    await world.settle()
-
-    assert world.calls.asked == ["r", "d", "d"]
-    outcome = world.outcomes[-1]
-    assert outcome == succeeded(straight("d"), "CA7", queue_ms=3_600_000)
-
-
-async def test_dial_that_nobody_wants_any_more_when_its_turn_comes_is_not_sent(paced: Paced) -> None:
-    paced.records.standings["d"] = UNWANTED
-    paced.submit(gated("d"))
-    await paced.settle()
-
-    paced.time.s += 5
-    paced.turns.waiting["d"].set()
-    await paced.settle()
-
-    assert paced.calls.asked == []
-    assert isinstance(paced.outcomes[-1], EffectFailed)
-    assert paced.records.written == ["outcome d"]
-
-
-@both_ways
-async def test_wait_for_a_turn_ends_with_the_session(paced: Paced, dial: Dial) -> None:
-    paced.submit(dial)
-    paced.submit(straight("other", "S2"))
-    await paced.settle()
-
-    paced.submit(hang_up("h"))
-    await paced.settle()
-    assert (paced.turns.given_up, paced.executor.dropped) == (["d"], 1)
-
-    paced.turns.waiting["other"].set()
-    await paced.settle()
-    assert paced.calls.asked == ["h", "other"]
-
-
-async def test_session_that_ends_in_the_moment_in_which_its_turn_comes_dials_nobody(paced: Paced) -> None:
-    paced.submit(straight("d"))
-    await paced.settle()
-
-    paced.turns.waiting["d"].set()
-    while paced.turns.waiting:
-        await asyncio.sleep(0)
-    paced.executor.withdraw("S1")
-    await paced.settle()
-
-    assert paced.calls.asked == []
-    assert paced.executor.dropped == 1
-
-
-async def test_dial_whose_turn_came_at_once_asks_redis_for_nothing_more(paced: Paced) -> None:
-    paced.submit(straight("d"))
-    await paced.settle()
-    paced.turns.waiting["d"].set()
-    await paced.settle()
-
-    assert paced.outcomes == [succeeded(straight("d"), "CA-d")]
-    assert paced.records.asked_standing == []
-
-
-async def test_wait_for_a_turn_ends_with_the_lease(paced: Paced) -> None:
-    paced.submit(straight("d"), partition=1)
-    paced.submit(straight("e", "S2"), partition=2)
-    await paced.settle()
-
-    paced.executor.drop_partition(1)
-    await paced.settle()
-    assert paced.turns.given_up == ["d"]
-
-    paced.turns.waiting["e"].set()
-    await paced.settle()
-    assert paced.calls.asked == ["e"]
-
-
-async def test_worker_that_stops_leaves_dials_whose_turn_has_not_come_to_the_successor(paced: Paced) -> None:
-    paced.submit(straight("d"))
-    await paced.settle()
-
-    await paced.executor.drain(5)
-
-    assert (paced.calls.asked, paced.outcomes, paced.executor.dropped) == ([], [], 1)
-
-
-async def test_gated_dial_that_was_marked_takes_no_turn(paced: Paced) -> None:
-    paced.submit(gated("d"), maybe_sent=True, sent_at_ms=START_MS)
-    await paced.settle()
-
-    assert isinstance(paced.outcomes[-1], EffectUnknown)
-
-
-async def test_repetition_takes_no_second_turn(paced: Paced) -> None:
-    paced.calls.script["d"].extend([BUSY, UNKNOWN, Dialled("CA7")])
-    paced.calls.looks["d"].append("")
-    paced.submit(straight("d"))
-    await paced.settle()
-    paced.turns.waiting["d"].set()
-    await paced.settle()
-
-    assert paced.outcomes == [succeeded(straight("d"), "CA7")]
-
-
-async def test_fault_of_ours_while_waiting_is_shown_to_the_loop() -> None:
-    shown: list[str] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: shown.append(str(context["exception"])))
-
-    async def broken(_dial: Dial) -> None:
-        raise RuntimeError("a fault")
-
-    world = World(turn=broken)
-    world.submit(straight("d"))
-    await world.settle()
-
-    assert shown == ["a fault"]
-    assert (world.executor.dropped, world.executor.waiting) == (1, 0)
 
 
 # ---- all at once -----------------------------------------------------------------------------------------------------
