@@ -65,11 +65,22 @@ def decide(facts: SessionFacts | None, dial_id: str, *, asked: int, pressed: str
     if asked >= ASKED_MAX and not pressed:
         return GateDecision.NO_CONFIRMATION
     if facts is None or way_of(facts, dial_id) is Way.NOWHERE:
-        return GateDecision.TOO_LATE
+        return GateDecision.TAKEN if _has_lost(facts, dial_id) else GateDecision.TOO_LATE
     must_press = asked > 1 or facts.parties[facts.dialled_by(dial_id)].confirm
     if not must_press or (asked > 1 and pressed):
         return GateDecision.ACCEPTED
     return None
+
+
+def _has_lost(facts: SessionFacts | None, dial_id: str) -> bool:
+    """Whether somebody else who rang for the same call has it, so that this one is only late."""
+    name = facts.dialled_by(dial_id) if facts else ""
+    if facts is None or not name or not facts.parties[name].contest:
+        return False
+    return any(
+        other.contest == facts.parties[name].contest and other.status == PartyStatus.CONNECTED and not other.is_leaving
+        for other in facts.parties.values()
+    )
 
 
 def sentence(decision: GateDecision, facts: SessionFacts | None) -> Phrase:

@@ -1,0 +1,360 @@
+"""The gate: whoever is dialled hears what it is about and takes the call, or not; nobody else hears any of it."""
+
+import asyncio
+import signal
+
+import aiohttp
+import pytest
+from twilio.request_validator import RequestValidator
+from yarl import URL
+
+from sandbox.overrides import parse_target
+from telephony.phrases import Phrase, words
+from tests.stories.kit import (
+    CAROL,
+    SECOND,
+    TARGET,
+    begins,
+    dial_requests,
+    dials_to,
+    done,
+    everybody_is_gone,
+    failed,
+    outcome_of,
+    until_hears,
+)
+from tests.support.phones import answers, busy, dialled, presses, rings, unreachable, voicemail
+from tests.support.world import World
+
+pytestmark = pytest.mark.redis
+BRIEF = "Mrs Weber about her <invoice> & the rest."
+ALL = f"{TARGET},{SECOND},{CAROL}"
+
+
+def said(phrase):
+    return f"said {words(phrase, 'en-US')}"
+
+
+@pytest.fixture
+async def world(redis_server):
+    """Where sentences take a twentieth of their time, and nobody rings for long."""
+    async with World(redis_server.url, speed=20, CONFERRAL_RING_TIMEOUT=30) as world:
+        yield world
+
+
+@pytest.fixture
+async def real_time_world(redis_server):
+    async with World(redis_server.url) as world:
+        yield world
+
+
+async def goes_on_and_ends(world, customer, agent):
+    """Customer and agent talk as if nothing had happened, until they are let go."""
+    await until_hears(world, customer, [agent])
+    await until_hears(world, agent, [customer])
+    await world.until(customer.sid, state="conferenced", phase="")
+    await done(world, "end", customer.sid)
+    await everybody_is_gone(world, customer.sid, "command")
+
+
+async def talks_and_ends(world, customer, agent, target):
+    """All three talk, until they are let go."""
+    await until_hears(world, target, [customer, agent])
+    await done(world, "end", customer.sid)
+    await everybody_is_gone(world, customer.sid, "command")
+
+
+def gate_requests(world, call):
+    return [entry for entry in world.sandbox.ledger.voice("/voice/gate") if entry.call_sid == call.sid]
+
+
+async def ask_again(world, request, **changes):
+    """The same request once more, signed, as Twilio puts it again when the answer got lost; gives the answer."""
+    url = URL(parse_target(request.url).url, encoded=True)
+    form = dict(request.params) | changes
+    signature = RequestValidator(world.sandbox.auth_token).compute_signature(str(url), form)
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(url, data=form, headers={"X-Twilio-Signature": signature}) as response,
+    ):
+        assert response.status == 200
+        return await response.text()
+
+
+# ---- what is said ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["warm", "consult"])
+@pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["brief", "brief and confirm"])
+async def test_brief_is_heard_by_the_target_alone_and_once(world, mode, options):
+    world.sandbox.phone(TARGET).in_turn(presses("", "1"))
+    customer, agent = await world.converted()
+    await done(world, "transfer", customer.sid, to=TARGET, mode=mode, brief=BRIEF, **options)
+    target = await dialled(world.sandbox, TARGET)
+    assert world.listening.whats(target).count(f"said {BRIEF}") == 1
+    for other in (customer, agent):
+        assert world.listening.seconds(other, "said") == 0
+    # Until the target is in, the agent is heard by the customer, or nobody is.
+    assert world.listening.seconds(customer, target) == 0 or mode == "warm"
+    await done(world, "complete", customer.sid)
+    await until_hears(world, target, [customer])
+    target.hang_up()
+    await everybody_is_gone(world, customer.sid, "agent-left")
+
+
+async def test_customer_of_a_blind_transfer_hears_ringing_while_the_target_is_asked(world):
+    world.sandbox.phone(TARGET).in_turn(presses("", "1"))
+    customer, agent = await world.talking()
+    command = await begins(world, "transfer", customer.sid, to=TARGET, mode="blind", brief=BRIEF, confirm="true")
+    await world.until(customer.sid, **{"transfer.status": "confirming", "party.target.status": "confirming"})
+    assert world.listening.hears(customer) == "ringback"
+    assert (await outcome_of(world, command)).status == "done"
+    target = await dialled(world.sandbox, TARGET)
+    await until_hears(world, target, [customer])
+    await world.sandbox.wait_until(lambda: agent.status == "completed")
+    target.hang_up()
+    await everybody_is_gone(world, customer.sid, "agent-left")
+
+
+# ---- who takes it ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keys", [("1",), ("", "1")], ids=["at once", "when asked again"])
+async def test_whoever_presses_1_takes_the_call(world, keys):
+    world.sandbox.phone(TARGET).in_turn(presses(*keys))
+    customer, agent = await world.converted()
+    await done(world, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+    target = await dialled(world.sandbox, TARGET)
+    assert len(gate_requests(world, target)) == 1 + len(keys)
+    await talks_and_ends(world, customer, agent, target)
+
+
+@pytest.mark.parametrize("script, reason, last_words", [
+    (presses("2"),     "rejected",        Phrase.DECLINED),
+    (presses("", "#"), "rejected",        Phrase.DECLINED),
+    (answers(),        "no-confirmation", Phrase.NO_KEY),
+    (voicemail(),      "no-confirmation", Phrase.NO_KEY),
+], ids=["another key", "another key when asked again", "no key", "voicemail"])  # fmt: skip
+@pytest.mark.parametrize("mode", ["warm", "blind"])
+async def test_whoever_does_not_take_it_never_meets_the_caller(world, script, reason, last_words, mode):
+    world.sandbox.phone(TARGET).in_turn(script)
+    customer, agent = await world.converted()
+    await failed(world, reason, "transfer", customer.sid, to=TARGET, mode=mode, confirm="true")
+    target = await dialled(world.sandbox, TARGET)
+    await world.sandbox.wait_until(lambda: target.status == "completed")
+    assert world.listening.whats(target)[-1] == said(last_words)
+    for other in (customer, agent):
+        assert world.listening.never_heard(target, other)
+        assert world.listening.never_heard(other, target)
+    if mode == "warm":
+        await goes_on_and_ends(world, customer, agent)
+    else:  # the agent is rung again
+        await done(world, "end", customer.sid)
+        await everybody_is_gone(world, customer.sid, "command")
+
+
+async def test_target_who_hangs_up_at_the_gate_was_not_reached(world):
+    world.sandbox.phone(TARGET).in_turn(answers(hangs_up_after_s=2))
+    customer, agent = await world.converted()
+    await failed(world, "hung-up", "transfer", customer.sid, to=TARGET, mode="consult", confirm="true")
+    assert dials_to(world, TARGET) == 1
+    await goes_on_and_ends(world, customer, agent)
+
+
+async def test_caller_who_leaves_while_the_target_is_asked_is_told_of(world):
+    world.sandbox.phone(TARGET).in_turn(answers())
+    customer, _ = await world.converted()
+    await begins(world, "transfer", customer.sid, to=TARGET, mode="blind", confirm="true")
+    await world.until(customer.sid, **{"party.target.status": "confirming"})
+    customer.hang_up()
+    await everybody_is_gone(world, customer.sid, "customer-left")
+    target = await dialled(world.sandbox, TARGET)
+    assert world.listening.never_heard(target, customer)
+
+
+async def test_digits_are_dialled_before_anything_is_said(world):
+    world.sandbox.phone(TARGET).in_turn(answers())
+    customer, agent = await world.converted()
+    await done(world, "transfer", customer.sid, to=TARGET, mode="warm", digits="ww12#", brief=BRIEF)
+    target = await dialled(world.sandbox, TARGET)
+    assert target.record.digits_sent == "ww12#"
+    assert world.listening.whats(target)[:2] == ["silence", f"said {BRIEF}"]
+    await talks_and_ends(world, customer, agent, target)
+
+
+async def test_every_phone_number_must_press_1_where_the_settings_say_so(redis_server):
+    async with World(redis_server.url, speed=20, CONFERRAL_CONFIRM="phones") as world:
+        world.sandbox.phone(TARGET).in_turn(voicemail())
+        world.sandbox.phone(CAROL).in_turn(answers())
+        customer, agent = await world.converted()
+        await failed(world, "no-confirmation", "transfer", customer.sid, to=TARGET, mode="warm")
+        await world.until(customer.sid, state="conferenced")
+        # A client is no phone: somebody has picked it up by hand.
+        await done(world, "transfer", customer.sid, to=CAROL, mode="warm")
+        assert dial_requests(world, CAROL)[0].path.endswith("/Participants.json")
+        await talks_and_ends(world, customer, agent, await dialled(world.sandbox, CAROL))
+
+
+# ---- several -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
+async def test_first_of_several_to_take_it_wins_and_the_rest_stop_ringing(world, mode):
+    for address in (TARGET, SECOND):
+        world.sandbox.phone(address).in_turn(rings())
+    world.sandbox.phone(CAROL).in_turn(answers(2))
+    customer, agent = await world.talking()
+    await done(world, "transfer", customer.sid, to=ALL, mode=mode)
+    carol = await dialled(world.sandbox, CAROL)
+    session = await world.session(customer.sid)
+    assert session[f"party.{'agent' if mode == 'blind' else 'target'}.call_sid"] == carol.sid
+    for address in (TARGET, SECOND):
+        other = await dialled(world.sandbox, address)
+        await world.sandbox.wait_until(lambda other=other: other.record.is_final)
+        assert dials_to(world, address) == 1
+    wanted = [agent] if mode == "consult" else [customer] if mode == "blind" else [customer, agent]
+    await until_hears(world, carol, wanted)
+    await done(world, "end", customer.sid)
+    await everybody_is_gone(world, customer.sid, "command")
+
+
+@pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["answer", "press 1"])
+async def test_of_two_who_take_it_at_the_same_moment_exactly_one_has_it(world, options):
+    addresses = (TARGET, SECOND)
+    for address in addresses:
+        world.sandbox.phone(address).in_turn(rings())
+    customer, agent = await world.converted()
+    command = await begins(world, "transfer", customer.sid, to=",".join(addresses), mode="warm", **options)
+    calls = [await dialled(world.sandbox, address) for address in addresses]
+    for call in calls:
+        call.answer()
+    if options:
+        for number in (1, 2):
+            await world.until(customer.sid, **{f"party.target-{number}.status": "confirming"})
+        await world.sandbox.wait_until(lambda: all(call.record.gather for call in calls))
+        for call in calls:
+            call.press("1")
+    assert (await outcome_of(world, command)).status == "done"
+    winner_sid = (await world.session(customer.sid))["party.target.call_sid"]
+    winner, loser = sorted(calls, key=lambda call: call.sid != winner_sid)
+    assert winner.sid == winner_sid
+    await world.sandbox.wait_until(lambda: loser.status == "completed")
+    for other in (customer, agent, winner):
+        assert world.listening.never_heard(loser, other)
+    await talks_and_ends(world, customer, agent, winner)
+
+
+async def test_loser_who_comes_late_hears_that_it_is_taken(real_time_world):
+    """The hang-up that was to stop the phone is held up at Twilio, so it is picked up all the same."""
+    world = real_time_world
+    world.sandbox.phone(TARGET).in_turn(rings())
+    world.sandbox.phone(CAROL).in_turn(answers())
+    customer, agent = await world.converted()
+    command = await begins(world, "transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm")
+    late = await dialled(world.sandbox, TARGET)
+    world.sandbox.faults.next_rest("POST", f"/Calls/{late.sid}", latency_s=0.6)
+    assert (await outcome_of(world, command)).status == "done"
+    late.answer()
+    await world.sandbox.wait_until(lambda: world.listening.whats(late)[-1:] == [said(Phrase.TAKEN)])
+    await world.sandbox.wait_until(lambda: late.status == "completed")
+    assert world.listening.never_heard(late, customer)
+    await talks_and_ends(world, customer, agent, await dialled(world.sandbox, CAROL))
+
+
+async def test_when_all_of_several_fail_the_last_ones_reason_counts(world):
+    world.sandbox.phone(TARGET).in_turn(busy())
+    world.sandbox.phone(SECOND).in_turn(unreachable(0.5))
+    world.sandbox.phone(CAROL).in_turn(presses("9"))
+    customer, agent = await world.converted()
+    await failed(world, "rejected", "transfer", customer.sid, to=ALL, mode="consult", confirm="true")
+    await goes_on_and_ends(world, customer, agent)
+
+
+# ---- requests that come again, and Redis that is away ------------------------------------------------------------
+
+
+async def test_same_request_gets_the_same_answer_however_often_it_is_put(world):
+    world.sandbox.phone(TARGET).in_turn(rings())
+    world.sandbox.phone(SECOND).in_turn(rings())
+    customer, agent = await world.converted()
+    both = f"{TARGET},{SECOND}"
+    command = await begins(world, "transfer", customer.sid, to=both, mode="warm", confirm="true", brief=BRIEF)
+    winner = await dialled(world.sandbox, TARGET)
+    loser = await dialled(world.sandbox, SECOND)
+    for call, number in ((winner, 1), (loser, 2)):
+        call.answer()
+        await world.until(customer.sid, **{f"party.target-{number}.status": "confirming"})
+    await world.sandbox.wait_until(lambda: winner.record.gather and loser.record.gather)
+    (asked,) = gate_requests(world, winner)
+    assert BRIEF.partition("<")[0] in await ask_again(world, asked)
+    winner.press("1")
+    assert (await outcome_of(world, command)).status == "done"
+    taken = gate_requests(world, winner)[-1]
+    answered = [await ask_again(world, taken) for _ in range(3)]
+    assert len(set(answered)) == 1
+    assert "<Conference" in answered[0]
+    (lost,) = gate_requests(world, loser)
+    assert "<Conference" not in await ask_again(world, lost, Digits="1")
+    assert len((await world.sandbox_room()).participants) == 3
+    await talks_and_ends(world, customer, agent, winner)
+
+
+async def test_second_call_of_the_same_dial_is_turned_away(world):
+    world.sandbox.phone(TARGET).in_turn(presses("1"))
+    customer, agent = await world.converted()
+    await done(world, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+    target = await dialled(world.sandbox, TARGET)
+    answer = await ask_again(world, gate_requests(world, target)[-1], CallSid="CA" + "9" * 32)
+    assert "<Hangup" in answer
+    assert "<Conference" not in answer
+    await talks_and_ends(world, customer, agent, target)
+
+
+async def test_gate_that_could_not_be_asked_is_asked_by_way_of_the_fallback(world):
+    world.sandbox.phone(TARGET).in_turn(presses("1"))
+    customer, agent = await world.converted()
+    world.sandbox.faults.fail_fetches("/voice/gate", status=502)
+    command = await begins(world, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+    assert (await outcome_of(world, command)).status == "done"
+    target = await dialled(world.sandbox, TARGET)
+    await until_hears(world, target, [customer, agent])
+    await done(world, "end", customer.sid)
+    await world.settled()
+
+
+async def test_gate_waits_for_redis_and_then_lets_in(real_time_world, redis_server):
+    world = real_time_world
+    world.sandbox.phone(TARGET).in_turn(rings())
+    customer, agent = await world.converted()
+    command = await begins(world, "transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
+    target = await dialled(world.sandbox, TARGET)
+    await world.until(customer.sid, **{"party.target.status": "ringing"})
+    redis_server.signal(signal.SIGSTOP)
+    try:
+        target.answer()
+        await world.sandbox.wait_until(lambda: gate_requests(world, target)[:1] and target.record.program)
+    finally:
+        redis_server.signal(signal.SIGCONT)
+    assert (await outcome_of(world, command)).status == "done"
+    assert len(gate_requests(world, target)) == 2
+    assert world.listening.longest_silence(target) < 5
+    await talks_and_ends(world, customer, agent, target)
+
+
+async def test_gate_without_redis_gives_up_with_a_sentence(world, redis_server):
+    """Nobody can tell whether somebody else has taken the call, so nobody is let in."""
+    world.sandbox.phone(TARGET).in_turn(rings())
+    customer, agent = await world.converted()
+    command = await begins(world, "transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
+    target = await dialled(world.sandbox, TARGET)
+    await world.until(customer.sid, **{"party.target.status": "ringing"})
+    redis_server.signal(signal.SIGSTOP)
+    try:
+        target.answer()
+        await world.sandbox.wait_until(lambda: target.status == "completed", timeout_s=10)
+    finally:
+        redis_server.signal(signal.SIGCONT)
+    assert world.listening.whats(target)[-1] == said(Phrase.UNREACHABLE)
+    assert (await asyncio.wait_for(outcome_of(world, command), 15)).status == "failed"
+    assert customer.status == agent.status == "in-progress"
+    await goes_on_and_ends(world, customer, agent)
