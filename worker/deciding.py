@@ -9,6 +9,7 @@ from statemachine.effects import Effect
 from statemachine.events import CallsRead, Command, EffectOutcome, Event
 from statemachine.machine import step
 from statemachine.policy import Policy
+from statemachine.session import Session
 from statemachine.states import State
 from statemachine.step import Step
 from streams import effect_codec, event_codec, session_codec
@@ -82,7 +83,7 @@ def decide(
             change = changes[session_id] = SessionChange(sessions[session_id], sessions[session_id])
             decided.batch.sessions.append(change)
         change.after = Stored(taken.session, change.after.fields)
-        change.log.append(_log_entry(event, taken, before.state, now_ms))
+        change.log.append(_log_entry(event, taken, before, now_ms))
         if taken.session.state is State.ENDED and before.state is not State.ENDED:
             _end(decided, taken, open_effects(session_id), now_ms)
     for change in changes.values():
@@ -129,18 +130,18 @@ def _end(decided: Decided, taken: Step, open_effects: set[str], now_ms: int) -> 
     decided.ended.append(session_id)
 
 
-def _log_entry(event: Event, taken: Step, state_before: State, now_ms: int) -> dict[str, str]:
+def _log_entry(event: Event, taken: Step, before: Session, now_ms: int) -> dict[str, str]:
     entry = {
         "at": to_iso(now_ms),
         "event": event.name,
-        "from": state_before.value,
+        "from": before.state.value,
         "to": taken.session.state.value,
         "outcome": taken.outcome.value,
         "version": str(taken.session.version),
         "reason": taken.reason,
         "effects": _effects_json(taken),
     }
-    detail = detail_of(event)
+    detail = detail_of(event, before)
     if detail:
         entry["detail"] = detail
     if isinstance(event, Command):

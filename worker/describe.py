@@ -19,18 +19,24 @@ from statemachine.events import (
     ParticipantLeft,
     Transfer,
 )
+from statemachine.session import Session
 from statemachine.states import TransferMode
 
 _MODES = frozenset(TransferMode)
 
 
-def detail_of(event: Event) -> str:
-    """What the event's name does not tell: who, and with which status."""
+def detail_of(event: Event, session: Session) -> str:
+    """What the event's name does not tell: who, and with which status.
+
+    Args:
+        event: What happened.
+        session: As it was before.
+    """
     match event:
         case CallProgressed():
-            return f"{event.party or 'call'} {event.status}"
+            return f"{_whose(event, session)} {event.status}"
         case DialEnded():
-            return f"{event.party} {event.dial} {event.dial_call_status}"
+            return f"{_whose(event, session)} {event.dial} {event.dial_call_status}"
         case ConferenceEvent():
             return _in_conference(event)
         case GateReached():
@@ -48,6 +54,15 @@ def detail_of(event: Event) -> str:
             return _asked(event)
         case _:
             return ""
+
+
+def _whose(event: CallProgressed | DialEnded, session: Session) -> str:
+    """Whose call it is now: the URL says what the party was called when it was handed out, and names change hands."""
+    party = session.party_of(call_sid=event.call_sid)
+    if party is not None:
+        return party.name
+    namesake = session.parties.get(event.party)
+    return "call" if namesake is not None and namesake.call_sid else event.party or "call"
 
 
 def _in_conference(event: ConferenceEvent) -> str:

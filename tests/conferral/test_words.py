@@ -20,6 +20,7 @@ from statemachine.events import (
     Swap,
     Transfer,
 )
+from statemachine.session import Session
 from tests.conferral.kit import CALL, TARGET_CALL
 from worker.describe import detail_of
 
@@ -67,7 +68,7 @@ EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
     ids=lambda value: getattr(value, "name", None),
 )
 def test_what_happens_in_a_transfer_is_told_in_words(event, told):
-    assert words.happened(entry(event.name, detail_of(event))) == told
+    assert words.happened(entry(event.name, detail_of(event, Session("s")))) == told
 
 
 def test_every_event_has_words_of_its_own():

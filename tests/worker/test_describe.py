@@ -8,6 +8,7 @@ import pytest
 from statemachine.events import (
     EVENTS,
     Call,
+    CallProgressed,
     CallSeen,
     Cancel,
     ConferenceStarted,
@@ -18,6 +19,7 @@ from statemachine.events import (
     StageOverdue,
     Transfer,
 )
+from statemachine.session import Party, Session
 from worker.describe import detail_of
 
 NUMBER = "+14155550123"
@@ -44,7 +46,20 @@ PRIVATE = frozenset({"customer_address", "agent_address", "address", "call_token
     (StageOverdue(session_id="s", due_ms=5), ""),
 ])  # fmt: skip
 def test_event_is_told_in_a_few_words(event, words):
-    assert detail_of(event) == words
+    assert detail_of(event, Session("s")) == words
+
+
+@pytest.mark.parametrize("call_sid, words", [
+    ("CA1", "agent completed"),
+    ("CA2", "target completed"),
+    ("CA3", "call completed"),
+], ids=["now-the-agent", "the-target", "gone-before"])  # fmt: skip
+def test_call_is_told_under_the_name_that_its_party_has_now(call_sid, words):
+    """Who was dialled as target and is agent now still reports as target."""
+    parties = {name: Party(name, label, sid) for name, label, sid in
+               [("agent", "target-1", "CA1"), ("target", "target-2", "CA2")]}  # fmt: skip
+    event = CallProgressed(session_id="s", party="target", call_sid=call_sid, status="completed")
+    assert detail_of(event, Session("s", parties=parties)) == words
 
 
 @pytest.mark.parametrize("kind", EVENTS)
@@ -62,4 +77,4 @@ def test_no_event_tells_whom_it_is_about(kind):
             values[field] = 7
     needed = {field.name for field in dataclasses.fields(kind)}
     event = kind(**{name: value for name, value in values.items() if name in needed})
-    assert "5550123" not in detail_of(event)
+    assert "5550123" not in detail_of(event, Session("s"))
