@@ -30,7 +30,8 @@ def note_gone(scratch: Scratch, name: str, reason: str) -> None:
     scratch.change_party(party, status=PartyStatus.LEFT, in_room=False, waits=False, held=False, left_reason=reason)
     # Those who ring for a transfer come and go without anybody's call being over, and so does who was let go.
     if not party.is_leaving and party not in scratch.session.targets:
-        _note_first(scratch, name, reason)
+        was_put_out = not party.in_room and party.left_reason == _PUT_OUT
+        _note_first(scratch, name, _PUT_OUT if was_put_out else reason)
 
 
 def _note_first(scratch: Scratch, name: str, reason: str) -> None:
