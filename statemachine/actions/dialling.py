@@ -292,9 +292,11 @@ def _change_attempt(scratch: Scratch, dial_id: str, **changes: object) -> None:
 def let_late_dial_go(scratch: Scratch, event: CallProgressed | GateReached | GateDecided) -> None:
     """A call shows up whose dial was given up: it is hung up."""
     party = scratch.session.party_of(call_sid=event.call_sid, dial=event.dial)
-    assert party is not None  # the guard has found it
-    scratch.change_party(party, call_sid=event.call_sid, is_hung_up=True)
-    scratch.order(HangUpCall, party=party.name, call_sid=event.call_sid)
+    if party is None:
+        scratch.change(former_calls=(*scratch.session.former_calls, event.call_sid))
+    else:
+        scratch.change_party(party, call_sid=event.call_sid, is_hung_up=True)
+    scratch.order(HangUpCall, party=party.name if party is not None else "", call_sid=event.call_sid)
     scratch.reason = "its dial was given up"
 
 

@@ -162,10 +162,13 @@ def is_of_stranger(scratch: Scratch, event: DialEnded) -> bool:
 
 def is_of_given_up_dial(scratch: Scratch, event: CallProgressed | GateReached | GateDecided) -> bool:
     """Whether a call shows up whose dial nobody waits for any more, and that was not hung up yet."""
-    if isinstance(event, CallProgressed) and event.is_final:
+    if not event.dial or (isinstance(event, CallProgressed) and event.is_final):
+        return False
+    if event.call_sid in scratch.session.former_calls:
         return False
     party = scratch.session.party_of(call_sid=event.call_sid, dial=event.dial)
-    return party is not None and party.dial_id == event.dial != "" and party.is_gone and not party.is_hung_up
+    # A later transfer's parties may have taken the place of those whom an earlier one gave up.
+    return party is None or (party.dial_id == event.dial and party.is_gone and not party.is_hung_up)
 
 
 def is_live_leg_of_ours(scratch: Scratch, event: CallProgressed) -> bool:

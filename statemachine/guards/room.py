@@ -38,7 +38,9 @@ def joins_another_room(scratch: Scratch, event: ParticipantJoined) -> bool:
 def is_of_party_let_go(scratch: Scratch, event: ParticipantJoined) -> bool:
     """Whether somebody has reached the conference whom nobody waits for any more."""
     party = scratch.session.party_of(call_sid=event.call_sid, label=event.label)
-    return party is not None and bool(party.dial_id) and (party.is_gone or party.is_leaving)
+    if party is None:
+        return event.call_sid in scratch.session.former_calls
+    return bool(party.dial_id) and (party.is_gone or party.is_leaving)
 
 
 def is_last_to_join(scratch: Scratch, event: ParticipantJoined) -> bool:

@@ -48,7 +48,10 @@ from tests.statemachine.legs import (
     words,
 )
 
-__all__ = ["AGENT_CALL", "BOB", "CAROL", "CUSTOMER_CALL", "GUEST_CALL", "OTHER_ROOM", "OUTBOUND", "ROOM", "Story"]
+__all__ = [
+    "AGENT_CALL", "ALICE", "BOB", "CAROL", "CUSTOMER_CALL", "CUSTOMER_NUMBER", "GUEST_CALL", "OTHER_ROOM", "OUTBOUND",
+    "ROOM", "Story",
+]  # fmt: skip
 
 #: The id of an outbound session.
 OUTBOUND = "CS" + "0" * 32
@@ -367,6 +370,11 @@ class Story:
 
     # ---- what is expected ----------------------------------------------------------------------------------------
 
+    def words(self) -> list[str]:
+        """The effects that the last event ordered."""
+        assert self.last is not None
+        return [words(effect) for effect in self.last.effects]
+
     def expect(
         self,
         state: str,
@@ -378,7 +386,7 @@ class Story:
         """The state now, and exactly the effects that the last event ordered."""
         assert self.last is not None
         assert self.session.state.value == state
-        assert [words(effect) for effect in self.last.effects] == list(effects)
+        assert self.words() == list(effects)
         if reason is not None:
             assert self.session.end_reason == reason
         if outcome is not None:

@@ -1,0 +1,208 @@
+"""Blind transfers: the agent leaves at once, and the customer hears ringing until the target takes the call."""
+
+import pytest
+
+from statemachine.events import ConfirmOverdue, StageOverdue
+from statemachine.policy import Policy
+from tests.statemachine.stages import FLAGS, blind_from_bridge, conferenced, dialling, outbound
+from tests.statemachine.story import BOB, ROOM, Story
+
+COMPLETED = ("transfer", "completed", "")
+
+
+# ---- from the bridge, inbound: the agent is the child ------------------------------------------------------------
+
+
+def test_blind_transfer_of_an_inbound_call_moves_nobody_but_the_customer():
+    story = Story().answered().transfer("blind").expect("transferring", "hang up agent", phase="blind")
+    story.expect_timers("stage").expect_command("transfer-1", "accepted").dial_ends("completed").expect("transferring")
+    story.call("agent", "completed").expect("transferring")
+    story.joins("customer", starts=False).expect("transferring", "dial target").expect_timers("dial")
+    dial = story.last.effects[0]
+    assert (dial.room, dial.early_media) == (ROOM, False)  # the customer has ring-back of his own
+    story.takes_part("target").expect("conferenced", *FLAGS).expect_transfer("completed").expect_held()
+    story.expect_command("transfer-1", "accepted", "done").expect_concluded(COMPLETED)
+    story.expect_parties(customer="connected", agent="connected", agent_1="left").expect_attempts((BOB, "answered"))
+    story.confirms("customer", "target").expect_timers()
+
+
+def test_order_of_the_agents_end_and_of_the_customers_arrival_does_not_matter():
+    story = Story().answered().transfer("blind").joins("customer", starts=False).expect("transferring", "dial target")
+    story.dial_ends("completed").expect("transferring").takes_part("target").expect("transferring")
+    story.call("agent", "completed").expect("conferenced", *FLAGS).expect_concluded(COMPLETED)
+
+
+def test_agent_whose_end_is_never_told_is_looked_at():
+    story = Story().answered().transfer("blind").joins("customer", starts=False).takes_part("target")
+    story.fires(StageOverdue).expect("transferring", "look", "hang up agent")
+    story.reads(customer="in-progress", agent="completed", room=ROOM, inside=("customer", "target"))
+    story.expect("conferenced", *FLAGS).expect_concluded(COMPLETED)
+
+
+def test_customer_who_started_the_room_is_held_to_hear_ringing():
+    story = Story().answered().transfer("blind").call("agent", "completed").joins("customer")
+    story.expect("transferring", "hold customer").confirms("customer").expect("transferring", "dial target")
+    story.takes_part("target").expect("transferring", "unhold customer").confirms("customer")
+    story.expect("conferenced", *FLAGS).expect_held()
+
+
+def test_customer_whose_arrival_is_not_told_is_found_by_a_look():
+    story = Story().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
+    story.expect("transferring", "look").legs["customer"].in_room = True
+    story.reads(customer="in-progress", room=ROOM, inside=("customer",)).expect("transferring", "hold customer")
+    story.confirms("customer").expect("transferring", "dial target")
+
+
+def test_customer_who_does_not_arrive_is_moved_once_and_then_let_go():
+    story = Story().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
+    story.reads(customer="in-progress").expect("transferring", "move customer").expect_timers("stage")
+    assert story.last.effects[0].tune == "ringback"
+    story.fires(StageOverdue).expect("transferring", "look").reads(customer="in-progress")
+    story.expect("ended", "hang up customer", reason="convert-failed")
+    story.expect_command("transfer-1", "accepted", "failed", reason="convert-failed")
+
+
+def test_customer_who_is_moved_once_more_arrives():
+    story = Story().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
+    story.reads(customer="in-progress").joins("customer", starts=False).expect("transferring", "dial target")
+
+
+def test_customer_who_hung_up_before_the_room_is_found_by_a_look():
+    story = Story().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
+    story.reads(customer="completed").expect("ended", reason="customer-left")
+    story.expect_concluded(("transfer", "failed", "customer-left"), ("session", "ended", "customer-left"))
+
+
+@pytest.mark.parametrize("how", ["callback", "action"])
+def test_customer_who_hangs_up_on_the_way_ends_it(how):
+    story = Story().answered().transfer("blind").call("agent", "completed")
+    if how == "callback":
+        story.call("customer", "completed")
+    else:
+        story.dial_ends("completed", call_status="completed")
+    story.expect("ended", reason="customer-left")
+    story.expect_command("transfer-1", "accepted", "failed", reason="customer-left")
+
+
+def test_customer_who_hangs_up_while_the_target_rings_stops_the_ringing():
+    story = blind_from_bridge().placed("target").call("target", "ringing").leaves("customer")
+    story.expect("ended", "end room", "hang up target", reason="customer-left").expect_attempts((BOB, "cancelled"))
+
+
+# ---- from the bridge, outbound: the customer is the child --------------------------------------------------------
+
+
+def test_blind_transfer_of_an_outbound_call_moves_the_customer_and_sends_the_agent_away_by_his_action():
+    story = outbound().transfer("blind").expect("transferring", "move customer", phase="blind").expect_timers("stage")
+    assert story.last.effects[0].tune == "ringback"
+    story.succeeds("redirect_call", "customer", story.session.redirecting[0])
+    story.dial_ends("completed", party="agent").expect("transferring").call("agent", "completed")
+    story.joins("customer", starts=False).expect("transferring", "dial target")
+    story.takes_part("target").expect("conferenced", *FLAGS).expect_concluded(COMPLETED)
+    story.expect_parties(customer="connected", agent="connected", agent_1="left")
+
+
+def test_agent_who_lingers_after_the_customer_was_moved_is_hung_up():
+    story = outbound().transfer("blind")
+    story.succeeds("redirect_call", "customer", story.session.redirecting[0]).joins("customer", starts=False)
+    assert "hang up agent" not in story.words()
+    story.takes_part("target").expect("transferring")
+    story.fires(StageOverdue).expect("transferring", "look", "hang up agent")
+    story.call("agent", "completed").expect("conferenced", *FLAGS)
+
+
+def test_agent_who_lingers_while_the_target_rings_is_hung_up_too():
+    story = outbound().transfer("blind")
+    story.succeeds("redirect_call", "customer", story.session.redirecting[0]).joins("customer", starts=False)
+    story.fires(StageOverdue).expect("transferring", "look", "hang up agent")
+
+
+def test_agent_without_an_action_is_hung_up_after_two_seconds():
+    story = outbound().transfer("blind")
+    story.succeeds("redirect_call", "customer", story.session.redirecting[0]).fires(StageOverdue)
+    story.expect("transferring", "look", "hang up agent").call("agent", "completed")
+    story.joins("customer", starts=False).expect("transferring", "dial target")
+
+
+def test_refused_move_leaves_the_two_of_an_outbound_call_talking():
+    story = outbound().transfer("blind").fails("redirect_call", "customer", code=21218)
+    story.expect("bridged", phase="connected").expect_timers()
+    story.expect_command("transfer-1", "accepted", "failed", reason="Twilio refused (HTTP 400, code 21218)")
+    story.expect_concluded(("transfer", "failed", "Twilio refused (HTTP 400, code 21218)"))
+    assert not story.session.parties["agent"].is_leaving
+    story.transfer("blind", command_id="transfer-2").expect("transferring", "move customer")
+
+
+def test_move_that_comes_too_late_because_the_customer_has_hung_up():
+    story = outbound().transfer("blind").fails("redirect_call", "customer", gone=True, code=21220)
+    story.expect("transferring", "look").reads(agent="in-progress", customer="completed")
+    story.expect("ended", "hang up agent", reason="customer-left")
+
+
+def test_move_of_which_nobody_knows_is_looked_at():
+    story = outbound().transfer("blind").is_unknown("redirect_call", "customer", "unheard")
+    story.expect("transferring", "look").joins("customer", starts=False).expect("transferring", "dial target")
+
+
+# ---- from the conference -----------------------------------------------------------------------------------------
+
+
+def test_blind_transfer_out_of_a_conference_holds_the_customer_before_the_agent_goes():
+    story = conferenced().transfer("blind").expect("transferring", "unflag agent", phase="blind")
+    story.confirms("agent").expect("transferring", "hold customer").expect_timers("confirm", "stage")
+    assert story.last.effects[0].tune == "ringback"
+    story.confirms("customer").expect("transferring", "dial target", "hang up agent").expect_held("customer")
+    assert not story.last.effects[0].early_media
+    story.leaves("agent").expect("transferring").takes_part("target").expect("transferring", "unhold customer")
+    story.confirms("customer").expect("conferenced", "flag agent").expect_held().expect_transfer("completed")
+    story.expect_command("transfer-1", "accepted", "done").expect_concluded(COMPLETED)
+
+
+def test_hold_that_is_not_confirmed_in_two_seconds_is_done_without():
+    story = conferenced().transfer("blind").confirms("agent").fires(ConfirmOverdue).expect("transferring", "look")
+    story.fires(StageOverdue).expect("transferring", "dial target", "hang up agent")
+    assert story.session.timers["dial"] - story.now_ms == 40_000
+
+
+def test_target_may_answer_before_the_hold_was_confirmed():
+    """It is undone all the same: whoever takes the call is to be heard."""
+    story = conferenced().transfer("blind").confirms("agent").fires(StageOverdue).leaves("agent").takes_part("target")
+    story.confirms("customer").expect("transferring", "unhold customer").expect_held("customer")
+    story.confirms("customer").expect("conferenced", "flag agent").expect_held()
+
+
+def test_agent_who_is_slow_to_leave_is_waited_for():
+    story = dialling("blind").takes_part("target").confirms("customer").expect("transferring")
+    story.expect_command("transfer-1", "accepted").leaves("agent").expect("conferenced", "flag agent")
+
+
+def test_agent_who_leaves_by_himself_is_not_hung_up():
+    story = conferenced().transfer("blind").leaves("agent").expect("transferring", "hold customer")
+    story.confirms("customer").expect("transferring", "dial target")
+
+
+# ---- commands and settings ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["complete", "cancel", "swap", "merge"])
+@pytest.mark.parametrize("story", [lambda: Story().answered().transfer("blind"), blind_from_bridge,
+                                   lambda: conferenced().transfer("blind")],
+                         ids=["on-the-way", "dialled", "clearing"])  # fmt: skip
+def test_steps_are_refused_when_the_agent_is_let_go(story, command):
+    story = getattr(story(), command)("late")
+    story.expect_refused("late", "the agent has been let go already", "convert", "end")
+
+
+def test_second_transfer_is_refused_while_a_blind_one_runs():
+    story = blind_from_bridge().transfer("warm", command_id="late")
+    story.expect_refused("late", "a transfer runs already", "convert", "end")
+
+
+def test_end_on_the_way_hangs_up_the_customer():
+    story = Story().answered().transfer("blind").call("agent", "completed").end()
+    story.expect("ended", "hang up customer", reason="command")
+
+
+def test_customers_number_is_shown_where_the_settings_say_so():
+    story = blind_from_bridge(policy=Policy(shows_customer=True), call_token="token")
+    assert (story.last.effects[0].caller_id, story.last.effects[0].call_token) == ("+14155550123", "token")

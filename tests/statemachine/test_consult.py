@@ -1,0 +1,259 @@
+"""Consults: agent and target talk while the customer is held; swap, merge, complete and cancel, one step at a time."""
+
+import pytest
+
+from statemachine.events import ConfirmOverdue, StageOverdue
+from tests.statemachine.stages import conferenced, ringing, talking
+from tests.statemachine.story import BOB, ROOM, Story
+
+COMPLETED = ("transfer", "completed", "")
+
+
+def merged() -> Story:
+    return talking("consult").merge().expect("transferring", "unhold customer").confirms("customer")
+
+
+def swapped() -> Story:
+    """The agent talks to the customer, the target is on hold."""
+    story = talking("consult").swap().expect("transferring", "hold target")
+    return story.confirms("target").expect("transferring", "unhold customer").confirms("customer")
+
+
+# ---- to the target and together ----------------------------------------------------------------------------------
+
+
+def test_customer_is_held_before_the_target_is_dialled():
+    story = conferenced().transfer("consult").expect("transferring", "unflag agent", phase="consult")
+    story.confirms("agent").expect("transferring", "hold customer").expect_timers("confirm", "stage")
+    assert story.last.effects[0].tune == "music"
+    story.confirms("customer").expect("transferring", "dial target").expect_held("customer").expect_timers("dial")
+    assert story.last.effects[0].early_media
+    story.takes_part("target").expect("transferring").expect_transfer("consulting").expect_timers()
+    story.expect_command("transfer-1", "accepted", "done").expect_held("customer")
+
+
+def test_consult_of_a_bridged_call_converts_first_and_holds_before_it_sets_the_flag():
+    story = Story().answered().transfer("consult").expect("converting", "move agent").joins("agent").joins("customer")
+    story.expect("transferring", "hold customer", phase="consult").confirms("customer")
+    story.expect("transferring", "dial target", "flag customer").confirms("customer").takes_part("target")
+    story.expect_transfer("consulting").expect_held("customer")
+
+
+def test_complete_lets_the_customer_back_before_the_agent_goes():
+    story = talking("consult").complete().expect("transferring", "unhold customer").expect_held("customer")
+    story.confirms("customer").expect("transferring", "hang up agent").expect_command("complete-1", "accepted")
+    story.leaves("agent").expect("conferenced", "flag agent").expect_held().expect_concluded(COMPLETED)
+    story.expect_command("complete-1", "accepted", "done").expect_transfer("completed")
+    story.expect_parties(customer="connected", agent="connected", agent_1="left").expect_attempts((BOB, "answered"))
+
+
+def test_merge_brings_all_three_together():
+    story = merged().expect("transferring").expect_command("merge-1", "accepted", "done").expect_transfer("merged")
+    story.expect_held().expect_timers().complete().expect("transferring", "hang up agent")
+    story.leaves("agent").expect("conferenced", "flag agent").expect_concluded(COMPLETED)
+
+
+def test_swap_holds_the_one_before_it_lets_the_other_back():
+    story = swapped().expect("transferring").expect_command("swap-1", "accepted", "done").expect_held("target")
+    story.expect_transfer("consulting")
+    story.swap("swap-2").expect("transferring", "hold customer").confirms("customer")
+    story.expect("transferring", "unhold target").expect_held("customer", "target").confirms("target")
+    story.expect_held("customer").expect_command("swap-2", "accepted", "done")
+
+
+def test_complete_after_a_swap_lets_the_target_back():
+    story = swapped().complete().expect("transferring", "unhold target").confirms("target")
+    story.expect("transferring", "hang up agent").leaves("agent").expect("conferenced", "flag agent").expect_held()
+
+
+def test_merge_after_a_swap_lets_the_target_back():
+    story = swapped().merge().expect("transferring", "unhold target").confirms("target").expect_held()
+    story.expect_command("merge-1", "accepted", "done").expect_transfer("merged")
+
+
+# ---- cancel, and the target leaves -------------------------------------------------------------------------------
+
+
+def test_cancel_lets_the_customer_back_when_the_target_is_gone():
+    """Not before: the customer would hear the end of their talk."""
+    story = talking("consult").cancel().expect("transferring", "hang up target").expect_held("customer")
+    story.leaves("target").expect("transferring", "unhold customer").confirms("customer")
+    story.expect("conferenced", "flag agent").expect_command("cancel-1", "accepted", "done").expect_held()
+    story.expect_concluded(("transfer", "cancelled", "command"))
+
+
+def test_cancel_while_the_target_rings():
+    story = ringing("consult").cancel().expect("transferring", "hang up target").call("target", "canceled")
+    story.expect("transferring", "unhold customer").confirms("customer").expect("conferenced", "flag agent")
+    story.expect_command("cancel-1", "accepted", "done")
+    story.expect_command("transfer-1", "accepted", "failed", reason="cancelled")
+
+
+def test_cancel_while_the_customer_is_being_held_lets_him_back():
+    story = conferenced().transfer("consult").confirms("agent").cancel().expect("transferring")
+    story.confirms("customer").expect("transferring", "unhold customer").confirms("customer")
+    story.expect("conferenced", "flag agent").expect_attempts().expect_command("cancel-1", "accepted", "done")
+
+
+@pytest.mark.parametrize("begin", [lambda: talking("consult"), swapped], ids=["talking", "swapped"])
+def test_target_who_hangs_up_counts_as_cancel(begin):
+    story = begin().leaves("target")
+    if story.session.parties["customer"].held:
+        story.expect("transferring", "unhold customer").confirms("customer")
+    story.expect("conferenced", "flag agent").expect_held().expect_transfer("cancelled", "target-left")
+    story.expect_concluded(("transfer", "cancelled", "target-left"))
+
+
+@pytest.mark.parametrize("status, reason", [("busy", "busy"), ("no-answer", "no-answer"), ("failed", "failed")])
+def test_target_who_is_not_reached_lets_the_customer_back(status, reason):
+    story = ringing("consult").call("target", status).expect("transferring", "unhold customer").confirms("customer")
+    story.expect("conferenced", "flag agent").expect_command("transfer-1", "accepted", "failed", reason=reason)
+    story.expect_concluded(("transfer", "failed", reason)).expect_held()
+
+
+# ---- agent and customer leave ------------------------------------------------------------------------------------
+
+
+def test_agent_who_hangs_up_in_a_consult_leaves_customer_and_target_together():
+    story = talking("consult").leaves("agent").expect("transferring", "unhold customer").confirms("customer")
+    story.expect("conferenced", "flag agent").expect_held().expect_concluded(COMPLETED)
+
+
+def test_agent_who_hangs_up_after_a_swap_leaves_customer_and_target_together():
+    story = swapped().leaves("agent").expect("transferring", "unhold target").confirms("target")
+    story.expect("conferenced", "flag agent").expect_held().expect_concluded(COMPLETED)
+
+
+def test_agent_who_hangs_up_while_the_target_rings_leaves_a_customer_who_hears_ringing():
+    """He is held already, with music; ring-back is asked for anew."""
+    story = ringing("consult").leaves("agent").expect("transferring", phase="blind").expect_held("customer")
+    story.call("target", "in-progress").joins("target").expect("transferring", "unhold customer").confirms("customer")
+    story.expect("conferenced", "flag agent").expect_concluded(COMPLETED)
+
+
+def test_agent_who_hangs_up_while_the_customer_is_being_held():
+    story = conferenced().transfer("consult").confirms("agent").leaves("agent").expect("transferring", phase="blind")
+    story.confirms("customer").expect("transferring", "dial target").takes_part("target")
+    story.expect("transferring", "unhold customer").confirms("customer").expect("conferenced", "flag agent")
+
+
+@pytest.mark.parametrize("begin", [lambda: talking("consult"), swapped, merged], ids=["talking", "swapped", "merged"])
+def test_customer_who_hangs_up_lets_everybody_go(begin):
+    story = begin().leaves("customer").expect("ended", "end room", reason="customer-left")
+    story.expect_concluded(("transfer", "failed", "customer-left"), ("session", "ended", "customer-left"))
+
+
+def test_complete_while_the_target_rings_lets_the_agent_go():
+    story = ringing("consult").complete().expect("transferring", "hang up agent", phase="blind").leaves("agent")
+    story.expect("transferring").expect_command("complete-1", "accepted", "done").expect_held("customer")
+    story.call("target", "in-progress").joins("target").expect("transferring", "unhold customer").confirms("customer")
+    story.expect("conferenced", "flag agent").expect_command("transfer-1", "accepted", "done")
+
+
+# ---- what Twilio does not confirm --------------------------------------------------------------------------------
+
+
+def test_hold_that_is_not_confirmed_fails_the_transfer_and_nobody_is_dialled():
+    story = conferenced().transfer("consult").confirms("agent").fires(ConfirmOverdue).expect("transferring", "look")
+    story.fires(ConfirmOverdue).fires(StageOverdue).expect("transferring").expect_attempts()
+    story.expect_command("transfer-1", "accepted", "failed", reason="hold-failed")
+    # Whether he is held after all is looked at; here he is not.
+    update = story.unconfirmed[-1]
+    story.is_unknown("update_participant", "customer", update.effect_id).reads(room=ROOM, inside=("customer", "agent"))
+    story.expect("conferenced", "flag agent").expect_held().expect_concluded(("transfer", "failed", "hold-failed"))
+
+
+def test_hold_that_is_confirmed_too_late_is_undone():
+    story = conferenced().transfer("consult").confirms("agent").fires(StageOverdue).expect("transferring")
+    story.confirms("customer").expect("transferring", "unhold customer").confirms("customer")
+    story.expect("conferenced", "flag agent").expect_held().expect_concluded(("transfer", "failed", "hold-failed"))
+
+
+def test_hold_whose_callback_is_lost_is_found_by_a_look():
+    story = conferenced().transfer("consult").confirms("agent").fires(ConfirmOverdue).expect("transferring", "look")
+    story.does("customer")
+    story.reads(room=ROOM, inside=("customer", "agent")).expect("transferring", "dial target").expect_held("customer")
+
+
+def test_hold_that_twilio_refused_is_asked_for_again_after_a_look():
+    story = conferenced().transfer("consult").confirms("agent")
+    story.fails("update_participant", "customer", status=500, effect_id=story.unconfirmed[-1].effect_id)
+    story.fires(ConfirmOverdue).expect("transferring", "look").reads(room=ROOM, inside=("customer", "agent"))
+    story.expect("transferring", "hold customer").confirms("customer").expect("transferring", "dial target")
+
+
+def test_unhold_that_is_not_confirmed_is_looked_at_until_it_is():
+    story = talking("consult").complete().expect("transferring", "unhold customer")
+    for _ in range(12):
+        story.fires(ConfirmOverdue).expect("transferring", "look")
+    story.fails("update_participant", "customer", status=500, effect_id=story.unconfirmed[-1].effect_id)
+    story.reads(room=ROOM, inside=("customer", "agent", "target")).expect("transferring", "unhold customer")
+    story.confirms("customer").expect("transferring", "hang up agent")
+
+
+def test_swap_whose_hold_is_not_confirmed_puts_everybody_back():
+    story = talking("consult").swap().fires(ConfirmOverdue).fires(StageOverdue).expect("transferring")
+    story.expect_command("swap-1", "accepted", "failed", reason="hold-failed")
+    story.fails("update_participant", "target", status=500, effect_id=story.unconfirmed[-1].effect_id)
+    story.reads(room=ROOM, inside=("customer", "agent", "target")).expect("transferring").expect_held("customer")
+    story.swap("swap-2").expect("transferring", "hold target")
+
+
+def test_swap_whose_hold_is_confirmed_too_late_is_undone():
+    story = talking("consult").swap().fires(StageOverdue).confirms("target").expect("transferring", "unhold target")
+    story.confirms("target").expect_held("customer").swap("swap-2").expect("transferring", "hold target")
+
+
+def test_customer_whose_hang_up_is_told_by_a_look_alone_ends_it():
+    story = talking("consult").complete().fires(ConfirmOverdue)
+    story.reads(customer="completed", agent="in-progress", target="in-progress", room=ROOM, inside=("agent", "target"))
+    story.expect("ended", "end room", reason="customer-left")
+
+
+# ---- commands that come at a wrong moment ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first, name", [("swap", "swap"), ("merge", "merge")])
+@pytest.mark.parametrize("second", ["swap", "merge"])
+def test_one_step_after_the_other(first, name, second):
+    story = getattr(getattr(talking("consult"), first)(), second)("late")
+    story.expect_refused("late", f"{name} is still being carried out", "convert", "complete", "cancel", "end")
+
+
+@pytest.mark.parametrize("second", ["complete", "swap", "merge"])
+def test_nothing_but_cancel_comes_between_complete_and_the_agents_leaving(second):
+    story = getattr(talking("consult").complete(), second)("late")
+    story.expect_refused("late", "complete is still being carried out", "convert", "cancel", "end")
+
+
+def test_complete_overtakes_a_swap():
+    story = talking("consult").swap().complete().expect("transferring", "unhold customer")
+    story.expect_command("swap-1", "accepted", "failed", reason="overtaken by complete")
+    story.confirms("target").expect("transferring", "unhold target").confirms("customer", "target")
+    story.expect("transferring", "hang up agent").expect_held()
+
+
+def test_complete_overtakes_a_merge():
+    story = talking("consult").merge().complete().expect("transferring")
+    story.expect_command("merge-1", "accepted", "failed", reason="overtaken by complete")
+    story.confirms("customer").expect("transferring", "hang up agent").expect_held()
+
+
+@pytest.mark.parametrize("first", ["swap", "merge", "complete"])
+def test_cancel_overtakes_a_step(first):
+    story = getattr(talking("consult"), first)().cancel().expect("transferring", "hang up target")
+    story.expect_command(f"{first}-1", "accepted", "failed", reason="overtaken by cancel").leaves("target")
+    story.confirms("customer").expect("conferenced", "flag agent").expect_held()
+    story.expect_command("cancel-1", "accepted", "done")
+
+
+@pytest.mark.parametrize("command", ["swap", "merge"])
+def test_nothing_to_swap_or_merge_when_all_talk(command):
+    story = getattr(merged(), command)("late")
+    story.expect_refused("late", "no consult is going on: all of them talk", "convert", "complete", "cancel", "end")
+
+
+def test_commands_of_a_consult_are_all_open_while_it_goes_on():
+    story = talking("consult").transfer("warm", command_id="late")
+    allowed = ("convert", "complete", "cancel", "swap", "merge", "end")
+    story.expect_refused("late", "a transfer runs already", *allowed)

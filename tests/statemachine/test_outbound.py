@@ -1,0 +1,158 @@
+"""Calls that are placed by command: the agent is dialled to our gate first, which then rings the customer."""
+
+import pytest
+
+from statemachine.events import DialOverdue, LeaveOverdue, RingOverdue
+from tests.statemachine.stages import FLAGS, outbound
+from tests.statemachine.story import ALICE, CUSTOMER_NUMBER, OUTBOUND, Story
+
+
+def called(**options) -> Story:
+    return Story(session_id=OUTBOUND).calls_out(**options)
+
+
+def taken(**options) -> Story:
+    """The agent has taken the call; the customer is being rung."""
+    story = called(**options).placed("agent").call("agent", "ringing").gate("agent").gate("agent", "accepted")
+    return story.expect("bridged", phase="ringing").expect_timers("ring")
+
+
+def test_agent_is_dialled_first_and_the_customer_by_the_gates_document():
+    story = called(brief="a customer", timeout_s=20, digits="w1").expect("bridged", "dial agent to the gate")
+    effect = story.last.effects[0]
+    assert (effect.to, effect.timeout_s, effect.digits, effect.is_urgent) == (ALICE, 20, "w1", False)
+    assert story.session.direction == "outbound"
+    assert story.session.parties["customer"].address == CUSTOMER_NUMBER
+    story.expect_command("call-1", "accepted").expect_timers("dial").placed("agent").call("agent", "ringing")
+    story.expect_parties(customer="dialing", agent="ringing").gate("agent").gate("agent", "accepted")
+    story.expect_parties(customer="dialing", agent="connected").expect_timers("ring")
+    story.call("customer", "initiated").call("customer", "ringing").expect_parties(
+        customer="ringing", agent="connected"
+    )
+    story.call("customer", "in-progress").expect("bridged", phase="connected").expect_timers()
+    story.expect_command("call-1", "accepted", "done").expect_parties(customer="connected", agent="connected")
+
+
+def test_session_that_exists_is_not_opened_twice():
+    story = called().calls_out("call-2")
+    story.expect_refused("call-2", "the session exists already", "end")
+
+
+@pytest.mark.parametrize("status, sip, reason", [
+    ("busy", 486, "agent-busy"), ("busy", 603, "agent-rejected"), ("no-answer", 0, "agent-no-answer"),
+    ("failed", 0, "agent-failed"), ("canceled", 0, "agent-failed"),
+])  # fmt: skip
+def test_agent_who_is_not_reached_ends_it_before_the_customer_is_rung(status, sip, reason):
+    story = called().placed("agent").call("agent", "ringing").call("agent", status, sip=sip).expect("ended")
+    assert story.session.end_reason == reason
+    story.expect_command("call-1", "accepted", "failed", reason=reason)
+
+
+@pytest.mark.parametrize("decision, reason", [
+    ("rejected", "agent-rejected"), ("no-confirmation", "agent-no-confirmation"),
+])  # fmt: skip
+def test_agent_who_does_not_press_1_ends_it(decision, reason):
+    story = called(confirm=True).placed("agent").gate("agent").gate("agent", decision).expect("ended", reason=reason)
+    story.expect_command("call-1", "accepted", "failed", reason=reason)
+
+
+def test_refused_dial_ends_it():
+    called().refused("agent").expect("ended", reason="agent-failed").expect_command("call-1", "accepted", "failed")
+
+
+def test_dial_of_unknown_outcome_is_told_by_a_callback():
+    story = called().in_doubt("agent").expect("bridged").later(1_000).call("agent", "ringing").expect("bridged")
+    story.gate("agent").gate("agent", "accepted").call("customer", "in-progress").expect("bridged", phase="connected")
+
+
+def test_dial_of_unknown_outcome_is_searched_for():
+    story = called().in_doubt("agent").fires(DialOverdue).expect("bridged", "find agent").found("agent")
+    story.expect("bridged").gate("agent").gate("agent", "accepted").expect("bridged")
+
+
+@pytest.mark.parametrize("how", ["nothing", "refused", "unknown"])
+def test_dial_that_is_not_found_ends_it_and_is_never_repeated(how):
+    story = called().in_doubt("agent").fires(DialOverdue)
+    if how == "nothing":
+        story.found("agent", call_sid="")
+    elif how == "refused":
+        story.fails("find_call", "agent", status=401)
+    else:
+        story.is_unknown("find_call", "agent")
+    story.expect("ended", reason="agent-failed")
+    assert [effect.kind for effect in story.effects].count("create_call") == 1
+    story.call("agent", "ringing").expect("ended", "hang up a call")
+
+
+def test_agent_of_whom_nothing_is_heard_is_looked_at_and_given_up():
+    story = called().placed("agent").fires(DialOverdue).expect("bridged", "look")
+    story.fires(DialOverdue).expect("ended", "hang up agent", reason="agent-no-answer")
+
+
+def test_agent_who_hangs_up_while_the_customer_is_rung_ends_it():
+    story = taken().call("customer", "ringing").call("agent", "completed")
+    story.expect("ended", "hang up customer", reason="agent-left").expect_command("call-1", "accepted", "failed")
+
+
+@pytest.mark.parametrize("status, sip, reason", [
+    ("busy", 486, "customer-busy"), ("busy", 603, "customer-rejected"), ("no-answer", 0, "customer-no-answer"),
+    ("failed", 0, "customer-failed"),
+])  # fmt: skip
+@pytest.mark.parametrize("action_first", [True, False], ids=["action-first", "callback-first"])
+def test_customer_who_is_not_reached_ends_it(status, sip, reason, action_first):
+    story = taken().call("customer", "ringing")
+    if action_first:
+        story.dial_ends(status, party="agent").call("customer", status, sip=sip)
+    else:
+        story.call("customer", status, sip=sip).dial_ends(status, party="agent")
+    story.expect("ended", reason=reason).expect_command("call-1", "accepted", "failed", reason=reason)
+
+
+@pytest.mark.parametrize("leaver, reason", [("agent", "agent-left"), ("customer", "customer-left")])
+def test_either_may_hang_up_first(leaver, reason):
+    story = outbound()
+    if leaver == "agent":
+        story.dial_ends("completed", party="agent", call_status="completed").expect("ended", "hang up customer")
+    else:
+        story.call("customer", "completed").dial_ends("completed", party="agent").expect("ended")
+    assert story.session.end_reason == reason
+
+
+def test_customer_who_hung_up_is_found_by_a_look_when_the_action_is_lost():
+    story = outbound().call("customer", "completed").fires(LeaveOverdue).expect("bridged", "look")
+    story.reads(agent="in-progress", customer="completed").expect("ended", "hang up agent", reason="customer-left")
+
+
+def test_answer_of_the_customer_that_was_not_told_is_found_by_a_look():
+    story = taken().call("customer", "ringing").fires(RingOverdue).expect("bridged", "look")
+    story.reads(agent="in-progress", customer="in-progress").expect("bridged", phase="connected")
+    story.expect_command("call-1", "accepted", "done")
+
+
+def test_outbound_call_converts_the_customer_first_because_he_is_the_child():
+    story = outbound().convert().expect("converting", "move customer").joins("customer")
+    story.dial_ends("completed", party="agent").joins("agent").expect("conferenced", *FLAGS)
+    story.expect_command("convert-1", "accepted", "done")
+
+
+def test_outbound_call_is_transferred_warm():
+    story = outbound().transfer("warm").expect("converting", "move customer").joins("customer").joins("agent")
+    story.expect("transferring", "dial target", "flag customer").confirms("customer").takes_part("target")
+    story.complete().expect("transferring", "hang up agent").leaves("agent").expect("conferenced", "flag agent")
+
+
+def test_former_agent_of_an_outbound_call_is_no_stranger():
+    """His leg ends after the target has taken his name."""
+    story = outbound().transfer("warm").joins("customer").joins("agent").confirms("customer").takes_part("target")
+    story.complete().leaves("agent").confirms("target").call("agent", "completed")
+    story.expect("conferenced", outcome="stale").expect_parties(customer="connected", agent="connected", agent_1="left")
+
+
+def test_end_while_the_agent_is_dialled_hangs_up_his_call_as_soon_as_it_shows_up():
+    story = called().end().expect("ended", reason="command").call("agent", "ringing")
+    story.expect("ended", "hang up a call").expect_command("call-1", "accepted", "failed", reason="command")
+
+
+def test_transfer_is_refused_until_the_customer_has_answered():
+    for story in (called(), taken()):
+        story.transfer("blind").expect_refused("transfer-1", "nobody has answered yet", "end")

@@ -1,0 +1,185 @@
+"""A transfer that nobody takes after the agent has gone: the agent is rung again, or a fallback, or it is the end."""
+
+import pytest
+
+from statemachine.events import ConfirmOverdue, DialOverdue, StageOverdue
+from statemachine.policy import Policy
+from tests.statemachine.stages import FLAGS, blind_from_bridge, dialling, ringing, talking
+from tests.statemachine.story import ALICE, BOB, CAROL, ROOM, Story
+
+END, FALLBACK = Policy(fallback="end"), Policy(fallback=CAROL)
+
+
+def failed_from_bridge(policy: Policy | None = None) -> Story:
+    """The customer waits alone with ring-back; the target was busy."""
+    return blind_from_bridge(policy=policy).placed("target").call("target", "busy")
+
+
+def failed_from_conference(policy: Policy | None = None) -> Story:
+    """The customer is held with ring-back; the target was busy."""
+    return dialling("blind", policy=policy).leaves("agent").placed("target").call("target", "busy")
+
+
+# ---- the agent is rung again -------------------------------------------------------------------------------------
+
+
+def test_agent_is_rung_again_and_told_why():
+    story = failed_from_bridge().expect("transferring", "dial agent to the gate", phase="recall").expect_timers("dial")
+    story.expect_command("transfer-1", "accepted", "failed", reason="busy").expect_transfer("failed", "busy")
+    agent = story.session.parties["agent"]
+    assert (agent.recalled_for, agent.label, agent.address) == ("busy", "agent-2", ALICE)
+    assert story.session.parties["customer"].tune == "music"
+    story.placed("agent").call("agent", "ringing").gate("agent").gate("agent", "accepted").expect("transferring")
+    story.joins("agent").expect("conferenced", *FLAGS).expect_concluded(("transfer", "recalled", "busy"))
+    story.expect_parties(customer="connected", agent="connected", target="left").expect_held()
+    story.expect_attempts((BOB, "busy"), (ALICE, "answered")).expect_transfer("failed", "busy")
+
+
+def test_customer_of_a_conference_stays_on_hold_while_the_agent_is_rung_again():
+    story = failed_from_conference().expect("transferring", "dial agent to the gate", phase="recall")
+    story.expect_held("customer").takes_part("agent").expect("transferring", "unhold customer")
+    story.confirms("customer").expect("conferenced", "flag agent").expect_held()
+    story.expect_concluded(("transfer", "recalled", "busy"))
+
+
+def test_agent_is_rung_twice_ten_seconds_apart_and_then_it_is_the_end():
+    story = failed_from_bridge().placed("agent").call("agent", "no-answer").expect("transferring", phase="recall")
+    story.expect_timers("stage").expect_transfer("failed", "busy, recall no-answer")
+    assert story.session.timers["stage"] - story.now_ms == 10_000
+    story.fires(StageOverdue).expect("transferring", "dial agent to the gate", phase="recall").placed("agent")
+    assert story.session.parties["agent"].recalled_for == "busy"
+    story.call("agent", "busy").expect("ended", "say goodbye to customer", reason="recall-failed")
+    told = "busy, recall no-answer, recall busy"
+    story.expect_concluded(("transfer", "failed", told), ("session", "ended", "recall-failed"))
+    story.expect_attempts((BOB, "busy"), (ALICE, "no-answer"), (ALICE, "busy"))
+
+
+def test_agent_takes_the_second_call():
+    story = failed_from_bridge().placed("agent").call("agent", "no-answer").fires(StageOverdue)
+    story.takes_part("agent").expect("conferenced", *FLAGS)
+    story.expect_concluded(("transfer", "recalled", "busy, recall no-answer"))
+    story.call("former agent", "completed").expect("conferenced", outcome="stale")
+
+
+@pytest.mark.parametrize("decision", ["rejected", "no-confirmation"])
+def test_agent_may_turn_the_recall_away_at_the_gate(decision):
+    story = failed_from_bridge(Policy(confirm_phones=True)).placed("agent").gate("agent").gate("agent", decision)
+    story.expect("transferring", phase="recall").expect_transfer("failed", f"busy, recall {decision}")
+
+
+def test_recall_of_which_nothing_is_heard_is_looked_at_and_given_up():
+    story = failed_from_bridge().placed("agent").fires(DialOverdue).expect("transferring", "look")
+    story.fires(DialOverdue).expect("transferring", "hang up agent").expect_timers("stage")
+    story.expect_transfer("failed", "busy, recall no-answer")
+
+
+def test_customer_who_hangs_up_while_the_agent_is_rung_again_stops_it():
+    story = failed_from_bridge().placed("agent").call("customer", "completed")
+    story.expect("ended", "end room", "hang up agent", reason="customer-left")
+    # The transfer had failed before that, and whoever asked for it knows why.
+    story.expect_concluded(("transfer", "failed", "busy"), ("session", "ended", "customer-left"))
+
+
+def test_customer_who_hangs_up_in_the_pause_ends_it():
+    story = failed_from_bridge().placed("agent").call("agent", "busy").call("customer", "completed")
+    story.expect("ended", "end room", reason="customer-left")
+
+
+def test_agent_who_leaves_at_once_after_the_recall_is_not_rung_for_ever():
+    """He was back; then it is an ordinary call that he has left, and the customer is let go after the grace."""
+    story = failed_from_bridge().takes_part("agent").leaves("agent").expect("conferenced")
+    assert "lone" in story.session.timers
+
+
+def test_recalled_agent_can_transfer_again():
+    story = failed_from_bridge().takes_part("agent").confirms("customer", "agent")
+    story.transfer("warm", CAROL, command_id="transfer-2").confirms("agent").expect("transferring", "dial target")
+    story.expect_parties(customer="connected", agent="connected", target="dialing").takes_part("target")
+    story.expect_command("transfer-2", "accepted", "done")
+
+
+def test_steps_are_refused_while_the_agent_is_rung_again():
+    failed_from_bridge().complete("late").expect_refused("late", "the agent has been let go already", "convert", "end")
+
+
+# ---- what leads there --------------------------------------------------------------------------------------------
+
+
+def test_target_who_is_not_reached_after_complete_leads_to_a_recall():
+    story = ringing("warm").complete().confirms("customer").leaves("agent").call("target", "no-answer")
+    story.expect("transferring", "dial agent to the gate", phase="recall").expect_held("customer")
+    story.expect_command("complete-1", "accepted", "done")
+    story.expect_command("transfer-1", "accepted", "failed", reason="no-answer")
+
+
+def test_target_who_fails_before_the_agent_let_go_is_gone():
+    """The agent is on his way out; he is hung up once more, and rung again by a new call all the same."""
+    story = ringing("warm").complete().confirms("customer").call("target", "busy")
+    story.expect("transferring", "hang up agent", "dial agent to the gate", phase="recall")
+    story.call("former agent", "completed").expect("transferring").takes_part("agent")
+    story.expect("transferring", "unhold customer").confirms("customer")
+    story.expect("conferenced", "flag agent").expect_command("complete-1", "accepted", "failed")
+
+
+def test_target_who_hangs_up_before_the_customer_is_back_leads_to_a_recall():
+    story = dialling("blind").leaves("agent").takes_part("target").leaves("target")
+    story.expect("transferring", "dial agent to the gate", phase="recall").expect_transfer("failed", "hung-up")
+
+
+@pytest.mark.parametrize("first, second", [("agent", "target"), ("target", "agent")])
+def test_agent_and_target_who_both_hang_up_leave_nobody_in_silence(first, second):
+    story = talking("consult").leaves(first).leaves(second)
+    if first == "agent":
+        story.expect("transferring", "dial agent to the gate", phase="recall")
+    else:
+        assert story.session.state == "transferring"
+        assert story.session.phase == "recall"
+    story.expect_transfer("failed", "hung-up")
+
+
+# ---- somebody else -----------------------------------------------------------------------------------------------
+
+
+def test_fallback_destination_is_tried_once():
+    story = failed_from_bridge(FALLBACK).expect("transferring", "dial target", phase="blind")
+    assert story.last.effects[0].to == CAROL
+    story.expect_command("transfer-1", "accepted", "failed", reason="busy").takes_part("target")
+    story.expect("conferenced", *FLAGS).expect_attempts((BOB, "busy"), (CAROL, "answered"))
+    assert [one.result for one in story.conclusions] == ["completed"]
+
+
+def test_fallback_destination_that_fails_is_the_end():
+    story = failed_from_conference(FALLBACK).expect("transferring", "dial target").placed("target")
+    story.call("target", "no-answer").expect("ended", "say goodbye to customer", reason="fallback-failed")
+    told = "busy, fallback no-answer"
+    story.expect_concluded(("transfer", "failed", told), ("session", "ended", "fallback-failed"))
+
+
+def test_late_callback_of_the_first_target_does_not_touch_the_fallback():
+    story = failed_from_bridge(FALLBACK).call("former target", "completed").expect("transferring", outcome="stale")
+    assert story.session.parties["target"].status == "dialing"
+
+
+# ---- nobody else -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("begin", [failed_from_bridge, failed_from_conference])
+def test_customer_is_told_and_hung_up_where_nobody_is_to_be_tried(begin):
+    story = begin(END).expect("ended", "say goodbye to customer", reason="transfer-failed")
+    assert story.last.effects[0].sentence == "transfer-failed"
+    story.expect_concluded(("transfer", "failed", "busy"), ("session", "ended", "transfer-failed"))
+    story.expect_command("transfer-1", "accepted", "failed", reason="busy")
+
+
+def test_agent_who_is_still_leaving_is_hung_up_at_the_end():
+    story = dialling("blind", policy=END).placed("target").call("target", "busy")
+    story.expect("ended", "say goodbye to customer", "hang up agent", reason="transfer-failed")
+
+
+# ---- what Twilio does not confirm --------------------------------------------------------------------------------
+
+
+def test_unhold_for_the_recalled_agent_is_looked_after():
+    story = failed_from_conference().takes_part("agent").fires(ConfirmOverdue).expect("transferring", "look")
+    story.does("customer")
+    story.reads(room=ROOM, inside=("customer", "agent")).expect("conferenced", "flag agent").expect_held()
