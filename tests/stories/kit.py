@@ -137,10 +137,19 @@ def dials_to(world: World, address: str) -> int:
     return sum(entry.applied for entry in dial_requests(world, address))
 
 
-async def everybody_is_gone(world: World, session: str, reason: str) -> dict[str, str]:
-    """The session has ended for that reason, and nothing is left of it: no call, no timer, no effect."""
+async def everybody_is_gone(
+    world: World, session: str, reason: str, *, debugger: frozenset[int] = frozenset()
+) -> dict[str, str]:
+    """The session has ended for that reason, and nothing is left of it: no call, no timer, no effect.
+
+    Args:
+        world: Where.
+        session: Its id.
+        reason: `end_reason`.
+        debugger: Codes of the entries in Twilio's debugger that a fault has caused; without a fault there are none.
+    """
     ended = await world.until(session, state="ended")
     assert ended["end_reason"] == reason, ended
     await world.settled()
-    assert not world.sandbox.ledger.errors()
+    assert {entry.code for entry in world.sandbox.ledger.errors()} == debugger
     return ended
