@@ -27,6 +27,7 @@ from statemachine.events import (
     ParticipantLeft,
 )
 from statemachine.session import CUSTOMER
+from telephony.addresses import is_caller_id
 from telephony.urls import CallCallback, ConferenceCallback, DialAction, Gate, is_id
 
 Fields = Mapping[str, str]
@@ -102,14 +103,15 @@ def call_received(fields: Fields, agent_address: str) -> CallReceived:
     Raises:
         MalformedCallbackError: a field is missing or malformed.
     """
-    call_sid = call_sid_of(fields)
+    call_sid, caller = call_sid_of(fields), caller_of(fields)
     return CallReceived(
         session_id=call_sid,
         token=CallReceived.name,
         call_sid=call_sid,
-        customer_address=caller_of(fields),
+        customer_address=caller,
         agent_address=agent_address,
-        call_token=_call_token(fields),
+        # Without a number that could be shown there is nothing to show it with.
+        call_token=_call_token(fields) if is_caller_id(caller) else "",
     )
 
 

@@ -1,0 +1,261 @@
+"""What other systems are told: one entry for each finished transfer and one for each session that has ended."""
+
+from datetime import datetime
+
+import orjson
+import pytest
+
+from sandbox.exchange import Rules
+from tests.stories.kit import (
+    CAROL,
+    SECOND,
+    TARGET,
+    begins,
+    done,
+    everybody_is_gone,
+    failed,
+    outcome_of,
+    outcomes,
+    until_hears,
+)
+from tests.support.phones import answers, busy, dialled, presses, refuses, rings, unreachable
+from tests.support.world import AGENT, CUSTOMER, World
+
+pytestmark = pytest.mark.redis
+FIELDS = ["id", "kind", "session", "result", "reason", "mode", "to", "attempts", "started_at", "ended_at"]
+ATTEMPT = ["to", "party", "result", "started_at", "answered_at", "ended_at", "waited_s", "talked_s"]
+
+
+@pytest.fixture
+async def world(redis_server):
+    async with World(redis_server.url) as world:
+        yield world
+
+
+async def told(world):
+    """What was told, oldest first, once everything is over; without the entries that are repetitions."""
+    entries = {}
+    for entry in await outcomes(world):
+        assert list(entry) == FIELDS
+        assert entries.setdefault(entry["id"], entry) == entry  # a repetition says the same
+        assert entry["started_at"] <= entry["ended_at"]
+    return list(entries.values())
+
+
+def attempts_of(entry):
+    attempts = orjson.loads(entry["attempts"])
+    for attempt in attempts:
+        assert list(attempt) == ATTEMPT
+        assert entry["started_at"] <= attempt["started_at"]
+        assert attempt["waited_s"] >= 0
+        assert (attempt["talked_s"] is None) == (attempt["answered_at"] is None)
+    return attempts
+
+
+def short(entry):
+    """The parts of an entry that a story expects."""
+    return {name: entry[name] for name in ("kind", "result", "reason", "mode", "to")}
+
+
+def seconds(entry):
+    return (datetime.fromisoformat(entry["ended_at"]) - datetime.fromisoformat(entry["started_at"])).total_seconds()
+
+
+async def test_session_without_any_transfer_is_told_of_once(world):
+    customer, agent = await world.converted()
+    agent.hang_up()
+    session = await everybody_is_gone(world, customer.sid, "agent-left")
+    (entry,) = await told(world)
+    assert short(entry) == {"kind": "session", "result": "ended", "reason": "agent-left", "mode": "", "to": ""}
+    assert entry["session"] == customer.sid
+    assert entry["attempts"] == "[]"
+    assert (entry["started_at"], entry["ended_at"]) == (session["created_at"], session["ended_at"])
+
+
+@pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
+async def test_completed_transfer_is_told_of_with_who_took_it_and_how_long_it_took(world, mode):
+    world.sandbox.phone(TARGET).in_turn(answers(0.2))
+    customer, _ = await world.talking()
+    await done(world, "transfer", customer.sid, to=TARGET, mode=mode)
+    if mode != "blind":
+        await done(world, "complete", customer.sid)
+    await world.until(customer.sid, state="conferenced")
+    (entry,) = await told(world)  # while the call still goes on
+    assert short(entry) == {"kind": "transfer", "result": "completed", "reason": "", "mode": mode, "to": TARGET}
+    (attempt,) = attempts_of(entry)
+    assert (attempt["to"], attempt["result"]) == (TARGET, "answered")
+    assert 0.19 < attempt["waited_s"] < 5
+    assert attempt["waited_s"] + attempt["talked_s"] <= seconds(entry) + 0.01
+    await done(world, "end", customer.sid)
+    await everybody_is_gone(world, customer.sid, "command")
+    assert [(one["kind"], one["result"]) for one in await told(world)] == [
+        ("transfer", "completed"), ("session", "ended"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("script, reason", [
+    (busy(), "busy"), (refuses(), "rejected"), (unreachable(), "failed"), (presses("3"), "rejected"),
+], ids=["busy", "refuses", "unreachable", "another key"])  # fmt: skip
+async def test_failed_transfer_is_told_of_with_its_reason(redis_server, script, reason):
+    async with World(redis_server.url, speed=20) as world:
+        world.sandbox.phone(TARGET).in_turn(script)
+        customer, _ = await world.converted()
+        await failed(world, reason, "transfer", customer.sid, to=TARGET, mode="consult", confirm="true")
+        await world.until(customer.sid, state="conferenced")
+        (entry,) = await told(world)
+        assert short(entry) == {
+            "kind": "transfer",
+            "result": "failed",
+            "reason": reason,
+            "mode": "consult",
+            "to": TARGET,
+        }
+        (attempt,) = attempts_of(entry)
+        assert attempt["result"] == reason
+        assert attempt["ended_at"] is not None
+        await done(world, "end", customer.sid)
+        await everybody_is_gone(world, customer.sid, "command")
+
+
+async def test_every_attempt_of_several_is_told_of_with_its_own_reason(redis_server):
+    async with World(redis_server.url, speed=20) as world:
+        world.sandbox.phone(TARGET).in_turn(busy())
+        world.sandbox.phone(SECOND).in_turn(unreachable(1))
+        world.sandbox.phone(CAROL).in_turn(presses("2", after_s=3))
+        customer, _ = await world.converted()
+        to = f"{TARGET},{SECOND},{CAROL}"
+        await failed(world, "rejected", "transfer", customer.sid, to=to, mode="warm", confirm="true")
+        await world.until(customer.sid, state="conferenced")
+        (entry,) = await told(world)
+        assert (entry["result"], entry["reason"], entry["to"]) == ("failed", "rejected", to)
+        results = [(attempt["party"], attempt["to"], attempt["result"]) for attempt in attempts_of(entry)]
+        assert results == [
+            ("target-1", TARGET, "busy"), ("target-2", SECOND, "failed"), ("target-3", CAROL, "rejected"),
+        ]  # fmt: skip
+        await done(world, "end", customer.sid)
+        await everybody_is_gone(world, customer.sid, "command")
+
+
+async def test_those_who_stopped_ringing_because_somebody_else_took_it_are_told_of_too(world):
+    world.sandbox.phone(TARGET).in_turn(rings())
+    world.sandbox.phone(CAROL).in_turn(answers())
+    customer, _ = await world.converted()
+    await done(world, "transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm")
+    ringing = await dialled(world.sandbox, TARGET)
+    await world.sandbox.wait_until(lambda: ringing.record.is_final)
+    await world.until(customer.sid, **{"party.target-1.status": "left"})
+    await done(world, "complete", customer.sid)
+    (entry,) = await told(world)
+    assert [(one["to"], one["result"]) for one in attempts_of(entry)] == [(TARGET, "cancelled"), (CAROL, "answered")]
+    await done(world, "end", customer.sid)
+    await everybody_is_gone(world, customer.sid, "command")
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["while it rings", "while all talk"])
+async def test_cancelled_transfer_is_told_of(world, taken):
+    world.sandbox.phone(TARGET).in_turn(answers() if taken else rings())
+    customer, _ = await world.converted()
+    command = await begins(world, "transfer", customer.sid, to=TARGET, mode="consult")
+    status = "consulting" if taken else "ringing"
+    await world.until(customer.sid, **{"transfer.status": status})
+    await done(world, "cancel", customer.sid)
+    outcome = await outcome_of(world, command)
+    assert (outcome.status, outcome.reason) == (("done", "") if taken else ("failed", "cancelled"))
+    (entry,) = await told(world)
+    wanted = {"kind": "transfer", "result": "cancelled", "reason": "command", "mode": "consult", "to": TARGET}
+    assert short(entry) == wanted
+    assert [one["result"] for one in attempts_of(entry)] == ["answered" if taken else "cancelled"]
+    await done(world, "end", customer.sid)
+    await everybody_is_gone(world, customer.sid, "command")
+
+
+async def test_target_who_leaves_again_has_cancelled_the_transfer(world):
+    world.sandbox.phone(TARGET).in_turn(answers())
+    customer, _ = await world.converted()
+    await done(world, "transfer", customer.sid, to=TARGET, mode="warm")
+    (await dialled(world.sandbox, TARGET)).hang_up()
+    await world.until(customer.sid, state="conferenced")
+    (entry,) = await told(world)
+    assert (entry["result"], entry["reason"]) == ("cancelled", "target-left")
+    await done(world, "end", customer.sid)
+    await everybody_is_gone(world, customer.sid, "command")
+
+
+async def test_recalled_transfer_is_told_of_with_the_attempts_to_reach_the_agent(redis_server):
+    async with World(redis_server.url, speed=20) as world:
+        world.sandbox.phone(TARGET).in_turn(busy())
+        world.agent_phone.in_turn(answers(), busy(), answers())
+        customer, _ = await world.talking()
+        await failed(world, "busy", "transfer", customer.sid, to=TARGET, mode="blind")
+        await world.until(customer.sid, state="conferenced")
+        (entry,) = await told(world)
+        assert short(entry) | {"reason": ""} == {
+            "kind": "transfer", "result": "recalled", "reason": "", "mode": "blind", "to": TARGET,
+        }  # fmt: skip
+        assert entry["reason"] == "busy, recall busy"
+        results = [(attempt["to"], attempt["result"]) for attempt in attempts_of(entry)]
+        assert results == [(TARGET, "busy"), (AGENT, "busy"), (AGENT, "answered")]
+        back = await dialled(world.sandbox, AGENT, 3)
+        await until_hears(world, back, [customer])
+        back.hang_up()
+        await everybody_is_gone(world, customer.sid, "agent-left")
+
+
+async def test_transfer_that_fails_for_good_is_told_of_before_the_end_that_it_brings(redis_server):
+    async with World(redis_server.url, speed=20, CONFERRAL_TRANSFER_FALLBACK=SECOND) as world:
+        world.sandbox.phone(TARGET).in_turn(busy())
+        world.sandbox.phone(SECOND).in_turn(refuses())
+        customer, _ = await world.talking()
+        await failed(world, "busy", "transfer", customer.sid, to=TARGET, mode="blind")
+        session = await world.until(customer.sid, state="ended")
+        await world.settled()
+        transfer, ended = await told(world)
+        assert (transfer["result"], transfer["reason"]) == ("failed", "busy, fallback rejected")
+        results = [(attempt["to"], attempt["result"]) for attempt in attempts_of(transfer)]
+        assert results == [(TARGET, "busy"), (SECOND, "rejected")]
+        assert (ended["kind"], ended["reason"]) == ("session", session["end_reason"])
+
+
+async def test_customer_who_leaves_a_running_transfer_makes_it_fail(world):
+    world.sandbox.phone(TARGET).in_turn(rings())
+    customer, _ = await world.converted()
+    command = await begins(world, "transfer", customer.sid, to=TARGET, mode="consult")
+    await world.until(customer.sid, **{"transfer.status": "ringing"})
+    customer.hang_up()
+    outcome = await outcome_of(world, command)
+    assert (outcome.status, outcome.reason) == ("failed", "customer-left")
+    await everybody_is_gone(world, customer.sid, "customer-left")
+    assert [(entry["kind"], entry["result"], entry["reason"]) for entry in await told(world)] == [
+        ("transfer", "failed", "customer-left"), ("session", "ended", "customer-left"),
+    ]  # fmt: skip
+
+
+async def test_dial_that_is_repeated_with_our_own_number_is_one_attempt(redis_server):
+    rules = Rules(verify_callers=True, accept_call_tokens=False)
+    async with World(redis_server.url, rules=rules, CONFERRAL_TRANSFER_CALLER_ID="customer") as world:
+        world.sandbox.phone(TARGET).in_turn(busy())
+        customer, _ = await world.converted()
+        await failed(world, "busy", "transfer", customer.sid, to=TARGET, mode="warm")
+        await world.until(customer.sid, state="conferenced")
+        (entry,) = await told(world)
+        assert [(one["to"], one["result"]) for one in attempts_of(entry)] == [(TARGET, "busy")]
+        await done(world, "end", customer.sid)
+        await everybody_is_gone(world, customer.sid, "command")
+
+
+async def test_each_of_several_transfers_of_one_call_has_an_id_of_its_own(world):
+    world.sandbox.phone(TARGET).in_turn(busy(), answers())
+    world.sandbox.phone(SECOND).in_turn(answers())
+    customer, _ = await world.converted()
+    await failed(world, "busy", "transfer", customer.sid, to=TARGET, mode="warm")
+    await world.until(customer.sid, state="conferenced")
+    for address in (TARGET, SECOND):
+        await done(world, "transfer", customer.sid, to=address, mode="warm")
+        await done(world, "complete", customer.sid)
+    (await dialled(world.sandbox, SECOND)).hang_up()
+    await everybody_is_gone(world, customer.sid, "agent-left")
+    entries = await told(world)
+    assert [entry["result"] for entry in entries] == ["failed", "completed", "completed", "ended"]
+    assert len({entry["id"] for entry in entries}) == 4
+    assert {entry["session"] for entry in entries} == {customer.sid}
+    assert not [entry for entry in entries if CUSTOMER in entry["id"]]
