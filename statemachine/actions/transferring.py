@@ -296,6 +296,23 @@ def follow_customer(scratch: Scratch, event: ParticipantJoined) -> None:
     note_join(scratch, event)
 
 
+def wait_for_customer(scratch: Scratch, _event: Event) -> None:
+    """The customer's action leads him into another conference. Whoever was dialled into the old one can't reach him."""
+    leave_room(scratch)
+    for party in tuple(scratch.session.parties.values()):
+        if party.dial_id and not party.is_gated and not party.is_gone:
+            scratch.change_party(party, is_leaving=True)
+    watch_dials(scratch)
+    if StageOverdue.timer not in scratch.session.timers:
+        scratch.set_timer(StageOverdue.timer, scratch.policy.arrive_timeout_ms)
+
+
+def follow_waiting_customer(scratch: Scratch, event: ParticipantJoined) -> None:
+    """The same, told by his arrival there."""
+    wait_for_customer(scratch, event)
+    note_join(scratch, event)
+
+
 def _go_on_alone(scratch: Scratch) -> None:
     agent, customer = scratch.session.parties[AGENT], scratch.session.parties[CUSTOMER]
     scratch.change_party(agent, is_leaving=True)

@@ -286,6 +286,25 @@ def customer_is_in_another_room(scratch: Scratch, event: ParticipantJoined) -> b
     )
 
 
+def customer_lost_room(scratch: Scratch, _event: ConferenceEnded | ParticipantJoined) -> bool:
+    """Whether the customer waited in the conference alone and has not hung up: his action leads him into another one.
+
+    What he should hear there could not be had, so Twilio has put him out of it.
+    """
+    others = any(party.name != CUSTOMER for party in scratch.session.in_room)
+    return scratch.session.phase in (Phase.BLIND, Phase.RECALL) and not others and not _customer(scratch).is_gone
+
+
+def customer_waits_in_another_room(scratch: Scratch, event: ParticipantJoined) -> bool:
+    """Whether he is in the other one already, before the end of the first one was told."""
+    return (
+        customer_lost_room(scratch, event)
+        and event.call_sid == _customer(scratch).call_sid
+        and bool(scratch.session.conference_sid)
+        and event.conference_sid != scratch.session.conference_sid
+    )
+
+
 def _is_before_dial(scratch: Scratch) -> bool:
     before_dial = _stage(scratch) in (Stage.CLEARING, Stage.HOLDING) and not scratch.transfer.attempts
     return before_dial and not _customer(scratch).is_gone

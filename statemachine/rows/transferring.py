@@ -72,6 +72,7 @@ from statemachine.actions.passing import note_only, pass_over_late, pass_over_un
 from statemachine.actions.room import note_guest, note_join, note_leaving, note_start
 from statemachine.actions.transferring import (
     follow_customer,
+    follow_waiting_customer,
     go_on_as_blind,
     go_on_in_another_room,
     go_on_when_arrived,
@@ -84,6 +85,7 @@ from statemachine.actions.transferring import (
     note_moved,
     note_read,
     return_to_bridge_after,
+    wait_for_customer,
 )
 from statemachine.events import (
     AgeOverdue,
@@ -150,6 +152,8 @@ from statemachine.guards.transfers import (
     customer_is_back,
     customer_is_held,
     customer_is_in_another_room,
+    customer_lost_room,
+    customer_waits_in_another_room,
     customer_was_taken_over,
     differs_from_wanted,
     every_dial_failed,
@@ -199,11 +203,13 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, ConferenceStarted,  None,                         STAY, note_start),
     Row(T, ConferenceEnded,    is_another_room,              STAY, note_only),
     Row(T, ConferenceEnded,    agent_took_room_along,        STAY, go_on_in_another_room),
+    Row(T, ConferenceEnded,    customer_lost_room,           STAY, wait_for_customer),
     Row(T, ConferenceEnded,    None,                         E,    end_room_ended),
     Row(T, ParticipantJoined,  is_of_party_let_go,           STAY, let_arrival_go),
     Row(T, ParticipantJoined,  is_stranger,                  STAY, note_guest),
     Row(T, ParticipantJoined,  is_older_news,                STAY, pass_over_late),
     Row(T, ParticipantJoined,  customer_is_in_another_room,  STAY, follow_customer),
+    Row(T, ParticipantJoined,  customer_waits_in_another_room, STAY, follow_waiting_customer),
     Row(T, ParticipantJoined,  joins_another_room,           STAY, let_stray_leg_go),
     Row(T, ParticipantJoined,  None,                         STAY, note_join),
     Row(T, ParticipantLeft,    is_stranger,                  STAY, pass_over_unknown_call),
