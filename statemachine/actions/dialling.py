@@ -135,6 +135,8 @@ def note_dial_failed(scratch: Scratch, event: EffectFailed) -> None:
     """Twilio refused to dial."""
     party = party_of_dial(scratch, event)
     assert party is not None  # the guard has found it
+    if party.call_sid:
+        return  # a callback has told of the call already: an earlier copy of the request was carried out
     note_gone(scratch, party.name, "failed")
     watch_dials(scratch)
 

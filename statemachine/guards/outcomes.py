@@ -21,7 +21,9 @@ def is_refused_for_its_caller_id(scratch: Scratch, event: EffectFailed) -> bool:
     """Whether Twilio refused a dial that would have shown the customer's number: it may take it with ours."""
     party = party_of_dial(scratch, event) if event.kind in _DIALS else None
     client_error = 400 <= event.http_status < 500 and event.http_status != _TOO_MANY_REQUESTS
-    return party is not None and bool(party.caller_id) and client_error and not party.is_leaving
+    # A call that has shown itself was placed, whatever the answer says: it is not placed again.
+    may_repeat = party is not None and bool(party.caller_id) and not party.is_leaving and not party.call_sid
+    return may_repeat and client_error
 
 
 def is_update(_scratch: Scratch, event: EffectOutcome) -> bool:

@@ -25,14 +25,7 @@ pytestmark = pytest.mark.redis
 @pytest.fixture
 async def world(redis_server):
     async with World(redis_server.url) as world:
-        world.sandbox.phone(TARGET).in_turn(answers())
-        yield world
-
-
-@pytest.fixture
-async def brief_world(redis_server):
-    """A phone may ring for a second, and sentences take next to no time."""
-    async with World(redis_server.url, speed=20, policy={"ring_timeout_ms": 1_000}) as world:
+        world.sandbox.phone(TARGET).in_turn(presses("1"))  # wherever somebody is asked to
         yield world
 
 
@@ -72,11 +65,9 @@ async def test_target_is_dialled_straight_into_the_room_by_its_sid(world, mode, 
     await everybody_is_gone(world, customer.sid, "command")
 
 
-@pytest.mark.parametrize("options", [{"brief": "A caller from Bern."}, {"confirm": "true"}, {"digits": "w12"}])
+@pytest.mark.parametrize("options", [{"brief": "Hi."}, {"confirm": "true"}, {"digits": "w12"}])
 @pytest.mark.parametrize("mode", ["warm", "blind"])
-async def test_target_of_whom_more_is_wanted_is_dialled_to_our_gate(brief_world, mode, options):
-    world = brief_world
-    world.sandbox.phone(TARGET).in_turn(presses("1"))
+async def test_target_of_whom_more_is_wanted_is_dialled_to_our_gate(world, mode, options):
     customer, _ = await world.talking()
     await done(world, "transfer", customer.sid, to=TARGET, mode=mode, **options)
     session = await world.session(customer.sid)
@@ -158,9 +149,7 @@ async def test_straight_dial_of_unknown_outcome_is_looked_up_before_it_is_repeat
 
 
 @pytest.mark.parametrize("fault", [{"cut": "after"}, {"status": 500, "moment": "after"}], ids=["cut", "500"])
-async def test_gated_dial_of_unknown_outcome_is_known_by_its_callbacks_and_never_repeated(brief_world, fault):
-    world = brief_world
-    world.sandbox.phone(TARGET).in_turn(presses("1"))
+async def test_gated_dial_of_unknown_outcome_is_known_by_its_callbacks_and_never_repeated(world, fault):
     customer, agent = await world.converted()
     world.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
     await done(world, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
@@ -250,12 +239,49 @@ async def test_dial_that_twilio_refuses_fails_at_once_and_is_not_repeated(world,
     await goes_on_and_ends(world, customer, agent)
 
 
-@pytest.mark.parametrize("path, options", [
-    ("/Conferences/*/Participants.json", {}), ("/Calls.json", {"confirm": "true"}),
+REFUSALS = pytest.mark.parametrize("path, options", [
+    ("/Conferences/*/Participants.json", {}), ("/Calls.json", {"brief": "Hi."}),
 ], ids=["straight", "gated"])  # fmt: skip
-async def test_dial_that_came_too_fast_is_repeated_until_twilio_takes_it(brief_world, path, options):
-    world = brief_world
-    world.sandbox.phone(TARGET).in_turn(presses("1"))
+
+
+@REFUSALS
+async def test_call_that_shows_up_after_its_dial_was_refused_is_hung_up(world, path, options):
+    """An earlier copy of the request was carried out, so the label is in use: by our own call."""
+    world.sandbox.phone(TARGET).in_turn(rings())
+    customer, agent = await world.converted()
+    world.sandbox.faults.next_rest("POST", path, status=400, code=16025, moment="after")
+    world.sandbox.faults.delay_callbacks("*", 0.2, count=2, To=TARGET)
+    await failed(world, "failed", "transfer", customer.sid, to=TARGET, mode="warm", **options)
+    target = await dialled(world.sandbox, TARGET)
+    await world.sandbox.wait_until(lambda: target.record.is_final)
+    assert len(dial_requests(world, TARGET)) == 1
+    await goes_on_and_ends(world, customer, agent)
+
+
+@REFUSALS
+@pytest.mark.parametrize("caller_id", ["business", "customer"])
+async def test_call_that_has_shown_up_is_waited_for_although_refused(redis_server, path, options, caller_id):
+    async with World(redis_server.url, CONFERRAL_TRANSFER_CALLER_ID=caller_id) as world:
+        world.sandbox.phone(TARGET).in_turn(rings())
+        customer, agent = await world.converted()
+
+        async def callbacks_come_first(moment):
+            if moment.step == "after" and dict(moment.params).get("To") == TARGET:
+                await world.until(customer.sid, **{"party.target.status": "ringing"})
+
+        world.sandbox.on_rest = callbacks_come_first
+        world.sandbox.faults.next_rest("POST", path, status=400, code=16025, moment="after")
+        command = await begins(world, "transfer", customer.sid, to=TARGET, mode="warm", **options)
+        target = await dialled(world.sandbox, TARGET)
+        await world.sandbox.wait_until(lambda: dial_requests(world, TARGET)[0].status == 400)
+        target.answer()
+        assert (await outcome_of(world, command)).status == "done"
+        assert len(dial_requests(world, TARGET)) == 1
+        await talks_and_ends(world, customer, agent, target)
+
+
+@REFUSALS
+async def test_dial_that_came_too_fast_is_repeated_until_twilio_takes_it(world, path, options):
     customer, agent = await world.converted()
     world.sandbox.faults.next_rest("POST", path, status=429, retry_after_s=0, count=3)
     await done(world, "transfer", customer.sid, to=TARGET, mode="warm", **options)
@@ -273,7 +299,7 @@ async def test_dial_that_came_too_fast_is_repeated_until_twilio_takes_it(brief_w
     ("out of order", "ringing"), ("out of order", "answered"),
 ])  # fmt: skip
 async def test_callbacks_of_the_target_in_trouble_change_nothing(redis_server, options, trouble, event):
-    async with World(redis_server.url, speed=20, policy={"ring_timeout_ms": 1_000}) as world:
+    async with World(redis_server.url, policy={"ring_timeout_ms": 1_000}) as world:
         world.sandbox.phone(TARGET).in_turn(presses("1"))
         customer, agent = await world.converted()
         faults = world.sandbox.faults
@@ -321,3 +347,20 @@ async def test_time_in_twilios_queue_is_not_counted_as_ringing(redis_server):
         customer, agent = await world.converted()
         await done(world, "transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm")
         await talks_and_ends(world, customer, agent, await dialled(world.sandbox, CAROL))
+
+
+async def test_dial_for_which_a_caller_waits_goes_before_calls_for_which_nobody_does(redis_server):
+    async with World(redis_server.url, CONFERRAL_CALLS_PER_SECOND=4) as world:
+        world.sandbox.phone(TARGET).in_turn(answers())
+        customer, agent = await world.converted()
+        agents = [f"client:agent{number}" for number in range(4)]
+        for address in agents:
+            world.sandbox.phone(address).in_turn(busy())
+        calls = [await begins(world, "call", "", agent=address, customer=SECOND) for address in agents]
+        await done(world, "transfer", customer.sid, to=TARGET, mode="warm")
+        dials = [entry.to for entry in world.sandbox.ledger.dials if entry.direction == "outbound-api"]
+        assert TARGET in dials[:3]
+        assert len(dials) < 1 + len(agents)
+        for command in calls:
+            assert (await outcome_of(world, command)).reason == "agent-busy"
+        await talks_and_ends(world, customer, agent, await dialled(world.sandbox, TARGET))

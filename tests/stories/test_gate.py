@@ -161,14 +161,21 @@ async def test_target_who_hangs_up_at_the_gate_was_not_reached(world):
     await goes_on_and_ends(world, customer, agent)
 
 
-async def test_caller_who_leaves_while_the_target_is_asked_is_told_of(world):
+async def test_who_takes_the_call_when_the_caller_has_hung_up_is_told_so(real_time_world):
+    """The hang-up that was to let the target go is held up at Twilio, and the key is pressed all the same."""
+    world = real_time_world
     world.sandbox.phone(TARGET).in_turn(answers())
     customer, _ = await world.converted()
     await begins(world, "transfer", customer.sid, to=TARGET, mode="blind", confirm="true")
     await world.until(customer.sid, **{"party.target.status": "confirming"})
-    customer.hang_up()
-    await everybody_is_gone(world, customer.sid, "customer-left")
     target = await dialled(world.sandbox, TARGET)
+    await world.sandbox.wait_until(lambda: target.record.gather)
+    world.sandbox.faults.next_rest("POST", f"/Calls/{target.sid}", latency_s=0.5)
+    customer.hang_up()
+    await world.until(customer.sid, state="ended")
+    target.press("1")
+    await world.sandbox.wait_until(lambda: said(Phrase.CALLER_HUNG_UP) in world.listening.whats(target))
+    await everybody_is_gone(world, customer.sid, "customer-left")
     assert world.listening.never_heard(target, customer)
 
 
