@@ -43,7 +43,7 @@ $(VENV)/dev.done: requirements-dev.lock $(VENV)/runtime.done $(VENV)/redis.done
 install: $(VENV)/runtime.done   ## the command alone: .venv/bin/conferral
 	@echo "installed: $(BIN)/conferral"
 
-demo: $(VENV)/demo.done   ## a call comes in, is bridged, converted and ended, on this machine alone
+demo: $(VENV)/demo.done   ## a call is bridged, converted, transferred and ended, on this machine alone
 	@$(BIN)/conferral demo
 
 test: $(VENV)/dev.done   ## all tests, below five minutes on two cores

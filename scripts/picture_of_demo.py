@@ -17,14 +17,14 @@ ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "demo.svg"
 README = ROOT / "README.md"
 COMMAND = "conferral demo --exit"
-WIDTH = 112
+WIDTH = 120
 DEADLINE_S = 120
 _PLACE = re.compile(r"(<!-- demo-picture -->\n).*?(<!-- /demo-picture -->)", re.DOTALL)
 
 #: As rich's own, without its fonts from elsewhere and with a name for screen readers.
 FORMAT = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
-<title>What the demo prints: a call is bridged, converted into a conference and ended</title>
+<title>What the demo prints: a call is bridged, converted, handed over after a consult, and brought back</title>
 <style>
 .{unique_id}-matrix {{
   font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
@@ -71,6 +71,8 @@ def picture(text: str) -> str:
     console.print(Text.assemble(("$ ", "dim"), (COMMAND, "bold")))
     for line in text.rstrip("\n").splitlines():
         shown = Text(line)
+        if not line.startswith(" "):  # what somebody does; the rest is what comes of it
+            shown.stylize("bold")
         shown.highlight_regex(r"\[[a-z, -]+\]$", "bold green")
         shown.highlight_regex(r"^ *\+[0-9.]+ s", "cyan")
         console.print(shown)
@@ -80,7 +82,7 @@ def picture(text: str) -> str:
 
 def show_in_readme(readme: str) -> str:
     """The README with the picture in its place."""
-    shown = "![The demo: a call is bridged, converted into a conference, and ended](docs/demo.svg)"
+    shown = "![The demo: a call is bridged, converted, handed over and brought back](docs/demo.svg)"
     return _PLACE.sub(rf"\g<1>{shown}\n\g<2>", readme)
 
 

@@ -6,24 +6,33 @@ import typer
 
 
 def demo(
+    story: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Play this story in place of the tour; see above.")
+    ] = None,
     exit_after_story: Annotated[bool, typer.Option("--exit", help="Stop when the story is told.")] = False,
+    pace: Annotated[float, typer.Option(min=0.1, max=100, help="How many times shorter pauses and ringing are.")] = 1,
 ) -> None:
     """See it all work, on this machine alone.
 
     \b
     Examples:
       conferral demo
-      conferral demo --exit
+      conferral demo --story blind
+      conferral demo --story several --exit
 
-    A call comes in, is bridged to an agent, converted into a conference, and cleaned up when the agent hangs up.
+    The tour is one call: it comes in, is bridged to an agent, converted into a conference, handed over after a consult,
+    and, when a blind transfer fails, brought back. Stories: convert, warm, consult, blind, recall, outbound, several.
 
     Starts a Redis of its own, a local Twilio, the webhooks and a worker, and takes no settings from the environment.
     Ctrl-C stops all of it.
     """
     try:
-        from conferral.demo.run import run
+        from conferral.demo.run import Programme, run
+        from conferral.demo.stories import STORIES, TOUR
 
-        run(exit_after_story=exit_after_story)
+        if story is not None and story not in STORIES:
+            raise typer.BadParameter(f"there is no such story; there are {', '.join(STORIES)}", param_hint="--story")
+        run(Programme(STORIES[story] if story else TOUR, pace, exit_after_story))
     except KeyboardInterrupt:  # before the demo was ready to take it as its usual end
         return
 

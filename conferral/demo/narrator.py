@@ -1,31 +1,39 @@
 """Tells a session's story while it happens, from its log; nothing is told that the log does not say."""
 
 import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from conferral import output, words
 from conferral.access import LogEntry
-from conferral.demo.stage import BUSINESS, CUSTOMER
+from conferral.demo import cast
 from conferral.following import Follower
 from runtime.clock import SystemClock
 
 LOOK_EVERY_S = 0.05
+#: Where a line begins that tells no time.
+_INDENT = " " * 14
 
-_CALLER, _CALLED = f"customer {words.address(CUSTOMER)}", words.address(BUSINESS)
-#: What an entry means in this story, by its event and detail; the rest is not told, or in the usual words.
+_CALLER, _CALLED = f"customer {words.address(cast.CUSTOMER)}", words.address(cast.BUSINESS)
+#: What an event means in these stories; the rest is not told, or in the usual words.
 _TOLD = {
-    ("call_received", ""): f"{_CALLER} calls {_CALLED}, and alice is dialled: an ordinary bridge",
-    ("call_progressed", "agent ringing"): "alice's phone rings",
-    ("call_progressed", "agent in-progress"): "alice answers; they talk",
-    ("convert", ""): "convert is asked for; alice is moved into a conference first",
-    ("participant_joined", "agent-1"): "alice is in the conference",
-    ("participant_joined", "customer-1"): "the customer is in the conference",
-    ("participant_left", "agent-1 participant_hung_up"): "alice hangs up; the customer is alone",
-    ("lone_overdue", ""): "alone for the grace of 2 s: the conference is ended, and the customer let go",
+    "call_received": f"{_CALLER} calls {_CALLED}, and alice is dialled: an ordinary bridge",
+    "call": "call is asked for: alice is dialled first, then the customer",
+    "convert": "convert is asked for; alice is moved into a conference first",
 }
-#: What goes without saying when all is well.
+#: Likewise for the statuses of calls; the others are not told.
+_STATUSES = {
+    "ringing": "{who}'s phone rings",
+    "in-progress": "{who} answers",
+    "completed": "{who} is off the line",
+    "busy": "{who} is busy",
+    "no-answer": "{who} does not answer",
+}
+_CHANGES = {"participant-hold": "{who} is held", "participant-unhold": "{who} is off hold"}
+#: How somebody was let go, and how the gate decided, who is told of otherwise.
 _SILENT = frozenset(
-    {"call_progressed", "dial_ended", "effect_succeeded", "conference_started", "conference_ended", "participant_left"}
+    {"dial_ended", "effect_succeeded", "conference_started", "conference_ended", "participant_left", "gate_reached"}
 )
 
 
@@ -34,15 +42,20 @@ class Narrator:
     """Tells one session's story."""
 
     follower: Follower
+    #: What the parties are called; by the story, since a party's name passes from one person to the next.
+    people: dict[str, str] = field(default_factory=lambda: {"customer": "the customer", "agent": "alice"})
     #: Set when there is nothing more to tell.
     is_over: bool = False
     _began_ms: int = 0
     _clock: SystemClock = field(default_factory=SystemClock)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    async def begin(self) -> None:
+        """Takes its place."""
+        await self.follower.start(self._clock.wall_ms())
+
     async def tell(self) -> None:
         """Tells what happens until it is over."""
-        await self.follower.start(self._clock.wall_ms())
         while not self.is_over:
             await self.catch_up()
             await asyncio.sleep(LOOK_EVERY_S)
@@ -50,29 +63,80 @@ class Narrator:
     async def catch_up(self) -> None:
         """Tells what is new."""
         async with self._turn:
-            for change in await self.follower.look(self._clock.wall_ms()):
+            changes = await self.follower.look(self._clock.wall_ms())
+            labels = await self._labels() if changes else {}
+            for change in changes:
                 at_ms = words.time_ms(change.entry["at"])
                 self._began_ms = self._began_ms or at_ms
-                line = told(change.entry)
+                line = told(change.entry, self.people, labels)
                 if line:
-                    self._print(at_ms, line)
+                    output.result(f"  {max(0, at_ms - self._began_ms) / 1000:+7.2f} s  {line}")
 
-    def add(self, fact: str) -> None:
-        """Tells what was measured elsewhere."""
-        self._print(self._clock.wall_ms(), fact)
+    async def _labels(self) -> dict[str, str]:
+        """What those are called who are or were in the conference, by their label there, which nobody else gets."""
+        fields = await self.follower.reader.session(self.follower.session_id)
+        return {
+            fields[f"party.{party}.label"]: cast.name(fields[f"party.{party}.address"])
+            for party in words.parties(fields)
+            if fields.get(f"party.{party}.label") and fields.get(f"party.{party}.address")
+        }
 
-    def _print(self, at_ms: int, line: str) -> None:
-        output.result(f"  {max(0, at_ms - self._began_ms) / 1000:+7.2f} s  {line}")
+    async def act(self, sentence: str) -> None:
+        """Tells what somebody does next, when all that went before is told."""
+        await self.catch_up()
+        output.result(sentence)
+
+    async def add(self, fact: str) -> None:
+        """Tells what was seen elsewhere, when all that went before is told."""
+        await self.catch_up()
+        output.result(f"{_INDENT}{fact}")
 
 
-def told(entry: LogEntry) -> str:
-    """An entry in the story's words; empty when it is not worth a line."""
-    line = _TOLD.get((entry["event"], entry["detail"]))
-    if line is None and (entry["outcome"] == "stale" or entry["event"] in _SILENT):
-        line = ""
-    elif line is None:
-        line = words.happened(entry)
-    if entry["from"] != entry["to"] or entry["version"] == "1":
-        reason = f", {entry['reason']}" if entry["reason"] else ""
-        line = f"{line or words.happened(entry)}  [{entry['to']}{reason}]"
-    return line
+@asynccontextmanager
+async def narrated(follower: Follower) -> AsyncIterator[Narrator]:
+    """A narrator who tells until the end of the block, and then the rest."""
+    narrator = Narrator(follower)
+    await narrator.begin()
+    telling = asyncio.create_task(narrator.tell())
+    try:
+        yield narrator
+        await narrator.catch_up()
+    finally:
+        # Told by a flag: a cancellation in the middle of a look at Redis can get lost.
+        narrator.is_over = True
+        await asyncio.wait({telling})
+        error = telling.exception()
+    if error is not None:
+        raise error
+
+
+def told(entry: LogEntry, people: Mapping[str, str], labels: Mapping[str, str]) -> str:
+    """An entry in the story's words; empty when it is not worth a line.
+
+    Args:
+        entry: From the session's log.
+        people: What the parties are called.
+        labels: What the conference's participants are called, by their label.
+    """
+    if entry["from"] == entry["to"] and entry["version"] != "1":
+        return "" if entry["outcome"] in ("stale", "unexpected") else _line(entry, people, labels)
+    reason = f", {entry['reason']}" if entry["reason"] else ""
+    state = f"[{entry['to']}{reason}]"
+    if entry["to"] == "ended":
+        return f"everybody is let go  {state}"
+    return f"{_line(entry, people, labels) or words.happened(entry)}  {state}"
+
+
+def _line(entry: LogEntry, people: Mapping[str, str], labels: Mapping[str, str]) -> str:
+    event, (who, _, rest) = entry["event"], entry["detail"].partition(" ")
+    if event in _TOLD:
+        return _TOLD[event]
+    if event == "call_progressed":
+        return _STATUSES.get(rest, "").format(who=people.get(who, who))
+    if event == "participant_joined":
+        return f"{labels.get(who, who)} is in the conference"
+    if event == "participant_changed":
+        return _CHANGES.get(rest.partition(" ")[0], "").format(who=labels.get(who, who))
+    if event in _SILENT or (event == "gate_decided" and rest == "accepted"):
+        return ""
+    return words.happened(entry)

@@ -1,11 +1,16 @@
-"""The demo's hand on the sandbox: calls somebody, hangs up, and asks who heard whom."""
+"""The demo's hand on the sandbox: calls somebody, hangs up, and asks who hears and heard whom."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
+from conferral import standing
 from conferral.errors import NotDoneError
+
+#: What a phone can be told.
+Does = float | str | list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +29,9 @@ class Phones:
         self._http = http
         self._url = url
 
-    async def answer_by_itself(self, address: str, *, ring_after_s: float, answer_after_s: float) -> None:
-        """Tells a phone to be picked up whenever it rings."""
-        body = {"address": address, "ring_after_s": ring_after_s, "answer_after_s": answer_after_s}
-        await self._ask("POST", "/sandbox/phones", body)
+    async def script(self, address: str, **does: Does) -> None:
+        """Tells a phone what it does whenever it rings, or `times` times; the words are the sandbox's own."""
+        await self._ask("POST", "/sandbox/phones", {"address": address, **does})
 
     async def call(self, caller: str, number: str) -> str:
         """Somebody calls; returns the call's SID."""
@@ -37,6 +41,10 @@ class Phones:
         """A party hangs up."""
         await self._ask("POST", f"/sandbox/calls/{call_sid}/hangup")
 
+    async def press(self, call_sid: str, key: str) -> None:
+        """A party presses a key."""
+        await self._ask("POST", f"/sandbox/calls/{call_sid}/press", {"digits": key})
+
     async def live_calls(self) -> int:
         """How many calls there are (count)."""
         return len((await self._ask("GET", "/sandbox/calls?live=true"))["calls"])
@@ -44,6 +52,16 @@ class Phones:
     async def now_s(self) -> float:
         """The sandbox's clock, seconds since 1970."""
         return float((await self._ask("GET", "/sandbox/hearing"))["now_s"])
+
+    async def heard_now(self, people: Mapping[str, str]) -> dict[str, str]:
+        """What those hear at this moment who are on the line, by name.
+
+        Args:
+            people: Their names, by call SID.
+        """
+        hearing = (await self._ask("GET", "/sandbox/hearing"))["hearing"]
+        last = {people[sid]: intervals[-1] for sid, intervals in hearing.items() if sid in people and intervals}
+        return {name: _heard(it, people) for name, it in last.items() if it["until_s"] is None}
 
     async def lonely_s(self, call_sid: str, since_s: float, until_s: float) -> float:
         """For how many seconds between two moments a party heard nobody: silence, music or ringing."""
@@ -63,3 +81,18 @@ class Phones:
         if response.status >= 400:
             raise NotDoneError(f"the sandbox refused {method} {path}: {answer}")
         return answer
+
+
+def _heard(interval: Mapping[str, Any], people: Mapping[str, str]) -> str:
+    match interval["kind"]:
+        case "parties":
+            others = sorted(people.get(sid, "somebody") for sid in interval["parties"])
+            return standing.listed([*others, "a phone ringing"] if interval["ringing"] else others)
+        case "speech":
+            return f'"{interval["what"]}"'
+        case "music":
+            return "a phone ringing" if "ringback" in interval["what"].rpartition("/")[2] else "music"
+        case "ringback":
+            return "a phone ringing"
+        case _:
+            return "silence"

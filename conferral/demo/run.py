@@ -4,14 +4,17 @@ import asyncio
 import shlex
 import signal
 from contextlib import suppress
+from dataclasses import dataclass
 
 import aiohttp
 
 from conferral import output
-from conferral.demo import programs, story
+from conferral.demo import cast, programs, stories
 from conferral.demo.children import Children
 from conferral.demo.phones import Phones
+from conferral.demo.play import Theatre
 from conferral.demo.stage import PREFIX, Stage, set_up
+from conferral.demo.stories import Story
 from conferral.demo.waiting import put_down
 from conferral.errors import NotDoneError
 from runtime.errors import StoreError
@@ -22,24 +25,34 @@ DEATH_FOUND_S = 0.5
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run(*, exit_after_story: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Programme:
+    """What is played, and how."""
+
+    story: Story
+    #: So many times shorter are pauses and ringing than usual.
+    pace: float
+    exit_after_story: bool
+
+
+def run(programme: Programme) -> None:
     """Runs until Ctrl-C, or until the story is told.
 
     Raises:
         NotDoneError: something could not be started, has died, or did not happen.
     """
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        runner.run(_run(exit_after_story=exit_after_story))
+        runner.run(_run(programme))
 
 
-async def _run(*, exit_after_story: bool) -> None:
+async def _run(programme: Programme) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _STOPS:
         loop.add_signal_handler(number, stop.set)
     with Children() as children:
         try:
-            await _race(children, stop, exit_after_story=exit_after_story)
+            await _race(children, stop, programme)
         finally:
             # The terminal may be gone; the processes have to go all the same.
             with suppress(OSError):
@@ -49,9 +62,9 @@ async def _run(*, exit_after_story: bool) -> None:
         output.note("stopped; nothing is left behind")
 
 
-async def _race(children: Children, stop: asyncio.Event, *, exit_after_story: bool) -> None:
+async def _race(children: Children, stop: asyncio.Event, programme: Programme) -> None:
     """Performs until it is over, somebody asks to stop, or a process dies."""
-    performance = asyncio.create_task(_perform(children, stop, exit_after_story=exit_after_story))
+    performance = asyncio.create_task(_perform(children, stop, programme))
     asked = asyncio.create_task(stop.wait())
     death = asyncio.create_task(children.until_one_dies())
     tasks = {performance, asked, death}
@@ -67,15 +80,17 @@ async def _race(children: Children, stop: asyncio.Event, *, exit_after_story: bo
         raise NotDoneError(f"the demo's {error}") from error
 
 
-async def _perform(children: Children, stop: asyncio.Event, *, exit_after_story: bool) -> None:
+async def _perform(children: Children, stop: asyncio.Event, programme: Programme) -> None:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
         output.result("Conferral's demo: everything on this machine, no account, no telephone.")
         stage = await set_up(children)
-        phones = Phones(http, stage.sandbox_url)
+        theatre = Theatre(stage, Phones(http, stage.sandbox_url), programme.pace)
         try:
-            await story.play(stage, phones)
-            if not exit_after_story:
-                for line in _invitation(stage, await story.second_call(stage, phones)):
+            await theatre.set_phones()
+            output.result(f"The story: {programme.story.about}")
+            await programme.story.play(theatre)
+            if not programme.exit_after_story:
+                for line in _invitation(stage, await stories.second_call(theatre)):
                     output.result(line)
                 await stop.wait()
         finally:
@@ -84,13 +99,19 @@ async def _perform(children: Children, stop: asyncio.Event, *, exit_after_story:
 
 def _invitation(stage: Stage, session_id: str) -> list[str]:
     conferral = f"REDIS_URL={shlex.quote(stage.redis_url)} {programs.own_command()}"
-    commands = [f"{conferral} convert {session_id}", f"{conferral} end {session_id}"]
+    commands = [
+        f"{conferral} convert {session_id}",
+        f"{conferral} transfer {session_id} --to {cast.BOB} --mode consult",
+        f"{conferral} swap {session_id}",
+        f"{conferral} complete {session_id}",
+        f"{conferral} end {session_id}",
+    ]
     redis_cli = programs.find_redis_cli()
     if redis_cli is None:
-        commands.insert(1, f"{conferral} show {session_id}")
+        commands.insert(4, f"{conferral} show {session_id}")
     else:
-        order = f"XADD {PREFIX}:commands '*' type convert session {session_id}"
-        commands.insert(1, f"{programs.shell_path(redis_cli)} -s {shlex.quote(str(stage.redis_socket))} {order}")
+        order = f"XADD {PREFIX}:commands '*' type transfer session {session_id} to {cast.CAROL} mode blind"
+        commands.insert(4, f"{programs.shell_path(redis_cli)} -s {shlex.quote(str(stage.redis_socket))} {order}")
     return [
         "",
         f"A second call stays up, bridged: {session_id}",

@@ -9,7 +9,7 @@ from pathlib import Path
 from conferral import output
 from conferral.access import Reader, make_store_client
 from conferral.checks.workers import check_workers
-from conferral.demo import ports, programs
+from conferral.demo import cast, ports, programs
 from conferral.demo.children import Child, Children
 from conferral.demo.waiting import until
 from conferral.errors import NotDoneError
@@ -30,11 +30,6 @@ Look = Callable[[], Awaitable[bool]]
 #: An account that can't exist, and its token: the same in each demo.
 ACCOUNT_SID = "AC" + "0" * 32
 AUTH_TOKEN = "token-of-the-demo"  # noqa: S105  # of no account
-#: Numbers reserved for fiction. Source: North American Numbering Plan, 555-0100 to 555-0199.
-BUSINESS = "+14155550100"
-CUSTOMER = "+14155550123"
-OTHER_CUSTOMER = "+14155550142"
-AGENT = "client:alice"
 PREFIX = "conferral"
 PARTITIONS = 16
 
@@ -81,10 +76,10 @@ def settings_of(redis_url: str, webhooks_url: str, sandbox_url: str) -> dict[str
         "REDIS_URL": redis_url,
         "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
         "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
-        "TWILIO_NUMBER": BUSINESS,
+        "TWILIO_NUMBER": cast.BUSINESS,
         "TWILIO_API_URL": sandbox_url,
         "CONFERRAL_PUBLIC_URL": webhooks_url,
-        "CONFERRAL_AGENT": AGENT,
+        "CONFERRAL_AGENT": cast.ALICE,
         "CONFERRAL_PREFIX": PREFIX,
         "CONFERRAL_PARTITIONS": str(PARTITIONS),
         "CONFERRAL_LOG_FORMAT": "console",

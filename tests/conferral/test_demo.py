@@ -14,13 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from conferral.demo import ports, programs, stage
+from conferral.demo import cast, ports, programs, stage
 from conferral.demo.children import environment as child_environment
 from conferral.errors import NotDoneError
 from tests.conferral.kit import environment, start, until
 
 # The demo's ports are the same each time: two demos at once would be in each other's way.
 pytestmark = [pytest.mark.processes, pytest.mark.redis, pytest.mark.xdist_group("demo")]
+#: Pauses and ringing are so many times shorter.
+PACE = "5"
 POISON = {
     "TWILIO_ACCOUNT_SID": "AC" + "9" * 32,
     "TWILIO_AUTH_TOKEN": "a-real-token",
@@ -74,45 +76,55 @@ def read_until(program, pattern):
     raise AssertionError(f"the demo ended before {pattern}: {lines} {program.stderr.read()}")
 
 
-def test_the_story_is_told_and_nothing_is_left(folders, tmp_path):
+def test_the_tour_is_told_and_nothing_is_left(folders, tmp_path):
     (tmp_path / ".env").write_text("CONFERRAL_PREFIX={broken}\nTWILIO_NUMBER=12\n")
     began_s = time.monotonic()
 
-    with demo("--exit", folders=folders, cwd=tmp_path) as program:
+    with demo("--exit", "--pace", PACE, folders=folders, cwd=tmp_path) as program:
         out, err = program.communicate(timeout=50)
 
     assert program.returncode == 0, out + err
     assert time.monotonic() - began_s < 30
     expected = [
         r"customer \+…23 calls \+…00, and alice is dialled: an ordinary bridge  \[bridged\]",
-        r"alice's phone rings",
-        r"alice answers; they talk",
-        r"convert is asked for; .*\[converting\]",
-        r"(alice|the customer) is in the conference",
-        r"(alice|the customer) is in the conference  \[conferenced\]",
+        r"somebody types: convert",
+        r"the customer is in the conference  \[conferenced\]|alice is in the conference  \[conferenced\]",
         r"the customer heard nobody for \d+ ms, alice for \d+ ms",
-        r"alice hangs up; the customer is alone",
-        r"\[ended, agent-left\]",
+        r"alice asks bob first: transfer --to client:bob --mode consult",
+        r"a transfer is asked for \(consult to 1 target\)  \[transferring\]",
+        r"the customer is held",
+        r"bob's phone rings",
+        r"the customer hears music; alice hears bob; bob hears alice",
+        r"swap is asked for",
+        r"the customer hears alice; alice hears the customer; bob hears music",
+        r"complete is asked for",
+        r"alice is off the line  \[conferenced\]",
+        r"the customer hears bob; bob hears the customer",
+        r"bob hands the customer over and is gone",
+        r"carol is busy",
+        r'bob hears "Your call is coming back to you\. The other line is busy\."',
+        r"the customer hears bob; bob hears the customer",
+        r"the customer hangs up",
+        r"\[ended, customer-left\]",
         r"calls left at the local Twilio: 0",
     ]
-    story = [line for line in out.splitlines() if re.match(r" +\+\d+\.\d\d s  ", line)]
-    assert len(story) == len(expected), out
-    for line, pattern in zip(story, expected, strict=True):
-        assert re.search(pattern, line), line
-    times = [float(line.split()[0]) for line in story]
+    lines = iter(out.splitlines())
+    for pattern in expected:
+        assert any(re.search(pattern, line) for line in lines), f"{pattern} does not come in its turn:\n{out}"
+    times = [float(told[1]) for told in re.finditer(r"^ +\+(\d+\.\d\d) s  ", out, re.MULTILINE)]
     assert times == sorted(times)
     assert processes_of(folders) == {}
 
 
 def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_path):
-    with demo(folders=folders, cwd=tmp_path) as program:
+    with demo("--story", "convert", "--pace", PACE, folders=folders, cwd=tmp_path) as program:
         lines = read_until(program, "Ctrl-C stops everything")
         page = "\n".join(lines)
         for url in re.findall(r"http://\S+", page):
             with urllib.request.urlopen(url, timeout=5) as answer:
                 assert answer.status == 200
         commands = [line.strip() for line in lines if re.match(r"  (REDIS_URL=|\S*redis-cli )", line)]
-        assert len(commands) == 3
+        assert len(commands) == 6
         answers = [
             subprocess.run(
                 command,
@@ -128,10 +140,21 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
         program.send_signal(signal.SIGTERM)
         program.communicate(timeout=30)
 
-    assert [answer.returncode for answer in answers] == [0, 0, 0], answers
-    assert "is conferenced" in answers[0].stdout
-    assert re.fullmatch(r"\d+-\d+\n", answers[1].stdout)
-    assert "is ended" in answers[2].stdout
+    assert [answer.returncode for answer in answers] == [0] * 6, answers
+    for answer, says in zip(
+        answers,
+        [
+            "is conferenced",
+            "agent client:alice and target client:bob talk; customer +…42 is held",
+            "customer +…42 and agent client:alice talk; target client:bob is held",
+            "customer +…42 and agent client:bob talk",
+            "-",
+            "is ended",
+        ],
+        strict=True,
+    ):
+        assert says in answer.stdout
+    assert re.fullmatch(r"\d+-\d+\n", answers[4].stdout)
     assert program.returncode == 0
     assert processes_of(folders) == {}
 
@@ -140,13 +163,14 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
     ("moment", "how"),
     [
         ("Conferral's demo", signal.SIGINT),
-        ("The story of", signal.SIGINT),
-        ("they talk", signal.SIGINT),
-        ("they talk", signal.SIGHUP),
+        ("The story:", signal.SIGINT),
+        ("alice answers", signal.SIGINT),
+        ("bob hears music", signal.SIGHUP),
+        ("carol is busy", signal.SIGINT),
     ],
 )
 def test_a_demo_that_is_stopped_in_the_middle_leaves_nothing(folders, tmp_path, moment, how):
-    with demo(folders=folders, cwd=tmp_path) as program:
+    with demo("--pace", PACE, folders=folders, cwd=tmp_path) as program:
         read_until(program, moment)
         assert processes_of(folders)
         program.send_signal(how)
@@ -160,7 +184,7 @@ def test_a_demo_that_is_stopped_in_the_middle_leaves_nothing(folders, tmp_path, 
 
 def test_a_demo_that_is_killed_outright_leaves_nothing(folders, tmp_path):
     with demo(folders=folders, cwd=tmp_path) as program:
-        read_until(program, "The story of")
+        read_until(program, "The story:")
         assert processes_of(folders)
         program.kill()
         program.communicate(timeout=10)
@@ -171,7 +195,7 @@ def test_a_demo_that_is_killed_outright_leaves_nothing(folders, tmp_path):
 
 def test_a_reader_who_has_seen_enough_leaves_nothing(folders, tmp_path):
     with demo(folders=folders, cwd=tmp_path) as program:
-        read_until(program, "The story of")
+        read_until(program, "The story:")
         program.stdout.close()
         assert program.wait(30) == 0
         assert "Traceback" not in program.stderr.read()
@@ -181,7 +205,7 @@ def test_a_reader_who_has_seen_enough_leaves_nothing(folders, tmp_path):
 
 def test_a_process_that_dies_is_named_with_the_end_of_its_log(folders, tmp_path):
     with demo(folders=folders, cwd=tmp_path) as program:
-        read_until(program, "The story of")
+        read_until(program, "The story:")
         redis = next(pid for pid, line in processes_of(folders).items() if "redis-server" in line)
         os.kill(redis, signal.SIGKILL)
         _, err = program.communicate(timeout=40)
@@ -199,13 +223,20 @@ def test_a_port_that_is_taken_is_named_and_the_next_is_used(folders, tmp_path):
             other.bind(("127.0.0.1", ports.WEBHOOKS_PORT))
             other.listen()
         with demo(folders=folders, cwd=tmp_path) as program:
-            read_until(program, "they talk")
+            read_until(program, "alice answers")
             program.send_signal(signal.SIGINT)
             _, err = program.communicate(timeout=30)
 
     found = re.search(rf"port {ports.WEBHOOKS_PORT} is taken; using (\d+)", err)
     assert found
     assert int(found[1]) not in (ports.WEBHOOKS_PORT, ports.SANDBOX_PORT)
+
+
+def test_a_story_that_is_not_there_is_told_with_those_that_are(run):
+    ran = run("demo", "--story", "hold")
+
+    assert ran.code == 2
+    assert "convert, warm, consult, blind, recall, outbound, several" in " ".join(ran.err.split())
 
 
 def test_without_any_redis_the_demo_says_how_to_get_one(monkeypatch, run):
@@ -248,7 +279,7 @@ def test_every_setting_is_decided_by_the_demo():
     given = stage.settings_of("unix:///tmp/x", "http://127.0.0.1:1", "http://127.0.0.1:2")
 
     assert {str(field.validation_alias) for field in ServiceSettings.model_fields.values()} == given.keys()
-    assert load(ServiceSettings, given).agent == stage.AGENT
+    assert load(ServiceSettings, given).agent == cast.ALICE
 
 
 def test_the_printed_path_is_the_shorter_one(monkeypatch, tmp_path):

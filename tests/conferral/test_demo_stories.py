@@ -1,0 +1,76 @@
+"""Every story of the demo, against everything between the phones: what it tells comes true."""
+
+import re
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from conferral.access import Reader
+from conferral.demo import cast
+from conferral.demo.narrator import told
+from conferral.demo.phones import Phones
+from conferral.demo.play import Theatre
+from conferral.demo.stage import Stage
+from conferral.demo.stories import STORIES
+from conferral.errors import NotDoneError
+from tests.conferral.test_words import entry
+from tests.support.world import World
+
+#: So many times shorter are pauses and ringing, and so many times faster is everything else at the local Twilio.
+PACE, SPEED = 4.0, 3.0
+#: How each story ends, and how the session of it.
+LAST_LINES = {
+    "convert": "[ended, agent-left]",
+    "warm": "[ended, customer-left]",
+    "consult": "[ended, customer-left]",
+    "blind": "[ended, customer-left]",
+    "recall": "[ended, customer-left]",
+    "outbound": "[ended, agent-left]",
+    "several": "[ended, customer-left]",
+}
+
+
+@pytest.fixture
+async def theatre(redis_server):
+    async with World(redis_server.url, speed=SPEED) as world, aiohttp.ClientSession() as http:
+        stage = Stage(
+            folder=Path("/"),
+            redis_url=world.redis_url,
+            redis_socket=Path("/"),
+            webhooks_url=world.public_url,
+            sandbox_url=world.sandbox.url,
+            reader=Reader(world.client, world.keys),
+        )
+        theatre = Theatre(stage, Phones(http, world.sandbox.url), PACE)
+        await theatre.set_phones()
+        yield theatre
+        await world.settled()
+        assert not world.sandbox.ledger.errors()
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("name", STORIES)
+async def test_story_is_told_to_its_end_and_leaves_no_call(theatre, capsys, name):
+    await STORIES[name].play(theatre)
+
+    # The processes' logs, which a demo keeps in files, go to the same place here.
+    lines = [line for line in capsys.readouterr().out.splitlines() if not re.match(r"\d{4}-\d\d-\d\d ", line)]
+    assert lines[-1].strip() == "calls left at the local Twilio: 0"
+    assert LAST_LINES[name] in lines[-2]
+    assert not [line for line in lines if "target" in line.replace("1 target)", "").replace("2 targets)", "")]
+
+
+@pytest.mark.redis
+async def test_story_that_goes_wrong_says_what_was_to_come_instead(theatre):
+    async with theatre.call_in() as play:
+        await theatre.phone(cast.BOB, outcome="busy")
+        with pytest.raises(NotDoneError, match="transfer failed: busy"):
+            await play.ask("transfer", to=cast.BOB, mode="warm")
+        await play.hang_up("agent")
+
+
+def test_what_comes_late_is_not_told():
+    late = entry("call_progressed", "agent completed", outcome="stale", version="9")
+
+    assert told(late, {"agent": "alice"}, {}) == ""
