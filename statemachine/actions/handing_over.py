@@ -6,6 +6,7 @@ from statemachine.actions.asking import want_ends, want_everybody_unheld, want_h
 from statemachine.actions.commands import report_step, report_transfer, take_step
 from statemachine.actions.concluding import conclude_transfer, note_failure
 from statemachine.actions.dialling import dial, give_up_call, must_confirm, watch_dials
+from statemachine.actions.parties import note_gone
 from statemachine.actions.transferring import enter
 from statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
 from statemachine.guards.transfers import awaited, taker
@@ -95,6 +96,9 @@ def withdraw(scratch: Scratch, event: Cancel) -> None:
     for target in scratch.session.targets:
         if not target.is_gone:
             scratch.change_party(target, is_leaving=True)
+        if target.doubt in ("unknown", "searched") and not target.call_sid:
+            # Nobody knows of a call, so there is nothing to wait for; should one show up, it is hung up.
+            note_gone(scratch, target.name, "cancelled")
     watch_dials(scratch)
     enter(scratch, Stage.WITHDRAWING, scratch.policy.part_timeout_ms)
 

@@ -108,8 +108,8 @@ def _note_request(scratch: Scratch, event: Transfer) -> None:
 
 
 def _forget_old_targets(scratch: Scratch) -> None:
-    """Those whom an earlier transfer has dialled make room for the names of this one's."""
-    old = [target for target in scratch.session.targets if target.is_gone]
+    """Those whom an earlier transfer has dialled make room for this one's. Whoever still shows up is hung up."""
+    old = scratch.session.targets
     names = {target.name for target in old}
     scratch.change(
         parties={name: party for name, party in scratch.session.parties.items() if name not in names},
@@ -203,7 +203,7 @@ def wait_for_answer(scratch: Scratch) -> None:
 
 
 def _has_dialled(scratch: Scratch) -> bool:
-    return bool(scratch.session.targets)
+    return bool(scratch.transfer.attempts)
 
 
 # ---- the agent leaves before the target takes part ---------------------------------------------------------------

@@ -166,7 +166,7 @@ def customer_was_taken_over(scratch: Scratch, _event: Event) -> bool:
     customer = _customer(scratch)
     unheld = not customer.held and not customer.hold_wanted and not customer.asked
     agent_is_out = scratch.session.phase is Phase.RECALL or _agent(scratch).is_gone
-    return _stage(scratch) is Stage.CONNECTING and found is not None and unheld and agent_is_out
+    return _stage(scratch) is Stage.CONNECTING and found is not None and customer.in_room and unheld and agent_is_out
 
 
 def agent_is_back(scratch: Scratch, event: Event) -> bool:
@@ -263,8 +263,9 @@ def is_pausing(scratch: Scratch, _event: Event) -> bool:
 def agent_lingers(scratch: Scratch, _event: Event) -> bool:
     """Whether the agent, whom the end of the `<Dial>` or a request should have sent away, was not heard of."""
     agent = _agent(scratch)
-    alone = _stage(scratch) in (Stage.ARRIVING, Stage.DIALING) and not scratch.session.redirecting
-    return alone and agent.is_leaving and agent.is_hung_up and not agent.is_gone
+    without_agent = (Stage.ARRIVING, Stage.DIALING, Stage.CONNECTING, Stage.PARTING)
+    waits = _stage(scratch) in without_agent and not scratch.session.redirecting
+    return waits and agent.is_leaving and agent.is_hung_up and not agent.is_gone
 
 
 # ---- asked when a conference ends --------------------------------------------------------------------------------

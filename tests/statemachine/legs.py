@@ -42,7 +42,7 @@ class Leg:
 
 
 class Legs(dict[str, Leg]):
-    """Legs by the name under which they were dialled; the one before of the same name is `former NAME`."""
+    """Legs by the name under which they were dialled; the one before of the same name is `former NAME`, and so on."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -55,11 +55,15 @@ class Legs(dict[str, Leg]):
     def dial(self, effect: Dial, label: str) -> None:
         """Somebody is dialled, who has a call of his own from here on."""
         self._dials += 1
-        if effect.party in self:
-            self[f"former {effect.party}"] = self[effect.party]
+        self._make_room(effect.party)
         call_sid = f"CA{self._dials:032x}"
         gated = isinstance(effect, CreateCall)
         self[effect.party] = Leg(call_sid, effect.party, label, dial=effect.effect_id, is_gated=gated)
+
+    def _make_room(self, name: str) -> None:
+        if name in self:
+            self._make_room(f"former {name}")
+            self[f"former {name}"] = self[name]
 
     def of_call(self, call_sid: str) -> Leg:
         """The leg of a call."""

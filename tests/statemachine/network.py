@@ -1,0 +1,319 @@
+"""A small telephone network: it carries out what was ordered and owes the callbacks, which the test delivers.
+
+Everything is true here at once, and told late: `owed` holds what Twilio would send, `orders` what the worker has not
+carried out. Its manners are those of Twilio's documents: whoever is redirected leaves the bridge, and the other one's
+`<Dial>` asks its action; a leg with EndConferenceOnExit takes the room along; a call that rings knows no conference.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from statemachine.effects import (
+    CreateCall,
+    CreateParticipant,
+    Effect,
+    EndConference,
+    FindCall,
+    HangUpCall,
+    ReadCalls,
+    RedirectCall,
+    SayAndHangUp,
+    UpdateParticipant,
+)
+from statemachine.events import Command, EffectSucceeded, Event, TimerExpired
+from statemachine.policy import Policy
+from statemachine.states import State
+from tests.statemachine.legs import Leg
+from tests.statemachine.story import AGENT_CALL, ROOM, Story
+
+RINGING, TALKING, OVER = "ringing", "in-progress", "completed"
+#: Conferences that are opened one after the other.
+ROOMS = (ROOM, *(f"CF{number:032x}" for number in range(1, 100)))
+
+
+@dataclass
+class Truth:
+    """How one call really is."""
+
+    status: str
+    in_room: bool = False
+    #: Whether TwiML of ours goes on after the conference; a straight participant ends with it.
+    has_action: bool = True
+
+
+@dataclass
+class Network(Story):
+    """A story in which nothing is told before the test says so."""
+
+    given: Policy | None = None
+    owed: list[Event] = field(default_factory=list)
+    orders: list[Effect] = field(default_factory=list)
+    truth: dict[str, Truth] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__init__(self.given)
+        self.is_bridged = False
+        self._rooms = 0
+
+    # ---- what the machine is told --------------------------------------------------------------------------------
+
+    def take(self, event: Event) -> "Network":
+        if isinstance(event, Command | TimerExpired):
+            return self.tell(event)
+        self.owed.append(event)
+        return self
+
+    def tell(self, event: Event) -> "Network":
+        super().take(event)
+        assert self.last is not None
+        if self.session.state is State.ENDED:
+            # What was not sent is dropped; endings go on.
+            self.orders = [order for order in self.orders if order.is_ending]
+        self.orders += self.last.effects
+        return self
+
+    def deliver(self, index: int = 0) -> None:
+        self.tell(self.owed.pop(index % len(self.owed)))
+
+    def deliver_all(self) -> None:
+        while self.owed:
+            self.deliver()
+
+    # ---- what people do ------------------------------------------------------------------------------------------
+
+    def connect(self) -> "Network":
+        """An inbound call, and the agent picks up."""
+        self.comes_in().call("agent", "initiated").call("agent", "ringing").call("agent", "in-progress")
+        for name in ("customer", "agent"):
+            self.truth[self.legs[name].call_sid] = Truth(TALKING)
+        self.is_bridged = True
+        self.deliver_all()
+        return self
+
+    def of(self, name: str) -> Truth:
+        return self.truth[self.legs[name].call_sid]
+
+    def placed_calls(self) -> dict[str, Truth]:
+        """How each leg is that there is; names change hands when somebody is dialled once more."""
+        return {name: self.truth[leg.call_sid] for name, leg in self.legs.items() if leg.call_sid in self.truth}
+
+    def ringing(self) -> list[str]:
+        return [name for name, truth in self.placed_calls().items() if truth.status == RINGING]
+
+    def talking(self) -> list[str]:
+        return [name for name, truth in self.placed_calls().items() if truth.status == TALKING]
+
+    def answers(self, name: str) -> None:
+        """A phone that rings is picked up; our gate decides by what is known now."""
+        truth, leg = self.of(name), self.legs[name]
+        truth.status = TALKING
+        self.call(name, "in-progress")
+        if not leg.is_gated:
+            self._join(name, starts=True)
+            return
+        self.gate(name)
+        party = self.session.party_of(dial=leg.dial, call_sid=leg.call_sid)
+        waited_for = party is not None and party.dial_id == leg.dial and not (party.is_gone or party.is_leaving)
+        taken = any(
+            other.contest and party is not None and other.contest == party.contest and other.takes_part
+            for other in self.session.parties.values()
+        )
+        if waited_for and not taken and self.session.state is State.TRANSFERRING:
+            self.gate(name, "accepted")
+            self._join(name, starts=True)
+        else:
+            self.gate(name, "taken" if taken else "too-late")
+            self.hangs_up(name)
+
+    def does_not_answer(self, name: str, status: str) -> None:
+        self.of(name).status = status
+        self.call(name, status)
+
+    def hangs_up(self, name: str) -> None:
+        """A call that goes on ends, whoever has put an end to it."""
+        truth = self.of(name)
+        was_talking = truth.status == TALKING
+        truth.status = OVER if was_talking else "canceled"
+        self.call(name, truth.status)
+        if truth.in_room:
+            self._leave(name, OVER)
+        elif self.is_bridged and name in ("customer", "agent"):
+            self._unbridge(name)
+
+    def _unbridge(self, name: str) -> None:
+        """The bridge is over because one of the two is out of it."""
+        self.is_bridged = False
+        if name == "customer":
+            self.dial_ends("completed", call_status="completed")
+            if self.of("agent").status == TALKING:
+                self.of("agent").status = OVER
+                self.call("agent", OVER)
+        else:
+            self.dial_ends("completed")
+            self._ask_action("customer")
+
+    # ---- the conference ------------------------------------------------------------------------------------------
+
+    @property
+    def inside(self) -> list[str]:
+        return [name for name, truth in self.placed_calls().items() if truth.in_room]
+
+    @property
+    def room(self) -> str:
+        return ROOMS[self._rooms]
+
+    def _join(self, name: str, *, starts: bool) -> None:
+        self.of(name).in_room = True
+        self.of(name).has_action = self.legs[name].is_gated or not self.legs[name].dial
+        self.joins(name, room=self.room, starts=starts)
+
+    def _leave(self, name: str, status: str, reason: str = "participant_hung_up") -> None:
+        self.of(name).in_room = False
+        self.leaves(name, room=self.room, status=status, reason=reason)
+        if self.legs[name].ends_conference or not self.inside:
+            self._close(name)
+
+    def _close(self, by: str = "") -> None:
+        rest = self.inside
+        for name in rest:
+            self.of(name).in_room = False
+            self.leaves(name, room=self.room, status=TALKING, reason="conference_ended")
+        self.conference_ends(room=self.room, by=by)
+        self._rooms += 1
+        for name in rest:
+            if self.of(name).has_action:
+                self._ask_action(name, after_room=True)
+            else:
+                self.of(name).status = OVER
+                self.call(name, OVER)
+
+    def _ask_action(self, name: str, *, after_room: bool = False) -> None:
+        """The `<Dial>` of a call is over; what follows is decided by what is known now."""
+        party = self.session.party_of(call_sid=self.legs[name].call_sid)
+        joins = party is not None and not party.is_leaving and not party.is_gone
+        if after_room:
+            joins = joins and self.session.state is State.TRANSFERRING and name == "customer"
+        else:
+            joins = joins and self.session.state in (State.CONVERTING, State.CONFERENCED, State.TRANSFERRING)
+        if joins:
+            waits = self.session.state is State.TRANSFERRING and name == "customer"
+            self._join(name, starts=not waits)
+        else:
+            self.of(name).status = OVER
+            self.call(name, OVER)
+
+    # ---- what the worker does ------------------------------------------------------------------------------------
+
+    def execute(self, result: str = "done") -> None:
+        """Carries out the next order.
+
+        Args:
+            result: `done`; `refused`: Twilio did not take it; `unknown`: nobody knows, and it has not happened;
+                `done-unknown`: nobody knows, and it has.
+        """
+        order = self.orders.pop(0)
+        if order.is_ending:
+            result = "done"  # repeated until Twilio gives a definite answer
+        if isinstance(order, CreateCall | CreateParticipant) and self._leg_of(order.effect_id) is None:
+            return  # its party was dialled anew before it was sent
+        happens = result in ("done", "done-unknown") and self._carry_out(order)
+        if isinstance(order, ReadCalls) and happens:
+            return  # its answer is what was seen
+        if result.endswith("unknown"):
+            self.is_unknown(order.kind, order.party, order.effect_id)
+        elif not happens:
+            gone = result == "done"
+            self.fails(order.kind, order.party, gone=gone, status=404 if gone else 503, effect_id=order.effect_id)
+        else:
+            self._succeed(order)
+
+    def _succeed(self, order: Effect) -> None:
+        name = self._leg_of(getattr(order, "dial_id", "") or order.effect_id)
+        found = isinstance(order, CreateCall | CreateParticipant | FindCall) and name in self.placed_calls()
+        event = EffectSucceeded(
+            **self._common(), effect_id=order.effect_id, kind=order.kind, party=order.party,
+            call_sid=self.legs[name].call_sid if found and name else "",
+        )  # fmt: skip
+        self.take(event)
+
+    def _leg_of(self, dial: str) -> str | None:
+        return next((name for name, leg in self.legs.items() if dial and leg.dial == dial), None)
+
+    def _name_of(self, leg: Leg) -> str:
+        return next(name for name, one in self.legs.items() if one is leg)
+
+    def _carry_out(self, order: Effect) -> bool:
+        """Whether Twilio could do it."""
+        match order:
+            case CreateCall() | CreateParticipant():
+                name = self._leg_of(order.effect_id)
+                assert name is not None
+                if isinstance(order, CreateParticipant) and not self.inside:
+                    return False
+                self.truth[self.legs[name].call_sid] = Truth(RINGING)
+                self.call(name, "ringing")
+            case UpdateParticipant():
+                return self._update(order)
+            case HangUpCall() | SayAndHangUp():
+                name = self._name_of(self.legs.of_call(order.call_sid))
+                if self.of(name).status in (TALKING, RINGING):
+                    self.hangs_up(name)
+            case EndConference():
+                if self.inside:
+                    self._close()
+            case RedirectCall():
+                return self._redirect(order)
+            case ReadCalls():
+                self._read(order)
+        return True
+
+    def _update(self, order: UpdateParticipant) -> bool:
+        leg = self.legs.of_call(order.call_sid)
+        name = self._name_of(leg)
+        if not self.of(name).in_room or order.conference_sid != self.room:
+            return False
+        leg.held = leg.held if order.hold is None else order.hold
+        leg.ends_conference = leg.ends_conference if order.ends_conference is None else order.ends_conference
+        self.changes(name, room=self.room)
+        return True
+
+    def _redirect(self, order: RedirectCall) -> bool:
+        name = self._name_of(self.legs.of_call(order.call_sid))
+        if self.of(name).status != TALKING:
+            return False
+        if self.of(name).in_room:
+            self._leave(name, TALKING, "participant_updated_via_api")
+        was_bridged, self.is_bridged = self.is_bridged, False
+        self._join(name, starts=not order.tune)
+        if was_bridged:
+            self.dial_ends("completed")
+            self._ask_action("customer")
+        return True
+
+    def _read(self, order: ReadCalls) -> None:
+        sids = {order.parent_call_sid, *order.call_sids}
+        if order.parent_call_sid:
+            sids.add(AGENT_CALL)  # the child
+        seen = {name: truth.status for name, truth in self.placed_calls().items() if self.legs[name].call_sid in sids}
+        inside = tuple(self.inside) if order.with_conference else ()
+        self.reads(room=self.room if inside else "", inside=inside, version=order.read_version, **seen)
+
+    # ---- until nothing is left to be done ------------------------------------------------------------------------
+
+    def next_timer(self) -> str:
+        """The timer that is due first, `age` only when nothing else is."""
+        timers = {name: due for name, due in self.session.timers.items() if name != "age"}
+        return min(timers, key=timers.__getitem__) if timers else ""
+
+    def settle(self, fire: Callable[[str], None], *, steps: int = 300) -> bool:
+        """Lets everything come that is owed, in order and on time; whether an end of that is found."""
+        for _ in range(steps):
+            if self.owed:
+                self.deliver()
+            elif self.orders:
+                self.execute()
+            elif self.next_timer():
+                fire(self.next_timer())
+            else:
+                return True
+        return False
