@@ -1,0 +1,216 @@
+"""Stories of three: a customer, an agent, and somebody whom the call is handed to while the agent is still there."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox import PhoneScript, SandboxCall
+from sandbox.switchboard import RestMoment
+from tests.stories.kit import TARGET, begins, done, until_hears
+from tests.support.phones import answers, dialled, rings
+from tests.support.world import DEADLINE_S, World
+
+#: Where a call can be when a transfer is asked for.
+STARTS = ("bridged", "conferenced")
+#: Longest silence that the way into a conference may cost the customer. Twilio needs most of it; the rest is room for
+#: a busy machine.
+GAP_S = 0.35
+#: How long callbacks are late that keep a transfer waiting where a test wants it: less than Twilio is asked after.
+LATE_S = 0.25
+
+
+@dataclass
+class Trio:
+    """Who takes part in a transfer, and what is asked about it again and again."""
+
+    world: World
+    customer: SandboxCall
+    agent: SandboxCall
+    #: Whom the transfer has dialled; None before the dial.
+    target: SandboxCall | None = None
+    #: Id of the `transfer` command.
+    transfer_id: str = ""
+    #: The session's: by itself that of an inbound call.
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        self.id = self.id or self.customer.sid
+
+    async def session(self) -> dict[str, str]:
+        return await self.world.session(self.id)
+
+    async def until(self, **fields: str) -> dict[str, str]:
+        """Waits until the session has these values; `transfer_status` and the like stand for `transfer.status`."""
+        named = {name.replace("transfer_", "transfer."): value for name, value in fields.items()}
+        return await self.world.until(self.id, **named)
+
+    async def done(self, kind: str, **fields: str) -> None:
+        await done(self.world, kind, self.id, **fields)
+
+    async def hear(self, **who: Any) -> None:
+        """Waits until each hears that: `hear(customer="music", agent=target)`, a word or one leg or several."""
+        for name, what in who.items():
+            others = [what] if isinstance(what, SandboxCall) else what
+            await until_hears(self.world, getattr(self, name), others)
+
+    async def all_talk(self) -> None:
+        await self.hear(
+            customer=[self.agent, self.target],
+            agent=[self.customer, self.target],
+            target=[self.customer, self.agent],
+        )
+
+    async def only_two_talk(self, one: str, other: str) -> None:
+        """Waits until two hear each other and nobody else."""
+        await self.hear(**{one: getattr(self, other), other: getattr(self, one)})
+
+    def names(self) -> dict[str, str]:
+        legs = {"customer": self.customer, "agent": self.agent, "target": self.target}
+        return {leg.sid: name for name, leg in legs.items() if leg is not None}
+
+    def asked(self) -> list[str]:
+        """What Twilio was asked to do so far, in words: `hold customer`, `dial target`, `hang up agent`...
+
+        Without `bind`, that somebody's leaving ends the room: that second net is set whenever there is time for it.
+        """
+        names, requests = self.names(), self.world.sandbox.ledger.requests("POST")
+        words = [_word(entry.path, dict(entry.params), names) for entry in requests]
+        return [word for word in words if not word.startswith("bind")]
+
+    def kept_apart(self, since_s: float | None = None, until_s: float | None = None) -> bool:
+        """Whether customer and target never heard each other between two moments, in neither direction."""
+        ears = self.world.listening
+        assert self.target is not None
+        return ears.never_heard(self.customer, self.target, since_s, until_s) and ears.never_heard(
+            self.target, self.customer, since_s, until_s
+        )
+
+    def heard(self) -> str:
+        """What everybody heard, for messages."""
+        self.world.listening.name(**{name: sid for sid, name in self.names().items()})
+        return self.world.listening.described()
+
+    def customer_was_never_in_silence(self, gap_s: float = GAP_S) -> bool:
+        return self.world.listening.longest_silence(self.customer) < gap_s
+
+
+class Halt:
+    """Keeps the first request that asks Twilio for something (`hold customer`) from taking effect, until `go`.
+
+    Made before what leads to the request; one at a time.
+    """
+
+    def __init__(self, trio: Trio, asked: str) -> None:
+        self._trio, self._asked = trio, asked
+        self._has_come, self._may_go = asyncio.Event(), asyncio.Event()
+        trio.world.sandbox.on_rest = self._wait
+
+    async def has_come(self) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            await self._has_come.wait()
+
+    def go(self) -> None:
+        self._trio.world.sandbox.on_rest = None
+        self._may_go.set()
+
+    async def _wait(self, moment: RestMoment) -> None:
+        words = _word(moment.path, dict(moment.params), self._trio.names()) if moment.method == "POST" else ""
+        if moment.step == "before" and words == self._asked:
+            self._has_come.set()
+            await self._may_go.wait()
+
+
+def _word(path: str, params: dict[str, str], names: dict[str, str]) -> str:
+    sid = path.rpartition("/")[2].removesuffix(".json")
+    who = names.get(sid, sid)
+    if path.endswith(("/Participants.json", "/Calls.json")):
+        return f"dial {'target' if params['To'] == TARGET else params['To']}"
+    if "Hold" in params:
+        return f"{'hold' if params['Hold'] == 'true' else 'unhold'} {who}"
+    if "EndConferenceOnExit" in params:
+        return f"{'bind' if params['EndConferenceOnExit'] == 'true' else 'free'} {who}"
+    if params.get("Status") == "completed":
+        return "end the room" if "/Conferences/" in path else f"hang up {who}"
+    return f"move {who}" if "Twiml" in params else f"{path} {params}"
+
+
+async def two(world: World, start: str = "bridged") -> Trio:
+    """Customer and agent talk: over the bridge, or in a conference where everything has settled."""
+    trio = Trio(world, *(await (world.talking() if start == "bridged" else world.converted())))
+    if start == "conferenced":
+        settled = {f"party.{name}.ends_conference": "true" for name in ("customer", "agent")}
+        await world.until(trio.id, **settled)
+    return trio
+
+
+async def dials(trio: Trio, mode: str, *scripts: PhoneScript, **fields: str) -> Trio:
+    """Asks for a transfer and waits until the target is dialled; its phone does what the scripts say."""
+    world = trio.world
+    world.sandbox.phone(TARGET).in_turn(*(scripts or (rings(),)))
+    before = len(world.sandbox.calls_of(TARGET))
+    trio.transfer_id = await begins(world, "transfer", trio.id, to=TARGET, mode=mode, **fields)
+    trio.target = await dialled(world.sandbox, TARGET, before + 1)
+    return trio
+
+
+async def three(world: World, mode: str, start: str = "bridged", **fields: str) -> Trio:
+    """The target has answered: all three talk (warm), or agent and target do (consult)."""
+    return await joined_by_target(await two(world, start), mode, **fields)
+
+
+async def joined_by_target(trio: Trio, mode: str, **fields: str) -> Trio:
+    world = trio.world
+    world.sandbox.phone(TARGET).in_turn(answers())
+    before = len(world.sandbox.calls_of(TARGET))
+    await trio.done("transfer", to=TARGET, mode=mode, **fields)
+    trio.target = await dialled(world.sandbox, TARGET, before + 1)
+    return trio
+
+
+def parties(session: dict[str, str]) -> dict[str, tuple[str, str]]:
+    """Everybody who belongs to a session, with label and status."""
+    return {name: (session[f"party.{name}.label"], session[f"party.{name}.status"]) for name in _names(session)}
+
+
+def held(session: dict[str, str]) -> set[str]:
+    """Who is on hold."""
+    return {name for name in _names(session) if session[f"party.{name}.held"] == "true"}
+
+
+def _names(session: dict[str, str]) -> list[str]:
+    return [field.split(".")[1] for field in session if field.startswith("party.") and field.endswith(".label")]
+
+
+#: How far a transfer has come, in order; `entering`: the agent is in the conference and the customer is not.
+PHASES = {
+    "warm": ("converting", "entering", "clearing", "ringing", "talking"),
+    "consult": ("converting", "entering", "clearing", "holding", "ringing", "talking", "swapped", "merged"),
+}
+_HALTS = {"converting": "move agent", "clearing": "free agent", "holding": "hold customer"}
+
+
+async def reached(world: World, mode: str, phase: str) -> tuple[Trio, Halt | None]:
+    """A transfer that has come so far and no farther: until the target is told to answer, or the halt to let go.
+
+    The target's phone rings until `answer` where it has not answered yet.
+    """
+    if phase in ("talking", "swapped", "merged"):
+        trio = await three(world, mode)
+        if phase != "talking":
+            await trio.done({"swapped": "swap", "merged": "merge"}[phase])
+        return trio, None
+    trio = await two(world, "conferenced" if phase == "clearing" else "bridged")
+    world.sandbox.phone(TARGET).in_turn(rings())
+    if phase == "ringing":
+        await dials(trio, mode)
+        await trio.until(transfer_status="ringing")
+        return trio, None
+    halt = Halt(trio, _HALTS[phase]) if phase in _HALTS else None
+    if phase == "entering":
+        world.sandbox.faults.delay_fetches("/voice/dial-action", LATE_S)
+    trio.transfer_id = await begins(world, "transfer", trio.id, to=TARGET, mode=mode)
+    if halt is not None:
+        await halt.has_come()
+    else:
+        await trio.until(state="converting", **{"party.agent.in_room": "true"})
+    return trio, halt
