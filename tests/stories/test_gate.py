@@ -129,14 +129,14 @@ async def test_whoever_presses_1_takes_the_call(world, keys):
     await talks_and_ends(world, customer, agent, target)
 
 
-@pytest.mark.parametrize("script, reason, last_words", [
-    (presses("2"),     "rejected",        Phrase.DECLINED),
-    (presses("", "#"), "rejected",        Phrase.DECLINED),
-    (answers(),        "no-confirmation", Phrase.NO_KEY),
-    (voicemail(),      "no-confirmation", Phrase.NO_KEY),
-], ids=["another key", "another key when asked again", "no key", "voicemail"])  # fmt: skip
-@pytest.mark.parametrize("mode", ["warm", "blind"])
-async def test_whoever_does_not_take_it_never_meets_the_caller(world, script, reason, last_words, mode):
+@pytest.mark.parametrize("mode, script, reason, last_words", [
+    ("warm",  presses("2"),     "rejected",        Phrase.DECLINED),
+    ("blind", presses("2"),     "rejected",        Phrase.DECLINED),
+    ("warm",  presses("", "#"), "rejected",        Phrase.DECLINED),
+    ("warm",  answers(),        "no-confirmation", Phrase.NO_KEY),
+    ("blind", voicemail(),      "no-confirmation", Phrase.NO_KEY),
+], ids=["another key", "another key, blind", "another key when asked again", "no key", "voicemail"])  # fmt: skip
+async def test_whoever_does_not_take_it_never_meets_the_caller(world, mode, script, reason, last_words):
     world.sandbox.phone(TARGET).in_turn(script)
     customer, agent = await world.converted()
     await failed(world, reason, "transfer", customer.sid, to=TARGET, mode=mode, confirm="true")
