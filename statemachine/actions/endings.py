@@ -52,14 +52,20 @@ def _reason_of(party: Party, status: str) -> EndReason:
 
 def end_parent_left(scratch: Scratch, event: CallProgressed | DialEnded) -> None:
     """The one whose `<Dial>` it is hung up first, or was never reached; whoever is still connected is let go."""
+    if scratch.session.dial_call_status:
+        _end_by_child(scratch)  # the other side was not reached, which the parent has heard by now
+        return
     parent = scratch.session.parent
-    status = _told_status(event)
-    reason = EndReason(f"{parent.name}-left")
-    if parent.dial_id and not parent.answered:
-        if isinstance(event, CallProgressed):
-            note_over(scratch, parent, event)
-        reason = _reason_of(scratch.session.parties[parent.name], status)
+    if isinstance(event, CallProgressed):
+        note_over(scratch, parent, event)
+    _end_by_parent(scratch, _told_status(event))
+
+
+def _end_by_parent(scratch: Scratch, status: str) -> None:
+    parent = scratch.session.parent
     note_gone(scratch, parent.name, status)
+    was_reached = parent.answered or not parent.dial_id
+    reason = EndReason(f"{parent.name}-left") if was_reached else _reason_of(scratch.session.parent, status)
     _end(scratch, reason)
 
 
@@ -113,15 +119,16 @@ def end_by_read(scratch: Scratch, event: CallsRead) -> None:
     """A read shows that one of the two is gone: the other is let go."""
     take_room_from(scratch, event)
     parent, child = scratch.session.parent, scratch.session.child
+    parent_status = event.status_of(parent.call_sid)
     if shows_parent_over(scratch, event):
-        note_gone(scratch, parent.name, "completed")
+        note_gone(scratch, parent.name, parent_status)
     seen = seen_child(scratch, event)
     if seen is not None and not child.call_sid:
         scratch.change_party(scratch.session.parties[child.name], call_sid=seen[0])
     if seen is not None and seen[1] in FINAL_CALL_STATUSES:
         note_gone(scratch, child.name, seen[1])
     if scratch.session.first_left == parent.name:
-        _end(scratch, EndReason(f"{parent.name}-left"))
+        _end_by_parent(scratch, parent_status or parent.left_reason)
         return
     child = scratch.session.parties[child.name]
     _end(scratch, _reason_of(child, seen[1] if seen is not None else child.left_reason))
