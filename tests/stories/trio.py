@@ -95,7 +95,7 @@ class Trio:
 
 
 class Halt:
-    """Keeps the first request that asks Twilio for something (`hold customer`) from taking effect, until `go`.
+    """Keeps requests that ask Twilio for something (`hold customer`; `look` for reads) from taking effect, until `go`.
 
     Made before what leads to the request; one at a time.
     """
@@ -114,7 +114,8 @@ class Halt:
         self._may_go.set()
 
     async def _wait(self, moment: RestMoment) -> None:
-        words = _word(moment.path, dict(moment.params), self._trio.names()) if moment.method == "POST" else ""
+        reads = moment.method == "GET"
+        words = "look" if reads else _word(moment.path, dict(moment.params), self._trio.names())
         if moment.step == "before" and words == self._asked:
             self._has_come.set()
             await self._may_go.wait()
