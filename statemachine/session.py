@@ -64,6 +64,10 @@ class Party:
     recalled_for: str = ""
     #: Whether 1 has to be pressed at the gate.
     confirm: bool = False
+    #: How long the phone may ring, seconds.
+    ring_timeout_s: int = 0
+    #: DTMF sent after the answer.
+    digits: str = ""
     #: Those who ring at the same time and of whom the first takes it share this word; empty for whoever rings alone.
     contest: str = ""
     #: Whether the dialled call was answered. A join alone does not prove it: early media may count as one.

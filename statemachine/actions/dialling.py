@@ -56,11 +56,13 @@ def dial(
         is_gated=gated,
         brief=options.brief,
         confirm=options.confirm or must_confirm(scratch, to),
+        ring_timeout_s=options.timeout_s or scratch.policy.ring_timeout_ms // 1000,
+        digits=options.digits,
         contest=contest,
         recalled_for=recalled_for,
         caller_id=_caller_id(scratch),
     )
-    _place(scratch, party, options, early_media=early_media, is_urgent=is_urgent)
+    _place(scratch, party, early_media=early_media, is_urgent=is_urgent)
     transfer = scratch.session.transfer
     if transfer is not None and transfer.runs:
         placed = scratch.session.parties[name]
@@ -77,25 +79,23 @@ def dial_again_as_business(scratch: Scratch, event: EffectFailed) -> None:
     """Twilio does not let the customer's number be shown: once more, with our own."""
     party = party_of_dial(scratch, event)
     assert party is not None  # the guard has found it
-    transfer = scratch.session.transfer
-    options = transfer.options if transfer is not None else scratch.session.options
     early_media = scratch.session.phase.value in ("warm", "consult")
     before = party.dial_id
     scratch.change_party(party, caller_id="")
-    _place(scratch, scratch.session.parties[party.name], options, early_media=early_media, is_urgent=True)
+    _place(scratch, scratch.session.parties[party.name], early_media=early_media, is_urgent=True)
     after = scratch.session.parties[party.name].dial_id
     transfer = scratch.session.transfer
     if transfer is not None:
         scratch.change_transfer(attempts=transfer.with_attempt(before, dial_id=after))
 
 
-def _place(scratch: Scratch, party: Party, options: DialOptions, *, early_media: bool, is_urgent: bool) -> None:
-    timeout_s = options.timeout_s or scratch.policy.ring_timeout_ms // 1000
+def _place(scratch: Scratch, party: Party, *, early_media: bool, is_urgent: bool) -> None:
+    timeout_s = party.ring_timeout_s
     token = scratch.session.call_token if party.caller_id else ""
     if party.is_gated:
         dial_id = scratch.order(
             CreateCall, party=party.name, to=party.address, timeout_s=timeout_s, caller_id=party.caller_id,
-            call_token=token, digits=options.digits, is_urgent=is_urgent,
+            call_token=token, digits=party.digits, is_urgent=is_urgent,
         )  # fmt: skip
     else:
         dial_id = scratch.order(
@@ -103,9 +103,15 @@ def _place(scratch: Scratch, party: Party, options: DialOptions, *, early_media:
             call_token=token, room=scratch.session.conference_sid or scratch.session.id, label=party.label,
             early_media=early_media, is_urgent=is_urgent,
         )  # fmt: skip
-    due_ms = scratch.now_ms + timeout_s * 1000 + scratch.policy.dial_slack_ms
-    scratch.change_party(party, dial_id=dial_id, dial_due_ms=due_ms, doubt="")
+    # It may have to wait for its turn, so its time begins with what is heard of it first: the request always has an
+    # outcome.
+    scratch.change_party(party, dial_id=dial_id, dial_due_ms=0, doubt="")
     watch_dials(scratch)
+
+
+def _ring_due_ms(scratch: Scratch, party: Party) -> int:
+    """When somebody who begins to ring now should have answered, or failed."""
+    return scratch.now_ms + party.ring_timeout_s * 1000 + scratch.policy.dial_slack_ms
 
 
 def _caller_id(scratch: Scratch) -> str:
@@ -122,11 +128,7 @@ def note_dialled(scratch: Scratch, event: EffectSucceeded) -> None:
     party = party_of_dial(scratch, event) or searched_party(scratch, event)
     if party is None or not event.call_sid:
         return
-    due_ms = party.dial_due_ms
-    if not party.answered and event.queue_ms:
-        due_ms += event.queue_ms
-    if party.doubt:
-        due_ms = scratch.now_ms + scratch.policy.ring_timeout_ms + scratch.policy.dial_slack_ms
+    due_ms = party.dial_due_ms if party.answered else _ring_due_ms(scratch, party) + event.queue_ms
     scratch.change_party(party, call_sid=party.call_sid or event.call_sid, doubt="", dial_due_ms=due_ms)
     watch_dials(scratch)
 
@@ -176,7 +178,8 @@ def note_progress(scratch: Scratch, event: CallProgressed) -> None:
     else:
         rings = event.status == CallStatus.RINGING and party.status is PartyStatus.DIALING
         status = PartyStatus.RINGING if rings else party.status
-        scratch.change_party(party, call_sid=event.call_sid, status=status, doubt="")
+        due_ms = max(party.dial_due_ms, _ring_due_ms(scratch, party)) if party.dial_id else 0
+        scratch.change_party(party, call_sid=event.call_sid, status=status, doubt="", dial_due_ms=due_ms)
     watch_dials(scratch)
     show_progress(scratch)
 
@@ -310,7 +313,7 @@ def give_up_call(scratch: Scratch, name: str) -> None:
     scratch.change_party(party, is_hung_up=bool(party.call_sid))
 
 
-def let_late_call_go(scratch: Scratch, event: CallProgressed) -> None:
+def let_late_call_go(scratch: Scratch, event: CallProgressed | EffectSucceeded) -> None:
     """A call that was dialled for a session that has ended since: it is hung up."""
     scratch.order(HangUpCall, call_sid=event.call_sid)
     scratch.reason = "dialled for a session that has ended"

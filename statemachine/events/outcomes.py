@@ -25,7 +25,7 @@ class EffectSucceeded(EffectOutcome):
 
     #: Of a dial: the call that was placed, or found. Empty for everything else, and where a search found none.
     call_sid: str = ""
-    #: Of a dial: how long Twilio expects to keep it waiting, milliseconds.
+    #: Of a dial: how long it has waited for its turn and how long Twilio expects to keep it waiting, milliseconds.
     queue_ms: int = 0
 
 

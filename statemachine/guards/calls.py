@@ -177,6 +177,12 @@ def is_live_leg_of_ours(scratch: Scratch, event: CallProgressed) -> bool:
     return bool(event.dial) and not event.is_final and (known is None or not known.is_hung_up)
 
 
+def tells_of_live_leg(scratch: Scratch, event: EffectSucceeded) -> bool:
+    """Whether a dial had placed a call, or a search has found one, that nobody has hung up since the session ended."""
+    known = scratch.session.party_of(call_sid=event.call_sid) if event.call_sid else None
+    return bool(event.call_sid) and (known is None or not known.is_hung_up)
+
+
 def is_of_leaving(scratch: Scratch, event: CallProgressed) -> bool:
     """Whether it speaks of somebody who was let go and whose call is about to end."""
     party = party_of_call(scratch, event)

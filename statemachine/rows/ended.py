@@ -19,7 +19,7 @@ from statemachine.events import (
     Swap,
     Transfer,
 )
-from statemachine.guards.calls import is_live_leg_of_ours
+from statemachine.guards.calls import is_live_leg_of_ours, tells_of_live_leg
 from statemachine.guards.outcomes import is_ending_awaited
 from statemachine.rows.row import STAY, E, Row
 
@@ -30,6 +30,7 @@ ENDED: tuple[Row, ...] = (
     Row(E, CallProgressed,     None,                         STAY, pass_over_late),
     Row(E, ParticipantJoined,  None,                         STAY, let_late_leg_go),
     Row(E, EffectSucceeded,    is_ending_awaited,            STAY, note_ending),
+    Row(E, EffectSucceeded,    tells_of_live_leg,            STAY, let_late_call_go),
     Row(E, EffectSucceeded,    None,                         STAY, note_only),
     Row(E, EffectFailed,       is_ending_awaited,            STAY, note_ending),
     Row(E, EffectFailed,       None,                         STAY, note_only),
