@@ -153,3 +153,23 @@ async def everybody_is_gone(
     await world.settled()
     assert {entry.code for entry in world.sandbox.ledger.errors()} == debugger
     return ended
+
+
+async def ended_by_command(world: World, session: str) -> None:
+    """Lets everybody go at the end of a story."""
+    await done(world, "end", session)
+    await everybody_is_gone(world, session, "command")
+
+
+async def goes_on_and_ends(world: World, customer: SandboxCall, agent: SandboxCall) -> None:
+    """Customer and agent talk as if nothing had happened, until they are let go."""
+    await until_hears(world, customer, [agent])
+    await until_hears(world, agent, [customer])
+    await world.until(customer.sid, state="conferenced", phase="")
+    await ended_by_command(world, customer.sid)
+
+
+async def talks_and_ends(world: World, customer: SandboxCall, agent: SandboxCall, target: SandboxCall) -> None:
+    """All three talk, until they are let go."""
+    await until_hears(world, target, [customer, agent])
+    await ended_by_command(world, customer.sid)

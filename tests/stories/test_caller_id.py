@@ -15,9 +15,10 @@ from tests.stories.kit import (
     begins,
     dial_requests,
     done,
-    everybody_is_gone,
+    ended_by_command,
     outcome_of,
     outcomes,
+    talks_and_ends,
     until_hears,
 )
 from tests.support.phones import answers, dialled, presses, rings
@@ -40,12 +41,6 @@ def shown(world):
     return [(request.get("From"), bool(request.get("CallToken"))) for request in dial_requests(world, TARGET)]
 
 
-async def talks_and_ends(world, customer, agent):
-    await until_hears(world, await dialled(world.sandbox, TARGET), [customer, agent])
-    await done(world, "end", customer.sid)
-    await everybody_is_gone(world, customer.sid, "command")
-
-
 async def printed(world, *arguments):
     """What a command of the operators prints."""
     process = await asyncio.create_subprocess_exec(
@@ -64,7 +59,7 @@ async def test_target_sees_the_callers_number_by_its_call_token(redis_server, op
         customer, agent = await world.talking()
         await done(world, "transfer", customer.sid, to=TARGET, mode="warm", **options)
         assert shown(world) == [(CUSTOMER, True)]
-        await talks_and_ends(world, customer, agent)
+        await talks_and_ends(world, customer, agent, await dialled(world.sandbox, TARGET))
 
 
 @WAYS
@@ -75,7 +70,7 @@ async def test_number_that_twilio_does_not_let_be_shown_gives_way_to_ours_once(r
         await done(world, "transfer", customer.sid, to=TARGET, mode="warm", **options)
         assert shown(world) == [(CUSTOMER, True), (NUMBER, False)]
         assert world.sandbox.ledger.dials_to(TARGET) == 1
-        await talks_and_ends(world, customer, agent)
+        await talks_and_ends(world, customer, agent, await dialled(world.sandbox, TARGET))
 
 
 @pytest.mark.parametrize("count, reason", [(1, "done"), (2, "failed")])
@@ -88,8 +83,7 @@ async def test_refusal_of_our_own_number_is_final(redis_server, count, reason):
         assert outcome.status == reason
         assert shown(world) == [(CUSTOMER, True), (NUMBER, False)]
         await until_hears(world, agent, [customer, *world.sandbox.calls_of(TARGET)])
-        await done(world, "end", customer.sid)
-        await everybody_is_gone(world, customer.sid, "command")
+        await ended_by_command(world, customer.sid)
 
 
 @pytest.mark.parametrize("caller", WITHHELD)
@@ -101,7 +95,7 @@ async def test_caller_who_withholds_the_number_is_shown_as_us(redis_server, call
         agent = await world.agent_leg(customer)
         await done(world, "transfer", customer.sid, to=TARGET, mode="warm")
         assert shown(world) == [(NUMBER, False)]
-        await talks_and_ends(world, customer, agent)
+        await talks_and_ends(world, customer, agent, await dialled(world.sandbox, TARGET))
 
 
 async def test_dial_of_unknown_outcome_is_looked_for_under_the_number_that_it_shows(redis_server):
@@ -116,7 +110,7 @@ async def test_dial_of_unknown_outcome_is_looked_for_under_the_number_that_it_sh
         target.answer()
         assert (await outcome_of(world, command)).status == "done"
         assert shown(world) == [(CUSTOMER, True)]
-        await talks_and_ends(world, customer, agent)
+        await talks_and_ends(world, customer, agent, await dialled(world.sandbox, TARGET))
 
 
 async def test_call_token_is_in_no_log_line_no_output_and_not_kept_after_the_end(redis_server):
@@ -131,13 +125,12 @@ async def test_call_token_is_in_no_log_line_no_output_and_not_kept_after_the_end
             session = await world.session(customer.sid)
             assert session["call_token"] == token
 
-            ways = (("show", customer.sid, "--json"), ("show", customer.sid, "--full"), ("sessions", "--json"))
+            ways = (("show", customer.sid, "--json"), ("show", customer.sid, "--full"))
             for text in await asyncio.gather(*(printed(world, *arguments) for arguments in ways)):
                 assert customer.sid in text
                 assert token not in text
 
-            await done(world, "end", customer.sid)
-            await everybody_is_gone(world, customer.sid, "command")
+            await ended_by_command(world, customer.sid)
             told = [*await outcomes(world), *await world.log(customer.sid), await world.session(customer.sid)]
             assert token not in str(told)
             assert not (await world.session(customer.sid)).get("call_token")

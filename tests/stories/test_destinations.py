@@ -14,6 +14,7 @@ from tests.stories.kit import (
     dial_requests,
     dials_to,
     done,
+    ended_by_command,
     everybody_is_gone,
     failed,
     rejected,
@@ -111,8 +112,7 @@ async def test_agent_who_rings_can_not_be_transferred_away_from_and_sees_who_cal
         assert customer.status == "ringing"  # not answered, so nobody is billed
         for mode in MODES:
             await rejected(world, "nobody has answered yet", "transfer", customer.sid, to=TARGET, mode=mode)
-        await done(world, "end", customer.sid)
-        await everybody_is_gone(world, customer.sid, "command")
+        await ended_by_command(world, customer.sid)
 
 
 async def test_session_is_named_by_its_id_or_by_any_of_its_calls(world):
@@ -150,8 +150,7 @@ async def test_nobody_who_is_not_allowed_can_be_named_by_a_command(world):
     assert await world.session(customer.sid) == before
     assert len(world.sandbox.ledger.dials) == dials
     await until_hears(world, customer, [agent])
-    await done(world, "end", customer.sid)
-    await everybody_is_gone(world, customer.sid, "command")
+    await ended_by_command(world, customer.sid)
 
 
 async def test_region_prefix_and_domain_of_the_settings_are_what_may_be_dialled(redis_server):
@@ -168,8 +167,7 @@ async def test_region_prefix_and_domain_of_the_settings_are_what_may_be_dialled(
             await failed(world, "busy", "transfer", customer.sid, to=address, mode="warm")
             await world.until(customer.sid, state="conferenced")
         await until_hears(world, customer, [agent])
-        await done(world, "end", customer.sid)
-        await everybody_is_gone(world, customer.sid, "command")
+        await ended_by_command(world, customer.sid)
 
 
 @pytest.mark.parametrize("address", NEVER)
@@ -199,8 +197,7 @@ async def test_address_that_somebody_wrote_into_the_stream_by_hand_is_not_dialle
     assert not dial_requests(world, address)
     await until_hears(world, customer, [agent])
     await world.until(customer.sid, state="conferenced")
-    await done(world, "end", customer.sid)
-    await everybody_is_gone(world, customer.sid, "command")
+    await ended_by_command(world, customer.sid)
 
 
 async def test_agent_whose_address_somebody_changed_by_hand_is_not_rung_again(redis_server):

@@ -11,9 +11,12 @@ from tests.stories.kit import (
     dial_requests,
     dials_to,
     done,
+    ended_by_command,
     everybody_is_gone,
     failed,
+    goes_on_and_ends,
     outcome_of,
+    talks_and_ends,
     until_hears,
 )
 from tests.support.phones import answers, busy, dialled, presses, refuses, rings, unreachable
@@ -27,22 +30,6 @@ async def world(redis_server):
     async with World(redis_server.url) as world:
         world.sandbox.phone(TARGET).in_turn(presses("1"))  # wherever somebody is asked to
         yield world
-
-
-async def goes_on_and_ends(world, customer, agent):
-    """Customer and agent talk as if nothing had happened, until they are let go."""
-    await until_hears(world, customer, [agent])
-    await until_hears(world, agent, [customer])
-    await world.until(customer.sid, state="conferenced", phase="")
-    await done(world, "end", customer.sid)
-    await everybody_is_gone(world, customer.sid, "command")
-
-
-async def talks_and_ends(world, customer, agent, target):
-    """All three talk, until they are let go."""
-    await until_hears(world, target, [customer, agent])
-    await done(world, "end", customer.sid)
-    await everybody_is_gone(world, customer.sid, "command")
 
 
 # ---- what Twilio is asked ----------------------------------------------------------------------------------------
@@ -61,8 +48,7 @@ async def test_target_is_dialled_straight_into_the_room_by_its_sid(world, mode, 
     assert request.get("EndConferenceOnExit") == "false"
     assert request.get("Label").startswith("target-")
     assert not request.get("CallToken")
-    await done(world, "end", customer.sid)
-    await everybody_is_gone(world, customer.sid, "command")
+    await ended_by_command(world, customer.sid)
 
 
 @pytest.mark.parametrize("options", [{"brief": "Hi."}, {"confirm": "true"}, {"digits": "w12"}])
@@ -80,8 +66,7 @@ async def test_target_of_whom_more_is_wanted_is_dialled_to_our_gate(world, mode,
     assert target.sid in room.participants
     # Every join but the first names the room by its SID, so that nobody can open a second one.
     assert len(world.sandbox.exchange.state.conferences) == 1
-    await done(world, "end", customer.sid)
-    await everybody_is_gone(world, customer.sid, "command")
+    await ended_by_command(world, customer.sid)
 
 
 @pytest.mark.parametrize("options", [{}, {"confirm": "true"}])
@@ -103,8 +88,7 @@ async def test_agent_hears_it_ring_before_the_target_answers(world):
     assert world.listening.hears(customer) == "music"
     target.answer()
     await until_hears(world, target, [agent])
-    await done(world, "end", customer.sid)
-    await everybody_is_gone(world, customer.sid, "command")
+    await ended_by_command(world, customer.sid)
 
 
 async def test_early_media_that_counts_as_a_join_is_no_answer(redis_server):
@@ -211,8 +195,8 @@ async def test_straight_dial_without_any_callback_is_seen_by_a_look(redis_server
 
 @pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["straight", "gated"])
 async def test_dial_that_rings_for_ever_without_any_callback_is_hung_up(redis_server, options):
-    rules = Rules(ring_buffer_s=60)
-    async with World(redis_server.url, policy={"ring_timeout_ms": 1_000}, rules=rules) as world:
+    policy = {"ring_timeout_ms": 1_000, "dial_slack_ms": 100, "dial_look_ms": 100}
+    async with World(redis_server.url, policy=policy, rules=Rules(ring_buffer_s=60)) as world:
         world.sandbox.phone(TARGET).in_turn(rings())
         customer, agent = await world.converted()
         world.sandbox.faults.lose_callbacks("*", count=10, To=TARGET)
@@ -362,8 +346,8 @@ async def test_dials_keep_the_pace_that_the_settings_allow(redis_server):
 
 
 async def test_time_in_twilios_queue_is_not_counted_as_ringing(redis_server):
-    rules = Rules(calls_per_second=0.5)
-    async with World(redis_server.url, policy={"ring_timeout_ms": 1_000, "dial_slack_ms": 300}, rules=rules) as world:
+    policy = {"ring_timeout_ms": 1_000, "dial_slack_ms": 100, "dial_look_ms": 100}
+    async with World(redis_server.url, policy=policy, rules=Rules(calls_per_second=0.6)) as world:
         world.sandbox.phone(TARGET).in_turn(busy())
         world.sandbox.phone(CAROL).in_turn(answers(0.1))
         customer, agent = await world.converted()

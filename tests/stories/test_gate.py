@@ -18,9 +18,12 @@ from tests.stories.kit import (
     dial_requests,
     dials_to,
     done,
+    ended_by_command,
     everybody_is_gone,
     failed,
+    goes_on_and_ends,
     outcome_of,
+    talks_and_ends,
     until_hears,
 )
 from tests.support.phones import answers, busy, dialled, presses, rings, unreachable, voicemail
@@ -46,22 +49,6 @@ async def world(redis_server):
 async def real_time_world(redis_server):
     async with World(redis_server.url) as world:
         yield world
-
-
-async def goes_on_and_ends(world, customer, agent):
-    """Customer and agent talk as if nothing had happened, until they are let go."""
-    await until_hears(world, customer, [agent])
-    await until_hears(world, agent, [customer])
-    await world.until(customer.sid, state="conferenced", phase="")
-    await done(world, "end", customer.sid)
-    await everybody_is_gone(world, customer.sid, "command")
-
-
-async def talks_and_ends(world, customer, agent, target):
-    """All three talk, until they are let go."""
-    await until_hears(world, target, [customer, agent])
-    await done(world, "end", customer.sid)
-    await everybody_is_gone(world, customer.sid, "command")
 
 
 def gate_requests(world, call):
@@ -149,8 +136,7 @@ async def test_whoever_does_not_take_it_never_meets_the_caller(world, mode, scri
     if mode == "warm":
         await goes_on_and_ends(world, customer, agent)
     else:  # the agent is rung again
-        await done(world, "end", customer.sid)
-        await everybody_is_gone(world, customer.sid, "command")
+        await ended_by_command(world, customer.sid)
 
 
 async def test_target_who_hangs_up_at_the_gate_was_not_reached(world):
@@ -221,8 +207,7 @@ async def test_first_of_several_to_take_it_wins_and_the_rest_stop_ringing(world,
         assert dials_to(world, address) == 1
     wanted = [agent] if mode == "consult" else [customer] if mode == "blind" else [customer, agent]
     await until_hears(world, carol, wanted)
-    await done(world, "end", customer.sid)
-    await everybody_is_gone(world, customer.sid, "command")
+    await ended_by_command(world, customer.sid)
 
 
 @pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["answer", "press 1"])
@@ -326,7 +311,7 @@ async def test_gate_that_could_not_be_asked_is_asked_by_way_of_the_fallback(worl
     target = await dialled(world.sandbox, TARGET)
     await until_hears(world, target, [customer, agent])
     await done(world, "end", customer.sid)
-    await world.settled()
+    await everybody_is_gone(world, customer.sid, "command", debugger=frozenset({11200}))
 
 
 async def test_gate_waits_for_redis_and_then_lets_in(real_time_world, redis_server):

@@ -12,6 +12,7 @@ from tests.stories.kit import (
     TARGET,
     begins,
     done,
+    ended_by_command,
     everybody_is_gone,
     failed,
     outcome_of,
@@ -86,8 +87,7 @@ async def test_completed_transfer_is_told_of_with_who_took_it_and_how_long_it_to
     assert (attempt["to"], attempt["result"]) == (TARGET, "answered")
     assert 0.19 < attempt["waited_s"] < 5
     assert attempt["waited_s"] + attempt["talked_s"] <= seconds(entry) + 0.01
-    await done(world, "end", customer.sid)
-    await everybody_is_gone(world, customer.sid, "command")
+    await ended_by_command(world, customer.sid)
     assert [(one["kind"], one["result"]) for one in await told(world)] == [
         ("transfer", "completed"), ("session", "ended"),
     ]  # fmt: skip
@@ -113,8 +113,7 @@ async def test_failed_transfer_is_told_of_with_its_reason(redis_server, script, 
         (attempt,) = attempts_of(entry)
         assert attempt["result"] == reason
         assert attempt["ended_at"] is not None
-        await done(world, "end", customer.sid)
-        await everybody_is_gone(world, customer.sid, "command")
+        await ended_by_command(world, customer.sid)
 
 
 async def test_every_attempt_of_several_is_told_of_with_its_own_reason(redis_server):
@@ -132,8 +131,7 @@ async def test_every_attempt_of_several_is_told_of_with_its_own_reason(redis_ser
         assert results == [
             ("target-1", TARGET, "busy"), ("target-2", SECOND, "failed"), ("target-3", CAROL, "rejected"),
         ]  # fmt: skip
-        await done(world, "end", customer.sid)
-        await everybody_is_gone(world, customer.sid, "command")
+        await ended_by_command(world, customer.sid)
 
 
 async def test_those_who_stopped_ringing_because_somebody_else_took_it_are_told_of_too(world):
@@ -147,8 +145,7 @@ async def test_those_who_stopped_ringing_because_somebody_else_took_it_are_told_
     await done(world, "complete", customer.sid)
     (entry,) = await told(world)
     assert [(one["to"], one["result"]) for one in attempts_of(entry)] == [(TARGET, "cancelled"), (CAROL, "answered")]
-    await done(world, "end", customer.sid)
-    await everybody_is_gone(world, customer.sid, "command")
+    await ended_by_command(world, customer.sid)
 
 
 @pytest.mark.parametrize("taken", [False, True], ids=["while it rings", "while all talk"])
@@ -165,8 +162,7 @@ async def test_cancelled_transfer_is_told_of(world, taken):
     wanted = {"kind": "transfer", "result": "cancelled", "reason": "command", "mode": "consult", "to": TARGET}
     assert short(entry) == wanted
     assert [one["result"] for one in attempts_of(entry)] == ["answered" if taken else "cancelled"]
-    await done(world, "end", customer.sid)
-    await everybody_is_gone(world, customer.sid, "command")
+    await ended_by_command(world, customer.sid)
 
 
 async def test_target_who_leaves_again_has_cancelled_the_transfer(world):
@@ -177,8 +173,7 @@ async def test_target_who_leaves_again_has_cancelled_the_transfer(world):
     await world.until(customer.sid, state="conferenced")
     (entry,) = await told(world)
     assert (entry["result"], entry["reason"]) == ("cancelled", "target-left")
-    await done(world, "end", customer.sid)
-    await everybody_is_gone(world, customer.sid, "command")
+    await ended_by_command(world, customer.sid)
 
 
 async def test_recalled_transfer_is_told_of_with_the_attempts_to_reach_the_agent(redis_server):
@@ -239,8 +234,7 @@ async def test_dial_that_is_repeated_with_our_own_number_is_one_attempt(redis_se
         await world.until(customer.sid, state="conferenced")
         (entry,) = await told(world)
         assert [(one["to"], one["result"]) for one in attempts_of(entry)] == [(TARGET, "busy")]
-        await done(world, "end", customer.sid)
-        await everybody_is_gone(world, customer.sid, "command")
+        await ended_by_command(world, customer.sid)
 
 
 async def test_each_of_several_transfers_of_one_call_has_an_id_of_its_own(world):
