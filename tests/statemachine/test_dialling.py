@@ -36,7 +36,7 @@ def test_ring_time_is_the_commands_or_that_of_the_settings():
     assert dialling("warm").last.effects[0].timeout_s == 30
     story = dialling("warm", timeout_s=12)
     assert story.last.effects[0].timeout_s == 12
-    assert story.session.timers["dial"] - story.now_ms == 22_000
+    assert story.placed("target").session.timers["dial"] - story.now_ms == 22_000
 
 
 def test_status_shows_the_ringing_and_the_confirming():
@@ -124,11 +124,9 @@ def test_target_whose_end_was_not_told_is_found_by_the_look():
     story.expect("conferenced", "flag agent").expect_transfer("failed", "busy")
 
 
-def test_twilios_queue_counts_in():
-    story = dialling("warm")
-    due_ms = story.session.timers["dial"]
-    story.placed("target", queue_ms=7_000)
-    assert story.session.timers["dial"] == due_ms + 7_000
+def test_time_of_a_dial_begins_when_it_was_placed_and_twilios_queue_counts_in():
+    story = dialling("warm").expect_timers().later(90_000).placed("target", queue_ms=7_000)
+    assert story.session.timers["dial"] == story.now_ms + 47_000
 
 
 def test_refused_dial_fails_the_transfer():

@@ -23,7 +23,9 @@ def test_agent_is_dialled_first_and_the_customer_by_the_gates_document():
     assert (effect.to, effect.timeout_s, effect.digits, effect.is_urgent) == (ALICE, 20, "w1", False)
     assert story.session.direction == "outbound"
     assert story.session.parties["customer"].address == CUSTOMER_NUMBER
-    story.expect_command("call-1", "accepted").expect_timers("dial").placed("agent").call("agent", "ringing")
+    story.expect_command("call-1", "accepted").expect_timers().placed("agent").expect_timers("dial").call(
+        "agent", "ringing"
+    )
     story.expect_parties(customer="dialing", agent="ringing").gate("agent").gate("agent", "accepted")
     story.expect_parties(customer="dialing", agent="connected").expect_timers("ring")
     story.call("customer", "initiated").call("customer", "ringing").expect_parties(

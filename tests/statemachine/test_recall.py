@@ -24,7 +24,7 @@ def failed_from_conference(policy: Policy | None = None) -> Story:
 
 
 def test_agent_is_rung_again_and_told_why():
-    story = failed_from_bridge().expect("transferring", "dial agent to the gate", phase="recall").expect_timers("dial")
+    story = failed_from_bridge().expect("transferring", "dial agent to the gate", phase="recall").expect_timers()
     story.expect_command("transfer-1", "accepted", "failed", reason="busy").expect_transfer("failed", "busy")
     agent = story.session.parties["agent"]
     assert (agent.recalled_for, agent.label, agent.address) == ("busy", "agent-2", ALICE)
