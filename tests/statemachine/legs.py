@@ -1,6 +1,6 @@
 """The calls of a story, and effects in a few words."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from statemachine.effects import (
@@ -59,6 +59,13 @@ class Legs(dict[str, Leg]):
         call_sid = f"CA{self._dials:032x}"
         gated = isinstance(effect, CreateCall)
         self[effect.party] = Leg(call_sid, effect.party, label, dial=effect.effect_id, is_gated=gated)
+
+    def fork(self) -> "Legs":
+        """The same legs, which change on their own from here on."""
+        other = Legs()
+        other.update({name: replace(leg) for name, leg in self.items()})
+        other._dials = self._dials
+        return other
 
     def _make_room(self, name: str) -> None:
         if name in self:

@@ -6,7 +6,9 @@ carried out. Its manners are those of Twilio's documents: whoever is redirected 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from statemachine.effects import (
     CreateCall,
@@ -23,8 +25,7 @@ from statemachine.effects import (
 from statemachine.events import Command, EffectSucceeded, Event, TimerExpired
 from statemachine.policy import Policy
 from statemachine.states import State
-from tests.statemachine.legs import Leg
-from tests.statemachine.story import AGENT_CALL, ROOM, Story
+from tests.statemachine.story import CUSTOMER_CALL, OUTBOUND, ROOM, Story
 
 RINGING, TALKING, OVER = "ringing", "in-progress", "completed"
 #: Conferences that are opened one after the other.
@@ -45,15 +46,32 @@ class Truth:
 class Network(Story):
     """A story in which nothing is told before the test says so."""
 
+    decides_twice: ClassVar[bool] = False  # stories do; here it would only cost time
+
     given: Policy | None = None
+    is_outbound: bool = False
     owed: list[Event] = field(default_factory=list)
     orders: list[Effect] = field(default_factory=list)
     truth: dict[str, Truth] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        super().__init__(self.given)
+        super().__init__(self.given, session_id=OUTBOUND if self.is_outbound else CUSTOMER_CALL)
         self.is_bridged = False
+        #: Calls that the `<Dial>` of the bridge joins: whose it is, and whom it rings.
+        self.parent, self.child = "", ""
+        #: Dials that Twilio refused for the number that they would have shown (count).
+        self.refused_numbers = 0
         self._rooms = 0
+
+    def fork(self) -> "Network":
+        """Another network at the same moment, which goes its own way from here on."""
+        other = copy(self)
+        for name in ("owed", "orders", "effects", "conclusions", "unconfirmed", "_sequences"):
+            setattr(other, name, copy(getattr(self, name)))
+        other.reports = {command_id: list(told) for command_id, told in self.reports.items()}
+        other.truth = {call_sid: replace(truth) for call_sid, truth in self.truth.items()}
+        other.legs = self.legs.fork()
+        return other
 
     # ---- what the machine is told --------------------------------------------------------------------------------
 
@@ -82,10 +100,19 @@ class Network(Story):
     # ---- what people do ------------------------------------------------------------------------------------------
 
     def connect(self) -> "Network":
-        """An inbound call, and the agent picks up."""
-        self.comes_in().call("agent", "initiated").call("agent", "ringing").call("agent", "in-progress")
-        for name in ("customer", "agent"):
-            self.truth[self.legs[name].call_sid] = Truth(TALKING)
+        """The two talk over a bridge, whoever called."""
+        if self.is_outbound:
+            self.calls_out()
+            self.execute()
+            self.answers("agent")
+            self.answers("customer")
+        else:
+            self.comes_in(call_token="token").call("agent", "initiated").call("agent", "ringing")
+            self.call("agent", TALKING)
+            for name in ("customer", "agent"):
+                self.truth[self.legs[name].call_sid] = Truth(TALKING)
+        parent, child = ("agent", "customer") if self.is_outbound else ("customer", "agent")
+        self.parent, self.child = self.legs[parent].call_sid, self.legs[child].call_sid
         self.is_bridged = True
         self.deliver_all()
         return self
@@ -108,6 +135,8 @@ class Network(Story):
         truth, leg = self.of(name), self.legs[name]
         truth.status = TALKING
         self.call(name, "in-progress")
+        if name == "customer":
+            return  # into the bridge
         if not leg.is_gated:
             self._join(name, starts=True)
             return
@@ -118,7 +147,10 @@ class Network(Story):
             other.contest and party is not None and other.contest == party.contest and other.takes_part
             for other in self.session.parties.values()
         )
-        if waited_for and not taken and self.session.state is State.TRANSFERRING:
+        if not self.parent:
+            self.gate(name, "accepted").call("customer", "initiated").call("customer", RINGING)
+            self.truth[self.legs["customer"].call_sid] = Truth(RINGING)
+        elif waited_for and not taken and self.session.state is State.TRANSFERRING:
             self.gate(name, "accepted")
             self._join(name, starts=True)
         else:
@@ -137,20 +169,25 @@ class Network(Story):
         self.call(name, truth.status)
         if truth.in_room:
             self._leave(name, OVER)
-        elif self.is_bridged and name in ("customer", "agent"):
-            self._unbridge(name)
+        elif self.is_bridged and self.legs[name].call_sid in (self.parent, self.child):
+            self._unbridge(self.legs[name].call_sid)
 
-    def _unbridge(self, name: str) -> None:
-        """The bridge is over because one of the two is out of it."""
+    def _name_of(self, call_sid: str) -> str:
+        return next(name for name, leg in self.legs.items() if leg.call_sid == call_sid)
+
+    def _unbridge(self, out: str) -> None:
+        """The bridge is over because one of the two calls is out of it."""
         self.is_bridged = False
-        if name == "customer":
-            self.dial_ends("completed", call_status="completed")
-            if self.of("agent").status == TALKING:
-                self.of("agent").status = OVER
-                self.call("agent", OVER)
-        else:
-            self.dial_ends("completed")
-            self._ask_action("customer")
+        parent, child = self._name_of(self.parent), self._name_of(self.child)
+        if out == self.child:
+            self.dial_ends("completed", party=parent)
+            self._ask_action(parent)
+            return
+        if self.of(parent).status != TALKING:
+            self.dial_ends("completed", party=parent, call_status=OVER)
+        if self.of(child).status == TALKING:
+            self.of(child).status = OVER
+            self.call(child, OVER)
 
     # ---- the conference ------------------------------------------------------------------------------------------
 
@@ -222,8 +259,9 @@ class Network(Story):
         if result.endswith("unknown"):
             self.is_unknown(order.kind, order.party, order.effect_id)
         elif not happens:
+            self.refused_numbers += isinstance(order, CreateCall | CreateParticipant) and bool(order.caller_id)
             gone = result == "done"
-            self.fails(order.kind, order.party, gone=gone, status=404 if gone else 503, effect_id=order.effect_id)
+            self.fails(order.kind, order.party, gone=gone, status=404 if gone else 400, effect_id=order.effect_id)
         else:
             self._succeed(order)
 
@@ -239,9 +277,6 @@ class Network(Story):
     def _leg_of(self, dial: str) -> str | None:
         return next((name for name, leg in self.legs.items() if dial and leg.dial == dial), None)
 
-    def _name_of(self, leg: Leg) -> str:
-        return next(name for name, one in self.legs.items() if one is leg)
-
     def _carry_out(self, order: Effect) -> bool:
         """Whether Twilio could do it."""
         match order:
@@ -255,7 +290,7 @@ class Network(Story):
             case UpdateParticipant():
                 return self._update(order)
             case HangUpCall() | SayAndHangUp():
-                name = self._name_of(self.legs.of_call(order.call_sid))
+                name = self._name_of(order.call_sid)
                 if self.of(name).status in (TALKING, RINGING):
                     self.hangs_up(name)
             case EndConference():
@@ -268,8 +303,8 @@ class Network(Story):
         return True
 
     def _update(self, order: UpdateParticipant) -> bool:
-        leg = self.legs.of_call(order.call_sid)
-        name = self._name_of(leg)
+        name = self._name_of(order.call_sid)
+        leg = self.legs[name]
         if not self.of(name).in_room or order.conference_sid != self.room:
             return False
         leg.held = leg.held if order.hold is None else order.hold
@@ -278,22 +313,20 @@ class Network(Story):
         return True
 
     def _redirect(self, order: RedirectCall) -> bool:
-        name = self._name_of(self.legs.of_call(order.call_sid))
+        name = self._name_of(order.call_sid)
         if self.of(name).status != TALKING:
             return False
         if self.of(name).in_room:
             self._leave(name, TALKING, "participant_updated_via_api")
-        was_bridged, self.is_bridged = self.is_bridged, False
         self._join(name, starts=not order.tune)
-        if was_bridged:
-            self.dial_ends("completed")
-            self._ask_action("customer")
+        if self.is_bridged and order.call_sid in (self.parent, self.child):
+            self._unbridge(order.call_sid)
         return True
 
     def _read(self, order: ReadCalls) -> None:
         sids = {order.parent_call_sid, *order.call_sids}
         if order.parent_call_sid:
-            sids.add(AGENT_CALL)  # the child
+            sids.add(self.child)
         seen = {name: truth.status for name, truth in self.placed_calls().items() if self.legs[name].call_sid in sids}
         inside = tuple(self.inside) if order.with_conference else ()
         self.reads(room=self.room if inside else "", inside=inside, version=order.read_version, **seen)

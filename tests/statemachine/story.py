@@ -62,6 +62,8 @@ ALICE, BOB, CAROL = "client:alice", "client:bob", "client:carol"
 class Story:
     """Feeds events to one session and remembers everything that came of them."""
 
+    decides_twice = True
+
     def __init__(self, policy: Policy | None = None, *, session_id: str = CUSTOMER_CALL) -> None:
         self.policy = policy or Policy()
         self.session = Session(session_id)
@@ -83,8 +85,9 @@ class Story:
         before = self.session
         self.last = step(before, event, self.now_ms, self.policy)
         self.session = self.last.session
-        # The same entry decided again gives the same: a step is a function of its arguments.
-        assert step(before, event, self.now_ms, self.policy) == self.last
+        if self.decides_twice:
+            # The same entry decided again gives the same: a step is a function of its arguments.
+            assert step(before, event, self.now_ms, self.policy) == self.last
         self.effects += self.last.effects
         self.conclusions += self.last.conclusions
         for report in self.last.reports:
