@@ -1,0 +1,59 @@
+"""The diagrams of `docs/flows/` are what a run of each flow draws now."""
+
+import difflib
+import re
+
+import pytest
+
+from tests.docs.generated import ROOT, load_script
+from tests.support import flows
+
+FOLDER = ROOT / "docs" / "flows"
+PAGES = {path.name: path.read_text("utf-8") for path in sorted(FOLDER.glob("*.md"))}
+DRAWN = [(name, page, diagram) for page, text in PAGES.items()
+         for name, diagram in load_script("flow_pages").drawn_in(text).items()]  # fmt: skip
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("name, page, diagram", DRAWN, ids=[name for name, _, _ in DRAWN])
+async def test_diagram_is_what_a_run_of_its_flow_draws_now(redis_server, name, page, diagram):
+    drawn = await flows.draw(redis_server.url, name)
+
+    difference = difflib.unified_diff(
+        diagram.splitlines(), drawn.splitlines(), f"docs/flows/{page}", "run", lineterm=""
+    )
+    assert drawn == diagram, "\n".join(["run scripts/flow_pages.py and read what it changed", *difference])
+
+
+def test_every_flow_is_drawn_on_one_page():
+    assert sorted(name for name, _, _ in DRAWN) == sorted(flows.FLOWS)
+
+
+@pytest.mark.parametrize("diagram", [diagram for _, _, diagram in DRAWN], ids=[name for name, _, _ in DRAWN])
+def test_diagram_names_roles_only_and_nothing_that_mermaid_stumbles_over(diagram):
+    assert diagram.startswith("sequenceDiagram\n")
+    assert not re.search(r"[A-Z]{2}[0-9a-f]{32}|\+\d|client:|\d{2}:\d{2}", diagram)
+    assert not re.search(r"[;#]", diagram)
+    for line in diagram.splitlines()[1:]:
+        assert re.fullmatch(
+            r"    (participant \w+( as [\w ]+)?|\w+(-->>|->>|--x)\w+: .+|Note over \w+(,\w+)?: .+)", line
+        )
+
+
+def test_new_diagrams_take_the_places_of_the_old_ones_and_leave_the_words_alone():
+    script = load_script("flow_pages")
+    page = "# One\n<!-- flow: one -->\n<!-- /flow -->\nwords\n<!-- flow: two -->\nold\n<!-- /flow -->\n"
+
+    new = script.with_diagrams(page, {"one": "a\n", "two": "b\n"})
+
+    assert script.drawn_in(new) == {"one": "a\n", "two": "b\n"}
+    assert script.with_diagrams(new, {"one": "a\n", "two": "b\n"}) == new
+    assert re.sub(r"<!-- flow: \w+ -->\n.*?<!-- /flow -->\n", "", new, flags=re.DOTALL) == "# One\nwords\n"
+
+
+@pytest.mark.parametrize("page", sorted(set(PAGES) - {"README.md"}))
+def test_page_says_who_hears_what_and_what_can_fail(page):
+    headings = re.findall(r"^## (.+)$", PAGES[page], re.MULTILINE)
+
+    assert headings[-2:] == ["Who hears what", "What can fail"]
+    assert f"({page})" in PAGES["README.md"]

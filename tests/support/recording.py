@@ -1,0 +1,312 @@
+"""Draws what happens to a call as a Mermaid sequence diagram, from a real run.
+
+A flow is played scene by scene: somebody does one thing (an operator gives a command, a phone is answered), and the
+scene is over when nothing is under way any more. Drawn are the requests that Conferral sends, the documents that Twilio
+asks it for, the phones that are dialled, and at each scene's end what has become of commands, the states that the
+session went through, the sentences that were said, and who hears whom.
+
+What races in the real world would differ from run to run, so it is put in order:
+
+- status callbacks, music and the documents that play it are left out; what follows from them is drawn
+- what Twilio asks about a leg that is only to be hung up stands at the end of its scene, since it comes at any time
+- neighbouring requests of one kind, which leave side by side, stand in alphabetical order
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from xml.etree import ElementTree
+
+from sandbox import SandboxCall
+from sandbox.ledger import DeliveryEntry, RestEntry
+from streams import commands
+from tests.support.world import NUMBER, World
+
+_OTHERS = ("Twilio", "Conferral", "Operator")
+#: Why a leg is over that nobody has answered.
+_UNANSWERED = {
+    "busy": "is busy",
+    "no-answer": "does not answer",
+    "failed": "can't be reached",
+    "canceled": "stops ringing",
+}
+
+#: What is heard beside people, in words; everything else is a sentence of ours.
+_SOUNDS = {"silence": "nothing", "ringback": "our ringing", "ringing": "a phone ringing", "music": "music"}
+
+
+@dataclass(slots=True)
+class Line:
+    """One request with all that follows from it at once."""
+
+    at_s: float
+    #: Lines of the diagram.
+    drawn: list[str]
+    #: Neighbours of one kind have no order; empty for what stands by itself.
+    kind: str = ""
+    #: Whether it stands at the end of its scene.
+    is_last: bool = False
+    #: Whom it dials, by address.
+    dials: str = ""
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Records one session's flow.
+
+    Args:
+        world: Where it is played, with nothing under way.
+        people: What those who take part are called, by address, in the order of their columns.
+    """
+
+    world: World
+    people: dict[str, str]
+    session_id: str = ""
+    #: Commands whose outcome is open, by id.
+    open_commands: dict[str, str] = field(default_factory=dict)
+    scenes: list[list[str]] = field(default_factory=list)
+    _answers: list[tuple[DeliveryEntry, bytes]] = field(default_factory=list)
+    _seen: tuple[int, int, int] = (0, 0, 0)
+    _states: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        delivery = self.world.sandbox._delivery
+        assert delivery is not None
+        send = delivery.send
+
+        async def send_and_keep(target: Any, entry: DeliveryEntry) -> Any:
+            answer = await send(target, entry)
+            self._answers.append((entry, answer.body))
+            return answer
+
+        delivery.send = send_and_keep  # type: ignore[method-assign]
+
+    # ---- playing -------------------------------------------------------------------------------------------------
+
+    async def scene(self, act: str, do: Callable[[], Awaitable[object]], until: Callable[[], Awaitable[bool]]) -> None:
+        """Plays one scene and draws it.
+
+        Args:
+            act: The line that draws what somebody does.
+            do: Does it.
+            until: What the scene is about has come.
+        """
+        began_s = self.world.listening.now()
+        await do()
+        await self.world.eventually(until, f"the end of the scene: {act}")
+        await self.come_to_rest()
+        drawn = [act]
+        for line in self._lines():
+            drawn += line.drawn
+        drawn += [
+            *await self._outcomes(),
+            *await self._states_gone_through(),
+            *self._sentences(began_s),
+            self._who_hears_whom(),
+        ]
+        self.scenes.append([line for line in drawn if line])
+
+    async def skip(self, opening: str) -> None:
+        """Leaves out what went before: the diagram begins here, with a note in these words."""
+        await self.come_to_rest()
+        self._lines()
+        await self._outcomes()
+        await self._states_gone_through()
+        self.scenes = [[self._note(opening), self._who_hears_whom()]]
+
+    async def come_to_rest(self) -> None:
+        """Waits until nothing is under way between Twilio and Conferral, and nobody is between two tunes."""
+
+        async def is_at_rest() -> bool:
+            before = self._counts()
+            await self.world.sandbox.settled()
+            for partition in range(self.world.keys.partitions):
+                if await self.world.client.xlen(self.world.keys.events(partition)):
+                    return False
+                if await self.world.client.hlen(self.world.keys.outbox(partition)):
+                    return False
+            is_quiet = not self.world.sandbox._tasks and before == self._counts()
+            return is_quiet and all(self._hears(call) != "nothing" for call in self._legs())
+
+        await self.world.eventually(is_at_rest, "nothing is under way")
+
+    def _counts(self) -> tuple[int, int]:
+        ledger = self.world.sandbox.ledger
+        return len(ledger.rest), len(ledger.deliveries)
+
+    def diagram(self) -> str:
+        """All that was recorded, as Mermaid's text."""
+        text = [line for scene in self.scenes for line in scene]
+        columns = [*dict.fromkeys(self.people.values()), *_OTHERS]
+        people = {_id(name) for name in self.people.values()}
+        used = people | set(re.findall(r"\w+", " ".join(line.partition(":")[0] for line in text)))
+        head = ["sequenceDiagram", *(_column(name) for name in columns if _id(name) in used)]
+        return "\n".join([*head, *(f"    {line}" for line in text)]) + "\n"
+
+    # ---- drawing -------------------------------------------------------------------------------------------------
+
+    def _lines(self) -> list[Line]:
+        """What is new, in order."""
+        ledger = self.world.sandbox.ledger
+        rest, answers, dials = self._seen
+        new = [
+            *(self._request(entry) for entry in ledger.rest[rest:]),
+            *(self._document(entry, body) for entry, body in self._answers[answers:] if _is_drawn(entry)),
+        ]
+        lines = sorted(new, key=lambda line: line.at_s)
+        for dial in ledger.dials[dials:]:
+            cause = next(line for line in reversed(lines) if line.dials == dial.to and line.at_s <= dial.at_s)
+            name = _id(self.people[dial.to])
+            call = self.world.sandbox.call(dial.call_sid)
+            cause.drawn.append(f"Twilio->>{name}: rings")
+            if call.record.answered_at_s is None and call.status in _UNANSWERED:
+                cause.drawn.append(f"{name}-->>Twilio: {_UNANSWERED[call.status]}")
+        self._seen = (len(ledger.rest), len(self._answers), len(ledger.dials))
+        return _ordered(lines)
+
+    def _request(self, entry: RestEntry) -> Line:
+        what, kind = self._asked(entry)
+        drawn = [f"Conferral->>Twilio: {what}"]
+        if entry.status >= 400:
+            drawn.append(f"Twilio--xConferral: {entry.status}, code {entry.code}")
+        return Line(entry.at_s, drawn, kind, dials=entry.get("To"))
+
+    def _asked(self, entry: RestEntry) -> tuple[str, str]:
+        """A request in words, and its kind."""
+        if entry.method == "GET":
+            return "how do the calls stand?", "read"
+        if to := entry.get("To"):
+            shown = "the business number" if entry.get("From") == NUMBER else self.people[entry.get("From")]
+            way = "to our gate" if entry.path == "/Calls.json" else "into the conference"
+            heard = " (its ringing is heard there)" if entry.get("EarlyMedia") == "true" else ""
+            return f"dial {self.people[to]} {way}, shown {shown}{heard}", "dial"
+        if entry.get("Status") == "completed":
+            in_room = "/Conferences/" in entry.path
+            return ("end the conference" if in_room else f"hang up {self._whose(entry.path)}"), "end"
+        if document := entry.get("Twiml"):
+            return f"move {self._whose(entry.path)}: {self._said(document.encode())[0]}", ""
+        who = self._whose(entry.path)
+        if entry.get("Hold") == "true":
+            return f"hold {who} with {_tune(entry.get('HoldUrl'))}", ""
+        if entry.get("Hold"):
+            return f"take {who} off hold", ""
+        ends = "ends" if entry.get("EndConferenceOnExit") == "true" else "does not end"
+        return f"{who}'s leaving {ends} the conference", "flag"
+
+    def _document(self, entry: DeliveryEntry, body: bytes) -> Line:
+        says, dials = self._said(body)
+        path = urlsplit(entry.url).path
+        drawn = [
+            f"Twilio->>Conferral: {path} of {self._named(entry.call_sid)}",
+            f"Conferral-->>Twilio: {says}",
+        ]
+        return Line(entry.at_s, drawn, dials=dials, is_last=says == "Hangup")
+
+    def _said(self, document: bytes) -> tuple[str, str]:
+        """TwiML in words, and whom it dials."""
+        verbs, dials = [], ""
+        for verb in ElementTree.fromstring(document):
+            inner = verb[0] if len(verb) else None
+            if verb.tag == "Dial" and inner is not None and inner.tag == "Conference":
+                tune = _tune(inner.get("waitUrl", ""))
+                verbs.append(f"Dial into the conference{f', {tune} until it starts' if tune else ''}")
+            elif verb.tag == "Dial" and inner is not None:
+                dials = f"client:{inner.text}" if inner.tag == "Client" else str(inner.text)
+                verbs.append(f"Dial {self.people[dials]}")
+            elif verb.tag == "Gather":
+                verbs.append("Gather one key")
+            else:
+                verbs.append(verb.tag)
+        return ", then ".join(verbs), dials
+
+    async def _outcomes(self) -> list[str]:
+        """Commands of which nothing more comes, and what has become of them."""
+        lines = []
+        for command_id, kind in list(self.open_commands.items()):
+            outcome = await commands.outcome(self.world.client, self.world.keys, command_id)
+            if outcome.is_final:
+                del self.open_commands[command_id]
+                became = "is done" if outcome.status == "done" else f"has {outcome.status}, {outcome.reason}"
+                lines.append(f"Conferral-->>Operator: {kind} {became}")
+        return sorted(lines)
+
+    async def _states_gone_through(self) -> list[str]:
+        if not self.session_id:
+            return []
+        states = []
+        for entry in await self.world.log(self.session_id):
+            states += [entry["to"]] if not states or states[-1] != entry["to"] else []
+        new, is_first = states[max(0, len(self._states) - 1) :], not self._states
+        self._states = states
+        return [f"Note over Conferral: {' → '.join(new)}"] if len(new) > 1 or is_first else []
+
+    def _sentences(self, began_s: float) -> list[str]:
+        """What was said to whom since the scene began, once each."""
+        said = {}
+        for sid in self.world.sandbox.exchange.state.calls:
+            for from_s, _, what in self.world.listening.heard(sid):
+                if isinstance(what, str) and what.startswith("said ") and from_s >= began_s:
+                    said[f'Note over {_id(self._named(sid))}: hears "{what.removeprefix("said ").strip()}"'] = None
+        return sorted(said)
+
+    def heard_now(self) -> dict[str, str]:
+        """What everybody on the line hears, by name."""
+        return {self._named(call.sid): self._hears(call) for call in self._legs()}
+
+    def _who_hears_whom(self) -> str:
+        heard = self.heard_now()
+        told = [f"{name} hears {heard[name]}" for name in self.people.values() if heard.get(name)]
+        return self._note("<br/>".join(told)) if told else ""
+
+    def _note(self, text: str) -> str:
+        ends = list(dict.fromkeys(self.people.values()))
+        over = ",".join(_id(name) for name in dict.fromkeys((ends[0], ends[-1])))
+        return f"Note over {over}: {text}"
+
+    def _legs(self) -> list[SandboxCall]:
+        return [call for call in self.world.sandbox.live_calls() if self.world.listening.hears(call) is not None]
+
+    def _hears(self, call: SandboxCall) -> str:
+        what = self.world.listening.hears(call)
+        if isinstance(what, frozenset):
+            others = sorted(self._named(sid) for sid in what if sid != "ringing")
+            return " and ".join([*others, "a phone ringing"] if "ringing" in what else others)
+        return _SOUNDS.get(what or "silence", "a question")
+
+    def _whose(self, path: str) -> str:
+        return self._named(path.rpartition("/")[2].removesuffix(".json"))
+
+    def _named(self, sid: str) -> str:
+        record = self.world.sandbox.call(sid).record
+        return self.people.get(record.from_ if record.direction == "inbound" else record.to, "somebody")
+
+
+def _is_drawn(entry: DeliveryEntry) -> bool:
+    return entry.kind == "voice" and entry.event not in ("wait", "hold", "announce")
+
+
+def _tune(url: str) -> str:
+    tune = parse_qs(urlsplit(url).query).get("tune", [""])[0]
+    return {"ringback": "our ringing", "music": "music"}.get(tune, tune)
+
+
+def _ordered(lines: list[Line]) -> list[Line]:
+    now = [line for line in lines if not line.is_last]
+    ordered: list[Line] = []
+    for kind, neighbours in groupby(now, key=lambda line: line.kind):
+        group = list(neighbours)
+        ordered += sorted(group, key=lambda line: line.drawn) if kind else group
+    return ordered + sorted((line for line in lines if line.is_last), key=lambda line: line.drawn)
+
+
+def _column(name: str) -> str:
+    return f"    participant {name}" if name == _id(name) else f"    participant {_id(name)} as {name}"
+
+
+def _id(name: str) -> str:
+    return name.replace(" ", "")
