@@ -8,6 +8,7 @@ from statemachine.actions.dialling import (
     dial,
     find_dialled,
     give_up_call,
+    hang_up_leaving,
     must_confirm,
     note_answered,
     show_progress,
@@ -146,10 +147,11 @@ def hold_customer(scratch: Scratch, _event: Event) -> None:
     enter(scratch, Stage.HOLDING, timeout_ms)
 
 
-def go_on_when_held(scratch: Scratch, _event: Event) -> None:
+def go_on_when_held(scratch: Scratch, event: Event) -> None:
     """The customer hears his tune, or has to do without: who was to go is let go, and the target is dialled."""
     if scratch.session.phase is not Phase.CONSULT:
         let_agent_go(scratch)
+        hang_up_leaving(scratch, event)  # before the dial: the agent must not hear whoever answers at once
     if _has_dialled(scratch):
         wait_for_answer(scratch)
     else:

@@ -151,7 +151,7 @@ def test_blind_transfer_out_of_a_conference_holds_the_customer_before_the_agent_
     story = conferenced().transfer("blind").expect("transferring", "unflag agent", phase="blind")
     story.confirms("agent").expect("transferring", "hold customer").expect_timers("confirm", "stage")
     assert story.last.effects[0].tune == "ringback"
-    story.confirms("customer").expect("transferring", "dial target", "hang up agent").expect_held("customer")
+    story.confirms("customer").expect("transferring", "hang up agent", "dial target").expect_held("customer")
     assert not story.last.effects[0].early_media
     story.leaves("agent").expect("transferring").takes_part("target").expect("transferring", "unhold customer")
     story.confirms("customer").expect("conferenced", "flag agent").expect_held().expect_transfer("completed")
@@ -160,7 +160,7 @@ def test_blind_transfer_out_of_a_conference_holds_the_customer_before_the_agent_
 
 def test_hold_that_is_not_confirmed_in_two_seconds_is_done_without():
     story = conferenced().transfer("blind").confirms("agent").fires(ConfirmOverdue).expect("transferring", "look")
-    story.fires(StageOverdue).expect("transferring", "dial target", "hang up agent")
+    story.fires(StageOverdue).expect("transferring", "hang up agent", "dial target")
     assert story.placed("target").session.timers["dial"] - story.now_ms == 40_000
 
 

@@ -147,7 +147,7 @@ def test_complete_while_it_converts_goes_on_as_blind():
     story = Story().answered().transfer("warm").complete().expect("converting").joins("agent").joins("customer")
     # The hold goes before the flag: one thing at a time is asked about a participant.
     story.expect("transferring", "hold customer", phase="blind").confirms("customer")
-    story.expect("transferring", "dial target", "hang up agent", "flag customer")
+    story.expect("transferring", "hang up agent", "dial target", "flag customer")
 
 
 def test_flag_that_twilio_does_not_confirm_fails_the_transfer_and_nobody_is_dialled():
