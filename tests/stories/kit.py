@@ -151,7 +151,8 @@ async def everybody_is_gone(
     ended = await world.until(session, state="ended")
     assert ended["end_reason"] == reason, ended
     await world.settled()
-    assert {entry.code for entry in world.sandbox.ledger.errors()} == debugger
+    entries = world.sandbox.ledger.errors()
+    assert {entry.code for entry in entries} == debugger, entries
     return ended
 
 
