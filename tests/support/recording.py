@@ -8,8 +8,9 @@ session went through, the sentences that were said, and who hears whom.
 What races in the real world would differ from run to run, so it is put in order:
 
 - status callbacks, music and the documents that play it are left out; what follows from them is drawn
-- what Twilio asks about a leg that is only to be hung up stands at the end of its scene, since it comes at any time
-- neighbouring requests of one kind, which leave side by side, stand in alphabetical order
+- what nothing waits for stands at the end of its scene: that `endConferenceOnExit` is set, which is a second net, and
+  what Twilio asks about a leg that is only to be hung up
+- neighbouring dials and hang-ups, which leave side by side, stand in alphabetical order
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _UNANSWERED = {
     "canceled": "stops ringing",
 }
 
+#: Requests that may overtake each other, and those that nothing waits for.
+_SIDE_BY_SIDE, _NET = "side by side", "net"
 #: What is heard beside people, in words; everything else is a sentence of ours.
 _SOUNDS = {"silence": "nothing", "ringback": "our ringing", "ringing": "a phone ringing", "music": "music"}
 
@@ -174,20 +177,20 @@ class Recorder:
         drawn = [f"Conferral->>Twilio: {what}"]
         if entry.status >= 400:
             drawn.append(f"Twilio--xConferral: {entry.status}, code {entry.code}")
-        return Line(entry.at_s, drawn, kind, dials=entry.get("To"))
+        return Line(entry.at_s, drawn, kind, is_last=kind == _NET, dials=entry.get("To"))
 
     def _asked(self, entry: RestEntry) -> tuple[str, str]:
         """A request in words, and its kind."""
         if entry.method == "GET":
-            return "how do the calls stand?", "read"
+            return "how do the calls stand?", _SIDE_BY_SIDE
         if to := entry.get("To"):
             shown = "the business number" if entry.get("From") == NUMBER else self.people[entry.get("From")]
             way = "to our gate" if entry.path == "/Calls.json" else "into the conference"
             heard = " (its ringing is heard there)" if entry.get("EarlyMedia") == "true" else ""
-            return f"dial {self.people[to]} {way}, shown {shown}{heard}", "dial"
+            return f"dial {self.people[to]} {way}, shown {shown}{heard}", _SIDE_BY_SIDE
         if entry.get("Status") == "completed":
             in_room = "/Conferences/" in entry.path
-            return ("end the conference" if in_room else f"hang up {self._whose(entry.path)}"), "end"
+            return ("end the conference" if in_room else f"hang up {self._whose(entry.path)}"), _SIDE_BY_SIDE
         if document := entry.get("Twiml"):
             return f"move {self._whose(entry.path)}: {self._said(document.encode())[0]}", ""
         who = self._whose(entry.path)
@@ -195,8 +198,8 @@ class Recorder:
             return f"hold {who} with {_tune(entry.get('HoldUrl'))}", ""
         if entry.get("Hold"):
             return f"take {who} off hold", ""
-        ends = "ends" if entry.get("EndConferenceOnExit") == "true" else "does not end"
-        return f"{who}'s leaving {ends} the conference", "flag"
+        act = "set" if entry.get("EndConferenceOnExit") == "true" else "clear"
+        return f"{act} endConferenceOnExit of {who}", _NET if act == "set" else ""
 
     def _document(self, entry: DeliveryEntry, body: bytes) -> Line:
         says, dials = self._said(body)
