@@ -152,7 +152,7 @@ def test_blind_transfer_out_of_a_conference_holds_the_customer_before_the_agent_
     story.confirms("agent").expect("transferring", "hold customer").expect_timers("confirm", "stage")
     assert story.last.effects[0].tune == "ringback"
     story.confirms("customer").expect("transferring", "hang up agent", "dial target").expect_held("customer")
-    assert not story.last.effects[0].early_media
+    assert not story.last.effects[1].early_media
     story.leaves("agent").expect("transferring").takes_part("target").expect("transferring", "unhold customer")
     story.confirms("customer").expect("conferenced", "flag agent").expect_held().expect_transfer("completed")
     story.expect_command("transfer-1", "accepted", "done").expect_concluded(COMPLETED)
