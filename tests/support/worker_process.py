@@ -35,20 +35,9 @@ class WorkerProcess:
     ) -> None:
         self.arm_file = folder / f"{name}.armed"
         self.log_file = folder / f"{name}.log"
-        environment = {
-            str(field.validation_alias): _plain(getattr(settings, attribute))
-            for attribute, field in type(settings).model_fields.items()
-            if getattr(settings, attribute) is not None
-        }
-        order = {
-            "settings": environment,
-            "lease_ms": lease_ms,
-            "policy": policy,
-            "die_at": die_at,
-            "nth": nth,
-            "kind": kind,
-            "arm_file": str(self.arm_file),
-        }
+        order = order_of(
+            settings, lease_ms=lease_ms, policy=policy, die_at=die_at, nth=nth, kind=kind, arm_file=self.arm_file
+        )
         with self.log_file.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.support.worker_process", json.dumps(order)],
@@ -78,6 +67,33 @@ class WorkerProcess:
         return self.log_file.read_text()
 
 
+def order_of(
+    settings: ServiceSettings,
+    *,
+    lease_ms: int,
+    policy: dict[str, int],
+    arm_file: Path,
+    die_at: str = "",
+    nth: int = 1,
+    kind: str = "",
+) -> dict[str, Any]:
+    """All that such a process is told, in plain values."""
+    environment = {
+        str(field.validation_alias): _plain(getattr(settings, attribute))
+        for attribute, field in type(settings).model_fields.items()
+        if getattr(settings, attribute) is not None
+    }
+    return {
+        "settings": environment,
+        "lease_ms": lease_ms,
+        "policy": policy,
+        "die_at": die_at,
+        "nth": nth,
+        "kind": kind,
+        "arm_file": str(arm_file),
+    }
+
+
 def _plain(value: Any) -> str:
     return value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
 
@@ -99,8 +115,8 @@ class _Doom:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main() -> int:
-    order = json.loads(sys.argv[1])
+def run(order: dict[str, Any]) -> int:
+    """Works until it is told to stop, or comes to the step at which it dies."""
     log.configure("console", level="debug")
     settings = load(ServiceSettings, order["settings"])
     doom = _Doom(order)
@@ -112,11 +128,11 @@ def main() -> int:
         effect_checkpoint=doom.at,
     )
 
-    async def run(stop: asyncio.Event) -> int:
+    async def work(stop: asyncio.Event) -> int:
         return await worker.run(stop)
 
-    return lifecycle.run(run)
+    return lifecycle.run(work)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(json.loads(sys.argv[1])))

@@ -1,0 +1,103 @@
+"""A worker killed with SIGKILL at each step of a consult and of a blind transfer, whose successor finishes it.
+
+Several such stories are played side by side, each in a world of its own with two workers.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from tests.stories.kit import TARGET
+from tests.stories.moments import BLIND, CONSULT, Cast, Command, small_world
+from tests.support.forked_worker import ForkedWorker
+from tests.support.phones import answers
+from tests.support.world import FAST, World
+from worker.process import policy_of
+
+pytestmark = [pytest.mark.redis, pytest.mark.processes]
+LEASE_MS = 1_000
+AT_ONCE = 6
+GATED: Sequence[Command] = (("transfer", {"to": TARGET, "mode": "blind", "brief": "Hello."}),)
+#: Longer than a take-over: what is waited for is late here because a worker is gone, not because Twilio is slow.
+PATIENT = {"hold_timeout_ms": 10_000, "ringback_timeout_ms": 10_000}
+
+
+def around(*requests: tuple[str, int]) -> list[tuple[str, int, str]]:
+    """Right before and right after requests of these kinds and numbers."""
+    return [(point, nth, kind) for kind, nth in requests for point in ("before_request", "after_request")]
+
+
+def commits(*numbers: int) -> list[tuple[str, int, str]]:
+    """Right before and right after these commits, counted from the transfer on."""
+    return [(point, nth, "") for nth in numbers for point in ("before_commit", "after_commit")]
+
+
+#: Of updates the first clears the flag; then come the hold, the swap's hold and its unhold.
+IN_CONSULT = [
+    ("after_read", 1, ""),
+    *commits(1, 6),
+    *around(*(("update_participant", nth) for nth in range(1, 5)), ("create_participant", 1), ("hang_up_call", 1)),
+]
+IN_BLIND = [*commits(1, 3), *around(("hang_up_call", 1), ("create_participant", 1))]
+IN_BLIND_FROM_ROOM = [*commits(2), *around(*(("update_participant", nth) for nth in (2, 3)), ("hang_up_call", 1))]
+IN_GATED = [*commits(2), *around(("create_call", 1))]
+
+
+#: A call that may have been placed is never placed again: its callbacks tell of it, or it counts as failed.
+FAILURES: dict[Any, tuple[str, ...]] = {("before_request", 1, "create_call"): ("recalled", "failed", "recalled")}
+
+
+def start(world: World, folder: Any, name: str, **doom: Any) -> ForkedWorker:
+    policy = asdict(replace(policy_of(world.settings), **(FAST | PATIENT)))
+    return ForkedWorker(world, folder, name, lease_ms=LEASE_MS, policy=policy, **doom)
+
+
+async def tell(redis_url: str, folder: Any, plot: Sequence[Command], converted: bool, step: Any) -> tuple[str, ...]:
+    """One story; returns who the customer talks to, what became of the commands, and the transfer's result."""
+    point, nth, kind = step
+    async with small_world(redis_url, workers=0, CONFERRAL_CONVERT_TIMEOUT=20) as world:
+        with ExitStack() as processes:
+            first = processes.enter_context(start(world, folder, "first", die_at=point, nth=nth, kind=kind))
+            keys = world.keys
+            await world.eventually(lambda: world.client.hexists(keys.lease(0), "holder"), "the first holds the lease")
+            await world.eventually(lambda: world.client.hexists(keys.commands_lease, "holder"), "and the router's")
+            second = processes.enter_context(start(world, folder, "second"))
+            world.sandbox.phone(TARGET).in_turn(answers())
+            cast = Cast(world, *(await (world.converted() if converted else world.talking())))
+            await cast.is_quiet()
+            first.arm()
+            for command, fields in plot:
+                await cast.give(command, **fields)
+            assert first.was_killed, f"{first.text()}\n----\n{second.text()}"
+            company = await cast.company()
+            assert plot is not CONSULT or cast.customer_never_heard_the_consult()
+            return company, *(outcome.status for outcome in (await cast.answers()).values()), (await cast.told())[0]
+
+
+@pytest.mark.parametrize(
+    "plot, converted, steps",
+    [
+        (CONSULT, True, IN_CONSULT),
+        (BLIND, False, IN_BLIND),
+        (BLIND, True, IN_BLIND_FROM_ROOM),
+        (GATED, False, IN_GATED),
+    ],
+    ids=["consult", "blind-from-bridge", "blind-from-room", "blind-gated"],
+)
+async def test_successor_finishes_the_transfer_of_a_worker_that_was_killed_at_any_step(
+    redis_server, tmp_path, plot, converted, steps
+):
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(step: Any) -> tuple[str, ...]:
+        folder = tmp_path / "-".join(map(str, step))
+        folder.mkdir()
+        async with places:
+            return await tell(redis_server.url, folder, plot, converted, step)
+
+    found = dict(zip(steps, await asyncio.gather(*map(one, steps), return_exceptions=True), strict=True))
+    assert found == {step: FAILURES.get(step, ("target", *("done" for _ in plot), "completed")) for step in steps}

@@ -1,0 +1,52 @@
+"""Worker processes that start at once, for tests which need many: forked from one that has imported everything."""
+
+import json
+import os
+import signal
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Self
+
+from tests.support import worker_process
+from tests.support.worker_process import order_of
+from tests.support.world import World
+
+_CONTEXT = get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["tests.support.worker_process"])
+
+
+class ForkedWorker:
+    """Like `WorkerProcess`, for one test after another."""
+
+    def __init__(self, world: World, folder: Path, name: str, **order: Any) -> None:
+        self.arm_file = folder / f"{name}.armed"
+        self.log_file = folder / f"{name}.log"
+        whole = order_of(world.settings, arm_file=self.arm_file, **order)
+        self._process = _CONTEXT.Process(target=_run, args=(json.dumps(whole), str(self.log_file)), daemon=True)
+        self._process.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._process.kill()
+        self._process.join()
+        self._process.close()
+
+    def arm(self) -> None:
+        """From now on it dies when it comes to its step."""
+        self.arm_file.touch()
+
+    @property
+    def was_killed(self) -> bool:
+        return self._process.exitcode == -signal.SIGKILL
+
+    def text(self) -> str:
+        return self.log_file.read_text()
+
+
+def _run(order: str, log_file: str) -> None:
+    with Path(log_file).open("wb") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    worker_process.run(json.loads(order))
