@@ -2,7 +2,6 @@
 
 from statemachine.events import (
     CallProgressed,
-    ConferenceEnded,
     ConferenceEvent,
     DialEnded,
     ParticipantChanged,
@@ -11,7 +10,6 @@ from statemachine.events import (
 )
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER, Party
-from statemachine.states import Stage
 
 
 def is_stranger(scratch: Scratch, event: ParticipantJoined | ParticipantLeft | ParticipantChanged) -> bool:
@@ -30,12 +28,6 @@ def is_older_news(scratch: Scratch, event: ParticipantJoined | ParticipantLeft |
 def is_another_room(scratch: Scratch, event: ConferenceEvent) -> bool:
     """Whether it is about another conference than the session's."""
     return bool(scratch.session.conference_sid) and event.conference_sid != scratch.session.conference_sid
-
-
-def customer_is_on_the_way(scratch: Scratch, _event: ConferenceEnded) -> bool:
-    """Whether the customer of a transfer has not come from the bridge into any room yet, so that he loses nothing."""
-    customer = scratch.session.parties[CUSTOMER]
-    return scratch.transfer.stage is Stage.ARRIVING and not customer.in_room and not customer.is_gone
 
 
 def joins_another_room(scratch: Scratch, event: ParticipantJoined) -> bool:

@@ -290,7 +290,8 @@ def customer_is_in_another_room(scratch: Scratch, event: ParticipantJoined) -> b
 def customer_lost_room(scratch: Scratch, _event: ConferenceEnded | ParticipantJoined) -> bool:
     """Whether the customer waited in the conference alone and has not hung up: his action leads him into another one.
 
-    What he should hear there could not be had, so Twilio has put him out of it.
+    What he should hear there could not be had, so Twilio has put him out of it; or he has not come into it yet, and
+    the agent, who was in it alone, has left.
     """
     others = any(party.name != CUSTOMER for party in scratch.session.in_room)
     return scratch.session.phase in (Phase.BLIND, Phase.RECALL) and not others and not _customer(scratch).is_gone

@@ -69,7 +69,7 @@ from statemachine.actions.handing_over import (
     withdraw,
 )
 from statemachine.actions.passing import note_only, pass_over_late, pass_over_unknown_call
-from statemachine.actions.room import note_guest, note_join, note_leaving, note_room_gone, note_start
+from statemachine.actions.room import note_guest, note_join, note_leaving, note_start
 from statemachine.actions.transferring import (
     follow_customer,
     follow_waiting_customer,
@@ -137,7 +137,6 @@ from statemachine.guards.outcomes import (
 )
 from statemachine.guards.reads import is_outdated, shows_customer_astray, shows_customer_astray_again
 from statemachine.guards.room import (
-    customer_is_on_the_way,
     is_another_room,
     is_of_party_let_go,
     is_older_news,
@@ -210,8 +209,6 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, ConferenceStarted,  None,                         STAY, note_start),
     Row(T, ConferenceEnded,    is_another_room,              STAY, note_only),
     Row(T, ConferenceEnded,    agent_took_room_along,        STAY, go_on_in_another_room),
-    # The agent was in it alone and has left; the customer, still on the way, opens another one.
-    Row(T, ConferenceEnded,    customer_is_on_the_way,       STAY, note_room_gone),
     Row(T, ConferenceEnded,    customer_lost_room,           STAY, wait_for_customer),
     Row(T, ConferenceEnded,    None,                         E,    end_room_ended),
     Row(T, ParticipantJoined,  is_of_party_let_go,           STAY, let_arrival_go),

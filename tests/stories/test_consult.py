@@ -9,10 +9,22 @@ from tests.stories.kit import (
     everybody_is_gone,
     failed,
     outcome_of,
-    outcomes,
     rejected,
 )
-from tests.stories.trio import GAP_S, LATE_S, STARTS, Halt, Trio, dials, held, joined_by_target, parties, three, two
+from tests.stories.trio import (
+    GAP_S,
+    LATE_S,
+    STARTS,
+    Halt,
+    Trio,
+    dials,
+    held,
+    joined_by_target,
+    parties,
+    three,
+    told,
+    two,
+)
 from tests.support.phones import answers, busy, presses, refuses, rings, unreachable
 from tests.support.world import AGENT, CUSTOMER, World
 
@@ -209,8 +221,8 @@ async def test_cancel_lets_the_target_go_before_the_customer_hears_the_agent_aga
     await trio.only_two_talk("customer", "agent")
     if "merge" not in steps:
         assert trio.kept_apart(), trio.heard()
-    (told, *_) = await outcomes(world)
-    assert (told["kind"], told["result"], told["reason"]) == ("transfer", "cancelled", "command")
+    (entry,) = await told(world, 1)
+    assert (entry["kind"], entry["result"], entry["reason"]) == ("transfer", "cancelled", "command")
     trio.customer.hang_up()
     await everybody_is_gone(world, trio.id, "customer-left")
 

@@ -3,8 +3,8 @@
 import pytest
 
 from sandbox import SandboxCall
-from tests.stories.kit import TARGET, begins, dials_to, everybody_is_gone, outcome_of, outcomes
-from tests.stories.trio import GAP_S, LATE_S, PHASES, Halt, Trio, held, parties, reached
+from tests.stories.kit import TARGET, begins, dials_to, everybody_is_gone, outcome_of
+from tests.stories.trio import GAP_S, LATE_S, PHASES, Halt, Trio, held, parties, reached, told
 from tests.support.phones import dialled
 from tests.support.world import World
 
@@ -36,8 +36,8 @@ async def is_told(trio: Trio, status: str, reason: str = "") -> None:
 
 
 async def others_are_told(trio: Trio, result: str, reason: str) -> None:
-    told = [entry for entry in await outcomes(trio.world) if entry["kind"] == "transfer"]
-    assert [(entry["result"], entry["reason"], entry["to"]) for entry in told] == [(result, reason, TARGET)]
+    entries = [entry for entry in await told(trio.world, 1) if entry["kind"] == "transfer"]
+    assert [(entry["result"], entry["reason"], entry["to"]) for entry in entries] == [(result, reason, TARGET)]
 
 
 @pytest.mark.parametrize("mode, phase", EVERYWHERE)
@@ -71,8 +71,8 @@ async def test_agent_who_hangs_up_before_the_answer_leaves_the_customer_with_rin
     go_on(halt)
     target = trio.target = await dialled(world.sandbox, TARGET)
     session = await trio.until(phase="blind", transfer_status="ringing")
-    # Whoever is on hold already hears his music to its end before he hears ringing.
-    await trio.hear(customer="music" if phase in ("holding", "ringing") and mode == "consult" else "ringback")
+    # Whoever is on hold already may hear his music to its end before he hears ringing.
+    await trio.hears_a_tune("music" if mode == "consult" and phase in ("holding", "ringing") else "ringback")
     assert held(session) <= {"customer"}
     target.answer()
     await trio.only_two_talk("customer", "target")

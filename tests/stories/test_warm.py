@@ -11,10 +11,9 @@ from tests.stories.kit import (
     everybody_is_gone,
     failed,
     outcome_of,
-    outcomes,
     rejected,
 )
-from tests.stories.trio import GAP_S, STARTS, Trio, dials, held, joined_by_target, parties, three, two
+from tests.stories.trio import GAP_S, STARTS, Trio, dials, held, joined_by_target, parties, three, told, two
 from tests.support.phones import answers, busy, dialled, refuses, rings, unreachable
 from tests.support.world import AGENT, CUSTOMER, World
 
@@ -70,8 +69,8 @@ async def test_warm_transfer_is_completed_and_the_call_ends_when_either_leaves(w
 
     getattr(trio, leaver).hang_up()
     await everybody_is_gone(world, trio.id, reason)
-    told = [(entry["kind"], entry["result"], entry["reason"]) for entry in await outcomes(world)]
-    assert told == [("transfer", "completed", ""), ("session", "ended", reason)]
+    entries = [(entry["kind"], entry["result"], entry["reason"]) for entry in await told(world, 2)]
+    assert entries == [("transfer", "completed", ""), ("session", "ended", reason)]
 
 
 @pytest.mark.parametrize("leaver, reason", [("target", "agent-left"), ("customer", "customer-left")])
@@ -214,8 +213,8 @@ async def test_call_is_handed_on_three_times_in_a_row(world):
     await rejected(world, "no transfer runs; allowed now: ", "cancel", legs[1].sid)
     legs[-1].hang_up()
     await everybody_is_gone(world, trio.id, "agent-left")
-    told = [entry["result"] for entry in await outcomes(world) if entry["kind"] == "transfer"]
-    assert told == ["completed"] * 3
+    entries = [(entry["kind"], entry["result"]) for entry in await told(world, 4)]
+    assert entries == [*[("transfer", "completed")] * 3, ("session", "ended")]
 
 
 @pytest.mark.parametrize("mode", ["warm", "consult", "blind"])

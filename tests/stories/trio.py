@@ -6,7 +6,7 @@ from typing import Any
 
 from sandbox import PhoneScript, SandboxCall
 from sandbox.switchboard import RestMoment
-from tests.stories.kit import TARGET, begins, done, until_hears
+from tests.stories.kit import TARGET, begins, done, outcomes, until_hears
 from tests.support.phones import answers, dialled, rings
 from tests.support.world import DEADLINE_S, World
 
@@ -52,6 +52,14 @@ class Trio:
         for name, what in who.items():
             others = [what] if isinstance(what, SandboxCall) else what
             await until_hears(self.world, getattr(self, name), others)
+
+    async def hears_a_tune(self, tune: str) -> None:
+        """Waits until the customer hears that, or the ringing that follows it."""
+
+        async def does() -> bool:
+            return self.world.listening.hears(self.customer) in (tune, "ringback")
+
+        await self.world.eventually(does, f"the customer hears {tune}")
 
     async def all_talk(self) -> None:
         await self.hear(
@@ -166,6 +174,16 @@ async def joined_by_target(trio: Trio, mode: str, **fields: str) -> Trio:
     await trio.done("transfer", to=TARGET, mode=mode, **fields)
     trio.target = await dialled(world.sandbox, TARGET, before + 1)
     return trio
+
+
+async def told(world: World, count: int) -> list[dict[str, str]]:
+    """What other systems are told, once it is so many entries; they come a moment after what they tell of."""
+
+    async def has_come() -> bool:
+        return len(await outcomes(world)) >= count
+
+    await world.eventually(has_come, f"{count} outcomes")
+    return await outcomes(world)
 
 
 def parties(session: dict[str, str]) -> dict[str, tuple[str, str]]:
