@@ -155,3 +155,37 @@ async def test_hanging_up_in_the_middle_of_a_step_leaves_nobody_on_hold(world, s
     assert session["transfer.status"] == {"agent": "completed", "target": "cancelled"}[leaver]
     getattr(trio, other).hang_up()
     await everybody_is_gone(world, trio.id, "agent-left")
+
+
+@pytest.mark.parametrize("mode, phase", BEFORE_ANSWER)
+async def test_complete_before_the_answer_lets_the_agent_go_and_the_call_goes_on_as_blind(world, mode, phase):
+    trio, halt = await reached(world, mode, phase)
+    command_id = await begins(world, "complete", trio.id)
+    go_on(halt)
+    target = trio.target = await dialled(world.sandbox, TARGET)
+    assert (await outcome_of(world, command_id)).status == "done"
+    assert trio.agent.status == "completed"
+    await trio.until(phase="blind", transfer_status="ringing")
+    assert world.listening.never_heard(trio.agent, target)
+    target.answer()
+    await trio.only_two_talk("customer", "target")
+    await is_handed_over(trio)
+    await is_told(trio, "done")
+    target.hang_up()
+    await everybody_is_gone(world, trio.id, "agent-left")
+
+
+@pytest.mark.parametrize("mode, phase", [one for one in BEFORE_ANSWER if one[1] != "ringing"])
+async def test_cancel_before_the_dial_lets_nobody_ring_and_the_two_talk_on(world, mode, phase):
+    trio, halt = await reached(world, mode, phase)
+    command_id = await begins(world, "cancel", trio.id)
+    go_on(halt)
+    assert (await outcome_of(world, command_id)).status == "done"
+    await is_told(trio, "failed", "cancelled")
+    session = await trio.until(state="conferenced", transfer_status="cancelled")
+    assert not held(session)
+    await trio.only_two_talk("customer", "agent")
+    assert dials_to(world, TARGET) == 0
+    await others_are_told(trio, "cancelled", "command")
+    trio.customer.hang_up()
+    await everybody_is_gone(world, trio.id, "customer-left")
