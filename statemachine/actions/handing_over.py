@@ -8,7 +8,7 @@ from statemachine.actions.concluding import conclude_transfer, note_failure
 from statemachine.actions.dialling import dial, give_up_call, must_confirm, watch_dials
 from statemachine.actions.parties import note_gone
 from statemachine.actions.transferring import enter
-from statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
+from statemachine.events import Cancel, ConfirmOverdue, Event, LoneOverdue, StageOverdue
 from statemachine.guards.transfers import awaited, taker
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER, TARGET, Party
@@ -74,6 +74,9 @@ def return_to_agent(scratch: Scratch, _event: Event) -> None:
 def _settle(scratch: Scratch) -> None:
     scratch.change(phase=Phase.NONE, first_left="", redirecting=(), repaired=False)
     want_ends(scratch)
+    if len(scratch.session.in_room) < 2:
+        # Somebody has left the room meanwhile without hanging up: whoever stays is not to wait for nobody.
+        scratch.set_timer(LoneOverdue.timer, scratch.policy.lone_grace_ms)
 
 
 def _rename(scratch: Scratch, names: dict[str, str]) -> None:
