@@ -22,7 +22,7 @@ from tests.conferral.kit import environment, start, until
 # The demo's ports are the same each time: two demos at once would be in each other's way.
 pytestmark = [pytest.mark.processes, pytest.mark.redis, pytest.mark.xdist_group("demo")]
 #: Pauses and ringing are so many times shorter.
-PACE = "5"
+PACE = "10"
 POISON = {
     "TWILIO_ACCOUNT_SID": "AC" + "9" * 32,
     "TWILIO_AUTH_TOKEN": "a-real-token",

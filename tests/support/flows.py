@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sandbox import SandboxCall
@@ -24,6 +24,8 @@ PATIENT = dict.fromkeys(
      "dial_doubt_ms", "dial_slack_ms", "dial_look_ms", "lone_grace_ms", "convert_timeout_ms"),
     60_000,
 )  # fmt: skip
+#: Ringing goes on while people wait for an answer: how long its file lasts must not matter.
+ENDLESS = Rules(play_s=3_600.0)
 Heard = dict[str, str]
 BOTH: Heard = {"Customer": "Agent", "Agent": "Customer"}
 ALL: Heard = {"Customer": "Agent and Target", "Agent": "Customer and Target", "Target": "Agent and Customer"}
@@ -248,7 +250,7 @@ class Drawn:
     people: Mapping[str, str] = field(default_factory=lambda: THREE)
     #: How much faster than ours Twilio's clock runs: more than 1 where a sentence is waited for.
     speed: float = 1.0
-    rules: Rules | None = None
+    rules: Rules = ENDLESS
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -266,12 +268,14 @@ FLOWS: dict[str, Drawn] = {
     ),
     "fallback-end": Drawn(fallback_end, speed=5, settings={"CONFERRAL_TRANSFER_FALLBACK": "end"}),
     # The question lasts until the key is pressed, however busy the machine is.
-    "several": Drawn(several, {**TWO, TARGET: "Target 1", SECOND: "Target 2"}, rules=Rules(say_s_per_character=2.0)),
+    "several": Drawn(
+        several, {**TWO, TARGET: "Target 1", SECOND: "Target 2"}, rules=replace(ENDLESS, say_s_per_character=2.0)
+    ),
     "caller-id": Drawn(customer_id, {**TWO, PHONE: "Target"}, settings={"CONFERRAL_TRANSFER_CALLER_ID": "customer"}),
     "caller-id-refused": Drawn(
         customer_id,
         {**TWO, PHONE: "Target"},
-        rules=Rules(verify_callers=True, accept_call_tokens=False),
+        rules=replace(ENDLESS, verify_callers=True, accept_call_tokens=False),
         settings={"CONFERRAL_TRANSFER_CALLER_ID": "customer"},
     ),
     "cancel": Drawn(cancel),
