@@ -68,6 +68,13 @@ class Metrics:
             "Conferences completed because one participant was left alone",
             registry=registry,
         )
+        self.dead_letters = Counter(
+            "conferral_dead_letters_total", "Entries put aside, by reason", ["reason"], registry=registry
+        )
+        self._add_transfers(registry)
+        self._add_webhooks(registry)
+
+    def _add_transfers(self, registry: CollectorRegistry) -> None:
         self.transfers = Counter(
             "conferral_transfers_total",
             "Transfers that are over, by mode and by result (completed, failed, recalled, cancelled)",
@@ -80,9 +87,8 @@ class Metrics:
             ["result"],
             registry=registry,
         )
-        self.dead_letters = Counter(
-            "conferral_dead_letters_total", "Entries put aside, by reason", ["reason"], registry=registry
-        )
+
+    def _add_webhooks(self, registry: CollectorRegistry) -> None:
         self.webhook_requests = Histogram(
             "conferral_webhook_request_seconds",
             "Requests answered by the webhooks, by route and HTTP status",

@@ -16,7 +16,7 @@ ROOMS = ("conferral", "runtime", "sandbox", "statemachine", "streams", "telephon
 FILE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
 #: Functions that are longer for now, with their length: they may shrink, never grow, and none may join them.
-LONG_FUNCTIONS = {"runtime/metrics.py:__init__": 74}
+LONG_FUNCTIONS: dict[str, int] = {}
 LOG_LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
 
 
