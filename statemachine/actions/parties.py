@@ -59,7 +59,9 @@ def _why_not(party: Party, reason: str) -> str:
         return reason
     if party.is_leaving:
         return "cancelled"
-    return reason if reason in (CallStatus.BUSY, CallStatus.NO_ANSWER) else "failed"
+    # A call that is `completed` was answered, though nothing else has told so yet.
+    told = (CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.COMPLETED)
+    return reason if reason in told else "failed"
 
 
 def _close_attempt(scratch: Scratch, party: Party, reason: str) -> None:
