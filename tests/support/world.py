@@ -24,6 +24,7 @@ from telephony.client import http_client, rest_client
 from telephony.documents import Documents
 from telephony.urls import CallbackUrls
 from tests.support.listening import Listening
+from tests.support.stalls import Stalls
 from webhooks.app import make_app
 from worker.process import Worker, join_document_of, policy_of
 
@@ -106,6 +107,8 @@ class World:
     async def __aenter__(self) -> Self:
         await self.sandbox.start()
         self.listening = Listening(self.sandbox)
+        self.stalls = Stalls()
+        self._stall_watch = asyncio.create_task(self.stalls.watch())
         listening = socket.create_server(("127.0.0.1", 0))
         self.public_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         self.settings = settings_for(self.redis_url, self.sandbox, self.public_url, **self._changes)
@@ -146,6 +149,7 @@ class World:
         await self.publisher.close()
         await self._http.close()
         await self.client.aclose()
+        self._stall_watch.cancel()
 
     def start_worker(self) -> Worker:
         policy = replace(policy_of(self.settings), **self._policy_changes)
