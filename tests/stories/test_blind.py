@@ -2,7 +2,9 @@
 
 import pytest
 
+from streams import commands
 from tests.stories.kit import (
+    CAROL,
     GAP_MAX_S,
     SECOND,
     TARGET,
@@ -125,6 +127,37 @@ async def test_nothing_of_a_running_one_can_be_undone_and_the_sentence_says_so(w
     assert (await outcome_of(world, command)).reason == "command"
     await everybody_is_gone(world, talk.session, "command")
     assert (dials_to(world, TARGET), dials_to(world, SECOND)) == (1, 0)
+
+
+async def test_one_that_comes_while_the_two_are_being_converted_begins_when_both_are_in(world):
+    talk = await talking(world)
+    world.sandbox.phone(TARGET).in_turn(answers())
+    began_s = world.listening.now()
+    convert = await commands.publish(world.client, world.keys, {"type": "convert", "session": talk.session})
+    await done(world, "transfer", talk.session, to=TARGET, mode="blind")
+    assert (await outcome_of(world, convert)).status == "done"
+    await until_hears(world, talk.customer, [await world.leg(talk.session, "agent")])
+    assert longest_gap_s(world, talk.customer, began_s) < GAP_MAX_S
+    talk.customer.hang_up()
+    await everybody_is_gone(world, talk.session, "customer-left")
+
+
+@pytest.mark.parametrize("direction", ["inbound", "outbound"])
+async def test_call_is_handed_on_and_on(world, direction):
+    """Whoever has taken it is the agent then, and may hand it over as well."""
+    talk = await talking(world, direction)
+    for number, address in enumerate((TARGET, SECOND, CAROL), start=1):
+        world.sandbox.phone(address).in_turn(answers())
+        await done(world, "transfer", talk.session, to=address, mode="blind")
+        agent = await world.leg(talk.session, "agent")
+        await until_hears(world, talk.customer, [agent])
+        session = await world.session(talk.session)
+        assert session["party.agent.address"] == address
+        assert session[f"party.agent-{number}.status"] == "left"
+    talk.customer.hang_up()
+    await everybody_is_gone(world, talk.session, "customer-left")
+    transfers = [(told["to"], told["result"]) for told in await outcomes(world) if told["kind"] == "transfer"]
+    assert transfers == [(TARGET, "completed"), (SECOND, "completed"), (CAROL, "completed")]
 
 
 # ---- the customer hangs up -------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ async def world(redis_server):
 @pytest.fixture
 async def quick(redis_server):
     """The same for sentences, which take time: the local Twilio's clock runs faster."""
-    async with World(redis_server.url, speed=SPEED, CONFERRAL_RING_TIMEOUT=5) as world:
+    async with World(redis_server.url, speed=SPEED, CONFERRAL_RING_TIMEOUT=20) as world:
         world.sandbox.phone(CUSTOMER).in_turn(answers(after_s=2))
         yield world
 
@@ -167,7 +167,7 @@ async def test_agent_who_hangs_up_while_the_customer_rings_stops_the_phone(world
 ], ids=["busy", "refused", "no-answer", "unreachable"])  # fmt: skip
 async def test_customer_is_not_called_when_the_agent_is_not_reached(quick, script, reason):
     quick.agent_phone.in_turn(script)
-    command = await begins(quick, "call", "", **PAIR)
+    command = await begins(quick, "call", "", **PAIR, timeout="5")
     assert (await outcome_of(quick, command)).reason == reason
     await everybody_is_gone(quick, session_id_of(command), reason)
     assert quick.sandbox.ledger.dials_to(CUSTOMER) == 0

@@ -13,11 +13,13 @@ from tests.stories.kit import (
     TARGET,
     begins,
     dials_to,
+    done,
     everybody_is_gone,
     failed,
     longest_gap_s,
     outcome_of,
     outcomes,
+    rejected,
     sounds,
     talking,
     until_hears,
@@ -38,7 +40,13 @@ SPEED = 20
 
 
 def quick_world(redis_server, **settings):
-    return World(redis_server.url, speed=SPEED, CONFERRAL_RING_TIMEOUT=5, **settings)
+    # A second of real time, so that whoever picks up does so in time on a busy machine as well.
+    return World(redis_server.url, speed=SPEED, CONFERRAL_RING_TIMEOUT=20, **settings)
+
+
+async def fails(world, talk, reason):
+    """A blind transfer fails so; who does not answer is not waited for for long."""
+    await failed(world, reason, "transfer", talk.session, to=TARGET, mode="blind", timeout="5")
 
 
 @pytest.fixture
@@ -60,7 +68,7 @@ async def test_agent_is_rung_again_and_told_why_while_the_customer_waits_for_him
     talk = await talking(world, direction, in_room=in_room)
     world.sandbox.phone(TARGET).in_turn(script)
     began_s = world.listening.now()
-    await failed(world, reason, "transfer", talk.session, to=TARGET, mode="blind")
+    await fails(world, talk, reason)
 
     session = await world.until(talk.session, state="conferenced")
     back = await world.leg(talk.session, "agent")
@@ -94,7 +102,7 @@ async def test_refusal_is_told_from_a_busy_line_by_the_call_itself_whatever_the_
         world.sandbox.faults.delay_callbacks("completed", 0.1, To=TARGET)
     else:
         world.sandbox.faults.lose_callbacks("completed", To=TARGET)
-    await failed(world, reason, "transfer", talk.session, to=TARGET, mode="blind")
+    await fails(world, talk, reason)
     assert world.sandbox.faults.pending() == 0
     await world.until(talk.session, state="conferenced")
     talk.customer.hang_up()
@@ -107,7 +115,7 @@ async def test_target_who_leaves_before_the_customer_could_be_let_back_counts_as
     talk = await talking(world, direction, in_room=True)
     world.sandbox.phone(TARGET).in_turn(answers(hangs_up_after_s=0))
     began_s = world.listening.now()
-    await failed(world, "hung-up", "transfer", talk.session, to=TARGET, mode="blind")
+    await fails(world, talk, "hung-up")
     await world.until(talk.session, state="conferenced")
     back = await world.leg(talk.session, "agent")
     await until_hears(world, talk.customer, [back])
@@ -122,7 +130,7 @@ async def test_agent_who_is_busy_once_is_rung_a_second_time_and_the_customer_hea
     world.sandbox.phone(TARGET).in_turn(busy())
     world.agent_phone.in_turn(busy(), answers())
     began_s = world.listening.now()
-    await failed(world, "busy", "transfer", talk.session, to=TARGET, mode="blind")
+    await fails(world, talk, "busy")
     await until_hears(world, talk.customer, "music")
     session = await world.until(talk.session, state="conferenced")
     back = await world.leg(talk.session, "agent")
@@ -143,9 +151,9 @@ async def test_agent_who_is_busy_once_is_rung_a_second_time_and_the_customer_hea
 @STARTS
 @pytest.mark.parametrize("first, second, why", [
     (busy(),        busy(),  "recall busy, recall busy"),
-    (refuses(),     rings(), "recall rejected, recall no-answer"),
+    (refuses(),     busy(),  "recall rejected, recall busy"),
     (unreachable(), busy(),  "recall failed, recall busy"),
-], ids=["busy", "refused-then-no-answer", "unreachable-then-busy"])  # fmt: skip
+], ids=["busy", "refused-then-busy", "unreachable-then-busy"])  # fmt: skip
 async def test_customer_is_told_and_let_go_when_the_agent_is_not_reached_either(
     world, direction, in_room, first, second, why
 ):
@@ -153,7 +161,7 @@ async def test_customer_is_told_and_let_go_when_the_agent_is_not_reached_either(
     world.sandbox.phone(TARGET).in_turn(busy())
     world.agent_phone.in_turn(first, second)
     began_s = world.listening.now()
-    await failed(world, "busy", "transfer", talk.session, to=TARGET, mode="blind")
+    await fails(world, talk, "busy")
     ended = await everybody_is_gone(world, talk.session, "recall-failed")
     assert (ended["transfer.status"], ended["transfer.reason"]) == ("failed", f"busy, {why}")
     assert sounds(world, talk.customer, began_s)[-1] == SORRY
@@ -161,6 +169,47 @@ async def test_customer_is_told_and_let_go_when_the_agent_is_not_reached_either(
     assert world.sandbox.ledger.dials_to(AGENT) == 3
     results = [(told["kind"], told["result"], told["reason"]) for told in await outcomes(world)]
     assert results == [("transfer", "failed", f"busy, {why}"), ("session", "ended", "recall-failed")]
+
+
+async def test_agent_who_does_not_answer_either_time_is_given_up(redis_server):
+    async with World(redis_server.url, speed=SPEED, CONFERRAL_RING_TIMEOUT=10) as world:
+        talk = await talking(world)
+        world.sandbox.phone(TARGET).in_turn(busy())
+        world.agent_phone.in_turn(rings())
+        await fails(world, talk, "busy")
+        ended = await everybody_is_gone(world, talk.session, "recall-failed")
+        assert ended["transfer.reason"] == "busy, recall no-answer, recall no-answer"
+        assert sounds(world, talk.customer)[-2:] == ["music", SORRY]
+
+
+async def test_agent_who_is_back_may_hand_the_call_over_once_more(world):
+    talk = await talking(world)
+    world.sandbox.phone(TARGET).in_turn(busy(), answers())
+    await fails(world, talk, "busy")
+    await world.until(talk.session, state="conferenced")
+    back = await world.leg(talk.session, "agent")
+    await done(world, "transfer", talk.session, to=TARGET, mode="blind")
+    target = await world.leg(talk.session, "agent")
+    await until_hears(world, talk.customer, [target])
+    assert back.status == "completed"
+    target.hang_up()
+    await everybody_is_gone(world, talk.session, "agent-left")
+    results = [(told["result"], told["reason"]) for told in await outcomes(world)]
+    assert results == [("recalled", "busy"), ("completed", ""), ("ended", "agent-left")]
+
+
+async def test_nothing_but_the_end_is_allowed_while_the_agent_is_rung_again(world):
+    talk = await talking(world)
+    world.sandbox.phone(TARGET).in_turn(busy())
+    world.agent_phone.in_turn(rings())
+    await fails(world, talk, "busy")
+    await world.until(talk.session, phase="recall", **{"party.agent.status": "ringing"})
+    for kind in ("complete", "cancel", "swap", "merge"):
+        await rejected(world, "the agent has been let go already; allowed now: ", kind, talk.session)
+    await rejected(world, "a transfer runs already; allowed now: ", "transfer", talk.session, to=SECOND, mode="blind")
+    await done(world, "end", talk.session)
+    await everybody_is_gone(world, talk.session, "command")
+    assert world.sandbox.calls_of(AGENT)[-1].record.answered_at_s is None
 
 
 # ---- the customer hangs up -------------------------------------------------------------------------------------------
@@ -217,7 +266,7 @@ async def test_machine_that_answers_for_the_agent_takes_the_customer_only_where_
         world.sandbox.phone(SECOND).in_turn(answers(), voicemail())
         talk = await talking(world)
         world.sandbox.phone(TARGET).in_turn(busy())
-        await failed(world, "busy", "transfer", talk.session, to=TARGET, mode="blind")
+        await fails(world, talk, "busy")
         machine = await dialled(world.sandbox, SECOND, 2)
         if confirm == "asked":
             await until_hears(world, talk.customer, [machine])
@@ -239,7 +288,7 @@ async def test_fallback_destination_takes_the_call(redis_server, direction, in_r
         world.sandbox.phone(TARGET).in_turn(busy())
         world.sandbox.phone(SECOND).in_turn(answers(after_s=1))
         began_s = world.listening.now()
-        await failed(world, "busy", "transfer", talk.session, to=TARGET, mode="blind")
+        await fails(world, talk, "busy")
         session = await world.until(talk.session, state="conferenced")
         assert session["party.agent.address"] == SECOND
         second = await world.leg(talk.session, "agent")
@@ -262,7 +311,7 @@ async def test_fallback_destination_that_is_not_reached_either_ends_it_with_a_se
         world.sandbox.phone(TARGET).in_turn(rings())
         world.sandbox.phone(SECOND).in_turn(refuses())
         began_s = world.listening.now()
-        await failed(world, "no-answer", "transfer", talk.session, to=TARGET, mode="blind")
+        await fails(world, talk, "no-answer")
         ended = await everybody_is_gone(world, talk.session, "fallback-failed")
         assert ended["transfer.reason"] == "no-answer, fallback rejected"
         assert sounds(world, talk.customer, began_s)[-1] == SORRY
@@ -277,7 +326,7 @@ async def test_without_a_fallback_the_customer_is_told_and_let_go(redis_server, 
         talk = await talking(world, direction, in_room=in_room)
         world.sandbox.phone(TARGET).in_turn(script)
         began_s = world.listening.now()
-        await failed(world, reason, "transfer", talk.session, to=TARGET, mode="blind")
+        await fails(world, talk, reason)
         ended = await everybody_is_gone(world, talk.session, "transfer-failed")
         assert ended["transfer.reason"] == reason
         assert sounds(world, talk.customer, began_s)[-1] == SORRY
