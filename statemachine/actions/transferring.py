@@ -198,10 +198,14 @@ def dial_targets(scratch: Scratch) -> None:
 
 
 def wait_for_answer(scratch: Scratch) -> None:
-    """From here on somebody's phone rings; an agent who was to leave meanwhile is looked after."""
-    agent = scratch.session.parties[AGENT]
-    lingers = agent.is_leaving and not agent.is_gone
-    enter(scratch, Stage.DIALING, scratch.policy.part_timeout_ms if lingers else None)
+    """From here on somebody's phone rings; whoever was to leave meanwhile is looked after."""
+    enter(scratch, Stage.DIALING, scratch.policy.part_timeout_ms if _somebody_lingers(scratch) else None)
+
+
+def _somebody_lingers(scratch: Scratch) -> bool:
+    """Whether the agent, or somebody who was dialled, is to be out and was not heard of."""
+    parties = (scratch.session.parties[AGENT], *scratch.session.targets)
+    return any(party.is_leaving and not party.is_gone for party in parties)
 
 
 def _has_dialled(scratch: Scratch) -> bool:
@@ -330,8 +334,8 @@ def _go_on_alone(scratch: Scratch) -> None:
 
 def look_again_at_stage(scratch: Scratch, event: Event) -> None:
     """What is waited for has not come: Twilio is asked, again and again."""
-    if scratch.transfer.stage is Stage.DIALING and scratch.session.parties[AGENT].is_gone:
-        return  # the agent was looked after, and has left by now
+    if scratch.transfer.stage is Stage.DIALING and not _somebody_lingers(scratch):
+        return  # whoever was looked after has left by now
     look_at_calls(scratch, event)
     scratch.set_timer(StageOverdue.timer, scratch.policy.confirm_again_ms)
 
