@@ -96,6 +96,32 @@ async def test_target_is_dialled_straight_into_the_customers_conference_and_its_
     await everybody_is_gone(world, talk.session, "customer-left")
 
 
+@pytest.mark.parametrize("direction", ["inbound", "outbound"])
+async def test_agent_of_a_conference_is_hung_up_once_the_customer_is_held_and_before_the_target_is_dialled(
+    world, direction
+):
+    talk = await talking(world, direction, in_room=True)
+    world.sandbox.phone(TARGET).in_turn(answers(after_s=0))
+    since = len(world.sandbox.ledger.rest)
+    await done(world, "transfer", talk.session, to=TARGET, mode="blind")
+    target = await world.leg(talk.session, "agent")
+    asked = [entry for entry in world.sandbox.ledger.rest[since:] if entry.method == "POST"]
+    steps = [
+        next(index for index, entry in enumerate(asked) if fits(entry))
+        for fits in (
+            lambda entry: entry.get("EndConferenceOnExit") == "false",
+            lambda entry: entry.get("Hold") == "true" and talk.customer.sid in entry.path,
+            lambda entry: entry.get("Status") == "completed" and talk.agent.sid in entry.path,
+            lambda entry: entry.get("To") == TARGET,
+            lambda entry: entry.get("Hold") == "false" and talk.customer.sid in entry.path,
+        )
+    ]
+    assert steps == sorted(steps), asked
+    assert world.listening.never_heard(talk.agent, target)
+    talk.customer.hang_up()
+    await everybody_is_gone(world, talk.session, "customer-left")
+
+
 @STARTS
 async def test_target_who_hangs_up_after_taking_the_call_ends_it(world, direction, in_room):
     talk = await talking(world, direction, in_room=in_room)
