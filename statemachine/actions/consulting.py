@@ -22,7 +22,7 @@ def swap(scratch: Scratch, event: Swap) -> None:
 def let_second_back(scratch: Scratch, _event: Event) -> None:
     """The one is held; the other may hear and speak again."""
     want_unhold(scratch, scratch.transfer.swap_to)
-    enter(scratch, Stage.SWAPPED)
+    enter(scratch, Stage.SWAPPED, scratch.policy.hold_timeout_ms)
 
 
 def end_swap(scratch: Scratch, _event: Event) -> None:
@@ -37,14 +37,14 @@ def give_up_swap(scratch: Scratch, _event: StageOverdue) -> None:
     first = CUSTOMER if scratch.transfer.swap_to == TARGET else TARGET
     want_unhold(scratch, first)
     scratch.change_transfer(swap_to=first)
-    enter(scratch, Stage.SWAPPED)
+    enter(scratch, Stage.SWAPPED, scratch.policy.hold_timeout_ms)
 
 
 def merge(scratch: Scratch, event: Merge) -> None:
     """Nobody is on hold any more."""
     take_step(scratch, event)
     want_everybody_unheld(scratch)
-    enter(scratch, Stage.MERGING)
+    enter(scratch, Stage.MERGING, scratch.policy.hold_timeout_ms)
 
 
 def end_merge(scratch: Scratch, _event: Event) -> None:
@@ -80,7 +80,7 @@ def go_on_without(scratch: Scratch, _event: Event) -> None:
 
 def _let_rest_talk(scratch: Scratch) -> None:
     want_everybody_unheld(scratch)
-    enter(scratch, Stage.COMPLETING)
+    enter(scratch, Stage.COMPLETING, scratch.policy.hold_timeout_ms)
 
 
 def part_agent(scratch: Scratch, _event: Event) -> None:

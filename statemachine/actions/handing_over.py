@@ -142,7 +142,7 @@ def fail_unconfirmed(scratch: Scratch, _event: StageOverdue) -> None:
 
 def _restore(scratch: Scratch) -> None:
     want_everybody_unheld(scratch)
-    enter(scratch, Stage.RESTORING)
+    enter(scratch, Stage.RESTORING, scratch.policy.hold_timeout_ms)
     if ConfirmOverdue.timer not in scratch.session.timers:
         scratch.set_timer(ConfirmOverdue.timer, scratch.policy.confirm_ms)
 

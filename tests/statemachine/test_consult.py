@@ -210,6 +210,20 @@ def test_customer_whose_hang_up_is_told_by_a_look_alone_ends_it():
     story.expect("ended", "end room", reason="customer-left")
 
 
+@pytest.mark.parametrize("step, told", [("swap", "target"), ("complete", ""), ("cancel", "")])
+def test_customer_who_is_out_of_the_room_without_an_end_is_looked_for(step, told):
+    """His `<Dial>` is over and he can't be unheld; what became of his call is asked."""
+    story = talking("consult").dial_ends("completed", dial="conference").expect("transferring")
+    getattr(story, step)()
+    if step == "cancel":
+        story.leaves("target")
+    if told:
+        story.confirms(told)
+    story.fires(StageOverdue).expect("transferring", "look").expect_timers("stage")
+    story.reads(customer="completed", agent="in-progress", room=ROOM, inside=("agent",))
+    assert story.session.end_reason == "customer-left"
+
+
 # ---- commands that come at a wrong moment ------------------------------------------------------------------------
 
 
