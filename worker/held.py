@@ -193,6 +193,8 @@ class HeldPartition:
                         partition=self.number,
                         ordered_at_ms=entry.ordered_at_ms,
                         maybe_sent=True,
+                        # A commit that ends a session takes out of the outbox what is not to be sent any more.
+                        ends_session=False,
                         sent_until_ms=self.lease.sent_until_ms,
                         sent_at_ms=entry.sent_at_ms,
                         mark_may_be_lost=self._looks_first,
