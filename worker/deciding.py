@@ -1,6 +1,6 @@
 """From stream entries to one batch: every event is decided in order, and what follows is gathered for the commit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -56,7 +56,7 @@ def decide(
     sessions: dict[str, Stored],
     now_ms: int,
     policy: Policy,
-    open_effects: Callable[[str], set[str]],
+    open_effects: Callable[[str], Mapping[str, Effect]],
 ) -> Decided:
     """Decides events in order.
 
@@ -65,7 +65,7 @@ def decide(
         sessions: The sessions concerned, as they stand in Redis.
         now_ms: Redis's time, Unix milliseconds.
         policy: The times by which sessions are driven.
-        open_effects: Ids of the effects of a session that are in the outbox.
+        open_effects: The effects of a session that are in the outbox, by id.
     """
     decided = Decided()
     changes: dict[str, SessionChange] = {}
@@ -111,19 +111,25 @@ def _put_chore(decided: Decided, chore: Chore, now_ms: int) -> None:
     decided.chores.append(chore)
 
 
-def _end(decided: Decided, taken: Step, open_effects: set[str], now_ms: int) -> None:
-    """What was ordered before the end and not sent yet is dropped; the endings themselves stay."""
+def _end(decided: Decided, taken: Step, open_effects: Mapping[str, Effect], now_ms: int) -> None:
+    """What was ordered before the end and not done yet is dropped; what the end orders stays.
+
+    So does an earlier ending of something that the end does not reach: a leg that is nobody's any more.
+    """
     session_id = taken.session.id
-    endings = {effect.effect_id for effect in taken.effects}
-    earlier = {effect.effect_id for effect, event in decided.orders if event.session_id == session_id}
-    for effect_id in (open_effects | earlier) - endings:
+    of_the_end = {effect.effect_id for effect in taken.effects}
+    reached = {effect.target for effect in taken.effects if effect.is_ending}
+    earlier = dict(open_effects)
+    earlier |= {effect.effect_id: effect for effect, event in decided.orders if event.session_id == session_id}
+    dropped = {
+        effect_id
+        for effect_id, effect in earlier.items()
+        if effect_id not in of_the_end and (not effect.is_ending or effect.target in reached)
+    }
+    for effect_id in dropped:
         decided.batch.outbox_put.pop(effect_id, None)
         decided.batch.outbox_del.append(effect_id)
-    decided.orders = [
-        (effect, event)
-        for effect, event in decided.orders
-        if event.session_id != session_id or effect.effect_id in endings
-    ]
+    decided.orders = [(effect, event) for effect, event in decided.orders if effect.effect_id not in dropped]
     of_parties = (party.call_sid for party in taken.session.parties.values() if party.call_sid)
     call_sids = tuple(dict.fromkeys((*of_parties, *taken.session.former_calls)))
     _put_chore(decided, ForgetCalls(session_id, call_sids), now_ms)

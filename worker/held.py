@@ -99,7 +99,8 @@ class HeldPartition:
         self._has_recovered = False
         self._reading: asyncio.Task[list[Entry]] | None = None
         self._timers_changed = timers_changed
-        self._open_effects: dict[str, set[str]] = defaultdict(set)
+        #: What is in the outbox, by session and effect id.
+        self._open_effects: dict[str, dict[str, Effect]] = defaultdict(dict)
         self._chores = Chores(number, around.access, around.chores_limit, session_ttl_s=around.session_ttl_s)
         self._looks_first = looks_first
         #: The earliest timer that was set while due ones were being moved, Unix milliseconds.
@@ -186,7 +187,7 @@ class HeldPartition:
                 entries.append(entry)
         for entry in sorted(entries, key=lambda entry: entry.ordered_at_ms):
             if isinstance(entry.work, Effect):
-                self._open_effects[entry.work.session_id].add(entry.work.effect_id)
+                self._open_effects[entry.work.session_id][entry.work.effect_id] = entry.work
                 self._around.executor.submit(
                     Order(
                         effect=entry.work,
@@ -313,8 +314,8 @@ class HeldPartition:
         await self._around.checkpoint("after_commit", self.number)
         self._act(decided)
 
-    def _open_effects_of(self, session_id: str) -> set[str]:
-        return self._open_effects.get(session_id, set())
+    def _open_effects_of(self, session_id: str) -> dict[str, Effect]:
+        return self._open_effects.get(session_id, {})
 
     async def _sessions_of(self, events: list[tuple[Entry, Event]]) -> dict[str, Stored]:
         """The sessions of a batch: from the cache, the missing ones in one round trip. Broken ones are left out."""
@@ -365,7 +366,7 @@ class HeldPartition:
         for session_id in decided.ended:
             self._around.executor.withdraw(session_id)
         for effect, event in decided.orders:
-            self._open_effects[effect.session_id].add(effect.effect_id)
+            self._open_effects[effect.session_id][effect.effect_id] = effect
             published_at_ms = event.occurred_at_ms if isinstance(event, Command) else None
             self._around.executor.submit(
                 Order(
@@ -393,7 +394,7 @@ class HeldPartition:
         for session_id in {change.after.session.id for change in decided.batch.sessions}:
             effects = self._open_effects.get(session_id)
             if effects is not None:
-                effects.discard(effect_id)
+                effects.pop(effect_id, None)
                 if not effects:
                     del self._open_effects[session_id]
 

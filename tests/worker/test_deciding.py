@@ -1,8 +1,11 @@
 """From decisions to one batch: what others are told and what is forgotten at the end is ordered with the commit."""
 
+from dataclasses import replace
+
 import pytest
 
-from statemachine.events import End
+from statemachine.effects import Effect, EndConference, HangUpCall, SayAndHangUp, UpdateParticipant
+from statemachine.events import Convert, End
 from statemachine.session import Party, Session
 from statemachine.states import Phase, State
 from statemachine.step import Conclusion, Outcome, Step
@@ -23,21 +26,26 @@ SESSION = Session(
 )
 TRANSFER = Conclusion("CA1:t1", "transfer", "CA1", "completed", to="client:bob")
 WHOLE = Conclusion("CA1:end", "session", "CA1", "ended", "command")
+STRAY = HangUpCall(effect_id="stray", session_id="CA1", call_sid="CA9")
+OF_AGENT = HangUpCall(effect_id="of agent", session_id="CA1", party="agent", call_sid="CA3")
+SAID = SayAndHangUp(effect_id="said", session_id="CA1", party="agent", call_sid="CA3", sentence="transfer-failed")
+OF_CUSTOMER = HangUpCall(effect_id="of customer", session_id="CA1", party="customer", call_sid="CA1")
+OF_ROOM = EndConference(effect_id="of room", session_id="CA1", conference_sid="CF1")
+HOLD = UpdateParticipant(
+    effect_id="e1", session_id="CA1", party="customer", call_sid="CA1", conference_sid="CF1", hold=True
+)
 
 
 @pytest.fixture
 def decided(monkeypatch):
     """One event of a session that ends by it, with news for other systems."""
-    after = Session(**{
-        **{name: getattr(SESSION, name) for name in SESSION.__dataclass_fields__},
-        "state": State.ENDED, "version": 5, "ended_at_ms": NOW_MS,
-    })  # fmt: skip
+    after = replace(SESSION, state=State.ENDED, version=5, ended_at_ms=NOW_MS)
     monkeypatch.setattr(
         deciding, "step", lambda *_: Step(after, Outcome.MOVED, "command", conclusions=(TRANSFER, WHOLE))
     )
     event = End(session_id="CA1", token="c1", entry_id="1-0")
     stored = Stored(SESSION, session_codec.encode(SESSION))
-    return deciding.decide([(Entry("1-0", {}), event)], {"CA1": stored}, NOW_MS, None, lambda _: {"e1"})
+    return deciding.decide([(Entry("1-0", {}), event)], {"CA1": stored}, NOW_MS, None, lambda _: {"e1": HOLD})
 
 
 def test_conclusions_are_chores_of_the_same_commit(decided):
@@ -57,3 +65,56 @@ def test_calls_of_parties_that_were_replaced_are_forgotten_too(decided):
 def test_news_survive_what_the_end_drops(decided):
     assert decided.batch.outbox_del == ["e1"]
     assert not {chore.chore_id for chore in decided.chores} & set(decided.batch.outbox_del)
+
+
+# ---- what the end drops and keeps ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["the same batch", "a later batch"])
+def ends(request, monkeypatch):
+    """Decides that the session ends after these effects were ordered, in the same batch or in an earlier one."""
+
+    def run(earlier: list[Effect], of_the_end: list[Effect]) -> deciding.Decided:
+        goes_on = replace(SESSION, version=5)
+        over = replace(SESSION, state=State.ENDED, version=6, ended_at_ms=NOW_MS)
+        steps = [Step(over, Outcome.MOVED, "command", tuple(of_the_end))]
+        events = [End(session_id="CA1", token="c1", entry_id="2-0")]
+        is_open = {effect.effect_id: effect for effect in earlier}
+        if request.param == "the same batch":
+            steps.insert(0, Step(goes_on, Outcome.STAYED, "", tuple(earlier)))
+            events.insert(0, Convert(session_id="CA1", token="c0", entry_id="1-0"))
+            is_open = {}
+        following = iter(steps)
+        monkeypatch.setattr(deciding, "step", lambda *_: next(following))
+        entries = [(Entry(event.entry_id, {}), event) for event in events]
+        stored = Stored(SESSION, session_codec.encode(SESSION))
+        return deciding.decide(entries, {"CA1": stored}, NOW_MS, None, lambda _: is_open)
+
+    return run
+
+
+def open_after(decided: deciding.Decided, earlier: list[Effect], batch: str) -> set[str]:
+    """Effects that are in the outbox after the commit."""
+    put = {effect_id for effect_id in decided.batch.outbox_put if ":" not in effect_id}
+    assert put == {effect.effect_id for effect, _ in decided.orders}
+    assert not put & set(decided.batch.outbox_del)
+    before = {effect.effect_id for effect in earlier} if batch == "a later batch" else set()
+    return put | before - set(decided.batch.outbox_del)
+
+
+@pytest.mark.parametrize(
+    "earlier, of_the_end, left",
+    [
+        ([STRAY], [OF_CUSTOMER], {"stray", "of customer"}),
+        ([STRAY, HOLD], [], {"stray"}),
+        ([SAID], [OF_CUSTOMER], {"said", "of customer"}),
+        ([OF_ROOM], [OF_CUSTOMER], {"of room", "of customer"}),
+        # The end itself asks for it.
+        ([SAID], [OF_AGENT, OF_CUSTOMER], {"of agent", "of customer"}),
+        ([replace(OF_ROOM, effect_id="before")], [OF_ROOM], {"of room"}),
+        ([HOLD], [OF_ROOM], {"of room"}),
+    ],
+)
+def test_end_drops_all_but_endings_that_it_does_not_order_itself(ends, request, earlier, of_the_end, left):
+    batch = request.node.callspec.params["ends"]
+    assert open_after(ends(earlier, of_the_end), earlier, batch) == left

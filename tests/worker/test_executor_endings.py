@@ -134,6 +134,21 @@ async def test_session_goes_on_after_an_ending_effect(world: World) -> None:
     assert sorted(world.finished) == ["b", "h"]
 
 
+async def test_hang_up_that_waits_for_its_next_try_outlives_the_session(world: World) -> None:
+    world.time.gate = asyncio.Event()
+    world.calls.script["stray"].extend([BUSY, None])
+    world.submit(hang_up("stray"), ends_session=False)
+    await world.settle()
+
+    world.executor.withdraw("S1")
+    world.submit(hang_up("h"))
+    world.time.gate.set()
+    await world.settle()
+
+    assert world.calls.asked == ["stray", "h", "stray"]
+    assert world.counts == (2, 1, 0, 0)
+
+
 # ---- leases ----------------------------------------------------------------------------------------------------------
 
 
