@@ -1,6 +1,6 @@
 """What the webhooks need of Redis: append an event, read what a TwiML answer depends on, decide who comes first."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -84,16 +84,20 @@ class Ingest(Protocol):
         """The session as it is now; None when Redis does not know it."""
         ...
 
-    async def claim_gate(self, session_id: str, dial_id: str, call_sid: str, contest: str = "") -> GateClaim:
+    async def claim_gate(
+        self, session_id: str, dial_id: str, call_sid: str, contest: str = "", gone: Sequence[str] = ()
+    ) -> GateClaim:
         """Gives a dial to the call that asks first, and a contest to the dial that asks first; both atomically.
 
-        The same call gets the same answer however often it asks.
+        The same call gets the same answer however often it asks: a dial that has lost a contest has lost it for good.
 
         Args:
             session_id: The session's id.
             dial_id: The dial that made the call.
             call_sid: The call.
             contest: The word that the dials of one contest share; empty when only the dial is claimed.
+            gone: Dials of the contest whose people have left, or are let go: one of them that has won the contest loses
+                it to this dial.
 
         Raises:
             StoreUnreachableError: nobody knows whether it is claimed; asking again is safe.

@@ -62,7 +62,7 @@ class Keys:
         return self._in(self.partition_of(session_id), f"log:{session_id}")
 
     def gates(self, session_id: str) -> str:
-        """Hash: which call has which dial of the session, and which dial has won which contest."""
+        """Hash: which call has which dial of the session, and which dial has won or lost a contest."""
         return self._in(self.partition_of(session_id), f"gates:{session_id}")
 
     def call(self, call_sid: str) -> str:

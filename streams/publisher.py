@@ -102,13 +102,15 @@ class Publisher:
         """See `Ingest.read`."""
         return _facts((await self._run([self._reading(session_id)]))[0])
 
-    async def claim_gate(self, session_id: str, dial_id: str, call_sid: str, contest: str = "") -> GateClaim:
+    async def claim_gate(
+        self, session_id: str, dial_id: str, call_sid: str, contest: str = "", gone: Sequence[str] = ()
+    ) -> GateClaim:
         """See `Ingest.claim_gate`. Not part of a pipeline: a cluster's takes no scripts."""
         try:
             with store_errors():
                 async with asyncio.timeout(self._deadline_s):
                     answer = await scripts.claim_gate(
-                        self._client, [self._keys.gates(session_id)], [dial_id, call_sid, contest, GATES_TTL_S]
+                        self._client, [self._keys.gates(session_id)], [dial_id, call_sid, contest, GATES_TTL_S, *gone]
                     )
         except StoreUnreachableError:
             self._server_is_unknown = True

@@ -139,6 +139,19 @@ class Documents:
         self._join(response, session_id, party, label, room, 1, starts=True, tune="")
         return str(response)
 
+    def gate_brief(self, gate: Gate, *, brief: str = "", recalled_for: str = "") -> str:
+        """Somebody at the gate is told what it is about; only then the gate is asked for the way in.
+
+        Args:
+            gate: The request that this answers; its `<Redirect>` asks the next one.
+            brief: The operator's words; empty for nothing.
+            recalled_for: Why an agent is rung again, such as `busy`; empty for everybody else.
+        """
+        response = VoiceResponse()
+        self._brief(response, brief, recalled_for)
+        response.redirect(self._urls.gate(gate.after_brief()), method="POST")
+        return str(response)
+
     def gate_ask(self, gate: Gate, *, brief: str = "", recalled_for: str = "") -> str:
         """Somebody at the gate is told what it is about, and asked for a key.
 

@@ -95,10 +95,16 @@ class Gate:
     #: The key that the first of those requests told, since those that follow a `<Redirect>` tell none: a digit, `other`
     #: for every other key, empty for none.
     key: str = ""
+    #: Whether the call has heard what it is about, by a document that did nothing else.
+    briefed: bool = False
 
     def next_question(self) -> "Gate":
         """What the `<Gather>` of this document asks when it ends."""
         return Gate(self.session_id, self.dial, self.asked + 1)
+
+    def after_brief(self) -> "Gate":
+        """What a document that only tells what it is about asks when it ends."""
+        return Gate(self.session_id, self.dial, self.asked, briefed=True)
 
     def waited_again(self, key: str) -> "Gate":
         """The same request, put once more.
@@ -159,6 +165,8 @@ class CallbackUrls:
         fields = {"session": gate.session_id, "dial": gate.dial, "asked": str(gate.asked)}
         if gate.waited > 1:
             fields |= {"waited": str(gate.waited), "key": gate.key}
+        if gate.briefed:
+            fields["briefed"] = "1"
         return f"{self._base}{GATE_PATH}?{urlencode(fields)}{_TWIML_OVERRIDES}"
 
     def wait(self, wait: Wait) -> str:
@@ -250,12 +258,15 @@ def parse_gate(query: str) -> Gate:
         raise CallbackUrlError("asked")
     if not _KEY.fullmatch(key):
         raise CallbackUrlError("key")
+    if fields.get("briefed", "1") != "1":
+        raise CallbackUrlError("briefed")
     return Gate(
         session_id=_id(fields, "session"),
         dial=_id(fields, "dial"),
         asked=int(asked),
         waited=_count(fields, "waited"),
         key=key,
+        briefed="briefed" in fields,
     )
 
 

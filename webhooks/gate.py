@@ -1,8 +1,10 @@
 """The gate: a call that was placed by REST was answered, and asks here whether it may join.
 
 One call has a dial, and of those who ring for the same call one wins: Redis decides both before anybody is let in, and
-what the gate has decided is stored before the call hears it. Redis away: it waits and asks again, then gives up with a
-sentence, since without Redis nobody can tell whether somebody else has taken the call.
+what the gate has decided is stored before the call hears it. Winning and joining are one moment: whoever rings beside
+others hears the brief by a document of its own and asks once more, since somebody who hangs up meanwhile must not have
+won. Redis away: it waits and asks again, then gives up with a sentence, since without Redis nobody can tell whether
+somebody else has taken the call.
 """
 
 import asyncio
@@ -23,7 +25,7 @@ from telephony.documents import Documents
 from telephony.phrases import Phrase
 from telephony.urls import GATE_PATH, Gate, parse_gate
 from webhooks.form import Form
-from webhooks.gate_answers import Way, decide, sentence, way_of
+from webhooks.gate_answers import Way, decide, gone_rivals, sentence, way_of
 from webhooks.replies import note_unstored, twiml
 
 log = structlog.get_logger()
@@ -93,6 +95,9 @@ class GateRoutes:
             return "asked", self._documents.gate_ask(gate, **_briefing(gate, facts))
         if decision is GateDecision.TOO_LATE and gate.waited < _WAITED_MAX and self._may_be_forgotten(facts):
             return self._later(gate, pressed)
+        briefing = _briefing(gate, facts)
+        if decision is GateDecision.ACCEPTED and _rings_beside_others(gate, facts) and any(briefing.values()):
+            return "briefed", self._documents.gate_brief(gate, **briefing)
         if decision is GateDecision.ACCEPTED:
             decision, document = await self._let_in(form, gate, facts)
         else:
@@ -102,7 +107,7 @@ class GateRoutes:
 
     async def _facts(self, form: Form, gate: Gate) -> SessionFacts | None:
         """The session; at the first request it is told that the call is here."""
-        if gate.asked > 1:
+        if gate.asked > 1 or gate.briefed:
             return await self._ingest.read(gate.session_id)
         event = gate_reached(form, gate)
         return await self._ingest.publish_and_read(event, call_sid=event.call_sid)
@@ -115,7 +120,9 @@ class GateRoutes:
         name = facts.dialled_by(gate.dial)
         party = facts.parties[name]
         if party.contest:
-            claim = await self._ingest.claim_gate(gate.session_id, gate.dial, call_sid_of(form), party.contest)
+            claim = await self._ingest.claim_gate(
+                gate.session_id, gate.dial, call_sid_of(form), party.contest, gone_rivals(facts, gate.dial)
+            )
             if claim is not GateClaim.OURS:
                 taken = GateDecision.TAKEN
                 return taken, self._documents.say_and_hang_up(sentence(taken, facts))
@@ -152,9 +159,15 @@ class GateRoutes:
         return self._ingest.restarted_lately() and (facts is None or facts.state != State.ENDED)
 
 
+def _rings_beside_others(gate: Gate, facts: SessionFacts | None) -> bool:
+    """Whether several ring for the same call, of whom one wins."""
+    party = facts.parties.get(facts.dialled_by(gate.dial)) if facts else None
+    return party is not None and bool(party.contest)
+
+
 def _briefing(gate: Gate, facts: SessionFacts | None) -> dict[str, str]:
     """What is said to the call first: once, before the first question, or before the join where nothing is asked."""
     party = facts.parties.get(facts.dialled_by(gate.dial)) if facts else None
-    if party is None or gate.asked > 1:
+    if party is None or gate.asked > 1 or gate.briefed:
         return {"brief": "", "recalled_for": ""}
     return {"brief": party.brief, "recalled_for": party.recalled_for}

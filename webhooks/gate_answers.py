@@ -8,7 +8,7 @@ from enum import StrEnum
 from statemachine.events import GateDecision
 from statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND
 from statemachine.states import PartyStatus, State
-from streams.ingest import SessionFacts
+from streams.ingest import PartyFacts, SessionFacts
 from telephony.phrases import TURNED_AWAY, Phrase
 
 #: How often the gate's document is asked for: after the answer, and after each of the two questions for a key.
@@ -38,8 +38,7 @@ def way_of(facts: SessionFacts | None, dial_id: str) -> Way:
     name = facts.dialled_by(dial_id) if facts else ""
     if facts is None or not name:
         return Way.NOWHERE
-    party = facts.parties[name]
-    if party.is_leaving or party.status == PartyStatus.LEFT:
+    if _is_out(facts.parties[name]):
         return Way.NOWHERE
     if facts.state == State.TRANSFERRING:
         return Way.CONFERENCE
@@ -70,6 +69,24 @@ def decide(facts: SessionFacts | None, dial_id: str, *, asked: int, pressed: str
     if not must_press or (asked > 1 and pressed):
         return GateDecision.ACCEPTED
     return None
+
+
+def gone_rivals(facts: SessionFacts, dial_id: str) -> tuple[str, ...]:
+    """Dials that ring or rang for the same call, and whose people have left or are to leave.
+
+    Whoever has won a contest may hang up on the way into the conference. The call is still there to be taken then.
+
+    Args:
+        facts: The session.
+        dial_id: A dial that brings somebody in.
+    """
+    contest = facts.parties[facts.dialled_by(dial_id)].contest
+    rivals = (party for party in facts.parties.values() if party.contest == contest and party.dial_id != dial_id)
+    return tuple(rival.dial_id for rival in rivals if rival.dial_id and _is_out(rival))
+
+
+def _is_out(party: PartyFacts) -> bool:
+    return party.is_leaving or party.status == PartyStatus.LEFT
 
 
 def _has_lost(facts: SessionFacts | None, dial_id: str) -> bool:

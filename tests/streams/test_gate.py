@@ -11,7 +11,7 @@ from streams.publisher import GATES_TTL_S, Publisher
 
 pytestmark = pytest.mark.redis
 SESSION = "CA" + "1" * 32
-ONE, TWO, CONTEST = "d" * 20, "e" * 20, "f" * 20
+ONE, TWO, THREE, CONTEST = "d" * 20, "e" * 20, "c" * 20, "f" * 20
 
 
 @pytest.fixture
@@ -43,6 +43,55 @@ async def test_a_contest_belongs_to_the_dial_that_asks_first_however_often_it_as
         return await publisher.claim_gate(SESSION, dial, f"CA-{dial}", CONTEST)
 
     assert [await claim(dial) for dial in (first, second, first, second)] == [GateClaim.OURS, GateClaim.LOST] * 2
+
+
+@pytest.mark.parametrize(
+    ("gone",          "expected"),
+    [
+        ([],              GateClaim.LOST),
+        ([THREE],         GateClaim.LOST),      # not the one that has won
+        ([ONE],           GateClaim.OURS),
+        ([THREE, ONE],    GateClaim.OURS),
+        ([TWO],           GateClaim.LOST),
+    ],
+)  # fmt: skip
+async def test_a_contest_whose_winner_has_left_goes_to_the_next_who_asks(publisher, gone, expected):
+    await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST)
+
+    assert await publisher.claim_gate(SESSION, TWO, "CA3", CONTEST, gone) is expected
+
+
+async def test_who_was_told_of_a_loss_is_told_so_again_even_when_the_winner_has_left(publisher):
+    await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST)
+    await publisher.claim_gate(SESSION, TWO, "CA3", CONTEST)
+
+    assert await publisher.claim_gate(SESSION, TWO, "CA3", CONTEST, [ONE]) is GateClaim.LOST
+    assert await publisher.claim_gate(SESSION, THREE, "CA4", CONTEST, [ONE, TWO]) is GateClaim.OURS
+
+
+async def test_a_contest_that_was_taken_over_stays_with_the_new_winner(publisher):
+    await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST)
+    assert await publisher.claim_gate(SESSION, TWO, "CA3", CONTEST, [ONE]) is GateClaim.OURS
+
+    assert await publisher.claim_gate(SESSION, TWO, "CA3", CONTEST, [ONE]) is GateClaim.OURS
+    assert await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST) is GateClaim.LOST
+    assert await publisher.claim_gate(SESSION, THREE, "CA4", CONTEST, [ONE]) is GateClaim.LOST
+
+
+async def test_of_all_who_take_over_at_once_one_wins(publisher):
+    await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST)
+    heirs = [str(number) * 20 for number in range(9)]
+
+    claims = [publisher.claim_gate(SESSION, heir, f"CA-{heir}", CONTEST, [ONE]) for heir in heirs]
+
+    assert sorted(claim.value for claim in await asyncio.gather(*claims)) == [1] + [2] * 8
+
+
+async def test_a_winner_who_has_left_one_contest_still_has_another(publisher):
+    await publisher.claim_gate(SESSION, ONE, "CA2", "transfer-1")
+    await publisher.claim_gate(SESSION, TWO, "CA3", "transfer-2")
+
+    assert await publisher.claim_gate(SESSION, THREE, "CA4", "transfer-2", [ONE]) is GateClaim.LOST
 
 
 async def test_claiming_a_dial_wins_no_contest(publisher):

@@ -226,7 +226,10 @@ def test_the_gate_says_what_it_is_about_before_the_join_or_the_question(brief, r
         )
     )
     (gather,) = ET.fromstring(DOCUMENTS.gate_ask(GATE, brief=brief, recalled_for=recalled_for))
+    alone = ET.fromstring(DOCUMENTS.gate_brief(GATE, brief=brief, recalled_for=recalled_for))
 
+    assert [verb.tag for verb in alone] == ["Say"] * len(said) + ["Redirect"]
+    assert [say.text for say in alone.findall("Say")] == said
     assert [verb.tag for verb in join] == ["Say"] * len(said) + ["Dial"]
     assert [say.text for say in join.findall("Say")] == said
     assert [say.text for say in gather] == [*said, words(Phrase.PRESS_ONE, "en")]
@@ -246,6 +249,13 @@ def test_each_question_of_the_gate_leads_to_the_next(asked):
     (gather,) = ET.fromstring(DOCUMENTS.gate_ask(Gate(SESSION, "d1", asked)))
 
     assert parse_gate(query_of(gather.get("action"))) == Gate(SESSION, "d1", asked + 1)
+
+
+def test_the_gate_is_asked_for_the_way_in_once_the_brief_was_heard():
+    redirect = ET.fromstring(DOCUMENTS.gate_brief(GATE, brief="About an invoice")).find("Redirect")
+
+    assert redirect.get("method") == "POST"
+    assert parse_gate(query_of(redirect.text)) == Gate(SESSION, "d1", briefed=True)
 
 
 def test_a_gate_that_waits_puts_the_same_request_again():

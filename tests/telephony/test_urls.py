@@ -65,7 +65,8 @@ def test_a_call_that_was_not_placed_by_rest_names_no_dial():
 def gates(draw):
     waited = draw(st.integers(1, 9))
     key = draw(st.sampled_from(["", "0", "1", "9", "other"])) if waited > 1 else ""
-    return Gate(draw(IDS), draw(IDS), asked=draw(st.integers(1, 3)), waited=waited, key=key)
+    asked, briefed = draw(st.integers(1, 3)), draw(st.booleans())
+    return Gate(draw(IDS), draw(IDS), asked=asked, waited=waited, key=key, briefed=briefed)
 
 
 @given(gates())
@@ -87,6 +88,13 @@ def test_the_next_question_of_a_gate_forgets_what_came_before():
     gate = Gate("CA1", "d1").waited_again("1")
 
     assert gate.next_question() == Gate("CA1", "d1", asked=2)
+
+
+def test_a_gate_remembers_that_the_brief_was_said_however_often_it_is_asked_again():
+    gate = Gate("CA1", "d1").waited_again("").after_brief()
+
+    assert gate == Gate("CA1", "d1", briefed=True)
+    assert gate.waited_again("") == Gate("CA1", "d1", waited=2, briefed=True)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +160,8 @@ def test_a_query_that_was_not_built_here_names_its_field(query, field):
         (parse_gate, "session=a&dial=d&waited=10", "waited"),
         (parse_gate, "session=a&dial=d&key=*", "key"),
         (parse_gate, "session=a&dial=d&key=12", "key"),
+        (parse_gate, "session=a&dial=d&briefed=0", "briefed"),
+        (parse_gate, "session=a&dial=d&briefed=", "briefed"),
         (parse_wait, "party=customer&tune=music", "session"),
         (parse_wait, "session=a&tune=music", "party"),
         (parse_wait, "session=a&party=customer", "tune"),

@@ -5,7 +5,7 @@ from statemachine.states import PartyStatus, State
 from streams.ingest import PartyFacts
 from telephony.phrases import Phrase
 from tests.webhooks.webhook_kit import AGENT, CALLER, DIAL, facts
-from webhooks.gate_answers import Way, decide, sentence, way_of
+from webhooks.gate_answers import Way, decide, gone_rivals, sentence, way_of
 
 ACCEPTED, REJECTED, SILENT = GateDecision.ACCEPTED, GateDecision.REJECTED, GateDecision.NO_CONFIRMATION
 TAKEN, LATE = GateDecision.TAKEN, GateDecision.TOO_LATE
@@ -51,6 +51,24 @@ def test_whoever_has_left_or_is_to_leave_is_not_waited_for(status, is_leaving):
 
     assert way_of(facts("transferring", target=target), DIAL) is (NOWHERE if lost else CONFERENCE)
     assert way_of(facts("bridged", direction="outbound", agent=target), DIAL) is (NOWHERE if lost else CUSTOMER)
+
+
+@pytest.mark.parametrize(
+    ("rival", "is_gone"),
+    [
+        (PartyFacts(dial_id="e1", contest="word", status="left"),                          True),
+        (PartyFacts(dial_id="e1", contest="word", status="ringing", is_leaving=True),      True),
+        (PartyFacts(dial_id="e1", contest="word", status="ringing"),                       False),
+        (PartyFacts(dial_id="e1", contest="word", status="connected"),                     False),
+        (PartyFacts(dial_id="e1", contest="another", status="left"),                       False),
+        (PartyFacts(dial_id="",   contest="word", status="left"),                          False),
+        (PartyFacts(call_sid=AGENT, status="left"),                                        False),
+    ],
+)  # fmt: skip
+def test_of_those_who_ring_for_the_same_call_some_may_have_gone(rival, is_gone):
+    given = facts("transferring", target_1=dialled(contest="word"), target_2=rival)
+
+    assert gone_rivals(given, DIAL) == (("e1",) if is_gone else ())
 
 
 @pytest.mark.parametrize("state", State)

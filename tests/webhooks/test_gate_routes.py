@@ -2,7 +2,6 @@
 
 import re
 import xml.etree.ElementTree as ET
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -10,47 +9,9 @@ from runtime.errors import StoreError
 from statemachine.events import GateDecided, GateReached
 from streams.ingest import PartyFacts
 from telephony.urls import parse_dial_action, parse_gate
-from tests.webhooks.webhook_kit import CALLER, CONFERENCE, DIAL, PUBLIC_URL, facts, fields, post
+from tests.webhooks.gate_kit import GATE, OTHER, TARGET, answered, at, next_url, pressed, said, target, told, verbs
+from tests.webhooks.webhook_kit import CALLER, CONFERENCE, DIAL, PUBLIC_URL, facts, post
 from webhooks import gate as gate_module
-
-TARGET, OTHER = "CA" + "4" * 32, "CA" + "5" * 32
-GATE = f"/voice/gate?session={CALLER}&dial={DIAL}&asked=1"
-OTHER_DIAL = "e" * 20
-
-
-def at(asked, dial=DIAL):
-    return f"/voice/gate?session={CALLER}&dial={dial}&asked={asked}"
-
-
-def answered(**changes):
-    return fields("target_answers_at_the_gate", **({"CallSid": TARGET} | changes))
-
-
-def pressed(key, **changes):
-    return fields("target_presses_a_key", **({"CallSid": TARGET, "Digits": key} | changes))
-
-
-def target(**known):
-    return PartyFacts(**({"label": "target-3", "dial_id": DIAL, "status": "ringing"} | known))
-
-
-def verbs(document):
-    return [verb.tag for verb in ET.fromstring(document)]
-
-
-def said(document):
-    return " ".join(say.text for say in ET.fromstring(document).iter("Say"))
-
-
-def next_url(document, path, attribute=None):
-    """The URL in an element, as a target that can be asked."""
-    element = ET.fromstring(document).find(path)
-    url = urlsplit(element.get(attribute) if attribute else element.text)
-    return f"{url.path}?{url.query}"
-
-
-def told(ingest):
-    return [event.name if isinstance(event, GateReached) else event.decision for event in ingest.events]
 
 
 async def test_who_need_not_confirm_joins_the_room_at_once(client, ingest, lines):
@@ -149,35 +110,6 @@ async def test_another_call_with_the_same_dial_is_hung_up_and_not_told_of(client
     assert {event.call_sid for event in ingest.events} == {TARGET}
     _, document = await post(client, at(2), pressed("1"))
     assert verbs(document) == ["Dial"]
-
-
-@pytest.mark.parametrize("first", [DIAL, OTHER_DIAL])
-async def test_of_several_who_take_it_the_first_wins_and_the_others_are_told(client, ingest, first):
-    ingest.facts = facts(
-        "transferring",
-        target_1=target(label="target-1", confirm=True, contest="word"),
-        target_2=target(label="target-2", confirm=True, contest="word", dial_id=OTHER_DIAL),
-    )
-    calls = {DIAL: TARGET, OTHER_DIAL: OTHER}
-    second = OTHER_DIAL if first == DIAL else DIAL
-    for dial, call_sid in calls.items():
-        await post(client, at(1, dial), answered(CallSid=call_sid))
-
-    _, won = await post(client, at(2, first), pressed("1", CallSid=calls[first]))
-    _, lost = await post(client, at(2, second), pressed("1", CallSid=calls[second]))
-
-    assert (verbs(won), verbs(lost)) == (["Dial"], ["Say", "Hangup"])
-    assert "Somebody else" in said(lost)
-    decided = [(event.dial, event.decision) for event in ingest.events if isinstance(event, GateDecided)]
-    assert decided == [(first, "accepted"), (second, "taken")]
-
-
-async def test_being_asked_wins_nothing_yet(client, ingest):
-    ingest.facts = facts("transferring", target_1=target(confirm=True, contest="word"))
-
-    await post(client, GATE, answered())
-
-    assert not [key for key in ingest.gates if key[1] == "contest"]
 
 
 @pytest.mark.parametrize(

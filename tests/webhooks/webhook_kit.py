@@ -79,7 +79,7 @@ class FakeIngest:
         self.error = StoreUnreachableError
         self.hangs = False
         self.old = False
-        #: Which call has which dial, and which dial has won which contest.
+        #: Which call has which dial, which dial has won which contest, and which have lost one.
         self.gates = {}
 
     async def publish(self, event, *, call_sid=""):
@@ -97,12 +97,17 @@ class FakeIngest:
         self.reads += 1
         return self.facts
 
-    async def claim_gate(self, session_id, dial_id, call_sid, contest=""):
+    async def claim_gate(self, session_id, dial_id, call_sid, contest="", gone=()):
         await self._reach()
         if self.gates.setdefault((session_id, "dial", dial_id), call_sid) != call_sid:
             return GateClaim.ANOTHER_CALL
-        if contest and self.gates.setdefault((session_id, "contest", contest), dial_id) != dial_id:
+        if not contest:
+            return GateClaim.OURS
+        winner = self.gates.get((session_id, "contest", contest), dial_id)
+        if winner != dial_id and (winner not in gone or (session_id, "lost", dial_id) in self.gates):
+            self.gates[session_id, "lost", dial_id] = True
             return GateClaim.LOST
+        self.gates[session_id, "contest", contest] = dial_id
         return GateClaim.OURS
 
     def restarted_lately(self):
