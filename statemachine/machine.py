@@ -18,10 +18,12 @@ from statemachine.events import (
     Call,
     CallProgressed,
     CallReceived,
+    CallsRead,
     Cancel,
     Command,
     Complete,
     Convert,
+    EffectOutcome,
     End,
     Event,
     Merge,
@@ -118,6 +120,8 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
         return _unknown_session(session, event)
     if session.version and session.seen.has(event):
         return _passed_over(session, event, Outcome.STALE, "taken before")
+    if isinstance(event, CallsRead | EffectOutcome) and event.effect_id == session.reading:
+        return _decide(changed(session, {"reading": ""}), event, now_ms, policy, before=session)
     if isinstance(event, TimerExpired):
         if session.timers.get(event.timer) != event.due_ms:
             return _passed_over(session, event, Outcome.STALE, "the timer was cancelled or set again")

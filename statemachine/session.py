@@ -58,6 +58,8 @@ class Party:
     dial_id: str = ""
     #: Whether our gate stands between the answer and the conference (`Calls.create`), or not (`Participants.create`).
     is_gated: bool = False
+    #: Whether those inside hear it ring (`EarlyMedia`): then a join does not prove an answer.
+    early_media: bool = False
     #: Said at the gate; empty for nothing.
     brief: str = ""
     #: Why an agent who is rung again is: said at the gate. Empty for everybody else.
@@ -92,6 +94,8 @@ class Party:
     ends_conference: bool = False
     #: What was asked of Twilio for this party and is not confirmed by a callback or a look: one of `Ask`, or empty.
     asked: str = ""
+    #: When that was, Unix milliseconds: a callback of an earlier time does not tell what came of it.
+    asked_at_ms: int = 0
     #: Id of the effect that asks for it, empty once that has an outcome.
     updating: str = ""
     #: Its hang-up was ordered, or comes with the answer to its `<Dial>`'s action.
@@ -145,6 +149,8 @@ class Session:
     options: DialOptions = field(default_factory=DialOptions)
     #: SIDs of legs whose party has been replaced: their late callbacks are no surprise.
     former_calls: tuple[str, ...] = ()
+    #: Id of the look at Twilio that has no answer yet; empty when none is open.
+    reading: str = ""
     #: Looks at a participant whose update Twilio has not confirmed, since it last did (count).
     confirm_looks: int = 0
     #: Name of the party that left first, empty while nobody has.

@@ -86,7 +86,7 @@ def _order(scratch: Scratch, party: Party, wish: Ask) -> None:
         tune=party.tune.value if hold else "",
         ends_conference=ends,
     )
-    scratch.change_party(party, asked=wish.value, updating=effect_id)
+    scratch.change_party(party, asked=wish.value, asked_at_ms=scratch.now_ms, updating=effect_id)
 
 
 def stop_asking(scratch: Scratch, _event: Event) -> None:

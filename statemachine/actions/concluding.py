@@ -51,6 +51,8 @@ def conclude_session(scratch: Scratch, reason: str) -> None:
             scratch.change_transfer(status=TransferStatus.CANCELLED, reason=reason)
         elif transfer.status is not TransferStatus.FAILED:
             scratch.change_transfer(status=TransferStatus.FAILED, reason=reason)
+        elif reason == EndReason.CUSTOMER_LEFT:
+            scratch.change_transfer(reason=f"{transfer.reason}, {reason}")  # while somebody else was being tried
         report_transfer(scratch, CommandStatus.FAILED, reason)
         report_step(scratch, CommandStatus.FAILED, reason)
         conclude_transfer(scratch, "cancelled" if by_operator else "failed")

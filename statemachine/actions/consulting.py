@@ -2,7 +2,7 @@
 
 from statemachine.actions.asking import want_everybody_unheld, want_hold, want_unhold
 from statemachine.actions.commands import report_step, take_step
-from statemachine.actions.transferring import complete_early, enter, let_agent_go
+from statemachine.actions.transferring import enter, go_on_as_blind, let_agent_go
 from statemachine.events import Complete, Event, Merge, StageOverdue, Swap
 from statemachine.scratch import Scratch
 from statemachine.session import CUSTOMER, TARGET
@@ -63,7 +63,7 @@ def complete(scratch: Scratch, event: Complete) -> None:
 def complete_before_answer(scratch: Scratch, event: Complete) -> None:
     """The agent does not wait for the target."""
     take_step(scratch, event)
-    complete_early(scratch, event)
+    go_on_as_blind(scratch, event)
 
 
 def complete_queued(scratch: Scratch, event: Complete) -> None:

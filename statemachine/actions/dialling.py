@@ -54,6 +54,7 @@ def dial(
         label,
         address=to,
         is_gated=gated,
+        early_media=early_media,
         brief=options.brief,
         confirm=options.confirm or must_confirm(scratch, to),
         ring_timeout_s=options.timeout_s or scratch.policy.ring_timeout_ms // 1000,
@@ -62,7 +63,7 @@ def dial(
         recalled_for=recalled_for,
         caller_id=_caller_id(scratch),
     )
-    _place(scratch, party, early_media=early_media, is_urgent=is_urgent)
+    _place(scratch, party, is_urgent=is_urgent)
     transfer = scratch.session.transfer
     if transfer is not None and transfer.runs:
         placed = scratch.session.parties[name]
@@ -79,17 +80,16 @@ def dial_again_as_business(scratch: Scratch, event: EffectFailed) -> None:
     """Twilio does not let the customer's number be shown: once more, with our own."""
     party = party_of_dial(scratch, event)
     assert party is not None  # the guard has found it
-    early_media = scratch.session.phase.value in ("warm", "consult")
     before = party.dial_id
     scratch.change_party(party, caller_id="")
-    _place(scratch, scratch.session.parties[party.name], early_media=early_media, is_urgent=True)
+    _place(scratch, scratch.session.parties[party.name], is_urgent=True)
     after = scratch.session.parties[party.name].dial_id
     transfer = scratch.session.transfer
     if transfer is not None:
         scratch.change_transfer(attempts=transfer.with_attempt(before, dial_id=after))
 
 
-def _place(scratch: Scratch, party: Party, *, early_media: bool, is_urgent: bool) -> None:
+def _place(scratch: Scratch, party: Party, *, is_urgent: bool) -> None:
     timeout_s = party.ring_timeout_s
     token = scratch.session.call_token if party.caller_id else ""
     if party.is_gated:
@@ -101,7 +101,7 @@ def _place(scratch: Scratch, party: Party, *, early_media: bool, is_urgent: bool
         dial_id = scratch.order(
             CreateParticipant, party=party.name, to=party.address, timeout_s=timeout_s, caller_id=party.caller_id,
             call_token=token, room=scratch.session.conference_sid or scratch.session.id, label=party.label,
-            early_media=early_media, is_urgent=is_urgent,
+            early_media=party.early_media, is_urgent=is_urgent,
         )  # fmt: skip
     # It may have to wait for its turn, so its time begins with what is heard of it first: the request always has an
     # outcome.
@@ -193,7 +193,9 @@ def note_answered(scratch: Scratch, name: str) -> None:
     if party.confirm and not party.in_room:
         status = PartyStatus.CONFIRMING
     # At our gate somebody may take as long as the gate does; everybody else comes in at once.
-    wait_ms = scratch.policy.gate_timeout_ms if party.is_gated else scratch.policy.arrive_timeout_ms
+    wait_ms = scratch.policy.arrive_timeout_ms
+    if party.is_gated:
+        wait_ms = scratch.policy.gate_timeout_ms + _briefing_ms(party)
     scratch.change_party(party, answered=True, status=status, dial_due_ms=scratch.now_ms + wait_ms)
 
 
@@ -215,15 +217,15 @@ def note_let_in(scratch: Scratch, event: GateDecided) -> None:
         return
     scratch.change_party(party, call_sid=event.call_sid, doubt="")
     note_answered(scratch, party.name)
-    due_ms = scratch.now_ms + scratch.policy.arrive_timeout_ms + _briefing_ms(party)
+    # Whoever was asked for a key has heard before what it is about.
+    briefing_ms = 0 if party.confirm else _briefing_ms(party)
+    due_ms = scratch.now_ms + scratch.policy.arrive_timeout_ms + briefing_ms
     scratch.change_party(scratch.session.parties[party.name], dial_due_ms=due_ms)
     watch_dials(scratch)
 
 
 def _briefing_ms(party: Party) -> int:
-    """What is said between the gate and the conference; whoever was asked for a key has heard it before."""
-    if party.confirm:
-        return 0
+    """How long is said at the gate what it is about."""
     return _MS_A_CHARACTER * (len(party.brief) + (_RECALL_SENTENCE_MAX if party.recalled_for else 0))
 
 

@@ -29,7 +29,7 @@ from statemachine.events import (
 from statemachine.guards.reads import seen_child, shows_parent_over
 from statemachine.reasons import EndReason
 from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, Party
+from statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party
 from statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, Phase
 from statemachine.step import CommandStatus, Outcome
 
@@ -136,7 +136,24 @@ def end_by_read(scratch: Scratch, event: CallsRead) -> None:
 
 def end_customer_gone(scratch: Scratch, _event: Event) -> None:
     """The customer has left a transfer: everybody else is let go."""
-    _end(scratch, EndReason.CUSTOMER_LEFT)
+    agent_hung_up_bridge = (
+        scratch.session.direction == OUTBOUND
+        and scratch.session.first_left == AGENT
+        and not scratch.session.conference_sid
+    )
+    # The agent's `<Dial>` takes the customer along when he hangs up before anybody was moved out of it.
+    _end(scratch, EndReason.AGENT_LEFT if agent_hung_up_bridge else EndReason.CUSTOMER_LEFT)
+
+
+def end_agent_gone(scratch: Scratch, _event: Event) -> None:
+    """The transfer was over, and the agent has hung up before all that was left to do of it was done."""
+    _end(scratch, EndReason.AGENT_LEFT)
+
+
+def hang_up_unspoken(scratch: Scratch, event: EffectFailed | EffectUnknown) -> None:
+    """The sentence that should have ended the customer's call could not be said: it is hung up without."""
+    customer = scratch.session.parties[CUSTOMER]
+    scratch.order(HangUpCall, party=event.party, call_sid=customer.call_sid)
 
 
 def end_astray(scratch: Scratch, event: CallsRead) -> None:
@@ -219,7 +236,9 @@ def _end(scratch: Scratch, reason: EndReason, *, ends_room: bool = True) -> None
     for party in session.parties.values():
         if party.is_gone:
             continue
-        if party.call_sid and not (party.in_room and session.conference_sid and ends_room):
+        # Early media lets somebody who still rings show up in the room; its end does not reach that phone.
+        is_inside = party.in_room and (party.answered or not party.dial_id)
+        if party.call_sid and not (is_inside and session.conference_sid and ends_room):
             scratch.order(HangUpCall, party=party.name, call_sid=party.call_sid)
         let_go(scratch, party)
     scratch.reason = reason.value

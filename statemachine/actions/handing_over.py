@@ -7,7 +7,7 @@ from statemachine.actions.commands import report_step, report_transfer, take_ste
 from statemachine.actions.concluding import conclude_transfer, note_failure
 from statemachine.actions.dialling import dial, give_up_call, must_confirm, watch_dials
 from statemachine.actions.parties import note_gone
-from statemachine.actions.transferring import enter
+from statemachine.actions.transferring import enter, let_agent_go
 from statemachine.events import Cancel, ConfirmOverdue, Event, LoneOverdue, StageOverdue
 from statemachine.guards.transfers import awaited, taker
 from statemachine.scratch import Scratch
@@ -42,6 +42,8 @@ def hand_over(scratch: Scratch, _event: Event) -> None:
         enter(scratch, Stage.TALKING)
     else:
         want_unhold(scratch, CUSTOMER)
+        if scratch.session.phase is Phase.BLIND:
+            let_agent_go(scratch)
         # Until the one who handed over is confirmed to be gone, Twilio is asked.
         enter(scratch, Stage.CONNECTING, scratch.policy.part_timeout_ms)
 
@@ -51,10 +53,15 @@ def complete_transfer(scratch: Scratch, _event: Event) -> None:
     names = {party.name for party in scratch.session.parties.values()}
     number = next(number for number in range(1, len(names) + 2) if f"{AGENT}-{number}" not in names)
     _rename(scratch, {AGENT: f"{AGENT}-{number}", TARGET: AGENT})
-    scratch.change_transfer(status=TransferStatus.COMPLETED, reason="")
-    report_transfer(scratch, CommandStatus.DONE)
     report_step(scratch, CommandStatus.DONE)
-    conclude_transfer(scratch, "completed")
+    if scratch.transfer.fell_back:
+        # Whoever asked for the transfer was told that it failed; the customer is with somebody else.
+        scratch.change_transfer(status=TransferStatus.FAILED, reason=f"{scratch.transfer.reason}, fallback answered")
+        conclude_transfer(scratch, "failed")
+    else:
+        scratch.change_transfer(status=TransferStatus.COMPLETED, reason="")
+        report_transfer(scratch, CommandStatus.DONE)
+        conclude_transfer(scratch, "completed")
     _settle(scratch)
 
 
@@ -154,15 +161,14 @@ def fall_back(scratch: Scratch, _event: Event) -> None:
     """The customer is alone: the agent is rung again, or somebody else, while he hears music."""
     why = reason_unreached(scratch)
     transfer, fallback = scratch.transfer, scratch.policy.fallback
-    agent_is_gone = scratch.session.phase is not Phase.RECALL and scratch.session.parties[AGENT].is_gone
-    if agent_is_gone and transfer.step_name == "complete":
-        report_step(scratch, CommandStatus.DONE)  # the agent has left, as it asked for
+    if transfer.step_name == "complete":
+        report_step(scratch, CommandStatus.DONE)  # the agent is let go, as it asked for
+    _keep_company(scratch)
     if scratch.session.phase is Phase.RECALL:
         scratch.change_transfer(reason=f"{transfer.reason}, recall {why}")
         enter(scratch, Stage.PAUSING, scratch.policy.recall_pause_ms)
         return
     note_failure(scratch, f"{transfer.reason}, fallback {why}" if transfer.fell_back else why)
-    _keep_company(scratch)
     if fallback == "recall":
         scratch.change(phase=Phase.RECALL)
         ring_agent(scratch, _event)

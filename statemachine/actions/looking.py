@@ -7,8 +7,10 @@ from statemachine.states import Phase, State
 
 
 def look_at_calls(scratch: Scratch, _event: Event) -> None:
-    """Something is overdue: Twilio is asked."""
+    """Something is overdue: Twilio is asked, unless an answer is still awaited."""
     session = scratch.session
+    if session.reading:
+        return
     bridged = scratch.state in (State.BRIDGED, State.CONVERTING) or not session.conference_sid
     parent = session.parent.call_sid if bridged else ""
     others = tuple(
@@ -19,13 +21,14 @@ def look_at_calls(scratch: Scratch, _event: Event) -> None:
         and party.call_sid != parent
         and not (bridged and party == session.child)
     )
-    scratch.order(
+    reading = scratch.order(
         ReadCalls,
         parent_call_sid=parent,
         call_sids=others,
         with_conference=scratch.state is not State.BRIDGED,
         read_version=session.version + 1,
     )
+    scratch.change(reading=reading)
 
 
 def look_later(scratch: Scratch, _event: Event) -> None:

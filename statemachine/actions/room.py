@@ -17,7 +17,7 @@ from statemachine.events import (
 from statemachine.guards.calls import party_of_call
 from statemachine.scratch import Scratch
 from statemachine.session import Party
-from statemachine.states import CallStatus, PartyStatus, Phase, State
+from statemachine.states import CallStatus, PartyStatus, State
 
 
 def note_join(scratch: Scratch, event: ParticipantJoined) -> None:
@@ -27,7 +27,7 @@ def note_join(scratch: Scratch, event: ParticipantJoined) -> None:
     if party is None:
         return
     # Somebody who was dialled may show up before answering, with early media: that is not yet taking part.
-    proves_answer = not party.dial_id or party.is_gated or not hears_ringing(scratch)
+    proves_answer = not party.dial_id or not party.early_media
     takes_part = party.answered or proves_answer
     scratch.change_party(
         party,
@@ -51,11 +51,6 @@ def note_join(scratch: Scratch, event: ParticipantJoined) -> None:
     scratch.change(moved_at_ms=scratch.now_ms)
     if len(scratch.session.in_room) > 1:
         scratch.cancel_timer(LoneOverdue.timer)
-
-
-def hears_ringing(scratch: Scratch) -> bool:
-    """Whether those inside hear the ringing of whoever is dialled straight into the conference (early media)."""
-    return scratch.session.phase in (Phase.WARM, Phase.CONSULT)
 
 
 def end_waiting(scratch: Scratch) -> None:
@@ -120,7 +115,9 @@ def note_left_room(scratch: Scratch, event: ParticipantLeft) -> None:
     party = scratch.session.party_of(call_sid=event.call_sid, label=event.label)
     if party is not None:
         sequence = event.sequence if event.sequence is not None else party.room_sequence
-        scratch.change_party(party, in_room=False, room_sequence=sequence, left_reason=event.left_reason)
+        # Why somebody is gone is told better by the call's own end, which was taken before.
+        reason = party.left_reason if party.is_gone else event.left_reason
+        scratch.change_party(party, in_room=False, room_sequence=sequence, left_reason=reason)
 
 
 def take_room_from(scratch: Scratch, event: CallsRead) -> None:
@@ -176,8 +173,10 @@ def note_leaving(scratch: Scratch, event: ParticipantLeft | CallProgressed | Dia
             watch_dials(scratch)
             return
         # A leg that somebody else gave other TwiML is no longer ours: it counts as gone and is not hung up.
-        moves_nobody = scratch.state is State.TRANSFERRING and not scratch.session.redirecting
-        settled = scratch.state is State.CONFERENCED or moves_nobody
+        moved_by_us = bool(scratch.session.redirecting) or (
+            scratch.session.repaired and scratch.now_ms - scratch.session.moved_at_ms < scratch.policy.look_again_ms
+        )
+        settled = scratch.state is State.CONFERENCED or (scratch.state is State.TRANSFERRING and not moved_by_us)
         moved_away = settled and event.left_reason == "participant_updated_via_api"
         if event.hung_up or moved_away:
             failed = event.left_reason == "participant_add_failed"  # then the call's status tells why

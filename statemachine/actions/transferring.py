@@ -190,7 +190,7 @@ def dial_targets(scratch: Scratch) -> None:
             label=f"{TARGET}-{scratch.session.dials + 1}",
             options=options,
             gated=gated,
-            early_media=early_media,
+            early_media=early_media and not gated,
             contest=f"transfer-{transfer.number}" if several else "",
         )
     wait_for_answer(scratch)
@@ -221,11 +221,6 @@ def go_on_as_blind(scratch: Scratch, event: Event) -> None:
     if scratch.transfer.stage is Stage.CLEARING:
         return  # what comes after it knows that it is a blind one now
     hold_customer(scratch, event)
-
-
-def complete_early(scratch: Scratch, event: Event) -> None:
-    """The agent does not wait for the target's answer."""
-    go_on_as_blind(scratch, event)
 
 
 def go_on_without_agent(scratch: Scratch, _event: Event) -> None:

@@ -1,6 +1,13 @@
 """Questions about what came of effects."""
 
-from statemachine.effects import CreateCall, CreateParticipant, ReadCalls, RedirectCall, UpdateParticipant
+from statemachine.effects import (
+    CreateCall,
+    CreateParticipant,
+    ReadCalls,
+    RedirectCall,
+    SayAndHangUp,
+    UpdateParticipant,
+)
 from statemachine.events import EffectFailed, EffectOutcome
 from statemachine.guards.calls import is_of_current_dial, party_of_dial
 from statemachine.scratch import Scratch
@@ -65,6 +72,11 @@ def is_refused_move_from_bridge(scratch: Scratch, event: EffectFailed) -> bool:
 def is_read(_scratch: Scratch, event: EffectOutcome) -> bool:
     """Whether it is about looking at the session's calls."""
     return event.kind == ReadCalls.kind
+
+
+def was_not_said(_scratch: Scratch, event: EffectOutcome) -> bool:
+    """Whether the sentence that should have ended a call could not be said, and the call may go on."""
+    return event.kind == SayAndHangUp.kind and not (isinstance(event, EffectFailed) and event.gone)
 
 
 def is_ending_awaited(scratch: Scratch, event: EffectOutcome) -> bool:

@@ -1,6 +1,7 @@
 """Questions about what a look at Twilio showed."""
 
 from statemachine.events import CallsRead
+from statemachine.guards.converting import is_too_soon
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER, Party
 from statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, Stage
@@ -60,6 +61,9 @@ def shows_customer_astray(scratch: Scratch, event: CallsRead) -> bool:
     return (
         scratch.transfer.stage is Stage.ARRIVING
         and not customer.in_room
+        # Whoever is being moved, or was just now, may not show there yet: a second move would take him out again.
+        and not scratch.session.redirecting
+        and not is_too_soon(scratch, event)
         and event.status_of(customer.call_sid) == CallStatus.IN_PROGRESS
         and all(seen.call_sid != customer.call_sid for seen in event.participants)
     )

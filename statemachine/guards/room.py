@@ -11,6 +11,9 @@ from statemachine.events import (
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER, Party
 
+#: A time that is cut to its second may be this much earlier than the moment itself.
+_WHOLE_SECOND_MS = 1_000
+
 
 def is_stranger(scratch: Scratch, event: ParticipantJoined | ParticipantLeft | ParticipantChanged) -> bool:
     """Whether the call is none of the session's."""
@@ -23,6 +26,16 @@ def is_older_news(scratch: Scratch, event: ParticipantJoined | ParticipantLeft |
         return False  # each conference counts for itself
     party = scratch.session.party_of(call_sid=event.call_sid, label=event.label)
     return party is not None and event.sequence is not None and event.sequence < party.room_sequence
+
+
+def tells_of_before(scratch: Scratch, event: ParticipantChanged) -> bool:
+    """Whether it happened before what was asked of Twilio last: it came late, and does not tell what came of that.
+
+    Twilio tells whole seconds. Should its clock be behind ours, a look tells in place of the callback.
+    """
+    party = scratch.session.party_of(call_sid=event.call_sid, label=event.label)
+    known = party is not None and bool(party.asked) and bool(event.occurred_at_ms)
+    return known and party is not None and event.occurred_at_ms + _WHOLE_SECOND_MS <= party.asked_at_ms
 
 
 def is_another_room(scratch: Scratch, event: ConferenceEvent) -> bool:

@@ -18,6 +18,10 @@ _BEFORE = frozenset({Stage.CLEARING, Stage.HOLDING, Stage.DIALING})
 _AFTER = _TOGETHER | {Stage.COMPLETING, Stage.PARTING, Stage.WITHDRAWING, Stage.RESTORING}
 
 
+#: ReasonConferenceEnded in Twilio's words.
+_ENDED_BY_FLAG = "participant-with-end-conference-on-exit-left"
+
+
 def _stage(scratch: Scratch) -> Stage:
     return scratch.transfer.stage
 
@@ -113,6 +117,16 @@ def customer_is_deserted(scratch: Scratch, _event: Event) -> bool:
     return stage in _AFTER and _agent(scratch).is_gone and _targets_are_out(scratch)
 
 
+def agent_left_afterwards(scratch: Scratch, _event: Event) -> bool:
+    """Whether the agent has hung up when the transfer had failed or was cancelled: that ends the call, as ever.
+
+    A customer who is still on hold, though, has not been given back to him: he is not let go for it.
+    """
+    customer = _customer(scratch)
+    is_kept = customer.held or customer.asked in (Ask.HOLD, Ask.UNHOLD)
+    return _stage(scratch) in (Stage.WITHDRAWING, Stage.RESTORING) and _agent(scratch).is_gone and not is_kept
+
+
 def is_clear(scratch: Scratch, _event: Event) -> bool:
     """Whether the agent's leaving would not end the conference any more."""
     agent = _agent(scratch)
@@ -133,7 +147,10 @@ def customer_has_arrived(scratch: Scratch, _event: Event) -> bool:
 
 def somebody_takes_part(scratch: Scratch, _event: Event) -> bool:
     """Whether one of those who were dialled was answered and is in the conference."""
-    return _stage(scratch) is Stage.DIALING and taker(scratch) is not None
+    rings = _stage(scratch) is Stage.DIALING
+    # Who is let go before the answer is waited for no longer when the answer comes.
+    rings_meanwhile = _stage(scratch) is Stage.HOLDING and scratch.session.phase is Phase.BLIND
+    return (rings or rings_meanwhile) and taker(scratch) is not None
 
 
 def every_dial_failed(scratch: Scratch, _event: Event) -> bool:
@@ -209,7 +226,7 @@ def may_let_agent_go(scratch: Scratch, _event: Event) -> bool:
 
 
 def agent_is_out(scratch: Scratch, _event: Event) -> bool:
-    """Whether the agent who was let go is gone, and the target is still there."""
+    """Whether the agent who was let go is gone. That the target is not gone too was asked before."""
     return _stage(scratch) is Stage.PARTING and _agent(scratch).is_gone
 
 
@@ -273,8 +290,11 @@ def agent_lingers(scratch: Scratch, _event: Event) -> bool:
 
 def agent_took_room_along(scratch: Scratch, event: ConferenceEnded) -> bool:
     """Whether the agent hung up before Twilio had cleared the flag, so that the customer lost the conference too."""
-    ended_by = scratch.session.party_of(call_sid=event.call_sid_ending) if event.call_sid_ending else None
-    return _is_before_dial(scratch) and ended_by is not None and ended_by.name == AGENT
+    if event.call_sid_ending:
+        by_agent = event.call_sid_ending == _agent(scratch).call_sid
+    else:
+        by_agent = event.conference_reason == _ENDED_BY_FLAG and _agent(scratch).ends_conference
+    return _is_before_dial(scratch) and by_agent
 
 
 def customer_is_in_another_room(scratch: Scratch, event: ParticipantJoined) -> bool:
@@ -330,6 +350,11 @@ def is_transferring_already(scratch: Scratch, _event: Event) -> bool:
     """Whether a transfer runs or waits for the conversion."""
     transfer = scratch.session.transfer
     return transfer is not None and transfer.runs
+
+
+def waits_without_agent(scratch: Scratch, _event: Event) -> bool:
+    """Whether the customer is to be handed over with nobody beside him."""
+    return scratch.session.phase in (Phase.BLIND, Phase.RECALL)
 
 
 def has_let_agent_go(scratch: Scratch, _event: Event) -> bool:

@@ -75,6 +75,7 @@ from statemachine.guards.room import (
     joins_another_room,
     leaves_nobody,
     leaves_one,
+    tells_of_before,
 )
 from statemachine.guards.transfers import (
     differs_from_wanted,
@@ -120,6 +121,7 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, ParticipantLeft,    None,                         STAY, note_leaving),
     Row(C, ParticipantChanged, is_stranger,                  STAY, pass_over_unknown_call),
     Row(C, ParticipantChanged, is_older_news,                STAY, pass_over_late),
+    Row(C, ParticipantChanged, tells_of_before,              STAY, pass_over_late),
     Row(C, ParticipantChanged, None,                         STAY, note_change),
     Row(C, LoneOverdue,        None,                         E,    end_lone),
     Row(C, ConfirmOverdue,     None,                         STAY, look_at_participants),

@@ -2,7 +2,7 @@
 
 from statemachine.actions.commands import refuse_ended, refuse_existing
 from statemachine.actions.dialling import let_late_call_go
-from statemachine.actions.endings import let_late_leg_go, note_ending
+from statemachine.actions.endings import hang_up_unspoken, let_late_leg_go, note_ending
 from statemachine.actions.passing import note_only, pass_over_late
 from statemachine.events import (
     Call,
@@ -20,7 +20,7 @@ from statemachine.events import (
     Transfer,
 )
 from statemachine.guards.calls import is_live_leg_of_ours, tells_of_live_leg
-from statemachine.guards.outcomes import is_ending_awaited
+from statemachine.guards.outcomes import is_ending_awaited, was_not_said
 from statemachine.rows.row import STAY, E, Row
 
 # fmt: off
@@ -33,8 +33,10 @@ ENDED: tuple[Row, ...] = (
     Row(E, EffectSucceeded,    tells_of_live_leg,            STAY, let_late_call_go),
     Row(E, EffectSucceeded,    None,                         STAY, note_only),
     Row(E, EffectFailed,       is_ending_awaited,            STAY, note_ending),
+    Row(E, EffectFailed,       was_not_said,                 STAY, hang_up_unspoken),
     Row(E, EffectFailed,       None,                         STAY, note_only),
     Row(E, EffectUnknown,      is_ending_awaited,            STAY, note_ending),
+    Row(E, EffectUnknown,      was_not_said,                 STAY, hang_up_unspoken),
     Row(E, EffectUnknown,      None,                         STAY, note_only),
     Row(E, Convert,            None,                         STAY, refuse_ended),
     Row(E, Transfer,           None,                         STAY, refuse_ended),

@@ -47,6 +47,7 @@ from statemachine.actions.dialling import (
     note_turned_away,
 )
 from statemachine.actions.endings import (
+    end_agent_gone,
     end_astray,
     end_by_command,
     end_customer_gone,
@@ -142,11 +143,13 @@ from statemachine.guards.room import (
     is_older_news,
     is_stranger,
     joins_another_room,
+    tells_of_before,
 )
 from statemachine.guards.transfers import (
     agent_has_left,
     agent_is_back,
     agent_is_out,
+    agent_left_afterwards,
     agent_left_too_soon,
     agent_lingers,
     agent_took_room_along,
@@ -185,6 +188,7 @@ from statemachine.guards.transfers import (
     target_has_left,
     target_is_out,
     target_takes_part,
+    waits_without_agent,
 )
 from statemachine.rows.row import STAY, B, C, E, Row, T
 
@@ -224,6 +228,7 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, ParticipantLeft,    None,                         STAY, note_leaving),
     Row(T, ParticipantChanged, is_stranger,                  STAY, pass_over_unknown_call),
     Row(T, ParticipantChanged, is_older_news,                STAY, pass_over_late),
+    Row(T, ParticipantChanged, tells_of_before,              STAY, pass_over_late),
     Row(T, ParticipantChanged, None,                         STAY, note_change),
     Row(T, CallsRead,          is_outdated,                  STAY, note_only),
     Row(T, CallsRead,          shows_customer_astray_again,  E,    end_astray),
@@ -262,6 +267,7 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, Always,             customer_has_left,            E,    end_customer_gone),
     Row(T, Always,             agent_went_on_command,        STAY, report_agent_gone),
     Row(T, Always,             has_call_to_hang_up,          STAY, hang_up_leaving),
+    Row(T, Always,             agent_left_afterwards,        E,    end_agent_gone),
     # Nobody is there for the customer, and nobody is being dialled.
     Row(T, Always,             fails_for_good,               E,    end_unreached),
     Row(T, Always,             falls_back,                   STAY, fall_back),
@@ -289,6 +295,7 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, Always,             differs_from_wanted,          STAY, ask),
     Row(T, Always,             is_confirmed,                 STAY, stop_asking),
     Row(T, Call,               None,                         STAY, refuse_existing),
+    Row(T, Convert,            waits_without_agent,          STAY, refuse_agent_gone),
     Row(T, Convert,            None,                         STAY, report_done),
     Row(T, Transfer,           None,                         STAY, refuse_second_transfer),
     Row(T, Complete,           has_let_agent_go,             STAY, refuse_agent_gone),

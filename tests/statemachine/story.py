@@ -313,7 +313,7 @@ class Story:
         seen = tuple(ParticipantSeen(leg.call_sid, leg.label, **flags_of(leg)) for leg in map(self.legs.get, inside))
         event = CallsRead(
             **self._common(),
-            effect_id="read",
+            effect_id=self.session.reading or "read",
             read_version=self.session.version if version is None else version,
             calls=calls,
             conference_sid=room,
@@ -334,13 +334,19 @@ class Story:
         code: int = 0,
         effect_id: str = "effect",
     ) -> "Story":
+        effect_id = self._of_look(kind, effect_id)
         event = EffectFailed(
             **self._common(), effect_id=effect_id, kind=kind, party=party, gone=gone, http_status=status, code=code
         )
         return self.take(event)
 
     def is_unknown(self, kind: str, party: str = "", effect_id: str = "effect") -> "Story":
+        effect_id = self._of_look(kind, effect_id)
         return self.take(EffectUnknown(**self._common(), effect_id=effect_id, kind=kind, party=party))
+
+    def _of_look(self, kind: str, effect_id: str) -> str:
+        """A look without an answer is the one that is open."""
+        return self.session.reading or effect_id if kind == "read_calls" else effect_id
 
     # ---- commands ------------------------------------------------------------------------------------------------
 

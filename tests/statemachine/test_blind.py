@@ -56,7 +56,9 @@ def test_customer_whose_arrival_is_not_told_is_found_by_a_look():
 def test_customer_who_does_not_arrive_is_moved_once_and_then_let_go():
     story = Story().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
     story.reads(customer="in-progress").expect("transferring", "move customer").expect_timers("stage")
-    assert story.last.effects[0].tune == "ringback"
+    (move,) = story.last.effects
+    assert move.tune == "ringback"
+    story.succeeds("redirect_call", "customer", move.effect_id)
     story.fires(StageOverdue).expect("transferring", "look").reads(customer="in-progress")
     story.expect("ended", "hang up customer", reason="convert-failed")
     story.expect_command("transfer-1", "accepted", "failed", reason="convert-failed")
@@ -190,12 +192,12 @@ def test_agent_who_leaves_by_himself_is_not_hung_up():
                          ids=["on-the-way", "dialled", "clearing"])  # fmt: skip
 def test_steps_are_refused_when_the_agent_is_let_go(story, command):
     story = getattr(story(), command)("late")
-    story.expect_refused("late", "the agent has been let go already", "convert", "end")
+    story.expect_refused("late", "the agent has been let go already", "end")
 
 
 def test_second_transfer_is_refused_while_a_blind_one_runs():
     story = blind_from_bridge().transfer("warm", command_id="late")
-    story.expect_refused("late", "a transfer runs already", "convert", "end")
+    story.expect_refused("late", "a transfer runs already", "end")
 
 
 def test_end_on_the_way_hangs_up_the_customer():

@@ -34,7 +34,7 @@ def test_flag_that_twilio_does_not_set_is_given_up_and_fails_nothing():
     """It is a second net: the lone rule ends the call without it."""
     story = converted()
     for _ in range(4):
-        story.fires(ConfirmOverdue).expect("conferenced", "look")
+        story.fires(ConfirmOverdue).expect("conferenced", "look").is_unknown("read_calls")
     story.later(1).reads(room=ROOM, inside=("customer", "agent")).expect("conferenced").expect_timers()
     story.leaves("agent").expect_timers("lone").fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
 

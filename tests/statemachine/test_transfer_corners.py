@@ -1,0 +1,139 @@
+"""What went wrong once in a transfer and must not again: late callbacks, early joins, long briefs, slow requests."""
+
+import pytest
+
+from statemachine.events import ConfirmOverdue, DialOverdue, StageOverdue
+from statemachine.policy import Policy
+from tests.statemachine.stages import FLAGS, blind_from_bridge, conferenced, dialling, outbound, ringing, talking
+from tests.statemachine.story import BOB, OTHER_ROOM, ROOM, Story
+
+
+def test_customer_who_is_being_moved_is_not_moved_again_by_a_look_that_came_too_soon():
+    """A second move would take him out of the room that he has just entered."""
+    story = outbound().transfer("blind")
+    (move,) = (effect for effect in story.last.effects if effect.kind == "redirect_call")
+    story.fires(StageOverdue).later(500).succeeds("redirect_call", "customer", move.effect_id)
+    story.later(100).reads(customer="in-progress", agent="in-progress").expect("transferring")
+    story.joins("customer", starts=False).expect("transferring", "dial target")
+
+
+def test_customer_whom_our_own_second_move_takes_out_of_the_room_is_waited_for():
+    """His action had let him in late, just when he was moved once more."""
+    story = Story().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
+    story.reads(customer="in-progress").expect("transferring", "move customer")
+    (move,) = story.last.effects
+    story.joins("customer", starts=False).expect("transferring", "dial target")
+    story.succeeds("redirect_call", "customer", move.effect_id)
+    story.leaves("customer", status="in-progress", reason="participant_updated_via_api").expect("transferring")
+    story.joins("customer", starts=False).takes_part("target").expect("conferenced", *FLAGS)
+
+
+def test_phone_that_rings_in_the_room_takes_nothing_when_the_agent_leaves_meanwhile():
+    """It was dialled with early media, so its join proves no answer, whatever the transfer has become since."""
+    story = ringing("warm").complete().expect("transferring", "hold customer").joins("target")
+    story.confirms("customer").expect("transferring", "hang up agent").call("agent", "completed")
+    story.expect("transferring", phase="blind").expect_transfer("ringing")
+    story.call("target", "no-answer").expect("transferring", "dial agent to the gate", phase="recall")
+
+
+def test_end_of_the_conference_does_not_reach_a_phone_that_rings_in_it():
+    story = ringing("warm").joins("target").call("customer", "completed")
+    story.expect("ended", "end room", "hang up target", reason="customer-left")
+
+
+def test_customer_hears_music_in_the_pause_when_the_agent_has_come_back_and_gone_again():
+    story = dialling("blind").call("agent", "completed").placed("target").call("target", "no-answer")
+    story.takes_part("agent").expect("transferring", "unhold customer").leaves("agent").confirms("customer")
+    story.expect("transferring", "hold customer").confirms("customer").expect_held("customer")
+    assert story.session.parties["customer"].tune == "music"
+
+
+def test_hold_callback_from_before_the_hold_was_asked_for_confirms_nothing():
+    """It came late; until the new hold is confirmed the other one stays on hold."""
+    story = talking("consult").swap().confirms("target").confirms("customer").expect_held("target")
+    story.later(10_000).swap("swap-2").expect("transferring", "hold customer")
+    story.legs["customer"].held = True
+    story.changes("customer", occurred_at_ms=story.now_ms - 5_000).expect("transferring", outcome="stale")
+    story.expect_held("target").confirms("customer").expect("transferring", "unhold target")
+
+
+def test_look_is_not_ordered_while_one_is_open():
+    story = conferenced().transfer("consult").fires(ConfirmOverdue).expect("transferring", "look")
+    story.fires(ConfirmOverdue).expect("transferring")
+    story.is_unknown("read_calls").fires(ConfirmOverdue).expect("transferring", "look")
+
+
+def test_late_leave_does_not_change_why_somebody_was_not_reached():
+    story = ringing("consult").call("target", "busy", sip=603).expect("transferring", "unhold customer")
+    story.leaves("target", status="busy", reason="participant_add_failed")
+    assert story.session.parties["target"].left_reason == "rejected"
+
+
+def test_agent_who_called_and_hangs_up_before_the_customer_is_moved_has_left_first():
+    story = outbound().transfer("warm").expect("converting", "move customer")
+    story.call("agent", "completed").call("customer", "completed")
+    story.expect("ended", reason="agent-left")
+
+
+def test_long_brief_does_not_use_up_the_time_at_the_gate():
+    """Fifty seconds are said before anybody is asked anything."""
+    story = dialling("blind", brief="x" * 500, confirm=True).call("agent", "completed").gate("target")
+    story.expect_transfer("confirming")
+    assert story.session.timers["dial"] - story.now_ms > 60_000 + 40_000
+
+
+def test_target_who_answers_while_the_customer_is_being_held_is_not_kept_waiting_for_it():
+    story = ringing("warm").complete().expect("transferring", "hold customer").takes_part("target")
+    story.expect("transferring", "hang up agent").call("agent", "completed")
+    # The hold was asked for, so it is waited for before it is undone.
+    story.confirms("customer").expect("transferring", "unhold customer").confirms("customer")
+    story.expect("conferenced", "flag agent")
+
+
+def test_convert_is_refused_while_the_customer_waits_alone():
+    story = blind_from_bridge().convert("late")
+    story.expect_refused("late", "the agent has been let go already", "end")
+
+
+def test_agent_took_the_room_along_though_twilio_does_not_say_who_ended_it():
+    story = conferenced().transfer("warm")
+    story.conference_ends(reason="participant-with-end-conference-on-exit-left").expect("transferring")
+    story.joins("customer", room=OTHER_ROOM, starts=False).expect("transferring", "dial target")
+
+
+@pytest.mark.parametrize("comes_of_it", ["refused", "unknown"])
+def test_customer_who_can_not_be_told_goodbye_is_hung_up(comes_of_it):
+    story = blind_from_bridge(policy=Policy(fallback="end")).placed("target").call("target", "busy")
+    story.expect("ended", "say goodbye to customer", reason="transfer-failed")
+    if comes_of_it == "refused":
+        story.fails("say_and_hang_up", "customer")
+    else:
+        story.is_unknown("say_and_hang_up", "customer")
+    story.expect("ended", "hang up customer")
+
+
+def test_customer_who_is_gone_when_he_should_be_told_goodbye_is_left_alone():
+    story = blind_from_bridge(policy=Policy(fallback="end")).placed("target").call("target", "busy")
+    story.fails("say_and_hang_up", "customer", gone=True).expect("ended")
+
+
+def test_recalled_agent_is_dialled_without_the_targets_digits_also_with_another_number():
+    story = conferenced(Policy(shows_customer=True), call_token="token").transfer("blind", "+14155550199", digits="12")
+    story.confirms("agent").confirms("customer").call("agent", "completed").placed("target").call("target", "busy")
+    (recall,) = story.last.effects
+    assert (recall.kind, recall.digits, bool(recall.caller_id)) == ("create_call", "", True)
+    story.refused("agent")
+    (recall,) = story.last.effects
+    assert (recall.kind, recall.digits, recall.caller_id) == ("create_call", "", "")
+
+
+def test_call_that_a_dial_tells_of_after_the_end_is_hung_up():
+    dialling("warm", BOB).end().expect("ended", "end room").placed("target").expect("ended", "hang up a call")
+
+
+def test_straight_target_who_was_answered_and_is_not_seen_is_looked_for_and_not_given_up():
+    story = dialling("warm").placed("target").call("target", "in-progress")
+    for _ in range(3):
+        story.fires(DialOverdue).expect("transferring", "look").is_unknown("read_calls")
+    story.fires(DialOverdue).legs["target"].in_room = True
+    story.reads(room=ROOM, inside=("customer", "agent", "target"), target="in-progress").expect_transfer("merged")
