@@ -57,8 +57,12 @@ def gate_requests(world, call):
 
 async def ask_again(world, request, **changes):
     """The same request once more, signed, as Twilio puts it again when the answer got lost; gives the answer."""
-    url = URL(parse_target(request.url).url, encoded=True)
-    form = dict(request.params) | changes
+    return await put(world, request.url, dict(request.params) | changes)
+
+
+async def put(world, target, form):
+    """A request of Twilio's, signed; gives the answer."""
+    url = URL(parse_target(target).url, encoded=True)
     signature = RequestValidator(world.sandbox.auth_token).compute_signature(str(url), form)
     async with (
         aiohttp.ClientSession() as http,
@@ -251,6 +255,69 @@ async def test_loser_who_comes_late_hears_that_it_is_taken(real_time_world):
     await world.sandbox.wait_until(lambda: late.status == "completed")
     assert world.listening.never_heard(late, customer)
     await talks_and_ends(world, customer, agent, await dialled(world.sandbox, CAROL))
+
+
+@pytest.mark.parametrize("mode", ["warm", "blind"])
+async def test_who_hangs_up_during_the_brief_leaves_the_call_to_the_next(world, mode):
+    for address in (TARGET, SECOND):
+        world.sandbox.phone(address).in_turn(rings())
+    customer, agent = await world.talking()
+    to = f"{TARGET},{SECOND}"
+    command = await begins(world, "transfer", customer.sid, to=to, mode=mode, brief=BRIEF * 5)
+    first, second = [await dialled(world.sandbox, address) for address in (TARGET, SECOND)]
+    first.answer()
+    await world.sandbox.wait_until(lambda: f"said {BRIEF * 5}" in world.listening.whats(first))
+    first.hang_up()
+    second.answer()
+    assert (await outcome_of(world, command)).status == "done"
+    assert world.listening.whats(second).count(f"said {BRIEF * 5}") == 1
+    assert len(gate_requests(world, second)) == 2
+    assert len(gate_requests(world, first)) == 1
+    assert world.listening.never_heard(first, customer)
+    if mode == "warm":
+        await talks_and_ends(world, customer, agent, second)
+    else:
+        await until_hears(world, second, [customer])
+        await ended_by_command(world, customer.sid)
+
+
+async def test_who_has_won_and_hangs_up_on_the_way_in_leaves_the_call_to_the_next(world):
+    """The gate has let the first in, who is gone before Twilio has read the answer."""
+    for address in (TARGET, SECOND):
+        world.sandbox.phone(address).in_turn(rings())
+    customer, agent = await world.converted()
+    world.sandbox.faults.delay_fetches("/voice/gate", 0.5)
+    command = await begins(world, "transfer", customer.sid, to=f"{TARGET},{SECOND}", mode="warm")
+    first, second = [await dialled(world.sandbox, address) for address in (TARGET, SECOND)]
+    (dial,) = dial_requests(world, TARGET)
+    first.answer()
+    form = {"AccountSid": world.sandbox.account_sid, "CallSid": first.sid, "CallStatus": "in-progress"}
+    assert "<Conference" in await put(world, dial.get("Url"), form)
+    first.hang_up()
+    await world.until(customer.sid, **{"party.target-1.status": "left"})
+    second.answer()
+    assert (await outcome_of(world, command)).status == "done"
+    assert world.listening.never_heard(first, customer)
+    await talks_and_ends(world, customer, agent, second)
+
+
+async def test_who_still_hears_the_brief_when_another_takes_the_call_does_not_get_in(real_time_world):
+    """The hang-up that is to let the slower one go is held up at Twilio, so the brief is heard to its end."""
+    world = real_time_world
+    for address in (TARGET, CAROL):
+        world.sandbox.phone(address).in_turn(rings())
+    customer, agent = await world.converted()
+    command = await begins(world, "transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm", brief="Hi.")
+    slow, quick = [await dialled(world.sandbox, address) for address in (TARGET, CAROL)]
+    world.sandbox.faults.next_rest("POST", f"/Calls/{slow.sid}", latency_s=2.0)
+    quick.answer()
+    await world.sandbox.wait_until(lambda: "said Hi." in world.listening.whats(quick))
+    slow.answer()
+    assert (await outcome_of(world, command)).status == "done"
+    await world.sandbox.wait_until(lambda: world.listening.whats(slow)[-1:] == [said(Phrase.TAKEN)])
+    assert world.listening.never_heard(slow, customer)
+    await world.sandbox.wait_until(lambda: slow.status == "completed")
+    await talks_and_ends(world, customer, agent, quick)
 
 
 async def test_when_all_of_several_fail_the_last_ones_reason_counts(world):
