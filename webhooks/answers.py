@@ -80,6 +80,11 @@ _NOT_ANSWERED = {
 
 
 #: How a customer goes on waiting whose way in has ended, by which try it was.
+#:
+#: Twilio does not say why a `<Dial>` into a conference has ended. Mostly the room is over, because the agent's leaving
+#: has ended it, and in a fresh room nobody must sit in silence: so the tune is tried once more. If it was the tune that
+#: could not be had, that room is over as well, and the third try asks for none: it can't fail for want of a tune, so
+#: nobody who waits is hung up for it.
 _WAITS_AGAIN = {1: Answer.WAIT_IN_ANOTHER, 2: Answer.WAIT_IN_SILENCE}
 
 

@@ -189,6 +189,33 @@ async def test_a_customer_whose_room_has_ended_waits_in_another_then_in_silence(
     assert silent.get("waitUrl") == ""
 
 
+@pytest.mark.parametrize(
+    ("ended", "tunes_tried"),
+    [
+        ("dial=bridge&attempt=1",     2),    # the agent was let go
+        ("dial=conference&attempt=1", 1),    # the room is over, or its tune could not be had
+        ("dial=conference&attempt=2", 0),    # the same once more, or of a customer who was moved twice
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("sid", [CONFERENCE, ""])
+async def test_a_customer_whose_tune_can_never_be_had_waits_in_silence_and_is_not_hung_up(
+    client, ingest, ended, tunes_tried, sid
+):
+    waiting = PartyFacts(CALLER, label="customer-2", tune=Tune.MUSIC)
+    ingest.facts = facts("transferring", conference_sid=sid, customer=waiting)
+    url, heard = f"/voice/dial-action?session={CALLER}&party=customer&{ended}", []
+
+    while not heard or heard[-1]:  # Twilio asks the action of each <Dial> whose waitUrl fails
+        _, document = await post(client, url, fields("dial_into_conference_ends", CallSid=CALLER))
+        assert verbs(document) == ["Dial"]
+        heard.append(room(document).get("waitUrl"))
+        action = urlsplit(ET.fromstring(document).find("Dial").get("action"))
+        url = f"{action.path}?{action.query}"
+
+    assert ["tune=music" in wait_url for wait_url in heard] == [True] * tunes_tried + [False]
+    assert room(document).text == CALLER
+
+
 async def test_while_a_transfer_is_converted_both_start_the_room(client, ingest):
     ingest.facts = facts("transferring")
 
