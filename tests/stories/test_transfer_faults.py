@@ -12,12 +12,11 @@ import pytest
 
 from sandbox.faults import Faults
 from tests.stories.kit import TARGET
-from tests.stories.moments import BLIND, Cast, Command, one_by_one, small_world
+from tests.stories.moments import BLIND, Cast, Command, small_world
 from tests.support.phones import answers
 from tests.support.world import AGENT, NUMBER
 
-pytestmark = [pytest.mark.redis, pytest.mark.usefixtures("one_by_one")]
-__all__ = ["one_by_one"]
+pytestmark = pytest.mark.redis
 
 CONSULT: Sequence[Command] = (("transfer", {"to": TARGET, "mode": "consult"}), ("swap", {}), ("complete", {}))
 GATED: Sequence[Command] = (("transfer", {"to": TARGET, "mode": "blind", "brief": "Hello."}),)
@@ -31,8 +30,7 @@ PARTICIPANT, HANG_UP = "/Conferences/*/Participants/*", "/Calls/*"
 FAULTS: dict[str, dict[str, Any]] = {
     "time-out-before": {"cut": "before"},
     "time-out-after": {"cut": "after"},
-    "500-before": {"status": 500},
-    "500-after": {"status": 500, "moment": "after"},
+    "500": {"status": 500},
     "429": {"status": 429},
     "404": {"status": 404},
 }
@@ -62,7 +60,7 @@ FAILURES: dict[tuple[str, str], Told] = {
     ("404", "blind: dial"): ("recalled", "failed", "recalled", "failed"),
     ("404", "blind: dial to the gate"): ("recalled", "failed", "recalled", "failed"),
     ("time-out-before", "blind: dial to the gate"): ("recalled", "failed", "recalled", "unknown"),
-    ("500-before", "blind: dial to the gate"): ("recalled", "failed", "recalled", "unknown"),
+    ("500", "blind: dial to the gate"): ("recalled", "failed", "recalled", "unknown"),
 }
 
 
