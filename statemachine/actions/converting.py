@@ -4,7 +4,7 @@ from statemachine.actions.asking import want_ends
 from statemachine.actions.commands import report_converts
 from statemachine.actions.concluding import conclude_transfer, note_failure
 from statemachine.actions.looking import look_at_calls
-from statemachine.actions.room import note_join, take_room_from
+from statemachine.actions.room import leave_room, note_join, take_room_from
 from statemachine.effects import RedirectCall
 from statemachine.events import (
     CallsRead,
@@ -58,6 +58,12 @@ def adopt_conversion(scratch: Scratch, event: ParticipantJoined) -> None:
 def note_dial_end(scratch: Scratch, event: DialEnded) -> None:
     """The parent's `<Dial>` is over because the child was moved: the parent is on the way into the conference."""
     scratch.change(dial_call_status=event.dial_call_status, moved_at_ms=scratch.now_ms)
+
+
+def follow_into_room(scratch: Scratch, event: ParticipantJoined) -> None:
+    """A leg is in another conference of the same name: the first one must be over, or it would have led into that."""
+    leave_room(scratch)
+    note_join(scratch, event)
 
 
 def settle(scratch: Scratch, event: ParticipantJoined) -> None:

@@ -9,6 +9,7 @@ from statemachine.actions.commands import (
 )
 from statemachine.actions.consulting import complete_queued
 from statemachine.actions.converting import (
+    follow_into_room,
     give_up_converting,
     join_conversion,
     look_after_redirect,
@@ -28,7 +29,6 @@ from statemachine.actions.endings import (
     end_convert_failed,
     end_party_left,
     end_too_old,
-    let_stray_leg_go,
 )
 from statemachine.actions.handing_over import cancel_queued
 from statemachine.actions.looking import look_at_calls, look_for_missing
@@ -120,7 +120,7 @@ CONVERTING: tuple[Row, ...] = (
     Row(V, ConferenceEnded,    None,                         STAY, note_room_gone),
     Row(V, ParticipantJoined,  is_stranger,                  STAY, note_guest),
     Row(V, ParticipantJoined,  is_older_news,                STAY, pass_over_late),
-    Row(V, ParticipantJoined,  joins_another_room,           STAY, let_stray_leg_go),
+    Row(V, ParticipantJoined,  joins_another_room,           STAY, follow_into_room),
     Row(V, ParticipantJoined,  is_last_to_join,              C,    settle),
     Row(V, ParticipantJoined,  None,                         STAY, note_join),
     Row(V, ParticipantLeft,    is_older_news,                STAY, pass_over_late),

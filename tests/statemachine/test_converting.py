@@ -187,9 +187,19 @@ def test_room_that_closed_is_replaced_by_the_one_that_a_late_leg_opens():
     assert story.session.conference_sid == OTHER_ROOM
 
 
-def test_leg_that_opens_a_second_room_is_hung_up():
-    story = converting().joins("agent").joins("customer", room=OTHER_ROOM)
-    story.expect("converting", "hang up a call", outcome="unexpected")
+def test_leg_in_a_second_room_is_followed_since_the_first_one_must_be_over():
+    """Legs join by name: with the first conference still there, it would have come into that."""
+    story = converting().joins("agent").joins("customer", room=OTHER_ROOM).expect("converting")
+    assert story.session.conference_sid == OTHER_ROOM
+    assert [party.name for party in story.session.in_room] == ["customer"]
+    story.leaves("agent").expect("ended", "end room", reason="agent-left")
+
+
+def test_customer_of_a_transfer_who_is_in_a_second_room_waits_there_for_the_target():
+    """The agent had hung up as soon as he was moved; his end is told last."""
+    story = Story().answered().transfer("warm").joins("agent").dial_ends("completed")
+    story.joins("customer", room=OTHER_ROOM).expect("converting").call("agent", "completed")
+    story.expect("transferring", "hold customer", phase="blind")
 
 
 def test_leave_that_is_older_than_the_join_changes_nothing():

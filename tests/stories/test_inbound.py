@@ -51,9 +51,7 @@ async def test_caller_hears_silence_only_for_as_long_as_twilio_needs(world):
 @pytest.mark.parametrize("leaver", ["customer", "agent"])
 async def test_whoever_is_left_alone_in_the_conference_is_let_go(world, leaver):
     """The conference does not end by itself when one leaves: Twilio does not take the flag for that."""
-    world.sandbox.faults.next_rest(
-        "POST", "/Conferences/*/Participants/*", status=400, count=9, EndConferenceOnExit="true"
-    )
+    world.leaves_the_end_to_us()
     customer, agent = await world.converted()
     {"customer": customer, "agent": agent}[leaver].hang_up()
     session = await world.until(customer.sid, state="ended")

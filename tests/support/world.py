@@ -248,6 +248,12 @@ class World:
         (room,) = [room for room in self.sandbox.exchange.state.conferences.values() if room.status != "completed"]
         return room
 
+    def leaves_the_end_to_us(self) -> None:
+        """Twilio does not take the flag with which a conference ends by itself: the lone rule has to end it."""
+        self.sandbox.faults.next_rest(
+            "POST", "/Conferences/*/Participants/*", status=400, count=99, EndConferenceOnExit="true"
+        )
+
     async def settled(self) -> None:
         """Waits until nothing is left to be decided or done, then asserts that nothing is left at all."""
 

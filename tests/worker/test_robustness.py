@@ -151,6 +151,7 @@ async def test_full_redis_is_taken_over_and_drained(world):
 
 async def test_timer_set_while_due_ones_are_moved_is_not_forgotten(world, monkeypatch):
     """The answer "the next one is due tomorrow" came after a commit had set one for in two seconds."""
+    world.leaves_the_end_to_us()
     customer, agent = await world.converted()
     held = world.workers[0].keeper.held[world.keys.partition_of(customer.sid)]
     fire = held._around.access.fire_timers
