@@ -103,12 +103,12 @@ class Carrying:
 
     async def _send(self) -> Outcome | None:
         effect, tools = self.order.effect, self._tools
-        async with tools.lanes.slot(ending=effect.is_ending):
+        async with tools.lanes.slot(ending=effect.is_ending) as has_waited:
             if self.withdrawn or self._left_s() <= 0:
                 return self._out_of_time()
             await self._insist_on_lease()
             if isinstance(effect, Dial):
-                settled = await self._before_dialling(effect)
+                settled = await self._before_dialling(effect, has_waited=has_waited)
                 if settled is not None:
                     return settled
             await tools.checkpoint("before_request", effect)
@@ -131,14 +131,15 @@ class Carrying:
             return found or self._succeeded()
         return await self._learned(found.call_sid, found.queue_ms)
 
-    async def _before_dialling(self, effect: Dial) -> Outcome | None:
+    async def _before_dialling(self, effect: Dial, *, has_waited: bool) -> Outcome | None:
         """Right before a call is placed: whether it is still wanted, and the mark of one that can't be looked up."""
-        records = self._tools.records
-        if self.order.maybe_sent or self.order.waited_ms or self.attempts:
+        records, order = self._tools.records, self.order
+        has_waited = has_waited or order.has_waited or order.is_withdrawn or order.waited_ms > 0
+        if order.maybe_sent or has_waited or self.attempts:
             standing = await records.standing_of(effect)
             if standing.call_sid:
                 return await self._learned(standing.call_sid)
-            if not standing.is_wanted:
+            if order.is_withdrawn or not standing.is_wanted:
                 return self._out_of_time()
         if isinstance(effect, CreateCall) and not self._is_marked:
             self._is_marked = await records.mark_sent(effect)

@@ -1,9 +1,12 @@
-"""Carries effects out: in order within a session, side by side between sessions, endings before everything else."""
+"""Carries effects out: in order within a session, side by side between sessions, endings before everything else.
+
+Looks at the world change nothing there and may come back in any order, so they stand in no line.
+"""
 
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,8 +15,9 @@ import structlog
 from runtime.clock import Clock
 from runtime.errors import LeaseLostError
 from runtime.metrics import Metrics
-from statemachine.effects import Dial, Effect
+from statemachine.effects import Dial, Effect, FindCall, ReadCalls
 from statemachine.events import EffectFailed, EffectUnknown
+from statemachine.session import Session
 from worker.carrying import Carrying, Stage, Tools
 from worker.lanes import Lanes
 from worker.orders import NobodyWaitsError, Order, Outcome, Provider, Records
@@ -26,13 +30,19 @@ log = structlog.get_logger()
 _Task = asyncio.Task[None]
 
 
+def is_dial_wanted(session: Session, dial_id: str) -> bool:
+    """Whether somebody waits for that dial: its party has not left and is not to leave."""
+    parties = session.parties.values()
+    return any(party.dial_id == dial_id and not (party.is_gone or party.is_leaving) for party in parties)
+
+
 async def pass_by(_point: str, _detail: object) -> None:
     """A checkpoint where nothing happens."""
 
 
 @dataclass(slots=True)
 class _Line:
-    """The orders of one session, endings aside."""
+    """The orders of one session that are carried out one after the other."""
 
     task: _Task
     waiting: deque[Order] = field(default_factory=deque)
@@ -105,9 +115,11 @@ class Executor:
         # The loop holds tasks weakly: these are the references that keep them.
         self._running: dict[_Task, Carrying] = {}
         self._lines: dict[str, _Line] = {}
+        #: By session, what runs beside its line and is of no use any more when the session ends.
+        self._asides: dict[str, set[_Task]] = {}
         self._turn = turn
         #: Dials that wait for their turn. They stand in no line yet, so that nothing waits behind them.
-        self._turns: dict[asyncio.Task[int], Order] = {}
+        self._turns: dict[asyncio.Task[Order], Order] = {}
         self._stopped = False
 
     def __repr__(self) -> str:
@@ -146,6 +158,8 @@ class Executor:
             if order.ends_session:
                 self.withdraw(effect.session_id)
             self._start(order)
+        elif isinstance(effect, ReadCalls | FindCall):
+            self._start_aside(order)
         elif self._turn is not None and isinstance(effect, Dial) and order.sent_at_ms is None:
             self._await_turn(self._turn, effect, order)
         else:
@@ -157,15 +171,39 @@ class Executor:
         What is under way goes on, and is not repeated.
         """
         self._drop_turns(lambda order: order.effect.session_id == session_id)
-        line = self._lines.get(session_id)
-        if line is None:
-            return
-        self.dropped += len(line.waiting)
-        line.waiting.clear()
-        carrying = self._running[line.task]
-        carrying.withdrawn = True
-        if carrying.stage is Stage.UNSENT:
-            line.task.cancel()
+        tasks = list(self._asides.get(session_id, ()))
+        if line := self._lines.get(session_id):
+            self.dropped += len(line.waiting)
+            line.waiting.clear()
+            tasks.append(line.task)
+        for task in tasks:
+            carrying = self._running[task]
+            carrying.withdrawn = True
+            if carrying.stage is Stage.UNSENT:
+                task.cancel()
+
+    def review_dials(self, sessions: Mapping[str, Session]) -> None:
+        """Sessions have changed: their dials that wait here and that nobody wants any more are taken back.
+
+        Each is reported as failed, at once: somebody may be on hold until the session knows that nobody is dialled.
+        """
+
+        def is_unwanted(order: Order) -> bool:
+            effect = order.effect
+            session = sessions.get(effect.session_id) if isinstance(effect, Dial) else None
+            return session is not None and not is_dial_wanted(session, effect.effect_id)
+
+        unwanted = []
+        for task in [task for task, order in self._turns.items() if is_unwanted(order)]:
+            unwanted.append(self._turns.pop(task))
+            task.cancel()
+        for session_id in sessions:
+            line = self._lines.get(session_id)
+            if line is not None and line.waiting:
+                unwanted += filter(is_unwanted, line.waiting)
+                line.waiting = deque(order for order in line.waiting if not is_unwanted(order))
+        for order in unwanted:
+            self._start_aside(replace(order, is_withdrawn=True))
 
     def drop_partition(self, partition: int) -> None:
         """Forgets the orders of a partition whose lease is gone, but for requests under way."""
@@ -211,6 +249,9 @@ class Executor:
         task.add_done_callback(self._on_done)
         return task
 
+    def _start_aside(self, order: Order) -> None:
+        self._asides.setdefault(order.effect.session_id, set()).add(self._start(order))
+
     def _stand_in_line(self, order: Order) -> None:
         session_id = order.effect.session_id
         if line := self._lines.get(session_id):
@@ -222,25 +263,30 @@ class Executor:
         clock = self._tools.clock
         since_s = clock.monotonic_s()
 
-        async def wait() -> int:
+        async def wait() -> Order:
+            if order.maybe_sent:
+                standing = await self._records.standing_of(dial)
+                if standing.call_sid or not standing.is_wanted:
+                    return replace(order, is_withdrawn=True)
             await turn(dial)
-            return round((clock.monotonic_s() - since_s) * 1000)
+            return replace(order, waited_ms=round((clock.monotonic_s() - since_s) * 1000))
 
         task = asyncio.get_running_loop().create_task(wait(), name=f"turn-{dial.effect_id}")
         self._turns[task] = order
         task.add_done_callback(self._on_turn)
 
-    def _on_turn(self, task: asyncio.Task[int]) -> None:
+    def _on_turn(self, task: asyncio.Task[Order]) -> None:
         # An order may have been dropped in the very moment in which its turn came.
-        order = self._turns.pop(task, None)
-        if task.cancelled():
-            self.dropped += order is not None
+        is_awaited = self._turns.pop(task, None) is not None
+        if task.cancelled() or isinstance(task.exception(), LeaseLostError):
+            self.dropped += is_awaited
         elif error := task.exception():
             self._show_fault(task, error)
-        elif order is not None:
-            self._stand_in_line(replace(order, waited_ms=task.result()))
+        elif is_awaited:
+            order = task.result()
+            (self._start_aside if order.is_withdrawn else self._stand_in_line)(order)
 
-    def _drop_turns(self, concerns: Callable[[Order], bool]) -> list[asyncio.Task[int]]:
+    def _drop_turns(self, concerns: Callable[[Order], bool]) -> list[asyncio.Task[Order]]:
         tasks = [task for task, order in self._turns.items() if concerns(order)]
         for task in tasks:
             del self._turns[task]
@@ -264,11 +310,15 @@ class Executor:
         elif error := task.exception():
             self._show_fault(task, error)
         session_id = order.effect.session_id
+        if (asides := self._asides.get(session_id)) is not None:
+            asides.discard(task)
+            if not asides:
+                del self._asides[session_id]
         line = self._lines.get(session_id)
         if line is None or line.task is not task:
             return
         if line.waiting:
-            line.task = self._start(line.waiting.popleft())
+            line.task = self._start(replace(line.waiting.popleft(), has_waited=True))
         else:
             del self._lines[session_id]
 

@@ -380,6 +380,8 @@ class HeldPartition:
                     mark_may_be_lost=self._looks_first,
                 )
             )
+        sessions = {change.after.session.id: change.after.session for change in decided.batch.sessions}
+        self._around.executor.review_dials(sessions)
         for chore in decided.chores:
             self._chores.start(chore)
         for change in decided.batch.sessions:

@@ -31,11 +31,12 @@ class Lanes:
         return self._endings + self._ordinaries
 
     @asynccontextmanager
-    async def slot(self, *, ending: bool) -> AsyncIterator[None]:
-        """Waits for a slot and holds it. First come, first served within a lane."""
+    async def slot(self, *, ending: bool) -> AsyncIterator[bool]:
+        """Waits for a slot and holds it; tells whether it had to wait. First come, first served within a lane."""
         turn = asyncio.get_running_loop().create_future()
         (self._waiting_endings if ending else self._waiting_ordinaries).append(turn)
         self._hand_out()
+        has_waited = not turn.done()
         try:
             await turn
         except asyncio.CancelledError:
@@ -44,7 +45,7 @@ class Lanes:
                 self._give_back(ending)
             raise
         try:
-            yield
+            yield has_waited
         finally:
             self._give_back(ending)
 

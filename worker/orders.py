@@ -41,6 +41,10 @@ class Order:
     mark_may_be_lost: bool = False
     #: How long it has waited for its turn to dial, milliseconds: it may not be wanted any more.
     waited_ms: int = 0
+    #: Of a dial: it has stood in its session's line behind another order, so it may not be wanted any more either.
+    has_waited: bool = False
+    #: Of a dial: taken back while it waited. It is not sent, only reported.
+    is_withdrawn: bool = False
 
 
 class Provider(Lookup, Protocol):

@@ -45,6 +45,7 @@ ELSEWHERE = RedirectSeen(call_status="in-progress", in_room=False)
 OVER = RedirectSeen(call_status="completed", in_room=False)
 RINGING = RedirectSeen(call_status="ringing", in_room=False)
 START_MS = 1_000_000
+UNWANTED = DialStanding(is_wanted=False)
 
 
 def redirect(name: str, session: str = "S1") -> RedirectCall:
@@ -285,6 +286,32 @@ class World:
         """Performed, retried, given up, dropped."""
         executor = self.executor
         return executor.performed, executor.retried, executor.given_up, executor.dropped
+
+
+class Turns:
+    """Turns that are given when the test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, asyncio.Event] = {}
+        self.given_up: list[str] = []
+
+    async def __call__(self, dial: Dial) -> None:
+        turn = self.waiting[dial.effect_id] = asyncio.Event()
+        try:
+            await turn.wait()
+        except asyncio.CancelledError:
+            self.given_up.append(dial.effect_id)
+            raise
+        finally:
+            del self.waiting[dial.effect_id]
+
+
+class Paced(World):
+    """A world in which dials wait for their turn."""
+
+    def __init__(self, policy: ExecutorPolicy | None = None) -> None:
+        self.turns = Turns()
+        super().__init__(policy, turn=self.turns)
 
 
 def quick(**more: Any) -> ExecutorPolicy:

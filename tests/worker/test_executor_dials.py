@@ -19,11 +19,11 @@ from tests.worker.executor_world import (
     REFUSED,
     START_MS,
     UNKNOWN,
+    UNWANTED,
     FakeRecords,
     World,
     find,
     gated,
-    read,
     say,
     straight,
     succeeded,
@@ -31,7 +31,6 @@ from tests.worker.executor_world import (
 )
 from worker.executor import ExecutorPolicy, RetryPolicy
 
-UNWANTED = DialStanding(is_wanted=False)
 both_ways = pytest.mark.parametrize("dial", [straight("d"), gated("d")], ids=lambda dial: dial.kind)
 
 
@@ -300,10 +299,10 @@ async def test_gated_dial_that_is_in_no_outbox_is_not_sent_and_has_no_outcome(wo
     world.records.gone.add("d")
 
     world.submit(gated("d"))
-    world.submit(read("r"))
+    world.submit(update("u"))
     await world.settle()
 
-    assert (world.calls.asked, world.finished) == (["r"], ["r"])
+    assert (world.calls.asked, world.finished) == (["u"], ["u"])
     assert world.counts == (1, 0, 0, 1)
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from statemachine.effects import Dial
 from statemachine.events import EffectSucceeded
-from streams.dials import DialStanding
 from telephony.dialling import Dialled
 from tests.worker.executor_world import (
     BUSY,
@@ -16,11 +15,10 @@ from tests.worker.executor_world import (
     World,
     gated,
     hang_up,
-    read,
     straight,
+    update,
 )
 
-UNWANTED = DialStanding(is_wanted=False)
 both_ways = pytest.mark.parametrize("dial", [straight("d"), gated("d")], ids=lambda dial: dial.kind)
 
 
@@ -34,8 +32,8 @@ async def world() -> AsyncIterator[World]:
 @both_ways
 async def test_dial_that_was_not_sent_before_the_session_ended_is_never_sent(world: World, dial: Dial) -> None:
     answer = asyncio.Event()
-    world.calls.script["r"].append(answer)
-    world.submit(read("r"))
+    world.calls.script["u"].append(answer)
+    world.submit(update("u"))
     world.submit(dial)
     await world.settle()
 
@@ -43,7 +41,7 @@ async def test_dial_that_was_not_sent_before_the_session_ended_is_never_sent(wor
     answer.set()
     await world.settle()
 
-    assert world.calls.asked == ["r"]
+    assert world.calls.asked == ["u"]
     assert world.counts == (1, 0, 0, 1)
 
 
@@ -99,10 +97,10 @@ async def test_dial_in_doubt_whose_session_ended_is_looked_for_to_be_hung_up(wor
 async def test_hang_up_of_a_dial_that_nobody_waits_for_touches_nothing_else(world: World) -> None:
     world.records.gone.add("d")
     world.submit(straight("d"))
-    world.submit(read("r"))
+    world.submit(update("u"))
     await world.settle()
 
-    assert sorted(world.finished) == ["d", "r", "stray CA-d"]
+    assert sorted(world.finished) == ["d", "stray CA-d", "u"]
     assert world.executor.dropped == 0
 
 

@@ -8,7 +8,7 @@ import pytest
 from runtime.errors import LeaseLostError
 from statemachine.effects import Effect
 from statemachine.events import EffectFailed
-from tests.worker.executor_world import BUSY, ELSEWHERE, UNKNOWN, FakeRecords, World, hang_up, read, redirect
+from tests.worker.executor_world import BUSY, ELSEWHERE, UNKNOWN, FakeRecords, World, hang_up, read, redirect, update
 from worker.executor import ExecutorPolicy, Outcome
 
 
@@ -25,7 +25,7 @@ async def world() -> AsyncIterator[World]:
 async def test_ending_runs_beside_what_is_in_flight_and_drops_what_is_unsent(world: World) -> None:
     answer = asyncio.Event()
     world.calls.script["a"].append(answer)
-    for effect in (redirect("a"), redirect("b"), read("c")):
+    for effect in (redirect("a"), redirect("b"), update("c")):
         world.submit(effect)
     await world.settle()
 

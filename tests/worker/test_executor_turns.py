@@ -7,12 +7,13 @@ import pytest
 
 from statemachine.effects import Dial
 from statemachine.events import EffectFailed, EffectUnknown
-from streams.dials import DialStanding
 from telephony.dialling import Dialled
 from tests.worker.executor_world import (
     BUSY,
     START_MS,
     UNKNOWN,
+    UNWANTED,
+    Paced,
     World,
     gated,
     hang_up,
@@ -23,34 +24,7 @@ from tests.worker.executor_world import (
 )
 from worker.executor import ExecutorPolicy
 
-UNWANTED = DialStanding(is_wanted=False)
 both_ways = pytest.mark.parametrize("dial", [straight("d"), gated("d")], ids=lambda dial: dial.kind)
-
-
-class Turns:
-    """Turns that are given when the test says so."""
-
-    def __init__(self) -> None:
-        self.waiting: dict[str, asyncio.Event] = {}
-        self.given_up: list[str] = []
-
-    async def __call__(self, dial: Dial) -> None:
-        turn = self.waiting[dial.effect_id] = asyncio.Event()
-        try:
-            await turn.wait()
-        except asyncio.CancelledError:
-            self.given_up.append(dial.effect_id)
-            raise
-        finally:
-            del self.waiting[dial.effect_id]
-
-
-class Paced(World):
-    """A world in which dials wait for their turn."""
-
-    def __init__(self, policy: ExecutorPolicy | None = None) -> None:
-        self.turns = Turns()
-        super().__init__(policy, turn=self.turns)
 
 
 @pytest.fixture

@@ -1,0 +1,96 @@
+"""What waits in a line keeps nobody waiting: withdrawn dials, slow looks, hang-ups that take their time."""
+
+import asyncio
+import time
+
+import pytest
+
+from sandbox.exchange import Rules
+from statemachine.effects import Effect, ReadCalls
+from tests.stories.kit import TARGET, begins, dials_to, goes_on_and_ends, talking, until_hears
+from tests.support.phones import dialled, rings
+from tests.support.world import DEADLINE_S, World
+
+pytestmark = pytest.mark.redis
+STRAY = "CA" + "9" * 32
+
+
+async def test_cancelled_consult_whose_dial_waits_for_its_turn_gives_the_customer_back_at_once(redis_server) -> None:
+    """The turn would come in a minute; nobody is dialled then either."""
+    async with World(redis_server.url, CONFERRAL_CALLS_PER_SECOND=0.01) as world:
+        talk = await talking(world, in_room=True)
+        seconds, _ = await world.client.time()
+        next_turn = str((seconds + 60) * 1_000_000)
+        await world.client.hset(world.keys.dial_pace, "next", next_turn)
+        await begins(world, "transfer", talk.session, to=TARGET, mode="consult")
+        executor = world.workers[0].executor
+
+        async def dial_waits() -> int:
+            return executor.waiting
+
+        await world.eventually(dial_waits, "the dial waits for its turn")
+        began_s = time.monotonic()
+        await begins(world, "cancel", talk.session)
+
+        await goes_on_and_ends(world, talk.customer, talk.agent)
+        assert time.monotonic() - began_s < 5
+        assert dials_to(world, TARGET) == 0
+        assert await world.client.hget(world.keys.dial_pace, "next") == next_turn.encode()
+
+
+async def test_customer_is_given_back_while_a_look_hangs(redis_server) -> None:
+    """Whoever is in the room by early media alone is looked at now and then."""
+    async with World(redis_server.url, rules=Rules(early_media_counts_as_join=True)) as world:
+        world.sandbox.phone(TARGET).in_turn(rings())
+        talk = await talking(world, in_room=True)
+        executor = world.workers[0].executor
+
+        async def look_hangs() -> bool:
+            return any(one.order.effect.kind == ReadCalls.kind for one in executor._running.values())
+
+        await begins(world, "transfer", talk.session, to=TARGET, mode="consult")
+        await dialled(world.sandbox, TARGET)
+        world.sandbox.faults.next_rest("GET", "*", latency_s=1, count=1000)
+        await world.eventually(look_hangs, "a look is under way")
+        await begins(world, "cancel", talk.session)
+
+        await until_hears(world, talk.customer, [talk.agent])
+        assert await look_hangs()
+        world.sandbox.faults.clear()
+        await goes_on_and_ends(world, talk.customer, talk.agent)
+
+
+class Dying:
+    """A checkpoint at which the process dies over the hang-up of a stray call, as late as the test says."""
+
+    def __init__(self) -> None:
+        self.is_there = asyncio.Event()
+        self.dies = asyncio.Event()
+
+    async def __call__(self, point: str, effect: Effect) -> None:
+        if point == "before_request" and effect.target == STRAY and not self.dies.is_set():
+            self.is_there.set()
+            await self.dies.wait()
+            raise RuntimeError("died")
+
+
+async def test_stray_call_is_hung_up_by_the_successor_although_its_session_has_ended(redis_server) -> None:
+    world = World(redis_server.url)
+    dying = world.worker_options["effect_checkpoint"] = Dying()
+    async with world:
+        talk = await talking(world, in_room=True)
+        # A dial that was given up shows up late.
+        late = {"type": "call_progressed", "session": talk.session, "token": "t1", "party": "target"}
+        late |= {"dial": "forgotten", "call_sid": STRAY, "status": "ringing"}
+        await world.client.xadd(world.keys.events(world.keys.partition_of(talk.session)), late)
+        await asyncio.wait_for(dying.is_there.wait(), DEADLINE_S)
+        await begins(world, "end", talk.session)
+        await world.until(talk.session, state="ended")
+        dying.dies.set()
+        await world.stop_worker()
+        assert not world.sandbox.ledger.requests("POST", f"/Calls/{STRAY}")
+
+        world.start_worker()
+
+        await world.settled()
+        assert len(world.sandbox.ledger.requests("POST", f"/Calls/{STRAY}")) == 1

@@ -1,0 +1,320 @@
+"""Lines in which orders wait: looks stand in none, and a dial that has waited is asked whether it is still wanted."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from runtime.errors import LeaseLostError
+from statemachine.effects import Dial
+from statemachine.events import EffectFailed
+from statemachine.session import Party, Session
+from statemachine.states import PartyStatus
+from streams.dials import DialStanding
+from tests.worker.executor_world import (
+    BUSY,
+    UNWANTED,
+    FakeRecords,
+    Paced,
+    World,
+    find,
+    gated,
+    read,
+    straight,
+    succeeded,
+    update,
+)
+from worker.executor import ExecutorPolicy
+
+both_ways = pytest.mark.parametrize("dial", [straight("d"), gated("d")], ids=lambda dial: dial.kind)
+both_looks = pytest.mark.parametrize("look", [read("look"), find("look")], ids=lambda look: look.kind)
+
+
+def session(name: str = "S1", dial_id: str = "d", **target: object) -> Session:
+    """A session that has dialled a target; more about whom."""
+    return Session(name, parties={"target": Party("target", "target-2", dial_id=dial_id, **target)})
+
+
+LEAVING = session(is_leaving=True)
+#: Sessions in which nobody waits for the dial `d`.
+unwanted = pytest.mark.parametrize(
+    "changed",
+    [LEAVING, session(status=PartyStatus.LEFT), session(dial_id="another"), Session("S1")],
+    ids=["leaving", "left", "dialled again", "forgotten"],
+)
+
+
+def review(world: World, *sessions: Session) -> None:
+    world.executor.review_dials({one.id: one for one in sessions})
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    world = World()
+    yield world
+    assert (world.executor.in_flight, world.executor.waiting, world.executor._asides) == (0, 0, {})
+
+
+@pytest.fixture
+async def paced() -> AsyncIterator[Paced]:
+    world = Paced()
+    yield world
+    assert (world.executor.in_flight, world.executor.waiting, world.executor._asides) == (0, 0, {})
+    assert world.turns.waiting == {}
+
+
+# ---- looks stand in no line ------------------------------------------------------------------------------------------
+
+
+@both_looks
+async def test_nothing_waits_behind_a_slow_look_and_no_look_behind_anything(world: World, look) -> None:
+    slow, answer = asyncio.Event(), asyncio.Event()
+    world.calls.script["look"].append(slow)
+    world.calls.script["u"].append(answer)
+
+    for effect in (look, update("t"), update("u"), update("v"), read("r")):
+        world.submit(effect)
+    await world.settle()
+    assert sorted(world.finished) == ["r", "t"]
+    assert (world.executor.in_flight, world.executor.waiting) == (2, 1)
+
+    answer.set()
+    await world.settle()
+    assert world.finished[2:] == ["u", "v"]
+
+    slow.set()
+    await world.settle()
+    assert world.finished[4:] == ["look"]
+
+
+async def test_looks_leave_the_slots_of_endings_free() -> None:
+    world = World(ExecutorPolicy(requests_max=3, reserved_for_endings=1))
+    answer = asyncio.Event()
+    for number in range(5):
+        world.calls.script[f"r{number}"].append(answer)
+        world.submit(read(f"r{number}"))
+    await world.settle()
+    assert world.calls.at_once_max == 2
+
+    answer.set()
+    await world.settle()
+    assert len(world.finished) == 5
+
+
+@both_looks
+async def test_look_that_was_not_sent_when_the_session_ended_is_never_sent(look) -> None:
+    world = World(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
+    answer = asyncio.Event()
+    world.calls.script["u"].append(answer)
+    world.submit(update("u", "S2"))
+    await world.settle()
+    world.submit(look)
+    await world.settle()
+
+    world.executor.withdraw("S1")
+    answer.set()
+    await world.settle()
+
+    assert world.calls.asked == ["u"]
+    assert world.counts == (1, 0, 0, 1)
+
+
+async def test_look_under_way_is_not_repeated_when_the_session_has_ended(world: World) -> None:
+    answer = asyncio.Event()
+    world.calls.script["r"].extend([answer, BUSY])
+    world.submit(read("r"))
+    await world.settle()
+
+    world.executor.withdraw("S1")
+    answer.set()
+    await world.settle()
+
+    assert world.calls.asked == ["r"]
+    assert isinstance(world.outcomes[0], EffectFailed)
+
+
+# ---- dials that have waited ------------------------------------------------------------------------------------------
+
+
+@both_ways
+@pytest.mark.parametrize("is_wanted", [True, False])
+async def test_dial_that_stood_in_line_is_sent_only_if_it_is_still_wanted(
+    world: World, dial: Dial, is_wanted: bool
+) -> None:
+    answer = asyncio.Event()
+    world.calls.script["u"].append(answer)
+    world.submit(update("u"))
+    world.submit(dial)
+    await world.settle()
+    assert world.records.asked_standing == []
+
+    world.records.standings["d"] = DialStanding(is_wanted=is_wanted)
+    answer.set()
+    await world.settle()
+
+    assert world.records.asked_standing == ["d"]
+    assert world.calls.asked == (["u", "d"] if is_wanted else ["u"])
+    assert world.finished == ["u", "d"]
+    assert isinstance(world.outcomes[1], EffectFailed) is not is_wanted
+
+
+@both_ways
+async def test_dial_that_waited_for_a_slot_is_asked_as_well(dial: Dial) -> None:
+    world = World(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
+    answer = asyncio.Event()
+    world.calls.script["r"].append(answer)
+    world.submit(read("r", "S2"))
+    world.submit(dial)
+    await world.settle()
+
+    world.records.standings["d"] = UNWANTED
+    answer.set()
+    await world.settle()
+
+    assert world.calls.asked == ["r"]
+    assert isinstance(world.outcomes[1], EffectFailed)
+
+
+@both_ways
+async def test_dial_that_did_not_wait_is_sent_without_another_question(world: World, dial: Dial) -> None:
+    slow = asyncio.Event()
+    world.calls.script["r"].append(slow)
+    world.submit(read("r"))
+    world.submit(dial)
+    await world.settle()
+
+    assert world.outcomes == [succeeded(dial, "CA-d")]
+    assert world.records.asked_standing == []
+    slow.set()
+    await world.settle()
+
+
+# ---- dials that are taken back ---------------------------------------------------------------------------------------
+
+
+@both_ways
+@unwanted
+async def test_dial_that_nobody_wants_any_more_fails_without_waiting_for_its_turn(
+    paced: Paced, dial: Dial, changed: Session
+) -> None:
+    paced.submit(dial)
+    paced.submit(straight("other", "S2"))
+    await paced.settle()
+
+    review(paced, changed, session("S2", "other"))
+    await paced.settle()
+
+    assert (paced.turns.given_up, list(paced.turns.waiting)) == (["d"], ["other"])
+    assert (paced.calls.asked, paced.finished) == ([], ["d"])
+    assert isinstance(paced.outcomes[0], EffectFailed)
+    assert paced.executor.dropped == 0
+    paced.turns.waiting["other"].set()
+    await paced.settle()
+    assert paced.calls.asked == ["other"]
+
+
+@both_ways
+@unwanted
+async def test_dial_that_nobody_wants_any_more_fails_before_its_line_has_moved(
+    world: World, dial: Dial, changed: Session
+) -> None:
+    answer = asyncio.Event()
+    world.calls.script["u"].append(answer)
+    for effect in (update("u"), dial, update("v")):
+        world.submit(effect)
+    await world.settle()
+
+    review(world, changed)
+    await world.settle()
+    assert (world.calls.asked, world.finished) == (["u"], ["d"])
+    assert isinstance(world.outcomes[0], EffectFailed)
+
+    answer.set()
+    await world.settle()
+    assert world.calls.asked == ["u", "v"]
+
+
+async def test_dial_that_was_taken_back_in_the_turn_in_which_it_was_ordered_is_not_sent(paced: Paced) -> None:
+    paced.submit(straight("d"))
+    review(paced, LEAVING)
+    await paced.settle()
+
+    assert (paced.calls.asked, paced.finished) == ([], ["d"])
+
+
+async def test_dial_that_was_taken_back_is_never_sent_whatever_the_record_says(paced: Paced) -> None:
+    paced.submit(straight("d"))
+    await paced.settle()
+    review(paced, LEAVING)
+    paced.records.standings["d"] = DialStanding(is_wanted=True)
+    await paced.settle()
+
+    assert (paced.calls.asked, paced.finished) == ([], ["d"])
+
+
+async def test_dial_that_was_taken_back_in_the_moment_in_which_its_turn_came_is_not_sent(paced: Paced) -> None:
+    paced.submit(straight("d"))
+    await paced.settle()
+    paced.turns.waiting["d"].set()
+    while paced.turns.waiting:
+        await asyncio.sleep(0)
+
+    review(paced, LEAVING)
+    await paced.settle()
+
+    assert (paced.calls.asked, paced.finished) == ([], ["d"])
+
+
+@both_ways
+async def test_dial_that_is_wanted_goes_on_waiting(paced: Paced, dial: Dial) -> None:
+    paced.submit(dial)
+    await paced.settle()
+
+    review(paced, session(), session("S2", is_leaving=True))
+    await paced.settle()
+
+    assert (paced.turns.given_up, list(paced.turns.waiting)) == ([], ["d"])
+    paced.turns.waiting["d"].set()
+    await paced.settle()
+    assert paced.outcomes == [succeeded(dial, "CA-d")]
+
+
+async def test_dial_that_was_taken_back_is_dropped_when_the_session_ends(paced: Paced) -> None:
+    paced.submit(straight("d"))
+    await paced.settle()
+
+    review(paced, LEAVING)
+    paced.executor.withdraw("S1")
+    await paced.settle()
+
+    assert (paced.calls.asked, paced.finished, paced.executor.dropped) == ([], [], 1)
+
+
+# ---- dials of a worker who died while they waited --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("standing", [UNWANTED, DialStanding(is_wanted=True, call_sid="CA7")])
+async def test_dial_taken_over_takes_a_turn_only_if_it_is_still_to_be_sent(
+    paced: Paced, standing: DialStanding
+) -> None:
+    paced.records.standings["d"] = standing
+    paced.submit(gated("d"), maybe_sent=True)
+    await paced.settle()
+
+    assert (paced.calls.asked, paced.turns.waiting, paced.finished) == ([], {}, ["d"])
+    assert isinstance(paced.outcomes[0], EffectFailed) is not standing.is_wanted
+
+
+async def test_dial_taken_over_whose_lease_is_lost_meanwhile_is_dropped() -> None:
+    class Lost(FakeRecords):
+        async def standing_of(self, effect: Dial) -> DialStanding:
+            raise LeaseLostError
+
+    shown: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: shown.append(context))
+    world = Paced()
+    world.executor._records = Lost()
+    world.submit(gated("d"), maybe_sent=True)
+    await world.settle()
+
+    assert (shown, world.calls.asked, world.executor.dropped, world.executor.waiting) == ([], [], 1, 0)
