@@ -79,9 +79,14 @@ def differs_from_wanted(scratch: Scratch, _event: Event) -> bool:
 def next_ask(party: Party) -> Ask | None:
     """What is to be asked of Twilio about a participant next; None when it is as wanted, or an answer is awaited.
 
-    Letting somebody hear and speak comes before everything else.
+    Letting somebody hear and speak comes before everything else: a hold that is not wanted any more is undone without
+    waiting for its confirmation, since requests of one session are sent in order.
     """
-    if party.asked or party.is_gone or not party.in_room:
+    if party.is_gone or not party.in_room:
+        return None
+    if party.asked == Ask.HOLD and not party.hold_wanted:
+        return Ask.UNHOLD
+    if party.asked:
         return None
     if party.held != party.hold_wanted:
         return Ask.HOLD if party.hold_wanted else Ask.UNHOLD

@@ -84,10 +84,8 @@ def test_long_brief_does_not_use_up_the_time_at_the_gate():
 
 def test_target_who_answers_while_the_customer_is_being_held_is_not_kept_waiting_for_it():
     story = ringing("warm").complete().expect("transferring", "hold customer").takes_part("target")
-    story.expect("transferring", "hang up agent").call("agent", "completed")
-    # The hold was asked for, so it is waited for before it is undone.
-    story.confirms("customer").expect("transferring", "unhold customer").confirms("customer")
-    story.expect("conferenced", "flag agent")
+    story.expect("transferring", "hang up agent", "unhold customer").call("agent", "completed")
+    story.confirms("customer").expect("conferenced", "flag agent")
 
 
 def test_convert_is_refused_while_the_customer_waits_alone():
@@ -137,3 +135,10 @@ def test_straight_target_who_was_answered_and_is_not_seen_is_looked_for_and_not_
         story.fires(DialOverdue).expect("transferring", "look").is_unknown("read_calls")
     story.fires(DialOverdue).legs["target"].in_room = True
     story.reads(room=ROOM, inside=("customer", "agent", "target"), target="in-progress").expect_transfer("merged")
+
+
+def test_hold_that_is_not_wanted_any_more_is_undone_before_it_was_confirmed():
+    """Its callback is lost and no look is answered: the customer does not wait for either."""
+    story = conferenced().transfer("consult").confirms("agent").expect("transferring", "hold customer")
+    story.fires(ConfirmOverdue).expect("transferring", "look").cancel().expect("transferring", "unhold customer")
+    story.confirms("customer").expect("conferenced", "flag agent").expect_held()
