@@ -221,7 +221,7 @@ def _concluded(scratch: Scratch, before: Session, event: Event, outcome: Outcome
         "phase": after.phase if scratch.state in _STATES_WITH_PHASES else Phase.NONE,
         "version": version,
         "updated_at_ms": scratch.now_ms,
-        "facts_version": version if after.parties != before.parties or moved else after.facts_version,
+        "facts_version": version if _has_new_facts(before, after) or moved else after.facts_version,
         "seen": after.seen.adding(event),
     }
     after = changed(after, changes)
@@ -245,6 +245,11 @@ def _concluded(scratch: Scratch, before: Session, event: Event, outcome: Outcome
         conclusions=tuple(scratch.conclusions),
         let_lone_go=scratch.let_lone_go,
     )
+
+
+def _has_new_facts(before: Session, after: Session) -> bool:
+    """Whether a look that began before this event shows something older than what is known now."""
+    return after.parties != before.parties or after.redirecting != before.redirecting
 
 
 def _refusal(session: Session, why: str, policy: Policy) -> str:

@@ -33,6 +33,8 @@ class Policy:
     ringback_timeout_ms: int = 2_000
     #: How long the customer of a blind transfer may take from the bridge into the room before Twilio is asked.
     arrive_timeout_ms: int = 5_000
+    #: How long a look may be without an answer before it counts as lost.
+    read_timeout_ms: int = 30_000
     #: How long the agent's own leaving is waited for before he is hung up, or before Twilio is asked.
     part_timeout_ms: int = 2_000
     #: How long a callback is waited for that tells whether a dial of unknown outcome was placed.

@@ -151,6 +151,12 @@ class Session:
     former_calls: tuple[str, ...] = ()
     #: Id of the look at Twilio that has no answer yet; empty when none is open.
     reading: str = ""
+    #: When it was ordered, Unix milliseconds.
+    reading_since_ms: int = 0
+    #: Another look was wanted meanwhile: it follows as soon as the open one is answered.
+    reads_again: bool = False
+    #: SIDs of conferences that are over, or were left: what is still told of them is late.
+    former_rooms: tuple[str, ...] = ()
     #: Looks at a participant whose update Twilio has not confirmed, since it last did (count).
     confirm_looks: int = 0
     #: Name of the party that left first, empty while nobody has.

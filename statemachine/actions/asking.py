@@ -143,7 +143,7 @@ def note_change(scratch: Scratch, event: ParticipantChanged) -> None:
         ends_conference=event.ends_conference,
         room_sequence=event.sequence if event.sequence is not None else party.room_sequence,
     )
-    _settle_ask(scratch, party.name, is_certain=False)
+    _settle_ask(scratch, party.name, is_certain=False, tells_unhold=event.kind == "participant-unhold")
 
 
 def take_participants_from(scratch: Scratch, event: CallsRead) -> None:
@@ -158,15 +158,17 @@ def take_participants_from(scratch: Scratch, event: CallsRead) -> None:
 def _take(scratch: Scratch, party: Party, seen: ParticipantSeen) -> None:
     scratch.change_party(party, held=seen.held, muted=seen.muted, ends_conference=seen.ends_conference)
     # A request that is still under way may not show yet.
-    _settle_ask(scratch, party.name, is_certain=not party.updating)
+    _settle_ask(scratch, party.name, is_certain=not party.updating, tells_unhold=False)
 
 
-def _settle_ask(scratch: Scratch, name: str, *, is_certain: bool) -> None:
+def _settle_ask(scratch: Scratch, name: str, *, is_certain: bool, tells_unhold: bool) -> None:
     party = scratch.session.parties[name]
+    # A hold may still be on its way in front of the unhold: not being held proves nothing before that was sent.
+    unheld = not party.held and (tells_unhold or not party.updating)
     come_true = {
         "": True,
         Ask.HOLD: party.held,
-        Ask.UNHOLD: not party.held,
+        Ask.UNHOLD: unheld,
         Ask.SET_END: party.ends_conference,
         Ask.CLEAR_END: not party.ends_conference,
     }[party.asked]

@@ -47,15 +47,19 @@ def conclude_session(scratch: Scratch, reason: str) -> None:
     transfer = scratch.session.transfer
     if transfer is not None and transfer.runs:
         by_operator = reason == EndReason.COMMAND
+        was_cancelled = transfer.status is TransferStatus.CANCELLED
         if by_operator:
             scratch.change_transfer(status=TransferStatus.CANCELLED, reason=reason)
+        elif was_cancelled and reason != EndReason.CUSTOMER_LEFT:
+            if transfer.step_name == "cancel" and all(target.is_gone for target in scratch.session.targets):
+                report_step(scratch, CommandStatus.DONE)
         elif transfer.status is not TransferStatus.FAILED:
             scratch.change_transfer(status=TransferStatus.FAILED, reason=reason)
         elif reason == EndReason.CUSTOMER_LEFT:
             scratch.change_transfer(reason=f"{transfer.reason}, {reason}")  # while somebody else was being tried
         report_transfer(scratch, CommandStatus.FAILED, reason)
         report_step(scratch, CommandStatus.FAILED, reason)
-        conclude_transfer(scratch, "cancelled" if by_operator else "failed")
+        conclude_transfer(scratch, "cancelled" if scratch.transfer.status is TransferStatus.CANCELLED else "failed")
     scratch.conclusions.append(
         Conclusion(
             id=f"{scratch.session.id}:session",

@@ -83,6 +83,8 @@ def settle_by_read(scratch: Scratch, event: CallsRead) -> None:
 def _settled(scratch: Scratch) -> None:
     scratch.cancel_timer(ConvertOverdue.timer)
     scratch.cancel_timer(RepairOverdue.timer)
+    # Whatever is still to be heard of a request that moved somebody does not matter any more: both are in.
+    scratch.change(redirecting=(), repaired=False)
     report_converts(scratch, CommandStatus.DONE)
     transfer = scratch.session.transfer
     # The agent whom a transfer waits for is to be able to leave: no flag is set that would only be cleared again.

@@ -1,6 +1,6 @@
 """How a session ends: whom to blame, whom to hang up, and what is still done afterwards."""
 
-from statemachine.actions.commands import report_call, report_converts, report_step
+from statemachine.actions.commands import report_call, report_converts
 from statemachine.actions.concluding import conclude_session, note_failure
 from statemachine.actions.dialling import note_turned_away
 from statemachine.actions.handing_over import reason_unreached
@@ -172,8 +172,6 @@ def end_unreached(scratch: Scratch, _event: Event) -> None:
         reason, told = EndReason.FALLBACK_FAILED, f"{transfer.reason}, fallback {why}"
     else:
         reason, told = EndReason.TRANSFER_FAILED, why
-    if transfer.step_name == "complete":
-        report_step(scratch, CommandStatus.DONE)
     note_failure(scratch, told)
     customer = scratch.session.parties[CUSTOMER]
     scratch.order(SayAndHangUp, party=CUSTOMER, call_sid=customer.call_sid, sentence=Sentence.TRANSFER_FAILED.value)

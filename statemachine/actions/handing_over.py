@@ -5,7 +5,7 @@ from dataclasses import replace
 from statemachine.actions.asking import want_ends, want_everybody_unheld, want_hold, want_unhold
 from statemachine.actions.commands import report_step, report_transfer, take_step
 from statemachine.actions.concluding import conclude_transfer, note_failure
-from statemachine.actions.dialling import dial, give_up_call, must_confirm, watch_dials
+from statemachine.actions.dialling import dial, must_confirm, watch_dials
 from statemachine.actions.parties import note_gone
 from statemachine.actions.transferring import enter, let_agent_go
 from statemachine.events import Cancel, ConfirmOverdue, Event, LoneOverdue, StageOverdue
@@ -161,8 +161,10 @@ def fall_back(scratch: Scratch, _event: Event) -> None:
     """The customer is alone: the agent is rung again, or somebody else, while he hears music."""
     why = reason_unreached(scratch)
     transfer, fallback = scratch.transfer, scratch.policy.fallback
-    if transfer.step_name == "complete":
-        report_step(scratch, CommandStatus.DONE)  # the agent is let go, as it asked for
+    if transfer.status is TransferStatus.CANCELLED:
+        why = transfer.reason
+        if transfer.step_name == "cancel":
+            report_step(scratch, CommandStatus.DONE)  # the target is gone, as it asked for
     _keep_company(scratch)
     if scratch.session.phase is Phase.RECALL:
         scratch.change_transfer(reason=f"{transfer.reason}, recall {why}")
@@ -192,8 +194,6 @@ def ring_agent(scratch: Scratch, _event: Event) -> None:
     former = scratch.session.parties[AGENT]
     transfer = scratch.transfer
     scratch.change_transfer(recalls=transfer.recalls + 1)
-    if former.call_sid and not former.is_gone:
-        give_up_call(scratch, AGENT)  # he was let go and has not been heard of since
     if former.call_sid:
         scratch.change(former_calls=(*scratch.session.former_calls, former.call_sid))
     dial(

@@ -7,9 +7,10 @@ from statemachine.states import Phase, State
 
 
 def look_at_calls(scratch: Scratch, _event: Event) -> None:
-    """Something is overdue: Twilio is asked, unless an answer is still awaited."""
+    """Something is overdue: Twilio is asked; while an answer is still awaited, as soon as that has come."""
     session = scratch.session
-    if session.reading:
+    if session.reading and scratch.now_ms - session.reading_since_ms < scratch.policy.read_timeout_ms:
+        scratch.change(reads_again=True)
         return
     bridged = scratch.state in (State.BRIDGED, State.CONVERTING) or not session.conference_sid
     parent = session.parent.call_sid if bridged else ""
@@ -28,7 +29,7 @@ def look_at_calls(scratch: Scratch, _event: Event) -> None:
         with_conference=scratch.state is not State.BRIDGED,
         read_version=session.version + 1,
     )
-    scratch.change(reading=reading)
+    scratch.change(reading=reading, reading_since_ms=scratch.now_ms, reads_again=False)
 
 
 def look_later(scratch: Scratch, _event: Event) -> None:

@@ -2,7 +2,7 @@
 
 from statemachine.events import CallProgressed
 from statemachine.scratch import Scratch
-from statemachine.session import Party
+from statemachine.session import TARGET, Party
 from statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus
 
 #: SIP answers that mean "I don't want to", not "I am busy". Source: RFC 3261, sections 21.6.2 and 21.6.4.
@@ -55,6 +55,8 @@ def let_go(scratch: Scratch, party: Party) -> None:
 
 def _why_not(party: Party, reason: str) -> str:
     """Why somebody who was dialled is gone, in the words that outcomes use."""
+    if party.is_leaving and party.name.startswith(TARGET) and reason in FINAL_CALL_STATUSES:
+        return "cancelled"
     if party.answered or reason not in FINAL_CALL_STATUSES:
         return reason
     if party.is_leaving:

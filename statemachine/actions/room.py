@@ -91,7 +91,9 @@ def _enter(scratch: Scratch, conference_sid: str) -> None:
     """From here on this is the session's conference. Each one counts its events for itself."""
     if conference_sid == scratch.session.conference_sid:
         return
-    scratch.change(conference_sid=conference_sid)
+    left = scratch.session.conference_sid
+    former = scratch.session.former_rooms
+    scratch.change(conference_sid=conference_sid, former_rooms=(*former, left) if left else former)
     for party in tuple(scratch.session.parties.values()):
         scratch.change_party(party, room_sequence=-1)
 

@@ -253,7 +253,9 @@ def look_after_dials(scratch: Scratch, event: DialOverdue) -> None:
     """Of somebody who was dialled nothing was heard for too long: looked for, then looked at, then given up."""
     looks = False
     for party in tuple(scratch.session.parties.values()):
-        if not party.dial_id or party.is_gone or party.takes_part or party.dial_due_ms > scratch.now_ms:
+        # Of whom nothing was heard yet, no time has begun.
+        is_due = 0 < party.dial_due_ms <= scratch.now_ms
+        if not party.dial_id or party.is_gone or party.takes_part or not is_due:
             continue
         if party.doubt == "unknown":
             find_dialled(scratch, party)

@@ -1,6 +1,6 @@
 """Questions about what a look at Twilio showed."""
 
-from statemachine.events import CallsRead
+from statemachine.events import CallsRead, Event
 from statemachine.guards.converting import is_too_soon
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER, Party
@@ -10,6 +10,11 @@ from statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, Stage
 def is_outdated(scratch: Scratch, event: CallsRead) -> bool:
     """Whether facts changed after the read began: the picture may be older than they are."""
     return scratch.session.facts_version > event.read_version
+
+
+def is_to_look_again(scratch: Scratch, _event: Event) -> bool:
+    """Whether another look was wanted while one was open, and that has its answer now."""
+    return scratch.session.reads_again and not scratch.session.reading
 
 
 def shows_parent_over(scratch: Scratch, event: CallsRead) -> bool:

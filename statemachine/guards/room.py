@@ -38,6 +38,11 @@ def tells_of_before(scratch: Scratch, event: ParticipantChanged) -> bool:
     return known and party is not None and event.occurred_at_ms + _WHOLE_SECOND_MS <= party.asked_at_ms
 
 
+def is_of_former_room(scratch: Scratch, event: ParticipantJoined) -> bool:
+    """Whether it tells of a conference that the session has left: it came late."""
+    return event.conference_sid in scratch.session.former_rooms
+
+
 def is_another_room(scratch: Scratch, event: ConferenceEvent) -> bool:
     """Whether it is about another conference than the session's."""
     return bool(scratch.session.conference_sid) and event.conference_sid != scratch.session.conference_sid

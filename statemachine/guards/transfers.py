@@ -163,9 +163,14 @@ def every_dial_failed(scratch: Scratch, _event: Event) -> bool:
     return _stage(scratch) is Stage.DIALING and all(party.is_gone for party in awaited(scratch))
 
 
+def nobody_was_reached(scratch: Scratch, event: Event) -> bool:
+    """Whether none of those who were dialled can be reached, and the agent is with the customer."""
+    return every_dial_failed(scratch, event) and scratch.session.phase in (Phase.WARM, Phase.CONSULT)
+
+
 def fails_for_good(scratch: Scratch, event: Event) -> bool:
     """Whether the customer has nobody to talk to and nobody is left to be tried."""
-    if not (_is_alone_after_failure(scratch, event) or customer_is_deserted(scratch, event)):
+    if not falls_back(scratch, event):
         return False
     transfer, fallback = scratch.transfer, scratch.policy.fallback
     if scratch.session.phase is Phase.RECALL:
@@ -174,8 +179,12 @@ def fails_for_good(scratch: Scratch, event: Event) -> bool:
 
 
 def falls_back(scratch: Scratch, event: Event) -> bool:
-    """Whether somebody else is to be tried, now that the customer has nobody to talk to."""
-    return _is_alone_after_failure(scratch, event) or customer_is_deserted(scratch, event)
+    """Whether somebody else is to be tried, now that the customer has nobody to talk to.
+
+    An agent who is on the way out is waited for: he may be the one who is rung next.
+    """
+    is_alone = _is_alone_after_failure(scratch, event) or customer_is_deserted(scratch, event)
+    return is_alone and (scratch.session.phase is Phase.RECALL or _agent(scratch).is_gone)
 
 
 def _is_alone_after_failure(scratch: Scratch, event: Event) -> bool:

@@ -35,6 +35,7 @@ from statemachine.actions.passing import note_only, pass_over_late, pass_over_un
 from statemachine.actions.transferring import begin_from_bridge, convert_for_transfer
 from statemachine.events import (
     AgeOverdue,
+    Always,
     Call,
     CallProgressed,
     CallReceived,
@@ -85,7 +86,13 @@ from statemachine.guards.calls import (
     parent_is_over_after_child,
 )
 from statemachine.guards.outcomes import is_dial, is_read
-from statemachine.guards.reads import is_outdated, shows_child_answered, shows_child_over, shows_parent_over
+from statemachine.guards.reads import (
+    is_outdated,
+    is_to_look_again,
+    shows_child_answered,
+    shows_child_over,
+    shows_parent_over,
+)
 from statemachine.guards.room import is_stranger
 from statemachine.guards.transfers import is_blind_and_connected
 from statemachine.rows.row import STAY, B, E, Row, T, V
@@ -149,6 +156,7 @@ BRIDGED: tuple[Row, ...] = (
     Row(B, EffectUnknown,      is_searched,                  E,    end_not_dialled),
     Row(B, EffectUnknown,      is_read,                      STAY, look_later),
     Row(B, EffectUnknown,      None,                         STAY, note_only),
+    Row(B, Always,             is_to_look_again,             STAY, look_at_calls),
     Row(B, Convert,            is_ringing_still,             STAY, refuse_ringing),
     Row(B, Convert,            is_connected,                 V,    convert),
     Row(B, Convert,            None,                         STAY, refuse_leaving),

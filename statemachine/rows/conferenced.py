@@ -26,6 +26,7 @@ from statemachine.actions.endings import (
     end_too_old,
     let_stray_leg_go,
 )
+from statemachine.actions.looking import look_at_calls
 from statemachine.actions.passing import note_only, pass_over_late, pass_over_unknown_call
 from statemachine.actions.room import note_guest, note_join, note_leaving, start_lone_grace
 from statemachine.actions.transferring import begin_in_room, begin_pending
@@ -65,9 +66,10 @@ from statemachine.guards.calls import (
     is_of_unknown_call,
 )
 from statemachine.guards.outcomes import is_dial, is_update
-from statemachine.guards.reads import is_outdated
+from statemachine.guards.reads import is_outdated, is_to_look_again
 from statemachine.guards.room import (
     is_another_room,
+    is_of_former_room,
     is_of_nobody,
     is_of_party_let_go,
     is_older_news,
@@ -108,6 +110,7 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, ConferenceStarted,  None,                         STAY, note_only),
     Row(C, ConferenceEnded,    is_another_room,              STAY, note_only),
     Row(C, ConferenceEnded,    None,                         E,    end_room_ended),
+    Row(C, ParticipantJoined,  is_of_former_room,            STAY, pass_over_late),
     Row(C, ParticipantJoined,  is_of_party_let_go,           STAY, let_arrival_go),
     Row(C, ParticipantJoined,  is_stranger,                  STAY, note_guest),
     Row(C, ParticipantJoined,  is_older_news,                STAY, pass_over_late),
@@ -138,6 +141,7 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, EffectUnknown,      is_update,                    STAY, note_updated),
     Row(C, EffectUnknown,      None,                         STAY, note_only),
     Row(C, Always,             transfer_is_pending,          T,    begin_pending),
+    Row(C, Always,             is_to_look_again,             STAY, look_at_calls),
     Row(C, Always,             has_call_to_hang_up,          STAY, hang_up_leaving),
     Row(C, Always,             differs_from_wanted,          STAY, ask),
     Row(C, Always,             is_confirmed,                 STAY, stop_asking),

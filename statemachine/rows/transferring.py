@@ -69,6 +69,7 @@ from statemachine.actions.handing_over import (
     ring_agent,
     withdraw,
 )
+from statemachine.actions.looking import look_at_calls
 from statemachine.actions.passing import note_only, pass_over_late, pass_over_unknown_call
 from statemachine.actions.room import note_guest, note_join, note_leaving, note_start
 from statemachine.actions.transferring import (
@@ -136,9 +137,10 @@ from statemachine.guards.outcomes import (
     is_update,
     is_update_of_gone,
 )
-from statemachine.guards.reads import is_outdated, shows_customer_astray, shows_customer_astray_again
+from statemachine.guards.reads import is_outdated, is_to_look_again, shows_customer_astray, shows_customer_astray_again
 from statemachine.guards.room import (
     is_another_room,
+    is_of_former_room,
     is_of_party_let_go,
     is_older_news,
     is_stranger,
@@ -165,7 +167,6 @@ from statemachine.guards.transfers import (
     customer_waits_in_another_room,
     customer_was_taken_over,
     differs_from_wanted,
-    every_dial_failed,
     fails_for_good,
     falls_back,
     first_is_held,
@@ -182,6 +183,7 @@ from statemachine.guards.transfers import (
     is_pausing,
     may_do_without_hold,
     may_let_agent_go,
+    nobody_was_reached,
     second_is_back,
     somebody_takes_part,
     swaps_too_long,
@@ -215,6 +217,7 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, ConferenceEnded,    agent_took_room_along,        STAY, go_on_in_another_room),
     Row(T, ConferenceEnded,    customer_lost_room,           STAY, wait_for_customer),
     Row(T, ConferenceEnded,    None,                         E,    end_room_ended),
+    Row(T, ParticipantJoined,  is_of_former_room,            STAY, pass_over_late),
     Row(T, ParticipantJoined,  is_of_party_let_go,           STAY, let_arrival_go),
     Row(T, ParticipantJoined,  is_stranger,                  STAY, note_guest),
     Row(T, ParticipantJoined,  is_older_news,                STAY, pass_over_late),
@@ -265,6 +268,7 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, StageOverdue,       None,                         STAY, look_again_at_stage),
     Row(T, AgeOverdue,         None,                         E,    end_too_old),
     Row(T, Always,             customer_has_left,            E,    end_customer_gone),
+    Row(T, Always,             is_to_look_again,             STAY, look_at_calls),
     Row(T, Always,             agent_went_on_command,        STAY, report_agent_gone),
     Row(T, Always,             has_call_to_hang_up,          STAY, hang_up_leaving),
     Row(T, Always,             agent_left_afterwards,        E,    end_agent_gone),
@@ -277,7 +281,7 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, Always,             customer_is_held,             STAY, go_on_when_held),
     Row(T, Always,             customer_has_arrived,         STAY, go_on_when_arrived),
     Row(T, Always,             somebody_takes_part,          STAY, hand_over),
-    Row(T, Always,             every_dial_failed,            STAY, note_nobody_reached),
+    Row(T, Always,             nobody_was_reached,           STAY, note_nobody_reached),
     # Together.
     Row(T, Always,             agent_has_left,               STAY, go_on_without),
     Row(T, Always,             target_has_left,              STAY, note_target_left),

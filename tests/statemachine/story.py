@@ -212,12 +212,12 @@ class Story:
         )
         return self.take(event)
 
-    def changes(self, name: str, *, room: str = ROOM, **given: Any) -> "Story":
+    def changes(self, name: str, *, room: str = ROOM, kind: str = "", **given: Any) -> "Story":
         """Twilio tells that a participant is held or not, and what the leaving does, as the leg has it."""
         leg = self.legs[name]
         event = ParticipantChanged(
             **self._common(room, 1, **given), conference_sid=room, call_sid=leg.call_sid, label=leg.label,
-            kind="participant-modify", **flags_of(leg),
+            kind=kind or "participant-modify", **flags_of(leg),
         )  # fmt: skip
         return self.take(event)
 
@@ -233,9 +233,11 @@ class Story:
     def confirms(self, *names: str) -> "Story":
         """Twilio has done what was asked about these participants, and tells so."""
         for name in names:
-            assert any(effect.call_sid == self.legs[name].call_sid for effect in self.unconfirmed), name
+            asked = [effect for effect in self.unconfirmed if effect.call_sid == self.legs[name].call_sid]
+            assert asked, name
             self.does(name)
-            self.changes(name)
+            kinds = {None: "participant-modify", True: "participant-hold", False: "participant-unhold"}
+            self.changes(name, kind=kinds[asked[-1].hold])
         return self
 
     def conference_starts(self) -> "Story":

@@ -113,10 +113,11 @@ def test_target_who_is_not_reached_after_complete_leads_to_a_recall():
 
 
 def test_target_who_fails_before_the_agent_let_go_is_gone():
-    """The agent is on his way out; he is hung up once more, and rung again by a new call all the same."""
-    story = ringing("warm").complete().confirms("customer").call("target", "busy")
-    story.expect("transferring", "hang up agent", "dial agent to the gate", phase="recall")
-    story.call("former agent", "completed").expect("transferring").takes_part("agent")
+    """The agent is on his way out: he is rung again when he is out, or he would be busy."""
+    story = ringing("warm").complete().confirms("customer").call("target", "busy").expect("transferring")
+    story.expect_command("complete-1", "accepted").call("agent", "completed")
+    story.expect("transferring", "dial agent to the gate", phase="recall")
+    story.takes_part("agent")
     story.expect("transferring", "unhold customer").confirms("customer")
     story.expect("conferenced", "flag agent").expect_command("complete-1", "accepted", "done")
 
@@ -134,7 +135,7 @@ def test_agent_and_target_who_both_hang_up_leave_nobody_in_silence(first, second
     else:
         assert story.session.state == "transferring"
         assert story.session.phase == "recall"
-    story.expect_transfer("failed", "hung-up")
+    story.expect_transfer("failed", "hung-up" if first == "agent" else "target-left")
 
 
 def test_target_who_was_dialled_into_a_room_that_is_over_is_looked_after_until_he_is_gone():
@@ -181,9 +182,11 @@ def test_customer_is_told_and_hung_up_where_nobody_is_to_be_tried(begin):
     story.expect_command("transfer-1", "accepted", "failed", reason="busy")
 
 
-def test_agent_who_is_still_leaving_is_hung_up_at_the_end():
-    story = dialling("blind", policy=END).placed("target").call("target", "busy")
-    story.expect("ended", "say goodbye to customer", "hang up agent", reason="transfer-failed")
+def test_agent_who_is_still_leaving_is_waited_for_before_the_end():
+    """Only then is it known that nobody is left for the customer."""
+    story = dialling("blind", policy=END).placed("target").call("target", "busy").expect("transferring")
+    story.fires(StageOverdue).expect("transferring", "look", "hang up agent").call("agent", "completed")
+    story.expect("ended", "say goodbye to customer", reason="transfer-failed")
 
 
 # ---- what Twilio does not confirm --------------------------------------------------------------------------------
@@ -191,5 +194,7 @@ def test_agent_who_is_still_leaving_is_hung_up_at_the_end():
 
 def test_unhold_for_the_recalled_agent_is_looked_after():
     story = failed_from_conference().takes_part("agent").fires(ConfirmOverdue).expect("transferring", "look")
+    update = story.unconfirmed[-1]
     story.does("customer")
+    story.succeeds("update_participant", "customer", update.effect_id)
     story.reads(room=ROOM, inside=("customer", "agent")).expect("conferenced", "flag agent").expect_held()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from statemachine.events import ConfirmOverdue, DialOverdue, StageOverdue
+from statemachine.events import ConfirmOverdue, ConvertOverdue, DialOverdue, StageOverdue
 from statemachine.policy import Policy
 from tests.statemachine.stages import FLAGS, blind_from_bridge, conferenced, dialling, outbound, ringing, talking
 from tests.statemachine.story import BOB, OTHER_ROOM, ROOM, Story
@@ -60,7 +60,62 @@ def test_hold_callback_from_before_the_hold_was_asked_for_confirms_nothing():
 def test_look_is_not_ordered_while_one_is_open():
     story = conferenced().transfer("consult").fires(ConfirmOverdue).expect("transferring", "look")
     story.fires(ConfirmOverdue).expect("transferring")
-    story.is_unknown("read_calls").fires(ConfirmOverdue).expect("transferring", "look")
+    story.is_unknown("read_calls").expect("transferring", "look").is_unknown("read_calls").expect("transferring")
+
+
+def test_look_that_is_never_answered_is_given_up():
+    """Its outcome may have been put aside, because deciding it failed."""
+    story = talking("consult").complete().expect("transferring", "unhold customer")
+    looks = 0
+    for _ in range(20):
+        story.fires(ConfirmOverdue)
+        looks += story.words() == ["look"]
+    assert looks == 2
+
+
+def test_look_of_a_slow_conversion_is_repeated_until_the_move_is_through():
+    """The two are not ended because the one look came while the redirect was still under way."""
+    story = Story().answered().convert().expect("converting", "move agent")
+    (move,) = story.last.effects
+    story.fires(ConvertOverdue).expect("converting", "look")
+    story.reads(customer="in-progress", agent="in-progress").expect("converting").expect_timers("convert", "repair")
+    story.succeeds("redirect_call", "agent", move.effect_id).joins("agent").dial_ends("completed")
+    story.fires(ConvertOverdue).expect("converting", "look").later(3_000)
+    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("agent",))
+    story.expect("converting", "move customer").joins("customer").expect("conferenced", *FLAGS)
+
+
+def test_target_of_whom_nothing_was_heard_yet_is_not_overdue_with_the_others():
+    """The second one still waits for its turn."""
+    story = dialling("warm", BOB, "client:carol").placed("target-1").fires(DialOverdue).expect("transferring", "look")
+    assert story.session.parties["target-2"].doubt == ""
+
+
+def test_customer_is_not_taken_to_be_off_hold_before_the_hold_in_front_was_sent():
+    story = conferenced().transfer("consult").confirms("agent").fires(ConfirmOverdue).cancel()
+    story.expect("transferring", "unhold customer")
+    story.reads(room=ROOM, inside=("customer", "agent")).expect("transferring")
+
+
+def test_look_from_before_a_move_moves_nobody_again():
+    story = outbound().transfer("blind")
+    (move,) = (effect for effect in story.last.effects if effect.kind == "redirect_call")
+    story.fires(StageOverdue).expect("transferring", "look")
+    version = story.session.version
+    story.is_unknown("redirect_call", "customer", move.effect_id).later(3_000)
+    story.reads(customer="in-progress", agent="in-progress", version=version).expect("transferring", "look")
+
+
+def test_cancelled_transfer_stays_cancelled_when_the_agent_hangs_up_before_all_of_it_is_done():
+    story = ringing("warm").cancel().expect("transferring", "hang up target").leaves("agent")
+    story.expect("ended", "end room", "hang up target", reason="agent-left")
+    story.expect_concluded(("transfer", "cancelled", "command"), ("session", "ended", "agent-left"))
+
+
+def test_join_of_a_conference_that_was_left_comes_late():
+    story = Story().answered().convert().joins("agent").joins("customer", room=OTHER_ROOM)
+    story.joins("agent").expect("converting", outcome="stale")
+    story.joins("agent", room=OTHER_ROOM).expect("conferenced", *FLAGS)
 
 
 def test_late_leave_does_not_change_why_somebody_was_not_reached():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from statemachine.events import ConfirmOverdue, LoneOverdue, StageOverdue
+from statemachine.events import ConfirmOverdue, StageOverdue
 from tests.statemachine.stages import FLAGS, conferenced, dialling, ringing, talking
 from tests.statemachine.story import BOB, CAROL, OTHER_ROOM, ROOM, Story
 
@@ -181,10 +181,9 @@ def test_agent_whose_leaving_is_told_before_the_end_of_the_room():
 
 
 def test_customer_whom_somebody_else_took_out_of_the_room_leaves_nobody_in_silence():
-    """His call goes on elsewhere, so he may come back; the agent waits no longer than the grace."""
+    """His call goes on elsewhere, in somebody else's hands: it is left alone, and everybody here is let go."""
     story = ringing("warm").leaves("customer", status="in-progress", reason="participant_updated_via_api")
-    story.call("target", "busy").expect("conferenced", "flag agent").expect_timers("confirm", "lone")
-    story.fires(LoneOverdue).expect("ended", "end room", "hang up customer", reason="alone")
+    story.expect("ended", "end room", "hang up target", reason="customer-left")
 
 
 def test_second_transfer_after_a_completed_one_is_the_new_agents():
