@@ -87,8 +87,3 @@ def part_agent(scratch: Scratch, _event: Event) -> None:
     """Customer and target hear each other; the agent leaves."""
     let_agent_go(scratch)
     enter(scratch, Stage.PARTING, scratch.policy.part_timeout_ms)
-
-
-def report_agent_gone(scratch: Scratch, _event: Event) -> None:
-    """The agent, who did not wait for the target, is gone, as `complete` asked for."""
-    report_step(scratch, CommandStatus.DONE)

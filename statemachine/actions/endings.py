@@ -3,7 +3,7 @@
 from statemachine.actions.commands import report_call, report_converts
 from statemachine.actions.concluding import conclude_session, note_failure
 from statemachine.actions.dialling import note_turned_away
-from statemachine.actions.handing_over import reason_unreached
+from statemachine.actions.handing_over import reason_unreached, report_agent_gone
 from statemachine.actions.parties import let_go, note_gone, note_over
 from statemachine.actions.room import note_leaving, take_presence_from, take_room_from
 from statemachine.effects import EndConference, HangUpCall, SayAndHangUp, Sentence
@@ -172,6 +172,7 @@ def end_unreached(scratch: Scratch, _event: Event) -> None:
         reason, told = EndReason.FALLBACK_FAILED, f"{transfer.reason}, fallback {why}"
     else:
         reason, told = EndReason.TRANSFER_FAILED, why
+    report_agent_gone(scratch, _event)
     note_failure(scratch, told)
     customer = scratch.session.parties[CUSTOMER]
     scratch.order(SayAndHangUp, party=CUSTOMER, call_sid=customer.call_sid, sentence=Sentence.TRANSFER_FAILED.value)

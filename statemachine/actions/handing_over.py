@@ -161,6 +161,7 @@ def fall_back(scratch: Scratch, _event: Event) -> None:
     """The customer is alone: the agent is rung again, or somebody else, while he hears music."""
     why = reason_unreached(scratch)
     transfer, fallback = scratch.transfer, scratch.policy.fallback
+    report_agent_gone(scratch, _event)
     if transfer.status is TransferStatus.CANCELLED:
         why = transfer.reason
         if transfer.step_name == "cancel":
@@ -187,6 +188,12 @@ def fall_back(scratch: Scratch, _event: Event) -> None:
         gated=must_confirm(scratch, fallback),
     )
     enter(scratch, Stage.DIALING)
+
+
+def report_agent_gone(scratch: Scratch, _event: Event) -> None:
+    """The agent is gone, which is what `complete` asked for, whatever became of the target."""
+    if scratch.transfer.step_name == "complete":
+        report_step(scratch, CommandStatus.DONE)
 
 
 def ring_agent(scratch: Scratch, _event: Event) -> None:

@@ -28,7 +28,6 @@ from statemachine.actions.consulting import (
     let_second_back,
     merge,
     part_agent,
-    report_agent_gone,
     swap,
 )
 from statemachine.actions.converting import look_after_redirect, note_dial_end
@@ -65,6 +64,7 @@ from statemachine.actions.handing_over import (
     let_customer_back,
     note_nobody_reached,
     note_target_left,
+    report_agent_gone,
     return_to_agent,
     ring_agent,
     withdraw,
