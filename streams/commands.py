@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,11 +34,17 @@ class CommandOutcome:
     status: str
     reason: str
     session: str
+    #: Of what was asked for under this id first; empty while nobody has taken it up.
+    digest: str = ""
 
     @property
     def is_final(self) -> bool:
         """Whether nothing more will come."""
         return self.status in (CommandStatus.DONE, CommandStatus.REJECTED, CommandStatus.FAILED)
+
+    def is_of_another(self, digest: str) -> bool:
+        """Whether the id was given before for another command than that of the digest, whose outcome this is not."""
+        return bool(self.digest and digest) and self.digest != digest
 
 
 def command_id_of(fields: Mapping[str, str], entry_id: str) -> str:
@@ -50,6 +57,16 @@ def command_id_of(fields: Mapping[str, str], entry_id: str) -> str:
     if given and not ID_PATTERN.fullmatch(given):
         raise BadCommandError("id must be 1 to 64 letters, digits, _ or -")
     return given or entry_id
+
+
+def digest_of(fields: Mapping[str, str]) -> str:
+    """Tells one command from another that is given under the same id: 16 hex digits of all that is asked for.
+
+    >>> digest_of({"type": "end", "session": "s", "id": "c1", "to": ""}) == digest_of({"session": "s", "type": "end"})
+    True
+    """
+    asked = sorted((name, text) for name, text in fields.items() if text and name != "id")
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,20 +165,30 @@ async def outcome(client: Client, keys: Keys, command_id: str) -> CommandOutcome
     with store_errors():
         record = await client.hgetall(keys.command(command_id))
     fields = {name.decode(): value.decode(errors="replace") for name, value in record.items()}
-    return CommandOutcome(command_id, fields.get("status", ""), fields.get("reason", ""), fields.get("session", ""))
+    return CommandOutcome(command_id, *(fields.get(name, "") for name in ("status", "reason", "session", "digest")))
 
 
 #: How often an outcome is looked for, seconds.
 LOOK_EVERY_S = 0.05
 
 
-async def wait_for_outcome(client: Client, keys: Keys, command_id: str, timeout_s: float) -> CommandOutcome:
-    """Waits until nothing more will come of a command, or the time is up; returns what is known then."""
+async def wait_for_outcome(
+    client: Client, keys: Keys, command_id: str, timeout_s: float, *, digest: str = ""
+) -> CommandOutcome:
+    """Waits until nothing more will come of a command, or the time is up; returns what is known then.
+
+    Args:
+        client: Of Redis.
+        keys: Its keys.
+        command_id: Under which the outcome is kept.
+        timeout_s: Seconds.
+        digest: Of what was asked for, where the id may have been given before: another command's is not waited for.
+    """
     loop = asyncio.get_running_loop()
     until_s = loop.time() + timeout_s
     found = await outcome(client, keys, command_id)
     # By the clock, not by cancelling: a cancellation can get lost inside the Redis client on Python 3.11.
-    while not found.is_final and loop.time() < until_s:
+    while not (found.is_final or found.is_of_another(digest)) and loop.time() < until_s:
         await asyncio.sleep(LOOK_EVERY_S)
         found = await outcome(client, keys, command_id)
     return found

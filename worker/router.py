@@ -165,7 +165,6 @@ class Router:
             self._session_of(parsed.session), self._claim(command_id, entry, parsed.session)
         )
         if claimed is None:
-            log.info("command_repeated", command_id=command_id, command=parsed.kind.name)
             return None
         if session_id is None:
             shown = commands.shown_id(parsed.session)
@@ -182,7 +181,6 @@ class Router:
         is_free = await self._session_of(wanted) is None
         claimed = await self._claim(command_id, entry, wanted if is_free else "")
         if claimed is None:
-            log.info("command_repeated", command_id=command_id, command=parsed.kind.name)
             return None
         if claimed == wanted:
             return wanted
@@ -203,11 +201,19 @@ class Router:
 
     async def _claim(self, command_id: str, entry: Entry, session: str) -> str | None:
         """The session that the command's id was claimed for; None when another entry has claimed the id."""
+        digest = commands.digest_of(entry.text())
         with store_errors():
-            is_ours, claimed_for = await scripts.claim_command(
-                self._client, [self._keys.command(command_id)], [entry.entry_id, session, COMMAND_TTL_S]
+            owner, claimed_for = await scripts.claim_command(
+                self._client, [self._keys.command(command_id)], [entry.entry_id, session, digest, COMMAND_TTL_S]
             )
-        return str(claimed_for.decode()) if int(is_ours) else None
+        if int(owner) == 1:
+            return str(claimed_for.decode())
+        if int(owner) == 0:
+            log.info("command_repeated", command_id=command_id, entry_id=entry.entry_id)
+        else:
+            # An id has one outcome, the first command's: whoever gave it again sees by the digest that it is not his.
+            log.warning("command_id_reused", command_id=command_id, entry_id=entry.entry_id)
+        return None
 
     async def _reject(self, command_id: str, session: str, reason: str) -> None:
         report = CommandReport(command_id, CommandStatus.REJECTED, reason)

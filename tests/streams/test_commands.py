@@ -1,5 +1,6 @@
 """Commands: what a valid one looks like, and outcomes that only move forward."""
 
+import asyncio
 import dataclasses
 import re
 
@@ -166,13 +167,17 @@ async def test_outcome_only_moves_forward(client, keys):
 
 @pytest.mark.redis
 async def test_command_id_belongs_to_the_entry_that_asked_first(client, keys):
-    async def claim(entry, session="s"):
-        is_ours, claimed_for = await scripts.claim_command(client, [keys.command("c")], [entry, session, 100])
-        return int(is_ours), claimed_for.decode()
+    async def claim(entry, session="s", digest="d"):
+        owner, claimed_for = await scripts.claim_command(client, [keys.command("c")], [entry, session, digest, 100])
+        return int(owner), claimed_for.decode()
 
     assert await claim("1-0") == (1, "s")
     assert await claim("1-0", "other") == (1, "s"), "the same entry may claim it again after a crash, for the same"
     assert await claim("2-0") == (0, "")
+    assert await claim("2-0", digest="other") == (-1, "")
+    assert await claim("1-0") == (1, "s"), "and it stays the first one's"
+    await client.hdel(keys.command("c"), "digest")
+    assert await claim("2-0", digest="other") == (0, ""), "what an older version has claimed tells nothing"
     assert 90 < await client.ttl(keys.command("c")) <= 100
     assert await client.hget(keys.command("c"), "session") == b"s"
 
@@ -180,7 +185,7 @@ async def test_command_id_belongs_to_the_entry_that_asked_first(client, keys):
 @pytest.mark.redis
 async def test_command_can_be_claimed_for_no_session(client, keys):
     async def claim():
-        return await scripts.claim_command(client, [keys.command("c")], ["1-0", "", 100])
+        return await scripts.claim_command(client, [keys.command("c")], ["1-0", "", "d", 100])
 
     assert await claim() == [1, b""]
     assert await claim() == [1, b""]
@@ -191,3 +196,24 @@ async def test_waiting_ends_with_the_outcome_or_with_the_time(client, keys):
     assert (await commands.wait_for_outcome(client, keys, "c", 0.01)).status == ""
     await tell(client, keys, "done")
     assert (await commands.wait_for_outcome(client, keys, "c", 1)).status == "done"
+
+
+@pytest.mark.redis
+async def test_nobody_waits_for_the_outcome_of_another_command(client, keys):
+    await scripts.claim_command(client, [keys.command("c")], ["1-0", "s", commands.digest_of(TRANSFER), 100])
+    digest = commands.digest_of(CALL)
+    async with asyncio.timeout(5):
+        found = await commands.wait_for_outcome(client, keys, "c", 60, digest=digest)
+    assert found.is_of_another(digest)
+    assert not found.is_of_another(commands.digest_of({**TRANSFER, "id": "c"}))
+
+
+@pytest.mark.parametrize("changes", [{"to": "client:bob"}, {"mode": "blind"}, {"confirm": "true"}, {"session": "t"}])
+def test_digest_tells_one_command_from_another(changes):
+    assert commands.digest_of(TRANSFER | changes) != commands.digest_of(TRANSFER)
+
+
+def test_digest_is_of_what_is_asked_for_alone():
+    same = {"id": "c1", "brief": "", **dict(reversed(TRANSFER.items()))}
+    assert commands.digest_of(same) == commands.digest_of(TRANSFER)
+    assert re.fullmatch("[0-9a-f]{16}", commands.digest_of(TRANSFER))

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from runtime.clock import SystemClock
 from runtime.metrics import Metrics
@@ -169,6 +170,36 @@ async def test_repeated_call_is_routed_once(routing):
     await routing.give(**{**CALL, "agent": "+18765550123"}, id="c1")
     assert len(await routing.events()) == 1
     assert (await routing.outcome("c1"))[0] == ""
+
+
+@pytest.mark.parametrize("again", [
+    {"type": "end", "session": CALL_SID},
+    {**TRANSFER, "to": "client:bob"},
+    {**TRANSFER, "to": "911"},
+    {"type": "dance"},
+])  # fmt: skip
+async def test_id_that_is_given_again_for_another_command_does_nothing_and_is_logged(routing, again):
+    await routing.know(CALL_SID)
+    await routing.give(**TRANSFER, id="c1")
+    with capture_logs() as logs:
+        await routing.give(**again, id="c1")
+    assert [event.name for event in await routing.events()] == ["transfer"]
+    assert await routing.outcome("c1") == ("", "", CALL_SID)
+    found = await commands.outcome(routing.client, routing.keys, "c1")
+    assert found.is_of_another(commands.digest_of(again))
+    assert not found.is_of_another(commands.digest_of(TRANSFER))
+    assert [(line["log_level"], line["command_id"]) for line in logs if line["event"] == "command_id_reused"] == [
+        ("warning", "c1")
+    ]
+
+
+async def test_same_command_with_the_same_id_is_a_repetition(routing):
+    await routing.know(CALL_SID)
+    with capture_logs() as logs:
+        await routing.give(**TRANSFER, id="c1")
+        await routing.give(**TRANSFER, brief="", id="c1")
+    told = [line["event"] for line in logs if line["event"].startswith("command_")]
+    assert told == ["command_routed", "command_repeated"]
 
 
 async def test_unknown_session_is_told(routing):
