@@ -10,14 +10,22 @@ class NotDoneError(ConferralError):
         reason: In words, one sentence.
         allowed: Commands that would be taken now.
         command_id: The command's id, where one was given.
+        status: How far that command has come; empty while nobody has decided it.
         details: Lines that go with it.
     """
 
     def __init__(
-        self, reason: str, *, allowed: tuple[str, ...] = (), command_id: str = "", details: tuple[str, ...] = ()
+        self,
+        reason: str,
+        *,
+        allowed: tuple[str, ...] = (),
+        command_id: str = "",
+        status: str = "",
+        details: tuple[str, ...] = (),
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.allowed = allowed
         self.command_id = command_id
+        self.status = status
         self.details = details

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             output.show_error(problem, as_json=as_json)
         return 2
     except NotDoneError as error:
-        more = {"command": error.command_id} if error.command_id else {}
+        more = {"command": error.command_id, "status": error.status} if error.command_id else {}
         output.show_error(error.reason, as_json=as_json, allowed=error.allowed, **more)
         if not as_json:
             for line in error.details:

@@ -31,8 +31,8 @@ _DONE = {
     "merge": "merged",
     "end": "ended",
 }
-#: The commands that lead on from where a session stands, the likeliest first. They need no more than the session.
-_NEXT = ("complete", "merge", "swap", "cancel", "convert", "end")
+#: The commands that lead on from where a session stands, the likeliest first.
+_NEXT = ("transfer", "complete", "merge", "swap", "cancel", "convert", "end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,9 @@ async def _order(fields: dict[str, str], way: Way) -> None:
     settings = load(StoreSettings)
     async with opened(settings) as reader:
         given = way.command_id or f"cli-{secrets.token_hex(8)}"
+        digest = commands.digest_of(fields)
+        if way.command_id:
+            _check_own(await commands.outcome(reader.client, reader.keys, given), digest)
         await commands.publish(reader.client, reader.keys, {**fields, "id": given})
         if way.no_wait:
             if way.as_json:
@@ -88,7 +91,8 @@ async def _order(fields: dict[str, str], way: Way) -> None:
             else:
                 output.result(given)
             return
-        outcome = await commands.wait_for_outcome(reader.client, reader.keys, given, way.timeout_s)
+        outcome = await commands.wait_for_outcome(reader.client, reader.keys, given, way.timeout_s, digest=digest)
+        _check_own(outcome, digest)  # two may have given the same id at the same moment
         session_id = outcome.session or fields.get("session", "")
         session = await reader.session(session_id) if session_id else {}
         if outcome.status != "done":
@@ -101,6 +105,17 @@ async def _order(fields: dict[str, str], way: Way) -> None:
         _tell_done(word, session_id, outcome.reason, session, _command_line(settings))
 
 
+def _check_own(outcome: CommandOutcome, digest: str) -> None:
+    """Passes when what is kept under the id is of the command of this digest, or nothing is.
+
+    Raises:
+        NotDoneError: it is another command's.
+    """
+    if outcome.is_of_another(digest):
+        reason = f"the id {outcome.command_id} was given before, for another command; nothing was done"
+        raise NotDoneError(reason, command_id=outcome.command_id, status="rejected")
+
+
 async def _not_done(
     reader: Reader, kind: str, outcome: CommandOutcome, session: Fields, timeout_s: float, command_line: str
 ) -> Exception:
@@ -111,12 +126,18 @@ async def _not_done(
         # What was tried and failed has left its mark: whoever asked must know with whom the customer is now.
         stands = [f"{session['id']} is {words.state(session)}", standing.company(session)] if session.get("id") else []
         details = tuple(filter(None, stands)) if outcome.status == "failed" else ()
-        return NotDoneError(reason, allowed=_allowed(session), command_id=outcome.command_id, details=details)
+        return NotDoneError(
+            reason,
+            allowed=_allowed(session),
+            command_id=outcome.command_id,
+            status=outcome.status,
+            details=details,
+        )
     reason = f"{kind} is still under way after {timeout_s:g} s; its id is {outcome.command_id}"
     if not outcome.status and not await _anybody_works(reader):
         reason += "; no worker is alive, one takes it up as soon as it starts: conferral worker"
     details = (f"follow it: {command_line} watch {outcome.session}",) if outcome.session else ()
-    return NotDoneError(reason, command_id=outcome.command_id, details=details)
+    return NotDoneError(reason, command_id=outcome.command_id, status=outcome.status, details=details)
 
 
 async def _anybody_works(reader: Reader) -> bool:
@@ -157,8 +178,9 @@ def _tell_done(word: str, session_id: str, reason: str, session: Fields, command
     if session.get("state") == "ended":
         output.note(f"what happened: {command_line} show {session_id}")
     else:
-        # A conversion of what is a conference already is allowed and changes nothing.
-        pointless = {"convert"} if session.get("state") != "bridged" else set()
+        # A conversion of what is a conference already is allowed and changes nothing; a transfer before both are in it
+        # is allowed and only waits.
+        pointless = {"bridged": (), "conferenced": ("convert",)}.get(session.get("state", ""), ("convert", "transfer"))
         allowed = tuple(name for name in _allowed(session) if name not in pointless)
         output.note(f"next: {next_step(allowed, session_id, command_line)}")
 
@@ -173,4 +195,8 @@ def next_step(allowed: tuple[str, ...], session_id: str, command_line: str) -> s
     if not others:
         return f"{command_line} {first} {session_id}"
     either = " or ".join(filter(None, (", ".join(others[:-1]), others[-1])))
+    if first == "transfer":
+        # The only one that needs more than the session.
+        whole = f"{command_line} transfer {session_id} --to ADDRESS --mode consult"
+        return f"{whole}, or {either} with the session alone"
     return f"{command_line} {first} {session_id}, or {either} in place of {first}"

@@ -97,6 +97,12 @@ def ended(session_id=CALL):
     )
 
 
+def conferenced(session_id=CALL):
+    session = make_session(session_id, state=State.CONFERENCED, phase=Phase.NONE)
+    parties = {name: replace(party, in_room=True) for name, party in session.parties.items()}
+    return replace(session, parties=parties)
+
+
 def consult(redis, session_id=CALL, **changes):
     """A session in which agent and target talk while the customer is held; `changes` are of its hash."""
     session = make_session(session_id, state=State.TRANSFERRING, phase=Phase.CONSULT)

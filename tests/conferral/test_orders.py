@@ -1,11 +1,14 @@
 """The commands that ask something of a session: published, waited for, and told."""
 
+import re
+
 import pytest
 
 from conferral.ordering import next_step
 from statemachine.events import COMMANDS
 from statemachine.states import Phase, State
-from tests.conferral.kit import AGENT_CALL, CALL, KEYS, consult, ended, make_session, put
+from streams.commands import digest_of
+from tests.conferral.kit import AGENT_CALL, CALL, KEYS, conferenced, consult, ended, make_session, put
 
 pytestmark = pytest.mark.redis
 #: Each command as it is typed, and as it is published.
@@ -66,14 +69,16 @@ def test_a_new_session_can_be_given_its_id(run, redis):
 
 
 def test_a_command_that_is_done_is_told_with_the_new_state_and_the_next_step(run, redis):
-    put(redis, make_session(state=State.CONFERENCED, phase=Phase.NONE))
+    put(redis, conferenced())
     decide(redis, "mine", "done")
 
     ran = run("convert", AGENT_CALL, "--id", "mine")
 
     assert ran.code == 0
     assert ran.out == f"converted: {CALL} is conferenced\ncustomer +…23 and agent client:alice talk\n"
-    assert ran.err.endswith(f"conferral end {CALL}, or watch in place of end\n")
+    assert ran.err.endswith(
+        f"conferral transfer {CALL} --to ADDRESS --mode consult, or end or watch with the session alone\n"
+    )
     assert published(redis) == [{"type": "convert", "session": AGENT_CALL, "id": "mine"}]
 
 
@@ -123,13 +128,37 @@ def test_a_reason_that_goes_with_what_is_done_is_told(run, redis):
     ("allowed", "told"),
     [
         ((), "it watch CA1"),
-        (("call", "transfer"), "it watch CA1"),
-        (("transfer", "end"), "it end CA1, or watch in place of end"),
+        (("call",), "it watch CA1"),
+        (("end",), "it end CA1, or watch in place of end"),
+        (("transfer",), "it transfer CA1 --to ADDRESS --mode consult, or watch with the session alone"),
+        (
+            ("end", "convert", "transfer"),
+            "it transfer CA1 --to ADDRESS --mode consult, or convert, end or watch with the session alone",
+        ),
         (("cancel", "end", "complete"), "it complete CA1, or cancel, end or watch in place of complete"),
     ],
 )
-def test_the_next_step_is_one_that_can_be_typed_as_it_stands(allowed, told):
+def test_the_next_step_is_one_that_can_be_typed_as_it_stands_but_for_whom_to_dial(allowed, told):
     assert next_step(allowed, "CA1", "it") == told
+
+
+@pytest.mark.parametrize(
+    ("session", "first", "others"),
+    [
+        (make_session(), "transfer", "convert, end or watch"),
+        (make_session(phase=Phase.RINGING), "end", "watch"),
+        (make_session(state=State.CONVERTING, phase=Phase.NONE), "end", "watch"),
+        (conferenced(), "transfer", "end or watch"),
+    ],
+    ids=["connected", "ringing", "converting", "conferenced"],
+)
+def test_what_leads_on_is_offered_first_and_what_changes_nothing_is_not(run, redis, session, first, others):
+    put(redis, session)
+    decide(redis, "mine", "done")
+
+    ran = run("convert", CALL, "--id", "mine")
+
+    assert re.search(rf"conferral {first} {CALL}.*, or {others} ", ran.err)
 
 
 def test_a_command_that_failed_says_how_the_session_stands(run, redis):
@@ -150,6 +179,7 @@ def test_a_command_that_failed_says_how_the_session_stands(run, redis):
         "reason": "transfer failed: no-answer",
         "allowed": ["convert", "transfer", "end"],
         "command": "mine",
+        "status": "failed",
     }
 
 
@@ -195,6 +225,7 @@ def test_a_refusal_in_json_names_what_the_state_allows(run, redis):
         "reason": "convert rejected: nobody has answered yet",
         "allowed": ["end"],
         "command": "mine",
+        "status": "rejected",
     }
 
 
@@ -206,6 +237,67 @@ def test_a_command_that_nobody_decides_is_still_under_way(run, redis):
     assert (ran.code, ran.out) == (1, "")
     assert "still under way after 0.1 s; its id is mine" in ran.err
     assert "no worker is alive" in ran.err
+
+
+@pytest.mark.parametrize("status", ["", "accepted"])
+def test_a_wait_whose_time_is_up_can_be_told_from_a_failure_in_json(run, redis, status):
+    put(redis, make_session())
+    if status:
+        decide(redis, "mine", status)
+
+    ran = run("convert", CALL, "--timeout", "0.1", "--id", "mine", "--json")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert (ran.error["command"], ran.error["status"]) == ("mine", status)
+
+
+def claimed(redis, command_id, **fields):
+    """A command of these fields was given under the id before."""
+    redis.hset(KEYS.command(command_id), mapping={"entry": "1-0", "session": CALL, "digest": digest_of(fields)})
+
+
+@pytest.mark.parametrize("status", ["", "accepted", "done", "rejected", "failed"])
+@pytest.mark.parametrize("more", [[], ["--no-wait"]])
+def test_an_id_that_was_given_before_for_another_command_tells_nothing_of_that_one(run, redis, status, more):
+    put(redis, make_session())
+    claimed(redis, "job-1", type="convert", session=CALL)
+    if status:
+        decide(redis, "job-1", status)
+
+    ran = run("end", CALL, "--yes", "--id", "job-1", *more)
+    in_json = run("end", CALL, "--yes", "--id", "job-1", "--json", *more)
+
+    reason = "the id job-1 was given before, for another command; nothing was done"
+    assert (ran.code, ran.out, ran.err) == (1, "", reason + "\n")
+    assert (in_json.code, in_json.out) == (1, "")
+    assert in_json.error == {"reason": reason, "allowed": [], "command": "job-1", "status": "rejected"}
+    assert published(redis) == []
+
+
+def test_of_two_commands_with_the_same_id_at_the_same_moment_the_second_is_told_so(run, redis, monkeypatch):
+    put(redis, make_session())
+
+    async def overtaken(client, keys, fields):
+        claimed(redis, fields["id"], type="convert", session=CALL)
+        decide(redis, fields["id"], "done")
+
+    monkeypatch.setattr("streams.commands.publish", overtaken)
+
+    ran = run("end", CALL, "--yes", "--id", "job-1")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert "was given before, for another command" in ran.err
+
+
+def test_the_same_command_with_the_same_id_tells_the_first_ones_outcome(run, redis):
+    put(redis, conferenced())
+    claimed(redis, "job-1", type="convert", session=CALL)
+    decide(redis, "job-1", "done")
+
+    ran = run("convert", CALL, "--id", "job-1")
+
+    assert ran.code == 0
+    assert ran.out.startswith(f"converted: {CALL} is conferenced\n")
 
 
 def test_a_command_that_was_accepted_and_takes_long_names_no_worker(run, redis):
