@@ -9,7 +9,6 @@ from runtime.log import redacted
 from streams.times import from_iso
 
 _LONG_DIGITS = re.compile(r"\+?\d[\d().-]{5,}\d")
-_LABEL_NUMBER = re.compile(r"-\d+$")
 
 _ROLES = ("customer", "agent", "target")
 
@@ -64,6 +63,7 @@ _EFFECTS = {
     "end_conference": "end the conference",
     "read_calls": "say how the calls stand",
 }
+_DIALS = frozenset({"create_participant", "create_call"})
 _OUTCOMES = {
     "effect_succeeded": "Twilio has done it: {what}",
     "effect_failed": "Twilio refused: {what}",
@@ -147,13 +147,12 @@ def happened(entry: LogEntry) -> str:
         where, _, how = rest.partition(" ")
         return f"{who}'s bridge is over ({how})" if where == "bridge" else f"{who}'s stay is over ({how})"
     if event in ("participant_joined", "participant_left"):
-        party = _LABEL_NUMBER.sub("", who)
         if event == "participant_joined":
-            return f"{party} is in the conference"
+            return f"{who} is in the conference"
         why = f" ({rest.replace('_', ' ')})" if rest else ""
-        return f"{party} leaves the conference{why}"
+        return f"{who} leaves the conference{why}"
     if event == "participant_changed":
-        return _participant(_LABEL_NUMBER.sub("", who), rest)
+        return _participant(who, rest)
     if event == "gate_decided":
         return f"somebody who was called {_GATE.get(rest, rest)}".rstrip()
     if event == "transfer":
@@ -164,6 +163,9 @@ def happened(entry: LogEntry) -> str:
         return f"Twilio was asked: {detail}"
     if event in _OUTCOMES:
         return _OUTCOMES[event].format(what=_effect(detail))
+    if event == "stage_overdue" and (dialled := [who for kind, who in _ordered(entry) if kind in _DIALS]):
+        # What was waited for was the time of the call itself: nothing is late.
+        return f"it is time to {'ring the agent again' if dialled == ['agent'] else 'call ' + ' and '.join(dialled)}"
     known = f"{event} is asked for" if event in _COMMANDS else _EVENTS.get(event)
     return known or " ".join(filter(None, (event.replace("_", " "), detail)))
 

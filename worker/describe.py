@@ -38,7 +38,7 @@ def detail_of(event: Event, session: Session) -> str:
         case DialEnded():
             return f"{_whose(event, session)} {event.dial} {event.dial_call_status}"
         case ConferenceEvent():
-            return _in_conference(event)
+            return _in_conference(event, session)
         case GateReached():
             return event.call_sid
         case GateDecided():
@@ -65,20 +65,26 @@ def _whose(event: CallProgressed | DialEnded, session: Session) -> str:
     return "call" if namesake is not None and namesake.call_sid else event.party or "call"
 
 
-def _in_conference(event: ConferenceEvent) -> str:
+def _in_conference(event: ConferenceEvent, session: Session) -> str:
     match event:
         case ParticipantJoined():
-            return event.label or event.call_sid
+            return _who(event, session)
         case ParticipantLeft():
-            return " ".join(filter(None, (event.label or event.call_sid, event.left_reason)))
+            return " ".join(filter(None, (_who(event, session), event.left_reason)))
         case ParticipantChanged():
-            return " ".join(filter(None, (event.label or event.call_sid, event.kind, _flags(event))))
+            return " ".join(filter(None, (_who(event, session), event.kind, _flags(event))))
         case ConferenceEnded():
             return event.conference_reason
         case ConferenceNoted():
             return event.kind
         case _:
             return ""
+
+
+def _who(event: ParticipantJoined | ParticipantLeft | ParticipantChanged, session: Session) -> str:
+    """Who it is now; of somebody who is no party, the label, which stays what it was when the leg was dialled."""
+    party = session.party_of(call_sid=event.call_sid, label=event.label)
+    return party.name if party is not None else event.label or event.call_sid
 
 
 def _flags(event: ParticipantChanged) -> str:

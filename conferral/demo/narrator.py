@@ -64,22 +64,12 @@ class Narrator:
         """Tells what is new."""
         async with self._turn:
             changes = await self.follower.look(self._clock.wall_ms())
-            labels = await self._labels() if changes else {}
             for change in changes:
                 at_ms = words.time_ms(change.entry["at"])
                 self._began_ms = self._began_ms or at_ms
-                line = told(change.entry, self.people, labels)
+                line = told(change.entry, self.people)
                 if line:
                     output.result(f"  {max(0, at_ms - self._began_ms) / 1000:+7.2f} s  {line}")
-
-    async def _labels(self) -> dict[str, str]:
-        """What those are called who are or were in the conference, by their label there, which nobody else gets."""
-        fields = await self.follower.reader.session(self.follower.session_id)
-        return {
-            fields[f"party.{party}.label"]: cast.name(fields[f"party.{party}.address"])
-            for party in words.parties(fields)
-            if fields.get(f"party.{party}.label") and fields.get(f"party.{party}.address")
-        }
 
     async def act(self, sentence: str) -> None:
         """Tells what somebody does next, when all that went before is told."""
@@ -110,33 +100,32 @@ async def narrated(follower: Follower) -> AsyncIterator[Narrator]:
         raise error
 
 
-def told(entry: LogEntry, people: Mapping[str, str], labels: Mapping[str, str]) -> str:
+def told(entry: LogEntry, people: Mapping[str, str]) -> str:
     """An entry in the story's words; empty when it is not worth a line.
 
     Args:
         entry: From the session's log.
         people: What the parties are called.
-        labels: What the conference's participants are called, by their label.
     """
     if entry["from"] == entry["to"] and entry["version"] != "1":
-        return "" if entry["outcome"] in ("stale", "unexpected") else _line(entry, people, labels)
+        return "" if entry["outcome"] in ("stale", "unexpected") else _line(entry, people)
     reason = f", {entry['reason']}" if entry["reason"] else ""
     state = f"[{entry['to']}{reason}]"
     if entry["to"] == "ended":
         return f"everybody is let go  {state}"
-    return f"{_line(entry, people, labels) or words.happened(entry)}  {state}"
+    return f"{_line(entry, people) or words.happened(entry)}  {state}"
 
 
-def _line(entry: LogEntry, people: Mapping[str, str], labels: Mapping[str, str]) -> str:
+def _line(entry: LogEntry, people: Mapping[str, str]) -> str:
     event, (who, _, rest) = entry["event"], entry["detail"].partition(" ")
     if event in _TOLD:
         return _TOLD[event]
     if event == "call_progressed":
         return _STATUSES.get(rest, "").format(who=people.get(who, who))
     if event == "participant_joined":
-        return f"{labels.get(who, who)} is in the conference"
+        return f"{people.get(who, who)} is in the conference"
     if event == "participant_changed":
-        return _CHANGES.get(rest.partition(" ")[0], "").format(who=labels.get(who, who))
+        return _CHANGES.get(rest.partition(" ")[0], "").format(who=people.get(who, who))
     if event in _SILENT or (event == "gate_decided" and rest == "accepted"):
         return ""
     return words.happened(entry)

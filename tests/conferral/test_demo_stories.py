@@ -73,4 +73,4 @@ async def test_story_that_goes_wrong_says_what_was_to_come_instead(theatre):
 def test_what_comes_late_is_not_told():
     late = entry("call_progressed", "agent completed", outcome="stale", version="9")
 
-    assert told(late, {"agent": "alice"}, {}) == ""
+    assert told(late, {"agent": "alice"}) == ""

@@ -1,5 +1,6 @@
 """What a log entry says, in words."""
 
+import orjson
 import pytest
 
 from conferral import words
@@ -20,7 +21,7 @@ from statemachine.events import (
     Swap,
     Transfer,
 )
-from statemachine.session import Session
+from statemachine.session import Party, Session
 from tests.conferral.kit import CALL, TARGET_CALL
 from worker.describe import detail_of
 
@@ -31,6 +32,7 @@ def entry(event, detail="", **more):
 
 CALLED = {"session_id": CALL, "call_sid": TARGET_CALL, "dial": "d1"}
 CHANGED = {"session_id": CALL, "conference_sid": "CF1", "call_sid": TARGET_CALL, "label": "target-2"}
+SESSION = Session(CALL, parties={"target": Party("target", "target-2", TARGET_CALL)})
 EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
 
 
@@ -68,7 +70,26 @@ EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
     ids=lambda value: getattr(value, "name", None),
 )
 def test_what_happens_in_a_transfer_is_told_in_words(event, told):
-    assert words.happened(entry(event.name, detail_of(event, Session("s")))) == told
+    assert words.happened(entry(event.name, detail_of(event, SESSION))) == told
+
+
+def test_who_was_agent_before_is_not_told_as_the_agent():
+    assert words.happened(entry("participant_left", "agent-1")) == "agent-1 leaves the conference"
+
+
+@pytest.mark.parametrize(
+    ("ordered", "told"),
+    [
+        ([("create_call", "agent")], "it is time to ring the agent again"),
+        ([("hang_up_call", "agent"), ("create_participant", "target")], "it is time to call target"),
+        ([("create_call", "target-1"), ("create_call", "target-2")], "it is time to call target-1 and target-2"),
+        ([("update_participant", "customer")], "the transfer's next step takes too long"),
+    ],
+)
+def test_a_stage_that_is_over_is_told_by_what_it_led_to(ordered, told):
+    effects = orjson.dumps([{"kind": kind, "party": party} for kind, party in ordered]).decode()
+
+    assert words.happened(entry("stage_overdue", effects=effects)) == told
 
 
 def test_every_event_has_words_of_its_own():

@@ -16,6 +16,8 @@ from statemachine.events import (
     GateDecision,
     GateReached,
     ParticipantChanged,
+    ParticipantJoined,
+    ParticipantLeft,
     StageOverdue,
     Transfer,
 )
@@ -38,6 +40,7 @@ PRIVATE = frozenset({"customer_address", "agent_address", "address", "call_token
     (GateDecided(session_id="s", dial="d1", call_sid="CA3", decision=GateDecision.TOO_LATE), "CA3 too-late"),
     (ParticipantChanged(session_id="s", conference_sid="CF1", call_sid="CA1", label="customer-1",
                         kind="participant-hold", held=True), "customer-1 participant-hold (held)"),
+    (ParticipantJoined(session_id="s", conference_sid="CF1", call_sid="CA1"), "CA1"),
     (ParticipantChanged(session_id="s", conference_sid="CF1", call_sid="CA1", kind="participant-modify"),
      "CA1 participant-modify"),
     (ParticipantChanged(session_id="s", conference_sid="CF1", call_sid="CA1", label="agent-1", muted=True,
@@ -59,6 +62,25 @@ def test_call_is_told_under_the_name_that_its_party_has_now(call_sid, words):
     parties = {name: Party(name, label, sid) for name, label, sid in
                [("agent", "target-1", "CA1"), ("target", "target-2", "CA2")]}  # fmt: skip
     event = CallProgressed(session_id="s", party="target", call_sid=call_sid, status="completed")
+    assert detail_of(event, Session("s", parties=parties)) == words
+
+
+ROOM = {"session_id": "s", "conference_sid": "CF1"}
+
+
+@pytest.mark.parametrize("event, words", [
+    (ParticipantJoined(**ROOM, call_sid="CA1", label="target-1"), "agent"),
+    (ParticipantLeft(**ROOM, call_sid="CA1", label="target-1"), "agent"),
+    (ParticipantChanged(**ROOM, call_sid="CA1", label="target-1", kind="participant-unhold"),
+     "agent participant-unhold"),
+    (ParticipantJoined(**ROOM, call_sid="CA9", label="target-3"), "target"),
+    (ParticipantJoined(**ROOM, call_sid="CA2", label="agent-1"), "agent-1"),
+    (ParticipantJoined(**ROOM, call_sid="CA3", label="target-2"), "target-2"),
+], ids=["joins", "leaves", "changes", "call-not-known-yet", "former-agent", "stranger"])  # fmt: skip
+def test_participant_is_told_under_the_name_that_the_party_has_now(event, words):
+    """The label stays what it was when the leg was dialled, and tells strangers alone."""
+    parties = {name: Party(name, label, sid) for name, label, sid in
+               [("agent", "target-1", "CA1"), ("agent-1", "agent-1", "CA2"), ("target", "target-3", "")]}  # fmt: skip
     assert detail_of(event, Session("s", parties=parties)) == words
 
 
