@@ -15,6 +15,8 @@ from runtime.settings import ServiceSettings
 
 #: Source: Twilio docs, "Format phone numbers" (E.164): a plus sign and at most 15 digits, the first not 0.
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+#: Digits that can be a complete number, count: fewer are meant as a short or emergency number.
+_COMPLETE_DIGITS_MIN = 7
 #: Source: Twilio docs, TwiML `<Client>` and access tokens: identities have no delimiters, spaces or control characters.
 _CLIENT = re.compile(r"client:([A-Za-z0-9_.@-]{1,128})")
 #: Source: RFC 3261, section 19.1.1, narrowed: no passwords, no headers, one known parameter.
@@ -86,9 +88,10 @@ def parse_address(text: str) -> Address:
         return Address(AddressKind.CLIENT, text)
     if _SIP.fullmatch(text):
         return Address(AddressKind.SIP, text)
-    if text.removeprefix("+").isdigit() and len(text) < 8:
+    digits = text.removeprefix("+")
+    if digits.isdigit() and len(digits) < _COMPLETE_DIGITS_MIN:
         raise AddressError("short and emergency numbers are never dialled")
-    raise AddressError("must be a number in E.164 form, client:NAME or sip:URI")
+    raise AddressError("must be +, country code and number, such as +12025550145, client:NAME or sip:URI")
 
 
 def is_caller_id(text: str) -> bool:

@@ -45,9 +45,9 @@ NEVER = {
     "+16045550123": "the allow-list does not name its region CA",
     "+442079460123": "the allow-list does not name its region GB",
     "sip:bob@example.com": "the allow-list does not name this SIP domain",
-    "+1 415 555 0123": "must be a number in E.164 form, client:NAME or sip:URI",
-    "14155550123": "must be a number in E.164 form, client:NAME or sip:URI",
-    "client:": "must be a number in E.164 form, client:NAME or sip:URI",
+    "+1 415 555 0123": "must be +, country code and number, such as +12025550145, client:NAME or sip:URI",
+    "14155550123": "must be +, country code and number, such as +12025550145, client:NAME or sip:URI",
+    "client:": "must be +, country code and number, such as +12025550145, client:NAME or sip:URI",
 }
 
 

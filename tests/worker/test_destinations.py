@@ -38,8 +38,8 @@ def test_commands_that_dial_nobody_pass():
 
 
 @pytest.mark.parametrize("to, reason", [
-    ("4155550123", "to: must be a number in E.164 form, client:NAME or sip:URI"),
-    ("billing", "to: must be a number in E.164 form, client:NAME or sip:URI"),
+    ("4155550123", "to: must be +, country code and number, such as +12025550145, client:NAME or sip:URI"),
+    ("billing", "to: must be +, country code and number, such as +12025550145, client:NAME or sip:URI"),
     ("911", "to: short and emergency numbers are never dialled"),
     ("+19005550123", "to: is a premium-rate number; these are never dialled"),
     ("+18765550123", "to: the allow-list does not name its region JM"),
