@@ -104,7 +104,7 @@ def _invitation(stage: Stage, session_id: str) -> list[str]:
         f"{conferral} transfer {session_id} --to {cast.BOB} --mode consult",
         f"{conferral} swap {session_id}",
         f"{conferral} complete {session_id}",
-        f"{conferral} end {session_id}",
+        f"{conferral} end {session_id} --yes",
     ]
     redis_cli = programs.find_redis_cli()
     if redis_cli is None:

@@ -125,6 +125,7 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
                 assert answer.status == 200
         commands = [line.strip() for line in lines if re.match(r"  (REDIS_URL=|\S*redis-cli )", line)]
         assert len(commands) == 6
+        assert commands[-1].endswith(" --yes"), "on a terminal it asks otherwise"
         answers = [
             subprocess.run(
                 command,
