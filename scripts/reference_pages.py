@@ -6,6 +6,8 @@ import inspect
 import re
 import textwrap
 from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
 from annotated_types import Ge, Gt, Le, MinLen
@@ -16,7 +18,8 @@ from runtime import log
 from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings, StoreSettings
 from statemachine.session import AGENT, CUSTOMER, Party, Session, first_label
-from statemachine.states import PartyStatus, Phase, State
+from statemachine.states import PartyStatus, Phase, State, TransferMode, TransferStatus
+from statemachine.transfer import TransferState
 from streams import keys, session_codec
 
 NOTE = "<!-- Generated from {source} by `make docs`; changes by hand are lost. -->\n"
@@ -132,15 +135,12 @@ def redis_page() -> str:
     )
     sessions = _prose(
         "All are text; times are ISO 8601 in UTC with milliseconds; truth values are `true` or `false`. One `HGETALL` "
-        "is one version of the session. Fields that only the worker needs (`timers`, `seen`, `facts_version`, "
-        "`first_left`, `dial_call_status`, `repaired`, `converting_for`, `ending_for`, `ending_effects` and, of a "
-        "party, `in_room` and `room_sequence`) are left out while they are empty, and may change from version to "
-        "version. An example:"
+        "is one version of the session. An example:"
     )
     example = "\n".join(f"{name:<28}{value}".rstrip() for name, value in session_codec.encode(_example()).items())
     return _page(
         "streams/", "# What stands in Redis\n", intro, "## Keys\n", _keys_table(), *_also(),
-        "## The session's fields\n", sessions, f"```text\n{example}\n```\n",
+        "## The session's fields\n", sessions, f"```text\n{example}\n```\n", *_fields(),
         "## Scripts\n\nNothing else writes sessions, leases or effects. Each is one file in `streams/scripts/`.\n",
         *scripts,
     )  # fmt: skip
@@ -173,6 +173,48 @@ def _also() -> tuple[str, str]:
             "entry that was put aside, and `dead_reason`, `dead_stream` and `dead_entry`."
         ),
     )
+
+
+def _fields() -> tuple[str, ...]:
+    """What fields of few words can say, what the newest transfer shows, and the fields that are nobody else's."""
+    closed = _table(
+        ("Field", "Values"),
+        [
+            ("`state`", _words(State)),
+            ("`phase`", f"{_words(phase for phase in Phase if phase)}; empty in the other states"),
+            ("`party.NAME.status`", _words(PartyStatus)),
+        ],
+    )
+    about = {
+        "mode": f"As it was asked for: {_words(TransferMode)}.",
+        "to": "The destinations as they were named, separated by commas.",
+        "status": f"How far it has come: {_words(TransferStatus)}. It stays `failed` when the agent is called back, or "
+        "a fallback answers, since the customer is not with whom the transfer was for.",
+        "reason": "Empty, or why it failed or was cancelled, in the words of "
+        "[a failed command](../commands.md#why-a-command-fails), `command` or `target-left`; behind a comma what came "
+        "after, such as `busy, recall no-answer` or `busy, fallback answered`.",
+    }
+    transfer = _table(("Field", "Meaning"), [(f"`transfer.{name}`", meaning) for name, meaning in about.items()])
+    shown = {name.rpartition(".")[2] for name in session_codec.encode(_example())} - {"in_room"}
+    inner = _prose(
+        "Fields that only the worker needs are left out while they are empty, and may change from version to version. "
+        f"Of a session: {_inner(Session, shown | {'parties', 'transfer'})}, `party_order`. Of a party: "
+        f"{_inner(Party, shown | {'name'})}. Of a transfer: {_inner(TransferState, set(about))}."
+    )
+    newest = _prose(
+        "The newest transfer has fields from its beginning until the next one begins, also when it is over. Every "
+        "transfer that is over stands in the [stream of outcomes](../commands.md#outcomes-for-other-systems)."
+    )
+    return closed, newest, transfer, inner
+
+
+def _words(values: Iterable[str]) -> str:
+    return ", ".join(f"`{value}`" for value in values)
+
+
+def _inner(kind: type[Any], shown: set[str]) -> str:
+    """The stored names of a class's fields, without those that are shown."""
+    return _words(name for field in fields(kind) if (name := field.name.removesuffix("_ms")) not in shown)
 
 
 def _example() -> Session:
