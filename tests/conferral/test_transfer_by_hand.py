@@ -26,13 +26,26 @@ async def test_a_consult_is_begun_swapped_and_completed_and_a_second_one_fails(r
         customer, _ = await world.talking()
 
         begun = await typed(
-            "transfer", customer.sid, "--to", TARGET, "--mode", "consult", "--brief", "A caller for you"
+            "transfer",
+            customer.sid,
+            "--to",
+            TARGET,
+            "--mode",
+            "consult",
+            "--brief",
+            "A caller for you",
+            "--id",
+            "job-1",
         )
         assert begun.out.splitlines() == [
             f"consulting: {customer.sid} is transferring consult",
             "agent client:alice and target +…45 talk; customer +…23 is held",
         ]
         assert f"complete {customer.sid}, or merge, swap, cancel, end or watch" in begun.err
+
+        reused = await typed("end", customer.sid, "--yes", "--id", "job-1")
+        assert (reused.code, reused.out) == (1, "")
+        assert reused.err == "the id job-1 was given before, for another command; nothing was done\n"
 
         swapped = await typed("swap", customer.sid)
         assert swapped.out.endswith("\ncustomer +…23 and agent client:alice talk; target +…45 is held\n")
