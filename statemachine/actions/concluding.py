@@ -22,6 +22,11 @@ def conclude_transfer(scratch: Scratch, result: str) -> None:
         scratch: The sheet.
         result: `completed`, `failed`, `recalled` or `cancelled`.
     """
+    for attempt in scratch.transfer.attempts:
+        if not attempt.result:  # somebody quicker has taken the call, and this phone is about to be silenced
+            scratch.change_transfer(
+                attempts=scratch.transfer.with_attempt(attempt.dial_id, result="cancelled", ended_at_ms=scratch.now_ms)
+            )
     transfer = scratch.transfer
     scratch.change_transfer(stage=Stage.OVER)
     scratch.cancel_timer(StageOverdue.timer)

@@ -6,7 +6,7 @@ from statemachine.actions.asking import want_ends, want_everybody_unheld, want_h
 from statemachine.actions.commands import report_step, report_transfer, take_step
 from statemachine.actions.concluding import conclude_transfer, note_failure
 from statemachine.actions.dialling import dial, must_confirm, watch_dials
-from statemachine.actions.parties import note_gone
+from statemachine.actions.parties import note_gone, told_reason
 from statemachine.actions.transferring import enter, let_agent_go
 from statemachine.events import Cancel, ConfirmOverdue, Event, LoneOverdue, StageOverdue
 from statemachine.guards.transfers import awaited, taker
@@ -15,10 +15,6 @@ from statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from statemachine.states import Phase, Stage, TransferStatus, Tune
 from statemachine.step import CommandStatus
 from statemachine.transfer import DialOptions
-
-#: Ways of leaving that are all the same to whoever waited.
-_HUNG_UP = frozenset({"completed", "answered", "participant_hung_up", "in-progress"})
-
 
 # ---- somebody takes it -------------------------------------------------------------------------------------------
 
@@ -242,4 +238,4 @@ def reason_unreached(scratch: Scratch) -> str:
             last = party
     if last is None:
         return "failed"
-    return "hung-up" if last.left_reason in _HUNG_UP else last.left_reason
+    return told_reason(last.left_reason)

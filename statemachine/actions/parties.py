@@ -9,6 +9,8 @@ from statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus
 _REFUSALS = frozenset({603, 607})
 #: ReasonParticipantLeft in Twilio's words: of somebody whom the conference's end has put out, and of a hang-up.
 _PUT_OUT, _HUNG_UP = "moderator_ended_conference", "participant_hung_up"
+#: All the same to whoever waited.
+_WAYS_OF_HANGING_UP = frozenset({"completed", "answered", "in-progress", _HUNG_UP})
 
 
 def note_over(scratch: Scratch, party: Party, event: CallProgressed) -> None:
@@ -66,9 +68,14 @@ def _why_not(party: Party, reason: str) -> str:
     return reason if reason in told else "failed"
 
 
+def told_reason(reason: str) -> str:
+    """Why somebody is gone, in one word for all the ways of hanging up."""
+    return "hung-up" if reason in _WAYS_OF_HANGING_UP else reason
+
+
 def _close_attempt(scratch: Scratch, party: Party, reason: str) -> None:
     transfer = scratch.session.transfer
     if transfer is None or not transfer.runs:
         return
-    result = next((one.result for one in transfer.attempts if one.dial_id == party.dial_id), "") or reason
+    result = next((one.result for one in transfer.attempts if one.dial_id == party.dial_id), "") or told_reason(reason)
     scratch.change_transfer(attempts=transfer.with_attempt(party.dial_id, ended_at_ms=scratch.now_ms, result=result))
