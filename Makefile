@@ -7,7 +7,7 @@ ROOMS  := conferral runtime sandbox statemachine streams telephony webhooks work
 CODE   := $(ROOMS) tests benchmarks scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format docs bench lock clean
+.PHONY: help install demo test soak lint format docs bench lock clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -47,7 +47,10 @@ demo: $(VENV)/demo.done   ## a call is bridged, converted, transferred and ended
 	@$(BIN)/conferral demo
 
 test: $(VENV)/dev.done   ## all tests, below five minutes on two cores
-	@$(BIN)/python -m pytest -q -n 2 tests
+	@$(BIN)/python -m pytest -q -n 3 -m "not soak" tests
+
+soak: $(VENV)/dev.done   ## the longer checks: more steps at which workers are killed, more races
+	@$(BIN)/python -m pytest -q -n 2 -m soak tests
 
 lint: $(VENV)/dev.done   ## style, types, import arrows, unused code and dependencies
 	@$(BIN)/ruff check $(CODE)

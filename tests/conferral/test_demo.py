@@ -163,11 +163,11 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
 @pytest.mark.parametrize(
     ("moment", "how"),
     [
-        ("Conferral's demo", signal.SIGINT),
         ("The story:", signal.SIGINT),
-        ("alice answers", signal.SIGINT),
         ("bob hears music", signal.SIGHUP),
-        ("carol is busy", signal.SIGINT),
+        pytest.param("Conferral's demo", signal.SIGINT, marks=pytest.mark.soak),
+        pytest.param("alice answers", signal.SIGINT, marks=pytest.mark.soak),
+        pytest.param("carol is busy", signal.SIGINT, marks=pytest.mark.soak),
     ],
 )
 def test_a_demo_that_is_stopped_in_the_middle_leaves_nothing(folders, tmp_path, moment, how):

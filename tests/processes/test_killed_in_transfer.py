@@ -83,8 +83,8 @@ async def tell(redis_url: str, folder: Any, plot: Sequence[Command], converted: 
     [
         (CONSULT, True, IN_CONSULT),
         (BLIND, False, IN_BLIND),
-        (BLIND, True, IN_BLIND_FROM_ROOM),
-        (GATED, False, IN_GATED),
+        pytest.param(BLIND, True, IN_BLIND_FROM_ROOM, marks=pytest.mark.soak),
+        pytest.param(GATED, False, IN_GATED, marks=pytest.mark.soak),
     ],
     ids=["consult", "blind-from-bridge", "blind-from-room", "blind-gated"],
 )

@@ -5,6 +5,7 @@ Whatever the step, the other one finishes it: both meet in the conference, and T
 
 import asyncio
 from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,12 @@ async def holds_everything(world: World) -> None:
     await world.eventually(all_held, "the first worker holds every lease")
 
 
-@pytest.mark.parametrize("point, nth, kind", STEPS, ids=lambda value: str(value) or "loop")
+def _marked(step: tuple[str, int, str]) -> Any:
+    """The first of each kind of step is in every run, the later batches in the long one."""
+    return pytest.param(*step, marks=[pytest.mark.soak] if step[1] > 1 else [])
+
+
+@pytest.mark.parametrize("point, nth, kind", [_marked(step) for step in STEPS], ids=lambda value: str(value) or "loop")
 async def test_conversion_survives_a_worker_killed_at_any_step(world, tmp_path, point, nth, kind):
     with start(world, tmp_path, "first", die_at=point, nth=nth, kind=kind) as first:
         await holds_everything(world)
@@ -100,8 +106,8 @@ async def test_late_redirect_is_not_followed_by_one_for_the_customer(redis_serve
 
 
 @pytest.mark.parametrize("point, kind", [
-    ("before_commit", ""), ("after_commit", ""),
-    ("before_request", "end_conference"), ("after_request", "end_conference"),
+    pytest.param("before_commit", "", marks=pytest.mark.soak), ("after_commit", ""),
+    ("before_request", "end_conference"), pytest.param("after_request", "end_conference", marks=pytest.mark.soak),
 ])  # fmt: skip
 async def test_lone_customer_is_let_go_though_the_worker_dies(world, tmp_path, point, kind):
     with start(world, tmp_path, "first", die_at=point, nth=1, kind=kind) as first:

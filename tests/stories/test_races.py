@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -125,7 +126,7 @@ COMPLETE, CANCEL = gives([("complete", {})]), gives([("cancel", {})])
 COMPLETED, CANCELLED = ("target", "completed"), ("agent", "cancelled")
 
 
-@pytest.mark.parametrize("opening, plot, act, possible", [
+RACES = [
     # complete and the target's leaving
     (consults,          COMPLETE,       hangs_up("target"), {("done", "nobody", "completed"),
                                                              ("done", "recalled", "recalled"),
@@ -151,13 +152,22 @@ COMPLETED, CANCELLED = ("target", "completed"), ("agent", "cancelled")
     (consults,          agent_leaves,   hangs_up("target"), {("nobody", "completed"), ("recalled", "recalled")}),
     (consults,          target_leaves,  hangs_up("agent"),  {("nobody", "cancelled"), ("recalled", "recalled")}),
     (talks,             agent_leaves,   hangs_up("target"), {("nobody", "completed"), ("recalled", "recalled")}),
-], ids=[
+]  # fmt: skip
+IDS = [
     "target-leaves-after-complete", "target-leaves-after-complete-of-warm", "complete-after-target-left",
     "complete-of-warm-after-target-left", "cancel-after-answer", "answer-after-cancel", "complete-after-answer",
     "answer-after-complete", "cancel-after-complete", "complete-after-cancel", "cancel-after-complete-of-warm",
     "complete-after-cancel-of-warm", "target-leaves-after-agent", "agent-leaves-after-target",
     "target-leaves-after-agent-of-warm",
-])  # fmt: skip
+]  # fmt: skip
+
+
+def _marked(race: tuple[Any, ...]) -> Any:
+    """A warm transfer goes a part of a consult's way: its races are in the long run alone."""
+    return pytest.param(*race, marks=[pytest.mark.soak] if race[0] is talks else [])
+
+
+@pytest.mark.parametrize("opening, plot, act, possible", [_marked(race) for race in RACES], ids=IDS)
 async def test_two_things_at_once_have_one_outcome(redis_server, opening, plot, act, possible):
     """The second comes after each event of the first. No event of the first is without its turn."""
 

@@ -131,6 +131,7 @@ async def test_refusals_that_pass_are_waited_out_also_inside_scripts(world, redi
 
 
 async def test_full_redis_is_taken_over_and_drained(world):
+    world.leaves_the_end_to_us()
     customer, agent = await world.converted()
     assert await world.stop_worker() == 0
     agent.hang_up()

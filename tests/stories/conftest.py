@@ -1,0 +1,25 @@
+"""Which stories are in every run: of a story with many examples, the first and the last and two in between."""
+
+from collections import defaultdict
+
+import pytest
+
+#: Examples of one story in every run (count); `make soak` plays the others.
+EXAMPLES_MAX = 4
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the examples that are left to the long run."""
+    by_story: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        name, bracket, _ = item.nodeid.partition("[")
+        if bracket and "/stories/" in name:
+            by_story[name].append(item)
+    for examples in by_story.values():
+        # In an order that is the same in every process, whatever order the tests are run in.
+        examples.sort(key=lambda item: item.nodeid)
+        last = len(examples) - 1
+        kept = {round(last * number / (EXAMPLES_MAX - 1)) for number in range(EXAMPLES_MAX)}
+        for number, item in enumerate(examples):
+            if last >= EXAMPLES_MAX and number not in kept:
+                item.add_marker(pytest.mark.soak)
