@@ -21,7 +21,7 @@ from statemachine.events import (
 )
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER, Party
-from statemachine.states import PartyStatus, Phase
+from statemachine.states import PartyStatus, Phase, Tune
 from statemachine.step import CommandStatus
 
 
@@ -39,7 +39,7 @@ def begin_converting(scratch: Scratch) -> None:
     """
     scratch.change(phase=Phase.NONE, repaired=False, redirecting=(), moved_at_ms=0)
     child = scratch.session.child
-    _redirect(scratch, child)
+    redirect(scratch, child)
     scratch.set_timer(ConvertOverdue.timer, scratch.policy.convert_timeout_ms)
 
 
@@ -98,16 +98,21 @@ def redirect_missing(scratch: Scratch, event: CallsRead) -> None:
     parent, child = scratch.session.parent, scratch.session.child
     scratch.change(repaired=True)
     scratch.set_timer(RepairOverdue.timer, scratch.policy.repair_timeout_ms)
-    _redirect(scratch, parent if child.call_sid in inside else child)
+    redirect(scratch, parent if child.call_sid in inside else child)
 
 
-def _redirect(scratch: Scratch, party: Party) -> None:
-    room = scratch.session.conference_sid or scratch.session.id
-    attempt = 2 if scratch.session.repaired else 1
-    scratch.order(
-        RedirectCall, party=party.name, call_sid=party.call_sid, room=room, label=party.label, attempt=attempt
+def redirect(scratch: Scratch, party: Party, tune: Tune = Tune.NONE) -> None:
+    """A leg is moved into the conference: to start it, or, with a tune, to wait there for somebody else."""
+    effect_id = scratch.order(
+        RedirectCall,
+        party=party.name,
+        call_sid=party.call_sid,
+        room=scratch.session.conference_sid or scratch.session.id,
+        label=party.label,
+        attempt=2 if scratch.session.repaired else 1,
+        tune=tune.value,
     )
-    scratch.change(redirecting=(*scratch.session.redirecting, scratch.effects[-1].effect_id))
+    scratch.change(redirecting=(*scratch.session.redirecting, effect_id))
 
 
 def note_redirected(scratch: Scratch, event: EffectOutcome) -> None:

@@ -7,7 +7,7 @@ from statemachine.actions.commands import report_step, report_transfer, take_ste
 from statemachine.actions.concluding import conclude_transfer, note_failure
 from statemachine.actions.dialling import dial, must_confirm, watch_dials
 from statemachine.actions.parties import note_gone, told_reason
-from statemachine.actions.transferring import enter, let_agent_go
+from statemachine.actions.transferring import enter, forget_targets, let_agent_go
 from statemachine.events import Cancel, ConfirmOverdue, Event, LoneOverdue, StageOverdue
 from statemachine.guards.transfers import awaited, taker
 from statemachine.scratch import Scratch
@@ -174,7 +174,7 @@ def fall_back(scratch: Scratch, _event: Event) -> None:
         return
     scratch.change(phase=Phase.BLIND)
     scratch.change_transfer(fell_back=True)
-    _replace_targets(scratch)
+    forget_targets(scratch, [target for target in scratch.session.targets if target.is_gone])
     dial(
         scratch,
         TARGET,
@@ -218,16 +218,6 @@ def _keep_company(scratch: Scratch) -> None:
         scratch.change_party(customer, tune=Tune.MUSIC)
     else:
         want_hold(scratch, CUSTOMER, Tune.MUSIC)
-
-
-def _replace_targets(scratch: Scratch) -> None:
-    """The fallback destination takes the target's place."""
-    gone = [target for target in scratch.session.targets if target.is_gone]
-    names = {target.name for target in gone}
-    scratch.change(
-        parties={name: party for name, party in scratch.session.parties.items() if name not in names},
-        former_calls=(*scratch.session.former_calls, *(target.call_sid for target in gone if target.call_sid)),
-    )
 
 
 def reason_unreached(scratch: Scratch) -> str:

@@ -1,9 +1,11 @@
 """How a transfer begins, comes to its dial, and goes on as a blind one when the agent leaves early."""
 
+from collections.abc import Iterable
+
 from statemachine.actions.asking import take_participants_from, want_agent_free, want_hold
 from statemachine.actions.commands import report_converts
 from statemachine.actions.concluding import conclude_transfer, note_failure
-from statemachine.actions.converting import begin_converting
+from statemachine.actions.converting import begin_converting, redirect
 from statemachine.actions.dialling import (
     dial,
     find_dialled,
@@ -17,14 +19,12 @@ from statemachine.actions.dialling import (
 from statemachine.actions.looking import look_at_calls
 from statemachine.actions.parties import note_gone
 from statemachine.actions.room import leave_room, note_join, take_presence_from
-from statemachine.effects import RedirectCall
 from statemachine.events import (
     CallsRead,
     ConferenceEnded,
     ConvertOverdue,
     DialOverdue,
     EffectFailed,
-    EffectOutcome,
     Event,
     LeaveOverdue,
     LoneOverdue,
@@ -88,14 +88,14 @@ def begin_from_bridge(scratch: Scratch, event: Transfer) -> None:
     outbound = scratch.session.direction == OUTBOUND
     scratch.change_party(agent, is_leaving=True, is_hung_up=outbound)
     if outbound:
-        _redirect_waiting(scratch)
+        redirect(scratch, scratch.session.parties[CUSTOMER], Tune.RINGBACK)
     enter(scratch, Stage.ARRIVING, scratch.policy.part_timeout_ms if outbound else scratch.policy.arrive_timeout_ms)
 
 
 def _note_request(scratch: Scratch, event: Transfer) -> None:
     scratch.report(event.command_id, CommandStatus.ACCEPTED)
     before = scratch.session.transfer
-    _forget_old_targets(scratch)
+    forget_targets(scratch, scratch.session.targets)
     scratch.change(
         transfer=TransferState(
             number=before.number + 1 if before else 1,
@@ -108,13 +108,12 @@ def _note_request(scratch: Scratch, event: Transfer) -> None:
     )
 
 
-def _forget_old_targets(scratch: Scratch) -> None:
-    """Those whom an earlier transfer has dialled make room for this one's. Whoever still shows up is hung up."""
-    old = scratch.session.targets
-    names = {target.name for target in old}
+def forget_targets(scratch: Scratch, targets: Iterable[Party]) -> None:
+    """Those who were dialled before make room for others. Whoever of them still shows up is hung up."""
+    old = {target.name: target for target in targets}
     scratch.change(
-        parties={name: party for name, party in scratch.session.parties.items() if name not in names},
-        former_calls=(*scratch.session.former_calls, *(target.call_sid for target in old if target.call_sid)),
+        parties={name: party for name, party in scratch.session.parties.items() if name not in old},
+        former_calls=(*scratch.session.former_calls, *(one.call_sid for one in old.values() if one.call_sid)),
     )
 
 
@@ -349,28 +348,8 @@ def hang_up_agent_late(scratch: Scratch, event: Event) -> None:
 def move_customer_again(scratch: Scratch, _event: CallsRead) -> None:
     """The customer is alive and not in the room: he is redirected there, once."""
     scratch.change(repaired=True)
-    _redirect_waiting(scratch, attempt=2)
+    redirect(scratch, scratch.session.parties[CUSTOMER], Tune.RINGBACK)
     scratch.set_timer(StageOverdue.timer, scratch.policy.repair_timeout_ms)
-
-
-def _redirect_waiting(scratch: Scratch, attempt: int = 1) -> None:
-    customer = scratch.session.parties[CUSTOMER]
-    effect_id = scratch.order(
-        RedirectCall,
-        party=CUSTOMER,
-        call_sid=customer.call_sid,
-        room=scratch.session.conference_sid or scratch.session.id,
-        label=customer.label,
-        attempt=attempt,
-        tune=Tune.RINGBACK.value,
-    )
-    scratch.change(redirecting=(*scratch.session.redirecting, effect_id))
-
-
-def note_moved(scratch: Scratch, event: EffectOutcome) -> None:
-    """The request that moves the customer has an outcome."""
-    rest = tuple(name for name in scratch.session.redirecting if name != event.effect_id)
-    scratch.change(redirecting=rest, moved_at_ms=scratch.now_ms)
 
 
 def return_to_bridge_after(scratch: Scratch, event: EffectFailed) -> None:

@@ -6,6 +6,7 @@ another stage, so that it is answered no afterwards.
 
 from statemachine.events import ConferenceEnded, Event, ParticipantJoined, Transfer
 from statemachine.guards.calls import is_connected
+from statemachine.guards.room import is_another_room
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER, TARGET, Ask, Party
 from statemachine.states import Phase, Stage, TransferMode, TransferStatus
@@ -313,12 +314,7 @@ def agent_took_room_along(scratch: Scratch, event: ConferenceEnded) -> bool:
 
 def customer_is_in_another_room(scratch: Scratch, event: ParticipantJoined) -> bool:
     """Whether the customer, who lost the conference so, is in a fresh one, before the end of the old one was told."""
-    return (
-        _is_before_dial(scratch)
-        and event.call_sid == _customer(scratch).call_sid
-        and bool(scratch.session.conference_sid)
-        and event.conference_sid != scratch.session.conference_sid
-    )
+    return _is_before_dial(scratch) and _customer_joins_elsewhere(scratch, event)
 
 
 def customer_lost_room(scratch: Scratch, _event: ConferenceEnded | ParticipantJoined) -> bool:
@@ -333,12 +329,11 @@ def customer_lost_room(scratch: Scratch, _event: ConferenceEnded | ParticipantJo
 
 def customer_waits_in_another_room(scratch: Scratch, event: ParticipantJoined) -> bool:
     """Whether he is in the other one already, before the end of the first one was told."""
-    return (
-        customer_lost_room(scratch, event)
-        and event.call_sid == _customer(scratch).call_sid
-        and bool(scratch.session.conference_sid)
-        and event.conference_sid != scratch.session.conference_sid
-    )
+    return customer_lost_room(scratch, event) and _customer_joins_elsewhere(scratch, event)
+
+
+def _customer_joins_elsewhere(scratch: Scratch, event: ParticipantJoined) -> bool:
+    return event.call_sid == _customer(scratch).call_sid and is_another_room(scratch, event)
 
 
 def _is_before_dial(scratch: Scratch) -> bool:

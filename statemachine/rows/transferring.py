@@ -30,7 +30,7 @@ from statemachine.actions.consulting import (
     part_agent,
     swap,
 )
-from statemachine.actions.converting import look_after_redirect, note_dial_end
+from statemachine.actions.converting import look_after_redirect, note_dial_end, note_redirected
 from statemachine.actions.dialling import (
     dial_again_as_business,
     doubt_dial,
@@ -84,7 +84,6 @@ from statemachine.actions.transferring import (
     look_after_dials,
     look_again_at_stage,
     move_customer_again,
-    note_moved,
     note_read,
     return_to_bridge_after,
     wait_for_customer,
@@ -241,7 +240,7 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, EffectSucceeded,    is_searched,                  STAY, note_dialled),
     Row(T, EffectSucceeded,    is_dial,                      STAY, note_dialled),
     Row(T, EffectSucceeded,    is_update,                    STAY, note_updated),
-    Row(T, EffectSucceeded,    is_redirect,                  STAY, note_moved),
+    Row(T, EffectSucceeded,    is_redirect,                  STAY, note_redirected),
     Row(T, EffectSucceeded,    None,                         STAY, note_only),
     Row(T, EffectFailed,       is_refused_for_its_caller_id, STAY, dial_again_as_business),
     Row(T, EffectFailed,       is_dial,                      STAY, note_dial_failed),
