@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
+from statemachine.attributes import PLAIN, Attributes
+
 
 def effect_id(session_id: str, entry_id: str, index: int, kind: str, target: str) -> str:
     """A name for one effect, the same whenever the same entry is decided again.
@@ -62,6 +64,7 @@ class RedirectCall(Effect):
     #: What the party hears until somebody else joins, `ringback` or `music`: then it does not start the conference.
     #: Empty for a party that starts it, in silence.
     tune: str = ""
+    attributes: Attributes = PLAIN
 
     @property
     def target(self) -> str:
@@ -102,6 +105,9 @@ class CreateParticipant(Dial):
     label: str
     #: Whether those inside hear it ring.
     early_media: bool
+    #: Whether it comes in muted, and without starting the conference: a supervisor does.
+    supervises: bool = False
+    attributes: Attributes = PLAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +148,7 @@ class FindCall(Effect):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateParticipant(Effect):
-    """Hold or unhold a participant, set or clear what its leaving does. May be repeated."""
+    """Hold or mute a participant, set what its leaving does, or whom it coaches. May be repeated."""
 
     kind: ClassVar[str] = "update_participant"
 
@@ -154,12 +160,22 @@ class UpdateParticipant(Effect):
     tune: str = ""
     #: EndConferenceOnExit; None leaves it as it is.
     ends_conference: bool | None = None
+    #: None leaves it as it is.
+    muted: bool | None = None
+    #: Of a supervisor: one of `SuperviseMode`; empty leaves it as it is. Sets muting and coaching in one request.
+    supervises: str = ""
+    #: Of a supervisor who whispers: the call that hears it.
+    coaches: str = ""
 
     @property
     def detail(self) -> str:
-        """What is asked for: `hold`, `unhold`, `set-end` or `clear-end`."""
+        """What is asked for, in the words of `Ask`: `hold`, `unhold`, `mute`, `set-end`, `whisper`..."""
+        if self.supervises:
+            return self.supervises
         if self.hold is not None:
             return "hold" if self.hold else "unhold"
+        if self.muted is not None:
+            return "mute" if self.muted else "unmute"
         return "set-end" if self.ends_conference else "clear-end"
 
     @property
@@ -190,6 +206,87 @@ class Sentence(StrEnum):
 
     #: To a customer whose transfer has failed for good.
     TRANSFER_FAILED = "transfer-failed"
+    #: To somebody who has called, and whom nobody has answered.
+    NOBODY_REACHED = "nobody-reached"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendAway(Effect):
+    """Take the customer's call to TwiML of somebody else, when the others have left. The session is over with it."""
+
+    kind: ClassVar[str] = "send_away"
+    is_ending: ClassVar[bool] = True
+
+    call_sid: str
+    #: Where the TwiML is.
+    url: str
+
+    @property
+    def target(self) -> str:
+        """The call."""
+        return self.call_sid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayAnnouncement(Effect):
+    """Play something to the whole conference, or to one of its participants. Not to be repeated: it would be heard
+    twice.
+    """
+
+    kind: ClassVar[str] = "play_announcement"
+
+    conference_sid: str
+    #: The participant; empty for the whole conference.
+    call_sid: str = ""
+    #: What to play; empty where our own document says the sentence of the command.
+    url: str = field(default="", repr=False)
+    #: Id of the `announce` command.
+    command_id: str
+
+    @property
+    def target(self) -> str:
+        """The call, or the conference."""
+        return self.call_sid or self.conference_sid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRecording(Effect):
+    """Record a call in two channels. Looked up before it is repeated. Its success carries the recording's SID."""
+
+    kind: ClassVar[str] = "start_recording"
+
+    call_sid: str
+
+    @property
+    def target(self) -> str:
+        """The call."""
+        return self.call_sid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeRecording(Effect):
+    """Pause a recording, let it go on, or stop it. May be repeated."""
+
+    kind: ClassVar[str] = "change_recording"
+
+    #: Empty for the one that runs (`Twilio.CURRENT`).
+    recording_sid: str = ""
+    #: The call that is recorded; empty where it is a conference.
+    call_sid: str = ""
+    #: The conference that is recorded; empty where it is a call.
+    conference_sid: str = ""
+    #: `paused`, `in-progress` or `stopped`. A pause leaves nothing in the recording (`PauseBehavior=skip`).
+    status: str
+
+    @property
+    def target(self) -> str:
+        """The call or the conference."""
+        return self.call_sid or self.conference_sid
+
+    @property
+    def detail(self) -> str:
+        """What it shall be."""
+        return self.status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,6 +342,6 @@ class ReadCalls(Effect):
 
 #: Every kind of effect, for codecs and docs.
 EFFECTS: tuple[type[Effect], ...] = (
-    RedirectCall, CreateParticipant, CreateCall, FindCall, UpdateParticipant, SayAndHangUp, HangUpCall, EndConference,
-    ReadCalls,
+    RedirectCall, CreateParticipant, CreateCall, FindCall, UpdateParticipant, PlayAnnouncement, StartRecording,
+    ChangeRecording, SayAndHangUp, SendAway, HangUpCall, EndConference, ReadCalls,
 )  # fmt: skip

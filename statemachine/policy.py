@@ -55,5 +55,13 @@ class Policy:
     shows_customer: bool = False
     #: Whether every phone number dialled by REST must press 1 (`CONFERRAL_CONFIRM`).
     confirm_phones: bool = False
+    #: How long a call may stay parked (`CONFERRAL_PARK_TIMEOUT`).
+    park_timeout_ms: int = 300_000
+    #: How long an announcement may take, fetched and played.
+    announce_timeout_ms: int = 60_000
+    #: How long Twilio may take to confirm what a command asked for.
+    order_timeout_ms: int = 10_000
+    #: How the conference of a session is recorded that an operator's command opens (`CONFERRAL_RECORD`).
+    record: str = "false"
     #: The age at which a session is ended.
     age_max_ms: int = 86_400_000

@@ -31,6 +31,8 @@ class EndReason(StrEnum):
     RECALL_FAILED = "recall-failed"
     #: A transfer failed after the agent had gone, and so did the fallback destination.
     FALLBACK_FAILED = "fallback-failed"
+    #: A parked call was not taken up in time, and nobody was to be tried after that.
+    PARK_TIMEOUT = "park-timeout"
     #: One party was left in the conference and nobody is known to have hung up first.
     ALONE = "alone"
     #: The conversion did not come together and could not be repaired.

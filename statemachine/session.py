@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from statemachine.attributes import PLAIN, Attributes
+from statemachine.order import Order, Recording
 from statemachine.seen import Seen
-from statemachine.states import PartyStatus, Phase, State, Tune
+from statemachine.states import Opening, PartyStatus, Phase, SessionMode, State, Tune
 from statemachine.transfer import DialOptions, TransferState
 
 #: The two parties of a bridged call, by the names that commands and keys use.
@@ -13,6 +15,8 @@ CUSTOMER = "customer"
 AGENT = "agent"
 #: Whom a running transfer dials; several are `target-1`, `target-2`... until one of them takes it.
 TARGET = "target"
+#: Who listens in, or helps the agent; one at a time.
+SUPERVISOR = "supervisor"
 
 INBOUND = "inbound"
 OUTBOUND = "outbound"
@@ -31,6 +35,12 @@ class Ask(StrEnum):
     #: That leaving ends the conference (`EndConferenceOnExit`), and that it does not.
     SET_END = "set-end"
     CLEAR_END = "clear-end"
+    MUTE = "mute"
+    UNMUTE = "unmute"
+    #: Of a supervisor: what it is heard by.
+    MONITOR = "monitor"
+    WHISPER = "whisper"
+    BARGE = "barge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,14 @@ class Party:
     #: Whether the party's leaving shall end the conference; `ends_conference` says what Twilio has confirmed.
     end_wanted: bool = False
     ends_conference: bool = False
+    #: Whether the party shall be muted; `muted` says what Twilio has confirmed. Not of supervisors.
+    mute_wanted: bool = False
+    #: Of a supervisor: what was asked for, one of `SuperviseMode`. Empty for everybody else.
+    supervises: str = ""
+    #: SID of the call that the supervisor coaches, as Twilio has confirmed it; empty for none.
+    coaches: str = ""
+    #: Updates of a supervisor that Twilio refused, in a row (count).
+    refused_updates: int = 0
     #: What was asked of Twilio for this party and is not confirmed by a callback or a look: one of `Ask`, or empty.
     asked: str = ""
     #: When that was, Unix milliseconds: a callback of an earlier time does not tell what came of it.
@@ -112,9 +130,16 @@ class Party:
         return self.answered and self.in_room and not self.is_gone
 
     @property
+    def is_supervisor(self) -> bool:
+        """Whether the party listens in, or helps the agent: it is no company."""
+        return bool(self.supervises)
+
+    @property
     def is_settled(self) -> bool:
         """Whether Twilio has confirmed what is wanted of a participant."""
-        return not self.asked and self.held == self.hold_wanted and self.ends_conference == self.end_wanted
+        if self.asked or self.held != self.hold_wanted or self.ends_conference != self.end_wanted:
+            return False
+        return self.is_supervisor or self.muted == self.mute_wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +162,27 @@ class Session:
 
     #: The newest transfer; None before the first.
     transfer: TransferState | None = None
+    #: The newest recording; None before the first.
+    recording: Recording | None = None
+
+    #: How the calls were connected first.
+    mode: SessionMode = SessionMode.BRIDGE
+    #: What a conference from the start still waits for.
+    opening: Opening = Opening.OVER
+    #: Nobody's leaving ends the conference, until one is left.
+    is_group: bool = False
+    #: How the conference is set up.
+    attributes: Attributes = PLAIN
+    #: The agents to be tried, in their order: the next is tried when one fails.
+    agents: tuple[str, ...] = field(default=(), repr=False)
+    #: Which of them is being tried, or has answered, from 0.
+    agent_number: int = 0
+    #: Commands under way that are no transfers.
+    orders: tuple[Order, ...] = ()
+    #: Address of the agent who has parked the call, empty while it is not parked.
+    parked_by: str = field(default="", repr=False)
+    #: When a parked call goes back to him, Unix milliseconds; 0 while it is not parked.
+    parked_until_ms: int = 0
 
     #: How many times somebody was dialled by REST (count): part of the next participant label.
     dials: int = 0

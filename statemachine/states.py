@@ -19,9 +19,9 @@ class State(StrEnum):
 
 
 class Phase(StrEnum):
-    """What `bridged` and `transferring` are at. The other states have no phases."""
+    """What a state is at. `converting` and a settled `conferenced` have no phase."""
 
-    #: Nobody has answered yet.
+    #: Nobody has answered yet: in `bridged` and, for those who wait in a conference from the start, in `conferenced`.
     RINGING = "ringing"
     #: Customer and agent talk.
     CONNECTED = "connected"
@@ -33,6 +33,12 @@ class Phase(StrEnum):
     BLIND = "blind"
     #: The transfer has failed after the agent had gone: the agent is rung again.
     RECALL = "recall"
+    #: The agent is on the way out and nobody is dialled: the customer is to wait until somebody takes the call up.
+    PARK = "park"
+    #: The customer waits with music until somebody takes the call up again. Of `conferenced`.
+    PARKED = "parked"
+    #: Somebody is dialled who takes a parked call up again.
+    RETRIEVE = "retrieve"
     #: No phase.
     NONE = ""
 
@@ -48,11 +54,72 @@ class PartyStatus(StrEnum):
 
 
 class TransferMode(StrEnum):
-    """The three ways of handing a call over, as commands name them. Source: RFC 5589, sections 6 and 7."""
+    """The ways of handing a call over. Source: RFC 5589, sections 6 and 7; parking is of private exchanges."""
 
     WARM = "warm"
     CONSULT = "consult"
     BLIND = "blind"
+    #: What `park` does, and what follows when nobody takes the parked call up in time.
+    PARK = "park"
+    #: What `retrieve` does.
+    RETRIEVE = "retrieve"
+
+
+#: Those that the command `transfer` knows.
+TRANSFER_MODES = (TransferMode.WARM, TransferMode.CONSULT, TransferMode.BLIND)
+
+
+class SuperviseMode(StrEnum):
+    """How somebody supervises. Source: Twilio docs, Participant resource, `Coaching`."""
+
+    #: Hears all, unheard.
+    MONITOR = "monitor"
+    #: Heard by the agent only.
+    WHISPER = "whisper"
+    #: Heard by all.
+    BARGE = "barge"
+
+
+class RecordAction(StrEnum):
+    """What can be done about a recording."""
+
+    START = "start"
+    PAUSE = "pause"
+    RESUME = "resume"
+    STOP = "stop"
+
+
+class RecordingStatus(StrEnum):
+    """A recording's status in Twilio's words. Source: Twilio docs, Recordings resource."""
+
+    IN_PROGRESS = "in-progress"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    ABSENT = "absent"
+    FAILED = "failed"
+
+
+class SessionMode(StrEnum):
+    """How a session's calls were connected first, as the command `call` names it."""
+
+    BRIDGE = "bridge"
+    #: In a conference from the start.
+    CONFERENCE = "conference"
+
+
+class Opening(StrEnum):
+    """What a conference from the start waits for until two talk. Internal."""
+
+    #: Whoever is to wait in it: his own phone is still being dialled (`call` with mode `conference`).
+    CALLING = "calling"
+    #: Whoever is to wait in it: on the way into the room.
+    ARRIVING = "arriving"
+    #: The other one, who is being dialled.
+    DIALING = "dialing"
+    #: Nothing: it is over, or the session began with a bridge.
+    OVER = ""
 
 
 class TransferStatus(StrEnum):
@@ -85,6 +152,8 @@ class Stage(StrEnum):
     DIALING = "dialing"
     #: The agent's next command: the target takes part.
     TALKING = "talking"
+    #: That the agent who parks a call is gone.
+    PARKING = "parking"
     #: That the one is on hold, before the other is let back in.
     SWAPPING = "swapping"
     #: That the other is off hold.

@@ -5,9 +5,32 @@ stands next to its class (`name`). Facts are nouns with a past participle, comma
 """
 
 from statemachine.events.base import Always, Event
-from statemachine.events.calls import CallProgressed, CallReceived, DialEnded
-from statemachine.events.commands import Call, Cancel, Command, Complete, Convert, End, Merge, Swap, Transfer
+from statemachine.events.calls import CallProgressed, CallReceived, ClientCallReceived, DialEnded
+from statemachine.events.commands import (
+    Add,
+    Announce,
+    Call,
+    Cancel,
+    Command,
+    Complete,
+    Convert,
+    End,
+    Hold,
+    Merge,
+    Mute,
+    Park,
+    PartyCommand,
+    Record,
+    Remove,
+    Retrieve,
+    Supervise,
+    Swap,
+    Transfer,
+    Unhold,
+    Unmute,
+)
 from statemachine.events.conference import (
+    AnnouncementEnded,
     ConferenceEnded,
     ConferenceEvent,
     ConferenceNoted,
@@ -15,9 +38,11 @@ from statemachine.events.conference import (
     ParticipantChanged,
     ParticipantJoined,
     ParticipantLeft,
+    RecordingChanged,
 )
 from statemachine.events.gate import GateDecided, GateDecision, GateReached
 from statemachine.events.outcomes import (
+    AccountSwept,
     CallSeen,
     CallsRead,
     EffectFailed,
@@ -33,6 +58,9 @@ from statemachine.events.timers import (
     DialOverdue,
     LeaveOverdue,
     LoneOverdue,
+    OpeningOverdue,
+    OrderOverdue,
+    ParkOverdue,
     RepairOverdue,
     RingOverdue,
     StageOverdue,
@@ -40,16 +68,19 @@ from statemachine.events.timers import (
 )
 
 FACTS: tuple[type[Event], ...] = (
-    CallReceived, CallProgressed, DialEnded,
+    CallReceived, ClientCallReceived, CallProgressed, DialEnded,
     ConferenceStarted, ConferenceEnded, ParticipantJoined, ParticipantLeft, ParticipantChanged, ConferenceNoted,
-    GateReached, GateDecided,
+    AnnouncementEnded, RecordingChanged, GateReached, GateDecided,
 )  # fmt: skip
-OUTCOMES: tuple[type[Event], ...] = (EffectSucceeded, EffectFailed, EffectUnknown, CallsRead)
+OUTCOMES: tuple[type[Event], ...] = (EffectSucceeded, EffectFailed, EffectUnknown, CallsRead, AccountSwept)
 TIMERS: tuple[type[TimerExpired], ...] = (
     RingOverdue, LeaveOverdue, ConvertOverdue, RepairOverdue, LoneOverdue, DialOverdue, ConfirmOverdue, StageOverdue,
-    AgeOverdue,
+    OpeningOverdue, OrderOverdue, ParkOverdue, AgeOverdue,
 )  # fmt: skip
-COMMANDS: tuple[type[Command], ...] = (Call, Convert, Transfer, Complete, Cancel, Swap, Merge, End)
+COMMANDS: tuple[type[Command], ...] = (
+    Call, Convert, Transfer, Complete, Cancel, Swap, Merge, Park, Retrieve, Add, Remove, Hold, Unhold, Mute, Unmute,
+    Supervise, Announce, Record, End,
+)  # fmt: skip
 #: Every event that a session can meet, in the order in which docs list them.
 EVENTS: tuple[type[Event], ...] = (*FACTS, *OUTCOMES, *TIMERS, *COMMANDS)
 
@@ -59,14 +90,19 @@ __all__ = (
     "FACTS",
     "OUTCOMES",
     "TIMERS",
+    "AccountSwept",
+    "Add",
     "AgeOverdue",
     "Always",
+    "Announce",
+    "AnnouncementEnded",
     "Call",
     "CallProgressed",
     "CallReceived",
     "CallSeen",
     "CallsRead",
     "Cancel",
+    "ClientCallReceived",
     "Command",
     "Complete",
     "ConferenceEnded",
@@ -87,17 +123,31 @@ __all__ = (
     "GateDecided",
     "GateDecision",
     "GateReached",
+    "Hold",
     "LeaveOverdue",
     "LoneOverdue",
     "Merge",
+    "Mute",
+    "OpeningOverdue",
+    "OrderOverdue",
+    "Park",
+    "ParkOverdue",
     "ParticipantChanged",
     "ParticipantJoined",
     "ParticipantLeft",
     "ParticipantSeen",
+    "PartyCommand",
+    "Record",
+    "RecordingChanged",
+    "Remove",
     "RepairOverdue",
+    "Retrieve",
     "RingOverdue",
     "StageOverdue",
+    "Supervise",
     "Swap",
     "TimerExpired",
     "Transfer",
+    "Unhold",
+    "Unmute",
 )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from statemachine.attributes import PLAIN, Attributes
 from statemachine.events.base import Event
 from statemachine.states import FINAL_CALL_STATUSES
 
@@ -21,6 +22,26 @@ class CallReceived(Event):
     #: With it the caller's number may be shown to others. Contains a number; empty where Twilio sends none.
     #: Source: Twilio docs, Call resource, `CallToken`.
     call_token: str = field(default="", repr=False)
+    #: One of `SessionMode`: `conference` where the caller waits in a conference and nobody rings by `<Dial>`.
+    mode: str = "bridge"
+    #: Who is tried when that agent fails, in their order.
+    other_agents: tuple[str, ...] = field(default=(), repr=False)
+    #: What the directory says of the number that was called.
+    attributes: Attributes = PLAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCallReceived(Event):
+    """A browser or app user asked for a document, to call somebody, and was answered with a conference to wait in."""
+
+    name: ClassVar[str] = "client_call_received"
+
+    call_sid: str
+    #: Who calls.
+    agent_address: str = field(repr=False)
+    #: Whom to call.
+    customer_address: str = field(repr=False)
+    attributes: Attributes = PLAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +63,8 @@ class CallProgressed(Event):
     customer_address: str = field(default="", repr=False)
     #: Id of the dial that made the call, as the callback URL says; empty for calls that were not placed by REST.
     dial: str = ""
+    #: Of an agent whom a `<Dial>` rings: which of the agents to be tried it is, from 0.
+    agent_number: int = 0
 
     @property
     def is_final(self) -> bool:
@@ -66,6 +89,8 @@ class DialEnded(Event):
     call_status: str
     #: Twilio was asked, and said that the other side lives on: it was moved, so this party follows it.
     other_side_lives: bool = False
+    #: Of the bridge: which of the agents to be tried it rang, from 0.
+    agent_number: int = 0
 
     @property
     def party_is_gone(self) -> bool:

@@ -79,6 +79,21 @@ class ParticipantChanged(ConferenceEvent):
     muted: bool = False
     #: EndConferenceOnExit.
     ends_conference: bool = False
+    #: SID of the call that this one coaches, empty for none.
+    coaches: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnouncementEnded(ConferenceEvent):
+    """An announcement was played to its end, or could not be."""
+
+    name: ClassVar[str] = "announcement_ended"
+
+    #: The participant to whom it was played; empty where the whole conference heard it.
+    call_sid: str = ""
+    failed: bool = False
+    #: ReasonAnnouncementFailed in Twilio's words.
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,3 +105,23 @@ class ConferenceNoted(ConferenceEvent):
     #: StatusCallbackEvent in Twilio's words.
     kind: str
     call_sid: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingChanged(Event):
+    """A recording's status callback. Source: Twilio docs, Recordings resource, `RecordingStatusCallback`."""
+
+    name: ClassVar[str] = "recording_changed"
+
+    recording_sid: str
+    #: RecordingStatus in Twilio's words.
+    status: str
+    #: Whether the conference was recorded (`RecordingSource` is `Conference`), else a call.
+    of_conference: bool = False
+    #: The call that is recorded, empty for a conference.
+    call_sid: str = ""
+    conference_sid: str = ""
+    #: Where Twilio keeps it.
+    url: str = ""
+    #: RecordingDuration, seconds; 0 before its end.
+    duration_s: int = 0

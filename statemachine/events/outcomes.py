@@ -27,6 +27,8 @@ class EffectSucceeded(EffectOutcome):
     call_sid: str = ""
     #: Of a dial: how long it has waited for its turn and how long Twilio expects to keep it waiting, milliseconds.
     queue_ms: int = 0
+    #: Of a recording's start: the recording.
+    recording_sid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,8 @@ class ParticipantSeen:
     muted: bool = False
     #: EndConferenceOnExit.
     ends_conference: bool = False
+    #: SID of the call that this one coaches, empty for none.
+    coaches: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,3 +96,20 @@ class CallsRead(Event):
     def status_of(self, call_sid: str) -> str:
         """A call's status, empty when the read did not show the call."""
         return next((call.status for call in self.calls if call.call_sid == call_sid), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSwept(Event):
+    """The account's live calls and conferences were compared with the live sessions, and this one differs.
+
+    Only a suspicion, since lists may lag: a look at Twilio follows.
+    """
+
+    name: ClassVar[str] = "account_swept"
+
+    #: What differs: `call-missing`, `conference-missing`, or of an ended session `call-live`, `conference-live`.
+    finding: str
+    #: The call that it is about, empty where it is a conference.
+    call_sid: str = ""
+    #: The conference that it is about, empty where it is a call.
+    conference_sid: str = ""

@@ -81,6 +81,30 @@ class StageOverdue(TimerExpired):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpeningOverdue(TimerExpired):
+    """Whoever is to wait in a conference from the start has not come into it."""
+
+    name: ClassVar[str] = "opening_overdue"
+    timer: ClassVar[str] = "opening"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderOverdue(TimerExpired):
+    """What a command asked for has not been confirmed."""
+
+    name: ClassVar[str] = "order_overdue"
+    timer: ClassVar[str] = "order"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkOverdue(TimerExpired):
+    """A call was parked for too long."""
+
+    name: ClassVar[str] = "park_overdue"
+    timer: ClassVar[str] = "park"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgeOverdue(TimerExpired):
     """The session is older than a day."""
 
