@@ -34,6 +34,7 @@ def control_routes(sandbox: Switchboard) -> list[web.RouteDef]:
         web.post("/sandbox/phones", _guarded(control.script_phone)),
         web.post("/sandbox/calls", _guarded(control.call_in)),
         web.get("/sandbox/calls", _guarded(control.calls)),
+        web.post("/sandbox/foreign", _guarded(control.add_foreign)),
         web.post("/sandbox/calls/{sid}/{act}", _guarded(control.act)),
         web.get("/sandbox/conferences", _guarded(control.conferences)),
         web.get("/sandbox/ledger", _guarded(control.ledger)),
@@ -134,6 +135,19 @@ class Control:
         except UnknownNumberError as error:
             raise ControlError(404, str(error)) from error
         return _json(describe(call), 201)
+
+    async def add_foreign(self, request: web.Request) -> web.Response:
+        """Calls, or a conference, of somebody else who uses the same account."""
+        body = await _body(request, (), ("calls", "status", "conference", "members", "age_s"))
+        age_s, status = float(body.get("age_s", 0.0)), str(body.get("status", "in-progress"))
+        try:
+            calls = self._sandbox.add_foreign_calls(int(body.get("calls", 0)), status=status, age_s=age_s)
+            name = str(body.get("conference", ""))
+            members = int(body.get("members", 2))
+            room = self._sandbox.add_foreign_conference(name, members=members, age_s=age_s) if name else None
+        except ValueError as error:
+            raise ControlError(422, str(error)) from error
+        return _json({"calls": [call.sid for call in calls], "conference": room}, 201)
 
     async def calls(self, request: web.Request) -> web.Response:
         """All legs, or with `?live=true` those that are not over."""

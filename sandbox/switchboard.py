@@ -217,8 +217,27 @@ class Switchboard:
         return [SandboxCall(self, sid) for sid in phone.call_sids] if phone else []
 
     def live_calls(self) -> list[SandboxCall]:
-        """The legs that are not over, oldest first."""
+        """The legs that are not over, oldest first; without those of others who use the account."""
         return [SandboxCall(self, call.sid) for call in self.exchange.live_calls()]
+
+    def add_foreign_calls(self, count: int, *, status: str = "in-progress", age_s: float = 0.0) -> list[SandboxCall]:
+        """Calls of somebody else who uses the same account: lists show them, nothing happens in them.
+
+        `status` is Twilio's; they began `age_s` of the exchange's seconds ago.
+        """
+        sids = self.exchange.add_foreign_calls(count, self.now_s, status=status, age_s=age_s)
+        self.notify()
+        return [SandboxCall(self, sid) for sid in sids]
+
+    def add_foreign_conference(self, name: str, *, members: int = 2, age_s: float = 0.0) -> str:
+        """A conference of somebody else who uses the same account, with so many members; its SID.
+
+        Raises:
+            ValueError: A conference of this name is live, or `members` is 0.
+        """
+        sid = self.exchange.add_foreign_conference(name, self.now_s, members=members, age_s=age_s)
+        self.notify()
+        return sid
 
     async def wait_until(self, predicate: Callable[[], object], timeout_s: float = 5.0) -> None:
         """Wait until the predicate holds; it is asked again after each change of the exchange or the ledger.

@@ -31,6 +31,7 @@ def make(work: Work, from_: str, to: str, direction: Literal["inbound", "outboun
         created_at_s=work.now_s,
         updated_at_s=work.now_s,
         limit_s=work.rules.call_limit_s,
+        number=work.state.made["CA"],
     )
     work.state.calls[call.sid] = call
     work.state.live[call.sid] = None

@@ -59,6 +59,7 @@ def find_or_make(work: Work, name: str, order: JoinOrder) -> Conference:
     if found is not None:
         return found
     conference = Conference(work.new_sid("CF"), name, work.now_s, work.now_s, region=order.region)
+    conference.number = work.state.made["CF"]
     work.state.conferences[conference.sid] = conference
     work.state.rooms[name] = conference.sid
     work.touched.add(conference.sid)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from typing import assert_never
 
-from sandbox.exchange import calls, conferences, dialing, inputs, members, programs, recordings, rest
+from sandbox.exchange import calls, conferences, dialing, foreign, inputs, members, programs, recordings, rest
 from sandbox.exchange.hearing import Hearing
 from sandbox.exchange.inputs import Input
 from sandbox.exchange.model import Call, Fetch, Number, Source, State, Subscription
@@ -50,12 +50,45 @@ class Exchange:
         self.state.numbers[number.number] = number
 
     def live_calls(self) -> list[Call]:
-        """The calls that are not over, oldest first."""
-        return [self.state.calls[sid] for sid in self.state.live]
+        """The calls that are not over, oldest first; without those of others who use the account."""
+        return [call for sid in self.state.live if not (call := self.state.calls[sid]).is_foreign]
+
+    def add_foreign_calls(
+        self, count: int, now_s: float, *, status: str = "in-progress", age_s: float = 0.0
+    ) -> list[str]:
+        """Calls of somebody else who uses the same account: nothing happens in them, but the API shows them.
+
+        Args:
+            count: How many.
+            now_s: The time, as for `handle`.
+            status: What Twilio says of them.
+            age_s: How long ago they began.
+
+        Returns:
+            Their SIDs.
+        """
+        self.now_s = max(self.now_s, now_s)
+        work = Work(self.state, self.rules, self.now_s)
+        sids = foreign.add_calls(work, count, status, age_s)
+        self._settle(work)
+        return sids
+
+    def add_foreign_conference(self, name: str, now_s: float, *, members: int = 2, age_s: float = 0.0) -> str:
+        """A conference of somebody else who uses the same account, with so many members; its SID.
+
+        Raises:
+            ValueError: A conference of this name is live.
+        """
+        self.now_s = max(self.now_s, now_s)
+        work = Work(self.state, self.rules, self.now_s)
+        sid = foreign.add_conference(work, name, members, age_s)
+        self._settle(work)
+        return sid
 
     def next_due_s(self) -> float | None:
         """When something happens by itself, in the exchange's seconds; None: never."""
-        return min(self.state.timers.values(), default=None)
+        first = self.state.timers.first()
+        return first[0] if first else None
 
     def handle(self, happened: Input, now_s: float) -> Result:
         """Take in what happened; what was due before it is done first, each thing at its own time.
@@ -79,12 +112,9 @@ class Exchange:
     def _due(self) -> list[Work]:
         """Do what is due, in order of time."""
         works = []
-        while self.state.timers:
-            key = min(self.state.timers, key=lambda key: self.state.timers[key])
-            due_s = self.state.timers[key]
-            if due_s > self.now_s:
-                break
-            del self.state.timers[key]
+        while (first := self.state.timers.first()) is not None and first[0] <= self.now_s:
+            due_s, key = first
+            self.state.timers.stop(key)
             work = Work(self.state, self.rules, due_s)
             self._wake(work, *key)
             self._settle(work)

@@ -5,7 +5,7 @@ Source: Twilio docs: Error and Warning Dictionary; Twilio API responses (error b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -100,14 +100,23 @@ class Form:
             raise RestError(400, 20001, f"{name} must be a whole number from {least} to {most}")
         return int(text)
 
-    def allows_time(self, name: str, at_s: float) -> bool:
-        """Whether a time passes the filters `{name}`, `{name}<` and `{name}>`: days, or ISO 8601 moments, in UTC."""
+    def time_filter(self, name: str) -> Callable[[float | None], bool]:
+        """Whether a time passes the filters `{name}`, `{name}<` and `{name}>`: days, or ISO 8601 moments, in UTC.
+
+        What has no time passes where nothing is asked for.
+        """
         on = _moment(name, self.get(name))
         before = _moment(name, self.get(f"{name}<"))
         after = _moment(name, self.get(f"{name}>"))
-        if on is not None and not on <= at_s < on + 86_400:
-            return False
-        return (before is None or at_s <= before) and (after is None or at_s >= after)
+        if on is None and before is None and after is None:
+            return lambda _at_s: True
+
+        def passes(at_s: float | None) -> bool:
+            if at_s is None or (on is not None and not on <= at_s < on + 86_400):
+                return False
+            return (before is None or at_s <= before) and (after is None or at_s >= after)
+
+        return passes
 
     def subscription(
         self, work: Work, prefix: str, allowed: Iterable[str], default: tuple[str, ...], *, lenient: bool

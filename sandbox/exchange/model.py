@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from sandbox.exchange.inputs import Params
 from sandbox.exchange.outputs import FetchPurpose
+from sandbox.exchange.timers import Timers
 from sandbox.exchange.twiml import Verb
 
 FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
@@ -181,6 +182,10 @@ class Call:
     application_sid: str = ""
     """The application through which a browser called."""
     queue_ms: int = 0
+    number: int = 0
+    """Counts the account's calls; lists go by it."""
+    is_foreign: bool = False
+    """Whether it belongs to somebody else who uses the same account."""
 
     @property
     def is_final(self) -> bool:
@@ -254,6 +259,8 @@ class Conference:
     announcement: Tune | None = None
     recording: JoinOrder | None = None
     """The order that asked for a recording from the start, until it begins."""
+    number: int = 0
+    """Counts the account's conferences; lists go by it."""
 
     def joined(self) -> list[Participant]:
         """Those who are in, in the order of entering."""
@@ -290,10 +297,6 @@ class Fetch:
     is_fallback: bool = False
 
 
-TimerKey = tuple[str, str]
-"""Whose timer (the SID of a call or conference) and which."""
-
-
 @dataclass(slots=True)
 class State:
     """Everything an exchange knows. Plain data: deep-copied and compared freely."""
@@ -309,9 +312,9 @@ class State:
     """SID of the live conference of a name."""
     recordings: dict[str, Recording] = field(default_factory=dict)
     fetches: dict[int, Fetch] = field(default_factory=dict)
-    timers: dict[TimerKey, float] = field(default_factory=dict)
+    timers: Timers = field(default_factory=Timers)
     made: dict[str, int] = field(default_factory=dict)
-    """How many SIDs of each prefix were made."""
+    """How many SIDs of each prefix were made; the number of the newest resource of that kind."""
     fetches_made: int = 0
     next_dial_at_s: float = 0.0
     """When the queue of REST dials lets the next one start."""

@@ -5,15 +5,20 @@ Source: Twilio's OpenAPI description of the 2010-04-01 API; Twilio docs: Twilio 
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from sandbox.exchange import params
-from sandbox.exchange.forms import Form
+from sandbox.exchange.forms import Form, RestError
 from sandbox.exchange.inputs import Params
 from sandbox.exchange.model import Call, Conference, Participant, Recording, State
 from sandbox.exchange.outputs import RestAnswer
 from sandbox.exchange.texts import rfc2822
+
+Item = TypeVar("Item")
 
 CALL_PARTS = (
     "notifications", "recordings", "payments", "events", "siprec", "streams", "transcriptions",
@@ -130,23 +135,52 @@ def recording(state: State, it: Recording) -> dict[str, Any]:
     return shown
 
 
-def page(state: State, path: str, key: str, items: list[dict[str, Any]], query: Params) -> RestAnswer:
+def page(
+    state: State,
+    path: str,
+    key: str,
+    items: Sequence[Item],
+    show: Callable[[Item], dict[str, Any]],
+    query: Params,
+    age: Callable[[Item], int] | None = None,
+) -> RestAnswer:
     """One page of a list, with links to its neighbours; `PageSize` is at most 1000.
 
+    Args:
+        state: All there is.
+        path: What was asked for, behind the account's part.
+        key: The list's name in the answer.
+        items: The whole list; only those of the page are shown.
+        show: Makes a resource of one.
+        query: What was asked.
+        age: A number that falls along the list. With it the link to the next page goes on behind the last one shown,
+            whatever has come or gone meanwhile; without it pages are counted off.
+
     Raises:
-        RestError: PageSize or Page is no number within its bounds.
+        RestError: PageSize, Page or PageToken is not within its bounds.
     """
     form = Form(query)
     size = form.whole("PageSize", 50, 1, 1000)
     number = form.whole("Page", 0, 0, 1_000_000)
     start = number * size
-    shown = items[start : start + size]
+    token = form.get("PageToken")
+    if age is not None and token:
+        if not re.fullmatch(r"PA[0-9]{1,12}", token):
+            raise RestError(400, 20001, "Invalid PageToken")
+        behind = int(token.removeprefix("PA"))
+        first = bisect_right(items, -behind, key=lambda it: -age(it))
+    else:
+        first = start
+    on_page = items[first : first + size]
+    shown = [show(it) for it in on_page]
     uri = account_uri(state) + quote(path)
     filters = tuple((name, value) for name, value in query if name not in {"Page", "PageSize", "PageToken"})
 
-    def link(index: int) -> str:
-        token = (("PageToken", f"PA{index}"),) if index else ()
-        return f"{uri}?{urlencode((*filters, ('PageSize', size), ('Page', index), *token))}"
+    def link(index: int, behind: int | None = None) -> str:
+        mark = (("PageToken", f"PA{behind}"),) if behind is not None else ()
+        return f"{uri}?{urlencode((*filters, ('PageSize', size), ('Page', index), *mark))}"
+
+    last = (age(on_page[-1]) if age is not None else number + 1) if on_page else None
 
     return RestAnswer(
         200,
@@ -154,7 +188,7 @@ def page(state: State, path: str, key: str, items: list[dict[str, Any]], query: 
             key: shown,
             "end": start + len(shown) - 1 if shown else 0,
             "first_page_uri": link(0),
-            "next_page_uri": link(number + 1) if start + size < len(items) else None,
+            "next_page_uri": link(number + 1, last) if first + size < len(items) else None,
             "page": number,
             "page_size": size,
             "previous_page_uri": link(number - 1) if number else None,

@@ -117,5 +117,6 @@ def _recordings(work: Work, request: RestRequest, key: str, field: str, owner_si
 
 
 def _recording_list(work: Work, path: str, found: list[Recording], query: Params) -> RestAnswer:
-    shown = [resources.recording(work.state, it) for it in reversed(found)]
-    return resources.page(work.state, path, "recordings", shown, query)
+    created = Form(query).time_filter("DateCreated")
+    shown = [it for it in reversed(found) if created(it.started_at_s)]
+    return resources.page(work.state, path, "recordings", shown, lambda it: resources.recording(work.state, it), query)

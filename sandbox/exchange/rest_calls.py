@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from sandbox.exchange import calls, programs, recordings, resources
 from sandbox.exchange.forms import Form, RestError, not_found
 from sandbox.exchange.inputs import Params
-from sandbox.exchange.model import Call, Recording, Source, Subscription
+from sandbox.exchange.model import FINAL, Call, Recording, Source, Subscription
 from sandbox.exchange.outputs import RestAnswer
 from sandbox.exchange.texts import is_address, is_number
 from sandbox.exchange.work import Work
@@ -21,6 +21,8 @@ RING_S = 60
 TWIML_MAX = 4000
 DIGITS_MAX = 32
 SEND_DIGITS = re.compile(rf"^[0-9A-D#*wW]{{0,{DIGITS_MAX}}}$")
+FILTERS = {"To": "to", "From": "from_", "ParentCallSid": "parent_sid"}
+"""Filters of the list of calls beside status and times, and what they look at."""
 RECORDING_EVENTS = ("in-progress", "completed", "absent")
 
 
@@ -141,21 +143,28 @@ def _settings(work: Work, call: Call, form: Form) -> None:
 
 
 def listed(work: Work, query: Params) -> RestAnswer:
-    """Calls, newest first, by To, From, ParentCallSid, Status and StartTime (of making, for one not yet answered)."""
+    """Calls, newest first, by To, From, ParentCallSid, Status, EndTime, and StartTime (of making, until answered)."""
     form = Form(query)
-    wanted = {name: form.get(name) for name in ("To", "From", "ParentCallSid", "Status") if form.get(name)}
-    shown = [
-        resources.call(work.state, call)
-        for call in reversed(work.state.calls.values())
-        if call.created_at_s <= work.now_s - work.rules.lists_lag_s
-        and form.allows_time("StartTime", call.answered_at_s or call.created_at_s)
-        and all(value == _field(call, name) for name, value in wanted.items())
+    state = work.state
+    status = form.get("Status")
+    wanted = [(name, form.get(field)) for field, name in FILTERS.items() if form.get(field)]
+    starts, ends = form.time_filter("StartTime"), form.time_filter("EndTime")
+    newest_s = work.now_s - work.rules.lists_lag_s
+    # Most calls of an account are over: who asks for live ones must not wait until all were looked at.
+    may_be_over = not status or status in FINAL
+    looked_at = reversed(state.calls) if may_be_over else reversed(state.live)
+    found = [
+        call
+        for call in (state.calls[sid] for sid in looked_at)
+        if (not status or call.status == status)
+        and call.created_at_s <= newest_s
+        and all(getattr(call, name) == value for name, value in wanted)
+        and starts(call.answered_at_s or call.created_at_s)
+        and ends(call.ended_at_s)
     ]
-    return resources.page(work.state, "/Calls.json", "calls", shown, query)
-
-
-def _field(call: Call, name: str) -> str:
-    return {"To": call.to, "From": call.from_, "ParentCallSid": call.parent_sid, "Status": call.status}[name]
+    return resources.page(
+        state, "/Calls.json", "calls", found, lambda it: resources.call(state, it), query, lambda it: it.number
+    )
 
 
 def record(work: Work, call: Call, form: Form) -> RestAnswer:

@@ -24,18 +24,32 @@ def find(work: Work, sid: str, path: str) -> Conference:
 
 
 def listed(work: Work, query: Params) -> RestAnswer:
-    """Conferences, newest first, by FriendlyName, Status and DateCreated."""
+    """Conferences, newest first, by FriendlyName, Status, DateCreated and DateUpdated."""
     form = Form(query)
+    state = work.state
     name, status = form.get("FriendlyName"), form.get("Status")
-    shown = [
-        resources.conference(work.state, room)
-        for room in reversed(work.state.conferences.values())
+    created, updated = form.time_filter("DateCreated"), form.time_filter("DateUpdated")
+    newest_s = work.now_s - work.rules.lists_lag_s
+    may_be_over = status in {"", "completed"}
+    looked_at = reversed(state.conferences) if may_be_over else reversed(state.rooms.values())
+    found = [
+        room
+        for room in (state.conferences[sid] for sid in looked_at)
         if (not name or room.name == name)
         and (not status or room.status == status)
-        and room.created_at_s <= work.now_s - work.rules.lists_lag_s
-        and form.allows_time("DateCreated", room.created_at_s)
+        and room.created_at_s <= newest_s
+        and created(room.created_at_s)
+        and updated(room.updated_at_s)
     ]
-    return resources.page(work.state, "/Conferences.json", "conferences", shown, query)
+    return resources.page(
+        state,
+        "/Conferences.json",
+        "conferences",
+        found,
+        lambda it: resources.conference(state, it),
+        query,
+        lambda it: it.number,
+    )
 
 
 def update(work: Work, conference: Conference, form: Form) -> RestAnswer:
@@ -140,9 +154,7 @@ def listed_participants(work: Work, conference: Conference, path: str, query: Pa
     form = Form(query)
     wanted = {name: form.flag(name, default=False) for name in ("Muted", "Hold", "Coaching") if form.has(name)}
     live = conference.participants.values() if conference.status != "completed" else ()
-    shown = [
-        resources.participant(work.state, conference, it)
-        for it in live
-        if all(getattr(it, name.lower()) == value for name, value in wanted.items())
-    ]
-    return resources.page(work.state, path, "participants", shown, query)
+    found = [it for it in live if all(getattr(it, name.lower()) == value for name, value in wanted.items())]
+    return resources.page(
+        work.state, path, "participants", found, lambda it: resources.participant(work.state, conference, it), query
+    )

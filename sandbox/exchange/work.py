@@ -90,12 +90,11 @@ class Work:
 
     def set_timer(self, sid: str, name: str, after_s: float) -> None:
         """Wake the owner after so many seconds; a running timer of this name is replaced."""
-        self.state.timers.pop((sid, name), None)  # popped first, so that equal times keep the order of setting
-        self.state.timers[sid, name] = self.now_s + after_s
+        self.state.timers.set((sid, name), self.now_s + after_s)
 
     def stop_timer(self, sid: str, name: str) -> None:
         """Forget the timer, if there is one."""
-        self.state.timers.pop((sid, name), None)
+        self.state.timers.stop((sid, name))
 
     def voice_params(self, call: Call) -> Params:
         """The parameters of a voice request about this call as it is now."""
