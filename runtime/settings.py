@@ -5,6 +5,7 @@ carry the unit that the environment's name cannot. Everything that is wrong is r
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -16,6 +17,12 @@ from runtime.errors import SettingsError
 
 #: In place of a URL: nothing is played.
 SILENCE = "none"
+#: Longest sentence that is said (characters): about half a minute of speech.
+SENTENCE_MAX = 500
+#: What is no text: control characters, halves of characters, separators of lines and paragraphs.
+_NO_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
+#: Source: W3C, Extensible Markup Language 1.0, section 2.2: these two can't stand in a document.
+_NOT_IN_XML = frozenset("\ufffe\uffff")
 
 
 def _http_url(value: str) -> str:
@@ -33,6 +40,24 @@ def _redis_url(value: str) -> str:
 def _audio(value: str) -> str:
     if value != SILENCE and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s#]*)?", value):
         raise ValueError(f"must be the http:// or https:// URL of audio, or {SILENCE}")
+    return value
+
+
+def sentence(value: str) -> str:
+    """A text that can be said.
+
+    Raises:
+        ValueError: it is too long, or can't stand in a document; says what is right.
+    """
+    if len(value) > SENTENCE_MAX or any(unicodedata.category(one) in _NO_TEXT or one in _NOT_IN_XML for one in value):
+        raise ValueError(f"must be at most {SENTENCE_MAX} characters, without control characters")
+    return value
+
+
+def _bearer(value: SecretStr) -> SecretStr:
+    # Source: RFC 6750, section 2.1: anything else can't stand in the header.
+    if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", value.get_secret_value()):
+        raise ValueError("must be letters, digits and -._~+/, with = at the end only")
     return value
 
 
@@ -92,6 +117,12 @@ class ServiceSettings(StoreSettings):
     api_secret: SecretStr | None = Field(
         default=None, validation_alias="TWILIO_API_SECRET", description="the secret of `TWILIO_API_KEY`"
     )
+    twiml_app_sid: str | None = Field(
+        default=None,
+        validation_alias="TWILIO_TWIML_APP_SID",
+        pattern=r"^AP[0-9a-fA-F]{32}$",
+        description="the TwiML app of browser agents: `AP` and 32 hexadecimal digits",
+    )
     api_url: HttpUrl = Field(
         default="https://api.twilio.com",
         validation_alias="TWILIO_API_URL",
@@ -108,7 +139,18 @@ class ServiceSettings(StoreSettings):
     agent: str | None = Field(
         default=None,
         validation_alias="CONFERRAL_AGENT",
-        description="whom an inbound call is connected to: `+E.164`, `client:NAME` or `sip:URI`",
+        description="whom an inbound call is connected to: `+E.164`, `client:NAME`, `sip:URI` or a name of the "
+        "directory",
+    )
+    directory: Path | None = Field(
+        default=None,
+        validation_alias="CONFERRAL_DIRECTORY",
+        description="a TOML file: names of destinations, and what holds for each called number",
+    )
+    api_token: Annotated[SecretStr, AfterValidator(_bearer)] | None = Field(
+        default=None,
+        validation_alias="CONFERRAL_API_TOKEN",
+        description="bearer token of the control API and the console; the API answers 503 without one",
     )
     allowed_destinations: str | None = Field(
         default=None,
@@ -144,6 +186,20 @@ class ServiceSettings(StoreSettings):
         le=3600,
         description="seconds one participant may be alone with nobody being dialled",
     )
+    park_timeout_s: float = Field(
+        default=300,
+        validation_alias="CONFERRAL_PARK_TIMEOUT",
+        gt=0,
+        le=86_400,
+        description="seconds a call may stay parked before it goes back to the agent who parked it",
+    )
+    sweep_interval_s: float = Field(
+        default=30,
+        validation_alias="CONFERRAL_SWEEP_INTERVAL",
+        gt=0,
+        le=3600,
+        description="seconds between comparisons of what is live here and at Twilio",
+    )
     calls_per_second: float = Field(
         default=0,
         validation_alias="CONFERRAL_CALLS_PER_SECOND",
@@ -168,8 +224,8 @@ class ServiceSettings(StoreSettings):
     transfer_fallback: str = Field(
         default="recall",
         validation_alias="CONFERRAL_TRANSFER_FALLBACK",
-        description="after a failed blind transfer: `recall` the agent (twice, then end), a destination (once, then "
-        "end), or `end` with a sentence",
+        description="after a failed blind transfer or a park that timed out: `recall` the agent (twice, then end), a "
+        "destination (once, then end), or `end` with a sentence",
     )
     transfer_caller_id: Literal["business", "customer"] = Field(
         default="business",
@@ -188,6 +244,22 @@ class ServiceSettings(StoreSettings):
         validation_alias="CONFERRAL_RINGBACK",
         description="URL of what somebody hears who waits while another phone rings, or `none` for silence; by default "
         "a ring-back tone of our own",
+    )
+    greeting: Annotated[str, AfterValidator(sentence)] | None = Field(
+        default=None,
+        validation_alias="CONFERRAL_GREETING",
+        description="what is said first to a caller who waits in a conference",
+    )
+    record: Literal["false", "true", "customer"] = Field(
+        default="false",
+        validation_alias="CONFERRAL_RECORD",
+        description="`true` records conferences from their start (paused in a consult); `customer` records the "
+        "customer's call in two channels",
+    )
+    speaker_events: bool = Field(
+        default=False,
+        validation_alias="CONFERRAL_SPEAKER_EVENTS",
+        description="whether Twilio tells who starts and stops to speak: two callbacks each time, shown in the log",
     )
     language: str = Field(
         default="en-US",

@@ -70,9 +70,16 @@ def _settings_table(kind: type[StoreSettings], without: set[str]) -> str:
         elif field.default is None:
             default = "none"
         else:
-            default = f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default}`"
+            default = f"`{_shown(field.default)}`"
         rows.append((f"`{field.validation_alias}`", field.description or "", default, _range(field)))
     return _table(("Name", "Meaning", "Default", "Accepted"), rows)
+
+
+def _shown(value: Any) -> str:
+    """A default as the environment would write it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _range(field: Any) -> str:
@@ -94,6 +101,8 @@ def _range(field: Any) -> str:
     choices = re.search(r"Literal\[(.*?)\]", str(field.annotation))
     if choices:
         words.append(choices[1].replace("'", "`"))
+    if field.annotation is bool:
+        words.append("`true`, `false`")
     return ", ".join(words) or "text"
 
 

@@ -69,9 +69,11 @@ def policy_of(settings: ServiceSettings) -> Policy:
         ring_timeout_ms=settings.ring_timeout_s * 1000,
         convert_timeout_ms=round(settings.convert_timeout_s * 1000),
         lone_grace_ms=round(settings.lone_grace_s * 1000),
+        park_timeout_ms=round(settings.park_timeout_s * 1000),
         fallback=fallback_of(settings),
         shows_customer=settings.transfer_caller_id == "customer",
         confirm_phones=settings.confirm == "phones",
+        record=settings.record,
     )
 
 

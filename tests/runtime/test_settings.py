@@ -1,5 +1,7 @@
 """Settings: everything that is wrong is told at once, by its name, and no secret is ever shown."""
 
+from pathlib import Path
+
 import pytest
 
 from runtime.errors import SettingsError
@@ -27,6 +29,9 @@ def test_defaults_are_those_of_the_documentation():
     assert settings.session_ttl_s == 86_400
     assert (settings.calls_per_second, settings.confirm) == (0, "asked")
     assert (settings.transfer_fallback, settings.transfer_caller_id) == ("recall", "business")
+    assert (settings.park_timeout_s, settings.sweep_interval_s) == (300, 30)
+    assert (settings.record, settings.speaker_events, settings.greeting) == ("false", False, None)
+    assert (settings.directory, settings.api_token, settings.twiml_app_sid) == (None, None, None)
     assert settings.public_url == "https://voice.example.com/conferral"
     assert settings.api_url == "https://api.twilio.com"
 
@@ -59,6 +64,19 @@ def test_every_missing_setting_is_named_at_once():
     ("CONFERRAL_CALLS_PER_SECOND", "nan"),
     ("CONFERRAL_CALLS_PER_SECOND", "one"),
     ("CONFERRAL_CONFIRM", "always"),
+    ("CONFERRAL_PARK_TIMEOUT", "0"),
+    ("CONFERRAL_PARK_TIMEOUT", "90000"),
+    ("CONFERRAL_SWEEP_INTERVAL", "0"),
+    ("CONFERRAL_SWEEP_INTERVAL", "3601"),
+    ("CONFERRAL_SWEEP_INTERVAL", "nan"),
+    ("CONFERRAL_RECORD", "yes"),
+    ("CONFERRAL_SPEAKER_EVENTS", "sometimes"),
+    ("CONFERRAL_GREETING", "a" * 501),
+    ("CONFERRAL_GREETING", "one\ntwo"),
+    ("CONFERRAL_API_TOKEN", "two words"),
+    ("CONFERRAL_API_TOKEN", "a=b"),
+    ("TWILIO_TWIML_APP_SID", "AP123"),
+    ("TWILIO_TWIML_APP_SID", "AC" + "0" * 32),
     ("CONFERRAL_TRANSFER_CALLER_ID", "+14155550100"),
     ("CONFERRAL_LANGUAGE", "<b>"),
     ("CONFERRAL_LOG_FORMAT", "xml"),
@@ -74,18 +92,40 @@ def test_pace_may_be_a_fraction():
     assert load(ServiceSettings, {**GOOD, "CONFERRAL_CALLS_PER_SECOND": "0.5"}).calls_per_second == 0.5
 
 
+def test_what_conferences_and_the_api_need_is_read():
+    given = {
+        "TWILIO_TWIML_APP_SID": "AP" + "0" * 32,
+        "CONFERRAL_API_TOKEN": "abc-._~+/123==",
+        "CONFERRAL_PARK_TIMEOUT": "0.5",
+        "CONFERRAL_SWEEP_INTERVAL": "0.2",
+        "CONFERRAL_DIRECTORY": "somewhere/directory.toml",
+        "CONFERRAL_GREETING": "Grüß Gott.",
+        "CONFERRAL_RECORD": "customer",
+        "CONFERRAL_SPEAKER_EVENTS": "true",
+    }
+    settings = load(ServiceSettings, {**GOOD, **given})
+    assert settings.twiml_app_sid == given["TWILIO_TWIML_APP_SID"]
+    assert settings.api_token is not None
+    assert settings.api_token.get_secret_value() == given["CONFERRAL_API_TOKEN"]
+    assert (settings.park_timeout_s, settings.sweep_interval_s) == (0.5, 0.2)
+    assert settings.directory == Path("somewhere/directory.toml")
+    assert (settings.greeting, settings.record, settings.speaker_events) == ("Grüß Gott.", "customer", True)
+
+
 def test_api_key_and_secret_go_together():
     assert problems(TWILIO_API_KEY="SK" + "0" * 32)[0].startswith("TWILIO_API_SECRET: missing")
     assert problems(TWILIO_API_SECRET="x")[0].startswith("TWILIO_API_KEY: missing")
 
 
 def test_secrets_are_in_no_message_and_no_repr():
-    settings = load(ServiceSettings, {**GOOD, "TWILIO_AUTH_TOKEN_SECONDARY": "another-secret"})
+    more = {"TWILIO_AUTH_TOKEN_SECONDARY": "another-secret", "CONFERRAL_API_TOKEN": "another-secret-token"}
+    settings = load(ServiceSettings, {**GOOD, **more})
     for shown in (repr(settings), str(settings)):
         assert "very-secret-token" not in shown
         assert "another-secret" not in shown
-    lines = "\n".join(problems(TWILIO_NUMBER="x", CONFERRAL_PARTITIONS="y"))
-    assert "very-secret" not in lines
+    lines = problems(TWILIO_NUMBER="x", CONFERRAL_PARTITIONS="y", CONFERRAL_API_TOKEN="very-secret word")
+    assert len(lines) == 3
+    assert "very-secret" not in "\n".join(lines)
 
 
 def test_given_values_hide_the_environment_and_the_env_file(monkeypatch, tmp_path):

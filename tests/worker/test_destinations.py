@@ -98,6 +98,13 @@ def test_fallback_that_may_not_be_dialled_stops_the_start(fallback):
 def test_choices_reach_the_machine():
     usual = policy_of(load(ServiceSettings, ENVIRON))
     assert (usual.fallback, usual.shows_customer, usual.confirm_phones) == ("recall", False, False)
-    changes = {"CONFERRAL_CONFIRM": "phones", "CONFERRAL_TRANSFER_CALLER_ID": "customer"}
+    assert (usual.park_timeout_ms, usual.record) == (300_000, "false")
+    changes = {
+        "CONFERRAL_CONFIRM": "phones",
+        "CONFERRAL_TRANSFER_CALLER_ID": "customer",
+        "CONFERRAL_PARK_TIMEOUT": "1.5",
+        "CONFERRAL_RECORD": "true",
+    }
     chosen = policy_of(load(ServiceSettings, ENVIRON | changes))
     assert (chosen.shows_customer, chosen.confirm_phones) == (True, True)
+    assert (chosen.park_timeout_ms, chosen.record) == (1_500, "true")
