@@ -1,0 +1,173 @@
+"""What is live in the whole account, by its lists: a thousand records a page, whoever they belong to."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from twilio.base.page import Page
+from twilio.rest import Client
+
+from runtime.errors import ProviderBusyError
+from telephony.client import requests_of
+from telephony.errors import our_errors
+from telephony.urls import is_id
+
+#: Records asked for at a time. Source: Twilio docs, Call resource, `PageSize`: at most 1,000.
+PAGE_SIZE = 1_000
+#: Pages read of all calls together, and of all conferences, count: with more than a hundred thousand live calls the
+#: lists are cut, and what they don't show is not called missing.
+PAGES_MAX = 100
+#: Between two pages, seconds: no burst on an account whose calls need its limit of requests.
+PAGE_PAUSE_S = 0.1
+#: Refusals for load (429) in a row that are waited out, count.
+REFUSALS_MAX = 4
+#: End of the first wait after a refusal without Retry-After, seconds; it doubles.
+REFUSED_WAIT_S = 1.0
+#: A longer Retry-After is not waited out: the next reading comes anyway.
+REFUSED_WAIT_MAX_S = 15.0
+#: In the order of a call's life, so that one that moves on while the lists are read is in one of them.
+#: Source: Twilio docs, Call resource, status values.
+LIVE_CALL_STATUSES = ("queued", "ringing", "in-progress")
+#: Likewise; an `init` one has not started: somebody waits in it. Source: Twilio docs, Conference resource.
+LIVE_CONFERENCE_STATUSES = ("init", "in-progress")
+#: Records read before others have their turn, count.
+_AT_A_TIME = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the lists of an account showed."""
+
+    #: SIDs of the live calls.
+    calls: frozenset[str] = frozenset()
+    #: Names of the live conferences by SID; those alone whose name could be a session's id.
+    conferences: Mapping[str, str] = field(default_factory=dict, repr=False)
+    #: Whether all calls were read, and all conferences.
+    has_all_calls: bool = True
+    has_all_conferences: bool = True
+    #: Pages read (count).
+    call_pages: int = 0
+    conference_pages: int = 0
+
+
+class AccountReader:
+    """Reads the lists of an account."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        pages_max: int = PAGES_MAX,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        rng: random.Random | None = None,
+    ) -> None:
+        """Binds the client.
+
+        Args:
+            client: Twilio's client over our HTTP client.
+            pages_max: Pages read of calls, and as many of conferences (count).
+            sleep: How time is waited out.
+            rng: For jitter.
+        """
+        self._client = client
+        self._pages_max = pages_max
+        self._sleep = sleep
+        self._rng = rng or random.Random()  # noqa: S311  # jitter, not a secret
+
+    async def read(self, check: Callable[[], None] = lambda: None) -> Account:
+        """Reads the lists of live calls and of live conferences.
+
+        Args:
+            check: Called before every request; what it raises ends the reading.
+
+        Raises:
+            ProviderError: as of any request; for a refusal for load (429) only when waiting did not help.
+        """
+        calls: set[str] = set()
+        conferences: dict[str, str] = {}
+
+        def take_call(record: Any) -> None:
+            calls.add(record.sid or "")
+
+        def take_conference(record: Any) -> None:
+            # Names of other people's conferences are none of our business.
+            if is_id(record.friendly_name or ""):
+                conferences[record.sid or ""] = record.friendly_name
+
+        with requests_of("sweep"):
+            of_calls = _Reading(self._pages_max, self._sleep, self._rng, check)
+            for status in LIVE_CALL_STATUSES:
+                first = partial(self._client.calls.page_async, status=status, page_size=PAGE_SIZE)
+                await of_calls.follow(first, take_call)
+            of_conferences = _Reading(self._pages_max, self._sleep, self._rng, check)
+            for status in LIVE_CONFERENCE_STATUSES:
+                first = partial(self._client.conferences.page_async, status=status, page_size=PAGE_SIZE)
+                await of_conferences.follow(first, take_conference)
+        return Account(
+            calls=frozenset(calls),
+            conferences=conferences,
+            has_all_calls=of_calls.is_whole,
+            has_all_conferences=of_conferences.is_whole,
+            call_pages=of_calls.pages,
+            conference_pages=of_conferences.pages,
+        )
+
+
+class _Reading:
+    """Lists that share a bound of pages."""
+
+    def __init__(
+        self,
+        pages_max: int,
+        sleep: Callable[[float], Awaitable[None]],
+        rng: random.Random,
+        check: Callable[[], None],
+    ) -> None:
+        self.pages = 0
+        #: Whether every list was read to its end.
+        self.is_whole = True
+        self._pages_max = pages_max
+        self._sleep = sleep
+        self._rng = rng
+        self._check = check
+
+    async def follow(self, first: Callable[[], Awaitable[Page]], take: Callable[[Any], None]) -> None:
+        """Reads one list, page by page."""
+        request: Callable[[], Awaitable[Page | None]] = first
+        while True:
+            if self.pages >= self._pages_max:
+                self.is_whole = False
+                return
+            page = await self._patiently(request)
+            if page is None:
+                return
+            self.pages += 1
+            with our_errors():
+                records: Iterable[Any] = page
+                while batch := list(islice(records, _AT_A_TIME)):
+                    for record in batch:
+                        take(record)
+                    await asyncio.sleep(0)
+                if page.next_page_url is None:
+                    return
+            request = page.next_page_async
+            await self._sleep(PAGE_PAUSE_S)
+
+    async def _patiently(self, request: Callable[[], Awaitable[Page | None]]) -> Page | None:
+        """One page; a refusal for load is waited out a few times."""
+        refusals = 0
+        while True:
+            self._check()
+            try:
+                with our_errors():
+                    return await request()
+            except ProviderBusyError as error:
+                refusals += 1
+                if refusals > REFUSALS_MAX or error.retry_after_s > REFUSED_WAIT_MAX_S:
+                    raise
+                doubled_s = REFUSED_WAIT_S * 2.0 ** (refusals - 1)
+                await self._sleep(error.retry_after_s or self._rng.uniform(doubled_s / 2, doubled_s))
