@@ -3,26 +3,20 @@
 import asyncio
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from statemachine.events import COMMANDS, Call, Command
+from statemachine.events import Command
 from statemachine.step import CommandStatus
-from streams.command_fields import FIELDS, Value
+from streams import command_models
+from streams.command_models import BadCommandError as BadCommandError
+from streams.command_models import Value
+from streams.command_values import ID_PATTERN as ID_PATTERN
 from streams.connection import Client, store_errors
 from streams.keys import Keys
 
-#: What a session's or a command's id looks like. Ids from outside become parts of keys, so nothing else passes.
-ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 #: Commands on the stream that nobody has routed yet, at most (count): beyond it something is badly wrong.
 COMMANDS_MAX = 100_000
-
-BY_TYPE: dict[str, type[Command]] = {command.name: command for command in COMMANDS}
-
-
-class BadCommandError(ValueError):
-    """A command that can't be one, with the reason in words for whoever gave it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,34 +94,8 @@ def parse(fields: Mapping[str, str]) -> Parsed:
     Raises:
         BadCommandError: unknown type, or a field that is missing, wrong or of no command of that type.
     """
-    kind = BY_TYPE.get(fields.get("type", ""))
-    known = ", ".join(sorted(BY_TYPE))
-    if kind is None:
-        raise BadCommandError(f"unknown type {_shown(fields.get('type', ''))}; known: {known}")
-    session = fields.get("session", "")
-    if not session and kind is not Call:
-        raise BadCommandError(f"{kind.name} needs the field session: a session's id or the SID of one of its calls")
-    if session and not ID_PATTERN.fullmatch(session):
-        raise BadCommandError("session must be 1 to 64 letters, digits, _ or -")
-    takes = ("session", *(one.name for one in FIELDS[kind.name]))
-    strange = sorted(fields.keys() - {"type", "id", *takes})
-    if strange:
-        raise BadCommandError(f"{kind.name} has no field {_shown(strange[0])}; it takes {', '.join(takes)} and id")
-    return Parsed(kind, session, _values_of(kind, fields))
-
-
-def _values_of(kind: type[Command], fields: Mapping[str, str]) -> dict[str, Value]:
-    values: dict[str, Value] = {}
-    for one in FIELDS[kind.name]:
-        text = fields.get(one.name, "")
-        if text:
-            try:
-                values[one.attribute] = one.take(text, kind.name)
-            except ValueError as error:
-                raise BadCommandError(f"{one.name} {error}") from None
-        elif one.is_needed:
-            raise BadCommandError(f"{kind.name} needs the field {one.name}: {one.meaning}")
-    return values
+    model = command_models.validate(fields)
+    return Parsed(model.kind, model.session, model.values())
 
 
 def session_id_of(command_id: str) -> str:
@@ -137,11 +105,6 @@ def session_id_of(command_id: str) -> str:
     'CSc56d807998e9070ce46aa0632f3f496f'
     """
     return f"CS{hashlib.sha256(command_id.encode()).hexdigest()[:32]}"
-
-
-def _shown(text: str) -> str:
-    """A word from outside, made safe to repeat: short, and never a number."""
-    return repr(text) if re.fullmatch(r"[A-Za-z_-]{0,32}", text) else "(unprintable)"
 
 
 def shown_id(text: str) -> str:

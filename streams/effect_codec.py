@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from statemachine.attributes import Attributes
 from statemachine.effects import EFFECTS, Effect
 from statemachine.step import CommandReport, CommandStatus, Conclusion
 from statemachine.transfer import Attempt
@@ -124,4 +125,6 @@ def _work_of(record: dict[str, Any]) -> Effect | Chore:
         return PublishOutcome(known_part(Conclusion, conclusion))
     # JSON has lists in place of tuples.
     values: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in record.items()}
+    if "attributes" in values:
+        values["attributes"] = known_part(Attributes, values["attributes"])
     return _BY_KIND[kind](**values)

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from runtime.errors import StoreError
+from statemachine.attributes import PLAIN, Attributes
 from statemachine.events import EVENTS, CallSeen, Event, ParticipantSeen
+from streams.record import from_json, json_of_changed, known_part, texts_from_json
 from streams.times import from_iso, to_iso
 
 #: What stands in an entry under another name than in the class.
@@ -50,6 +52,8 @@ _ENCODERS: dict[str, Callable[[Any], str] | None] = {
     "int": str,
     "int | None": lambda value: "" if value is None else str(value),
     "bool": lambda value: "true" if value else "false",
+    "tuple[str, ...]": lambda texts: orjson.dumps(texts).decode() if texts else "",
+    "Attributes": lambda attributes: "" if attributes == PLAIN else json_of_changed(attributes),
     "tuple[CallSeen, ...]": lambda calls: orjson.dumps([_plain(call) for call in calls]).decode(),
     "tuple[ParticipantSeen, ...]": lambda seen: orjson.dumps([_plain(one) for one in seen]).decode(),
 }
@@ -58,8 +62,10 @@ _DECODERS: dict[str, Callable[[str], Any] | None] = {
     "int": int,
     "int | None": int,
     "bool": _bool_of,
-    "tuple[CallSeen, ...]": lambda text: tuple(CallSeen(**one) for one in orjson.loads(text)),
-    "tuple[ParticipantSeen, ...]": lambda text: tuple(ParticipantSeen(**one) for one in orjson.loads(text)),
+    "tuple[str, ...]": texts_from_json,
+    "Attributes": lambda text: from_json(Attributes, text),
+    "tuple[CallSeen, ...]": lambda text: tuple(known_part(CallSeen, one) for one in orjson.loads(text)),
+    "tuple[ParticipantSeen, ...]": lambda text: tuple(known_part(ParticipantSeen, one) for one in orjson.loads(text)),
 }
 
 
@@ -78,6 +84,9 @@ class _Field(NamedTuple):
     name: str
     encode: Callable[[Any], str] | None
     decode: Callable[[str], Any] | None
+    #: Whether it stands in every entry: an empty value that was left out would be read as the default.
+    is_written: bool
+    #: Whether there is no event without it.
     is_needed: bool
 
 
@@ -88,13 +97,12 @@ def _fields_of(event: type[Event]) -> tuple[_Field, ...]:
             continue
         kind = str(field.type) if "|" in str(field.type) or "[" in str(field.type) else _kind_of(field.type)
         kind = _MODULE.sub("", kind)
-        # Both are dataclasses.MISSING where there is no default. A default that is not empty could not be told from an
-        # empty value that was left out.
-        is_needed = field.default is field.default_factory or bool(isinstance(field.default, str) and field.default)
+        is_needed = field.default is field.default_factory  # both are dataclasses.MISSING
+        is_written = is_needed or (isinstance(field.default, str) and field.default != "")
         name = _ENTRY_NAMES.get(field.name, field.name)
         if field.name == "occurred_at_ms":
             kind = "time"
-        found.append(_Field(field.name, name, _ENCODERS[kind], _DECODERS[kind], is_needed))
+        found.append(_Field(field.name, name, _ENCODERS[kind], _DECODERS[kind], is_written, is_needed))
     return tuple(found)
 
 
@@ -111,7 +119,7 @@ def encode(event: Event) -> dict[str, str]:
     entry = {"type": event.name}
     for field, value in zip(_FIELDS[event.name], _VALUES[event.name](event), strict=True):
         text = value if field.encode is None else field.encode(value)
-        if text or field.is_needed:
+        if text or field.is_written:
             entry[field.name] = text
     return entry
 
@@ -129,7 +137,7 @@ def decode(entry: Mapping[str, str], entry_id: str) -> Event:
     if event is None:
         raise BadEntryError("unknown type")
     values: dict[str, Any] = {"entry_id": entry_id}
-    for attribute, field, _, convert, is_needed in _FIELDS[name]:
+    for attribute, field, _, convert, _, is_needed in _FIELDS[name]:
         text = entry.get(field)
         if text is None or (text == "" and convert is not None):
             if is_needed:
@@ -137,6 +145,6 @@ def decode(entry: Mapping[str, str], entry_id: str) -> Event:
             continue
         try:
             values[attribute] = text if convert is None else convert(text)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, AttributeError):
             raise BadEntryError(f"{field} makes no sense") from None
     return event(**values)

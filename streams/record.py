@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, Field
 from dataclasses import fields as fields_of
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import compress
 from operator import attrgetter, is_not
 from typing import Any, NamedTuple, get_type_hints
@@ -81,6 +81,7 @@ class Columns:
         codecs: How to write and read types that are not plain values, by type.
         always: Attributes whose fields people read: there even while they hold the default, and before the others.
         without: Attributes that are stored in another way.
+        names: What fields are called that are not called as their attribute.
     """
 
     def __init__(
@@ -90,12 +91,15 @@ class Columns:
         codecs: Mapping[Any, tuple[Encode, Decode]] | None = None,
         always: Collection[str] = (),
         without: Collection[str] = (),
+        names: Mapping[str, str] | None = None,
     ) -> None:
         hints = get_type_hints(kind)
         stored = {field.name: field for field in fields_of(kind) if field.name not in without}
         needed = [name for name, field in stored.items() if field.default is field.default_factory]  # both MISSING
         first = [*always, *(name for name in needed if name not in always)]
         columns = {name: _column(field, hints[name], codecs or {}) for name, field in stored.items()}
+        for name, called in (names or {}).items():
+            columns[name] = columns[name]._replace(name=called)
         self._columns = tuple(columns[name] for name in (*first, *(name for name in stored if name not in first)))
         # Every commit encodes the sessions that it changes: values are read at once, those that are text already are
         # taken as they are, and of those that may be left out the ones that differ are found without code of ours.
@@ -159,7 +163,37 @@ def json_of(record: Any) -> str:
     return orjson.dumps(record).decode()
 
 
-def from_json(kind: type[Any], text: str) -> Any:
+def json_of_changed(record: Any) -> str:
+    """The JSON of those attributes of a dataclass that are not what the class says they are at first."""
+    kind: Any = type(record)
+    return orjson.dumps(
+        {name: value for name in _names_of(kind) if (value := getattr(record, name)) != getattr(_first(kind), name)}
+    ).decode()
+
+
+@cache
+def _names_of(kind: Any) -> frozenset[str]:
+    return frozenset(field.name for field in fields_of(kind))
+
+
+@cache
+def _first(kind: Any) -> Any:
+    return kind()
+
+
+def texts_from_json(text: str) -> tuple[str, ...]:
+    """Texts of a JSON.
+
+    Raises:
+        ValueError: it makes no sense.
+    """
+    found = orjson.loads(text)
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise ValueError
+    return tuple(found)
+
+
+def from_json(kind: Any, text: str) -> Any:
     """The dataclass of a JSON; what this version does not know is passed over.
 
     Raises:
@@ -168,7 +202,7 @@ def from_json(kind: type[Any], text: str) -> Any:
     return known_part(kind, orjson.loads(text))
 
 
-def known_part(kind: type[Any], record: Any) -> Any:
+def known_part(kind: Any, record: Any) -> Any:
     """The dataclass of a record that was read from JSON; see `from_json`."""
-    known = {field.name for field in fields_of(kind)}
+    known = _names_of(kind)
     return kind(**{name: value for name, value in record.items() if name in known})

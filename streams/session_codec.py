@@ -9,11 +9,13 @@ from typing import Any
 
 import orjson
 
+from statemachine.attributes import Attributes
+from statemachine.order import Order, Recording
 from statemachine.seen import Seen
 from statemachine.session import AGENT, CUSTOMER, Party, Session
 from statemachine.transfer import Attempt, DialOptions, TransferState
 from streams.record import BrokenRecordError as BrokenRecordError
-from streams.record import Columns, Reader, from_json, json_of, known_part
+from streams.record import Columns, Reader, from_json, json_of, json_of_changed, known_part
 
 
 def encode(session: Session) -> dict[str, str]:
@@ -24,6 +26,8 @@ def encode(session: Session) -> dict[str, str]:
         _PARTY.encode(party, fields, f"party.{party.name}.")
     if session.transfer is not None:
         _TRANSFER.encode(session.transfer, fields, "transfer.")
+    if session.recording is not None:
+        _RECORDING.encode(session.recording, fields, "recording.")
     names = list(session.parties)
     if names != sorted(names, key=_usual_place):
         fields["party_order"] = " ".join(names)
@@ -40,8 +44,11 @@ def decode(fields: Mapping[str, str]) -> Session:
     transfer = None
     if "transfer.status" in fields:
         transfer = TransferState(**_TRANSFER.decode(reader, "transfer."))
+    recording = None
+    if "recording.status" in fields:
+        recording = Recording(**_RECORDING.decode(reader, "recording."))
     parties = {name: Party(name=name, **_PARTY.decode(reader, f"party.{name}.")) for name in _party_names(fields)}
-    return Session(**_SESSION.decode(reader), parties=parties, transfer=transfer)
+    return Session(**_SESSION.decode(reader), parties=parties, transfer=transfer, recording=recording)
 
 
 def _party_names(fields: Mapping[str, str]) -> list[str]:
@@ -89,13 +96,28 @@ def _decode_options(text: str) -> Any:
     return from_json(DialOptions, text)
 
 
+def _decode_orders(text: str) -> tuple[Order, ...]:
+    return tuple(_order_of(record) for record in orjson.loads(text))
+
+
+def _order_of(record: dict[str, Any]) -> Any:
+    # JSON has lists in place of tuples.
+    values = {name: tuple(one) if isinstance(one, list) else one for name, one in record.items()}
+    return known_part(Order, values | {"options": known_part(DialOptions, record.get("options", {}))})
+
+
+def _decode_attributes(text: str) -> Any:
+    return from_json(Attributes, text)
+
+
 _OPTIONS = {DialOptions: (json_of, _decode_options)}
 _SESSION = Columns(
     Session,
-    codecs={Mapping[str, int]: (_encode_timers, _decode_timers), Seen: (_encode_seen, _decode_seen), **_OPTIONS},
+    codecs={Mapping[str, int]: (_encode_timers, _decode_timers), Seen: (_encode_seen, _decode_seen), **_OPTIONS,
+            Attributes: (json_of_changed, _decode_attributes), tuple[Order, ...]: (json_of, _decode_orders)},
     always=("id", "state", "phase", "version", "direction", "created_at_ms", "updated_at_ms", "ended_at_ms",
             "end_reason", "conference_sid"),
-    without=("parties", "transfer"),
+    without=("parties", "transfer", "recording"),
 )  # fmt: skip
 _PARTY = Columns(
     Party,
@@ -106,4 +128,9 @@ _TRANSFER = Columns(
     TransferState,
     codecs={tuple[Attempt, ...]: (json_of, _decode_attempts), **_OPTIONS},
     always=("mode", "to", "status", "reason", "stage"),
+)
+_RECORDING = Columns(
+    Recording,
+    always=("recording_sid", "status", "url", "duration_s"),
+    names={"recording_sid": "sid"},
 )

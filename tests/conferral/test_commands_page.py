@@ -10,7 +10,7 @@ from statemachine.policy import Policy
 from statemachine.scratch import Scratch
 from statemachine.states import TransferMode
 from statemachine.transfer import TransferState
-from streams.command_fields import FIELDS
+from streams.command_models import MODELS
 from tests.conferral.kit import CALL, make_session
 
 PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text("utf-8")
@@ -32,7 +32,7 @@ def test_every_refusal_of_a_command_is_explained(name):
 def test_every_field_of_every_command_is_explained():
     rows = PAGE.partition("## Fields\n")[2].partition("\n## ")[0]
 
-    for field in {field.name for fields in FIELDS.values() for field in fields}:
+    for field in {name for model in MODELS.values() for name in model.own_names()}:
         assert f"`{field}`" in rows
 
 

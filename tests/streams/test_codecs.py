@@ -10,11 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from statemachine.attributes import PLAIN, Attributes
 from statemachine.effects import EFFECTS, CreateCall, CreateParticipant
 from statemachine.events import EVENTS, Always, CallSeen, GateDecided, GateDecision, ParticipantSeen
+from statemachine.order import Order, Recording
 from statemachine.seen import Seen
 from statemachine.session import Party, Session
-from statemachine.states import PartyStatus, Phase, Stage, State, TransferMode, TransferStatus, Tune
+from statemachine.states import (
+    Opening,
+    PartyStatus,
+    Phase,
+    SessionMode,
+    Stage,
+    State,
+    TransferMode,
+    TransferStatus,
+    Tune,
+)
 from statemachine.step import CommandReport, CommandStatus, Conclusion
 from statemachine.transfer import Attempt, DialOptions, TransferState
 from streams import effect_codec, event_codec, record, session_codec
@@ -35,7 +47,10 @@ BY_TYPE = {
     bool | None: st.one_of(st.none(), st.booleans()),
     tuple[str, ...]: st.lists(WORD, max_size=3).map(tuple),
     Mapping[str, int]: st.dictionaries(st.sampled_from(["ring", "age", "lone"]), MS, max_size=3),
-    **{kind: st.sampled_from(kind) for kind in (State, Phase, PartyStatus, TransferMode, TransferStatus, Stage, Tune)},
+    **{
+        kind: st.sampled_from(kind)
+        for kind in (State, Phase, PartyStatus, TransferMode, TransferStatus, Stage, Tune, SessionMode, Opening)
+    },
 }
 
 
@@ -54,6 +69,9 @@ BY_TYPE[tuple[CallSeen, ...]] = st.lists(built(CallSeen), max_size=3).map(tuple)
 BY_TYPE[tuple[ParticipantSeen, ...]] = st.lists(built(ParticipantSeen), max_size=3).map(tuple)
 BY_TYPE[tuple[Attempt, ...]] = st.lists(built(Attempt), max_size=3).map(tuple)
 BY_TYPE[DialOptions] = built(DialOptions)
+BY_TYPE[Attributes] = st.just(PLAIN) | built(Attributes)
+BY_TYPE[tuple[Order, ...]] = st.lists(built(Order), max_size=3).map(tuple)
+BY_TYPE[Recording | None] = st.none() | built(Recording)
 BY_TYPE[Seen] = st.builds(
     Seen,
     windows=st.dictionaries(WORD, st.tuples(st.integers(0, 10**6), st.integers(0, 2**64 - 1)), max_size=3),
