@@ -11,9 +11,12 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 from runtime.errors import ConferralError
+from statemachine.attributes import PLAIN, Attributes
 from statemachine.events import (
+    AnnouncementEnded,
     CallProgressed,
     CallReceived,
+    ClientCallReceived,
     ConferenceEnded,
     ConferenceEvent,
     ConferenceNoted,
@@ -25,10 +28,12 @@ from statemachine.events import (
     ParticipantChanged,
     ParticipantJoined,
     ParticipantLeft,
+    RecordingChanged,
 )
 from statemachine.session import CUSTOMER
+from statemachine.states import SessionMode
 from telephony.addresses import is_caller_id
-from telephony.urls import CallCallback, ConferenceCallback, DialAction, Gate, is_id
+from telephony.urls import CallCallback, ConferenceCallback, DialAction, Gate, RecordingCallback, is_id
 
 Fields = Mapping[str, str]
 
@@ -44,14 +49,25 @@ _CALL_TOKEN = re.compile(r"[ -~]{1,4096}")
 _CHANGES = frozenset(
     {"participant-hold", "participant-unhold", "participant-mute", "participant-unmute", "participant-modify"}
 )
+#: How an announcement has ended. Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent` (announcement).
+_ANNOUNCEMENTS = {"announcement-end": False, "announcement-fail": True}
+#: The sources of a recording that is a conference's. Source: Twilio docs, Recordings resource, `source`.
+_CONFERENCE_SOURCES = frozenset({"Conference", "StartConferenceRecordingAPI"})
+#: Where a recording is; kept as it is, and never asked by us.
+_URL = re.compile(r"https?://[!-~]{1,2000}")
+#: What a text of Twilio's must not carry on: URLs, which may hold a secret, numbers of people, control characters.
+_UNSHOWN = re.compile(r"\S*://\S*|\+?[0-9](?:[0-9().-]|\s(?=[0-9(])){6,}|[^ -~]")
+_TEXT_LENGTH_MAX = 200
 
 #: The fields that are read. One of them sent twice is refused: which of the two would count is anybody's guess.
 FIELDS_READ = frozenset(
     {
-        "AccountSid", "CallSid", "CallSidEndingConference", "CallStatus", "CallToken", "ConferenceSid",
-        "DialCallStatus", "Digits", "Direction", "EndConferenceOnExit", "ErrorUrl", "From", "Hold", "Muted",
-        "ParentCallSid", "ParticipantCallStatus", "ParticipantLabel", "ReasonConferenceEnded", "ReasonParticipantLeft",
-        "SequenceNumber", "SipResponseCode", "StartConferenceOnEnter", "StatusCallbackEvent", "Timestamp", "To",
+        "AccountSid", "CallSid", "CallSidEndingConference", "CallSidToCoach", "CallStatus", "CallToken", "Coaching",
+        "ConferenceSid", "DialCallStatus", "Digits", "Direction", "EndConferenceOnExit", "ErrorUrl", "From", "Hold",
+        "Muted", "ParentCallSid", "ParticipantCallStatus", "ParticipantLabel", "ReasonAnnouncementFailed",
+        "ReasonConferenceEnded", "ReasonParticipantLeft", "RecordingDuration", "RecordingSid", "RecordingSource",
+        "RecordingStatus", "RecordingUrl", "SequenceNumber", "SessionID", "SipResponseCode", "StartConferenceOnEnter",
+        "StatusCallbackEvent", "Timestamp", "To",
     }
 )  # fmt: skip
 
@@ -97,8 +113,36 @@ def caller_of(fields: Fields) -> str:
     return fields.get("From", "")[:_ADDRESS_LENGTH_MAX]
 
 
-def call_received(fields: Fields, agent_address: str) -> CallReceived:
+def callee_of(fields: Fields) -> str:
+    """Whom the call is for: the number that was called, or what a browser or app wrote there, which proves nothing."""
+    return fields.get("To", "")[:_ADDRESS_LENGTH_MAX]
+
+
+def session_id_of(fields: Fields) -> str:
+    """The id of the session that a browser or app opens: the one that it names, else its CallSid.
+
+    Raises:
+        MalformedCallbackError: the one that it names is no id (`SessionID`), or CallSid is none.
+    """
+    return _id(fields, "SessionID") if fields.get("SessionID") else call_sid_of(fields)
+
+
+def call_received(
+    fields: Fields,
+    agent_address: str,
+    *,
+    mode: SessionMode = SessionMode.BRIDGE,
+    other_agents: tuple[str, ...] = (),
+    attributes: Attributes = PLAIN,
+) -> CallReceived:
     """An inbound call asks for its document. Source: Twilio docs, "TwiML for Programmable Voice", request parameters.
+
+    Args:
+        fields: The form.
+        agent_address: Who is tried first.
+        mode: `conference` where the caller waits in a conference and nobody rings by `<Dial>`.
+        other_agents: Who is tried when that agent fails, in their order.
+        attributes: How the session's conference is set up.
 
     Raises:
         MalformedCallbackError: a field is missing or malformed.
@@ -112,6 +156,34 @@ def call_received(fields: Fields, agent_address: str) -> CallReceived:
         agent_address=agent_address,
         # Without a number that could be shown there is nothing to show it with.
         call_token=_call_token(fields) if is_caller_id(caller) else "",
+        mode=mode.value,
+        other_agents=other_agents,
+        attributes=attributes,
+    )
+
+
+def client_call_received(
+    fields: Fields, *, session_id: str, customer_address: str, attributes: Attributes = PLAIN
+) -> ClientCallReceived:
+    """A browser or app asks for its document, to call somebody.
+
+    Args:
+        fields: The form.
+        session_id: As `session_id_of` tells it.
+        customer_address: Whom to call: an address that was held against the allow-list.
+        attributes: How the session's conference is set up.
+
+    Raises:
+        MalformedCallbackError: CallSid is missing or no id.
+    """
+    call_sid = call_sid_of(fields)
+    return ClientCallReceived(
+        session_id=session_id,
+        token=f"{ClientCallReceived.name}:{call_sid}",
+        call_sid=call_sid,
+        agent_address=caller_of(fields),
+        customer_address=customer_address,
+        attributes=attributes,
     )
 
 
@@ -132,7 +204,7 @@ def call_progressed(fields: Fields, callback: CallCallback, own_number: str) -> 
     caller = caller_of(fields)
     # A leg that came in is the caller's own; one that we placed goes to somebody else and shows who calls.
     placed = was_placed(fields)
-    callee = fields.get("To", "")[:_ADDRESS_LENGTH_MAX]
+    callee = callee_of(fields)
     return CallProgressed(
         session_id=callback.session_id,
         token="" if sequence is not None else f"{CallProgressed.name}:{call_sid}:{status}",
@@ -146,6 +218,7 @@ def call_progressed(fields: Fields, callback: CallCallback, own_number: str) -> 
         address=callee if placed else caller,
         customer_address=_customer_address(callback.party, caller, callee, placed=placed, own_number=own_number),
         dial=callback.dial,
+        agent_number=callback.agent_number,
     )
 
 
@@ -174,14 +247,16 @@ def dial_ended(fields: Fields, action: DialAction) -> DialEnded:
     """
     call_sid = call_sid_of(fields)
     call_status = _word(fields, "CallStatus")
+    which = f":{action.agent_number}" if action.agent_number else ""
     return DialEnded(
         session_id=action.session_id,
-        token=f"{DialEnded.name}:{action.dial.value}:{call_sid}:{action.attempt}:{call_status}",
+        token=f"{DialEnded.name}:{action.dial.value}:{call_sid}:{action.attempt}:{call_status}{which}",
         party=action.party,
         call_sid=call_sid,
         dial=action.dial.value,
         dial_call_status=_optional_word(fields, "DialCallStatus") or action.dial_call_status,
         call_status=call_status,
+        agent_number=action.agent_number,
     )
 
 
@@ -270,11 +345,44 @@ def conference_event(fields: Fields, callback: ConferenceCallback) -> Conference
             held=_flag(fields, "Hold", missing=kind == "participant-hold"),
             muted=_flag(fields, "Muted", missing=kind == "participant-mute"),
             ends_conference=_flag(fields, "EndConferenceOnExit", missing=False),
+            coaches=_optional_id(fields, "CallSidToCoach") if _flag(fields, "Coaching", missing=True) else "",
+        )  # fmt: skip
+    if kind in _ANNOUNCEMENTS:
+        return AnnouncementEnded(
+            session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
+            conference_sid=conference_sid, call_sid=call_sid, failed=_ANNOUNCEMENTS[kind],
+            reason=_text(fields, "ReasonAnnouncementFailed"),
         )  # fmt: skip
     return ConferenceNoted(
         session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
         conference_sid=conference_sid, kind=kind, call_sid=call_sid,
     )  # fmt: skip
+
+
+def recording_changed(fields: Fields, callback: RecordingCallback) -> RecordingChanged:
+    """A recording's status callback. Source: Twilio docs, Recordings resource, `RecordingStatusCallback` parameters.
+
+    It has no SequenceNumber; each status is told once, so recording and status name the event.
+
+    Raises:
+        MalformedCallbackError: RecordingSid or RecordingStatus is missing or malformed, or another id is malformed.
+    """
+    recording_sid, status = _id(fields, "RecordingSid"), _word(fields, "RecordingStatus")
+    call_sid, conference_sid = _optional_id(fields, "CallSid"), _optional_id(fields, "ConferenceSid")
+    source, url = fields.get("RecordingSource", ""), fields.get("RecordingUrl", "")
+    duration = fields.get("RecordingDuration", "")
+    return RecordingChanged(
+        session_id=callback.session_id,
+        token=f"{RecordingChanged.name}:{recording_sid}:{status}",
+        recording_sid=recording_sid,
+        status=status,
+        of_conference=source in _CONFERENCE_SOURCES if source else bool(conference_sid and not call_sid),
+        call_sid=call_sid,
+        conference_sid=conference_sid,
+        url=url if _URL.fullmatch(url) else "",
+        # Of a recording that still runs Twilio may say -1.
+        duration_s=int(duration) if _NUMBER.fullmatch(duration) else 0,
+    )
 
 
 def _id(fields: Fields, name: str) -> str:
@@ -297,6 +405,11 @@ def _word(fields: Fields, name: str) -> str:
 
 def _optional_word(fields: Fields, name: str) -> str:
     return _word(fields, name) if fields.get(name) else ""
+
+
+def _text(fields: Fields, name: str) -> str:
+    """Twilio's words for people, without what must not be carried on."""
+    return _UNSHOWN.sub("…", fields.get(name, "")[:_TEXT_LENGTH_MAX])
 
 
 def _flag(fields: Fields, name: str, *, missing: bool) -> bool:

@@ -11,8 +11,9 @@ import structlog
 from runtime.errors import ProviderRefusedError
 from statemachine.effects import CreateCall, CreateParticipant, Dial
 from telephony.addresses import AddressError, AllowList, parse_address
-from telephony.documents import CALL_EVENTS, CONFERENCE_EVENTS, Documents
-from telephony.urls import CallbackUrls, CallCallback, ConferenceCallback, Gate
+from telephony.documents import CALL_EVENTS, Documents
+from telephony.room import participant_attributes
+from telephony.urls import CallbackUrls, CallCallback, ConferenceCallback, Gate, RecordingCallback
 
 log = structlog.get_logger()
 
@@ -62,20 +63,23 @@ def check_may_dial(effect: Dial, setup: CallSetup) -> None:
 def participant_parameters(effect: CreateParticipant, setup: CallSetup) -> dict[str, Any]:
     """Dials straight into the conference.
 
-    No beep, no wait music, and leaving ends nothing, as with every leg that joins by TwiML; and the conference's
-    callbacks are theirs, since only the first participant's count.
+    No wait music, and leaving ends nothing, as with every leg that joins by TwiML; and beeps, callbacks and the rest of
+    the conference's setup are theirs, since only the first participant's count. A supervisor comes in muted and starts
+    nothing.
     """
+    urls, session_id = setup.urls, effect.session_id
     return {
         **_common(effect, setup),
         "label": effect.label,
         "early_media": effect.early_media,
-        "beep": "false",
-        "start_conference_on_enter": True,
+        "start_conference_on_enter": not effect.supervises,
         "end_conference_on_exit": False,
         "wait_url": "",
-        "conference_status_callback": setup.urls.conference(ConferenceCallback(effect.session_id)),
+        **({"muted": True} if effect.supervises else {}),
+        **participant_attributes(effect.attributes, recording_url=urls.recording(RecordingCallback(session_id))),
+        "conference_status_callback": urls.conference(ConferenceCallback(session_id)),
         "conference_status_callback_method": "POST",
-        "conference_status_callback_event": list(CONFERENCE_EVENTS),
+        "conference_status_callback_event": list(setup.documents.conference_events),
     }
 
 

@@ -5,23 +5,33 @@ Source: Twilio docs, TwiML for Programmable Voice: `<Dial>`, `<Number>`, `<Clien
 """
 
 import re
+from typing import Any
 
 from twilio.twiml.voice_response import Dial, Gather, VoiceResponse
 
+from statemachine.attributes import PLAIN, Attributes
 from statemachine.effects import Sentence
 from statemachine.session import AGENT, CUSTOMER
 from statemachine.states import Tune
 from telephony.addresses import Address, AddressKind, is_caller_id
 from telephony.phrases import SENTENCES, Phrase, recall_phrase, words
-from telephony.urls import CallbackUrls, CallCallback, ConferenceCallback, DialAction, DialKind, Gate, Wait
+from telephony.room import CONFERENCE_EVENTS, SPEAKER_EVENT, noun_attributes
+from telephony.urls import (
+    CallbackUrls,
+    CallCallback,
+    ConferenceCallback,
+    DialAction,
+    DialKind,
+    Gate,
+    RecordingCallback,
+    Wait,
+)
 
 #: Longest TwiML that a REST update takes inline. Source: Twilio docs, Call resource, `Twiml`.
 INLINE_LENGTH_MAX = 4000
 
 #: What we want to hear of every call. Source: Twilio docs, Call resource, `StatusCallbackEvent`.
 CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
-#: What we want to hear of every conference. Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent`.
-CONFERENCE_EVENTS = ("start", "end", "join", "leave", "mute", "hold", "modify", "announcement")
 
 #: Characters that no XML document may hold, not even escaped: one of them in somebody's words would make the whole
 #: document unreadable. Source: W3C, XML 1.0, section 2.2.
@@ -35,13 +45,32 @@ _SILENCE_S = 10
 class Documents:
     """Makes documents whose URLs lie under the public one and whose sentences are in the language of the settings."""
 
-    def __init__(self, urls: CallbackUrls, *, language: str, voice: str | None) -> None:
+    def __init__(
+        self, urls: CallbackUrls, *, language: str, voice: str | None, with_speaker_events: bool = False
+    ) -> None:
+        """Settles what all documents share.
+
+        Args:
+            urls: Builds the callback URLs.
+            language: Of every sentence, as `CONFERRAL_LANGUAGE`.
+            voice: Of every sentence, as `CONFERRAL_VOICE`; None for Twilio's own.
+            with_speaker_events: Whether conferences tell who speaks, as `CONFERRAL_SPEAKER_EVENTS`.
+        """
         self._urls = urls
         self._language = language
         self._voice = voice
+        #: What is asked for of every conference, however a leg comes into it.
+        self.conference_events = (*CONFERENCE_EVENTS, SPEAKER_EVENT) if with_speaker_events else CONFERENCE_EVENTS
 
     def bridge_to_agent(
-        self, session_id: str, agent: Address, *, caller: str, own_number: str, ring_timeout_s: int
+        self,
+        session_id: str,
+        agent: Address,
+        *,
+        caller: str,
+        own_number: str,
+        ring_timeout_s: int,
+        agent_number: int = 0,
     ) -> str:
         """An inbound caller is connected to the agent by an ordinary `<Dial>`.
 
@@ -54,16 +83,18 @@ class Documents:
             caller: The caller as Twilio names it; shown to the agent where it is a number.
             own_number: Shown in its place otherwise, E.164.
             ring_timeout_s: Seconds that the agent may ring.
+            agent_number: Which of the agents to be tried it is, from 0: action and callbacks tell it.
         """
         response = VoiceResponse()
+        action = DialAction(session_id, CUSTOMER, DialKind.BRIDGE, agent_number=agent_number)
         dial = response.dial(
-            action=self._urls.dial_action(DialAction(session_id, CUSTOMER, DialKind.BRIDGE)),
+            action=self._urls.dial_action(action),
             method="POST",
             answer_on_bridge=True,
             timeout=ring_timeout_s,
             caller_id=caller if is_caller_id(caller) else own_number,
         )
-        self._ring(dial, agent, CallCallback(session_id, AGENT))
+        self._ring(dial, agent, CallCallback(session_id, AGENT, agent_number=agent_number))
         return str(response)
 
     def bridge_to_customer(
@@ -99,13 +130,16 @@ class Documents:
         label: str,
         room: str,
         attempt: int = 1,
-        starts: bool = True,
+        starts: bool | None = None,
         tune: str = "",
+        greets: bool = False,
+        supervises: bool = False,
+        attributes: Attributes = PLAIN,
     ) -> str:
         """A leg joins the session's conference; also sent inline in a REST redirect.
 
-        No beep. Nobody's leaving ends the room: flags for that are set later, by updates. Every join names the same
-        callbacks, since only the first participant's count.
+        No beep unless the session's attributes ask for one. Nobody's leaving ends the room: flags for that are set
+        later, by updates. Every join names the same callbacks, since only the first participant's count.
 
         Args:
             session_id: The session's id, also the conference's friendly name.
@@ -114,15 +148,33 @@ class Documents:
             room: The conference's SID where it is known, so that a late leg can't open a second room; else its name.
             attempt: Which try of this leg to join it is, from 1 to 9.
             starts: Whether the conference starts with this leg. One that does not start it waits until another does.
-            tune: What the leg hears until the conference starts, `ringback` or `music`; then it never starts it. Empty
-                for silence.
+                By default a leg that hears a tune does not, and every other one does.
+            tune: What the leg hears while it is alone, `ringback` or `music`. Empty for silence.
+            greets: Whether the greeting is said before the tune.
+            supervises: Whether it comes in muted, and never starts the conference.
+            attributes: Of the session.
         """
         response = VoiceResponse()
-        self._join(response, session_id, party, label, room, attempt, starts=starts, tune=tune)
+        action = DialAction(session_id, party, DialKind.CONFERENCE, attempt)
+        self._join(
+            response, action, label, room, starts=starts, tune=tune, greets=greets, supervises=supervises,
+            attributes=attributes,
+        )  # fmt: skip
         return str(response)
 
     def gate_brief_and_join(
-        self, session_id: str, party: str, *, label: str, room: str, brief: str = "", recalled_for: str = ""
+        self,
+        session_id: str,
+        party: str,
+        *,
+        label: str,
+        room: str,
+        brief: str = "",
+        recalled_for: str = "",
+        starts: bool | None = None,
+        tune: str = "",
+        supervises: bool = False,
+        attributes: Attributes = PLAIN,
     ) -> str:
         """Somebody whom the gate lets in is told what it is about and joins the session's conference.
 
@@ -130,13 +182,20 @@ class Documents:
             session_id: The session's id.
             party: The party whose leg it is.
             label: Its participant label.
-            room: The conference's SID, so that a late leg can't open a second room.
+            room: The conference's SID, so that a late leg can't open a second room; its name where none has opened.
             brief: The operator's words; empty for nothing, and once they were said.
             recalled_for: Why an agent is rung again, such as `busy`; empty for everybody else, and once it was said.
+            starts: As of `join_conference`; likewise the rest.
+            tune: What the leg hears while it is alone.
+            supervises: Whether it comes in muted, and never starts the conference.
+            attributes: Of the session.
         """
         response = VoiceResponse()
         self._brief(response, brief, recalled_for)
-        self._join(response, session_id, party, label, room, 1, starts=True, tune="")
+        action = DialAction(session_id, party, DialKind.CONFERENCE)
+        self._join(
+            response, action, label, room, starts=starts, tune=tune, supervises=supervises, attributes=attributes
+        )
         return str(response)
 
     def gate_brief(self, gate: Gate, *, brief: str = "", recalled_for: str = "") -> str:
@@ -207,6 +266,46 @@ class Documents:
         response.redirect(self._urls.wait(wait), method="POST")
         return str(response)
 
+    def greeting(self, wait: Wait, text: str) -> str:
+        """What somebody hears first who comes into a conference and waits: the greeting, then the tune.
+
+        Args:
+            wait: The request that this answers; its `<Redirect>` asks for the tune.
+            text: The greeting; empty for none.
+
+        Source: Twilio docs, TwiML `<Conference>`, `waitUrl`.
+        """
+        response = VoiceResponse()
+        if text:
+            self._say(response, _NO_XML.sub(" ", text))
+        response.redirect(self._urls.wait(wait.greeted()), method="POST")
+        return str(response)
+
+    def announcement(self, text: str) -> str:
+        """What is announced to a conference, or to one of those in it.
+
+        Args:
+            text: The operator's words; for none a second of silence, since an empty document is no announcement.
+
+        Source: Twilio docs, Conference resource, `AnnounceUrl`: `<Play>`, `<Say>`, `<Pause>` and `<Redirect>` only.
+        """
+        response = VoiceResponse()
+        if text:
+            self._say(response, _NO_XML.sub(" ", text))
+        else:
+            response.pause(length=1)
+        return str(response)
+
+    def redirect(self, url: str) -> str:
+        """The call goes on with TwiML of somebody else's.
+
+        Args:
+            url: Where it is; asked by POST, as a redirect by REST would.
+        """
+        response = VoiceResponse()
+        response.redirect(url, method="POST")
+        return str(response)
+
     def say_and_hang_up(self, phrase: Phrase) -> str:
         """A sentence, then the end of the call."""
         response = VoiceResponse()
@@ -250,29 +349,32 @@ class Documents:
     def _join(
         self,
         response: VoiceResponse,
-        session_id: str,
-        party: str,
+        action: DialAction,
         label: str,
         room: str,
-        attempt: int,
         *,
-        starts: bool,
+        starts: bool | None,
         tune: str,
+        greets: bool = False,
+        supervises: bool,
+        attributes: Attributes,
     ) -> None:
-        action = DialAction(session_id, party, DialKind.CONFERENCE, attempt)
-        dial = response.dial(action=self._urls.dial_action(action), method="POST")
+        session_id, party = action.session_id, action.party
         heard = {"wait_url": ""}
         if tune:
-            heard = {"wait_url": self._urls.wait(Wait(session_id, party, Tune(tune))), "wait_method": "POST"}
+            wait = Wait(session_id, party, Tune(tune), greets)
+            heard = {"wait_url": self._urls.wait(wait), "wait_method": "POST"}
+        dial = response.dial(action=self._urls.dial_action(action), method="POST", **_bounds(party, attributes))
         dial.conference(
             room,
             participant_label=label,
-            beep=False,
-            start_conference_on_enter=starts and not tune,
+            start_conference_on_enter=(not tune if starts is None else starts) and not supervises,
             end_conference_on_exit=False,
+            **({"muted": True} if supervises else {}),
             **heard,
+            **noun_attributes(attributes, recording_url=self._urls.recording(RecordingCallback(session_id))),
             status_callback=self._urls.conference(ConferenceCallback(session_id)),
-            status_callback_event=" ".join(CONFERENCE_EVENTS),
+            status_callback_event=" ".join(self.conference_events),
             status_callback_method="POST",
         )
 
@@ -284,6 +386,14 @@ class Documents:
 
     def _say(self, verbs: VoiceResponse | Gather, text: str) -> None:
         verbs.say(text, language=self._language, voice=self._voice)
+
+
+def _bounds(party: str, attributes: Attributes) -> dict[str, Any]:
+    """What bounds the customer's time in the conference; of nobody else's `<Dial>`."""
+    if party != CUSTOMER:
+        return {}
+    limit = {"time_limit": attributes.time_limit_s} if attributes.time_limit_s else {}
+    return limit | ({"hangup_on_star": True} if attributes.hangup_on_star else {})
 
 
 def _hang_up() -> str:

@@ -20,6 +20,10 @@ class Phrase(StrEnum):
     NOBODY_HERE = "nobody-here"
     #: To a customer: the transfer has failed for good.
     TRANSFER_FAILED = "transfer-failed"
+    #: To somebody who has called: nobody of those who were tried has answered.
+    NOBODY_REACHED = "nobody-reached"
+    #: To somebody who wants to call: this call is not placed.
+    NOT_PLACED = "not-placed"
     #: How to take the call.
     PRESS_ONE = "press-one"
     #: Another key than 1 was pressed.
@@ -38,6 +42,8 @@ class Phrase(StrEnum):
     RECALL_REJECTED = "recall-rejected"
     RECALL_NO_CONFIRMATION = "recall-no-confirmation"
     RECALL_FAILED = "recall-failed"
+    #: Why an agent is rung again who has parked the call.
+    RECALL_PARKED = "recall-parked"
 
 
 _WORDS = {
@@ -47,6 +53,8 @@ _WORDS = {
         Phrase.UNREACHABLE: "The person you are calling can not be reached. Please try again later. Goodbye.",
         Phrase.NOBODY_HERE: "Nobody can take your call at the moment. Please try again later. Goodbye.",
         Phrase.TRANSFER_FAILED: "We are sorry, but we could not connect you. Please try again later. Goodbye.",
+        Phrase.NOBODY_REACHED: "We could not reach anybody. Please try again later. Goodbye.",
+        Phrase.NOT_PLACED: "This call can not be placed. Goodbye.",
         Phrase.PRESS_ONE: "Press 1 to take the call.",
         Phrase.DECLINED: "You have declined the call. Goodbye.",
         Phrase.NO_KEY: "No key was pressed. Goodbye.",
@@ -58,6 +66,7 @@ _WORDS = {
         Phrase.RECALL_REJECTED: "Your call is coming back to you. It was declined.",
         Phrase.RECALL_NO_CONFIRMATION: "Your call is coming back to you. Nobody has taken it.",
         Phrase.RECALL_FAILED: "Your call is coming back to you. The transfer has failed.",
+        Phrase.RECALL_PARKED: "The call that you have parked is coming back to you. Nobody has taken it up.",
     },
     "de": {
         Phrase.BUSY: "Ihr Gesprächspartner ist gerade im Gespräch. Bitte rufen Sie später wieder an. Auf Wiederhören.",
@@ -68,6 +77,8 @@ _WORDS = {
         "Auf Wiederhören.",
         Phrase.TRANSFER_FAILED: "Leider konnten wir Sie nicht verbinden. Bitte rufen Sie später wieder an. "
         "Auf Wiederhören.",
+        Phrase.NOBODY_REACHED: "Wir konnten niemanden erreichen. Bitte rufen Sie später wieder an. Auf Wiederhören.",
+        Phrase.NOT_PLACED: "Dieser Anruf ist nicht möglich. Auf Wiederhören.",
         Phrase.PRESS_ONE: "Drücken Sie die 1, um den Anruf anzunehmen.",
         Phrase.DECLINED: "Sie haben den Anruf abgelehnt. Auf Wiederhören.",
         Phrase.NO_KEY: "Es wurde keine Taste gedrückt. Auf Wiederhören.",
@@ -79,6 +90,7 @@ _WORDS = {
         Phrase.RECALL_REJECTED: "Ihr Anruf kommt zu Ihnen zurück. Er wurde abgelehnt.",
         Phrase.RECALL_NO_CONFIRMATION: "Ihr Anruf kommt zu Ihnen zurück. Niemand hat ihn angenommen.",
         Phrase.RECALL_FAILED: "Ihr Anruf kommt zu Ihnen zurück. Die Weiterleitung ist fehlgeschlagen.",
+        Phrase.RECALL_PARKED: "Der Anruf, den Sie geparkt haben, kommt zu Ihnen zurück. Niemand hat ihn übernommen.",
     },
     "es": {
         Phrase.BUSY: "La persona a la que llama está ocupada. Por favor, inténtelo más tarde. Adiós.",
@@ -86,6 +98,8 @@ _WORDS = {
         Phrase.UNREACHABLE: "La persona a la que llama no está disponible. Por favor, inténtelo más tarde. Adiós.",
         Phrase.NOBODY_HERE: "En este momento nadie puede atender su llamada. Por favor, inténtelo más tarde. Adiós.",
         Phrase.TRANSFER_FAILED: "Lo sentimos, no hemos podido comunicarle. Por favor, inténtelo más tarde. Adiós.",
+        Phrase.NOBODY_REACHED: "No hemos podido localizar a nadie. Por favor, inténtelo más tarde. Adiós.",
+        Phrase.NOT_PLACED: "Esta llamada no es posible. Adiós.",
         Phrase.PRESS_ONE: "Pulse 1 para atender la llamada.",
         Phrase.DECLINED: "Ha rechazado la llamada. Adiós.",
         Phrase.NO_KEY: "No se ha pulsado ninguna tecla. Adiós.",
@@ -97,6 +111,7 @@ _WORDS = {
         Phrase.RECALL_REJECTED: "Su llamada vuelve a usted. Ha sido rechazada.",
         Phrase.RECALL_NO_CONFIRMATION: "Su llamada vuelve a usted. Nadie la ha atendido.",
         Phrase.RECALL_FAILED: "Su llamada vuelve a usted. La transferencia ha fallado.",
+        Phrase.RECALL_PARKED: "La llamada que ha aparcado vuelve a usted. Nadie la ha atendido.",
     },
     "fr": {
         Phrase.BUSY: "Votre correspondant est occupé. Veuillez rappeler plus tard. Au revoir.",
@@ -105,6 +120,8 @@ _WORDS = {
         Phrase.NOBODY_HERE: "Personne ne peut prendre votre appel. Veuillez rappeler plus tard. Au revoir.",
         Phrase.TRANSFER_FAILED: "Nous n'avons malheureusement pas pu vous mettre en relation. "
         "Veuillez rappeler plus tard. Au revoir.",
+        Phrase.NOBODY_REACHED: "Nous n'avons pu joindre personne. Veuillez rappeler plus tard. Au revoir.",
+        Phrase.NOT_PLACED: "Cet appel n'est pas possible. Au revoir.",
         Phrase.PRESS_ONE: "Appuyez sur 1 pour prendre l'appel.",
         Phrase.DECLINED: "Vous avez refusé l'appel. Au revoir.",
         Phrase.NO_KEY: "Aucune touche n'a été pressée. Au revoir.",
@@ -116,11 +133,15 @@ _WORDS = {
         Phrase.RECALL_REJECTED: "Votre appel vous revient. Il a été refusé.",
         Phrase.RECALL_NO_CONFIRMATION: "Votre appel vous revient. Personne ne l'a pris.",
         Phrase.RECALL_FAILED: "Votre appel vous revient. Le transfert a échoué.",
+        Phrase.RECALL_PARKED: "L'appel que vous avez mis en attente vous revient. Personne ne l'a pris.",
     },
 }  # fmt: skip
 
 #: What the effect `SayAndHangUp` says.
-SENTENCES: Mapping[Sentence, Phrase] = {Sentence.TRANSFER_FAILED: Phrase.TRANSFER_FAILED}
+SENTENCES: Mapping[Sentence, Phrase] = {
+    Sentence.TRANSFER_FAILED: Phrase.TRANSFER_FAILED,
+    Sentence.NOBODY_REACHED: Phrase.NOBODY_REACHED,
+}
 
 #: What somebody hears whom the gate turns away.
 TURNED_AWAY: Mapping[GateDecision, Phrase] = {
@@ -136,6 +157,7 @@ _RECALLS: Mapping[str, Phrase] = {
     "no-answer": Phrase.RECALL_NO_ANSWER,
     "rejected": Phrase.RECALL_REJECTED,
     "no-confirmation": Phrase.RECALL_NO_CONFIRMATION,
+    "park-timeout": Phrase.RECALL_PARKED,
 }
 
 

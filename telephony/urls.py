@@ -11,9 +11,11 @@ from statemachine.states import Tune
 DIAL_ACTION_PATH = "/voice/dial-action"
 GATE_PATH = "/voice/gate"
 WAIT_PATH = "/voice/wait"
+ANNOUNCEMENT_PATH = "/voice/announcement"
 FALLBACK_PATH = "/voice/fallback"
 CALL_PATH = "/callbacks/call"
 CONFERENCE_PATH = "/callbacks/conference"
+RECORDING_PATH = "/callbacks/recording"
 
 #: Ids from outside are held against this before they become part of a key or a URL.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -22,6 +24,8 @@ _COUNT = re.compile(r"[1-9]")
 #: A gate asks for a key twice, so its document is asked for three times at most.
 _QUESTION = re.compile(r"[1-3]")
 _KEY = re.compile(r"[0-9]?|other")
+#: How many agents there are to be tried is bounded where they are named; a URL takes two digits.
+_AGENT_NUMBER = re.compile(r"[0-9]{1,2}")
 
 #: For URLs whose answer is TwiML: three tries of 1 s to connect and 4 s to read are the 15 s that Twilio grants in all.
 #: Our slowest answer, Redis silent and then a look at Twilio, takes 3.7 s.
@@ -65,6 +69,8 @@ class DialAction:
     asked: int = 1
     #: DialCallStatus as the first request told it: those that follow a `<Redirect>` have none. Empty when unknown.
     dial_call_status: str = ""
+    #: Of the bridge: which of the agents to be tried it rings, from 0 to 99.
+    agent_number: int = 0
 
     def asked_again(self, dial_call_status: str) -> "DialAction":
         """The same question, put once more."""
@@ -79,6 +85,8 @@ class CallCallback:
     party: str
     #: Id of the dial that placed the call; empty for calls that were not placed by REST.
     dial: str = ""
+    #: Of an agent whom a `<Dial>` rings: which of the agents to be tried it is, from 0 to 99.
+    agent_number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +131,33 @@ class Wait:
     party: str
     #: What the party should hear when the URL was handed out; it may be another one by now. Never `Tune.NONE`.
     tune: Tune
+    #: Whether the greeting is said first.
+    greets: bool = False
+
+    def greeted(self) -> "Wait":
+        """What is asked for once the greeting was said."""
+        return replace(self, greets=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What the URL says from which an announcement's sentence is fetched."""
+
+    session_id: str
+    #: Id of the `announce` command; the sentence itself stands in no URL.
+    command_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class ConferenceCallback:
     """What a conference's status callback URL says."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingCallback:
+    """What a recording's status callback URL says."""
 
     session_id: str
 
@@ -145,6 +175,8 @@ class CallbackUrls:
         """The URL that a `<Dial>` asks when it ends."""
         fields = {"session": action.session_id, "party": action.party, "dial": action.dial.value}
         fields["attempt"] = str(action.attempt)
+        if action.agent_number:
+            fields["agent"] = str(action.agent_number)
         if action.asked > 1:
             fields |= {"asked": str(action.asked), "status": action.dial_call_status}
         return f"{self._base}{DIAL_ACTION_PATH}?{urlencode(fields)}{_TWIML_OVERRIDES}"
@@ -154,11 +186,17 @@ class CallbackUrls:
         fields = {"session": callback.session_id, "party": callback.party}
         if callback.dial:
             fields["dial"] = callback.dial
+        if callback.agent_number:
+            fields["agent"] = str(callback.agent_number)
         return f"{self._base}{CALL_PATH}?{urlencode(fields)}{_STATUS_OVERRIDES}"
 
     def conference(self, callback: ConferenceCallback) -> str:
         """The URL that hears of the conference."""
         return f"{self._base}{CONFERENCE_PATH}?{urlencode({'session': callback.session_id})}{_STATUS_OVERRIDES}"
+
+    def recording(self, callback: RecordingCallback) -> str:
+        """The URL that hears of a recording."""
+        return f"{self._base}{RECORDING_PATH}?{urlencode({'session': callback.session_id})}{_STATUS_OVERRIDES}"
 
     def gate(self, gate: Gate) -> str:
         """The URL that a call asks which was placed by REST."""
@@ -172,7 +210,14 @@ class CallbackUrls:
     def wait(self, wait: Wait) -> str:
         """The URL from which somebody who waits or is held gets what to hear."""
         fields = {"session": wait.session_id, "party": wait.party, "tune": wait.tune.value}
+        if wait.greets:
+            fields["greeting"] = "1"
         return f"{self._base}{WAIT_PATH}?{urlencode(fields)}{_TWIML_OVERRIDES}"
+
+    def announcement(self, announcement: Announcement) -> str:
+        """The URL from which an announcement's sentence is fetched."""
+        fields = {"session": announcement.session_id, "command": announcement.command_id}
+        return f"{self._base}{ANNOUNCEMENT_PATH}?{urlencode(fields)}{_TWIML_OVERRIDES}"
 
     def fallback(self) -> str:
         """The URL that is asked when one of the others fails."""
@@ -223,6 +268,7 @@ def parse_dial_action(query: str) -> DialAction:
         attempt=_count(fields, "attempt"),
         asked=_count(fields, "asked"),
         dial_call_status=status,
+        agent_number=_agent_number(fields),
     )
 
 
@@ -234,7 +280,7 @@ def parse_call(query: str) -> CallCallback:
     """
     fields = _fields(query)
     dial = _id(fields, "dial") if "dial" in fields else ""
-    return CallCallback(_id(fields, "session"), _id(fields, "party"), dial)
+    return CallCallback(_id(fields, "session"), _id(fields, "party"), dial, _agent_number(fields))
 
 
 def parse_conference(query: str) -> ConferenceCallback:
@@ -244,6 +290,15 @@ def parse_conference(query: str) -> ConferenceCallback:
         CallbackUrlError: a field is missing, repeated or malformed.
     """
     return ConferenceCallback(_id(_fields(query), "session"))
+
+
+def parse_recording(query: str) -> RecordingCallback:
+    """What a recording callback's query says.
+
+    Raises:
+        CallbackUrlError: a field is missing, repeated or malformed.
+    """
+    return RecordingCallback(_id(_fields(query), "session"))
 
 
 def parse_gate(query: str) -> Gate:
@@ -258,15 +313,13 @@ def parse_gate(query: str) -> Gate:
         raise CallbackUrlError("asked")
     if not _KEY.fullmatch(key):
         raise CallbackUrlError("key")
-    if fields.get("briefed", "1") != "1":
-        raise CallbackUrlError("briefed")
     return Gate(
         session_id=_id(fields, "session"),
         dial=_id(fields, "dial"),
         asked=int(asked),
         waited=_count(fields, "waited"),
         key=key,
-        briefed="briefed" in fields,
+        briefed=_mark(fields, "briefed"),
     )
 
 
@@ -280,7 +333,17 @@ def parse_wait(query: str) -> Wait:
     tune = fields.get("tune", "")
     if tune not in (Tune.RINGBACK, Tune.MUSIC):
         raise CallbackUrlError("tune")
-    return Wait(_id(fields, "session"), _id(fields, "party"), Tune(tune))
+    return Wait(_id(fields, "session"), _id(fields, "party"), Tune(tune), _mark(fields, "greeting"))
+
+
+def parse_announcement(query: str) -> Announcement:
+    """What an announcement document's query says.
+
+    Raises:
+        CallbackUrlError: a field is missing, repeated or malformed.
+    """
+    fields = _fields(query)
+    return Announcement(_id(fields, "session"), _id(fields, "command"))
 
 
 def is_id(text: str) -> bool:
@@ -310,4 +373,18 @@ def _count(fields: dict[str, str], name: str) -> int:
     value = fields.get(name, "1")
     if not _COUNT.fullmatch(value):
         raise CallbackUrlError(name)
+    return int(value)
+
+
+def _mark(fields: dict[str, str], name: str) -> bool:
+    """Whether a field is there, which then says 1."""
+    if fields.get(name, "1") != "1":
+        raise CallbackUrlError(name)
+    return name in fields
+
+
+def _agent_number(fields: dict[str, str]) -> int:
+    value = fields.get("agent", "0")
+    if not _AGENT_NUMBER.fullmatch(value):
+        raise CallbackUrlError("agent")
     return int(value)

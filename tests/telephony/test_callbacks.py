@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from statemachine.attributes import Attributes
 from statemachine.events import (
+    AnnouncementEnded,
     CallProgressed,
     CallReceived,
+    ClientCallReceived,
     ConferenceEnded,
     ConferenceNoted,
     ConferenceStarted,
@@ -21,25 +24,32 @@ from statemachine.events import (
     ParticipantChanged,
     ParticipantJoined,
     ParticipantLeft,
+    RecordingChanged,
 )
+from statemachine.states import SessionMode
 from telephony import callbacks
 from telephony.callbacks import (
     FIELDS_READ,
     MalformedCallbackError,
     call_progressed,
     call_received,
+    callee_of,
+    client_call_received,
     conference_event,
     customer_callback,
     dial_ended,
     digits_of,
     gate_decided,
     gate_reached,
+    recording_changed,
+    session_id_of,
     was_placed,
 )
-from telephony.urls import CallCallback, ConferenceCallback, DialAction, DialKind, Gate
+from telephony.urls import CallCallback, ConferenceCallback, DialAction, DialKind, Gate, RecordingCallback
 
 BODIES = Path(__file__).parent / "bodies"
 CALLER, AGENT, TARGET = "CA" + "1" * 32, "CA" + "2" * 32, "CA" + "4" * 32
+SUPERVISOR, RECORDING = "CA" + "5" * 32, "RE" + "6" * 32
 CONFERENCE = "CF" + "3" * 32
 OWN_NUMBER = "+14155550100"
 EIGHT_O_CLOCK_MS = 1_795_161_600_000
@@ -60,6 +70,14 @@ def conference(form):
     return conference_event(form, ConferenceCallback(CALLER))
 
 
+def recording(form):
+    return recording_changed(form, RecordingCallback(CALLER))
+
+
+def client_call(form):
+    return client_call_received(form, session_id=session_id_of(form), customer_address="+14155550177")
+
+
 def test_a_call_that_arrives_is_a_session_of_its_own():
     event = call_received(fields("call_arrives"), "+14155550123")
 
@@ -67,6 +85,46 @@ def test_a_call_that_arrives_is_a_session_of_its_own():
         session_id=CALLER, token="call_received", call_sid=CALLER, customer_address="+14155550199",
         agent_address="+14155550123", call_token="%7B%22parentCallInfoToken%22%3A%22abc%22%7D",
     )  # fmt: skip
+
+
+def test_a_call_that_waits_in_a_conference_tells_how_it_is_set_up_and_who_else_is_tried():
+    attributes = Attributes(beep="onEnter", after="https://example.com/survey")
+
+    event = call_received(
+        fields("call_arrives"), "client:bob", mode=SessionMode.CONFERENCE,
+        other_agents=("client:carol", "+14155550123"), attributes=attributes,
+    )  # fmt: skip
+
+    assert (event.mode, event.agent_address, event.other_agents, event.attributes) == (
+        "conference", "client:bob", ("client:carol", "+14155550123"), attributes,
+    )  # fmt: skip
+
+
+def test_somebody_who_calls_from_a_browser_is_the_agent_of_a_session_that_he_may_name():
+    event = client_call(fields("browser_calls_somebody"))
+
+    assert event == ClientCallReceived(
+        session_id="order-17", token=f"client_call_received:{CALLER}", call_sid=CALLER,
+        agent_address="client:alice", customer_address="+14155550177",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("named", [None, ""])
+def test_a_browser_that_names_no_session_gets_one_of_its_calls_name(named):
+    assert client_call(fields("browser_calls_somebody", SessionID=named)).session_id == CALLER
+
+
+@pytest.mark.parametrize("named", ["a b", "{x}", "a" * 65, "\u0661"])
+def test_a_session_name_that_is_no_id_is_refused(named):
+    with pytest.raises(MalformedCallbackError) as caught:
+        session_id_of(fields("browser_calls_somebody", SessionID=named))
+
+    assert caught.value.field == "SessionID"
+
+
+@pytest.mark.parametrize("to, expected", [("+14155550177", "+14155550177"), (None, ""), ("x" * 999, "x" * 256)])
+def test_whom_a_browser_calls_is_what_it_wrote(to, expected):
+    assert callee_of(fields("browser_calls_somebody", To=to)) == expected
 
 
 @pytest.mark.parametrize(
@@ -124,6 +182,12 @@ def test_a_call_that_was_placed_by_rest_is_told_by_its_dial():
     assert event.address == "+14155550177"
 
 
+def test_which_of_several_agents_rings_is_told_by_the_url():
+    event = call_progressed(fields("agent_rings"), CallCallback(CALLER, "agent", agent_number=2), OWN_NUMBER)
+
+    assert (event.party, event.agent_number) == ("agent", 2)
+
+
 def test_our_own_number_shown_to_the_agent_is_not_the_customers():
     assert progressed(fields("agent_rings", From=OWN_NUMBER)).customer_address == ""
 
@@ -161,6 +225,15 @@ def test_an_action_that_is_asked_again_tells_of_the_same_end():
     assert again == first
 
 
+def test_the_dials_to_several_agents_end_each_by_itself():
+    form = fields("dial_ends_busy")
+
+    ends = [dial_ended(form, DialAction(CALLER, "customer", DialKind.BRIDGE, agent_number=n)) for n in range(3)]
+
+    assert [end.agent_number for end in ends] == [0, 1, 2]
+    assert len({end.token for end in ends}) == 3
+
+
 def test_a_second_try_of_a_dial_is_another_event():
     form = fields("dial_into_conference_ends")
 
@@ -195,6 +268,19 @@ def test_a_second_try_of_a_dial_is_another_event():
         ("conference_ends", ConferenceEnded(
             session_id=CALLER, source=CONFERENCE, sequence=6, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
             conference_sid=CONFERENCE, conference_reason="last-participant-left", call_sid_ending=CALLER)),
+        ("announcement_ends", AnnouncementEnded(
+            session_id=CALLER, source=CONFERENCE, sequence=7, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
+            conference_sid=CONFERENCE)),
+        ("announcement_to_one_fails", AnnouncementEnded(
+            session_id=CALLER, source=CONFERENCE, sequence=8, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
+            conference_sid=CONFERENCE, call_sid=CALLER, failed=True, reason="Internal error")),
+        ("supervisor_whispers", ParticipantChanged(
+            session_id=CALLER, source=CONFERENCE, sequence=9, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
+            conference_sid=CONFERENCE, call_sid=SUPERVISOR, label="supervisor-3", kind="participant-modify",
+            coaches=AGENT)),
+        ("customer_speaks", ConferenceNoted(
+            session_id=CALLER, source=CONFERENCE, sequence=10, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
+            conference_sid=CONFERENCE, kind="participant-speech-start", call_sid=CALLER)),
     ],
 )  # fmt: skip
 def test_each_conference_callback_is_an_event(moment, expected):
@@ -226,9 +312,96 @@ def test_a_change_without_flags_is_told_by_its_name(kind, held, muted, flags):
     assert (event.kind, event.held, event.muted) == (kind, held, muted)
 
 
-@pytest.mark.parametrize("kind", ["participant-speech-start", "announcement-end", "participant-levitate"])
+@pytest.mark.parametrize(
+    ("coaching", "to_coach", "coaches"),
+    [("true", AGENT, AGENT), (None, AGENT, AGENT), ("false", AGENT, ""), ("true", None, ""), ("true", "", "")],
+)
+def test_whom_somebody_coaches_is_told_only_while_he_does(coaching, to_coach, coaches):
+    event = conference(fields("supervisor_whispers", Coaching=coaching, CallSidToCoach=to_coach))
+
+    assert isinstance(event, ParticipantChanged)
+    assert event.coaches == coaches
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        (None, ""),
+        ("", ""),
+        ("HTTP error 11200 at wait", "HTTP error 11200 at wait"),
+        ("could not fetch https://u:p@example.com/a.wav", "could not fetch \u2026"),
+        ("call to +1 (415) 555-0123 failed", "call to \u2026 failed"),
+        ("a\nb\x00", "a\u2026b\u2026"),
+        ("x" * 999, "x" * 200),
+    ],
+)
+def test_why_an_announcement_failed_is_kept_without_what_must_not_be_shown(told, kept):
+    event = conference(fields("announcement_to_one_fails", ReasonAnnouncementFailed=told))
+
+    assert isinstance(event, AnnouncementEnded)
+    assert event.reason == kept
+
+
+def test_a_recording_of_the_customers_call_is_told_by_its_call():
+    assert recording(fields("customers_call_was_recorded")) == RecordingChanged(
+        session_id=CALLER, token=f"recording_changed:{RECORDING}:completed", recording_sid=RECORDING,
+        status="completed", call_sid=CALLER, duration_s=42,
+        url=f"https://api.twilio.com/2010-04-01/Accounts/AC{'0' * 32}/Recordings/{RECORDING}",
+    )  # fmt: skip
+
+
+def test_a_recording_of_the_conference_is_told_by_its_conference():
+    event = recording(fields("conference_is_recorded"))
+
+    assert (event.of_conference, event.conference_sid, event.call_sid) == (True, CONFERENCE, "")
+    assert (event.status, event.duration_s) == ("in-progress", 0)
+
+
+@pytest.mark.parametrize(
+    ("moment", "source", "of_conference"),
+    [
+        ("conference_is_recorded", "StartConferenceRecordingAPI", True),
+        ("conference_is_recorded", None, True),
+        ("customers_call_was_recorded", None, False),
+        ("customers_call_was_recorded", "OutboundAPI", False),
+    ],
+)
+def test_what_is_recorded_is_told_by_the_source_or_by_whose_sid_there_is(moment, source, of_conference):
+    assert recording(fields(moment, RecordingSource=source)).of_conference is of_conference
+
+
+@pytest.mark.parametrize("url", [None, "", "javascript:alert(1)", "https://example.com/a b", "https://" + "a" * 2001])
+@pytest.mark.parametrize("duration", [None, "", "-1", "4.2", "1" * 10])
+def test_a_recordings_url_and_length_are_no_reason_to_refuse(url, duration):
+    event = recording(fields("customers_call_was_recorded", RecordingUrl=url, RecordingDuration=duration))
+
+    assert (event.url, event.duration_s) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"RecordingSid": None}, "RecordingSid"),
+        ({"RecordingSid": "{x}"}, "RecordingSid"),
+        ({"RecordingStatus": None}, "RecordingStatus"),
+        ({"RecordingStatus": "a b"}, "RecordingStatus"),
+        ({"CallSid": "a b"}, "CallSid"),
+        ({"ConferenceSid": "a b"}, "ConferenceSid"),
+    ],
+)
+def test_a_malformed_recording_callback_names_the_field(changes, field):
+    with pytest.raises(MalformedCallbackError) as caught:
+        recording(fields("customers_call_was_recorded", **changes))
+
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("kind", ["participant-speech-stop", "announcement-begin", "participant-levitate"])
 def test_other_conference_events_are_noted(kind):
-    assert isinstance(conference(fields("agent_joins", StatusCallbackEvent=kind)), ConferenceNoted)
+    event = conference(fields("agent_joins", StatusCallbackEvent=kind, Levitation="3 m"))
+
+    assert isinstance(event, ConferenceNoted)
+    assert (event.kind, event.call_sid) == (kind, AGENT)
 
 
 def test_a_gate_that_is_reached_is_the_same_event_however_often_it_is_asked():
@@ -339,7 +512,7 @@ def test_a_malformed_conference_callback_names_the_field(changes, field):
 @given(st.dictionaries(st.sampled_from(sorted(FIELDS_READ)), st.text()))
 def test_no_form_raises_anything_but_our_error(form):
     for read in (progressed, conference, lambda given: call_received(given, "client:bob"), customer_callback,
-                 lambda given: gate_reached(given, GATE)):  # fmt: skip
+                 lambda given: gate_reached(given, GATE), recording, client_call):  # fmt: skip
         try:
             event = read(form)
         except MalformedCallbackError:
@@ -366,7 +539,7 @@ def test_the_list_of_fields_read_is_complete():
             progressed, conference, customer_callback, callbacks.error_url_of, callbacks.parent_call_sid_of,
             lambda form: call_received(form, "client:bob"), lambda form: digits_of(form, GATE),
             lambda form: gate_reached(form, GATE), lambda form: gate_decided(form, GATE, GateDecision.TAKEN),
-            lambda form: dial_ended(form, DialAction(CALLER, "customer", DialKind.BRIDGE)),
+            lambda form: dial_ended(form, DialAction(CALLER, "customer", DialKind.BRIDGE)), recording, client_call,
         ):  # fmt: skip
             recorder = Recorder(fields(body.stem))
             with suppress(MalformedCallbackError):

@@ -1,8 +1,11 @@
+import inspect
 import xml.etree.ElementTree as ET
 from urllib.parse import urlsplit
 
 import pytest
+from twilio.twiml.voice_response import Dial, VoiceResponse
 
+from statemachine.attributes import PLAIN, Attributes
 from statemachine.effects import Sentence
 from statemachine.events import GateDecision
 from statemachine.states import Tune
@@ -15,11 +18,13 @@ from telephony.urls import (
     DialAction,
     DialKind,
     Gate,
+    RecordingCallback,
     Wait,
     parse_call,
     parse_conference,
     parse_dial_action,
     parse_gate,
+    parse_recording,
     parse_wait,
 )
 
@@ -27,14 +32,26 @@ SESSION = "CA" + "1" * 32
 URLS = CallbackUrls("https://example.com")
 DOCUMENTS = Documents(URLS, language="en-US", voice=None)
 GATE = Gate(SESSION, "d1")
+SET_UP = Attributes(
+    record="true", beep="onEnter", jitter_buffer_size="small", region="ie1", trim="do-not-trim",
+    wait_url="https://example.com/a.wav", greeting="Hello", max_participants=12, time_limit_s=3600,
+    hangup_on_star=True, after="https://example.com/survey",
+)  # fmt: skip
 
 
-def bridge(*, agent="+14155550123", caller="+14155550199"):
+def bridge(*, agent="+14155550123", caller="+14155550199", agent_number=0):
     return ET.fromstring(
         DOCUMENTS.bridge_to_agent(
-            SESSION, parse_address(agent), caller=caller, own_number="+14155550100", ring_timeout_s=30
+            SESSION, parse_address(agent), caller=caller, own_number="+14155550100", ring_timeout_s=30,
+            agent_number=agent_number,
         )
-    )
+    )  # fmt: skip
+
+
+def join(party="customer", *, label="customer-1", room="CF1", documents=DOCUMENTS, **more):
+    """The `<Dial>` of a join, and the `<Conference>` in it."""
+    dial = ET.fromstring(documents.join_conference(SESSION, party, label=label, room=room, **more)).find("Dial")
+    return dial, dial.find("Conference")
 
 
 def query_of(url):
@@ -70,6 +87,14 @@ def test_each_kind_of_agent_has_its_noun_and_reports_its_progress(agent, tag, te
 @pytest.mark.parametrize("caller", ["client:alice", "anonymous", "", "+266696687", "sip:bob@example.com"])
 def test_a_caller_without_a_number_is_shown_as_our_own_number(caller):
     assert bridge(caller=caller).find("Dial").get("callerId") == "+14155550100"
+
+
+def test_the_next_agent_is_told_by_the_action_and_by_the_callbacks_of_the_call():
+    dial = bridge(agent="client:carol", agent_number=2).find("Dial")
+
+    expected = DialAction(SESSION, "customer", DialKind.BRIDGE, agent_number=2)
+    assert parse_dial_action(query_of(dial.get("action"))) == expected
+    assert parse_call(query_of(dial[0].get("statusCallback"))) == CallCallback(SESSION, "agent", agent_number=2)
 
 
 def test_a_leg_joins_the_room_silently_and_its_leaving_ends_nothing():
@@ -109,6 +134,100 @@ def test_a_tune_that_does_not_exist_is_a_fault():
         DOCUMENTS.join_conference(SESSION, "customer", label="customer-1", room=SESSION, tune="jazz")
 
 
+def test_who_calls_from_a_browser_starts_the_room_and_hears_ringback_until_somebody_joins():
+    _, conference = join("agent", label="agent-1", room=SESSION, starts=True, tune="ringback")
+
+    assert conference.get("startConferenceOnEnter") == "true"
+    assert parse_wait(query_of(conference.get("waitUrl"))) == Wait(SESSION, "agent", Tune.RINGBACK)
+
+
+def test_the_agent_of_a_call_whom_the_gate_lets_in_may_wait_with_ringback_too():
+    (dial,) = ET.fromstring(
+        DOCUMENTS.gate_brief_and_join(
+            SESSION, "agent", label="agent-1", room=SESSION, starts=True, tune="ringback", attributes=SET_UP
+        )
+    )
+
+    _, conference = join(
+        "agent", label="agent-1", room=SESSION, starts=True, tune="ringback", attributes=SET_UP
+    )  # fmt: skip
+    assert ET.tostring(dial[0]) == ET.tostring(conference)
+
+
+def test_who_waits_in_a_conference_is_greeted_first():
+    _, conference = join(room=SESSION, tune="music", greets=True)
+
+    assert conference.get("startConferenceOnEnter") == "false"
+    assert parse_wait(query_of(conference.get("waitUrl"))) == Wait(SESSION, "customer", Tune.MUSIC, greets=True)
+
+
+def test_in_silence_nobody_is_greeted():
+    _, conference = join(starts=False, greets=True)
+
+    assert conference.get("waitUrl") == ""
+
+
+@pytest.mark.parametrize("more", [{}, {"starts": True}, {"starts": True, "tune": "ringback"}])
+def test_a_supervisor_comes_in_muted_and_starts_nothing(more):
+    plain, muted = (join("supervisor", label="supervisor-3", supervises=is_one, **more)[1] for is_one in (False, True))
+
+    assert plain.attrib | {"muted": "true", "startConferenceOnEnter": "false"} == muted.attrib
+
+
+def test_a_supervisor_who_comes_by_the_gate_is_muted_too():
+    (dial,) = ET.fromstring(
+        DOCUMENTS.gate_brief_and_join(SESSION, "supervisor", label="supervisor-3", room="CF1", supervises=True)
+    )
+
+    assert dial[0].attrib == join("supervisor", label="supervisor-3", supervises=True)[1].attrib
+
+
+def test_a_room_is_set_up_as_the_directory_says():
+    dial, conference = join(attributes=SET_UP)
+    plain = join()[1].attrib
+
+    assert conference.attrib == plain | {
+        "beep": "onEnter", "jitterBufferSize": "small", "region": "ie1", "trim": "do-not-trim",
+        "maxParticipants": "12", "record": "record-from-start",
+        "recordingStatusCallback": URLS.recording(RecordingCallback(SESSION)),
+        "recordingStatusCallbackEvent": "in-progress completed absent", "recordingStatusCallbackMethod": "POST",
+    }  # fmt: skip
+    assert parse_recording(query_of(conference.get("recordingStatusCallback"))).session_id == SESSION
+    assert (dial.get("timeLimit"), dial.get("hangupOnStar")) == ("3600", "true")
+
+
+@pytest.mark.parametrize("record", ["false", "customer"])
+def test_a_room_that_is_not_recorded_says_nothing_of_recordings(record):
+    _, conference = join(attributes=Attributes(record=record, trim="do-not-trim"))
+
+    assert conference.attrib == join()[1].attrib
+
+
+@pytest.mark.parametrize("party", ["agent", "target", "supervisor", "target-2"])
+def test_only_the_customers_time_is_bounded(party):
+    dial, conference = join(party, label="x-1", attributes=SET_UP)
+
+    assert set(dial.attrib) == {"action", "method"}
+    assert conference.get("region") == "ie1"
+
+
+def test_who_speaks_is_told_only_where_it_is_asked_for():
+    documents = Documents(URLS, language="en-US", voice=None, with_speaker_events=True)
+
+    _, conference = join(documents=documents)
+
+    assert conference.get("statusCallbackEvent") == "start end join leave mute hold modify announcement speaker"
+    assert "speaker" not in join()[1].get("statusCallbackEvent")
+
+
+def test_every_attribute_that_is_sent_is_one_of_the_librarys():
+    known = set(inspect.signature(Dial.conference).parameters) | set(inspect.signature(VoiceResponse.dial).parameters)
+    dial, conference = join(attributes=SET_UP, tune="music", supervises=True)
+
+    sent = {"".join(f"_{c.lower()}" if c.isupper() else c for c in name) for name in (*dial.keys(), *conference.keys())}
+    assert sent <= known
+
+
 def test_every_join_of_a_session_names_the_same_callbacks():
     joins = [
         DOCUMENTS.gate_brief_and_join(SESSION, "target", label="target-3", room="CF1"),
@@ -124,10 +243,14 @@ def test_every_join_of_a_session_names_the_same_callbacks():
     assert len(named) == 1
 
 
-def test_the_longest_join_fits_into_a_rest_update():
-    documents = Documents(CallbackUrls("https://" + "a" * 700), language="en-US", voice=None)
+@pytest.mark.parametrize(("attributes", "longest_url"), [(PLAIN, 700), (SET_UP, 450)])
+def test_the_longest_join_fits_into_a_rest_update(attributes, longest_url):
+    urls = CallbackUrls("https://" + "a" * (longest_url - len("https://")))
+    documents = Documents(urls, language="en-US", voice=None, with_speaker_events=True)
 
-    join = documents.join_conference("s" * 64, "p" * 64, label="l" * 64, room="r" * 64, attempt=9, tune="ringback")
+    join = documents.join_conference(
+        "s" * 64, "p" * 64, label="l" * 64, room="r" * 64, attempt=9, tune="ringback", attributes=attributes
+    )
 
     assert len(join) <= INLINE_LENGTH_MAX
 
@@ -284,6 +407,44 @@ def test_a_tune_is_played_once_and_then_asked_for_again():
     assert parse_wait(query_of(redirect.text)) == wait
 
 
+def test_a_greeting_is_said_once_and_then_the_tune_is_asked_for():
+    wait = Wait(SESSION, "customer", Tune.MUSIC, greets=True)
+    documents = Documents(URLS, language="de-DE", voice="Polly.Vicki")
+
+    say, redirect = ET.fromstring(documents.greeting(wait, "Smith & <Sons>\x00"))
+
+    assert (say.text, say.attrib) == ("Smith & <Sons> ", {"language": "de-DE", "voice": "Polly.Vicki"})
+    assert redirect.get("method") == "POST"
+    assert parse_wait(query_of(redirect.text)) == Wait(SESSION, "customer", Tune.MUSIC)
+
+
+def test_without_a_greeting_the_tune_is_asked_for_at_once():
+    wait = Wait(SESSION, "customer", Tune.MUSIC, greets=True)
+
+    (redirect,) = ET.fromstring(DOCUMENTS.greeting(wait, ""))
+
+    assert parse_wait(query_of(redirect.text)) == wait.greeted()
+
+
+def test_an_announcement_is_said_and_nothing_else():
+    (say,) = ET.fromstring(DOCUMENTS.announcement("We close at 6 & <soon>\x0b"))
+
+    assert (say.tag, say.text, say.get("language")) == ("Say", "We close at 6 & <soon> ", "en-US")
+
+
+def test_an_announcement_of_nothing_is_a_moment_of_silence():
+    (pause,) = ET.fromstring(DOCUMENTS.announcement(""))
+
+    assert (pause.tag, pause.attrib) == ("Pause", {"length": "1"})
+
+
+def test_a_call_goes_on_elsewhere_by_post():
+    (redirect,) = ET.fromstring(DOCUMENTS.redirect("https://example.com/survey?x=1&y=2"))
+
+    assert (redirect.tag, redirect.text) == ("Redirect", "https://example.com/survey?x=1&y=2")
+    assert redirect.attrib == {"method": "POST"}
+
+
 def test_silence_is_a_pause_that_ends():
     pause, redirect = ET.fromstring(DOCUMENTS.wait(Wait(SESSION, "customer", Tune.RINGBACK), audio_url=None))
 
@@ -321,6 +482,7 @@ def test_whoever_is_turned_away_hears_why():
         ("no-answer", Phrase.RECALL_NO_ANSWER),
         ("rejected", Phrase.RECALL_REJECTED),
         ("no-confirmation", Phrase.RECALL_NO_CONFIRMATION),
+        ("park-timeout", Phrase.RECALL_PARKED),
         ("failed", Phrase.RECALL_FAILED),
         ("a-word-of-a-later-day", Phrase.RECALL_FAILED),
     ],

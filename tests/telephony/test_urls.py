@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from statemachine.states import Tune
 from telephony.urls import (
+    Announcement,
     CallbackUrlError,
     CallbackUrls,
     CallCallback,
@@ -14,11 +15,14 @@ from telephony.urls import (
     DialAction,
     DialKind,
     Gate,
+    RecordingCallback,
     Wait,
+    parse_announcement,
     parse_call,
     parse_conference,
     parse_dial_action,
     parse_gate,
+    parse_recording,
     parse_wait,
 )
 
@@ -37,6 +41,7 @@ def actions(draw):
         attempt=draw(st.integers(1, 9)),
         asked=asked,
         dial_call_status=draw(WORDS) if asked > 1 else "",
+        agent_number=draw(st.integers(0, 99)),
     )
 
 
@@ -48,11 +53,11 @@ def test_a_dial_action_is_read_back_as_it_was_built(action):
     assert URLS.parse_dial_action_url(url) == action
 
 
-@given(IDS, IDS, st.just("") | IDS)
-def test_a_call_callback_is_read_back_as_it_was_built(session_id, party, dial):
-    url = URLS.call(CallCallback(session_id, party, dial))
+@given(IDS, IDS, st.just("") | IDS, st.integers(0, 99))
+def test_a_call_callback_is_read_back_as_it_was_built(session_id, party, dial, agent_number):
+    callback = CallCallback(session_id, party, dial, agent_number)
 
-    assert parse_call(urlsplit(url).query) == CallCallback(session_id, party, dial)
+    assert parse_call(urlsplit(URLS.call(callback)).query) == callback
 
 
 def test_a_call_that_was_not_placed_by_rest_names_no_dial():
@@ -77,11 +82,26 @@ def test_a_gate_is_read_back_as_it_was_built(gate):
     assert URLS.parse_gate_url(url) == gate
 
 
-@given(IDS, IDS, st.sampled_from([Tune.RINGBACK, Tune.MUSIC]))
-def test_a_wait_is_read_back_as_it_was_built(session_id, party, tune):
-    url = URLS.wait(Wait(session_id, party, tune))
+@given(IDS, IDS, st.sampled_from([Tune.RINGBACK, Tune.MUSIC]), st.booleans())
+def test_a_wait_is_read_back_as_it_was_built(session_id, party, tune, greets):
+    wait = Wait(session_id, party, tune, greets)
 
-    assert parse_wait(urlsplit(url).query) == Wait(session_id, party, tune)
+    assert parse_wait(urlsplit(URLS.wait(wait)).query) == wait
+    assert wait.greeted() == Wait(session_id, party, tune)
+
+
+@given(IDS, IDS)
+def test_an_announcement_is_read_back_as_it_was_built(session_id, command_id):
+    announcement = Announcement(session_id, command_id)
+
+    assert parse_announcement(urlsplit(URLS.announcement(announcement)).query) == announcement
+
+
+@given(IDS)
+def test_a_recording_callback_is_read_back_as_it_was_built(session_id):
+    url = URLS.recording(RecordingCallback(session_id))
+
+    assert parse_recording(urlsplit(url).query) == RecordingCallback(session_id)
 
 
 def test_the_next_question_of_a_gate_forgets_what_came_before():
@@ -114,8 +134,10 @@ def test_a_conference_callback_is_read_back_as_it_was_built(session_id):
     assert parse_conference(urlsplit(url).query) == ConferenceCallback(session_id)
 
 
-@given(st.text() | st.text(alphabet="&=%+session party dial attempt asked 123 bridge waited key tune music"))
-@pytest.mark.parametrize("parse", [parse_dial_action, parse_call, parse_conference, parse_gate, parse_wait])
+@given(st.text() | st.text(alphabet="&=%+session party dial attempt asked 123 bridge waited key tune music command"))
+@pytest.mark.parametrize("parse", [
+    parse_dial_action, parse_call, parse_conference, parse_gate, parse_wait, parse_announcement, parse_recording,
+])  # fmt: skip
 def test_no_query_raises_anything_but_our_error(parse, query):
     with suppress(CallbackUrlError):
         parse(query)
@@ -136,6 +158,9 @@ def test_no_query_raises_anything_but_our_error(parse, query):
         ("session=a&party=customer&dial=bridge&attempt=10", "attempt"),
         ("session=a&party=customer&dial=bridge&asked=x", "asked"),
         ("session=a&party=customer&dial=bridge&status=<b>", "status"),
+        ("session=a&party=customer&dial=bridge&agent=", "agent"),
+        ("session=a&party=customer&dial=bridge&agent=100", "agent"),
+        ("session=a&party=customer&dial=bridge&agent=-1", "agent"),
         ("session=a&session=b&party=customer&dial=bridge", "query"),
     ],
 )
@@ -151,6 +176,7 @@ def test_a_query_that_was_not_built_here_names_its_field(query, field):
     [
         (parse_call, "session=a&party=agent&dial=", "dial"),
         (parse_call, "session=a&party=agent&dial={d}", "dial"),
+        (parse_call, "session=a&party=agent&agent=x", "agent"),
         (parse_gate, "dial=d", "session"),
         (parse_gate, "session=a", "dial"),
         (parse_gate, "session=a&dial=d%0A", "dial"),
@@ -167,6 +193,12 @@ def test_a_query_that_was_not_built_here_names_its_field(query, field):
         (parse_wait, "session=a&party=customer", "tune"),
         (parse_wait, "session=a&party=customer&tune=", "tune"),
         (parse_wait, "session=a&party=customer&tune=jazz", "tune"),
+        (parse_wait, "session=a&party=customer&tune=music&greeting=0", "greeting"),
+        (parse_announcement, "command=c", "session"),
+        (parse_announcement, "session=a", "command"),
+        (parse_announcement, "session=a&command=hello%20all", "command"),
+        (parse_recording, "", "session"),
+        (parse_recording, "session={a}", "session"),
     ],
 )
 def test_each_kind_of_url_names_the_field_at_fault(parse, query, field):
@@ -218,6 +250,9 @@ def overrides(url):
         URLS.conference(ConferenceCallback("s")),
         URLS.gate(Gate("s", "d")),
         URLS.wait(Wait("s", "customer", Tune.MUSIC)),
+        URLS.wait(Wait("s", "customer", Tune.MUSIC, greets=True)),
+        URLS.announcement(Announcement("s", "c")),
+        URLS.recording(RecordingCallback("s")),
         URLS.fallback(),
     ],
 )
@@ -235,3 +270,8 @@ def test_a_first_question_does_not_mention_how_often_it_was_asked():
     assert url.startswith(
         "https://example.com/conferral/voice/dial-action?session=CA1&party=customer&dial=bridge&attempt=1#"
     )
+
+
+def test_the_first_agents_urls_name_no_number():
+    assert "agent=" not in URLS.dial_action(DialAction("CA1", "customer", DialKind.BRIDGE))
+    assert "agent=" not in URLS.call(CallCallback("CA1", "customer"))
