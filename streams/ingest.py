@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from statemachine.attributes import PLAIN, Attributes
 from statemachine.events import Event
 from statemachine.session import INBOUND
-from statemachine.states import Tune
+from statemachine.states import SessionMode, Tune
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class PartyFacts:
     contest: str = ""
     is_leaving: bool = False
     tune: Tune = Tune.NONE
+    #: Of a supervisor one of `statemachine.states.SuperviseMode`, empty for everybody else.
+    supervises: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,23 @@ class SessionFacts:
     direction: str = INBOUND
     #: Parties by name.
     parties: Mapping[str, PartyFacts] = field(default_factory=dict)
+    #: The state's phase, one of `statemachine.states.Phase`.
+    phase: str = ""
+    #: Why the session has ended, one of `statemachine.reasons.EndReason`; empty while it lives.
+    end_reason: str = ""
+    #: How the calls were connected first, one of `statemachine.states.SessionMode`.
+    mode: str = SessionMode.BRIDGE.value
+    #: What a conference from the start waits for, one of `statemachine.states.Opening`.
+    opening: str = ""
+    #: Whether nobody's leaving ends the conference until one is left.
+    is_group: bool = False
+    #: How the conference is set up.
+    attributes: Attributes = PLAIN
+    #: The agents to be tried, in their order, and which of them is being tried or has answered, from 0.
+    agents: tuple[str, ...] = field(default=(), repr=False)
+    agent_number: int = 0
+    #: Sentences that are to be said to all, by the id of the `announce` command.
+    announcements: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def party_of(self, call_sid: str) -> str:
         """Name of the party whose call it is, empty when none is known to have it."""

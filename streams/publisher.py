@@ -22,11 +22,10 @@ from runtime.clock import Clock
 from runtime.errors import StoreError, StoreUnreachableError
 from runtime.lifecycle import pause
 from statemachine.events import Event
-from statemachine.session import INBOUND
-from statemachine.states import Tune
 from streams import event_codec, scripts
 from streams.connection import COMMAND_TIMEOUT_S, Client, passes_soon, store_errors
-from streams.ingest import GateClaim, PartyFacts, SessionFacts
+from streams.facts import facts_of
+from streams.ingest import GateClaim, SessionFacts
 from streams.keys import Keys
 
 log = structlog.get_logger()
@@ -49,11 +48,6 @@ SERVER_LOOK_EVERY_S = 1.0
 CALL_INDEX_TTL_S = 3 * 86_400
 #: How long it is kept who has passed a session's gate, seconds: the longest session, counted from the last claim.
 GATES_TTL_S = 86_400
-
-#: Fields of a party by how their text is taken.
-_PARTY_TEXTS = frozenset({"call_sid", "label", "address", "status", "dial_id", "brief", "recalled_for", "contest"})
-_PARTY_FLAGS = frozenset({"confirm", "is_leaving"})
-_TUNES = frozenset(Tune)
 
 
 @dataclass(slots=True)
@@ -96,11 +90,11 @@ class Publisher:
         """See `Ingest.publish_and_read`."""
         writes = self._writes(event, call_sid)
         answers = await self._run([*writes, self._reading(event.session_id)])
-        return _facts(answers[-1])
+        return facts_of(answers[-1])
 
     async def read(self, session_id: str) -> SessionFacts | None:
         """See `Ingest.read`."""
-        return _facts((await self._run([self._reading(session_id)]))[0])
+        return facts_of((await self._run([self._reading(session_id)]))[0])
 
     async def claim_gate(
         self, session_id: str, dial_id: str, call_sid: str, contest: str = "", gone: Sequence[str] = ()
@@ -304,34 +298,3 @@ def _refuse(batch: list[_Operation], error: StoreError) -> None:
     for operation in batch:
         if not operation.done.done():
             operation.done.set_exception(type(error)(str(error)))
-
-
-def _facts(record: dict[bytes, bytes] | list[bytes]) -> SessionFacts | None:
-    pairs = record.items() if isinstance(record, dict) else zip(record[::2], record[1::2], strict=True)
-    fields = {name.decode(): value.decode(errors="replace") for name, value in pairs}
-    if "state" not in fields:
-        return None
-    return SessionFacts(
-        state=fields["state"],
-        conference_sid=fields.get("conference_sid", ""),
-        direction=fields.get("direction", INBOUND),
-        parties=_parties(fields),
-    )
-
-
-def _parties(fields: dict[str, str]) -> dict[str, PartyFacts]:
-    """The parties of `party.NAME.FIELD`; flags are `true` or left out."""
-    found: dict[str, dict[str, Any]] = {}
-    for field, value in fields.items():
-        start, _, rest = field.partition(".")
-        name, _, attribute = rest.rpartition(".")
-        if start != "party" or not name:
-            continue
-        party = found.setdefault(name, {})
-        if attribute in _PARTY_TEXTS:
-            party[attribute] = value
-        elif attribute in _PARTY_FLAGS:
-            party[attribute] = value == "true"
-        elif attribute == "tune" and value in _TUNES:  # a later version may know others
-            party[attribute] = Tune(value)
-    return {name: PartyFacts(**attributes) for name, attributes in found.items()}

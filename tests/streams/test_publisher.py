@@ -60,7 +60,7 @@ async def test_session_is_read_as_it_was_when_the_event_was_stored(publisher, cl
     await client.hset(keys.session(SESSION), mapping=fields)
     facts = await publisher.publish_and_read(event())
     assert facts == SessionFacts(
-        state="transferring", conference_sid="CF1", direction="outbound",
+        state="transferring", phase="blind", conference_sid="CF1", direction="outbound",
         parties={
             "customer": PartyFacts(
                 call_sid="CA1", label="customer-1", address="+14155550199", tune=Tune.RINGBACK, is_leaving=True
