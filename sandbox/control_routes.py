@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from sandbox.exchange import UnknownNumberError
+from sandbox.exchange import NobodyToTellError, UnknownNumberError
 from sandbox.faults import Faults
 from sandbox.handles import SandboxCall
 from sandbox.switchboard import Switchboard
@@ -33,10 +33,13 @@ def control_routes(sandbox: Switchboard) -> list[web.RouteDef]:
         web.post("/sandbox/numbers", _guarded(control.add_number)),
         web.post("/sandbox/phones", _guarded(control.script_phone)),
         web.post("/sandbox/calls", _guarded(control.call_in)),
+        web.post("/sandbox/browser-calls", _guarded(control.browser_calls)),
+        web.post("/sandbox/callbacks", _guarded(control.send_callback)),
         web.get("/sandbox/calls", _guarded(control.calls)),
         web.post("/sandbox/foreign", _guarded(control.add_foreign)),
         web.post("/sandbox/calls/{sid}/{act}", _guarded(control.act)),
         web.get("/sandbox/conferences", _guarded(control.conferences)),
+        web.get("/sandbox/recordings", _guarded(control.recordings)),
         web.get("/sandbox/ledger", _guarded(control.ledger)),
         web.get("/sandbox/hearing", _guarded(control.hearing)),
         web.post("/sandbox/faults", _guarded(control.faults)),
@@ -77,6 +80,18 @@ async def _body(request: web.Request, needed: tuple[str, ...] = (), allowed: tup
     if unknown:
         raise ControlError(422, f"unknown: {', '.join(unknown)}; allowed: {', '.join((*needed, *allowed))}")
     return body
+
+
+def _texts(body: dict[str, Any], name: str) -> dict[str, str]:
+    """The object in this field, as texts.
+
+    Raises:
+        ControlError: It is no object.
+    """
+    value = body.get(name) or {}
+    if not isinstance(value, dict):
+        raise ControlError(422, f"{name} must be an object")
+    return {str(key): str(text) for key, text in value.items()}
 
 
 def describe(call: SandboxCall) -> dict[str, Any]:
@@ -128,13 +143,32 @@ class Control:
 
     async def call_in(self, request: web.Request) -> web.Response:
         """Somebody calls one of the account's numbers; `custom` holds a browser's own parameters."""
-        body = await _body(request, ("from", "to"), ("custom",))
-        custom = tuple((str(name), str(value)) for name, value in (body.get("custom") or {}).items())
+        body = await _body(request, ("from", "to"), ("custom", "url"))
+        custom = tuple(_texts(body, "custom").items())
         try:
-            call = await self._sandbox.call_in(body["from"], body["to"], custom)
+            call = await self._sandbox.call_in(body["from"], body["to"], custom, url=str(body.get("url", "")))
         except UnknownNumberError as error:
             raise ControlError(404, str(error)) from error
         return _json(describe(call), 201)
+
+    async def browser_calls(self, request: web.Request) -> web.Response:
+        """A browser calls through an application; `params` holds what it sends along."""
+        body = await _body(request, ("identity",), ("to", "params", "app", "url"))
+        texts = {name: str(body.get(name, "")) for name in ("to", "app", "url")}
+        try:
+            call = await self._sandbox.browser_calls(str(body["identity"]), params=_texts(body, "params"), **texts)
+        except UnknownNumberError as error:
+            raise ControlError(404, str(error)) from error
+        return _json(describe(call), 201)
+
+    async def send_callback(self, request: web.Request) -> web.Response:
+        """A callback that the model has no reason to send."""
+        body = await _body(request, ("sid", "event"), ("params",))
+        try:
+            self._sandbox.send_callback(str(body["sid"]), str(body["event"]), _texts(body, "params"))
+        except NobodyToTellError as error:
+            raise ControlError(404, str(error)) from error
+        return _json({"sid": body["sid"], "event": body["event"]}, 201)
 
     async def add_foreign(self, request: web.Request) -> web.Response:
         """Calls, or a conference, of somebody else who uses the same account."""
@@ -156,7 +190,7 @@ class Control:
         return _json({"calls": [describe(self._sandbox.call(sid)) for sid in sids]})
 
     async def act(self, request: web.Request) -> web.Response:
-        """Answer, hang up, reject, or press keys (`digits`) on a leg."""
+        """Answer, hang up, reject, speak, fall silent, or press keys (`digits`) on a leg."""
         sid, act = request.match_info["sid"], request.match_info["act"]
         if sid not in self._sandbox.exchange.state.calls:
             raise ControlError(404, f"no call {sid}")
@@ -170,8 +204,13 @@ class Control:
                 call.reject()
             case "press":
                 call.press(str((await _body(request, ("digits",)))["digits"]))
+            case "speak":
+                call.speak()
+            case "fall-silent":
+                call.fall_silent()
             case _:
-                raise ControlError(404, f"no such act: {act}; there are answer, hangup, reject, press")
+                acts = "answer, hangup, reject, press, speak, fall-silent"
+                raise ControlError(404, f"no such act: {act}; there are {acts}")
         return _json(describe(call))
 
     async def conferences(self, request: web.Request) -> web.Response:
@@ -183,6 +222,8 @@ class Control:
                 "name": room.name,
                 "status": room.status,
                 "reason_ended": room.reason_ended,
+                "region": room.region,
+                "max_participants": room.participants_max,
                 "participants": [
                     {
                         "call_sid": it.call_sid,
@@ -191,7 +232,12 @@ class Control:
                         "muted": it.muted,
                         "hold": it.hold,
                         "coaching": it.coaching,
+                        "call_sid_to_coach": it.coach_sid,
+                        "speaking": it.is_speaking,
+                        "start_conference_on_enter": it.order.start_on_enter,
                         "end_conference_on_exit": it.end_on_exit,
+                        "beep": it.order.beep,
+                        "jitter_buffer_size": it.order.jitter_buffer,
                     }
                     for it in room.participants.values()
                 ],
@@ -200,6 +246,26 @@ class Control:
             if not live or room.status != "completed"
         ]
         return _json({"conferences": shown})
+
+    async def recordings(self, _request: web.Request) -> web.Response:
+        """All recordings, and whose voices are on them."""
+        shown = [
+            {
+                "sid": it.sid,
+                "call_sid": it.call_sid,
+                "conference_sid": it.conference_sid,
+                "status": it.status,
+                "channels": it.order.channels,
+                "track": it.order.track,
+                "length_s": it.length_s(self._sandbox.now_s),
+                "spans": [
+                    {"since_s": span.since_s, "until_s": span.until_s, "voices": sorted(span.voices)}
+                    for span in it.spans
+                ],
+            }
+            for it in self._sandbox.recordings()
+        ]
+        return _json({"recordings": shown})
 
     async def ledger(self, _request: web.Request) -> web.Response:
         """Everything that was asked and sent."""

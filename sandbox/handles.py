@@ -9,9 +9,11 @@ from sandbox.exchange import (
     Heard,
     Interval,
     PhoneAnswers,
+    PhoneFallsSilent,
     PhoneHangsUp,
     PhonePresses,
     PhoneRejects,
+    PhoneSpeaks,
 )
 
 if TYPE_CHECKING:
@@ -76,3 +78,11 @@ class SandboxCall:
     def press(self, digits: str) -> None:
         """Press keys."""
         self._sandbox.apply(PhonePresses(self.sid, digits))
+
+    def speak(self) -> None:
+        """Begin to speak; only conferences with the event `speaker` tell of it."""
+        self._sandbox.apply(PhoneSpeaks(self.sid))
+
+    def fall_silent(self) -> None:
+        """Stop speaking."""
+        self._sandbox.apply(PhoneFallsSilent(self.sid))

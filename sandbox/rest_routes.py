@@ -27,6 +27,7 @@ ERRORS = {
     401: (20003, "Authenticate"),
     403: (20403, "Forbidden"),
     404: (20404, "The requested resource was not found"),
+    408: (16114, "The resource was not in a state to accept the recording action"),
     429: (20429, "Too Many Requests"),
     500: (20500, "An internal server error has occurred"),
     503: (20503, "Service unavailable"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,9 +22,11 @@ from sandbox.exchange import (
     InboundCall,
     Input,
     Number,
+    OddCallback,
     Output,
     Params,
     PhoneAnswers,
+    Recording,
     ReleasePhone,
     RestAnswer,
     Result,
@@ -33,6 +35,7 @@ from sandbox.exchange import (
     TimePassed,
     TwimlFailed,
     TwimlFetched,
+    UnknownNumberError,
 )
 from sandbox.faults import CallbackPlan, Faults
 from sandbox.handles import SandboxCall
@@ -197,13 +200,57 @@ class Switchboard:
             self.phones[address] = Phone(address, self.default_script)
         return self.phones[address]
 
-    async def call_in(self, from_: str, to: str, custom: Params = ()) -> SandboxCall:
+    async def call_in(self, from_: str, to: str, custom: Params = (), *, url: str = "") -> SandboxCall:
         """Somebody calls one of the account's numbers.
+
+        Args:
+            from_: Who.
+            to: The number, or a browser application.
+            custom: What a browser sends along.
+            url: Where this one call asks for TwiML, if not where the number does.
 
         Raises:
             UnknownNumberError: `to` was never added.
         """
-        return SandboxCall(self, self.apply(InboundCall(from_, to, custom)).call_sid)
+        return SandboxCall(self, self.apply(InboundCall(from_, to, custom, url)).call_sid)
+
+    def add_application(self, sid: str, *, voice_url: str, status_callback: str = "") -> Number:
+        """Give the account a TwiML application (`AP…`), through which browsers call."""
+        return self.add_number(sid, voice_url=voice_url, status_callback=status_callback, application_sid=sid)
+
+    async def browser_calls(
+        self, identity: str, to: str = "", params: Mapping[str, str] | None = None, *, app: str = "", url: str = ""
+    ) -> SandboxCall:
+        """The browser of `identity` connects through a TwiML application.
+
+        Args:
+            identity: The name in its access token: Twilio says `client:NAME`.
+            to: What it sends as `To`; nothing where empty.
+            params: What else it sends along, such as `SessionID`.
+            app: Which application; not needed where there is only one.
+            url: Where this one call asks for TwiML, if not where the application does.
+
+        Raises:
+            UnknownNumberError: There is no such application, or it isn't told which of several.
+        """
+        apps = [number.number for number in self.exchange.state.numbers.values() if number.application_sid]
+        if not app and len(apps) != 1:
+            raise UnknownNumberError(f"which application? there are {', '.join(apps) or 'none'}")
+        sent = ({"To": to} if to else {}) | dict(params or {})
+        return await self.call_in(f"client:{identity}", app or apps[0], tuple(sent.items()), url=url)
+
+    def send_callback(self, sid: str, event: str, params: Mapping[str, str] | None = None) -> None:
+        """Twilio tells something that this model has no reason to tell, such as an event that nobody knows yet.
+
+        Args:
+            sid: Of a call, a conference or a recording: its callback goes where its events go.
+            event: The conference's StatusCallbackEvent, the call's CallStatus, the recording's RecordingStatus.
+            params: Beside the usual parameters, or in their place. A conference's `CallSid` brings that participant's.
+
+        Raises:
+            NobodyToTellError: There is no such resource, or it has no callback.
+        """
+        self.apply(OddCallback(sid, event, tuple((params or {}).items())))
 
     def call(self, sid: str) -> SandboxCall:
         """A handle on a leg."""
@@ -238,6 +285,10 @@ class Switchboard:
         sid = self.exchange.add_foreign_conference(name, self.now_s, members=members, age_s=age_s)
         self.notify()
         return sid
+
+    def recordings(self) -> list[Recording]:
+        """All recordings, oldest first; `spans` tells whose voices are on them, and when."""
+        return list(self.exchange.state.recordings.values())
 
     async def wait_until(self, predicate: Callable[[], object], timeout_s: float = 5.0) -> None:
         """Wait until the predicate holds; it is asked again after each change of the exchange or the ledger.

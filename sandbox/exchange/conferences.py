@@ -21,6 +21,8 @@ GROUPS = {
     "participant-hold": "hold",
     "participant-unhold": "hold",
     "participant-modify": "modify",
+    "participant-speech-start": "speaker",
+    "participant-speech-stop": "speaker",
     "announcement-end": "announcement",
     "announcement-fail": "announcement",
 }
@@ -53,12 +55,12 @@ def tell(
     calls.emit_callback(work, settings, "conference", event, form, call_sid, conference.sid)
 
 
-def find_or_make(work: Work, name: str, order: JoinOrder) -> Conference:
+def find_or_make(work: Work, name: str) -> Conference:
     """The live conference of this name or SID, else a new one of this name."""
     found = work.live_conference(name)
     if found is not None:
         return found
-    conference = Conference(work.new_sid("CF"), name, work.now_s, work.now_s, region=order.region)
+    conference = Conference(work.new_sid("CF"), name, work.now_s, work.now_s)
     conference.number = work.state.made["CF"]
     work.state.conferences[conference.sid] = conference
     work.state.rooms[name] = conference.sid
@@ -76,17 +78,21 @@ def refusal(work: Work, order: JoinOrder) -> tuple[int, str] | None:
     members = conference.participants if conference else {}
     if order.label and any(p.label == order.label for p in members.values()):
         return 16025, "Participant label is in use"
-    if order.coach_sid and (order.coach_sid not in members or not members[order.coach_sid].is_in):
-        return 13240, "Dial->Conference: the call to coach is not in the conference"
+    if order.coach_sid:
+        coached = members.get(order.coach_sid)
+        if coached is None or not coached.is_in:
+            return 13240, "Dial->Conference: the call to coach is not in the conference"
+        if coached.hold:
+            return 16027, "Participant to be whispered is on hold"
     full = conference.participants_max if conference and conference.events_fixed else order.participants_max
     if len(members) >= full:
-        return 13256, "Conference is full"
+        return 16020, "Conference is full"
     return None
 
 
 def reserve(work: Work, call: Call, order: JoinOrder, *, by_rest: bool) -> tuple[Conference, Participant]:
     """Put the call on the list of a room, still outside: it rings, or is about to enter."""
-    conference = find_or_make(work, order.name, order)
+    conference = find_or_make(work, order.name)
     participant = Participant(
         call.sid,
         order,
@@ -99,6 +105,7 @@ def reserve(work: Work, call: Call, order: JoinOrder, *, by_rest: bool) -> tuple
         coaching=bool(order.coach_sid),
         coach_sid=order.coach_sid,
         end_on_exit=order.end_on_exit,
+        beep_on_exit=order.beep in {"true", "onExit"},
     )
     conference.participants[call.sid] = participant
     call.conference_sid = conference.sid
@@ -134,7 +141,10 @@ def enter(work: Work, call: Call) -> None:
     call.activity = "conference"
     call.join = None
     _fix_settings(conference, participant)
+    conference.region = conference.region or participant.order.region  # of the first one who names one
     conference.ever_joined = True
+    if participant.coaching and participant.coach_sid not in conference.participants:
+        _orphan(work, participant)
     _say_join(work, conference, participant)
     joined = conference.joined()
     if conference.status == "init" and len(joined) >= 2 and any(p.order.start_on_enter for p in joined):
@@ -149,7 +159,6 @@ def _fix_settings(conference: Conference, first: Participant) -> None:
         return
     conference.events_fixed = True
     conference.events = first.order.events
-    conference.region = first.order.region
     conference.participants_max = first.order.participants_max
     conference.recording = first.order if first.order.record else None
 
@@ -158,6 +167,25 @@ def _say_join(work: Work, conference: Conference, participant: Participant) -> N
     if not participant.joined_event:
         participant.joined_event = True
         tell(work, conference, "participant-join", participant)
+
+
+def _orphan(work: Work, coach: Participant) -> None:
+    """Whom somebody coached is gone."""
+    if work.rules.orphaned_coach == "heard":
+        coach.coaching = False
+        coach.coach_sid = ""
+
+
+def speaks(work: Work, call: Call, *, starts: bool) -> None:
+    """A member begins or stops to speak; of somebody who is muted or held nothing is said."""
+    conference = work.live_conference(call.conference_sid) if call.conference_sid else None
+    participant = conference.participants.get(call.sid) if conference is not None else None
+    if conference is None or participant is None or not participant.is_in or participant.is_speaking == starts:
+        return
+    if participant.muted or participant.hold:
+        return
+    participant.is_speaking = starts
+    tell(work, conference, "participant-speech-start" if starts else "participant-speech-stop", participant)
 
 
 def _start(work: Work, conference: Conference) -> None:
@@ -187,6 +215,9 @@ def leave(work: Work, call: Call, reason: str, *, kicked: bool = False) -> None:
         return
     was_in = participant.is_in
     _say_leave(work, conference, participant, call, reason if was_in else "participant_add_failed")
+    for other in conference.participants.values():
+        if other.coaching and other.coach_sid == call.sid:
+            _orphan(work, other)
     how = "kicked" if kicked else "left"
     if was_in and participant.end_on_exit:
         finish(work, conference, f"participant-with-end-conference-on-exit-{how}", participant)
@@ -201,6 +232,9 @@ def _say_leave(work: Work, conference: Conference, participant: Participant, cal
         call.activity = "idle"
     extra = (("ParticipantCallStatus", call.status), ("ReasonParticipantLeft", reason))
     tell(work, conference, "participant-leave", participant, extra)
+    announced = participant.announcement
+    if announced is not None and work.rules.announcement_of_a_leaver == "ended":
+        tell(work, conference, "announcement-end", None, (("AnnounceUrl", announced.asked_url),))
 
 
 def finish(work: Work, conference: Conference, reason: str, ending: Participant | None = None) -> None:
@@ -239,7 +273,7 @@ def finish(work: Work, conference: Conference, reason: str, ending: Participant 
         if ending.label:
             extra.append(("ParticipantLabelEndingConference", ending.label))
     tell(work, conference, "conference-end", None, tuple(extra))
-    recordings.stop_for_conference(work, conference)
+    recordings.stop_all_of(work, conference.sid)
 
 
 def let_go(work: Work, call: Call) -> None:

@@ -73,10 +73,12 @@ def join_order(noun: Verb, base_url: str) -> JoinOrder:
         wait_url=(noun.get("waitUrl") and resolve(base_url, noun.get("waitUrl"))) if noun.has("waitUrl") else None,
         wait_method=noun.get("waitMethod", "POST").upper(),
         participants_max=int(noun.number("maxParticipants", 250)),
+        jitter_buffer=noun.get("jitterBufferSize", "large"),
         record=noun.get("record", "do-not-record") in {"record-from-start", "true"},
+        trim=noun.get("trim", "trim-silence"),
         recording=_subscription(noun, base_url, "recordingStatusCallback", "completed"),
         events=_subscription(noun, base_url, "statusCallback", ""),
-        region=noun.get("region", "us1"),
+        region=noun.get("region"),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from typing import assert_never
 
-from sandbox.exchange import calls, conferences, dialing, foreign, inputs, members, programs, recordings, rest
+from sandbox.exchange import calls, conferences, dialing, foreign, inputs, members, odd, programs, recordings, rest
 from sandbox.exchange.hearing import Hearing
 from sandbox.exchange.inputs import Input
 from sandbox.exchange.model import Call, Fetch, Number, Source, State, Subscription
@@ -95,9 +95,12 @@ class Exchange:
 
         Raises:
             UnknownNumberError: An InboundCall to a number that was never added.
+            NobodyToTellError: An OddCallback about something of which nobody wanted to be told.
         """
         if isinstance(happened, inputs.InboundCall) and happened.to not in self.state.numbers:
             raise UnknownNumberError(f"no number {happened.to!r} was added to this account")
+        if isinstance(happened, inputs.OddCallback):
+            odd.recipient(self.state, happened.sid)
         self.now_s = max(self.now_s, now_s)
         works = self._due()
         work = Work(self.state, self.rules, self.now_s)
@@ -125,7 +128,9 @@ class Exchange:
         """Do the tasks that changes have queued, then note who hears whom."""
         while work.tasks:
             self._task(work, work.tasks.popleft())
-        self.hearing.note(self.state, work.touched, work.now_s)
+        legs = self.hearing.note(self.state, work.touched, work.now_s)
+        if self.state.recorders:
+            recordings.note(self.state, sorted(legs | work.touched), work.now_s)
 
     def _take(self, work: Work, happened: Input) -> tuple[RestAnswer | None, str]:
         match happened:
@@ -137,6 +142,8 @@ class Exchange:
                 self._fetched(work, happened)
             case inputs.TwimlFailed():
                 self._not_fetched(work, happened)
+            case inputs.OddCallback():
+                odd.tell(work, happened)
             case inputs.TimePassed():
                 pass
             case _:
@@ -152,7 +159,9 @@ class Exchange:
         | inputs.PhoneRejects
         | inputs.PhoneFails
         | inputs.PhoneHangsUp
-        | inputs.PhonePresses,
+        | inputs.PhonePresses
+        | inputs.PhoneSpeaks
+        | inputs.PhoneFallsSilent,
     ) -> None:
         if happened.call_sid not in self.state.live:
             return
@@ -163,6 +172,10 @@ class Exchange:
                 calls.end(work, call, "completed" if call.answered_at_s is not None else "no-answer")
             case inputs.PhonePresses():
                 programs.pressed(work, call, happened.digits)
+            case inputs.PhoneSpeaks():
+                conferences.speaks(work, call, starts=True)
+            case inputs.PhoneFallsSilent():
+                conferences.speaks(work, call, starts=False)
             case _ if not outbound_waiting:
                 pass  # a phone can't ring or answer twice
             case inputs.PhoneRings():
@@ -184,6 +197,8 @@ class Exchange:
 
     def _answers(self, work: Work, call: Call) -> None:
         calls.answered(work, call)
+        if call.record is not None:
+            recordings.start_for_call(work, call, call.record)
         if call.direction == "outbound-dial":
             dialing.child_answered(work, call)
         elif call.join is not None:
@@ -207,7 +222,7 @@ class Exchange:
             call.call_token = call_token(call.sid)
         if number.status_callback:
             call.subscription = Subscription(number.status_callback, number.status_callback_method, ("completed",))
-        programs.begin(work, call, Source(number.voice_url, number.voice_method))
+        programs.begin(work, call, Source(happened.url or number.voice_url, number.voice_method))
         return call.sid
 
     def _fetched(self, work: Work, happened: inputs.TwimlFetched) -> None:
@@ -272,13 +287,16 @@ class Exchange:
         dialing.caller_gone(work, call)
         if call.parent_sid:
             dialing.child_gone(work, call)
-        recordings.stop_for_call(work, call)
+        recordings.stop_all_of(work, call.sid)
         call.activity = "idle"
 
     def _wake(self, work: Work, sid: str, name: str) -> None:
         """One timer is due."""
         if name in {"wait", "hold", "announce"}:
             members.wake(work, sid, name)
+            return
+        if name == "processed":
+            recordings.processed(work, sid)
             return
         call = work.call(sid)
         match name:

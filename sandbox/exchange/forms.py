@@ -93,6 +93,13 @@ class Form:
             raise RestError(400, code, f"{name} is not a valid URL: {value}")
         return value
 
+    def one_of(self, name: str, allowed: tuple[str, ...]) -> str:
+        """One of these words; the first where the field was not sent."""
+        word = self.get(name, allowed[0])
+        if word not in allowed:
+            raise RestError(400, 20001, f"{name} must be one of {', '.join(allowed)}")
+        return word
+
     def whole(self, name: str, default: int, least: int, most: int) -> int:
         """A whole number within bounds."""
         text = self.get(name, str(default))

@@ -97,12 +97,11 @@ def _at_prompt(call: Call) -> Heard:
 def _in_conference(state: State, call: Call) -> Heard:
     conference = state.conferences[call.conference_sid]
     me = conference.participants[call.sid]
-    announcement = me.announcement or conference.announcement
+    announced = _announced(me.announcement) or (None if me.hold else _announced(conference.announcement))
+    if announced is not None:
+        return announced
     if me.hold:
-        held = me.announcement or me.held
-        return _tune(held) if held is not None else Heard("music")
-    if announcement is not None:
-        return _tune(announcement)
+        return _tune(me.held) if me.held is not None else Heard("music")
     if conference.status == "init":
         return _tune(me.wait) if me.wait is not None else SILENCE
     others = frozenset(p.call_sid for p in conference.joined() if _reaches(p, me))
@@ -110,6 +109,14 @@ def _in_conference(state: State, call: Call) -> Heard:
     if others:
         return Heard("parties", others, ringing=rings)
     return RINGBACK if rings else SILENCE
+
+
+def _announced(tune: Tune | None) -> Heard | None:
+    """What an announcement says at this moment; None while it is being fetched, and in its pauses."""
+    verb = tunes.playing(tune) if tune is not None else None
+    if tune is None or verb is None or verb.name not in {"Say", "Play"}:
+        return None
+    return _sound(verb, tune.base_url)
 
 
 def _tune(tune: Tune) -> Heard:
@@ -135,10 +142,12 @@ class Hearing:
 
     history: dict[str, list[Interval]] = field(default_factory=dict)
 
-    def note(self, state: State, touched: Iterable[str], now_s: float) -> None:
-        """Compare with the state after an input, for the calls and conferences that it touched."""
-        for sid in sorted(self._legs(state, touched)):
+    def note(self, state: State, touched: Iterable[str], now_s: float) -> set[str]:
+        """Compare with the state after an input, for the calls and conferences that it touched; all legs of these."""
+        legs = self._legs(state, touched)
+        for sid in sorted(legs):
             self._note_leg(sid, heard_by(state, sid), now_s)
+        return legs
 
     def _legs(self, state: State, touched: Iterable[str]) -> set[str]:
         legs: set[str] = set()

@@ -16,6 +16,8 @@ class InboundCall:
     to: str
     custom: Params = ()
     """Parameters of the caller's own choice, which arrive beside Twilio's (browser calls)."""
+    url: str = ""
+    """Where this call asks for TwiML, if not where the number does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,35 @@ class PhonePresses:
 
 
 @dataclass(frozen=True, slots=True)
+class PhoneSpeaks:
+    """The person on this leg begins to speak."""
+
+    call_sid: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneFallsSilent:
+    """The person on this leg stops speaking."""
+
+    call_sid: str
+
+
+@dataclass(frozen=True, slots=True)
+class OddCallback:
+    """Twilio tells something that this model has no reason to tell, such as an event that it does not know.
+
+    It goes where events of that call, conference or recording go, whichever of them were asked for.
+    """
+
+    sid: str
+    """Of a call (`CA`), a conference (`CF`) or a recording (`RE`)."""
+    event: str
+    """The conference's StatusCallbackEvent, the call's CallStatus, the recording's RecordingStatus."""
+    params: Params = ()
+    """Beside the usual ones, or in their place. A conference's `CallSid` brings that participant's parameters."""
+
+
+@dataclass(frozen=True, slots=True)
 class RestRequest:
     """A request of the REST API whose credentials were already checked.
 
@@ -117,6 +148,9 @@ Input = (
     | PhoneFails
     | PhoneHangsUp
     | PhonePresses
+    | PhoneSpeaks
+    | PhoneFallsSilent
+    | OddCallback
     | RestRequest
     | TwimlFetched
     | TwimlFailed

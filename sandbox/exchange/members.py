@@ -27,6 +27,7 @@ class Change:
     coaching: bool | None = None
     coach_sid: str | None = None
     end_on_exit: bool | None = None
+    beep_on_exit: bool | None = None
     wait_url: str | None = None
     wait_method: str = "POST"
     announce_url: str = ""
@@ -35,8 +36,10 @@ class Change:
 
 def update(work: Work, conference: Conference, participant: Participant, change: Change) -> None:
     """Apply an update; each thing that really changes has its event."""
-    before = (participant.end_on_exit, participant.coaching, participant.coach_sid)
+    before = _modifiable(participant)
     participant.updated_at_s = work.now_s
+    if change.beep_on_exit is not None:
+        participant.beep_on_exit = change.beep_on_exit
     if change.end_on_exit is not None:
         participant.end_on_exit = change.end_on_exit
     if change.coach_sid is not None:
@@ -44,13 +47,15 @@ def update(work: Work, conference: Conference, participant: Participant, change:
         participant.coaching = bool(change.coach_sid)
     if change.coaching is not None:
         participant.coaching = change.coaching
-    if (participant.end_on_exit, participant.coaching, participant.coach_sid) != before:
+    if _modifiable(participant) != before or change.wait_url is not None:
         conferences.tell(work, conference, "participant-modify", participant)
     if change.muted is not None and change.muted != participant.muted:
         participant.muted = change.muted
         event = "participant-mute" if change.muted else "participant-unmute"
         conferences.tell(work, conference, event, participant)
     _hold(work, conference, participant, change)
+    if participant.muted or participant.hold:
+        participant.is_speaking = False
     if change.wait_url is not None and participant.wait is not None:
         participant.wait = tunes.begin(
             work, conference, participant.call_sid, "wait", change.wait_url, change.wait_method
@@ -59,6 +64,11 @@ def update(work: Work, conference: Conference, participant: Participant, change:
         participant.announcement = tunes.begin(
             work, conference, participant.call_sid, "announce", change.announce_url, change.announce_method
         )
+
+
+def _modifiable(participant: Participant) -> tuple[object, ...]:
+    """What participant-modify tells of, beside the wait URL."""
+    return participant.end_on_exit, participant.beep_on_exit, participant.coaching, participant.coach_sid
 
 
 def _hold(work: Work, conference: Conference, participant: Participant, change: Change) -> None:
@@ -108,7 +118,7 @@ def _playable(content_type: str, body: bytes, url: str, *, loops: bool) -> tuple
     verbs = twiml.parse(content_type, body)
     for verb in verbs:
         if verb.name not in twiml.WAIT_VERBS:
-            raise TwimlError(13233, f"<{verb.name}> is not allowed in a wait, hold or announce document")
+            raise TwimlError(13238, f"<{verb.name}> is not allowed in a wait, hold or announce document")
     return verbs
 
 
@@ -155,28 +165,36 @@ def wake(work: Work, sid: str, name: str) -> None:
     slot = _slot(name)
     if sid in work.state.conferences:
         conference = work.conference(sid)
-        tune = conference.announcement
-        if tune is not None and not tunes.next_verb(work, tune, sid, slot):
-            _ended(work, conference, None, tune, slot)
+        if conference.announcement is not None:
+            _woken(work, conference, None, conference.announcement, slot)
         return
     call = work.call(sid)
     live = work.live_conference(call.conference_sid) if call.conference_sid else None
     participant = live.participants.get(sid) if live else None
     own = tunes.slot_of(participant, slot) if participant else None
-    if live is None or own is None:
-        return
-    if slot == "announce":
-        if not tunes.next_verb(work, own, sid, slot):
-            _ended(work, live, participant, own, slot)
-    else:
-        tunes.wake(work, live, sid, slot, own)
+    if live is not None and own is not None:
+        _woken(work, live, participant, own, slot)
+
+
+def _woken(work: Work, conference: Conference, participant: Participant | None, tune: Tune, slot: Slot) -> None:
+    owner_sid = conference.sid if participant is None else participant.call_sid
+    if tunes.is_resting(tune):
+        tunes.request(work, conference, _listener(conference, participant), slot, tune)
+    elif not tunes.next_verb(work, tune, owner_sid, slot):
+        _ended(work, conference, participant, tune, slot)
+
+
+def _listener(conference: Conference, participant: Participant | None) -> str:
+    """On whose behalf a document is asked for: one that all hear, on that of the first who is there."""
+    return conference.joined()[0].call_sid if participant is None else participant.call_sid
 
 
 def _ended(work: Work, conference: Conference, participant: Participant | None, tune: Tune, slot: Slot) -> None:
-    if slot == "announce" or participant is None:
+    if slot == "announce" and not tunes.redirects(tune):
         _announced(work, conference, participant, tune)
-    else:
-        tunes.again(work, conference, participant.call_sid, slot, tune)
+        return
+    owner_sid = conference.sid if participant is None else participant.call_sid
+    tunes.again(work, conference, _listener(conference, participant), slot, tune, owner_sid)
 
 
 def _announced(
@@ -186,7 +204,9 @@ def _announced(
         conference.announcement = None
     else:
         participant.announcement = None
-    extra = [("AnnounceUrl", tune.source.url if tune.source else "")]
+    if failure and work.rules.announcement_failure == "untold":
+        return
+    extra = [("AnnounceUrl", tune.asked_url)]
     if failure:
         extra.append(("ReasonAnnouncementFailed", failure))
     event = "announcement-fail" if failure else "announcement-end"

@@ -124,12 +124,30 @@ class JoinOrder:
     wait_method: str = "POST"
     participants_max: int = 250
     early_media: bool = False
+    jitter_buffer: str = "large"
     record: bool = False
+    trim: str = "trim-silence"
     recording: Subscription | None = None
     events: Subscription | None = None
-    region: str = "us1"
+    region: str = ""
+    """Empty: Twilio chooses."""
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> JoinOrder:
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOrder:
+    """How something is to be recorded."""
+
+    source: str
+    """Twilio's word: `Conference`, `OutboundAPI`, `StartCallRecordingAPI`."""
+    channels: int = 1
+    track: str = "both"
+    subscription: Subscription | None = None
+    trim: str = "do-not-trim"
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> RecordOrder:
         return self
 
 
@@ -181,6 +199,8 @@ class Call:
     """The same, once they were pressed."""
     application_sid: str = ""
     """The application through which a browser called."""
+    record: RecordOrder | None = None
+    """Asked for at its creation: it is recorded from its answer."""
     queue_ms: int = 0
     number: int = 0
     """Counts the account's calls; lists go by it."""
@@ -207,6 +227,8 @@ class Tune:
     base_url: str = ""
     requested_at_s: float = 0.0
     generation: int = 0
+    asked_url: str = ""
+    """The address that was given, whatever it has redirected to."""
 
 
 @dataclass(slots=True)
@@ -225,6 +247,8 @@ class Participant:
     coaching: bool = False
     coach_sid: str = ""
     end_on_exit: bool = False
+    beep_on_exit: bool = True
+    is_speaking: bool = False
     joined_event: bool = False
     """Whether participant-join was said for it."""
     wait: Tune | None = None
@@ -246,7 +270,7 @@ class Conference:
     created_at_s: float
     updated_at_s: float
     status: Literal["init", "in-progress", "completed"] = "init"
-    region: str = "us1"
+    region: str = ""
     participants: dict[str, Participant] = field(default_factory=dict)
     ever_joined: bool = False
     events: Subscription | None = None
@@ -267,21 +291,57 @@ class Conference:
         return [p for p in self.participants.values() if p.is_in]
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedSpan:
+    """From `since_s` to `until_s` (None: still) these legs' voices go onto a recording."""
+
+    since_s: float
+    until_s: float | None
+    voices: frozenset[str]
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> RecordedSpan:
+        return self
+
+
 @dataclass(slots=True)
 class Recording:
-    """A recording of a call or of a conference; only its states are modelled, never sound."""
+    """A recording of a call or of a conference: its states and whose voices are on it, never sound."""
 
     sid: str
     call_sid: str
+    """The call that the API shows it under; empty for a conference's."""
+    leg_sid: str
+    """The leg whose sound it is; another one than the call only where that of a child is shown as its parent's."""
     conference_sid: str
-    source: str
-    channels: int
-    track: str
+    order: RecordOrder
     status: str
     started_at_s: float
     updated_at_s: float
-    subscription: Subscription | None = None
     ended_at_s: float | None = None
+    paused_at_s: float | None = None
+    skips_pause: bool = False
+    """Whether the pause that is going on leaves no gap of silence in the file (PauseBehavior `skip`)."""
+    skipped_s: float = 0.0
+    """What pauses have left out."""
+    error_code: int = 0
+    spans: list[RecordedSpan] = field(default_factory=list)
+    """What is on it, in order of time; pauses are no part of it."""
+
+    @property
+    def subscription(self) -> Subscription | None:
+        """Who is told of it."""
+        return self.order.subscription
+
+    def length_s(self, now_s: float) -> float:
+        """How long its file is, or would be now."""
+        return (now_s if self.ended_at_s is None else self.ended_at_s) - self.started_at_s - self.skipped_s
+
+    def has_voice_of(self, leg_sid: str, since_s: float = 0.0, until_s: float = float("inf")) -> bool:
+        """Whether a leg's voice is on it, or may be of what was said between two moments."""
+        return any(
+            leg_sid in span.voices and span.since_s < until_s and (span.until_s is None or span.until_s > since_s)
+            for span in self.spans
+        )
 
 
 @dataclass(slots=True)
@@ -311,6 +371,8 @@ class State:
     rooms: dict[str, str] = field(default_factory=dict)
     """SID of the live conference of a name."""
     recordings: dict[str, Recording] = field(default_factory=dict)
+    recorders: dict[str, list[str]] = field(default_factory=dict)
+    """SIDs of the recordings of a leg or conference that have not ended."""
     fetches: dict[int, Fetch] = field(default_factory=dict)
     timers: Timers = field(default_factory=Timers)
     made: dict[str, int] = field(default_factory=dict)

@@ -128,7 +128,7 @@ def conference_event(
     return tuple(out) + extra
 
 
-def recording_event(recording: Recording, account_sid: str, now_s: float) -> Params:
+def recording_event(recording: Recording, account_sid: str) -> Params:
     """What a recording's callback carries (Twilio docs: Recordings resource, recordingStatusCallback)."""
     address = f"https://api.twilio.com/{API_VERSION}/Accounts/{account_sid}/Recordings/{recording.sid}"
     out = [
@@ -136,15 +136,15 @@ def recording_event(recording: Recording, account_sid: str, now_s: float) -> Par
         ("RecordingSid", recording.sid),
         ("RecordingUrl", address),
         ("RecordingStatus", recording.status),
-        ("RecordingChannels", str(recording.channels)),
+        ("RecordingChannels", str(recording.order.channels)),
         ("RecordingStartTime", rfc2822(recording.started_at_s) or ""),
-        ("RecordingSource", recording.source),
-        ("ErrorCode", "0"),
+        ("RecordingSource", recording.order.source),
+        ("ErrorCode", str(recording.error_code)),
     ]
     if recording.conference_sid:
         out.append(("ConferenceSid", recording.conference_sid))
     if recording.call_sid:
-        out += [("CallSid", recording.call_sid), ("RecordingTrack", recording.track)]
-    if recording.status == "completed":
-        out.append(("RecordingDuration", str(int(now_s - recording.started_at_s))))
+        out += [("CallSid", recording.call_sid), ("RecordingTrack", recording.order.track)]
+    if recording.status == "completed" and recording.ended_at_s is not None:
+        out.append(("RecordingDuration", str(int(recording.length_s(recording.ended_at_s)))))
     return tuple(out)

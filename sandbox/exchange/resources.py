@@ -77,7 +77,7 @@ def conference(state: State, it: Conference) -> dict[str, Any]:
         "date_updated": rfc2822(it.updated_at_s),
         "api_version": params.API_VERSION,
         "friendly_name": it.name,
-        "region": it.region,
+        "region": it.region or "us1",
         "sid": it.sid,
         "status": it.status,
         "uri": f"{uri}.json",
@@ -119,19 +119,19 @@ def recording(state: State, it: Recording) -> dict[str, Any]:
         "date_created": rfc2822(it.started_at_s),
         "date_updated": rfc2822(it.updated_at_s),
         "start_time": rfc2822(it.started_at_s),
-        "duration": None if it.ended_at_s is None else str(int(it.ended_at_s - it.started_at_s)),
+        "duration": None if it.ended_at_s is None else str(int(it.length_s(it.ended_at_s))),
         "sid": it.sid,
         "price": None,
         "price_unit": None,
         "status": it.status,
-        "channels": it.channels,
-        "source": it.source,
-        "error_code": None,
+        "channels": it.order.channels,
+        "source": it.order.source,
+        "error_code": it.error_code or None,
         "encryption_details": None,
         "uri": f"{account_uri(state)}/{place}/Recordings/{it.sid}.json",
     }
     if not it.conference_sid:
-        shown["track"] = it.track
+        shown["track"] = it.order.track
     return shown
 
 

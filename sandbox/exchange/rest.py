@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from sandbox.exchange import resources, rest_calls, rest_conferences
+from sandbox.exchange import recordings, resources, rest_calls, rest_conferences
 from sandbox.exchange.forms import Form, RestError, error_answer, not_found
 from sandbox.exchange.inputs import Params, RestRequest
 from sandbox.exchange.model import Recording
@@ -49,7 +49,7 @@ def _calls(work: Work, request: RestRequest, sid: str, part: str, key: str) -> R
     if part == "Recordings":
         if not key and request.method == "POST":
             return rest_calls.record(work, call, form)
-        return _recordings(work, request, key, "call_sid", call.sid)
+        return _recordings(work, request, key, call.sid)
     if part:
         raise not_found(request.path)
     if request.method == "GET":
@@ -69,7 +69,7 @@ def _conferences(work: Work, request: RestRequest, sid: str, part: str, key: str
         return _participants(work, request, sid, key)
     conference = rest_conferences.find(work, sid, request.path)
     if part == "Recordings":
-        return _recordings(work, request, key, "conference_sid", conference.sid)
+        return _recordings(work, request, key, conference.sid)
     if request.method == "GET":
         return RestAnswer(200, resources.conference(work.state, conference))
     if request.method == "POST":
@@ -95,9 +95,13 @@ def _participants(work: Work, request: RestRequest, sid: str, key: str) -> RestA
     raise _not_allowed(request.method)
 
 
-def _recordings(work: Work, request: RestRequest, key: str, field: str, owner_sid: str) -> RestAnswer:
-    of_owner = [it for it in work.state.recordings.values() if getattr(it, field) == owner_sid]
+def _recordings(work: Work, request: RestRequest, key: str, owner_sid: str) -> RestAnswer:
+    of_owner = [
+        it for it in work.state.recordings.values() if owner_sid in (it.call_sid, it.leg_sid, it.conference_sid)
+    ]
     if not key:
+        if request.method != "GET":  # only a call's recording can be started by request
+            raise _not_allowed(request.method)
         return _recording_list(work, request.path, of_owner, request.params)
     if key == "Twilio.CURRENT":
         found = next((it for it in reversed(of_owner) if it.ended_at_s is None), None)
@@ -111,7 +115,7 @@ def _recordings(work: Work, request: RestRequest, key: str, field: str, owner_si
         case "POST":
             return rest_calls.update_recording(work, found, Form(request.params))
         case "DELETE":
-            del work.state.recordings[found.sid]
+            recordings.delete(work, found)
             return RestAnswer(204)
     raise _not_allowed(request.method)
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from sandbox.exchange import calls, programs, recordings, resources
 from sandbox.exchange.forms import Form, RestError, not_found
 from sandbox.exchange.inputs import Params
-from sandbox.exchange.model import FINAL, Call, Recording, Source, Subscription
+from sandbox.exchange.model import FINAL, Call, Recording, RecordOrder, Source, Subscription
 from sandbox.exchange.outputs import RestAnswer
 from sandbox.exchange.texts import is_address, is_number
 from sandbox.exchange.work import Work
@@ -34,16 +34,17 @@ def create(work: Work, form: Form) -> RestAnswer:
     digits = form.get("SendDigits")
     if not SEND_DIGITS.match(digits):
         raise RestError(400, 20001, f"SendDigits must be at most {DIGITS_MAX} of 0-9, A-D, #, *, w and W")
+    ordered = None
+    if form.flag("Record", default=False):
+        ordered = record_order(work, form, "OutboundAPI", RECORDING_EVENTS)
     call = new_call(work, form)
     call.start = source
     call.send_digits = digits
     call.fallback_url = form.url("FallbackUrl")
     call.fallback_method = form.method("FallbackMethod")
     call.subscription = form.subscription(work, "StatusCallback", calls.CALL_EVENTS, ("completed",), lenient=False)
+    call.record = ordered
     queue(work, call)
-    if form.flag("Record", default=False):
-        channels = 2 if form.get("RecordingChannels") == "dual" else 1
-        _record(work, call, form, channels, "OutboundAPI")
     return RestAnswer(201, resources.call(work.state, call))
 
 
@@ -169,18 +170,24 @@ def listed(work: Work, query: Params) -> RestAnswer:
 
 def record(work: Work, call: Call, form: Form) -> RestAnswer:
     """Start recording a call that is going on."""
-    if call.status != "in-progress":
+    is_refused = call.activity == "bridged" and work.rules.recording_of_a_child == "refused"
+    if call.status != "in-progress" or is_refused:
         raise RestError(400, 21220, "Requested resource is not eligible for recording")
-    channels = 2 if form.get("RecordingChannels", "mono") == "dual" else 1
-    recording = _record(work, call, form, channels, "StartCallRecordingAPI")
-    return RestAnswer(201, resources.recording(work.state, recording))
+    order = record_order(work, form, "StartCallRecordingAPI", RECORDING_EVENTS)
+    return RestAnswer(201, resources.recording(work.state, recordings.start_for_call(work, call, order)))
 
 
-def _record(
-    work: Work, call: Call, form: Form, channels: int, source: Literal["OutboundAPI", "StartCallRecordingAPI"]
-) -> Recording:
-    subscription = form.subscription(work, "RecordingStatusCallback", RECORDING_EVENTS, ("completed",), lenient=True)
-    return recordings.start_for_call(work, call, channels, form.get("RecordingTrack", "both"), source, subscription)
+def record_order(
+    work: Work, form: Form, source: Literal["OutboundAPI", "StartCallRecordingAPI"], events: tuple[str, ...]
+) -> RecordOrder:
+    """How a call is to be recorded; `events` are those that may be asked for."""
+    return RecordOrder(
+        source,
+        2 if form.one_of("RecordingChannels", ("mono", "dual")) == "dual" else 1,
+        form.one_of("RecordingTrack", ("both", "inbound", "outbound")),
+        form.subscription(work, "RecordingStatusCallback", events, ("completed",), lenient=True),
+        form.one_of("Trim", ("do-not-trim", "trim-silence")),
+    )
 
 
 def update_recording(work: Work, recording: Recording, form: Form) -> RestAnswer:
@@ -190,5 +197,7 @@ def update_recording(work: Work, recording: Recording, form: Form) -> RestAnswer
         raise RestError(400, 20001, f"Invalid Status: {status}")
     if recording.ended_at_s is not None:
         raise RestError(404, 20404, "The recording is not in progress")
-    recordings.set_status(work, recording, status)
-    return RestAnswer(200, resources.recording(work.state, recording))
+    pause_behavior = form.one_of("PauseBehavior", ("silence", "skip"))
+    recordings.set_status(work, recording, status, pause_behavior)
+    shown = resources.recording(work.state, recording)
+    return RestAnswer(200, shown | {"status": status})  # `stopped`, whatever is made of it meanwhile

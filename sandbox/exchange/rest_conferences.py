@@ -13,7 +13,11 @@ from sandbox.exchange.outputs import RestAnswer
 from sandbox.exchange.texts import CALL_SID, CONFERENCE_SID
 from sandbox.exchange.work import Work
 
-CONFERENCE_EVENTS = frozenset(conferences.GROUPS.values()) | {"speaker"}
+CONFERENCE_EVENTS = frozenset(conferences.GROUPS.values())
+PARTICIPANT_RECORDING_EVENTS = (
+    "started", "in-progress", "paused", "resumed", "stopped", "completed", "failed", "absent"
+)  # fmt: skip
+CONFERENCE_RECORDING_EVENTS = ("in-progress", "completed", "failed", "absent")
 
 
 def find(work: Work, sid: str, path: str) -> Conference:
@@ -84,8 +88,12 @@ def create(work: Work, place: str, form: Form) -> RestAnswer:
     if refused is not None:
         code, message = refused
         raise RestError(400, {16023: 16024, 13240: 16028}.get(code, code), message)
+    recorded = None
+    if form.flag("Record", default=False):
+        recorded = rest_calls.record_order(work, form, "OutboundAPI", PARTICIPANT_RECORDING_EVENTS)
     call = rest_calls.new_call(work, form)
     call.join = order
+    call.record = recorded
     call.subscription = form.subscription(work, "StatusCallback", calls.CALL_EVENTS, ("completed",), lenient=True)
     conference, participant = conferences.reserve(work, call, order, by_rest=True)
     shown = resources.participant(work.state, conference, participant)
@@ -105,17 +113,20 @@ def _order(work: Work, place: str, form: Form) -> JoinOrder:
         coach_sid=coach_sid if form.flag("Coaching", default=True) else "",
         start_on_enter=form.flag("StartConferenceOnEnter", default=True),
         end_on_exit=form.flag("EndConferenceOnExit", default=False),
-        beep=form.get("Beep", "true"),
+        beep=form.one_of("Beep", ("true", "false", "onEnter", "onExit")),
         wait_url=form.get("WaitUrl") if form.has("WaitUrl") else None,
         wait_method=form.method("WaitMethod"),
         participants_max=form.whole("MaxParticipants", 250, 2, 250),
         early_media=form.flag("EarlyMedia", default=True),
-        record=form.get("ConferenceRecord") in {"true", "record-from-start"},
+        jitter_buffer=form.one_of("JitterBufferSize", ("large", "medium", "small", "off")),
+        record=form.one_of("ConferenceRecord", ("false", "true", "record-from-start", "do-not-record"))
+        in {"true", "record-from-start"},
+        trim=form.one_of("ConferenceTrim", ("trim-silence", "do-not-trim")),
         recording=form.subscription(
-            work, "ConferenceRecordingStatusCallback", rest_calls.RECORDING_EVENTS, ("completed",), lenient=True
+            work, "ConferenceRecordingStatusCallback", CONFERENCE_RECORDING_EVENTS, ("completed",), lenient=True
         ),
         events=form.subscription(work, "ConferenceStatusCallback", CONFERENCE_EVENTS, ("start", "end"), lenient=True),
-        region=form.get("Region", "us1"),
+        region=form.get("Region"),
     )
 
 
@@ -124,8 +135,11 @@ def update_participant(work: Work, conference: Conference, participant: Particip
     coach_sid = form.get("CallSidToCoach") if form.has("CallSidToCoach") else None
     coaching = form.optional_flag("Coaching")
     coached = conference.participants.get(coach_sid or participant.coach_sid)
-    if (coaching or coach_sid) and (coached is None or not coached.is_in):
-        raise RestError(400, 16028, "Participant to be whispered is not present in the conference")
+    if coaching or coach_sid:
+        if coached is None or not coached.is_in or coached is participant:
+            raise RestError(400, 16028, "Participant to be whispered is not present in the conference")
+        if coached.hold:
+            raise RestError(400, 16027, "Participant to be whispered is on hold")
     change = members.Change(
         muted=form.optional_flag("Muted"),
         hold=form.optional_flag("Hold"),
@@ -134,6 +148,7 @@ def update_participant(work: Work, conference: Conference, participant: Particip
         coaching=coaching,
         coach_sid=coach_sid,
         end_on_exit=form.optional_flag("EndConferenceOnExit"),
+        beep_on_exit=form.optional_flag("BeepOnExit"),
         wait_url=form.get("WaitUrl") if form.has("WaitUrl") else None,
         wait_method=form.method("WaitMethod"),
         announce_url=form.url("AnnounceUrl"),

@@ -19,6 +19,14 @@ class Rules:
     """How long one `<Play>` of a file lasts; files are never fetched."""
     wait_document_pause_s: float = 1.0
     """Least time between two requests of one wait document, so that an empty one can't spin."""
+    wait_documents_loop: bool = True
+    """Whether a wait or hold document without a Redirect is requested again when it has ended; else silence follows."""
+    orphaned_coach: Literal["heard", "unheard"] = "heard"
+    """Who hears a coach when the coached participant has left: all, as he is no coach any more, or nobody."""
+    announcement_failure: Literal["told", "untold"] = "told"
+    """Whether an announcement whose document can't be got causes announcement-fail, or nothing at all."""
+    announcement_of_a_leaver: Literal["ended", "untold"] = "untold"
+    """What is said of an announcement to somebody who leaves: announcement-end without the participant, or nothing."""
     old_action_after_s: float = 0.32
     """From the redirect of a bridged parent to the request of its old Dial's action."""
     redirect_target_after_s: float = 0.65
@@ -31,6 +39,12 @@ class Rules:
     """Whether a ringing participant with early media already causes participant-join."""
     late_answer: Literal["hang-up", "new-room"] = "hang-up"
     """What becomes of a participant who answers when the conference has ended."""
+    recording_processing_s: float = 0.0
+    """From the end of a recording to its callback `completed`."""
+    recording_least_s: float = 0.0
+    """A recording that isn't longer than this is `absent`, error code 16101."""
+    recording_of_a_child: Literal["parents", "own", "refused"] = "parents"
+    """What becomes of a request to record a bridged child: shown as its parent's recording, as its own, or 21220."""
     calls_per_second: float = 0.0
     """How many REST dials leave the queue in a second; 0 starts each at once."""
     ring_buffer_s: float = 0.0

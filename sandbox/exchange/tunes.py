@@ -16,6 +16,8 @@ from sandbox.exchange.twiml import Verb, seconds
 from sandbox.exchange.work import Work
 
 Slot = Literal["wait", "hold", "announce"]
+RESTING = -1
+"""The position in a document that is requested again a little later."""
 
 
 def begin(
@@ -30,12 +32,14 @@ def begin(
         return Tune("music")
     if not url:
         return Tune("silence")
-    tune = Tune("document", Source(url, method))
-    _request(work, conference, call_sid, slot, tune)
+    tune = Tune("document", Source(url, method), asked_url=url)
+    request(work, conference, call_sid, slot, tune)
     return tune
 
 
-def _request(work: Work, conference: Conference, call_sid: str, slot: Slot, tune: Tune) -> None:
+def request(work: Work, conference: Conference, call_sid: str, slot: Slot, tune: Tune) -> None:
+    """Ask for the document on behalf of a call in the room."""
+    tune.position = 0
     call = work.call(call_sid)
     tune.generation = work.state.fetches_made + 1
     tune.requested_at_s = work.now_s
@@ -57,7 +61,7 @@ def next_verb(work: Work, tune: Tune, owner_sid: str, slot: Slot) -> bool:
 
 
 def _play(work: Work, tune: Tune, owner_sid: str, slot: Slot) -> bool:
-    if tune.position >= len(tune.verbs) or tune.verbs[tune.position].name == "Redirect":
+    if tune.position >= len(tune.verbs) or redirects(tune):
         return False
     lasts_s = seconds(tune.verbs[tune.position], work.rules.say_s_per_character, work.rules.play_s)
     if lasts_s is not None:
@@ -65,28 +69,32 @@ def _play(work: Work, tune: Tune, owner_sid: str, slot: Slot) -> bool:
     return True
 
 
-def again(work: Work, conference: Conference, call_sid: str, slot: Slot, tune: Tune) -> None:
-    """A wait or hold document has ended: request it, or what it redirects to, now or a little later."""
-    if tune.position < len(tune.verbs) and tune.source is not None:
+def again(work: Work, conference: Conference, call_sid: str, slot: Slot, tune: Tune, owner_sid: str) -> None:
+    """A document has ended: request it, or what it redirects to, now or a little later."""
+    if redirects(tune):
         redirect = tune.verbs[tune.position]
         tune.source = Source(resolve(tune.base_url, redirect.text), redirect.get("method", "POST").upper())
+    elif not work.rules.wait_documents_loop:
+        tune.kind = "silence"
+        return
     tune.verbs = ()
-    tune.position = 0
     rest_s = tune.requested_at_s + work.rules.wait_document_pause_s - work.now_s
     if rest_s > 0:
-        work.set_timer(call_sid, slot, rest_s)
-        tune.position = -1  # the next wake requests instead of playing
+        work.set_timer(owner_sid, slot, rest_s)
+        tune.position = RESTING
     else:
-        _request(work, conference, call_sid, slot, tune)
+        request(work, conference, call_sid, slot, tune)
 
 
-def wake(work: Work, conference: Conference, call_sid: str, slot: Slot, tune: Tune) -> None:
-    """A wait or hold tune's timer: go on with the document, or request it again."""
-    if tune.position < 0:
-        tune.position = 0
-        _request(work, conference, call_sid, slot, tune)
-    elif not next_verb(work, tune, call_sid, slot):
-        again(work, conference, call_sid, slot, tune)
+def is_resting(tune: Tune) -> bool:
+    """Whether the document has ended and is requested once its timer is due."""
+    return tune.position == RESTING
+
+
+def redirects(tune: Tune) -> bool:
+    """Whether the document has come to a Redirect."""
+    verb = playing(tune)
+    return verb is not None and verb.name == "Redirect"
 
 
 def playing(tune: Tune) -> Verb | None:

@@ -39,7 +39,7 @@ def bridge_twiml(to: str = "<Client>alice</Client>", attributes: str = 'answerOn
 
 
 def room_twiml(attributes: str = "", name: str = "room", dial: str = f'action="{APP}/after"') -> str:
-    events = "start end join leave mute hold modify announcement"
+    events = "start end join leave mute hold modify announcement speaker"
     callback = f"statusCallback='{APP}/conference' statusCallbackEvent='{events}'"
     return f"<Response><Dial {dial}><Conference {attributes} {callback}>{name}</Conference></Dial></Response>"
 

@@ -263,7 +263,7 @@ def test_wait_document_may_not_dial() -> None:
 
     story.serve("/wait", "<Response><Dial>+15550111</Dial></Response>")
 
-    assert [error.code for error in story.errors] == [13233]
+    assert [error.code for error in story.errors] == [13238]
     assert story.asked_paths() == ["/after"]
 
 

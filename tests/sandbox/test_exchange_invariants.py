@@ -5,7 +5,18 @@ from random import Random
 import pytest
 from exchange_story import APP, BUSINESS, Story, bridge_twiml, room_twiml
 
-from sandbox.exchange import FINAL, Exchange, PhoneAnswers, PhoneBusy, PhoneHangsUp, PhoneRejects, PhoneRings, Rules
+from sandbox.exchange import (
+    FINAL,
+    Exchange,
+    PhoneAnswers,
+    PhoneBusy,
+    PhoneFallsSilent,
+    PhoneHangsUp,
+    PhoneRejects,
+    PhoneRings,
+    PhoneSpeaks,
+    Rules,
+)
 from sandbox.exchange.hearing import heard_by
 
 DOCUMENTS = (
@@ -13,6 +24,8 @@ DOCUMENTS = (
     bridge_twiml("<Client url='/whisper'>alice</Client><Client>bob</Client>", "action='/action' timeLimit='9'"),
     room_twiml(),
     room_twiml("endConferenceOnExit='true'"),
+    room_twiml(f"record='record-from-start' recordingStatusCallback='{APP}/recording'"),
+    "<Response><Say>We close soon</Say><Redirect>/announce</Redirect></Response>",
     room_twiml(f"startConferenceOnEnter='false' waitUrl='{APP}/wait'"),
     room_twiml("participantLabel='agent' muted='true'", dial="hangupOnStar='true'"),
     "<Response><Gather numDigits='1' action='/key'><Say>Press</Say></Gather><Redirect>/next</Redirect></Response>",
@@ -28,7 +41,10 @@ UPDATES = (
     (("Muted", "true"),),
     (("EndConferenceOnExit", "true"),),
     (("AnnounceUrl", f"{APP}/announce"),),
+    (("Coaching", "false"),),
 )
+PHONE_ACTS = (PhoneRings, PhoneBusy, PhoneRejects, PhoneHangsUp, PhoneHangsUp, PhoneSpeaks, PhoneFallsSilent)
+RECORD = (("RecordingStatusCallback", f"{APP}/recording"), ("RecordingStatusCallbackEvent", "completed"))
 ENTERING = (
     (),
     (("EarlyMedia", "false"),),
@@ -57,7 +73,27 @@ def check(exchange: Exchange) -> None:
         for sid in room.participants:
             assert state.calls[sid].conference_sid == room.sid
     for sid, name in state.timers:
-        assert sid in state.live or sid in state.conferences or name == "old-action"
+        assert sid in state.live or sid in state.conferences or name in {"old-action", "processed"}
+    for owner, sids in state.recorders.items():
+        assert owner in state.live or state.conferences[owner].status != "completed"
+        assert all(state.recordings[sid].ended_at_s is None for sid in sids)
+    for recording in state.recordings.values():
+        owner = recording.leg_sid or recording.conference_sid
+        assert (recording.ended_at_s is None) == (recording.sid in state.recorders.get(owner, ()))
+        assert all(span.until_s is None or span.until_s > span.since_s for span in recording.spans)
+
+
+def call_step(story: Story, random: Random, sid: str) -> None:
+    match random.randrange(3):
+        case 0:
+            gate = (("Url", f"{APP}/gate"), ("SendDigits", random.choice(("", "w1", "1"))), ("Timeout", "20"))
+            record = ("Record", random.choice(("true", "false")))
+            story.rest("POST", "/Calls.json", ("To", "client:dan"), ("From", BUSINESS), *gate, record)
+        case 1:
+            story.rest("POST", f"/Calls/{sid}/Recordings.json", *RECORD)
+        case _:
+            status = random.choice(("paused", "in-progress", "stopped"))
+            story.rest("POST", f"/Calls/{sid}/Recordings/Twilio.CURRENT.json", ("Status", status))
 
 
 def one_step(story: Story, random: Random) -> None:
@@ -69,7 +105,7 @@ def one_step(story: Story, random: Random) -> None:
     ] or [("room", sid)]
     room_sid, member_sid = random.choice(members)
     participant = f"/Conferences/{room_sid}/Participants/{member_sid}.json"
-    match random.randrange(16):
+    match random.randrange(20):
         case 0:
             story.call_in()
         case 1 | 2 | 3 if story.fetches:
@@ -80,10 +116,8 @@ def one_step(story: Story, random: Random) -> None:
             story.serve(path, random.choice(DOCUMENTS), status=random.choice((200, 200, 200, 500)))
         case 4 | 5:
             story.happens(PhoneAnswers(sid))
-        case 6:
-            story.happens(random.choice((PhoneRings, PhoneBusy, PhoneRejects))(sid))
-        case 7:
-            story.happens(PhoneHangsUp(sid))
+        case 6 | 7 | 18:
+            story.happens(random.choice(PHONE_ACTS)(sid))
         case 8:
             story.presses(sid, random.choice("1*#"))
         case 9:
@@ -93,14 +127,15 @@ def one_step(story: Story, random: Random) -> None:
         case 11:
             form = (("To", "client:carol"), ("From", BUSINESS), ("Label", random.choice(("agent", "target", ""))))
             story.rest("POST", "/Conferences/room/Participants.json", *form, *random.choice(ENTERING))
-        case 15:
-            gate = (("Url", f"{APP}/gate"), ("SendDigits", random.choice(("", "w1", "1"))), ("Timeout", "20"))
-            story.rest("POST", "/Calls.json", ("To", "client:dan"), ("From", BUSINESS), *gate)
-        case 12 | 14:
-            method = random.choice(("POST", "POST", "DELETE"))
-            story.rest(method, participant, *random.choice(UPDATES))
-        case 13 if random.random() < 0.2:
-            story.rest("POST", f"/Conferences/{random.choice(rooms)}.json", ("Status", "completed"))
+        case 15 | 16 | 17:
+            call_step(story, random, sid)
+        case 12 | 14 | 19:
+            method = random.choice(("POST", "POST", "POST", "DELETE"))
+            coach = (("Coaching", "true"), ("CallSidToCoach", random.choice(members)[1]))
+            story.rest(method, participant, *random.choice((*UPDATES, coach)))
+        case 13:
+            form = ("Status", "completed") if random.random() < 0.2 else ("AnnounceUrl", f"{APP}/announce")
+            story.rest("POST", f"/Conferences/{random.choice(rooms)}.json", form)
         case _:
             story.passes(random.choice((0.1, 0.4, 3.0, 40.0)))
 
@@ -115,6 +150,10 @@ def test_no_order_of_events_breaks_it(seed: int) -> None:
             early_media_counts_as_join=random.random() < 0.5,
             late_answer=random.choice(("hang-up", "new-room")),
             calls_per_second=random.choice((0.0, 1.0)),
+            wait_documents_loop=random.random() < 0.5,
+            orphaned_coach=random.choice(("heard", "unheard")),
+            recording_processing_s=random.choice((0.0, 5.0)),
+            recording_of_a_child=random.choice(("parents", "own", "refused")),
         )
     )
     for _ in range(150):
