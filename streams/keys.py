@@ -84,6 +84,11 @@ class Keys:
         """Hash: who routes commands."""
         return f"{self.prefix}:lease:commands"
 
+    @property
+    def sweep_lease(self) -> str:
+        """Hash: who sweeps the account."""
+        return f"{self.prefix}:lease:sweep"
+
     def command(self, command_id: str) -> str:
         """Hash: a command's outcome, the entry that it belongs to, and a digest of what was asked for."""
         return f"{self.prefix}:command:{command_id}"
