@@ -1,0 +1,375 @@
+"""The directory: what a file says, which faults are told and how, and that a broken file changes nothing."""
+
+import threading
+
+import pytest
+from structlog.testing import capture_logs
+
+from runtime.errors import SettingsError
+from runtime.settings import ServiceSettings, load
+from statemachine.attributes import Attributes
+from statemachine.states import SessionMode
+from telephony import directory
+from telephony.addresses import AddressError, AllowList
+from telephony.directory import Directory, DirectoryFile, Inbound, address_in, agent_of, fallback_of, read_directory
+
+ENVIRON = {
+    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+    "TWILIO_AUTH_TOKEN": "token",
+    "TWILIO_NUMBER": "+14155550100",
+    "CONFERRAL_PUBLIC_URL": "https://voice.example.com",
+    "CONFERRAL_AGENT": "client:alice",
+}
+NUMBER = "+14155550123"
+ALLOWED = AllowList.from_setting("US,client:", "+14155550100")
+WHOLE = f"""
+[destinations]
+billing = "{NUMBER}"
+2nd-line = "client:bob"
+
+[inbound."+14155550170"]
+agents = ["billing", "client:carol", "2nd-line", "+14155550124"]
+mode = "conference"
+record = "customer"
+beep = "onEnter"
+jitter_buffer_size = "small"
+region = "ie1"
+trim = "do-not-trim"
+wait_url = "https://cdn.example.com/tune.mp3?key=a%20b#rc=2"
+max_participants = 10
+greeting = "Grüß Gott."
+after = "https://example.com/survey"
+time_limit = 3600
+hangup_on_star = true
+
+[inbound]
+"+14155550171" = {{ beep = true, record = false }}
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "directory.toml"
+
+
+@pytest.fixture
+def settings(path):
+    def settings(**changes):
+        return load(ServiceSettings, ENVIRON | {"CONFERRAL_DIRECTORY": str(path)} | changes)
+
+    return settings
+
+
+@pytest.fixture
+def faults(path, settings):
+    """The faults of a file with this text, without the words that all have in common."""
+
+    def faults(text, **changes):
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        with pytest.raises(SettingsError) as wrong:
+            read_directory(settings(**changes))
+        start = f"CONFERRAL_DIRECTORY: {path}"
+        assert all(problem.startswith(start) for problem in wrong.value.problems)
+        return [problem.removeprefix(start).removeprefix(", ") for problem in wrong.value.problems]
+
+    return faults
+
+
+# ---- what a file says --------------------------------------------------------------------------------------------
+
+
+def test_everything_that_a_file_may_say(path, settings):
+    path.write_text(WHOLE, "utf-8")
+    found = read_directory(settings(CONFERRAL_RECORD="true"))
+    assert dict(found.destinations) == {"billing": NUMBER, "2nd-line": "client:bob"}
+    assert found.address_of("billing") == NUMBER
+    assert found.address_of("Billing") is None
+    attributes = Attributes(
+        record="customer",
+        beep="onEnter",
+        jitter_buffer_size="small",
+        region="ie1",
+        trim="do-not-trim",
+        wait_url="https://cdn.example.com/tune.mp3?key=a%20b#rc=2",
+        greeting="Grüß Gott.",
+        max_participants=10,
+        time_limit_s=3600,
+        hangup_on_star=True,
+        after="https://example.com/survey",
+    )
+    agents = (NUMBER, "client:carol", "client:bob", "+14155550124")
+    assert found.inbound("+14155550170") == Inbound(agents, SessionMode.CONFERENCE, attributes)
+    # What is left out is the settings' matter.
+    assert found.inbound("+14155550171") == Inbound(("client:alice",), None, Attributes(record="false", beep="true"))
+    assert found.inbound("+14155550100") == Inbound(("client:alice",), None, Attributes(record="true"))
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "[destinations]\n[inbound]\n", "\ufeff[destinations]\r\n"])
+def test_a_file_may_say_nothing(path, settings, text):
+    path.write_text(text, "utf-8", newline="")
+    found = read_directory(settings())
+    assert not found.destinations
+    assert found.inbound("client:somebody").agents == ("client:alice",)
+
+
+def test_without_a_file_and_an_agent_there_is_nobody():
+    bare = {name: value for name, value in ENVIRON.items() if name != "CONFERRAL_AGENT"}
+    found = read_directory(load(ServiceSettings, bare))
+    assert found == Directory()
+    assert found.inbound("+14155550100") == Inbound()
+
+
+def test_nothing_in_it_shows_numbers_or_what_is_said(path, settings):
+    path.write_text(WHOLE, "utf-8")
+    found = read_directory(settings(CONFERRAL_TRANSFER_FALLBACK="billing"))
+    shown = f"{found!r} {found.inbound('+14155550170')!r}"
+    for hidden in ("4155550", "Gott", "alice", "bob"):
+        assert hidden not in shown
+
+
+# ---- names in settings and commands ------------------------------------------------------------------------------
+
+
+def test_settings_may_name_somebody(path, settings):
+    path.write_text(WHOLE, "utf-8")
+    found = read_directory(settings(CONFERRAL_AGENT="2nd-line", CONFERRAL_TRANSFER_FALLBACK="billing"))
+    assert found.inbound("+14155550100").agents == ("client:bob",)
+    assert found.fallback == NUMBER
+
+
+def test_settings_that_name_nobody_are_told_together(path, settings):
+    path.write_text(WHOLE, "utf-8")
+    with pytest.raises(SettingsError) as wrong:
+        read_directory(settings(CONFERRAL_AGENT="sales", CONFERRAL_TRANSFER_FALLBACK="+18765550123"))
+    agent, fallback = wrong.value.problems
+    assert agent.startswith("CONFERRAL_AGENT: nobody is called sales in the directory; ")
+    assert fallback.startswith("CONFERRAL_TRANSFER_FALLBACK: must be recall, end or a destination")
+    assert fallback.endswith(": the allow-list does not name its region JM")
+
+
+@pytest.mark.parametrize("word", ["recall", "end"])
+def test_words_of_the_fallback_name_nobody(settings, word):
+    assert fallback_of(settings(CONFERRAL_TRANSFER_FALLBACK=word), {word: "client:bob"}) == word
+
+
+def test_agent_without_a_directory(settings):
+    assert agent_of(settings(CONFERRAL_AGENT="")) is None
+    assert agent_of(settings()).text == "client:alice"
+
+
+@pytest.mark.parametrize("text, found", [
+    ("billing", NUMBER), ("client:billing", "client:billing"), ("+14155550124", "+14155550124"),
+])  # fmt: skip
+def test_name_or_address(text, found):
+    assert address_in(text, {"billing": NUMBER}, ALLOWED).text == found
+
+
+@pytest.mark.parametrize("text, reason", [
+    ("sales", "nobody is called sales in the directory; an address is"),
+    ("desk-4155550123", "nobody of that name is in the directory; an address is"),
+    ("jamaica", "the allow-list does not name its region JM"),
+    ("4155550123", "must be +, country code and number"),
+    ("911", "short and emergency numbers are never dialled"),
+    ("two words", "must be +, country code and number"),
+])  # fmt: skip
+def test_reason_repeats_no_number(text, reason):
+    with pytest.raises(AddressError) as refused:
+        address_in(text, {"jamaica": "+18765550123"}, ALLOWED)
+    assert refused.value.reason.startswith(reason)
+    assert "5550123" not in refused.value.reason
+
+
+# ---- faults ------------------------------------------------------------------------------------------------------
+
+
+def test_every_fault_is_told_at_once_with_its_line_and_key(faults):
+    text = """# our numbers
+[destinations]
+billing = "+18765550123"
+"911" = "client:x"
+end = "client:e"
+number = 5
+
+[inbound."+14155550170"]
+agents = [
+  "billing",
+  "bob", "+19005550100",
+]
+beep = "loud"
+max_participants = 251
+bep = true
+[inbound.4155550170]
+agents = []
+[inbound."+14155550171"]
+agents = "client:x"
+[inbound."+14155550172".greeting]
+[spare]
+"""
+    known = (
+        "agents, mode, record, beep, jitter_buffer_size, region, trim, wait_url, max_participants, greeting, after, "
+        "time_limit, hangup_on_star"
+    )
+    assert faults(text) == [
+        "line 3, destinations.billing: the allow-list does not name its region JM",
+        'line 4, destinations."…": a name is 1 to 64 letters, digits, _ or -, with at least one letter',
+        "line 5, destinations.end: means something else in CONFERRAL_TRANSFER_FALLBACK: choose another name",
+        "line 6, destinations.number: must be text, in quotes",
+        'line 11, inbound."+…70".agents, entry 2: nobody is called so in [destinations]',
+        'line 11, inbound."+…70".agents, entry 3: is a premium-rate number; these are never dialled',
+        'line 13, inbound."+…70".beep: must be true, false, onEnter or onExit',
+        'line 14, inbound."+…70".max_participants: must be at most 250',
+        f'line 15, inbound."+…70".bep: no such key; known are {known}',
+        'line 16, inbound."…": must be the number that is called, +, country code and number, in quotes',
+        'line 17, inbound."…".agents: must have at least 1 entry',
+        'line 19, inbound."+…71".agents: must be an array, such as ["client:alice"]',
+        'line 20, inbound."+…72".greeting: must be text, in quotes',
+        "line 21, spare: no such key; known are destinations, inbound",
+    ]
+
+
+@pytest.mark.parametrize("key, value, words", [
+    ("mode", '"warm"', "must be bridge or conference"),
+    ("mode", "[]", "must be bridge or conference"),
+    ("record", '"yes"', "must be true, false or customer"),
+    ("record", "1", "must be true, false or customer"),
+    ("jitter_buffer_size", '"tiny"', "must be off, small, medium or large"),
+    ("region", '"eu"', "must be us1, us2, ie1, de1, sg1, br1, au1 or jp1"),
+    ("trim", "true", "must be trim-silence or do-not-trim"),
+    ("wait_url", '"tune.mp3"', "must be an http:// or https:// URL"),
+    ("wait_url", '"https://example.com/a b"', "must be an http:// or https:// URL"),
+    ("wait_url", '""', "must be an http:// or https:// URL"),
+    ("after", f'"https://example.com/{"a" * 2000}"', "must be an http:// or https:// URL"),
+    ("after", "1", "must be text, in quotes"),
+    ("max_participants", "1", "must be at least 2"),
+    ("max_participants", "2.0", "must be a whole number"),
+    ("max_participants", "true", "must be a whole number"),
+    ("time_limit", "0", "must be at least 1"),
+    ("time_limit", "86401", "must be at most 86400"),
+    ("time_limit", '"5"', "must be a whole number"),
+    ("hangup_on_star", '"true"', "must be true or false"),
+    ("greeting", '" "', "must say something; without the key CONFERRAL_GREETING is said"),
+    ("greeting", f'"{"a" * 501}"', "must be at most 500 characters, without control characters"),
+    ("greeting", '"a\\nb"', "must be at most 500 characters, without control characters"),
+    ("agents", str(["client:a"] * 11), "must have at most 10 entries"),
+])  # fmt: skip
+def test_a_value_is_held_against_what_twilio_takes(faults, key, value, words):
+    assert faults(f'[inbound."+14155550170"]\n{key} = {value}\n') == [f'line 2, inbound."+…70".{key}: {words}']
+
+
+@pytest.mark.parametrize("text, words", [
+    ("destinations = 5\n", "line 1, destinations: must be a table"),
+    ('inbound = ["+14155550100"]\n', "line 1, inbound: must be a table"),
+    ('[inbound]\n"+14155550170" = 1\n', 'line 2, inbound."+…70": must be a table'),
+    ("[[destinations]]\n", "line 1, destinations: must be a table"),
+    ("[inbound.a]\n", "line 1, inbound.a: must be the number that is called, +, country code and number, in quotes"),
+    (f"a = {'1' * 5000}\n", "this is no TOML"),
+    (b"# caf\xc3\xa9\nb = 1\n# caf\xe9\n", "line 3: must be UTF-8"),
+    (f"a = {'[' * 20_000}", ": tables and arrays lie too deep in each other"),
+])  # fmt: skip
+def test_a_file_that_is_something_else(faults, text, words):
+    assert faults(text) == [words]
+
+
+@pytest.mark.parametrize("text, where, words", [
+    ("[destinations]\nanna = 'client:a'\nanna = 'client:b'\n", "line 3, column ", "the key stands there already, or "),
+    ('[inbound."+14155550170"]\n[inbound."+14155550170"]\n', "line 2, column ", "the key stands there already, or "),
+    ("a = 1 +14155550123\n", "line 1, column 7", "expected newline or end of document"),
+    ("[destinations]\nanna = \n", "line 2, column 8", "invalid value"),
+    ("[destinations]\nanna = [\n\n", "line 3, the end", "invalid value"),
+    ("a = '\x01'\n", "line 1, column 6", "this is no TOML"),
+])  # fmt: skip
+def test_a_file_that_is_no_toml(faults, text, where, words):
+    (fault,) = faults(text)
+    place, _, told = fault.partition(": ")
+    assert place.startswith(where)
+    assert told.startswith(words)
+    assert "5550" not in fault
+
+
+def test_a_file_that_is_not_there(tmp_path, settings):
+    for path, why in ((tmp_path / "none.toml", "no such file or directory"), (tmp_path, "is a directory")):
+        with pytest.raises(SettingsError) as wrong:
+            DirectoryFile(settings(CONFERRAL_DIRECTORY=str(path)))
+        assert wrong.value.problems == (f"CONFERRAL_DIRECTORY: {path} can't be read ({why})",)
+
+
+def test_a_wrong_allow_list_is_told_by_its_own_name(path, settings):
+    path.write_text(WHOLE, "utf-8")
+    with pytest.raises(SettingsError, match=r"^CONFERRAL_ALLOWED_DESTINATIONS: entry 1 "):
+        read_directory(settings(CONFERRAL_ALLOWED_DESTINATIONS="nowhere"))
+
+
+# ---- reading again -----------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_has_changed_is_read_again(path, settings):
+    path.write_text(WHOLE, "utf-8")
+    file = DirectoryFile(settings())
+    path.write_text('[destinations]\nsales = "client:dora"\n', "utf-8")
+    assert file.current.address_of("billing") == NUMBER, "nobody has asked for it yet"
+    with capture_logs() as logs:
+        file.reread()
+    assert dict(file.current.destinations) == {"sales": "client:dora"}
+    assert logs == [{"event": "directory_read", "log_level": "info", "count": 1}]
+
+
+def test_a_broken_file_keeps_the_old_one_and_is_told_with_line_and_key(path, settings):
+    path.write_text(WHOLE, "utf-8")
+    file = DirectoryFile(settings())
+    before = file.current
+    path.write_text('[destinations]\nbilling = "+18765550123"\nsales = 5\n', "utf-8")
+    with capture_logs() as logs:
+        file.reread()
+    assert file.current is before
+    assert [(line["event"], line["log_level"]) for line in logs] == [("directory_refused", "error")] * 2
+    assert [line["reason"].rpartition("directory.toml, ")[2] for line in logs] == [
+        "line 2, destinations.billing: the allow-list does not name its region JM",
+        "line 3, destinations.sales: must be text, in quotes",
+    ]
+    path.unlink()
+    file.reread()
+    assert file.current is before
+
+
+def test_a_file_without_a_name_that_the_settings_need_keeps_the_old_one(path, settings):
+    path.write_text(WHOLE, "utf-8")
+    file = DirectoryFile(settings(CONFERRAL_AGENT="billing"))
+    path.write_text("[destinations]\n", "utf-8")
+    with capture_logs() as logs:
+        file.reread()
+    assert file.current.inbound("+1").agents == (NUMBER,)
+    assert logs[0]["reason"].startswith("CONFERRAL_AGENT: nobody is called billing in the directory")
+
+
+def test_without_a_file_nothing_is_read_again():
+    file = DirectoryFile(load(ServiceSettings, ENVIRON))
+    before = file.current
+    with capture_logs() as logs:
+        file.reread()
+    assert file.current is before
+    assert [line["event"] for line in logs] == ["directory_absent"]
+
+
+def test_the_file_is_never_read_twice_at_once(path, settings, monkeypatch):
+    """Else the older of two readings could end last."""
+    path.write_text("", "utf-8")
+    file = DirectoryFile(settings())
+    first, second = threading.Event(), threading.Event()
+    met = []
+
+    def reading(_settings):
+        if first.is_set():
+            second.set()
+        else:
+            first.set()
+            met.append(second.wait(0.2))
+        return Directory()
+
+    monkeypatch.setattr(directory, "read_directory", reading)
+    threads = [threading.Thread(target=file.reread) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert met == [False]
+    assert second.is_set(), "it was read a second time after that"
