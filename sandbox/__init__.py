@@ -1,6 +1,6 @@
 """A local Twilio: REST API, TwiML, signed callbacks, phones with scripted behaviour, and faults on demand."""
 
-from sandbox.exchange import Rules
+from sandbox.exchange import NobodyToTellError, Rules, UnknownNumberError
 from sandbox.faults import Faults
 from sandbox.handles import SandboxCall
 from sandbox.phones import Phone, PhoneScript
@@ -12,11 +12,13 @@ __all__ = [
     "ACCOUNT_SID",
     "AUTH_TOKEN",
     "Faults",
+    "NobodyToTellError",
     "Phone",
     "PhoneScript",
     "RestMoment",
     "Rules",
     "Sandbox",
     "SandboxCall",
+    "UnknownNumberError",
     "make_app",
 ]

@@ -173,13 +173,13 @@ class Control:
     async def add_foreign(self, request: web.Request) -> web.Response:
         """Calls, or a conference, of somebody else who uses the same account."""
         body = await _body(request, (), ("calls", "status", "conference", "members", "age_s"))
-        age_s, status = float(body.get("age_s", 0.0)), str(body.get("status", "in-progress"))
         try:
-            calls = self._sandbox.add_foreign_calls(int(body.get("calls", 0)), status=status, age_s=age_s)
+            count, members = int(body.get("calls", 0)), int(body.get("members", 2))
+            age_s, status = float(body.get("age_s", 0.0)), str(body.get("status", "in-progress"))
+            calls = self._sandbox.add_foreign_calls(count, status=status, age_s=age_s)
             name = str(body.get("conference", ""))
-            members = int(body.get("members", 2))
             room = self._sandbox.add_foreign_conference(name, members=members, age_s=age_s) if name else None
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise ControlError(422, str(error)) from error
         return _json({"calls": [call.sid for call in calls], "conference": room}, 201)
 

@@ -13,9 +13,12 @@ code{{background:#8882;padding:0 .2rem}}</style>
 <h1>Sandbox: a local Twilio</h1>
 <p>Nothing here reaches a telephone. REST API: <code>{url}/2010-04-01/Accounts/{account}/</code></p>
 <p>Place a call: <code>curl -d '{{"from":"+14155550123","to":"NUMBER"}}' {url}/sandbox/calls</code>.
-Answer one: <code>curl -X POST {url}/sandbox/calls/SID/answer</code> (also <code>hangup</code>, <code>reject</code>).
+Answer one: <code>curl -X POST {url}/sandbox/calls/SID/answer</code> (also <code>hangup</code>, <code>reject</code>,
+<code>speak</code>).
+A browser calls: <code>curl -d '{{"identity":"alice","to":"client:bob"}}' {url}/sandbox/browser-calls</code>.
 See <a href="/sandbox/calls">calls</a>, <a href="/sandbox/conferences">conferences</a>,
-<a href="/sandbox/ledger">ledger</a>, <a href="/sandbox/hearing">hearing</a>.</p>
+<a href="/sandbox/recordings">recordings</a>, <a href="/sandbox/ledger">ledger</a>,
+<a href="/sandbox/hearing">hearing</a>.</p>
 <p>Numbers: {numbers}</p>
 <table><tr><th>call<th>from<th>to<th>status<th>doing<th>hears</tr>{rows}</table>
 """

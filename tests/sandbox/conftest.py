@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
 from aiohttp import web
+from control_client import Control
 from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.rest import Client
 from webhook_app import WebhookApp
@@ -40,3 +42,9 @@ async def twilio(sandbox: Sandbox) -> AsyncIterator[Client]:
     client.api.base_url = sandbox.url
     yield client
     await http.session.close()
+
+
+@pytest.fixture
+async def control(sandbox: Sandbox) -> AsyncIterator[Control]:
+    async with aiohttp.ClientSession() as session:
+        yield Control(session, sandbox.url)

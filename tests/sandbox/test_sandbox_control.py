@@ -1,36 +1,16 @@
 """The sandbox's own routes, for people and other processes."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
+from control_client import Control
 from webhook_app import WebhookApp
 
 from sandbox import Sandbox
 
 BUSINESS = "+15550100"
 CUSTOMER = "+14155550123"
-
-
-class Control:
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        self.session = session
-        self.url = url
-
-    async def post(self, path: str, **body: Any) -> tuple[int, dict[str, Any]]:
-        async with self.session.post(f"{self.url}/sandbox{path}", json=body) as answer:
-            return answer.status, await answer.json()
-
-    async def get(self, path: str) -> dict[str, Any]:
-        async with self.session.get(f"{self.url}/sandbox{path}") as answer:
-            return await answer.json()
-
-
-@pytest.fixture
-async def control(sandbox: Sandbox) -> AsyncIterator[Control]:
-    async with aiohttp.ClientSession() as session:
-        yield Control(session, sandbox.url)
 
 
 @pytest.fixture
@@ -124,6 +104,10 @@ async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandb
         ("/faults", {"once": [{"what": "next_rest", "wrong": 1}]}, 422, "path"),
         ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": "/", "wrong": 1}]}, 422, "wrong"),
         ("/phones", {"address": "client:a", "keys": "1"}, 422, "keys"),
+        ("/foreign", {"calls": "many"}, 422, "many"),
+        ("/foreign", {"age_s": [1]}, 422, "list"),
+        ("/browser-calls", {"to": "client:b"}, 422, "missing: identity"),
+        ("/calls", {"from": CUSTOMER, "to": BUSINESS, "custom": "x"}, 422, "custom must be an object"),
     ],
 )
 async def test_what_is_wrong_is_named(

@@ -6,6 +6,7 @@
         consult_s = listening.now()
         ...
         assert listening.never_heard(customer, target, consult_s)
+    assert listening.never_recorded(target)
         assert listening.longest_silence(customer) < 1.0
         assert "music" in listening.whats(customer), listening.described()
 
@@ -43,6 +44,14 @@ class Span(NamedTuple):
     from_s: float
     to_s: float
     what: What
+
+
+class Recorded(NamedTuple):
+    """From one moment to another a leg's voice went onto a recording; one that goes on ends now."""
+
+    from_s: float
+    to_s: float
+    recording_sid: str
 
 
 class Listening:
@@ -148,6 +157,35 @@ class Listening:
         from_s = answered_s if since_s is None else max(since_s, answered_s)
         silences = [span for span in self.heard(call, from_s, until_s) if span.what == SILENCE]
         return max((span.to_s - span.from_s for span in silences), default=0.0)
+
+    def recorded(
+        self, call: SandboxCall | str, since_s: float | None = None, until_s: float | None = None
+    ) -> list[Recorded]:
+        """When a leg's voice went onto which recording, of a call or of a conference, oldest recording first.
+
+        A leg that is muted or held, and one that coaches, is on no recording of the conference; on a recording of its
+        own call it always is.
+        """
+        from_s = float("-inf") if since_s is None else since_s
+        to_s = self.now() if until_s is None else until_s
+        out = []
+        for recording in self._sandbox.recordings():
+            for span in recording.spans:
+                if _sid(call) in span.voices:
+                    ends_s = self._sandbox.now_s if span.until_s is None else span.until_s
+                    begins_s, ends_s = max(span.since_s - self._began_s, from_s), min(ends_s - self._began_s, to_s)
+                    if begins_s < ends_s:
+                        out.append(Recorded(begins_s, ends_s, recording.sid))
+        return out
+
+    def never_recorded(
+        self, call: SandboxCall | str, since_s: float | None = None, until_s: float | None = None
+    ) -> bool:
+        """Whether a leg's voice is on no recording, or on none of what was said between two moments.
+
+        For a consult ask for the target in all its time, and for the agent while it lasted.
+        """
+        return not self.recorded(call, since_s, until_s)
 
     def described(self, *calls: SandboxCall | str) -> str:
         """The whole history of these legs, or of all, for the message of a failed assertion."""

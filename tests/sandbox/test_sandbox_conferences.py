@@ -1,0 +1,266 @@
+"""Conferences over HTTP: recordings and announcements with their faults, browsers, speakers, others in the account."""
+
+import aiohttp
+import pytest
+from control_client import Control
+from twilio.base.exceptions import TwilioRestException
+from twilio.request_validator import RequestValidator
+from twilio.rest import Client
+from webhook_app import WebhookApp
+
+from sandbox import AUTH_TOKEN, NobodyToTellError, Sandbox, SandboxCall, UnknownNumberError
+from tests.support.listening import Listening
+
+# Twilio's client hands its credentials over in a way that aiohttp has deprecated.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The 'auth' parameter is deprecated:DeprecationWarning"),
+]
+
+BUSINESS = "+15550100"
+APPLICATION = "AP" + "1" * 32
+EVENTS = "start end join leave announcement speaker"
+SAY = "<Response><Say>We close soon</Say></Response>"
+
+
+@pytest.fixture
+async def members(app: WebhookApp, sandbox: Sandbox) -> list[SandboxCall]:
+    """A customer and an agent in a recorded conference."""
+    app.on("/announce", SAY)
+    app.on(
+        "/voice",
+        "<Response><Dial><Conference waitUrl='' record='record-from-start' "
+        f"recordingStatusCallback='{app.url}/recording' recordingStatusCallbackEvent='in-progress completed' "
+        f"statusCallback='{app.url}/conference' statusCallbackEvent='{EVENTS}'>room</Conference></Dial></Response>",
+    )
+    calls = [await sandbox.call_in(f"+1415555012{number}", BUSINESS) for number in range(2)]
+    await sandbox.wait_until(lambda: all(it.record.activity == "conference" for it in calls))
+    await sandbox.settled()
+    return calls
+
+
+def room_of(members: list[SandboxCall]) -> str:
+    return members[0].record.conference_sid
+
+
+# ---- announcements -----------------------------------------------------------------------------------------------
+
+
+async def test_announcement_is_asked_for_with_a_signature_and_its_end_is_told(
+    app: WebhookApp, sandbox: Sandbox, twilio: Client, members: list[SandboxCall]
+) -> None:
+    listening = Listening(sandbox)
+
+    await twilio.conferences(room_of(members)).update_async(announce_url=f"{app.url}/announce")
+    await sandbox.wait_until(lambda: "announcement-end" in app.events())
+
+    (asked,) = app.at("/announce")
+    validator = RequestValidator(AUTH_TOKEN)
+    assert validator.validate(asked.raw_url, asked.params, asked.headers["X-Twilio-Signature"])
+    for call in members:
+        assert "said We close soon" in listening.whats(call), listening.described()
+
+
+async def test_announcement_that_fails_on_demand_is_told(
+    app: WebhookApp, sandbox: Sandbox, twilio: Client, members: list[SandboxCall]
+) -> None:
+    sandbox.faults.fail_fetches("/announce", status=503)
+
+    await (
+        twilio.conferences(room_of(members))
+        .participants(members[0].sid)
+        .update_async(announce_url=f"{app.url}/announce")
+    )
+    await sandbox.wait_until(lambda: "announcement-fail" in app.events())
+
+    assert app.at("/announce") == []
+    (told,) = sandbox.ledger.callbacks("announcement-fail")
+    assert told.get("CallSid") == members[0].sid
+
+
+async def test_callback_of_an_announcement_can_be_lost_doubled_and_late(
+    app: WebhookApp, sandbox: Sandbox, twilio: Client, members: list[SandboxCall]
+) -> None:
+    sandbox.faults.lose_callbacks("announcement-end")
+    sandbox.faults.double_callbacks("announcement-end")
+    sandbox.faults.delay_callbacks("announcement-end", by_s=0.02)
+
+    for number in range(1, 4):
+        await twilio.conferences(room_of(members)).update_async(announce_url=f"{app.url}/announce")
+        await sandbox.wait_until(lambda number=number: len(sandbox.ledger.callbacks("announcement-end")) == number)
+    await sandbox.settled()
+
+    assert [it.fault for it in sandbox.ledger.callbacks("announcement-end")] == ["lost", "doubled", "delayed"]
+    assert app.events().count("announcement-end") == 3
+
+
+async def test_announcement_can_take_effect_though_the_connection_breaks(
+    app: WebhookApp, sandbox: Sandbox, twilio: Client, members: list[SandboxCall]
+) -> None:
+    sandbox.faults.next_rest("POST", "/Conferences/*", cut="after", AnnounceUrl="*")
+
+    with pytest.raises(aiohttp.ClientError):
+        await twilio.conferences(room_of(members)).update_async(announce_url=f"{app.url}/announce")
+
+    await sandbox.wait_until(lambda: "announcement-end" in app.events())
+
+
+# ---- recordings --------------------------------------------------------------------------------------------------
+
+
+async def test_recording_callbacks_are_sent_signed_and_can_be_lost(
+    app: WebhookApp, sandbox: Sandbox, members: list[SandboxCall]
+) -> None:
+    sandbox.faults.lose_callbacks("recording-completed")
+
+    for call in members:
+        call.hang_up()
+    await sandbox.wait_until(lambda: sandbox.ledger.callbacks("recording-completed"))
+    await sandbox.settled()
+
+    (started,) = app.at("/recording")
+    assert started.params["RecordingStatus"] == "in-progress"
+    validator = RequestValidator(AUTH_TOKEN)
+    assert validator.validate(started.raw_url, started.params, started.headers["X-Twilio-Signature"])
+    assert [it.fault for it in sandbox.ledger.callbacks("recording-completed")] == ["lost"]
+
+
+@pytest.mark.parametrize(("moment", "then"), [("before", "in-progress"), ("after", "paused")])
+async def test_pause_of_a_recording_can_fail_before_or_after_its_effect(
+    sandbox: Sandbox, twilio: Client, members: list[SandboxCall], moment: str, then: str
+) -> None:
+    current = twilio.conferences(room_of(members)).recordings("Twilio.CURRENT")
+    sandbox.faults.next_rest("POST", "/Conferences/*/Recordings/*", status=500, moment=moment, Status="paused")
+
+    with pytest.raises(TwilioRestException):
+        await current.update_async(status="paused", pause_behavior="skip")
+
+    assert [it.status for it in sandbox.recordings()] == [then]
+
+
+async def test_recording_that_is_busy_answers_408(sandbox: Sandbox, twilio: Client, members: list[SandboxCall]) -> None:
+    sandbox.faults.next_rest("POST", "/Calls/*/Recordings/*", status=408)
+    recordings = twilio.calls(members[0].sid).recordings
+    await recordings.create_async(recording_channels="dual")
+
+    with pytest.raises(TwilioRestException) as refused:
+        await recordings("Twilio.CURRENT").update_async(status="stopped")
+
+    assert (refused.value.status, refused.value.code) == (408, 16114)
+
+
+async def test_tests_can_tell_that_a_consult_is_on_no_recording(
+    sandbox: Sandbox, twilio: Client, control: Control, members: list[SandboxCall]
+) -> None:
+    listening = Listening(sandbox)
+    customer, agent = members
+    room = twilio.conferences(room_of(members))
+    sandbox.phone("client:bob").script(answer_after_s=0.1)
+
+    await room.participants(customer.sid).update_async(hold=True)
+    await room.recordings("Twilio.CURRENT").update_async(status="paused", pause_behavior="skip")
+    paused_s = listening.now()
+    await room.participants.create_async(to="client:bob", from_=BUSINESS)
+    await sandbox.wait_until(lambda: sandbox.calls_of("client:bob"))
+    (target,) = sandbox.calls_of("client:bob")
+    await sandbox.wait_until(lambda: listening.ever_heard(agent, target))
+
+    assert listening.never_recorded(target)
+    assert listening.never_recorded(agent, paused_s)
+    assert not listening.never_recorded(customer, until_s=paused_s)
+    await room.recordings("Twilio.CURRENT").update_async(status="in-progress")
+    await sandbox.wait_until(lambda: listening.recorded(target))
+    (recording,) = (await control.get("/recordings"))["recordings"]
+    assert (recording["conference_sid"], recording["status"]) == (room_of(members), "in-progress")
+    assert recording["spans"][-1]["voices"] == sorted([agent.sid, target.sid])
+
+
+# ---- browsers, speakers, what nobody knows -----------------------------------------------------------------------
+
+
+async def test_browser_calls_through_an_application(app: WebhookApp, sandbox: Sandbox, control: Control) -> None:
+    app.on("/client", "<Response><Pause length='600'/></Response>")
+    sandbox.add_application(APPLICATION, voice_url=f"{app.url}/client", status_callback=f"{app.url}/status")
+
+    status, shown = await control.post("/browser-calls", identity="alice", to="client:bob", params={"SessionID": "s-1"})
+    await sandbox.wait_until(lambda: app.at("/client"))
+    sandbox.call(shown["sid"]).hang_up()
+    await sandbox.wait_until(lambda: app.at("/status"))
+
+    told = app.at("/client")[0].params
+    assert (status, shown["from"], shown["to"]) == (201, "client:alice", "client:bob")
+    assert (told["From"], told["To"], told["SessionID"], told["ApplicationSid"], told["Direction"]) == (
+        "client:alice", "client:bob", "s-1", APPLICATION, "inbound",
+    )  # fmt: skip
+
+
+async def test_browser_must_know_its_application(sandbox: Sandbox, control: Control) -> None:
+    status, body = await control.post("/browser-calls", identity="alice")
+    assert (status, "none" in body["error"]) == (404, True)
+    for number in range(2):
+        sandbox.add_application(f"AP{number}", voice_url="http://127.0.0.1:9/")
+
+    with pytest.raises(UnknownNumberError, match="AP0, AP1"):
+        await sandbox.browser_calls("alice")
+    assert (await sandbox.browser_calls("alice", app="AP1")).record.application_sid == "AP1"
+    assert (await control.post("/browser-calls", identity="alice", app="AP1", params="no"))[0] == 422
+
+
+async def test_one_call_can_ask_at_another_address(app: WebhookApp, sandbox: Sandbox, control: Control) -> None:
+    await control.post("/calls", **{"from": "+14155550123", "to": BUSINESS, "url": f"{app.url}/voice/conference"})
+    await sandbox.wait_until(lambda: app.at("/voice/conference"))
+
+    assert app.at("/voice") == []
+
+
+async def test_who_speaks_is_told_by_hand(
+    app: WebhookApp, sandbox: Sandbox, control: Control, members: list[SandboxCall]
+) -> None:
+    await control.post(f"/calls/{members[0].sid}/speak")
+    members[1].speak()
+    shown = (await control.get("/conferences"))["conferences"][0]["participants"]
+    await control.post(f"/calls/{members[0].sid}/fall-silent")
+    await sandbox.settled()
+
+    assert [it["speaking"] for it in shown] == [True, True]
+    assert (app.events().count("participant-speech-start"), app.events().count("participant-speech-stop")) == (2, 1)
+
+
+async def test_callback_that_nobody_knows_is_sent_signed(
+    app: WebhookApp, sandbox: Sandbox, control: Control, members: list[SandboxCall]
+) -> None:
+    status, _ = await control.post(
+        "/callbacks", sid=room_of(members), event="participant-sang", params={"CallSid": members[0].sid, "Song": "alto"}
+    )
+    await sandbox.settled()
+
+    told = app.at("/conference")[-1]
+    assert (status, told.params["StatusCallbackEvent"], told.params["Song"]) == (201, "participant-sang", "alto")
+    validator = RequestValidator(AUTH_TOKEN)
+    assert validator.validate(told.raw_url, told.params, told.headers["X-Twilio-Signature"])
+    assert (await control.post("/callbacks", sid="CF0", event="x"))[0] == 404
+    with pytest.raises(NobodyToTellError, match="CF0"):
+        sandbox.send_callback("CF0", "x")
+
+
+# ---- others in the account ---------------------------------------------------------------------------------------
+
+
+async def test_others_calls_are_in_the_lists_and_nobody_waits_for_them(
+    sandbox: Sandbox, twilio: Client, control: Control, members: list[SandboxCall]
+) -> None:
+    status, made = await control.post("/foreign", calls=3, conference="theirs", members=2, age_s=600)
+
+    assert (status, len(made["calls"])) == (201, 3)
+    listed = await twilio.calls.list_async(status="in-progress", page_size=2)
+    assert {it.sid for it in listed} > set(made["calls"])
+    assert len(listed) == len({it.sid for it in listed}) == 7
+    rooms = await twilio.conferences.list_async(status="in-progress", page_size=1)
+    assert [it.sid for it in rooms] == [made["conference"], room_of(members)]
+    for call in members:
+        call.hang_up()
+    await sandbox.wait_until(lambda: not sandbox.live_calls())
+    assert (await control.post("/foreign", conference="theirs"))[0] == 422
+    assert {sandbox.call(sid).status for sid in made["calls"]} == {"in-progress"}
+    (theirs,) = (await control.get("/conferences?live=true"))["conferences"]
+    assert len(theirs["participants"]) == 2
