@@ -10,24 +10,31 @@ from twilio.rest.api.v2010.account.call import CallInstance
 
 from runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderRefusedError
 from statemachine.effects import (
+    ChangeRecording,
     CreateCall,
     CreateParticipant,
     Effect,
     EndConference,
     FindCall,
     HangUpCall,
+    PlayAnnouncement,
     ReadCalls,
     RedirectCall,
     SayAndHangUp,
+    SendAway,
+    StartRecording,
     UpdateParticipant,
 )
 from statemachine.events import CallSeen, CallsRead, ParticipantSeen
-from statemachine.states import CallStatus, Tune
+from statemachine.states import CallStatus
+from telephony import recordings
 from telephony.client import requests_of
 from telephony.dialling import CallSetup, Dialled, call_parameters, check_may_dial, participant_parameters
 from telephony.errors import our_errors
 from telephony.look import RedirectSeen
-from telephony.urls import Wait, is_id
+from telephony.participants import announcement_parameters, participant_seen, update_parameters
+from telephony.recordings import RECORDINGS_MAX, Recorded
+from telephony.urls import is_id
 
 #: Children of one call that are read: one for each agent that was tried.
 CHILDREN_MAX = 50
@@ -61,17 +68,19 @@ class Calls:
         Args:
             client: Twilio's client over our HTTP client.
             join_document: Gives the TwiML with which a redirected call joins the session's conference.
-            setup: What dials, holds and sentences need; without it they are refused, and nothing is sent.
+            setup: What dials, holds, announcements, sentences and recordings need; without it they are refused, and
+                nothing is sent.
         """
         self._client = client
         self._join_document = join_document
         self._setup = setup
 
-    async def perform(self, effect: Effect) -> CallsRead | Dialled | None:
+    async def perform(self, effect: Effect) -> CallsRead | Dialled | Recorded | None:
         """Carries an effect out, in one try.
 
         Returns:
-            What a read found, or the call that was dialled or found; None for everything else, which then has happened.
+            What a read found, the call that was dialled or found, or the recording that has begun; None for everything
+            else, which then has happened.
 
         Raises:
             ProviderError: the family says what to do next.
@@ -79,12 +88,6 @@ class Calls:
         """
         with requests_of(effect.kind):
             match effect:
-                case RedirectCall():
-                    await self._redirect(effect)
-                case HangUpCall():
-                    await self._hang_up(effect)
-                case EndConference():
-                    await self._end_conference(effect)
                 case ReadCalls():
                     return await self._read(effect)
                 case CreateParticipant():
@@ -93,13 +96,33 @@ class Calls:
                     return await self._create_call(effect)
                 case FindCall():
                     return await self._find_call(effect)
-                case UpdateParticipant():
-                    await self._update_participant(effect)
-                case SayAndHangUp():
-                    await self._say_and_hang_up(effect)
+                case StartRecording():
+                    return await self._start_recording(effect)
                 case _:
-                    raise TypeError(effect.kind)
+                    await self._change(effect)
         return None
+
+    async def _change(self, effect: Effect) -> None:
+        """What has no result but that it has happened."""
+        match effect:
+            case RedirectCall():
+                await self._redirect(effect)
+            case UpdateParticipant():
+                await self._update_participant(effect)
+            case PlayAnnouncement():
+                await self._play_announcement(effect)
+            case ChangeRecording():
+                await self._change_recording(effect)
+            case HangUpCall():
+                await self._hang_up(effect)
+            case EndConference():
+                await self._end_conference(effect)
+            case SayAndHangUp():
+                await self._say_and_hang_up(effect)
+            case SendAway():
+                await self._send_away(effect)
+            case _:
+                raise TypeError(effect.kind)
 
     async def look_for(self, effect: RedirectCall) -> RedirectSeen:
         """Looks whether a redirect has happened, by its label and by its call in every live room of the session."""
@@ -116,6 +139,18 @@ class Calls:
         with requests_of("look"):
             inside = await self._participants_in(effect.room)
         return next((seen.call_sid for seen in inside if seen.label == effect.label), "")
+
+    async def look_for_recording(self, effect: StartRecording) -> str:
+        """Looks whether a call is recorded by request: SID of the recording that runs, empty for none.
+
+        Source: Twilio docs, Recordings resource, "Read multiple Recording resources" of a call.
+        """
+        page = self._client.calls(effect.call_sid).recordings.page_async(page_size=RECORDINGS_MAX)
+        with requests_of("look"):
+            try:
+                return recordings.running(await _listed(page))
+            except ProviderGoneError:
+                return ""
 
     async def child_status(self, parent_call_sid: str) -> str | None:
         """Status of the newest call that the parent's `<Dial>` made, in Twilio's words; None when it made none."""
@@ -188,16 +223,43 @@ class Calls:
 
     async def _update_participant(self, effect: UpdateParticipant) -> None:
         """Source: Twilio docs, Participants subresource, "Update a Participant"."""
-        changes: dict[str, Any] = {}
-        if effect.hold is not None:
-            changes["hold"] = effect.hold
-        if effect.hold and effect.tune:
-            wait = Wait(effect.session_id, effect.party, Tune(effect.tune))
-            changes |= {"hold_url": self._needed_setup().urls.wait(wait), "hold_method": "POST"}
-        if effect.ends_conference is not None:
-            changes["end_conference_on_exit"] = effect.ends_conference
+        changes = update_parameters(effect, self._needed_setup().urls)
         inside = self._client.conferences(effect.conference_sid).participants
         await _answer(inside(effect.call_sid).update_async(**changes))
+
+    async def _play_announcement(self, effect: PlayAnnouncement) -> None:
+        """Source: Twilio docs, Conference resource and Participants subresource, `AnnounceUrl`."""
+        announcement = announcement_parameters(effect, self._needed_setup().urls)
+        room = self._client.conferences(effect.conference_sid)
+        heard_by = room.participants(effect.call_sid) if effect.call_sid else room
+        await _answer(heard_by.update_async(**announcement))
+
+    async def _start_recording(self, effect: StartRecording) -> Recorded:
+        """Source: Twilio docs, Recordings resource, "Create a Recording"."""
+        start = recordings.start_parameters(effect, self._needed_setup().urls)
+        inside = self._client.calls(effect.call_sid).recordings
+        try:
+            made = await _answer(inside.create_async(**start))
+        except ProviderGoneError as error:
+            raise recordings.start_error(error) from None
+        return recordings.recorded(made.sid)
+
+    async def _change_recording(self, effect: ChangeRecording) -> None:
+        """Source: Twilio docs, Recordings resource, "Update a Recording"."""
+        client, sid = self._client, effect.recording_sid or recordings.CURRENT
+        owner = client.conferences(effect.conference_sid) if effect.conference_sid else client.calls(effect.call_sid)
+        try:
+            await _answer(owner.recordings(sid).update_async(**recordings.change_parameters(effect)))
+        except ProviderGoneError:
+            if not recordings.is_stopped_when_gone(effect):
+                raise
+
+    async def _send_away(self, effect: SendAway) -> None:
+        """Source: Twilio docs, Call resource, "Update a Call" (`Url`)."""
+        try:
+            await _answer(self._client.calls(effect.call_sid).update_async(url=effect.url, method="POST"))
+        except ProviderGoneError:
+            return  # over already, so there is nobody left to be sent on
 
     def _needed_setup(self) -> CallSetup:
         if self._setup is None:
@@ -268,16 +330,7 @@ class Calls:
             inside = await _listed(page)
         except ProviderGoneError:
             return ()
-        return tuple(
-            ParticipantSeen(
-                call_sid=seen.call_sid or "",
-                label=seen.label or "",
-                held=seen.hold is True,
-                muted=seen.muted is True,
-                ends_conference=seen.end_conference_on_exit is True,
-            )
-            for seen in inside
-        )
+        return tuple(participant_seen(seen) for seen in inside)
 
     async def _room_of(self, session_id: str) -> tuple[str, tuple[ParticipantSeen, ...]]:
         """The session's room and who is in it; of several the fullest, since a late leg is alone in a second one."""

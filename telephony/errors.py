@@ -20,6 +20,9 @@ from runtime.errors import (
     ProviderRefusedError,
 )
 
+#: The call is not in progress: over, as a rule.
+NOT_IN_PROGRESS = 21220
+
 
 @dataclass(frozen=True, slots=True)
 class CodeRow:
@@ -40,8 +43,9 @@ CODES: tuple[CodeRow, ...] = (
     CodeRow(20403, "the account may not do this", ProviderRefusedError, "Twilio docs, Errors, 20403"),
     CodeRow(20404, "no such call, room or participant", ProviderGoneError, "Twilio docs, Errors, 20404"),
     CodeRow(20429, "too many requests, not processed", ProviderBusyError, "Twilio docs, Errors, 20429"),
-    CodeRow(21220, "the call is not in progress any more", ProviderGoneError, "Twilio docs, Errors, 21220"),
+    CodeRow(NOT_IN_PROGRESS, "the call is not in progress any more", ProviderGoneError, "Twilio docs, Errors, 21220"),
     CodeRow(13240, "the coached call is not in the room", ProviderRefusedError, "Twilio docs, Errors, 13240"),
+    CodeRow(16028, "the coached call is not in the room", ProviderRefusedError, "Twilio docs, Errors, 16028"),
     CodeRow(16025, "the participant label is in use", ProviderRefusedError, "Twilio docs, Errors, 16025"),
 )  # fmt: skip
 _BY_CODE = {row.code: row for row in CODES}
@@ -60,7 +64,7 @@ def from_status(http_status: int, code: int = 0, retry_after_s: float = 0.0) -> 
 
     Source: Twilio docs, "Twilio API responses" (status codes) and "Error and Warning Dictionary".
     """
-    if http_status >= 500:
+    if http_status >= 500 or http_status == 408:  # as Twilio answers when a recording takes its time
         kind: type[ProviderError] = OutcomeUnknownError
     elif http_status == 429:
         kind = ProviderBusyError

@@ -12,6 +12,7 @@ from twilio.rest import Client
 from runtime.errors import ProviderError
 from telephony.calls import Calls
 from telephony.dialling import CallSetup
+from tests.telephony import openapi_fields
 
 ACCOUNT = "AC" + "a" * 32
 BASE = f"https://api.twilio.com/2010-04-01/Accounts/{ACCOUNT}/"
@@ -20,7 +21,10 @@ Answer = dict[str, Any] | ProviderError
 
 
 class ScriptedHttp(AsyncHttpClient):
-    """Answers by method and path; a request that is not in the script is a failure of the test."""
+    """Answers by method and path.
+
+    A request that is not in the script is a failure of the test, and so is a field that Twilio does not describe.
+    """
 
     def __init__(self, answers: Mapping[str, Answer]) -> None:
         super().__init__(logging.getLogger("twilio"), True)
@@ -37,6 +41,7 @@ class ScriptedHttp(AsyncHttpClient):
     ) -> Response:
         name = f"{method} {uri.removeprefix(BASE).removesuffix('.json')}"
         self.requests.append((name, params or data or {}))
+        openapi_fields.check(name, data or {})
         answer = self.answers[name]
         if isinstance(answer, ProviderError):
             raise answer

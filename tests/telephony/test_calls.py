@@ -15,7 +15,7 @@ from runtime.errors import (
     ProviderGoneError,
     ProviderRefusedError,
 )
-from statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
+from statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, RedirectCall, SendAway
 from statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from telephony.calls import Calls
 from telephony.errors import from_status
@@ -28,6 +28,7 @@ OVER = from_status(400, 21220)
 REDIRECT = RedirectCall(effect_id="e1", session_id="S1", party="agent", call_sid="CA2", room="S1", label="agent-1")
 HANG_UP = HangUpCall(effect_id="e2", session_id="S1", party="agent", call_sid="CA2")
 END = EndConference(effect_id="e3", session_id="S1", conference_sid="CF1")
+AWAY = SendAway(effect_id="e6", session_id="S1", party="customer", call_sid="CA1", url="https://example.com/survey?x=1")
 READ = ReadCalls(effect_id="e4", session_id="S1", parent_call_sid="CA1", with_conference=True, read_version=7)
 READ_CALLS_ONLY = ReadCalls(
     effect_id="e5", session_id="S1", parent_call_sid="CA1", with_conference=False, read_version=7
@@ -40,6 +41,7 @@ READ_CALLS_ONLY = ReadCalls(
         (REDIRECT, "POST Calls/CA2", {"Twiml": "<Join>agent-1</Join>"}),
         (HANG_UP, "POST Calls/CA2", {"Status": "completed"}),
         (END, "POST Conferences/CF1", {"Status": "completed"}),
+        (AWAY, "POST Calls/CA1", {"Url": "https://example.com/survey?x=1", "Method": "POST"}),
     ],
 )
 async def test_effect_is_one_request(effect: Effect, name: str, data: dict[str, str]) -> None:
@@ -51,7 +53,9 @@ async def test_effect_is_one_request(effect: Effect, name: str, data: dict[str, 
 
 
 @pytest.mark.parametrize("error", [GONE, OVER])
-@pytest.mark.parametrize("effect, name", [(HANG_UP, "POST Calls/CA2"), (END, "POST Conferences/CF1")])
+@pytest.mark.parametrize(
+    "effect, name", [(HANG_UP, "POST Calls/CA2"), (END, "POST Conferences/CF1"), (AWAY, "POST Calls/CA1")]
+)
 async def test_ending_what_is_over_already_has_succeeded(effect: Effect, name: str, error: ProviderError) -> None:
     calls, _ = calls_with({name: error})
 
@@ -83,7 +87,15 @@ PICTURE: dict[str, Answer] = {
         "participants",
         {
             "call_sid": "CA1", "label": "customer-1", "hold": True, "muted": False, "end_conference_on_exit": True,
-            "status": "connected",
+            "status": "connected", "coaching": False, "call_sid_to_coach": None,
+        },
+        {
+            "call_sid": "CA8", "label": "supervisor-3", "hold": False, "muted": False, "end_conference_on_exit": False,
+            "status": "connected", "coaching": True, "call_sid_to_coach": "CA2",
+        },
+        {
+            "call_sid": "CA9", "label": "x-4", "hold": False, "muted": True, "end_conference_on_exit": False,
+            "status": "connected", "coaching": False, "call_sid_to_coach": "CA2",
         },
     ),
 }  # fmt: skip
@@ -104,7 +116,11 @@ async def test_read_tells_calls_and_conference() -> None:
             CallSeen(call_sid="CA2", status="ringing", parent_call_sid="CA1", to="client:alice"),
         ),
         conference_sid="CF1",
-        participants=(ParticipantSeen(call_sid="CA1", label="customer-1", held=True, ends_conference=True),),
+        participants=(
+            ParticipantSeen(call_sid="CA1", label="customer-1", held=True, ends_conference=True),
+            ParticipantSeen(call_sid="CA8", label="supervisor-3", coaches="CA2"),
+            ParticipantSeen(call_sid="CA9", label="x-4", muted=True),
+        ),
     )
     asked = dict(http.requests)
     assert asked["GET Calls"] == {"ParentCallSid": "CA1", "PageSize": 50}

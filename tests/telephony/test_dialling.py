@@ -14,6 +14,7 @@ from runtime.errors import (
     ProviderGoneError,
     ProviderRefusedError,
 )
+from statemachine.attributes import Attributes
 from statemachine.effects import CreateCall, CreateParticipant, Dial, Effect, FindCall, SayAndHangUp, UpdateParticipant
 from statemachine.states import Tune
 from telephony.addresses import AllowList
@@ -21,7 +22,16 @@ from telephony.dialling import CallSetup, Dialled
 from telephony.documents import Documents
 from telephony.errors import from_status
 from telephony.phrases import Phrase, words
-from telephony.urls import CallbackUrls, CallCallback, ConferenceCallback, Gate, Wait, parse_call, parse_gate
+from telephony.urls import (
+    CallbackUrls,
+    CallCallback,
+    ConferenceCallback,
+    Gate,
+    RecordingCallback,
+    Wait,
+    parse_call,
+    parse_gate,
+)
 from tests.telephony.scripted_http import call, calls_with, page
 
 OWN, TARGET = "+14155550100", "+14155550177"
@@ -65,6 +75,54 @@ async def test_somebody_is_dialled_straight_into_the_conference() -> None:
                 "start", "end", "join", "leave", "mute", "hold", "modify", "announcement",
             ],
         }),
+    ]  # fmt: skip
+
+
+async def sent_for(effect: CreateParticipant, setup: CallSetup = SETUP) -> dict[str, object]:
+    calls, http = calls_with({TO_PARTICIPANTS: PLACED}, setup)
+    await calls.perform(effect)
+    ((_, sent),) = http.requests
+    return dict(sent)
+
+
+async def test_somebody_is_dialled_into_a_room_that_is_set_up_as_the_directory_says() -> None:
+    attributes = Attributes(
+        record="true", beep="onExit", jitter_buffer_size="off", region="de1", trim="do-not-trim", max_participants=9,
+        wait_url="https://example.com/a.wav", greeting="Hello", time_limit_s=60, hangup_on_star=True,
+        after="https://example.com/b",
+    )  # fmt: skip
+
+    assert await sent_for(replace(PARTICIPANT, attributes=attributes)) == await sent_for(PARTICIPANT) | {
+        "Beep": "onExit", "JitterBufferSize": "off", "Region": "de1", "MaxParticipants": 9, "ConferenceRecord": "true",
+        "ConferenceTrim": "do-not-trim",
+        "ConferenceRecordingStatusCallback": URLS.recording(RecordingCallback("S1")),
+        "ConferenceRecordingStatusCallbackMethod": "POST",
+        "ConferenceRecordingStatusCallbackEvent": ["in-progress", "completed", "absent"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("record", ["false", "customer"])
+async def test_somebody_who_is_dialled_into_a_room_that_is_not_recorded_does_not_change_that(record: str) -> None:
+    attributes = Attributes(record=record, trim="do-not-trim")
+
+    assert await sent_for(replace(PARTICIPANT, attributes=attributes)) == await sent_for(PARTICIPANT)
+
+
+async def test_a_supervisor_is_dialled_muted_and_starts_nothing() -> None:
+    effect = replace(PARTICIPANT, party="supervisor", label="supervisor-3", early_media=False)
+
+    assert await sent_for(replace(effect, supervises=True)) == await sent_for(effect) | {
+        "Muted": "true", "StartConferenceOnEnter": "false",
+    }  # fmt: skip
+
+
+async def test_somebody_who_is_dialled_asks_for_the_same_events_as_those_who_join() -> None:
+    documents = Documents(URLS, language="en-US", voice=None, with_speaker_events=True)
+
+    sent = await sent_for(PARTICIPANT, replace(SETUP, documents=documents))
+
+    assert sent["ConferenceStatusCallbackEvent"] == [
+        "start", "end", "join", "leave", "mute", "hold", "modify", "announcement", "speaker",
     ]  # fmt: skip
 
 

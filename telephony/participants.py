@@ -1,0 +1,65 @@
+"""What a request changes of those who are in a conference: hold, mute, flags, coaching, and what is announced to them.
+
+Source: Twilio docs, Participants subresource, "Update a Participant"; Conference resource, "Update a Conference".
+"""
+
+from typing import Any
+
+from runtime.errors import ProviderRefusedError
+from statemachine.effects import PlayAnnouncement, UpdateParticipant
+from statemachine.events import ParticipantSeen
+from statemachine.states import SuperviseMode, Tune
+from telephony.urls import Announcement, CallbackUrls, Wait
+
+
+def update_parameters(effect: UpdateParticipant, urls: CallbackUrls) -> dict[str, Any]:
+    """What is asked for of one participant; what is not named stays as it is.
+
+    Raises:
+        ProviderRefusedError: somebody shall whisper, and no call is named that hears it. Status and code are 0.
+    """
+    changes: dict[str, Any] = {}
+    if effect.hold is not None:
+        changes["hold"] = effect.hold
+    if effect.hold and effect.tune:
+        wait = Wait(effect.session_id, effect.party, Tune(effect.tune))
+        changes |= {"hold_url": urls.wait(wait), "hold_method": "POST"}
+    if effect.ends_conference is not None:
+        changes["end_conference_on_exit"] = effect.ends_conference
+    if effect.muted is not None:
+        changes["muted"] = effect.muted
+    if effect.supervises:
+        changes |= _supervising(SuperviseMode(effect.supervises), effect.coaches)
+    return changes
+
+
+def _supervising(mode: SuperviseMode, coaches: str) -> dict[str, Any]:
+    """Muting and coaching in one request: in between, nobody hears what was meant for somebody else."""
+    if mode is SuperviseMode.WHISPER:
+        if not coaches:
+            raise ProviderRefusedError
+        return {"muted": False, "coaching": True, "call_sid_to_coach": coaches}
+    return {"muted": mode is SuperviseMode.MONITOR, "coaching": False}
+
+
+def announcement_parameters(effect: PlayAnnouncement, urls: CallbackUrls) -> dict[str, Any]:
+    """What is played: what the command names, or our own document, which says the command's sentence.
+
+    Our own answers POST, and the two ways alike; somebody else's may be a mere file, which is asked for by GET.
+    """
+    if effect.url:
+        return {"announce_url": effect.url, "announce_method": "GET"}
+    announcement = Announcement(effect.session_id, effect.command_id)
+    return {"announce_url": urls.announcement(announcement), "announce_method": "POST"}
+
+
+def participant_seen(seen: Any) -> ParticipantSeen:
+    """A participant as a list shows it."""
+    return ParticipantSeen(
+        call_sid=seen.call_sid or "",
+        label=seen.label or "",
+        held=seen.hold is True,
+        muted=seen.muted is True,
+        ends_conference=seen.end_conference_on_exit is True,
+        coaches=(seen.call_sid_to_coach or "") if seen.coaching is True else "",
+    )
