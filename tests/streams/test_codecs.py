@@ -120,7 +120,9 @@ def test_what_stands_in_the_table_for_always_is_never_stored():
 def test_what_is_stored_shows_nobodys_number_when_it_is_shown():
     token = "%7B%22parentCallInfoToken%22%7D"
     effect = CreateCall(effect_id="e", session_id="s", to=NUMBER, timeout_s=30, caller_id=NUMBER, call_token=token)
-    session = Session("s", version=1, call_token=token, parties={"customer": Party("customer", "c", address=NUMBER)})
+    session = Session("s", version=1, call_token=token, parties={"customer": Party("customer", "c", address=NUMBER)},
+                      agents=(NUMBER,), parked_by=NUMBER,
+                      orders=(Order("c", "add", to=NUMBER, url=NUMBER, say=NUMBER),))  # fmt: skip
     conclusion = Conclusion("s:t1", "transfer", "s", "failed", to=NUMBER)
     shown = repr([OutboxEntry(effect, 5), Stored(session, session_codec.encode(session)), PublishOutcome(conclusion)])
     assert "5550123" not in shown
@@ -234,10 +236,73 @@ def test_attempts_and_options_are_json_of_their_attributes():
                        "ended_at_ms": 0, "result": "busy"}  # fmt: skip
 
 
+def test_recording_reads_as_people_expect():
+    recording = Recording("RE1", "completed", of_conference=True, url="https://example.com/RE1", duration_s=62)
+    fields = session_codec.encode(Session("CA1", version=1, recording=recording))
+    assert {name: value for name, value in fields.items() if name.startswith("recording.")} == {
+        "recording.sid": "RE1",
+        "recording.status": "completed",
+        "recording.url": "https://example.com/RE1",
+        "recording.duration_s": "62",
+        "recording.of_conference": "true",
+    }
+
+
+def test_conference_from_the_start_reads_as_people_expect():
+    session = Session(
+        "CA1", version=1, mode=SessionMode.CONFERENCE, opening=Opening.DIALING, agents=("client:alice", NUMBER),
+        attributes=Attributes(record="true", beep="onEnter", max_participants=5), parked_by="client:alice",
+        parked_until_ms=1_795_165_380_677,
+    )  # fmt: skip
+    fields = session_codec.encode(session)
+    inner = {"mode": "conference", "opening": "dialing", "agents": f"client:alice {NUMBER}",
+             "parked_by": "client:alice", "parked_until": "2026-11-20T09:03:00.677Z"}  # fmt: skip
+    assert {name: fields[name] for name in inner} == inner
+    assert orjson.loads(fields["attributes"]) == {"record": "true", "beep": "onEnter", "max_participants": 5}
+
+
+def test_orders_are_json_of_their_attributes():
+    order = Order("c1", "add", "lawyer", NUMBER, DialOptions(confirm=True), effects=("e1",), due_ms=7)
+    (written,) = orjson.loads(session_codec.encode(Session("CA1", version=1, orders=(order,)))["orders"])
+    assert written == {
+        "command_id": "c1", "name": "add", "party": "lawyer", "to": NUMBER, "mode": "", "action": "", "url": "",
+        "say": "", "options": {"brief": "", "confirm": True, "timeout_s": 0, "digits": ""}, "is_queued": False,
+        "is_clearing": False, "due_ms": 7, "playing_to": [], "effects": ["e1"],
+    }  # fmt: skip
+
+
 def test_newer_versions_parts_of_a_json_are_passed_over():
     fields = session_codec.encode(Session("CA1", version=1, options=DialOptions(brief="x")))
     fields["options"] = '{"brief":"x","colour":"blue"}'
     assert session_codec.decode(fields).options == DialOptions(brief="x")
+
+
+def test_newer_versions_parts_of_orders_and_attributes_are_passed_over():
+    fields = session_codec.encode(Session("CA1", version=1, recording=Recording("RE1")))
+    fields["orders"] = '[{"command_id":"c","name":"add","options":{"brief":"x","colour":"blue"},"colours":["blue"]}]'
+    fields["attributes"] = '{"record":"true","colour":"blue"}'
+    fields["recording.colour"] = "blue"
+    session = session_codec.decode(fields)
+    assert session.orders == (Order("c", "add", options=DialOptions(brief="x")),)
+    assert (session.attributes, session.recording) == (Attributes(record="true"), Recording("RE1"))
+
+
+def test_newer_versions_parts_of_events_and_effects_are_passed_over():
+    fields = {"type": "call_received", "session": "s", "call_sid": "CA1", "customer_address": NUMBER,
+              "agent_address": "client:a", "attributes": '{"beep":"true","colour":"blue"}'}  # fmt: skip
+    assert event_codec.decode(fields, "1-0").attributes == Attributes(beep="true")
+    body = b"""{"kind":"redirect_call","ordered_at_ms":1,"effect_id":"e","session_id":"s","call_sid":"CA1","room":"CF1",
+               "label":"agent-1","attributes":{"beep":"true","colour":"blue"}}"""
+    assert effect_codec.decode(body).work.attributes == Attributes(beep="true")
+
+
+def test_entry_of_an_older_version_has_a_bridge_in_mind():
+    fields = {"type": "call_received", "session": "s", "call_sid": "CA1", "customer_address": NUMBER,
+              "agent_address": "client:a"}  # fmt: skip
+    event = event_codec.decode(fields, "1-0")
+    assert (event.mode, event.other_agents, event.attributes) == ("bridge", (), PLAIN)
+    assert event_codec.encode(event)["mode"] == "bridge"
+    assert "attributes" not in event_codec.encode(event)
 
 
 def test_type_that_nobody_knows_how_to_store_is_found_at_the_start():
@@ -250,14 +315,16 @@ def test_type_that_nobody_knows_how_to_store_is_found_at_the_start():
 
 
 FULL = Session("CA1", version=1, parties={"agent": Party("agent", "a")},
-               transfer=TransferState(1, TransferMode.WARM, "client:a"))  # fmt: skip
+               transfer=TransferState(1, TransferMode.WARM, "client:a"), recording=Recording("RE1"))  # fmt: skip
 
 
 @pytest.mark.parametrize("field, value", [
     ("state", "flying"), ("version", "many"), ("created_at", "yesterday"), ("party.agent.status", "?"),
     ("seen", "{"), ("seen", '{"windows":{"CA1":[]},"tokens":[]}'), ("timers", "ring"), ("options", "[1]"),
     ("party.agent.tune", "waltz"), ("transfer.mode", "cold"), ("transfer.stage", "?"),
-    ("transfer.attempts", '[{"a":1}]'), ("transfer.number", "first"),
+    ("transfer.attempts", '[{"a":1}]'), ("transfer.number", "first"), ("orders", "[{}]"), ("orders", "[5]"),
+    ("attributes", "[]"), ("recording.duration_s", "long"), ("mode", "cold"), ("opening", "?"),
+    ("parked_until", "soon"), ("agent_number", "first"),
 ])  # fmt: skip
 def test_broken_record_names_the_field_and_not_its_value(field, value):
     fields = session_codec.encode(FULL) | {field: value}
@@ -286,6 +353,9 @@ def test_record_without_a_field_that_is_always_there_is_broken(field):
     ({"type": "lone_overdue", "session": "s", "due_ms": "soon"}, "due_ms makes no sense"),
     ({"type": "effect_failed", "session": "s", "effect_id": "e", "kind": "k", "gone": "maybe"}, "gone makes no sense"),
     ({"type": "calls_read", "session": "s", "effect_id": "e", "read_version": "1", "calls": "{"}, "calls makes no sense"),  # noqa: E501
+    *(({"type": "call_received", "session": "s", "call_sid": "CA1", "customer_address": "x", "agent_address": "y",
+        field: text}, f"{field} makes no sense")
+      for field, text in (("attributes", "{"), ("attributes", "[]"), ("other_agents", "{}"), ("other_agents", "[5]"))),
 ])  # fmt: skip
 def test_entry_that_makes_no_sense_is_told_by_its_field(entry, reason):
     with pytest.raises(BadEntryError) as bad:
