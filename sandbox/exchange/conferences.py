@@ -177,12 +177,12 @@ def _orphan(work: Work, coach: Participant) -> None:
 
 
 def speaks(work: Work, call: Call, *, starts: bool) -> None:
-    """A member begins or stops to speak; of somebody who is muted or held nothing is said."""
+    """A member begins or stops to speak; nothing is said of somebody who is muted or held, or before the start."""
     conference = work.live_conference(call.conference_sid) if call.conference_sid else None
     participant = conference.participants.get(call.sid) if conference is not None else None
     if conference is None or participant is None or not participant.is_in or participant.is_speaking == starts:
         return
-    if participant.muted or participant.hold:
+    if participant.muted or participant.hold or conference.status == "init":
         return
     participant.is_speaking = starts
     tell(work, conference, "participant-speech-start" if starts else "participant-speech-stop", participant)

@@ -107,11 +107,13 @@ class Form:
             raise RestError(400, 20001, f"{name} must be a whole number from {least} to {most}")
         return int(text)
 
-    def time_filter(self, name: str) -> Callable[[float | None], bool]:
+    def time_filter(self, name: str, *, days_only: bool = False) -> Callable[[float | None], bool]:
         """Whether a time passes the filters `{name}`, `{name}<` and `{name}>`: days, or ISO 8601 moments, in UTC.
 
-        What has no time passes where nothing is asked for.
+        What has no time passes where nothing is asked for. Conferences are asked for by days alone.
         """
+        if days_only and any(len(self.get(f"{name}{sign}")) not in {0, len("2026-01-31")} for sign in ("", "<", ">")):
+            raise RestError(400, 20001, f"{name} must be a day: YYYY-MM-DD")
         on = _moment(name, self.get(name))
         before = _moment(name, self.get(f"{name}<"))
         after = _moment(name, self.get(f"{name}>"))

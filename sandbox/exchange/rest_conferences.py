@@ -32,7 +32,7 @@ def listed(work: Work, query: Params) -> RestAnswer:
     form = Form(query)
     state = work.state
     name, status = form.get("FriendlyName"), form.get("Status")
-    created, updated = form.time_filter("DateCreated"), form.time_filter("DateUpdated")
+    created, updated = (form.time_filter(name, days_only=True) for name in ("DateCreated", "DateUpdated"))
     newest_s = work.now_s - work.rules.lists_lag_s
     may_be_over = status in {"", "completed"}
     looked_at = reversed(state.conferences) if may_be_over else reversed(state.rooms.values())

@@ -46,6 +46,15 @@ def test_nobody_is_told_who_has_not_asked_for_speakers() -> None:
     assert story.events() == ["participant-join"]
 
 
+def test_nothing_is_told_of_who_waits_for_the_start() -> None:
+    story = Story()
+    sid = story.member()
+
+    story.happens(PhoneSpeaks(sid))
+
+    assert story.events() == ["participant-join"]
+
+
 def test_speech_outside_of_a_room_is_nobodys_business() -> None:
     story = Story()
     parent, _child = story.bridged()

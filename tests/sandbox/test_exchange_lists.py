@@ -96,6 +96,18 @@ def test_calls_are_listed_by_their_end() -> None:
     assert [it["sid"] for it in listed] == [over]
 
 
+def test_conferences_are_listed_by_days_alone() -> None:
+    story = Story()
+    story.exchange.add_foreign_conference("theirs", story.now_s)
+
+    def found(name: str, value: str) -> int:
+        return len(story.rest("GET", "/Conferences.json", (name, value))[1].get("conferences", ()))
+
+    assert (found("DateCreated", "1970-01-01"), found("DateUpdated>", "1970-01-02")) == (1, 0)
+    status, body = story.rest("GET", "/Conferences.json", ("DateCreated>", "1970-01-01T00:00:00Z"))
+    assert (status, body["code"]) == (400, 20001)
+
+
 def test_ten_thousand_live_calls_are_ten_full_pages() -> None:
     story = Story()
     story.exchange.add_foreign_calls(10_000, story.now_s)
