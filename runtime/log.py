@@ -21,7 +21,8 @@ KEYS = REDACTED_KEYS | frozenset(
         "session_id", "partition", "call_sid", "conference_sid", "event_id", "entry_id", "event_name", "state_from",
         "state_to", "outcome", "effect", "effect_id", "attempt", "duration_ms", "wait_s", "error_type", "status",
         "code", "request_id", "process", "version", "host", "port", "url_path", "reason", "holder", "count", "party",
-        "method", "command_id", "command", "setting", "task", "signal", "entries", "sessions", "bytes",
+        "method", "command_id", "command", "setting", "task", "signal", "entries", "sessions", "bytes", "calls",
+        "conferences", "pages", "findings", "behind",
     }
 )  # fmt: skip
 

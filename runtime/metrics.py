@@ -72,6 +72,7 @@ class Metrics:
             "conferral_dead_letters_total", "Entries put aside, by reason", ["reason"], registry=registry
         )
         self._add_transfers(registry)
+        self._add_sweep(registry)
         self._add_webhooks(registry)
 
     def _add_transfers(self, registry: CollectorRegistry) -> None:
@@ -88,6 +89,35 @@ class Metrics:
             registry=registry,
         )
 
+    def _add_sweep(self, registry: CollectorRegistry) -> None:
+        self.sweeps = Counter(
+            "conferral_sweeps_total", "Sweeps of the account, by result (done, given-up)", ["result"], registry=registry
+        )
+        self.sweep_seconds = Histogram(
+            "conferral_sweep_seconds",
+            "From the beginning of a sweep until its findings were published",
+            buckets=(0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120),
+            registry=registry,
+        )
+        self.sweep_finished = Gauge(
+            "conferral_sweep_last_timestamp_seconds",
+            "When this worker has finished a sweep last, Unix time; one worker sweeps at a time, so the newest counts",
+            registry=registry,
+        )
+        self.sweep_pages = Counter(
+            "conferral_sweep_pages_total",
+            "Pages of Twilio's lists that sweeps have read, by what they list (calls, conferences)",
+            ["kind"],
+            registry=registry,
+        )
+        self.sweep_findings = Counter(
+            "conferral_sweep_findings_total",
+            "Differences between Twilio's lists and the sessions that sweeps have told of, by kind (call-missing, "
+            "conference-missing, call-live, conference-live)",
+            ["kind"],
+            registry=registry,
+        )
+
     def _add_webhooks(self, registry: CollectorRegistry) -> None:
         self.webhook_requests = Histogram(
             "conferral_webhook_request_seconds",
@@ -100,6 +130,13 @@ class Metrics:
             "conferral_webhooks_without_store_total",
             "Requests that were answered while Redis could not be reached, by route",
             ["route"],
+            registry=registry,
+        )
+        self.api_requests = Histogram(
+            "conferral_api_request_seconds",
+            "Requests answered by the control API, by route and HTTP status; those that wait for an outcome too",
+            ["route", "status"],
+            buckets=(*_FAST_S, 60),
             registry=registry,
         )
 

@@ -1,0 +1,82 @@
+"""What counts as a difference between Twilio's lists and the sessions, and what does not."""
+
+from dataclasses import replace
+
+import pytest
+
+from telephony.account import Account
+from worker.sweep.comparing import Comparison, Difference, Finding, LiveSession
+
+QUIET_MS = 100_000
+SESSION = LiveSession("s1", updated_at_ms=QUIET_MS, conference_sid="CF1", call_sids=("CA1", "CA2"))
+IN_ORDER = Account(calls=frozenset({"CA1", "CA2"}), conferences={"CF1": "s1"})
+
+
+def compared(account: Account, *sessions: LiveSession) -> Comparison:
+    comparison = Comparison(account, QUIET_MS)
+    for session in sessions:
+        comparison.show(session)
+    return comparison
+
+
+def test_session_whose_calls_and_conference_are_listed_differs_in_nothing() -> None:
+    comparison = compared(IN_ORDER, SESSION)
+
+    assert comparison.findings == []
+    assert comparison.sessions == 1
+    assert (comparison.strange_calls, comparison.strange_conferences) == (set(), {})
+
+
+def test_session_without_a_conference_and_without_calls_misses_nothing() -> None:
+    assert compared(Account(), LiveSession("s1", QUIET_MS, "", ())).findings == []
+
+
+def test_every_call_that_is_not_listed_is_told_of_and_so_is_the_conference() -> None:
+    assert compared(replace(IN_ORDER, calls=frozenset({"CA2"})), SESSION).findings == [
+        Finding(Difference.CALL_MISSING, "s1", "CA1")
+    ]
+    assert compared(Account(), SESSION).findings == [
+        Finding(Difference.CALL_MISSING, "s1", "CA1"),
+        Finding(Difference.CALL_MISSING, "s1", "CA2"),
+        Finding(Difference.CONFERENCE_MISSING, "s1", "CF1"),
+    ]
+
+
+def test_session_that_has_just_changed_is_left_alone_but_its_calls_are_known() -> None:
+    account = Account(calls=frozenset({"CA1", "CA9"}), conferences={"CF1": "s1"})
+
+    comparison = compared(account, replace(SESSION, updated_at_ms=QUIET_MS + 1))
+
+    assert comparison.findings == []
+    assert (comparison.strange_calls, comparison.strange_conferences) == ({"CA9"}, {})
+
+
+def test_what_was_not_read_to_its_end_misses_nobody() -> None:
+    cut = Account(has_all_calls=False)
+    assert [finding.difference for finding in compared(cut, SESSION).findings] == [Difference.CONFERENCE_MISSING]
+    cut = Account(has_all_conferences=False)
+    assert {finding.difference for finding in compared(cut, SESSION).findings} == {Difference.CALL_MISSING}
+
+
+def test_second_conference_of_a_live_session_stays_strange() -> None:
+    """Its name is a live session's, so nothing is told of it: a join tells of itself."""
+    account = replace(IN_ORDER, conferences={"CF1": "s1", "CF2": "s1"})
+
+    comparison = compared(account, SESSION)
+
+    assert comparison.strange_conferences == {"CF2": "s1"}
+    assert comparison.findings == []
+
+
+@pytest.mark.parametrize("ended_at_ms, is_told", [(QUIET_MS, True), (QUIET_MS + 1, False)])
+def test_what_goes_on_after_its_session_is_told_of_unless_the_end_is_on_its_way(
+    ended_at_ms: int, is_told: bool
+) -> None:
+    comparison = compared(Account())
+
+    comparison.show_ended("s1", ended_at_ms, call_sid="CA1")
+    comparison.show_ended("s1", ended_at_ms, conference_sid="CF1")
+
+    told = [Finding(Difference.CALL_LIVE, "s1", "CA1"), Finding(Difference.CONFERENCE_LIVE, "s1", "CF1")]
+    assert comparison.findings == (told if is_told else [])
+    assert all(finding.is_of_ended for finding in comparison.findings)

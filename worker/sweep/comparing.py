@@ -1,0 +1,105 @@
+"""What differs between the account's lists and the sessions. Pure: nothing is read or published here.
+
+Lists may lag, and so may callbacks. So a difference is told of only when the session had been quiet for a while before
+the lists were read, and even then it is a suspicion: a look at Twilio decides.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from telephony.account import Account
+
+
+class Difference(StrEnum):
+    """What can differ; the words of `AccountSwept.finding`."""
+
+    #: A call of a live session is in no list.
+    CALL_MISSING = "call-missing"
+    #: So is a conference.
+    CONFERENCE_MISSING = "conference-missing"
+    #: A call of an ended session is live.
+    CALL_LIVE = "call-live"
+    #: So is a conference.
+    CONFERENCE_LIVE = "conference-live"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One difference."""
+
+    difference: Difference
+    session_id: str
+    #: SID of the call or of the conference.
+    sid: str
+
+    @property
+    def is_of_ended(self) -> bool:
+        """Whether an ended session has something live, else a live one misses something."""
+        return self.difference in (Difference.CALL_LIVE, Difference.CONFERENCE_LIVE)
+
+    @property
+    def is_of_conference(self) -> bool:
+        """Whether a conference differs, else a call."""
+        return self.difference in (Difference.CONFERENCE_MISSING, Difference.CONFERENCE_LIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSession:
+    """What the sweep has to know of a live session."""
+
+    session_id: str
+    #: Unix milliseconds by Redis's clock.
+    updated_at_ms: int
+    #: Empty while there is none.
+    conference_sid: str
+    #: SIDs of its calls, as far as they are known and not over.
+    call_sids: tuple[str, ...]
+
+
+class Comparison:
+    """One account against the sessions, which are shown to it one after the other.
+
+    Attributes:
+        sessions: Live sessions compared (count).
+        findings: What differs.
+        strange_calls: SIDs of listed calls that no session shown so far has.
+        strange_conferences: Names of such conferences by SID.
+    """
+
+    def __init__(self, account: Account, quiet_before_ms: int) -> None:
+        """Begins with nothing compared.
+
+        Args:
+            account: What is live at Twilio.
+            quiet_before_ms: Sessions that have changed since this moment are left alone, Unix milliseconds.
+        """
+        self.sessions = 0
+        self.findings: list[Finding] = []
+        self.strange_calls = set(account.calls)
+        self.strange_conferences = dict(account.conferences)
+        self._account = account
+        self._quiet_before_ms = quiet_before_ms
+
+    def show(self, session: LiveSession) -> None:
+        """Compares one live session."""
+        self.sessions += 1
+        self.strange_calls.difference_update(session.call_sids)
+        self.strange_conferences.pop(session.conference_sid, None)
+        if session.updated_at_ms > self._quiet_before_ms:
+            return
+        account = self._account
+        if account.has_all_calls:
+            missing = [sid for sid in session.call_sids if sid not in account.calls]
+            self.findings += (Finding(Difference.CALL_MISSING, session.session_id, sid) for sid in missing)
+        room = session.conference_sid
+        if room and account.has_all_conferences and room not in account.conferences:
+            self.findings.append(Finding(Difference.CONFERENCE_MISSING, session.session_id, room))
+
+    def show_ended(self, session_id: str, ended_at_ms: int, *, call_sid: str = "", conference_sid: str = "") -> None:
+        """Takes note that a strange call or conference is one of a session that has ended."""
+        if ended_at_ms > self._quiet_before_ms:
+            return  # its end is on the way
+        if call_sid:
+            self.findings.append(Finding(Difference.CALL_LIVE, session_id, call_sid))
+        if conference_sid:
+            self.findings.append(Finding(Difference.CONFERENCE_LIVE, session_id, conference_sid))

@@ -1,0 +1,263 @@
+"""The sweep on its way: one worker at a time compares, every interval, and publishes what differs."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from runtime.clock import Clock, StoreClock
+from runtime.errors import ConferralError, LeaseLostError, ProviderError, StoreError
+from runtime.lifecycle import pause
+from runtime.metrics import Metrics
+from streams import lease as leases
+from streams.connection import Client
+from streams.keys import Keys
+from streams.lease import LEASE_MS, RENEW_EVERY_S, Lease, Renewal, Taken
+from telephony.account import Account
+from worker.sweep.comparing import Comparison, Finding
+from worker.sweep.records import SESSIONS_AT_ONCE, VALUES_AT_ONCE, SweepRecords, in_parts
+
+log = structlog.get_logger()
+
+#: Pause while another worker sweeps, or after Redis was out of reach, seconds.
+PAUSE_S = 0.5
+#: How soon it is noticed that the lease was taken, or a sweep is due, seconds.
+TICK_S = 0.1
+#: Findings published in one sweep, count: each leads to a look at Twilio, and a list that is wrong as a whole must not
+#: lead to thousands. The rest follow in the next sweep.
+FINDINGS_MAX = 500
+
+
+class StoppingError(ConferralError):
+    """The process stops: the sweep is left, and the next holder begins anew."""
+
+
+class Reader(Protocol):
+    """Who reads the account; `telephony.account.AccountReader` in earnest."""
+
+    async def read(self, check: Callable[[], None]) -> Account:
+        """What is live at Twilio; calls `check` before every request. Raises `ProviderError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SweepTimes:
+    """The times of the sweep, seconds."""
+
+    #: Between the beginnings of two sweeps (`CONFERRAL_SWEEP_INTERVAL`).
+    interval_s: float
+    #: From taking the lease to the first sweep: whoever had it may have died, and his sessions are being taken over.
+    first_after_s: float
+    #: How long a session must have been quiet before the lists are read: they may not show yet what is new.
+    quiet_s: float
+    #: Between reading the lists and reading the sessions: the callback of a call that has just ended is on its way.
+    settle_s: float
+
+    @classmethod
+    def of(cls, interval_s: float) -> "SweepTimes":
+        """The usual ones, shorter where the interval is short."""
+        return cls(interval_s, min(10.0, interval_s), min(5.0, interval_s / 2), min(2.0, interval_s / 4))
+
+
+class Sweeper:
+    """Sweeps the account while it holds the lease of that."""
+
+    def __init__(
+        self,
+        client: Client,
+        keys: Keys,
+        name: str,
+        *,
+        reader: Reader,
+        clock: Clock,
+        store_clock: StoreClock,
+        metrics: Metrics,
+        times: SweepTimes,
+        lease_ms: int = LEASE_MS,
+    ) -> None:
+        """Binds what is needed.
+
+        Args:
+            client: For commands.
+            keys: Names.
+            name: The worker's.
+            reader: Reads the account.
+            clock: For durations.
+            store_clock: Redis's time.
+            metrics: Where is counted.
+            times: When.
+            lease_ms: How long the lease lasts without renewal, milliseconds.
+        """
+        self._client = client
+        self._keys = keys
+        self._name = name
+        self._reader = reader
+        self._clock = clock
+        self._store_clock = store_clock
+        self._metrics = metrics
+        self._times = times
+        self._lease_ms = lease_ms
+        self._records = SweepRecords(client, keys)
+        self._lease: Lease | None = None
+        #: When the next sweep begins, monotonic seconds.
+        self._due_s = 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Sweeps until the process stops, then gives the lease back."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_lease(stop))
+            group.create_task(self._sweep_on_time(stop))
+        if self._lease is not None:
+            try:
+                await leases.release(self._client, self._lease)
+            except StoreError as error:
+                log.warning("store_unreachable", task="sweep", reason=str(error))
+
+    # ---- the lease ------------------------------------------------------------------------------------------------
+
+    async def _keep_lease(self, stop: asyncio.Event) -> None:
+        """Beside the sweep: a list may take longer to come than the lease lasts."""
+        while not stop.is_set():
+            try:
+                await self._take_or_renew()
+            except StoreError as error:
+                log.warning("store_unreachable", task="sweep", reason=str(error))
+            is_ours = self._lease is not None
+            await pause(stop, min(RENEW_EVERY_S, self._lease_ms / 1000 / 3) if is_ours else PAUSE_S)
+
+    async def _take_or_renew(self) -> None:
+        if self._lease is not None:
+            renewal, _ = await leases.renew(self._client, self._lease, self._clock, self._lease_ms)
+            if renewal is not Renewal.RENEWED:
+                log.warning("lease_lost", task="sweep", holder=self._lease.holder)
+                self._lease = None
+            return
+        taken, _ = await leases.take(self._client, self._keys.sweep_lease, self._name, self._clock, self._lease_ms)
+        if not isinstance(taken, Taken):
+            self._lease = taken
+            self._due_s = self._clock.monotonic_s() + self._times.first_after_s
+            log.info("lease_taken", task="sweep", holder=taken.holder)
+
+    def _insist(self, stop: asyncio.Event) -> None:
+        if stop.is_set():
+            raise StoppingError("the process stops")
+        if self._lease is None or not self._lease.is_sure(self._clock):
+            raise LeaseLostError("somebody else may be sweeping")
+
+    # ---- one sweep ------------------------------------------------------------------------------------------------
+
+    async def _sweep_on_time(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            wait_s = self._due_s - self._clock.monotonic_s() if self._lease is not None else TICK_S
+            if wait_s > 0:
+                await pause(stop, min(TICK_S, wait_s))
+                continue
+            started_s = self._clock.monotonic_s()
+            self._due_s = started_s + self._times.interval_s
+            try:
+                await self._sweep(stop, started_s)
+            except StoppingError:
+                return
+            except (ProviderError, StoreError, LeaseLostError) as error:
+                self._give_up(error)
+
+    def _give_up(self, error: ConferralError) -> None:
+        """Until the next interval: whatever it was, it may be over by then."""
+        self._metrics.sweeps.labels("given-up").inc()
+        is_of_twilio = isinstance(error, ProviderError)
+        log.warning(
+            "sweep_given_up",
+            error_type=type(error).__name__,
+            status=error.http_status if isinstance(error, ProviderError) else 0,
+            code=error.code if isinstance(error, ProviderError) else 0,
+            reason="" if is_of_twilio else str(error),
+        )
+
+    async def _sweep(self, stop: asyncio.Event, started_s: float) -> None:
+        started_ms = self._store_clock.now_ms()
+        account = await self._read_account(stop)
+        await pause(stop, self._times.settle_s)
+        comparison = Comparison(account, started_ms - round(self._times.quiet_s * 1000))
+        interval_number = int(started_ms / 1000 / self._times.interval_s)
+        behind = await self._compare(comparison, interval_number, stop)
+        await self._look_for_ended(comparison, behind, stop)
+        # What goes on after its session costs money for nothing; what is missing is over already.
+        findings = sorted(comparison.findings, key=lambda finding: not finding.is_of_ended)[:FINDINGS_MAX]
+        for part in in_parts(findings, VALUES_AT_ONCE):
+            self._insist(stop)
+            await self._records.publish(part, interval_number)
+        self._tell(account, comparison, findings, len(behind), self._clock.monotonic_s() - started_s)
+
+    async def _read_account(self, stop: asyncio.Event) -> Account:
+        reading = asyncio.ensure_future(self._reader.read(lambda: self._insist(stop)))
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not reading.done():
+            reading.cancel()  # lists change nothing, so they may be cut short
+            await asyncio.wait({reading})
+            raise StoppingError("the process stops")
+        return reading.result()
+
+    async def _compare(self, comparison: Comparison, interval_number: int, stop: asyncio.Event) -> set[int]:
+        """Shows it every live session; tells which partitions were left out because nobody keeps up with them."""
+        behind = set()
+        count = self._keys.partitions
+        # Each sweep begins elsewhere: when there is more to be found than is published, everybody's turn comes.
+        for number in ((interval_number + step) % count for step in range(count)):
+            self._insist(stop)
+            if not await self._records.keeps_up(number, self._store_clock.now_ms()):
+                behind.add(number)
+                continue
+            for part in in_parts(await self._records.live_ids(number), SESSIONS_AT_ONCE):
+                self._insist(stop)
+                for session in await self._records.live_sessions(part):
+                    comparison.show(session)
+        return behind
+
+    async def _look_for_ended(self, comparison: Comparison, behind: set[int], stop: asyncio.Event) -> None:
+        """Whether what no live session has is an ended one's. Everything else is somebody else's, and left alone."""
+        for calls in in_parts(comparison.strange_calls, VALUES_AT_ONCE):
+            self._insist(stop)
+            owners = await self._records.owners(calls)
+            ended = await self._ended(owners.values(), behind)
+            for call_sid, session_id in owners.items():
+                if session_id in ended:
+                    comparison.show_ended(session_id, ended[session_id], call_sid=call_sid)
+        for rooms in in_parts(comparison.strange_conferences.items(), VALUES_AT_ONCE):
+            self._insist(stop)
+            ended = await self._ended((name for _, name in rooms), behind)
+            for conference_sid, name in rooms:
+                if name in ended:
+                    comparison.show_ended(name, ended[name], conference_sid=conference_sid)
+
+    async def _ended(self, session_ids: Iterable[str], behind: set[int]) -> dict[str, int]:
+        asked = [name for name in dict.fromkeys(session_ids) if self._keys.partition_of(name) not in behind]
+        return await self._records.ended(asked)
+
+    def _tell(
+        self, account: Account, comparison: Comparison, findings: list[Finding], behind: int, duration_s: float
+    ) -> None:
+        metrics = self._metrics
+        metrics.sweeps.labels("done").inc()
+        metrics.sweep_seconds.observe(duration_s)
+        metrics.sweep_finished.set(self._clock.wall_ms() / 1000)
+        metrics.sweep_pages.labels("calls").inc(account.call_pages)
+        metrics.sweep_pages.labels("conferences").inc(account.conference_pages)
+        for difference, count in Counter(finding.difference.value for finding in findings).items():
+            metrics.sweep_findings.labels(difference).inc(count)
+        is_cut = not (account.has_all_calls and account.has_all_conferences)
+        log.info(
+            "account_swept",
+            calls=len(account.calls),
+            conferences=len(account.conferences),
+            pages=account.call_pages + account.conference_pages,
+            sessions=comparison.sessions,
+            findings=len(findings),
+            behind=behind,
+            duration_ms=round(duration_s * 1000),
+            reason="more is live than is read" if is_cut else "",
+        )
