@@ -1,51 +1,52 @@
-"""Whom commands and settings want dialled: held against the allow-list before anything is published or driven by it."""
+"""Whom commands want dialled: names become addresses, held against the allow-list before anything is published."""
 
-from runtime.errors import SettingsError
-from runtime.settings import ServiceSettings
+from collections.abc import Mapping
+from dataclasses import replace
+
 from streams.commands import BadCommandError, Parsed
-from telephony.addresses import AddressError, AddressKind, AllowList, parse_address
+from telephony.addresses import Address, AddressError, AddressKind, AllowList
+from telephony.directory import address_in
 
 #: Fields of commands that name whom to dial; in `to` several are separated by commas.
 _FIELDS = ("agent", "customer", "to")
 #: Those of them whom the dial options are for.
 _WITH_OPTIONS = frozenset({"agent", "to"})
-#: What `CONFERRAL_TRANSFER_FALLBACK` may be beside a destination.
-_FALLBACK_WORDS = frozenset({"recall", "end"})
 
 
-def check_destinations(parsed: Parsed, allowed: AllowList) -> None:
-    """Passes when everybody whom a command names may be dialled, and as it asks.
+def resolve_destinations(parsed: Parsed, names: Mapping[str, str], allowed: AllowList) -> Parsed:
+    """A command with addresses in place of the directory's names.
+
+    Args:
+        parsed: The command.
+        names: Addresses by name, as the directory has them now.
+        allowed: What may be dialled.
 
     Raises:
-        BadCommandError: not so; the reason names the field and what is wrong with it, never the address.
+        BadCommandError: somebody whom it names is not known, may not be dialled, or not as it asks; the reason names
+            the field and what is wrong with it, never the address.
     """
+    found: dict[str, str] = {}
     for field in _FIELDS:
         named = str(parsed.values.get(field, ""))
         texts = named.split(",") if named else []
+        has_digits = field in _WITH_OPTIONS and bool(parsed.values.get("digits"))
+        addresses: list[str] = []
         for number, text in enumerate(texts, start=1):
             where = f"{field}, destination {number} of {len(texts)}" if len(texts) > 1 else field
-            try:
-                address = parse_address(text)
-                allowed.check(address)
-            except AddressError as error:
-                raise BadCommandError(f"{where}: {error.reason}") from None
-            if address.kind is AddressKind.CLIENT and field in _WITH_OPTIONS and parsed.values.get("digits"):
-                raise BadCommandError(f"{where}: a client has no keypad that digits could be sent to; leave digits out")
+            address = _address(where, text, names, allowed, has_digits=has_digits)
+            if address.text in addresses:
+                raise BadCommandError(f"{where}: is the same as one before")
+            addresses.append(address.text)
+        if addresses:
+            found[field] = ",".join(addresses)
+    return replace(parsed, values={**parsed.values, **found}) if found else parsed
 
 
-def fallback_of(settings: ServiceSettings) -> str:
-    """`CONFERRAL_TRANSFER_FALLBACK`, held against the allow-list: `recall`, `end`, or a destination.
-
-    Raises:
-        SettingsError: it is none of these, or may not be dialled; or the allow-list itself is wrong.
-    """
-    fallback = settings.transfer_fallback
-    if fallback in _FALLBACK_WORDS:
-        return fallback
-    allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
+def _address(where: str, text: str, names: Mapping[str, str], allowed: AllowList, *, has_digits: bool) -> Address:
     try:
-        allowed.check(parse_address(fallback))
+        address = address_in(text, names, allowed)
     except AddressError as error:
-        problem = "CONFERRAL_TRANSFER_FALLBACK: must be recall, end or a destination that may be dialled: "
-        raise SettingsError((problem + error.reason,)) from None
-    return fallback
+        raise BadCommandError(f"{where}: {error.reason}") from None
+    if address.kind is AddressKind.CLIENT and has_digits:
+        raise BadCommandError(f"{where}: a client has no keypad that digits could be sent to; leave digits out")
+    return address

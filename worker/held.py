@@ -55,7 +55,8 @@ class Surroundings:
     clock: Clock
     store_clock: StoreClock
     metrics: Metrics
-    policy: Policy
+    #: The times and choices by which sessions are driven; a batch is decided by those of its beginning.
+    policy: Callable[[], Policy]
     session_ttl_s: int
     #: Bounds the chores of all partitions together.
     chores_limit: asyncio.Semaphore
@@ -305,7 +306,7 @@ class HeldPartition:
             events = [(entry, event) for entry, event in events if event.session_id in sessions]
         now_ms = self._around.store_clock.now_ms()
         try:
-            decided = decide(events, sessions, now_ms, self._around.policy, self._open_effects_of)
+            decided = decide(events, sessions, now_ms, self._around.policy(), self._open_effects_of)
         except DECISION_FAULTS as error:
             raise DecisionFailedError("deciding failed") from error
         decided.batch.entry_ids += unreadable

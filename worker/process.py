@@ -6,6 +6,7 @@ import random
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import structlog
 
@@ -28,11 +29,11 @@ from telephony.addresses import AllowList
 from telephony.calls import Calls
 from telephony.client import PooledHttpClient, http_client, rest_client
 from telephony.dialling import CallSetup
+from telephony.directory import Directory, DirectoryFile, read_directory
 from telephony.documents import Documents
 from telephony.urls import CallbackUrls
 from worker.cache import SESSIONS_MAX
 from worker.chores import AT_ONCE_MAX
-from worker.destinations import fallback_of
 from worker.executor import Executor, ExecutorPolicy, pass_by
 from worker.held import Surroundings
 from worker.leases import LeaseKeeper
@@ -59,18 +60,23 @@ Checkpoint = Callable[[str, int], Awaitable[None]]
 EffectCheckpoint = Callable[[str, Effect], Awaitable[None]]
 
 
-def policy_of(settings: ServiceSettings) -> Policy:
+def policy_of(settings: ServiceSettings, directory: Directory | None = None) -> Policy:
     """The times and choices by which sessions are driven, from the settings.
 
+    Args:
+        settings: Of the process.
+        directory: Whom they may name; read here where none is given.
+
     Raises:
-        SettingsError: the fallback of transfers is none, or may not be dialled.
+        SettingsError: the directory is wrong, the fallback of transfers is none, or may not be dialled.
     """
+    directory = directory or read_directory(settings)
     return Policy(
         ring_timeout_ms=settings.ring_timeout_s * 1000,
         convert_timeout_ms=round(settings.convert_timeout_s * 1000),
         lone_grace_ms=round(settings.lone_grace_s * 1000),
         park_timeout_ms=round(settings.park_timeout_s * 1000),
-        fallback=fallback_of(settings),
+        fallback=directory.fallback,
         shows_customer=settings.transfer_caller_id == "customer",
         confirm_phones=settings.confirm == "phones",
         record=settings.record,
@@ -85,6 +91,7 @@ class Worker:
         settings: ServiceSettings,
         *,
         metrics: Metrics | None = None,
+        directory: DirectoryFile | None = None,
         lease_ms: int = LEASE_MS,
         sessions_max: int = SESSIONS_MAX,
         policy: Policy | None = None,
@@ -96,7 +103,8 @@ class Worker:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._lease_ms = lease_ms
         self._sessions_max = sessions_max
-        self._policy = policy or policy_of(settings)
+        self._directory = directory or DirectoryFile(settings)
+        self._policy = policy or policy_of(settings, self._directory.current)
         self._checkpoint = checkpoint
         self._effect_checkpoint = effect_checkpoint
         self._clock = SystemClock()
@@ -141,19 +149,18 @@ class Worker:
                 clock=self._clock,
                 store_clock=self._store_clock,
                 metrics=self.metrics,
-                policy=self._policy,
+                policy=self._policy_now,
                 session_ttl_s=settings.session_ttl_s,
                 chores_limit=asyncio.Semaphore(AT_ONCE_MAX),
                 sessions_max=max(1, self._sessions_max // settings.partitions),
                 checkpoint=self._checkpoint,
             )
             stopping = asyncio.create_task(self._note_stop(stop))
-            router = Router(client, blocking, keys, self.name, self._clock, self.metrics, allowed=allowed)
             log.info("worker_started", holder=self.name, count=keys.partitions)
             tasks: dict[str, Awaitable[None]] = {
                 "leases": keeper.keep(stop, around, executor),
                 "timers": fire_timers(stop, keeper, self._store_clock),
-                "router": router.run(stop),
+                "router": self._router(client, blocking, keys, allowed).run(stop),
                 "signs_of_life": self._show_life(stop, client, keys),
                 "gauges": self._take_gauges(stop, access, keeper),
             }
@@ -179,6 +186,25 @@ class Worker:
                 log.warning("store_unreachable", task="start", reason=str(error))
                 await pause(stop, SIGN_OF_LIFE_S)
         return None
+
+    def _policy_now(self) -> Policy:
+        """The policy with the fallback that the directory names now: it may have been read again."""
+        fallback = self._directory.current.fallback
+        if fallback != self._policy.fallback:
+            self._policy = replace(self._policy, fallback=fallback)
+        return self._policy
+
+    def _router(self, client: Client, blocking: Client, keys: Keys, allowed: AllowList) -> Router:
+        return Router(
+            client,
+            blocking,
+            keys,
+            self.name,
+            self._clock,
+            self.metrics,
+            allowed=allowed,
+            names=lambda: self._directory.current.destinations,
+        )
 
     def _executor(
         self,

@@ -1,11 +1,12 @@
 """The command router: one reader at a time takes commands off their stream and hands each to its session's partition.
 
 For each command, in order: claim its id, append it to the partition with the id as token, remove it. Every step may be
-repeated; only the claim decides, so a repeated or doubled command has one outcome. Whoever may not be dialled is turned
-away here, before anything was published.
+repeated; only the claim decides, so a repeated or doubled command has one outcome. Names of the directory become
+addresses here, and whoever may not be dialled is turned away, before anything was published.
 """
 
 import asyncio
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -25,7 +26,7 @@ from streams.keys import Keys
 from streams.lease import LEASE_MS, Lease, Renewal, Taken
 from streams.partition import COMMAND_TTL_S, Entry, bury, tell_command
 from telephony.addresses import AllowList
-from worker.destinations import check_destinations
+from worker.destinations import resolve_destinations
 
 log = structlog.get_logger()
 
@@ -50,7 +51,20 @@ class Router:
         metrics: Metrics,
         *,
         allowed: AllowList,
+        names: Callable[[], Mapping[str, str]],
     ) -> None:
+        """Prepares; nothing is asked of Redis yet.
+
+        Args:
+            client: Of Redis, for all but waiting.
+            blocking: Of Redis, for waiting.
+            keys: Its keys.
+            name: This worker's, shown in the lease.
+            clock: Of this process.
+            metrics: Where dead letters are counted.
+            allowed: What may be dialled.
+            names: The directory's addresses by name, as they are when a command is routed.
+        """
         self._client = client
         self._blocking = blocking
         self._keys = keys
@@ -58,6 +72,7 @@ class Router:
         self._clock = clock
         self._metrics = metrics
         self._allowed = allowed
+        self._names = names
         self._lease: Lease | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -142,8 +157,7 @@ class Router:
             await self._reject(entry.entry_id, "", str(error))
             return
         try:
-            parsed = commands.parse(fields)
-            check_destinations(parsed, self._allowed)
+            parsed = resolve_destinations(commands.parse(fields), self._names(), self._allowed)
         except commands.BadCommandError as error:
             if await self._claim(command_id, entry, "") is not None:
                 await self._reject(command_id, "", str(error))

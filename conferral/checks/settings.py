@@ -5,8 +5,8 @@ from urllib.parse import urlsplit, urlunsplit
 from conferral.checks.line import Line, fail, ok, warn
 from runtime.errors import SettingsError
 from runtime.settings import SILENCE, ServiceSettings
-from telephony.addresses import check_agent, parse_address
-from worker.destinations import fallback_of
+from telephony.addresses import parse_address
+from telephony.directory import agent_of, fallback_of
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 TWILIO_URL = "https://api.twilio.com"
@@ -53,7 +53,7 @@ def _agent(settings: ServiceSettings) -> Line:
         "CONFERRAL_ALLOWED_DESTINATIONS (emergency, premium-rate and short numbers are never allowed)"
     )
     try:
-        agent = check_agent(settings)
+        agent = agent_of(settings)
     except SettingsError as error:
         return fail("agent", "; ".join(error.problems), mend)
     if agent is None:

@@ -6,7 +6,7 @@ import pytest
 
 from runtime.errors import SettingsError
 from streams import commands
-from telephony.addresses import check_agent
+from telephony.directory import agent_of, fallback_of
 from tests.stories.kit import (
     CAROL,
     SECOND,
@@ -22,7 +22,6 @@ from tests.stories.kit import (
 )
 from tests.support.phones import answers, busy, dialled, rings
 from tests.support.world import AGENT, CUSTOMER, NUMBER, World, settings_for
-from worker.destinations import fallback_of
 
 pytestmark = pytest.mark.redis
 NUMBER_AGENT = "+14155550166"
@@ -172,7 +171,7 @@ async def test_region_prefix_and_domain_of_the_settings_are_what_may_be_dialled(
 
 @pytest.mark.parametrize("address", NEVER)
 @pytest.mark.parametrize(
-    "setting, check", [("CONFERRAL_TRANSFER_FALLBACK", fallback_of), ("CONFERRAL_AGENT", check_agent)]
+    "setting, check", [("CONFERRAL_TRANSFER_FALLBACK", fallback_of), ("CONFERRAL_AGENT", agent_of)]
 )
 def test_settings_that_name_somebody_who_is_not_allowed_start_nothing(setting, check, address):
     settings = settings_for("redis://localhost", None, "http://localhost", **{setting: address})

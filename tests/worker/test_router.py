@@ -28,11 +28,13 @@ class Routing:
         self.client, self.blocking = make_client(url), make_client(url, blocking=True)
         self.keys = Keys("test", 4)
         self.allowed = AllowList.from_setting("US,client:", "+14155550100")
+        self.names: dict[str, str] = {}
 
     async def run(self, until) -> None:
         """Routes until the condition holds."""
         router = Router(
-            self.client, self.blocking, self.keys, "router", SystemClock(), Metrics(), allowed=self.allowed
+            self.client, self.blocking, self.keys, "router", SystemClock(), Metrics(), allowed=self.allowed,
+            names=lambda: self.names,
         )  # fmt: skip
         stop = asyncio.Event()
         running = asyncio.create_task(router.run(stop))
@@ -102,6 +104,59 @@ async def test_nothing_is_published_of_a_transfer_that_is_turned_away(routing, f
     await routing.give(**{**TRANSFER, "id": "c1", **fields})
     assert await routing.outcome("c1") == ("rejected", reason, "")
     assert await routing.events() == []
+
+
+ADDRESSES = "an address is +, country code and number, client:NAME or sip:URI"
+DIALLING = {
+    "call": CALL,
+    "transfer": TRANSFER,
+    "retrieve": {"type": "retrieve", "session": CALL_SID, "to": NUMBER},
+    "add": {"type": "add", "session": CALL_SID, "to": NUMBER, "party": "expert"},
+    "supervise": {"type": "supervise", "session": CALL_SID, "to": NUMBER, "mode": "monitor"},
+}
+
+
+@pytest.mark.parametrize("name", DIALLING)
+async def test_names_of_the_directory_become_addresses(routing, name):
+    await routing.know(CALL_SID)
+    routing.names = {"billing": "+14155550144", "bob": "client:bob"}
+    asked = {"agent": "bob", "customer": "billing"} if name == "call" else {"to": "billing"}
+    await routing.give(**{**DIALLING[name], **asked})
+    (event,) = await routing.events()
+    assert (event.name, getattr(event, "to", "")) == (name, "" if name == "call" else "+14155550144")
+    if name == "call":
+        assert (event.agent, event.customer) == ("client:bob", "+14155550144")
+
+
+@pytest.mark.parametrize("name", DIALLING)
+@pytest.mark.parametrize("to, reason", [
+    ("sales", f"nobody is called sales in the directory; {ADDRESSES}"),
+    ("jamaica", "the allow-list does not name its region JM"),
+    ("911", "short and emergency numbers are never dialled"),
+])  # fmt: skip
+async def test_whoever_can_not_be_dialled_is_turned_away_whatever_the_command(routing, name, to, reason):
+    await routing.know(CALL_SID)
+    routing.names = {"jamaica": "+18765550123"}
+    field = "agent" if name == "call" else "to"
+    await routing.give(**{**DIALLING[name], field: to, "id": "c1"})
+    assert await routing.outcome("c1") == ("rejected", f"{field}: {reason}", "")
+    assert await routing.events() == []
+
+
+async def test_directory_is_asked_anew_for_each_command(routing):
+    await routing.know(CALL_SID)
+    for address in ("client:bob", "client:carol"):
+        routing.names = {"desk": address}
+        await routing.give(**{**TRANSFER, "to": "desk"})
+    assert [event.to for event in await routing.events()] == ["client:bob", "client:carol"]
+
+
+async def test_command_with_a_name_that_is_given_again_is_a_repetition_whoever_has_the_name_by_then(routing):
+    await routing.know(CALL_SID)
+    for address in ("client:bob", "client:carol"):
+        routing.names = {"desk": address}
+        await routing.give(**{**TRANSFER, "to": "desk", "id": "c1"})
+    assert [event.to for event in await routing.events()] == ["client:bob"]
 
 
 async def test_call_opens_a_session_whose_id_follows_from_the_commands(routing):
