@@ -14,28 +14,40 @@ from typing import Any
 from transitions import EventData, Machine, Transition
 
 from statemachine.events import (
+    Add,
     Always,
+    Announce,
     Call,
     CallProgressed,
     CallReceived,
     CallsRead,
     Cancel,
+    ClientCallReceived,
     Command,
     Complete,
     Convert,
     EffectOutcome,
     End,
     Event,
+    Hold,
     Merge,
+    Mute,
+    Park,
+    Record,
+    Remove,
+    Retrieve,
+    Supervise,
     Swap,
     TimerExpired,
     Transfer,
+    Unhold,
+    Unmute,
 )
 from statemachine.guards.calls import opens_by_callback
 from statemachine.policy import Policy
 from statemachine.scratch import Scratch, changed
-from statemachine.session import Session
-from statemachine.states import Phase, State, TransferMode
+from statemachine.session import SUPERVISOR, Session
+from statemachine.states import TRANSFER_MODES, Phase, RecordAction, State, SuperviseMode
 from statemachine.step import CommandReport, CommandStatus, Outcome, Step, TimerChange
 from statemachine.table import ALWAYS, IGNORED, TABLE
 
@@ -44,7 +56,7 @@ IGNORED_BECAUSE: dict[tuple[State, str], str] = {
     (state, event.name): entry.reason for entry in IGNORED for state in entry.states for event in entry.events
 }
 DEFAULT_POLICY = Policy()
-_STATES_WITH_PHASES = frozenset({State.BRIDGED, State.TRANSFERRING})
+_STATES_WITH_PHASES = frozenset({State.BRIDGED, State.CONFERENCED, State.TRANSFERRING})
 #: More rows than this never follow from one event; more would be a circle, which tests would find.
 _FOLLOW_UPS_MAX = 16
 
@@ -136,28 +148,42 @@ def allowed_commands(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple
         return ()
     allowed = (
         trial.name
-        for trial in _trials(session.id)
+        for trial in _trials(session)
         if _decide(session, trial, session.updated_at_ms, policy, before=session, explain=False).outcome
         is not Outcome.REFUSED
     )
     return tuple(dict.fromkeys(allowed))
 
 
-def _trials(session_id: str) -> tuple[Command, ...]:
-    """One of each command that a session which exists could be given."""
+def _trials(session: Session) -> tuple[Command, ...]:
+    """Commands that a session which exists could be given: one of each, those about a party for everybody."""
+    session_id = session.id
+    there = [party.name for party in session.parties.values() if not party.is_gone]
     return (
         Convert(session_id=session_id),
-        *(Transfer(session_id=session_id, to="client:anybody", mode=mode) for mode in TransferMode),
+        *(Transfer(session_id=session_id, to="client:anybody", mode=mode) for mode in TRANSFER_MODES),
         Complete(session_id=session_id),
         Cancel(session_id=session_id),
         Swap(session_id=session_id),
         Merge(session_id=session_id),
+        Park(session_id=session_id),
+        Retrieve(session_id=session_id, to="client:anybody"),
+        Add(session_id=session_id, to="client:anybody", party="anybody"),
+        *(kind(session_id=session_id, party=name) for kind in (Remove, Hold, Unhold, Mute, Unmute) for name in there),
+        *(Supervise(session_id=session_id, to=_supervisor_of(session), mode=mode) for mode in SuperviseMode),
+        Announce(session_id=session_id, say="anything"),
+        *(Record(session_id=session_id, action=action) for action in RecordAction),
         End(session_id=session_id),
     )
 
 
+def _supervisor_of(session: Session) -> str:
+    there = session.parties.get(SUPERVISOR)
+    return there.address if there is not None else "client:anybody"
+
+
 def _opens(session: Session, event: Event) -> bool:
-    if isinstance(event, CallReceived | Call):
+    if isinstance(event, CallReceived | ClientCallReceived | Call):
         return True
     return isinstance(event, CallProgressed) and opens_by_callback(Scratch(session, event, 0, DEFAULT_POLICY), event)
 

@@ -84,6 +84,10 @@ class Party:
     contest: str = ""
     #: Whether the dialled call was answered. A join alone does not prove it: early media may count as one.
     answered: bool = False
+    #: When that was learnt, Unix milliseconds.
+    answered_at_ms: int = 0
+    #: When it was ordered, Unix milliseconds.
+    dialled_at_ms: int = 0
     #: When the dial is looked after because nothing was heard, Unix milliseconds; 0 for never.
     dial_due_ms: int = 0
     #: `unknown` while nobody knows whether the call was placed, `looked` once an overdue one was looked at.
@@ -133,13 +137,6 @@ class Party:
     def is_supervisor(self) -> bool:
         """Whether the party listens in, or helps the agent: it is no company."""
         return bool(self.supervises)
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether Twilio has confirmed what is wanted of a participant."""
-        if self.asked or self.held != self.hold_wanted or self.ends_conference != self.end_wanted:
-            return False
-        return self.is_supervisor or self.muted == self.mute_wanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,8 @@ class Stage(StrEnum):
     CLEARING = "clearing"
     #: That Twilio confirms: the customer is on hold.
     HOLDING = "holding"
+    #: That the conference's recording stands still, so that no consult is on it.
+    SILENCING = "silencing"
     #: The customer's way from the bridge into a room of his own.
     ARRIVING = "arriving"
     #: Somebody who was dialled takes part.

@@ -11,6 +11,7 @@ them. `docs/statemachine.md` and its diagram are generated from here.
 from statemachine.events import (
     AgeOverdue,
     Always,
+    AnnouncementEnded,
     CallReceived,
     CallsRead,
     ConferenceEnded,
@@ -24,6 +25,9 @@ from statemachine.events import (
     GateReached,
     LeaveOverdue,
     LoneOverdue,
+    OpeningOverdue,
+    OrderOverdue,
+    ParkOverdue,
     ParticipantChanged,
     ParticipantLeft,
     RepairOverdue,
@@ -43,31 +47,35 @@ __all__ = ["ALWAYS", "IGNORED", "TABLE", "Ignored", "Row"]
 TABLE: tuple[Row, ...] = (*BRIDGED, *CONVERTING, *CONFERENCED, *TRANSFERRING, *ENDED)
 
 _TRANSFER_TIMERS = (DialOverdue, ConfirmOverdue, StageOverdue)
+_WAITING_TIMERS = (OpeningOverdue, ParkOverdue)
 
 IGNORED: tuple[Ignored, ...] = (
-    Ignored((B,), (ParticipantLeft, ParticipantChanged, ConferenceStarted, ConferenceEnded),
+    Ignored((B,), (ParticipantLeft, ParticipantChanged, ConferenceStarted, ConferenceEnded, AnnouncementEnded),
             "a bridged session has no conference"),
     Ignored((B, V, C, T), (ConferenceNoted,), "this conference event decides nothing"),
     Ignored((V, C, T), (CallReceived,), "the inbound call was taken before"),
+    Ignored((V,), (AnnouncementEnded,), "nothing is announced before both are in the conference"),
+    Ignored((B, V, T), _WAITING_TIMERS, "timers of whoever waits in a conference are cancelled with it"),
     Ignored((V,), (GateReached, GateDecided), "nobody is dialled by REST while it converts"),
     Ignored((B,), (ConvertOverdue, RepairOverdue, LoneOverdue), "timers of a conversion are cancelled with it"),
     Ignored((B,), (ConfirmOverdue, StageOverdue), "timers of a transfer are cancelled with it"),
     Ignored((V,), (RingOverdue, LeaveOverdue, LoneOverdue), "timers of the bridge are cancelled before converting"),
     Ignored((V,), _TRANSFER_TIMERS, "timers of a transfer are set when both are in the conference"),
     Ignored((C,), (RingOverdue, LeaveOverdue, ConvertOverdue, RepairOverdue), "cancelled when both had joined"),
-    Ignored((C,), (DialOverdue, StageOverdue), "cancelled when the transfer was over"),
+    Ignored((C,), (StageOverdue,), "cancelled when the transfer was over"),
     Ignored((T,), (RingOverdue, LeaveOverdue, ConvertOverdue, RepairOverdue, LoneOverdue),
             "cancelled when the transfer began"),
     Ignored(
         (E,),
         (CallReceived, DialEnded, GateReached, GateDecided, ConferenceStarted, ConferenceEnded, ParticipantLeft,
-         ParticipantChanged, ConferenceNoted),
+         ParticipantChanged, ConferenceNoted, AnnouncementEnded),
         "late: the session has ended",
     ),
     Ignored((E,), (CallsRead,), "the look was asked for before the session ended"),
     Ignored(
         (E,),
-        (RingOverdue, LeaveOverdue, ConvertOverdue, RepairOverdue, LoneOverdue, *_TRANSFER_TIMERS, AgeOverdue),
+        (RingOverdue, LeaveOverdue, ConvertOverdue, RepairOverdue, LoneOverdue, *_TRANSFER_TIMERS, *_WAITING_TIMERS,
+         OrderOverdue, AgeOverdue),
         "the end cancels every timer",
     ),
 )  # fmt: skip

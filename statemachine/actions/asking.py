@@ -16,13 +16,16 @@ from statemachine.events import (
     ParticipantChanged,
     ParticipantSeen,
 )
-from statemachine.guards.transfers import next_ask
+from statemachine.guards.asking import next_ask
+from statemachine.guards.company import is_being_dialled
+from statemachine.guards.supervising import supervises_as
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER, Ask, Party
 from statemachine.states import Tune
 
 #: Looks after which a flag that Twilio does not set is left alone: it is only a second net.
 _FLAG_LOOKS_MAX = 3
+_SUPERVISES = frozenset({Ask.MONITOR, Ask.WHISPER, Ask.BARGE})
 
 
 def want_hold(scratch: Scratch, name: str, tune: Tune) -> None:
@@ -49,11 +52,23 @@ def want_ends(scratch: Scratch, *, agent: bool = True) -> None:
         agent: False where the agent is to leave without ending it.
     """
     pair = {CUSTOMER, AGENT}
-    alone = {party.name for party in scratch.session.in_room if not party.is_gone} <= pair
+    session = scratch.session
+    inside = {party.name for party in session.in_room if not party.is_gone}
+    comes = is_being_dialled(session) or any(order.is_clearing for order in session.orders)
+    alone = inside <= pair and not (comes or session.is_group)
+    # Whoever goes on elsewhere, when the agent has left, has to be able to.
+    agent = agent and not session.attributes.after
     for party in tuple(scratch.session.parties.values()):
         wanted = alone and party.name in pair and (agent or party.name != AGENT)
         if party.end_wanted != wanted:
             scratch.change_party(party, end_wanted=wanted)
+
+
+def want_nobody_ends(scratch: Scratch) -> None:
+    """Nobody's leaving shall end the conference."""
+    for party in tuple(scratch.session.parties.values()):
+        if party.end_wanted:
+            scratch.change_party(party, end_wanted=False)
 
 
 def want_agent_free(scratch: Scratch) -> None:
@@ -67,7 +82,7 @@ def want_agent_free(scratch: Scratch) -> None:
 def ask(scratch: Scratch, _event: Event) -> None:
     """Asks for whatever differs from what is wanted."""
     for party in tuple(scratch.session.parties.values()):
-        wish = next_ask(party)
+        wish = next_ask(scratch.session, party)
         if wish is not None:
             _order(scratch, party, wish)
     if ConfirmOverdue.timer not in scratch.session.timers:
@@ -77,6 +92,8 @@ def ask(scratch: Scratch, _event: Event) -> None:
 def _order(scratch: Scratch, party: Party, wish: Ask) -> None:
     hold = {Ask.HOLD: True, Ask.UNHOLD: False}.get(wish)
     ends = {Ask.SET_END: True, Ask.CLEAR_END: False}.get(wish)
+    muted = {Ask.MUTE: True, Ask.UNMUTE: False}.get(wish)
+    supervises = wish.value if wish in _SUPERVISES else ""
     effect_id = scratch.order(
         UpdateParticipant,
         party=party.name,
@@ -85,6 +102,9 @@ def _order(scratch: Scratch, party: Party, wish: Ask) -> None:
         hold=hold,
         tune=party.tune.value if hold else "",
         ends_conference=ends,
+        muted=muted,
+        supervises=supervises,
+        coaches=scratch.session.parties[AGENT].call_sid if wish is Ask.WHISPER else "",
     )
     scratch.change_party(party, asked=wish.value, asked_at_ms=scratch.now_ms, updating=effect_id)
 
@@ -141,9 +161,11 @@ def note_change(scratch: Scratch, event: ParticipantChanged) -> None:
         held=event.held,
         muted=event.muted,
         ends_conference=event.ends_conference,
+        coaches=event.coaches,
         room_sequence=event.sequence if event.sequence is not None else party.room_sequence,
     )
-    _settle_ask(scratch, party.name, is_certain=False, tells_unhold=event.kind == "participant-unhold")
+    tells_undone = event.kind in ("participant-unhold", "participant-unmute")
+    _settle_ask(scratch, party.name, is_certain=False, tells_undone=tells_undone)
 
 
 def take_participants_from(scratch: Scratch, event: CallsRead) -> None:
@@ -156,21 +178,27 @@ def take_participants_from(scratch: Scratch, event: CallsRead) -> None:
 
 
 def _take(scratch: Scratch, party: Party, seen: ParticipantSeen) -> None:
-    scratch.change_party(party, held=seen.held, muted=seen.muted, ends_conference=seen.ends_conference)
+    scratch.change_party(
+        party, held=seen.held, muted=seen.muted, ends_conference=seen.ends_conference, coaches=seen.coaches
+    )
     # A request that is still under way may not show yet.
-    _settle_ask(scratch, party.name, is_certain=not party.updating, tells_unhold=False)
+    _settle_ask(scratch, party.name, is_certain=not party.updating, tells_undone=False)
 
 
-def _settle_ask(scratch: Scratch, name: str, *, is_certain: bool, tells_unhold: bool) -> None:
+def _settle_ask(scratch: Scratch, name: str, *, is_certain: bool, tells_undone: bool) -> None:
     party = scratch.session.parties[name]
     # A hold may still be on its way in front of the unhold: not being held proves nothing before that was sent.
-    unheld = not party.held and (tells_unhold or not party.updating)
+    undone = tells_undone or not party.updating
     come_true = {
         "": True,
         Ask.HOLD: party.held,
-        Ask.UNHOLD: unheld,
+        Ask.UNHOLD: not party.held and undone,
         Ask.SET_END: party.ends_conference,
         Ask.CLEAR_END: not party.ends_conference,
-    }[party.asked]
+        Ask.MUTE: party.muted,
+        Ask.UNMUTE: not party.muted and undone,
+    }.get(party.asked)
+    if come_true is None:  # of a supervisor
+        come_true = supervises_as(scratch.session, party) == party.asked
     if come_true or is_certain:
-        scratch.change_party(party, asked="")
+        scratch.change_party(party, asked="", refused_updates=0 if come_true else party.refused_updates)

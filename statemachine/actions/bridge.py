@@ -16,7 +16,7 @@ from statemachine.events import (
 from statemachine.guards.calls import party_of_call
 from statemachine.guards.reads import seen_child
 from statemachine.scratch import Scratch
-from statemachine.session import AGENT
+from statemachine.session import AGENT, Party, first_label
 from statemachine.states import CallStatus, PartyStatus, Phase
 from statemachine.step import CommandStatus
 
@@ -94,3 +94,37 @@ def note_dial_ended(scratch: Scratch, event: DialEnded) -> None:
     scratch.change(dial_call_status=event.dial_call_status)
     scratch.cancel_timer(RingOverdue.timer)
     scratch.set_timer(LeaveOverdue.timer, scratch.policy.leave_check_ms)
+
+
+# ---- several agents, one after the other -------------------------------------------------------------------------
+
+
+def try_next_agent(scratch: Scratch, event: DialEnded) -> None:
+    """One agent did not answer: the action's document rings the next one."""
+    _follow_to(scratch, event.agent_number + 1)
+
+
+def follow_to_agent(scratch: Scratch, event: CallProgressed) -> None:
+    """A later agent is being rung already: what tells of the earlier one's failure is still on its way."""
+    _follow_to(scratch, event.agent_number)
+    if event.status == CallStatus.IN_PROGRESS:
+        note_answer(scratch, event)
+    elif event.is_final:
+        note_child_over(scratch, event)
+    else:
+        note_ringing(scratch, event)
+
+
+def _follow_to(scratch: Scratch, number: int) -> None:
+    agent = scratch.session.parties[AGENT]
+    if agent.call_sid:
+        scratch.change(former_calls=(*scratch.session.former_calls, agent.call_sid))
+    address = scratch.session.agents[number]
+    scratch.change(
+        agent_number=number,
+        parties={**scratch.session.parties, AGENT: Party(AGENT, first_label(AGENT), address=address)},
+        first_left="",
+        dial_call_status="",
+    )
+    scratch.cancel_timer(LeaveOverdue.timer)
+    scratch.set_timer(RingOverdue.timer, scratch.policy.ring_timeout_ms + scratch.policy.ring_slack_ms)

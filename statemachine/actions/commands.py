@@ -1,7 +1,8 @@
 """Answers to whoever gave a command."""
 
-from statemachine.events import Command, Convert
+from statemachine.events import Cancel, Command, Complete, Convert, Remove
 from statemachine.scratch import Scratch
+from statemachine.session import AGENT
 from statemachine.step import CommandStatus
 
 
@@ -28,6 +29,117 @@ def refuse_existing(scratch: Scratch, _event: Command) -> None:
 def refuse_without_transfer(scratch: Scratch, _event: Command) -> None:
     """There is nothing to complete, to cancel, to swap or to merge."""
     scratch.refusal = "no transfer runs"
+
+
+def refuse_opening(scratch: Scratch, _event: Command) -> None:
+    """Whoever is in the conference still waits for the other one."""
+    scratch.refusal = "nobody has answered yet"
+
+
+def refuse_parked(scratch: Scratch, _event: Command) -> None:
+    """Nobody is with the customer."""
+    scratch.refusal = "the call is parked"
+
+
+def refuse_not_parked(scratch: Scratch, _event: Command) -> None:
+    """There is nothing to take up again."""
+    scratch.refusal = "the call is not parked"
+
+
+def refuse_during_transfer(scratch: Scratch, _event: Command) -> None:
+    """Who hears whom is the transfer's matter while it runs."""
+    scratch.refusal = "a transfer runs"
+
+
+def refuse_unknown_party(scratch: Scratch, _event: Command) -> None:
+    """There is nobody of that name, or not any more."""
+    there = [party.name for party in scratch.session.parties.values() if not party.is_gone]
+    scratch.refusal = f"no such party; there are {', '.join(there)}"
+
+
+def refuse_out_of_room(scratch: Scratch, _event: Command) -> None:
+    """Only whoever is in the conference can be held or muted."""
+    scratch.refusal = "the party is not in the conference"
+
+
+def refuse_last_unheld(scratch: Scratch, _event: Command) -> None:
+    """Nobody would hear anybody."""
+    scratch.refusal = "the last party that is not on hold can't be held"
+
+
+def refuse_not_held(scratch: Scratch, _event: Command) -> None:
+    """There is nothing to undo."""
+    scratch.refusal = "the party is not on hold"
+
+
+def refuse_not_muted(scratch: Scratch, _event: Command) -> None:
+    """There is nothing to undo."""
+    scratch.refusal = "nobody is muted"
+
+
+def refuse_supervisor(scratch: Scratch, _event: Command) -> None:
+    """Who hears a supervisor is said by his mode."""
+    scratch.refusal = "a supervisor is heard as the mode of supervise says"
+
+
+def refuse_taken_name(scratch: Scratch, _event: Command) -> None:
+    """Names tell parties apart."""
+    scratch.refusal = "a party of that name takes part already"
+
+
+def refuse_full(scratch: Scratch, _event: Command) -> None:
+    """Twilio lets nobody else in."""
+    scratch.refusal = "the conference is full"
+
+
+def refuse_another_supervisor(scratch: Scratch, _event: Command) -> None:
+    """One at a time."""
+    scratch.refusal = "somebody else supervises already"
+
+
+def refuse_supervisor_soon(scratch: Scratch, _event: Command) -> None:
+    """The first command has not got as far as dialling."""
+    scratch.refusal = "the supervisor is about to be dialled"
+
+
+def refuse_nobody_to_coach(scratch: Scratch, _event: Command) -> None:
+    """Whispering needs an agent."""
+    scratch.refusal = "no agent is there to whisper to"
+
+
+def refuse_second_announcement(scratch: Scratch, _event: Command) -> None:
+    """One at a time."""
+    scratch.refusal = "an announcement is being played already"
+
+
+def refuse_no_audience(scratch: Scratch, _event: Command) -> None:
+    """Everybody is on hold, or waits."""
+    scratch.refusal = "nobody is there to hear it"
+
+
+def refuse_recorded(scratch: Scratch, _event: Command) -> None:
+    """One recording at a time."""
+    scratch.refusal = "it is recorded already"
+
+
+def refuse_recorded_from_start(scratch: Scratch, _event: Command) -> None:
+    """Twilio can't start a conference's recording again."""
+    scratch.refusal = "the conference's recording was stopped and can't be started again"
+
+
+def refuse_not_recorded(scratch: Scratch, _event: Command) -> None:
+    """There is nothing to pause, to resume or to stop."""
+    scratch.refusal = "it is not recorded"
+
+
+def refuse_changing_recording(scratch: Scratch, _event: Command) -> None:
+    """One request after the other."""
+    scratch.refusal = "another change of the recording is under way"
+
+
+def refuse_recording_consult(scratch: Scratch, _event: Command) -> None:
+    """No consult is on a recording."""
+    scratch.refusal = "agent and target talk without the customer"
 
 
 def refuse_second_transfer(scratch: Scratch, _event: Command) -> None:
@@ -91,7 +203,12 @@ def take_step(scratch: Scratch, event: Command) -> None:
     """A step of the transfer begins; one that still ran is overtaken."""
     report_step(scratch, CommandStatus.FAILED, f"overtaken by {event.name}")
     scratch.report(event.command_id, CommandStatus.ACCEPTED)
-    scratch.change_transfer(step_command_id=event.command_id, step_name=event.name)
+    name = event.name
+    if isinstance(event, Remove):
+        # Whoever removes the agent of a transfer completes it; whoever removes the target cancels it.
+        agent = scratch.session.parties[AGENT]
+        name = Complete.name if event.party in (agent.name, agent.call_sid) else Cancel.name
+    scratch.change_transfer(step_command_id=event.command_id, step_name=name)
 
 
 def report_step(scratch: Scratch, status: CommandStatus, reason: str = "") -> None:

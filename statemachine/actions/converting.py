@@ -4,7 +4,8 @@ from statemachine.actions.asking import want_ends
 from statemachine.actions.commands import report_converts
 from statemachine.actions.concluding import conclude_transfer, note_failure
 from statemachine.actions.looking import look_at_calls
-from statemachine.actions.room import leave_room, note_join, take_room_from
+from statemachine.actions.order_book import fail_queued
+from statemachine.actions.room import leave_room, note_conference_recording, note_join, take_room_from
 from statemachine.effects import RedirectCall
 from statemachine.events import (
     CallsRead,
@@ -86,6 +87,7 @@ def _settled(scratch: Scratch) -> None:
     # Whatever is still to be heard of a request that moved somebody does not matter any more: both are in.
     scratch.change(redirecting=(), repaired=False)
     report_converts(scratch, CommandStatus.DONE)
+    note_conference_recording(scratch)
     transfer = scratch.session.transfer
     # The agent whom a transfer waits for is to be able to leave: no flag is set that would only be cleared again.
     want_ends(scratch, agent=transfer is None or not transfer.runs)
@@ -111,6 +113,7 @@ def redirect(scratch: Scratch, party: Party, tune: Tune = Tune.NONE) -> None:
         label=party.label,
         attempt=2 if scratch.session.repaired else 1,
         tune=tune.value,
+        attributes=scratch.session.attributes,
     )
     scratch.change(redirecting=(*scratch.session.redirecting, effect_id))
 
@@ -173,6 +176,7 @@ def _return(scratch: Scratch, why: str) -> None:
     scratch.cancel_timer(ConvertOverdue.timer)
     scratch.cancel_timer(RepairOverdue.timer)
     report_converts(scratch, CommandStatus.FAILED, why)
+    fail_queued(scratch, why)
 
 
 def _without(scratch: Scratch, event: EffectOutcome) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from statemachine.events import (
     ParticipantJoined,
 )
 from statemachine.guards.calls import party_of_call, party_of_dial, searched_party
+from statemachine.guards.supervising import may_hang_up
 from statemachine.scratch import Scratch
 from statemachine.session import CUSTOMER, INBOUND, Party
 from statemachine.states import CallStatus, PartyStatus, Stage, TransferStatus
@@ -43,10 +44,13 @@ def dial(
     contest: str = "",
     recalled_for: str = "",
     is_urgent: bool = True,
+    supervises: str = "",
+    is_attempt: bool = True,
 ) -> None:
     """Dials somebody, who becomes a party of that name.
 
-    Straight into the conference where nothing stands in between; else to our gate.
+    Straight into the conference where nothing stands in between; else to our gate. Where it `is_attempt` to reach
+    somebody for a transfer, that keeps it in mind.
     """
     scratch.change(dials=scratch.session.dials + 1)
     party = Party(
@@ -62,10 +66,11 @@ def dial(
         contest=contest,
         recalled_for=recalled_for,
         caller_id=_caller_id(scratch),
+        supervises=supervises,
     )
     _place(scratch, party, is_urgent=is_urgent)
     transfer = scratch.session.transfer
-    if transfer is not None and transfer.runs:
+    if is_attempt and transfer is not None and transfer.runs:
         placed = scratch.session.parties[name]
         attempt = Attempt(name, to, placed.dial_id, scratch.now_ms)
         scratch.change_transfer(attempts=(*transfer.attempts, attempt))
@@ -101,11 +106,12 @@ def _place(scratch: Scratch, party: Party, *, is_urgent: bool) -> None:
         dial_id = scratch.order(
             CreateParticipant, party=party.name, to=party.address, timeout_s=timeout_s, caller_id=party.caller_id,
             call_token=token, room=scratch.session.conference_sid or scratch.session.id, label=party.label,
-            early_media=party.early_media, is_urgent=is_urgent,
+            early_media=party.early_media, is_urgent=is_urgent, supervises=party.is_supervisor,
+            attributes=scratch.session.attributes,
         )  # fmt: skip
     # It may have to wait for its turn, so its time begins with what is heard of it first: the request always has an
     # outcome.
-    scratch.change_party(party, dial_id=dial_id, dial_due_ms=0, doubt="")
+    scratch.change_party(party, dial_id=dial_id, dialled_at_ms=scratch.now_ms, dial_due_ms=0, doubt="")
     watch_dials(scratch)
 
 
@@ -196,7 +202,9 @@ def note_answered(scratch: Scratch, name: str) -> None:
     wait_ms = scratch.policy.arrive_timeout_ms
     if party.is_gated:
         wait_ms = scratch.policy.gate_timeout_ms + _briefing_ms(party)
-    scratch.change_party(party, answered=True, status=status, dial_due_ms=scratch.now_ms + wait_ms)
+    answered_at_ms = party.answered_at_ms or scratch.now_ms
+    due_ms = scratch.now_ms + wait_ms
+    scratch.change_party(party, answered=True, answered_at_ms=answered_at_ms, status=status, dial_due_ms=due_ms)
 
 
 def note_gate_reached(scratch: Scratch, event: GateReached) -> None:
@@ -273,18 +281,11 @@ def find_dialled(scratch: Scratch, party: Party) -> None:
         party=party.name,
         dial_id=party.dial_id,
         to=party.address,
-        since_ms=_started_at_ms(scratch, party),
+        since_ms=party.dialled_at_ms,
         caller_id=party.caller_id,
     )
     due_ms = scratch.now_ms + 2 * scratch.policy.dial_slack_ms
     scratch.change_party(party, doubt="searched", dial_due_ms=due_ms)
-
-
-def _started_at_ms(scratch: Scratch, party: Party) -> int:
-    transfer = scratch.session.transfer
-    attempts = transfer.attempts if transfer is not None else ()
-    started = [attempt.started_at_ms for attempt in attempts if attempt.dial_id == party.dial_id]
-    return started[0] if started else scratch.session.created_at_ms
 
 
 def _change_attempt(scratch: Scratch, dial_id: str, **changes: object) -> None:
@@ -324,7 +325,7 @@ def let_late_call_go(scratch: Scratch, event: CallProgressed | EffectSucceeded) 
 def hang_up_leaving(scratch: Scratch, _event: Event) -> None:
     """Whoever is to leave is hung up as soon as the call is known."""
     for party in tuple(scratch.session.parties.values()):
-        if party.is_leaving and party.call_sid and not party.is_hung_up and not party.is_gone:
+        if may_hang_up(scratch.session, party):
             scratch.order(HangUpCall, party=party.name, call_sid=party.call_sid)
             scratch.change_party(party, is_hung_up=True)
 

@@ -4,10 +4,12 @@ from statemachine.actions.commands import report_call, report_converts
 from statemachine.actions.concluding import conclude_session, note_failure
 from statemachine.actions.dialling import note_turned_away
 from statemachine.actions.handing_over import reason_unreached, report_agent_gone
+from statemachine.actions.order_book import fail_orders
 from statemachine.actions.parties import let_go, note_gone, note_over
 from statemachine.actions.room import note_leaving, take_presence_from, take_room_from
 from statemachine.effects import EndConference, HangUpCall, SayAndHangUp, Sentence
 from statemachine.events import (
+    AccountSwept,
     AgeOverdue,
     CallProgressed,
     CallsRead,
@@ -21,16 +23,16 @@ from statemachine.events import (
     Event,
     GateDecided,
     LeaveOverdue,
-    LoneOverdue,
     ParticipantJoined,
     ParticipantLeft,
+    Remove,
     RepairOverdue,
 )
 from statemachine.guards.reads import seen_child, shows_parent_over
 from statemachine.reasons import EndReason
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party
-from statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, Phase
+from statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, PartyStatus, Phase
 from statemachine.step import CommandStatus, Outcome
 
 #: What a call's end, or a `<Dial>`'s, says of the party that was called.
@@ -39,7 +41,7 @@ _ENDS = {"completed": "left", "answered": "left", CallStatus.BUSY: "busy", CallS
 _TURNED_AWAY = {"rejected": "rejected", "no-confirmation": "no-confirmation"}
 
 
-def _reason_of(party: Party, status: str) -> EndReason:
+def reason_of(party: Party, status: str) -> EndReason:
     """Why a session ends whose party was called and is gone.
 
     Args:
@@ -65,25 +67,25 @@ def _end_by_parent(scratch: Scratch, status: str) -> None:
     parent = scratch.session.parent
     note_gone(scratch, parent.name, status)
     was_reached = parent.answered or not parent.dial_id
-    reason = EndReason(f"{parent.name}-left") if was_reached else _reason_of(scratch.session.parent, status)
-    _end(scratch, reason)
+    reason = EndReason(f"{parent.name}-left") if was_reached else reason_of(scratch.session.parent, status)
+    end_with(scratch, reason)
 
 
 def end_turned_away(scratch: Scratch, event: GateDecided) -> None:
     """The agent of an outbound session did not take the call at our gate, whose document lets him go."""
     note_turned_away(scratch, event)
-    _end(scratch, _reason_of(scratch.session.parties[AGENT], "failed"))
+    end_with(scratch, reason_of(scratch.session.parties[AGENT], "failed"))
 
 
 def end_not_dialled(scratch: Scratch, event: EffectOutcome) -> None:
     """The agent of an outbound session could not be dialled."""
     note_gone(scratch, AGENT, "failed" if isinstance(event, EffectFailed) else "unknown")
-    _end(scratch, EndReason.AGENT_FAILED)
+    end_with(scratch, EndReason.AGENT_FAILED)
 
 
 def end_agent_overdue(scratch: Scratch, _event: DialOverdue) -> None:
     """Of the agent of an outbound session nothing was heard for too long."""
-    _end(scratch, EndReason.AGENT_NO_ANSWER)
+    end_with(scratch, EndReason.AGENT_NO_ANSWER)
 
 
 def end_by_dial(scratch: Scratch, event: DialEnded) -> None:
@@ -107,12 +109,12 @@ def end_by_timeout(scratch: Scratch, _event: LeaveOverdue) -> None:
 def _end_by_child(scratch: Scratch) -> None:
     parent, child = scratch.session.parent, scratch.session.child
     told = scratch.session.dial_call_status
-    reason = _reason_of(child, told)
+    reason = reason_of(child, told)
     if not child.is_gone:
         note_gone(scratch, child.name, told)
     # The action's document hangs the parent up; another request would only race with the sentence that is heard.
     scratch.change_party(parent, status=PartyStatus.LEFT, left_reason="let-go")
-    _end(scratch, reason)
+    end_with(scratch, reason)
 
 
 def end_by_read(scratch: Scratch, event: CallsRead) -> None:
@@ -131,7 +133,7 @@ def end_by_read(scratch: Scratch, event: CallsRead) -> None:
         _end_by_parent(scratch, parent_status or parent.left_reason)
         return
     child = scratch.session.parties[child.name]
-    _end(scratch, _reason_of(child, seen[1] if seen is not None else child.left_reason))
+    end_with(scratch, reason_of(child, seen[1] if seen is not None else child.left_reason))
 
 
 def end_customer_gone(scratch: Scratch, _event: Event) -> None:
@@ -142,12 +144,12 @@ def end_customer_gone(scratch: Scratch, _event: Event) -> None:
         and not scratch.session.conference_sid
     )
     # The agent's `<Dial>` takes the customer along when he hangs up before anybody was moved out of it.
-    _end(scratch, EndReason.AGENT_LEFT if agent_hung_up_bridge else EndReason.CUSTOMER_LEFT)
+    end_with(scratch, EndReason.AGENT_LEFT if agent_hung_up_bridge else EndReason.CUSTOMER_LEFT)
 
 
 def end_agent_gone(scratch: Scratch, _event: Event) -> None:
     """The transfer was over, and the agent has hung up before all that was left to do of it was done."""
-    _end(scratch, EndReason.AGENT_LEFT)
+    end_with(scratch, EndReason.AGENT_LEFT)
 
 
 def hang_up_unspoken(scratch: Scratch, event: EffectFailed | EffectUnknown) -> None:
@@ -159,7 +161,7 @@ def hang_up_unspoken(scratch: Scratch, event: EffectFailed | EffectUnknown) -> N
 def end_astray(scratch: Scratch, event: CallsRead) -> None:
     """The customer of a transfer could not be brought into a room: nobody is left in silence."""
     take_presence_from(scratch, event)
-    _end(scratch, EndReason.CONVERT_FAILED)
+    end_with(scratch, EndReason.CONVERT_FAILED)
 
 
 def end_unreached(scratch: Scratch, _event: Event) -> None:
@@ -178,13 +180,13 @@ def end_unreached(scratch: Scratch, _event: Event) -> None:
     scratch.order(SayAndHangUp, party=CUSTOMER, call_sid=customer.call_sid, sentence=Sentence.TRANSFER_FAILED.value)
     # The sentence ends his call; ending the conference at the same time would cut him off before it.
     scratch.change_party(customer, status=PartyStatus.LEFT, in_room=False, left_reason="let-go")
-    _end(scratch, reason, ends_room=False)
+    end_with(scratch, reason, ends_room=False)
 
 
 def end_party_left(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> None:
     """One has hung up and nobody is to be left alone: the rest is let go at once."""
     note_leaving(scratch, event)
-    _end(scratch, _reason_by_first_left(scratch))
+    end_with(scratch, reason_by_first_left(scratch))
 
 
 def end_room_ended(scratch: Scratch, event: ConferenceEnded) -> None:
@@ -197,37 +199,43 @@ def end_room_ended(scratch: Scratch, event: ConferenceEnded) -> None:
     if ending is not None and (first is None or first.ends_conference):
         scratch.change(first_left=ending.name)
     scratch.change(conference_sid="")
-    _end(scratch, _reason_by_first_left(scratch))
+    end_with(scratch, reason_by_first_left(scratch))
 
 
-def end_lone(scratch: Scratch, _event: LoneOverdue) -> None:
-    """Nobody came: the one who is alone is let go, and no longer billed."""
-    scratch.let_lone_go = True
-    _end(scratch, _reason_by_first_left(scratch))
+def end_room_over(scratch: Scratch, event: CallsRead) -> None:
+    """A look shows that the conference is over, and nothing has told so."""
+    for party in scratch.session.in_room:
+        scratch.change_party(party, in_room=False)
+        if event.status_of(party.call_sid) in FINAL_CALL_STATUSES:
+            note_gone(scratch, party.name, event.status_of(party.call_sid))
+    scratch.change(conference_sid="")
+    end_with(scratch, reason_by_first_left(scratch))
 
 
 def end_convert_failed(scratch: Scratch, _event: RepairOverdue) -> None:
     """The repair did not help: nobody is left in silence."""
-    _end(scratch, EndReason.CONVERT_FAILED)
+    end_with(scratch, EndReason.CONVERT_FAILED)
 
 
 def end_too_old(scratch: Scratch, _event: AgeOverdue) -> None:
     """A day is more than a call lasts."""
-    _end(scratch, EndReason.TOO_OLD)
+    end_with(scratch, EndReason.TOO_OLD)
 
 
-def end_by_command(scratch: Scratch, event: End) -> None:
-    """An operator ends it; it is done when Twilio has confirmed every hang-up."""
+def end_by_command(scratch: Scratch, event: End | Remove) -> None:
+    """An operator ends it, or removes the customer; it is done when Twilio has confirmed every hang-up."""
     scratch.report(event.command_id, CommandStatus.ACCEPTED)
     scratch.change(ending_for=event.command_id)
-    _end(scratch, EndReason.COMMAND)
+    end_with(scratch, EndReason.COMMAND)
     if not scratch.effects:
         scratch.change(ending_for="")
         scratch.report(event.command_id, CommandStatus.DONE)
 
 
-def _end(scratch: Scratch, reason: EndReason, *, ends_room: bool = True) -> None:
-    """Ends the conference, and by its own request every leg that the conference's end does not reach."""
+def end_with(scratch: Scratch, reason: EndReason, *, ends_room: bool = True) -> None:
+    """The session ends, for that reason: everybody is let go.
+
+    Ends the conference, and by its own request every leg that the conference's end does not reach."""
     session = scratch.session
     # A read can be under way for a session without a room; what was ordered before stays in front.
     if session.conference_sid and ends_room:
@@ -243,8 +251,12 @@ def _end(scratch: Scratch, reason: EndReason, *, ends_room: bool = True) -> None
     scratch.reason = reason.value
     report_converts(scratch, CommandStatus.FAILED, reason.value)
     report_call(scratch, CommandStatus.FAILED, reason.value)
+    fail_orders(scratch, reason.value)
     conclude_session(scratch, reason.value)
     scratch.change(
+        opening=Opening.OVER,
+        parked_by="",
+        parked_until_ms=0,
         phase=Phase.NONE,
         end_reason=reason.value,
         call_token="",
@@ -255,7 +267,8 @@ def _end(scratch: Scratch, reason: EndReason, *, ends_room: bool = True) -> None
     )
 
 
-def _reason_by_first_left(scratch: Scratch) -> EndReason:
+def reason_by_first_left(scratch: Scratch) -> EndReason:
+    """Why a session ends in which somebody has hung up: by who was first."""
     return {CUSTOMER: EndReason.CUSTOMER_LEFT, AGENT: EndReason.AGENT_LEFT}.get(
         scratch.session.first_left, EndReason.ALONE
     )
@@ -271,6 +284,18 @@ def let_late_leg_go(scratch: Scratch, event: ParticipantJoined) -> None:
     """A leg that was on its way when the session ended has reached a room: it is let go, not left alone there."""
     scratch.order(HangUpCall, call_sid=event.call_sid)
     scratch.reason = "joined after the end"
+
+
+def let_live_call_go(scratch: Scratch, event: AccountSwept) -> None:
+    """The account shows a call of the session, which has ended: it is hung up."""
+    scratch.order(HangUpCall, call_sid=event.call_sid)
+    scratch.reason = "live after the end"
+
+
+def end_live_conference(scratch: Scratch, event: AccountSwept) -> None:
+    """The account shows the session's conference, which has ended: it is completed."""
+    scratch.order(EndConference, conference_sid=event.conference_sid)
+    scratch.reason = "live after the end"
 
 
 def let_stray_leg_go(scratch: Scratch, event: ParticipantJoined) -> None:

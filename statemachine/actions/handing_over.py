@@ -8,8 +8,8 @@ from statemachine.actions.concluding import conclude_transfer, note_failure
 from statemachine.actions.dialling import dial, must_confirm, watch_dials
 from statemachine.actions.parties import note_gone, told_reason
 from statemachine.actions.transferring import enter, forget_targets, let_agent_go
-from statemachine.events import Cancel, ConfirmOverdue, Event, LoneOverdue, StageOverdue
-from statemachine.guards.transfers import awaited, taker
+from statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
+from statemachine.guards.transfers import RINGS_AGENT, awaited, taker
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from statemachine.states import Phase, Stage, TransferStatus, Tune
@@ -28,7 +28,7 @@ def hand_over(scratch: Scratch, _event: Event) -> None:
     for other in awaited(scratch):
         if other.name != winner.name and not other.is_gone:
             scratch.change_party(other, is_leaving=True)
-    if scratch.session.phase is not Phase.RECALL:
+    if scratch.session.phase not in RINGS_AGENT:
         _rename(scratch, {winner.name: TARGET})
     watch_dials(scratch)
     if scratch.session.phase in (Phase.WARM, Phase.CONSULT):
@@ -58,28 +58,26 @@ def complete_transfer(scratch: Scratch, _event: Event) -> None:
         scratch.change_transfer(status=TransferStatus.COMPLETED, reason="")
         report_transfer(scratch, CommandStatus.DONE)
         conclude_transfer(scratch, "completed")
-    _settle(scratch)
+    settle_after_transfer(scratch)
 
 
 def complete_recall(scratch: Scratch, _event: Event) -> None:
     """The agent is back with the customer."""
     conclude_transfer(scratch, "recalled")
-    _settle(scratch)
+    settle_after_transfer(scratch)
 
 
 def return_to_agent(scratch: Scratch, _event: Event) -> None:
     """Agent and customer go on as before."""
     report_step(scratch, CommandStatus.DONE)
     conclude_transfer(scratch, scratch.transfer.status.value)
-    _settle(scratch)
+    settle_after_transfer(scratch)
 
 
-def _settle(scratch: Scratch) -> None:
-    scratch.change(phase=Phase.NONE, first_left="", redirecting=(), repaired=False)
+def settle_after_transfer(scratch: Scratch) -> None:
+    """The transfer is over and two or more talk: all as in any other conference."""
+    scratch.change(phase=Phase.NONE, first_left="", redirecting=(), repaired=False, parked_by="", parked_until_ms=0)
     want_ends(scratch)
-    if len(scratch.session.in_room) < 2:
-        # Somebody has left the room meanwhile without hanging up: whoever stays is not to wait for nobody.
-        scratch.set_timer(LoneOverdue.timer, scratch.policy.lone_grace_ms)
 
 
 def _rename(scratch: Scratch, names: dict[str, str]) -> None:
@@ -136,10 +134,13 @@ def note_nobody_reached(scratch: Scratch, _event: Event) -> None:
     _restore(scratch)
 
 
+#: Why nobody is dialled when Twilio does not confirm what comes before.
+_UNCONFIRMED = {Stage.CLEARING: "flag", Stage.SILENCING: "recording-failed"}
+
+
 def fail_unconfirmed(scratch: Scratch, _event: StageOverdue) -> None:
     """Twilio does not confirm what has to come before the dial: nobody is dialled."""
-    reason = "flag" if scratch.transfer.stage is Stage.CLEARING else "hold-failed"
-    note_failure(scratch, reason)
+    note_failure(scratch, _UNCONFIRMED.get(scratch.transfer.stage, "hold-failed"))
     _restore(scratch)
 
 
@@ -156,7 +157,7 @@ def _restore(scratch: Scratch) -> None:
 def fall_back(scratch: Scratch, _event: Event) -> None:
     """The customer is alone: the agent is rung again, or somebody else, while he hears music."""
     why = reason_unreached(scratch)
-    transfer, fallback = scratch.transfer, scratch.policy.fallback
+    transfer = scratch.transfer
     report_agent_gone(scratch, _event)
     if transfer.status is TransferStatus.CANCELLED:
         why = transfer.reason
@@ -168,9 +169,15 @@ def fall_back(scratch: Scratch, _event: Event) -> None:
         enter(scratch, Stage.PAUSING, scratch.policy.recall_pause_ms)
         return
     note_failure(scratch, f"{transfer.reason}, fallback {why}" if transfer.fell_back else why)
+    begin_recall(scratch, _event)
+
+
+def begin_recall(scratch: Scratch, event: Event) -> None:
+    """Whom the settings name is rung: the agent, or a destination."""
+    fallback = scratch.policy.fallback
     if fallback == "recall":
         scratch.change(phase=Phase.RECALL)
-        ring_agent(scratch, _event)
+        ring_agent(scratch, event)
         return
     scratch.change(phase=Phase.BLIND)
     scratch.change_transfer(fell_back=True)
@@ -202,7 +209,7 @@ def ring_agent(scratch: Scratch, _event: Event) -> None:
     dial(
         scratch,
         AGENT,
-        former.address,
+        scratch.session.parked_by or former.address,
         label=f"{AGENT}-{scratch.session.dials + 1}",
         options=DialOptions(),
         gated=True,

@@ -3,12 +3,15 @@
 from statemachine.events import CallProgressed
 from statemachine.scratch import Scratch
 from statemachine.session import TARGET, Party
-from statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus
+from statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, State
 
 #: SIP answers that mean "I don't want to", not "I am busy". Source: RFC 3261, sections 21.6.2 and 21.6.4.
 _REFUSALS = frozenset({603, 607})
 #: ReasonParticipantLeft in Twilio's words: of somebody whom the conference's end has put out, and of a hang-up.
 _PUT_OUT, _HUNG_UP = "moderator_ended_conference", "participant_hung_up"
+#: Why a party's call goes on though it is no longer ours: we sent it to TwiML of somebody else, or somebody else did.
+SENT_AWAY = "sent-away"
+NO_LONGER_OURS = frozenset({SENT_AWAY, "participant_updated_via_api"})
 #: All the same to whoever waited.
 _WAYS_OF_HANGING_UP = frozenset({"completed", "answered", "in-progress", _HUNG_UP})
 
@@ -30,8 +33,10 @@ def note_gone(scratch: Scratch, name: str, reason: str) -> None:
         reason = _why_not(party, reason)
         _close_attempt(scratch, party, reason)
     scratch.change_party(party, status=PartyStatus.LEFT, in_room=False, waits=False, held=False, left_reason=reason)
-    # Those who ring for a transfer come and go without anybody's call being over, and so does who was let go.
-    if not party.is_leaving and party not in scratch.session.targets:
+    # Those who ring come and go without anybody's call being over, and so does who was let go, or only listened in.
+    rang_only = bool(party.dial_id) and not party.answered and scratch.state is not State.BRIDGED
+    counts = not (party.is_leaving or party.is_supervisor or rang_only)
+    if counts and party not in scratch.session.targets:
         was_put_out = not party.in_room and party.left_reason == _PUT_OUT
         _note_first(scratch, name, _PUT_OUT if was_put_out else reason)
 

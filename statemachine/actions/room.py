@@ -10,14 +10,14 @@ from statemachine.events import (
     ConferenceStarted,
     ConfirmOverdue,
     DialEnded,
-    LoneOverdue,
     ParticipantJoined,
     ParticipantLeft,
 )
 from statemachine.guards.calls import party_of_call
+from statemachine.order import Recording
 from statemachine.scratch import Scratch
 from statemachine.session import Party
-from statemachine.states import CallStatus, PartyStatus, State
+from statemachine.states import CallStatus, PartyStatus, RecordingStatus, State
 
 
 def note_join(scratch: Scratch, event: ParticipantJoined) -> None:
@@ -37,10 +37,12 @@ def note_join(scratch: Scratch, event: ParticipantJoined) -> None:
         in_room=True,
         # A participant comes in as its join says: neither held, nor with a leaving that ends the conference.
         held=False,
+        muted=party.is_supervisor,
+        coaches="",
         ends_conference=False,
         asked="",
         updating="",
-        waits=not event.starts_conference and not scratch.session.in_room,
+        waits=not event.starts_conference and not party.is_supervisor and not scratch.session.in_room,
         room_sequence=event.sequence if event.sequence is not None else party.room_sequence,
     )
     if event.starts_conference:
@@ -49,8 +51,13 @@ def note_join(scratch: Scratch, event: ParticipantJoined) -> None:
         # Should the callback of the answer be lost, a look will tell.
         scratch.set_timer(ConfirmOverdue.timer, scratch.policy.confirm_ms)
     scratch.change(moved_at_ms=scratch.now_ms)
-    if len(scratch.session.in_room) > 1:
-        scratch.cancel_timer(LoneOverdue.timer)
+
+
+def note_conference_recording(scratch: Scratch) -> None:
+    """The conference has begun, and is recorded from its start."""
+    if scratch.session.attributes.record == "true" and scratch.session.recording is None:
+        status = RecordingStatus.IN_PROGRESS.value
+        scratch.change(recording=Recording(of_conference=True, status=status, wanted=status))
 
 
 def end_waiting(scratch: Scratch) -> None:
@@ -74,7 +81,6 @@ def note_guest(scratch: Scratch, event: ParticipantJoined) -> None:
         room_sequence=event.sequence if event.sequence is not None else -1,
     )  # fmt: skip
     scratch.change(parties={**scratch.session.parties, guest.name: guest})
-    scratch.cancel_timer(LoneOverdue.timer)
     # With more than two in the room nobody's leaving ends it.
     for party in tuple(scratch.session.parties.values()):
         if party.end_wanted:
@@ -132,13 +138,6 @@ def take_room_from(scratch: Scratch, event: CallsRead) -> None:
             scratch.change_party(party, in_room=party.call_sid in inside)
 
 
-def start_lone_grace(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> None:
-    """One has left and another is alone now: he has `CONFERRAL_LONE_GRACE` to get company."""
-    note_leaving(scratch, event)
-    if LoneOverdue.timer not in scratch.session.timers:
-        scratch.set_timer(LoneOverdue.timer, scratch.policy.lone_grace_ms)
-
-
 def take_presence_from(scratch: Scratch, event: CallsRead) -> None:
     """Whoever a look shows in the room is in it. Who is missing there may just not be listed yet."""
     if not event.conference_sid:
@@ -153,6 +152,17 @@ def take_presence_from(scratch: Scratch, event: CallsRead) -> None:
             continue
         status = PartyStatus.CONNECTED if not party.dial_id or party.answered else party.status
         scratch.change_party(party, call_sid=seen.call_sid, in_room=True, status=status)
+
+
+def take_absences_from(scratch: Scratch, event: CallsRead) -> None:
+    """Whoever a look does not show in a conference that has been the same for a while is not in it."""
+    same = bool(event.conference_sid) and event.conference_sid == scratch.session.conference_sid
+    if not same or scratch.now_ms - scratch.session.moved_at_ms < scratch.policy.look_again_ms:
+        return
+    inside = {seen.call_sid for seen in event.participants}
+    for party in scratch.session.in_room:
+        if party.call_sid not in inside:
+            scratch.change_party(party, in_room=False)
 
 
 def note_leaving(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> None:
@@ -178,7 +188,7 @@ def note_leaving(scratch: Scratch, event: ParticipantLeft | CallProgressed | Dia
         moved_by_us = bool(scratch.session.redirecting) or (
             scratch.session.repaired and scratch.now_ms - scratch.session.moved_at_ms < scratch.policy.look_again_ms
         )
-        settled = scratch.state is State.CONFERENCED or (scratch.state is State.TRANSFERRING and not moved_by_us)
+        settled = scratch.state in (State.CONFERENCED, State.TRANSFERRING) and not moved_by_us
         moved_away = settled and event.left_reason == "participant_updated_via_api"
         if event.hung_up or moved_away:
             failed = event.left_reason == "participant_add_failed"  # then the call's status tells why
@@ -192,5 +202,6 @@ def note_leaving(scratch: Scratch, event: ParticipantLeft | CallProgressed | Dia
 
 def _may_have_refused(scratch: Scratch, party: Party, event: ParticipantLeft) -> bool:
     """Whether somebody who is being dialled did not come in, and Twilio says `busy` of it, as it does of a refusal."""
-    waits = scratch.state is State.TRANSFERRING and not (party.answered or party.is_gone or party.is_leaving)
+    dialling = scratch.state in (State.CONFERENCED, State.TRANSFERRING) and bool(party.dial_id)
+    waits = dialling and not (party.answered or party.is_gone or party.is_leaving)
     return waits and event.left_reason == "participant_add_failed" and event.call_status == CallStatus.BUSY

@@ -2,7 +2,13 @@
 
 from collections.abc import Iterable
 
-from statemachine.actions.asking import take_participants_from, want_agent_free, want_hold
+from statemachine.actions.asking import (
+    take_participants_from,
+    want_agent_free,
+    want_everybody_unheld,
+    want_hold,
+    want_unhold,
+)
 from statemachine.actions.commands import report_converts
 from statemachine.actions.concluding import conclude_transfer, note_failure
 from statemachine.actions.converting import begin_converting, redirect
@@ -17,8 +23,10 @@ from statemachine.actions.dialling import (
     watch_dials,
 )
 from statemachine.actions.looking import look_at_calls
+from statemachine.actions.order_book import fail_queued
 from statemachine.actions.parties import note_gone
-from statemachine.actions.room import leave_room, note_join, take_presence_from
+from statemachine.actions.recording import pause_for_consult
+from statemachine.actions.room import leave_room, note_join, take_absences_from, take_presence_from
 from statemachine.events import (
     CallsRead,
     ConferenceEnded,
@@ -28,8 +36,10 @@ from statemachine.events import (
     Event,
     LeaveOverdue,
     LoneOverdue,
+    Park,
     ParticipantJoined,
     RepairOverdue,
+    Retrieve,
     RingOverdue,
     StageOverdue,
     Transfer,
@@ -40,7 +50,14 @@ from statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, Stage, T
 from statemachine.step import CommandStatus
 from statemachine.transfer import DialOptions, TransferState
 
-_PHASES = {TransferMode.WARM: Phase.WARM, TransferMode.CONSULT: Phase.CONSULT, TransferMode.BLIND: Phase.BLIND}
+_PHASES = {
+    TransferMode.WARM: Phase.WARM,
+    TransferMode.CONSULT: Phase.CONSULT,
+    TransferMode.BLIND: Phase.BLIND,
+    TransferMode.PARK: Phase.PARK,
+}
+
+_NO_OPTIONS = DialOptions()
 
 
 # ---- beginning ---------------------------------------------------------------------------------------------------
@@ -48,18 +65,18 @@ _PHASES = {TransferMode.WARM: Phase.WARM, TransferMode.CONSULT: Phase.CONSULT, T
 
 def convert_for_transfer(scratch: Scratch, event: Transfer) -> None:
     """The two are brought into a conference first."""
-    _note_request(scratch, event)
+    note_request(scratch, event)
     begin_converting(scratch)
 
 
-def queue_transfer(scratch: Scratch, event: Transfer) -> None:
+def queue_transfer(scratch: Scratch, event: Transfer | Park) -> None:
     """The two are on their way into the conference already: the transfer begins when both are in."""
-    _note_request(scratch, event)
+    note_request(scratch, event)
 
 
-def begin_in_room(scratch: Scratch, event: Transfer) -> None:
+def begin_in_room(scratch: Scratch, event: Transfer | Park) -> None:
     """Both are in the conference: the agent has to be able to leave without ending it, before anything else."""
-    _note_request(scratch, event)
+    note_request(scratch, event)
     begin_pending(scratch, event)
 
 
@@ -70,6 +87,10 @@ def begin_pending(scratch: Scratch, _event: Event) -> None:
     scratch.change(phase=phase)
     scratch.cancel_timer(LoneOverdue.timer)
     want_agent_free(scratch)
+    # Whoever is on hold by command takes part in what comes.
+    want_unhold(scratch, AGENT)
+    if phase is Phase.WARM:
+        want_everybody_unheld(scratch)
     enter(scratch, Stage.CLEARING, scratch.policy.hold_timeout_ms)
 
 
@@ -79,29 +100,37 @@ def begin_from_bridge(scratch: Scratch, event: Transfer) -> None:
     Of an inbound session the agent is the child: hanging him up ends the customer's `<Dial>`, whose action leads him
     into the room. Of an outbound one the customer is the child: he is redirected, and the agent's action lets him go.
     """
-    _note_request(scratch, event)
-    scratch.change(phase=Phase.BLIND, repaired=False, redirecting=(), moved_at_ms=0)
+    note_request(scratch, event)
+    begin_moving_customer(scratch, Phase.BLIND, Tune.RINGBACK)
+
+
+def begin_moving_customer(scratch: Scratch, phase: Phase, tune: Tune) -> None:
+    """The customer is moved from the bridge into a room where he hears that tune, and the agent is let go."""
+    scratch.change(phase=phase, repaired=False, redirecting=(), moved_at_ms=0)
     scratch.cancel_timer(LeaveOverdue.timer)
     scratch.cancel_timer(RingOverdue.timer)
     customer, agent = scratch.session.parties[CUSTOMER], scratch.session.parties[AGENT]
-    scratch.change_party(customer, tune=Tune.RINGBACK)
+    scratch.change_party(customer, tune=tune)
     outbound = scratch.session.direction == OUTBOUND
     scratch.change_party(agent, is_leaving=True, is_hung_up=outbound)
     if outbound:
-        redirect(scratch, scratch.session.parties[CUSTOMER], Tune.RINGBACK)
+        redirect(scratch, scratch.session.parties[CUSTOMER], tune)
     enter(scratch, Stage.ARRIVING, scratch.policy.part_timeout_ms if outbound else scratch.policy.arrive_timeout_ms)
 
 
-def _note_request(scratch: Scratch, event: Transfer) -> None:
+def note_request(scratch: Scratch, event: Transfer | Park | Retrieve) -> None:
+    """A transfer, or what is handled as one, is asked for."""
     scratch.report(event.command_id, CommandStatus.ACCEPTED)
     before = scratch.session.transfer
     forget_targets(scratch, scratch.session.targets)
     scratch.change(
         transfer=TransferState(
             number=before.number + 1 if before else 1,
-            mode=TransferMode(event.mode),
-            to=event.to,
-            options=DialOptions(event.brief, event.confirm, event.timeout_s, event.digits),
+            mode=TransferMode(event.mode if isinstance(event, Transfer) else event.name),
+            to="" if isinstance(event, Park) else event.to,
+            options=_NO_OPTIONS
+            if isinstance(event, Park)
+            else DialOptions(event.brief, event.confirm, event.timeout_s, event.digits),
             command_id=event.command_id,
             started_at_ms=scratch.now_ms,
         )
@@ -140,9 +169,9 @@ def go_on_when_clear(scratch: Scratch, event: Event) -> None:
 
 def hold_customer(scratch: Scratch, _event: Event) -> None:
     """The customer hears music while others talk, or ringing while somebody is dialled for him."""
-    consult = scratch.session.phase is Phase.CONSULT
-    want_hold(scratch, CUSTOMER, Tune.MUSIC if consult else Tune.RINGBACK)
-    timeout_ms = scratch.policy.hold_timeout_ms if consult else scratch.policy.ringback_timeout_ms
+    needs_hold = scratch.session.phase in (Phase.CONSULT, Phase.PARK)
+    want_hold(scratch, CUSTOMER, Tune.MUSIC if needs_hold else Tune.RINGBACK)
+    timeout_ms = scratch.policy.hold_timeout_ms if needs_hold else scratch.policy.ringback_timeout_ms
     enter(scratch, Stage.HOLDING, timeout_ms)
 
 
@@ -151,7 +180,11 @@ def go_on_when_held(scratch: Scratch, event: Event) -> None:
     if scratch.session.phase is not Phase.CONSULT:
         let_agent_go(scratch)
         hang_up_leaving(scratch, event)  # before the dial: the agent must not hear whoever answers at once
-    if _has_dialled(scratch):
+    if scratch.session.phase is Phase.PARK:
+        enter(scratch, Stage.PARKING, scratch.policy.part_timeout_ms)
+    elif scratch.session.phase is Phase.CONSULT and pause_for_consult(scratch):
+        enter(scratch, Stage.SILENCING, scratch.policy.hold_timeout_ms)
+    elif _has_dialled(scratch):
         wait_for_answer(scratch)
     else:
         dial_targets(scratch)
@@ -159,10 +192,17 @@ def go_on_when_held(scratch: Scratch, event: Event) -> None:
 
 def go_on_when_arrived(scratch: Scratch, event: Event) -> None:
     """The customer is in the room. If he started it, he hears nothing, and is held to hear ringing."""
-    if scratch.session.parties[CUSTOMER].waits:
-        dial_targets(scratch)
-    else:
+    if not scratch.session.parties[CUSTOMER].waits:
         hold_customer(scratch, event)
+    elif scratch.session.phase is Phase.PARK:
+        enter(scratch, Stage.PARKING, scratch.policy.part_timeout_ms)
+    else:
+        dial_targets(scratch)
+
+
+def dial_when_quiet(scratch: Scratch, _event: Event) -> None:
+    """Nothing of the consult will be recorded: the target is dialled."""
+    dial_targets(scratch)
 
 
 def let_agent_go(scratch: Scratch) -> None:
@@ -226,6 +266,7 @@ def go_on_without_agent(scratch: Scratch, _event: Event) -> None:
     """The agent left while the two were being brought into a conference: the customer comes alone."""
     _go_on_alone(scratch)
     report_converts(scratch, CommandStatus.FAILED, "agent-left")
+    fail_queued(scratch, "agent-left")
 
 
 def note_agent_gone_by_read(scratch: Scratch, event: CallsRead) -> None:
@@ -246,6 +287,12 @@ def note_read(scratch: Scratch, event: CallsRead) -> None:
     take_presence_from(scratch, event)
     take_participants_from(scratch, event)
     watch_dials(scratch)
+
+
+def note_look(scratch: Scratch, event: CallsRead) -> None:
+    """The same in a settled conference, where whoever is missing has left it."""
+    note_read(scratch, event)
+    take_absences_from(scratch, event)
 
 
 def look_after_dials(scratch: Scratch, event: DialOverdue) -> None:
@@ -280,8 +327,7 @@ def _why_overdue(party: Party) -> str:
 
 def _was_answered_lately(scratch: Scratch, party: Party) -> bool:
     """Whether somebody picked up and is still to show up in the conference: that is looked for, not given up."""
-    answered = [one.answered_at_ms for one in scratch.transfer.attempts if one.dial_id == party.dial_id]
-    return party.answered and bool(answered) and scratch.now_ms - answered[0] < scratch.policy.gate_timeout_ms
+    return party.answered and scratch.now_ms - party.answered_at_ms < scratch.policy.gate_timeout_ms
 
 
 def go_on_in_another_room(scratch: Scratch, event: ConferenceEnded) -> None:
@@ -317,9 +363,11 @@ def follow_waiting_customer(scratch: Scratch, event: ParticipantJoined) -> None:
 
 def _go_on_alone(scratch: Scratch) -> None:
     agent, customer = scratch.session.parties[AGENT], scratch.session.parties[CUSTOMER]
+    parks = scratch.transfer.mode is TransferMode.PARK
+    tune = Tune.MUSIC if parks else Tune.RINGBACK
     scratch.change_party(agent, is_leaving=True)
-    scratch.change_party(customer, tune=Tune.RINGBACK, hold_wanted=False, end_wanted=False)
-    scratch.change(phase=Phase.BLIND, repaired=False)
+    scratch.change_party(customer, tune=tune, hold_wanted=False, end_wanted=False)
+    scratch.change(phase=Phase.PARK if parks else Phase.BLIND, repaired=False)
     for timer in (ConvertOverdue, RepairOverdue, LeaveOverdue, RingOverdue, LoneOverdue):
         scratch.cancel_timer(timer.timer)
     enter(scratch, Stage.ARRIVING, scratch.policy.arrive_timeout_ms)
@@ -348,7 +396,8 @@ def hang_up_agent_late(scratch: Scratch, event: Event) -> None:
 def move_customer_again(scratch: Scratch, _event: CallsRead) -> None:
     """The customer is alive and not in the room: he is redirected there, once."""
     scratch.change(repaired=True)
-    redirect(scratch, scratch.session.parties[CUSTOMER], Tune.RINGBACK)
+    customer = scratch.session.parties[CUSTOMER]
+    redirect(scratch, customer, customer.tune)
     scratch.set_timer(StageOverdue.timer, scratch.policy.repair_timeout_ms)
 
 

@@ -1,7 +1,9 @@
 """Questions about the legs: the bridge, the two calls it joins, and those who are dialled by REST."""
 
 from statemachine.events import (
+    Call,
     CallProgressed,
+    CallReceived,
     DialEnded,
     EffectOutcome,
     EffectSucceeded,
@@ -12,7 +14,7 @@ from statemachine.events import (
 )
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, INBOUND, OUTBOUND, Party
-from statemachine.states import CallStatus, PartyStatus, Phase
+from statemachine.states import CallStatus, PartyStatus, Phase, SessionMode
 
 _RINGING_STATUSES = frozenset({CallStatus.QUEUED, CallStatus.INITIATED, CallStatus.RINGING})
 
@@ -25,6 +27,16 @@ def party_of_call(scratch: Scratch, event: CallProgressed) -> Party | None:
 def is_new(scratch: Scratch, _event: Event) -> bool:
     """Whether this event opens the session."""
     return scratch.session.version == 0
+
+
+def opens_conference(scratch: Scratch, event: CallReceived) -> bool:
+    """Whether the caller is to wait in a conference."""
+    return is_new(scratch, event) and event.mode == SessionMode.CONFERENCE
+
+
+def opens_conference_by_command(scratch: Scratch, event: Call) -> bool:
+    """Whether agent and customer are to meet in a conference."""
+    return is_new(scratch, event) and event.mode == SessionMode.CONFERENCE
 
 
 def opens_by_callback(scratch: Scratch, event: CallProgressed) -> bool:
@@ -155,6 +167,40 @@ def dial_ended_before(scratch: Scratch, _event: Event) -> bool:
 def is_of_stranger(scratch: Scratch, event: DialEnded) -> bool:
     """Whether the call that asked is none of the session's."""
     return scratch.session.party_of(call_sid=event.call_sid, name=event.party) is None
+
+
+# ---- several agents, one after the other -------------------------------------------------------------------------
+
+#: DialCallStatus of somebody who was not reached. Source: Twilio docs, TwiML `<Dial>`, `action`.
+_UNREACHED = frozenset({"busy", "no-answer", "failed"})
+
+
+def next_agent_is_rung(scratch: Scratch, event: DialEnded) -> bool:
+    """Whether an agent did not answer, and the action's document rings the next one."""
+    session = scratch.session
+    return (
+        event.dial == "bridge"
+        and event.dial_call_status in _UNREACHED
+        and not event.party_is_gone
+        and not event.other_side_lives
+        and session.phase is Phase.RINGING
+        and session.agent_number <= event.agent_number < len(session.agents) - 1
+    )
+
+
+def is_of_earlier_agent(scratch: Scratch, event: CallProgressed | DialEnded) -> bool:
+    """Whether it tells of an agent who was given up since."""
+    earlier = event.agent_number < scratch.session.agent_number
+    if isinstance(event, DialEnded):
+        return earlier and event.dial == "bridge" and not event.party_is_gone
+    return earlier and event.party == AGENT and not event.dial
+
+
+def is_of_later_agent(scratch: Scratch, event: CallProgressed) -> bool:
+    """Whether a later agent is being rung already, by the action's document."""
+    session = scratch.session
+    later = event.party == AGENT and session.agent_number < event.agent_number < len(session.agents)
+    return later and session.phase is Phase.RINGING
 
 
 # ---- those who are dialled by REST -------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from statemachine.events import CallProgressed, DialEnded, Event, ParticipantLeft
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER
+from statemachine.states import TransferMode
 
 
 def is_too_soon(scratch: Scratch, _event: Event) -> bool:
@@ -39,6 +40,12 @@ def converts_for_transfer(scratch: Scratch, _event: Event) -> bool:
     """Whether a transfer waits until both are in the conference."""
     transfer = scratch.session.transfer
     return transfer is not None and transfer.runs
+
+
+def converts_for_park(scratch: Scratch, event: Event) -> bool:
+    """Whether the call is to be parked when both are in."""
+    transfer = scratch.session.transfer
+    return converts_for_transfer(scratch, event) and transfer is not None and transfer.mode is TransferMode.PARK
 
 
 def agent_leaves_transfer(scratch: Scratch, event: CallProgressed | DialEnded | ParticipantLeft) -> bool:

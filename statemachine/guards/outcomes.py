@@ -1,11 +1,14 @@
 """Questions about what came of effects."""
 
 from statemachine.effects import (
+    ChangeRecording,
     CreateCall,
     CreateParticipant,
+    PlayAnnouncement,
     ReadCalls,
     RedirectCall,
     SayAndHangUp,
+    StartRecording,
     UpdateParticipant,
 )
 from statemachine.events import EffectFailed, EffectOutcome
@@ -41,6 +44,23 @@ def is_update(_scratch: Scratch, event: EffectOutcome) -> bool:
 def is_update_of_gone(_scratch: Scratch, event: EffectFailed) -> bool:
     """Whether the participant was not in the conference any more."""
     return event.kind == UpdateParticipant.kind and event.gone
+
+
+def is_of_recording(_scratch: Scratch, event: EffectOutcome) -> bool:
+    """Whether it is about a recording."""
+    return event.kind in (StartRecording.kind, ChangeRecording.kind)
+
+
+def is_of_playing(_scratch: Scratch, event: EffectOutcome) -> bool:
+    """Whether it is about an announcement."""
+    return event.kind == PlayAnnouncement.kind
+
+
+def is_refused_update_of_supervisor(scratch: Scratch, event: EffectFailed) -> bool:
+    """Whether Twilio did not take what was asked for about somebody who supervises."""
+    return event.kind == UpdateParticipant.kind and any(
+        party.is_supervisor and party.updating == event.effect_id for party in scratch.session.parties.values()
+    )
 
 
 def is_redirect(_scratch: Scratch, event: EffectOutcome) -> bool:

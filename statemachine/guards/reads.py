@@ -85,7 +85,8 @@ def seen_child(scratch: Scratch, event: CallsRead) -> tuple[str, str] | None:
     if child.call_sid:
         status = event.status_of(child.call_sid)
         return (child.call_sid, status) if status else None
-    children = [call for call in event.calls if call.parent_call_sid]
+    former = scratch.session.former_calls
+    children = [call for call in event.calls if call.parent_call_sid and call.call_sid not in former]
     return (children[0].call_sid, children[0].status) if children else None
 
 

@@ -1,7 +1,6 @@
 """Questions about the conference and who is in it."""
 
 from statemachine.events import (
-    CallProgressed,
     ConferenceEvent,
     DialEnded,
     ParticipantChanged,
@@ -9,7 +8,7 @@ from statemachine.events import (
     ParticipantLeft,
 )
 from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, Party
+from statemachine.session import AGENT, CUSTOMER
 
 #: A time that is cut to its second may be this much earlier than the moment itself.
 _WHOLE_SECOND_MS = 1_000
@@ -79,23 +78,7 @@ def guest_hung_up(scratch: Scratch, event: ParticipantLeft) -> bool:
     return event.hung_up and not hung_up(scratch, event)
 
 
-def leaves_nobody(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> bool:
-    """Whether the room is empty once this party is out."""
-    return not _others_in_room(scratch, event)
-
-
-def leaves_one(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> bool:
-    """Whether one is left alone once this party is out."""
-    return len(_others_in_room(scratch, event)) == 1
-
-
 def is_of_nobody(scratch: Scratch, event: DialEnded) -> bool:
     """Whether the call that asked is none of the session's, or is known to be out of the room already."""
     party = scratch.session.party_of(call_sid=event.call_sid)
     return party is None or not party.in_room
-
-
-def _others_in_room(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> list[Party]:
-    label = event.label if isinstance(event, ParticipantLeft) else ""
-    leaving = scratch.session.party_of(call_sid=event.call_sid, label=label)
-    return [party for party in scratch.session.in_room if leaving is None or party.name != leaving.name]

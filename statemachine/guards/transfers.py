@@ -6,6 +6,7 @@ another stage, so that it is answered no afterwards.
 
 from statemachine.events import ConferenceEnded, Event, ParticipantJoined, Transfer
 from statemachine.guards.calls import is_connected
+from statemachine.guards.recording import recording_is_quiet
 from statemachine.guards.room import is_another_room
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER, TARGET, Ask, Party
@@ -14,9 +15,13 @@ from statemachine.states import Phase, Stage, TransferMode, TransferStatus
 #: The agent and the target may talk, or are about to; nobody has been let go yet.
 _TOGETHER = frozenset({Stage.TALKING, Stage.SWAPPING, Stage.SWAPPED, Stage.MERGING})
 #: Nobody takes part yet besides customer and agent.
-_BEFORE = frozenset({Stage.CLEARING, Stage.HOLDING, Stage.DIALING})
+_BEFORE = frozenset({Stage.CLEARING, Stage.HOLDING, Stage.SILENCING, Stage.DIALING})
 #: Stages in which nobody is dialled any more or yet again, so that a customer without company is deserted.
 _AFTER = _TOGETHER | {Stage.COMPLETING, Stage.PARTING, Stage.WITHDRAWING, Stage.RESTORING}
+#: The agent himself is being dialled.
+RINGS_AGENT = frozenset({Phase.RECALL, Phase.RETRIEVE})
+#: The customer is to be left with nobody beside him, or is so.
+_WITHOUT_AGENT = frozenset({Phase.BLIND, Phase.PARK}) | RINGS_AGENT
 
 
 #: ReasonConferenceEnded in Twilio's words.
@@ -42,7 +47,7 @@ def _targets_are_out(scratch: Scratch) -> bool:
 
 def awaited(scratch: Scratch) -> tuple[Party, ...]:
     """Those who are being dialled: the targets, or the agent who is rung again."""
-    return (_agent(scratch),) if scratch.session.phase is Phase.RECALL else scratch.session.targets
+    return (_agent(scratch),) if scratch.session.phase in RINGS_AGENT else scratch.session.targets
 
 
 def taker(scratch: Scratch) -> Party | None:
@@ -62,46 +67,6 @@ def transfer_is_pending(scratch: Scratch, _event: Event) -> bool:
 def customer_has_left(scratch: Scratch, _event: Event) -> bool:
     """Whether the customer is gone: everybody else is let go."""
     return _customer(scratch).is_gone
-
-
-def has_call_to_hang_up(scratch: Scratch, _event: Event) -> bool:
-    """Whether somebody who is to leave has a call that was not told so yet."""
-    return any(
-        party.is_leaving and party.call_sid and not party.is_hung_up and not party.is_gone
-        for party in scratch.session.parties.values()
-    )
-
-
-def differs_from_wanted(scratch: Scratch, _event: Event) -> bool:
-    """Whether a participant is not as wanted and nothing was asked of Twilio about it."""
-    return any(next_ask(party) for party in scratch.session.parties.values())
-
-
-def next_ask(party: Party) -> Ask | None:
-    """What is to be asked of Twilio about a participant next; None when it is as wanted, or an answer is awaited.
-
-    Letting somebody hear and speak comes before everything else: a hold that is not wanted any more is undone without
-    waiting for its confirmation, since requests of one session are sent in order.
-    """
-    if party.is_gone or not party.in_room:
-        return None
-    if party.asked == Ask.HOLD and not party.hold_wanted:
-        return Ask.UNHOLD
-    if party.asked:
-        return None
-    if party.held != party.hold_wanted:
-        return Ask.HOLD if party.hold_wanted else Ask.UNHOLD
-    if party.ends_conference != party.end_wanted:
-        return Ask.SET_END if party.end_wanted else Ask.CLEAR_END
-    return None
-
-
-def is_confirmed(scratch: Scratch, _event: Event) -> bool:
-    """Whether a confirmation was waited for and everything is as wanted now."""
-    return "confirm" in scratch.session.timers and all(
-        party.is_gone or not party.in_room or (party.is_settled and (party.answered or not party.dial_id))
-        for party in scratch.session.parties.values()
-    )
 
 
 def agent_went_on_command(scratch: Scratch, _event: Event) -> bool:
@@ -179,12 +144,20 @@ def fails_for_good(scratch: Scratch, event: Event) -> bool:
     return fallback == "end" or (fallback != "recall" and transfer.fell_back)
 
 
+def retrieve_has_failed(scratch: Scratch, event: Event) -> bool:
+    """Whether nobody has taken a parked call up."""
+    deserted = every_dial_failed(scratch, event) or customer_is_deserted(scratch, event)
+    return scratch.session.phase is Phase.RETRIEVE and deserted
+
+
 def falls_back(scratch: Scratch, event: Event) -> bool:
     """Whether somebody else is to be tried, now that the customer has nobody to talk to.
 
     An agent who is on the way out is waited for: he may be the one who is rung next.
     """
     is_alone = _is_alone_after_failure(scratch, event) or customer_is_deserted(scratch, event)
+    if scratch.session.phase is Phase.RETRIEVE:
+        return False
     return is_alone and (scratch.session.phase is Phase.RECALL or _agent(scratch).is_gone)
 
 
@@ -197,13 +170,28 @@ def customer_was_taken_over(scratch: Scratch, _event: Event) -> bool:
     found = taker(scratch)
     customer = _customer(scratch)
     unheld = not customer.held and not customer.hold_wanted and not customer.asked
-    agent_is_out = scratch.session.phase is Phase.RECALL or _agent(scratch).is_gone
+    agent_is_out = scratch.session.phase in RINGS_AGENT or _agent(scratch).is_gone
     return _stage(scratch) is Stage.CONNECTING and found is not None and customer.in_room and unheld and agent_is_out
 
 
 def agent_is_back(scratch: Scratch, event: Event) -> bool:
     """Whether the agent who was rung again talks to the customer."""
     return scratch.session.phase is Phase.RECALL and customer_was_taken_over(scratch, event)
+
+
+def is_retrieved(scratch: Scratch, event: Event) -> bool:
+    """Whether whoever has taken a parked call up talks to the customer."""
+    return scratch.session.phase is Phase.RETRIEVE and customer_was_taken_over(scratch, event)
+
+
+def customer_is_parked(scratch: Scratch, _event: Event) -> bool:
+    """Whether the customer waits, and the agent who parks the call is gone."""
+    return _stage(scratch) is Stage.PARKING and _agent(scratch).is_gone and _customer(scratch).in_room
+
+
+def is_silenced(scratch: Scratch, event: Event) -> bool:
+    """Whether nothing stands in the way of a consult's dial any more."""
+    return _stage(scratch) is Stage.SILENCING and recording_is_quiet(scratch, event)
 
 
 def agent_has_left(scratch: Scratch, _event: Event) -> bool:
@@ -274,7 +262,14 @@ def clears_too_long(scratch: Scratch, _event: Event) -> bool:
 
 def holds_too_long(scratch: Scratch, _event: Event) -> bool:
     """Whether Twilio does not confirm a hold without which agent and target could be overheard."""
-    return _stage(scratch) is Stage.HOLDING and scratch.session.phase is Phase.CONSULT
+    agent_stays = not (_agent(scratch).is_gone or _agent(scratch).is_leaving)
+    needed = scratch.session.phase is Phase.CONSULT or (scratch.session.phase is Phase.PARK and agent_stays)
+    return _stage(scratch) is Stage.HOLDING and needed
+
+
+def records_too_long(scratch: Scratch, _event: Event) -> bool:
+    """Whether Twilio does not confirm that the recording stands still."""
+    return _stage(scratch) is Stage.SILENCING
 
 
 def may_do_without_hold(scratch: Scratch, _event: Event) -> bool:
@@ -295,7 +290,7 @@ def is_pausing(scratch: Scratch, _event: Event) -> bool:
 def agent_lingers(scratch: Scratch, _event: Event) -> bool:
     """Whether the agent, whom the end of the `<Dial>` or a request should have sent away, was not heard of."""
     agent = _agent(scratch)
-    without_agent = (Stage.ARRIVING, Stage.DIALING, Stage.CONNECTING, Stage.PARTING)
+    without_agent = (Stage.ARRIVING, Stage.DIALING, Stage.CONNECTING, Stage.PARTING, Stage.PARKING)
     waits = _stage(scratch) in without_agent and not scratch.session.redirecting
     return waits and agent.is_leaving and agent.is_hung_up and not agent.is_gone
 
@@ -324,7 +319,7 @@ def customer_lost_room(scratch: Scratch, _event: ConferenceEnded | ParticipantJo
     the agent, who was in it alone, has left.
     """
     others = any(party.name != CUSTOMER for party in scratch.session.in_room)
-    return scratch.session.phase in (Phase.BLIND, Phase.RECALL) and not others and not _customer(scratch).is_gone
+    return scratch.session.phase in _WITHOUT_AGENT and not others and not _customer(scratch).is_gone
 
 
 def customer_waits_in_another_room(scratch: Scratch, event: ParticipantJoined) -> bool:
@@ -337,7 +332,7 @@ def _customer_joins_elsewhere(scratch: Scratch, event: ParticipantJoined) -> boo
 
 
 def _is_before_dial(scratch: Scratch) -> bool:
-    before_dial = _stage(scratch) in (Stage.CLEARING, Stage.HOLDING) and not scratch.transfer.attempts
+    before_dial = _stage(scratch) in (Stage.CLEARING, Stage.HOLDING, Stage.SILENCING) and not scratch.transfer.attempts
     return before_dial and not _customer(scratch).is_gone
 
 
@@ -363,12 +358,12 @@ def is_transferring_already(scratch: Scratch, _event: Event) -> bool:
 
 def waits_without_agent(scratch: Scratch, _event: Event) -> bool:
     """Whether the customer is to be handed over with nobody beside him."""
-    return scratch.session.phase in (Phase.BLIND, Phase.RECALL)
+    return scratch.session.phase in _WITHOUT_AGENT
 
 
 def has_let_agent_go(scratch: Scratch, _event: Event) -> bool:
     """Whether the agent is gone or on the way out, so that there is nothing to complete or to go back to."""
-    return scratch.session.phase in (Phase.BLIND, Phase.RECALL) or _agent(scratch).is_leaving or _agent(scratch).is_gone
+    return scratch.session.phase in _WITHOUT_AGENT or _agent(scratch).is_leaving or _agent(scratch).is_gone
 
 
 def is_being_wound_up(scratch: Scratch, _event: Event) -> bool:

@@ -5,6 +5,7 @@ The parent is the one whose `<Dial>` it is (inbound: the customer), the child th
 
 from statemachine.actions.bridge import (
     find_agent,
+    follow_to_agent,
     let_agent_in,
     look_at_dialled,
     note_answer,
@@ -13,10 +14,27 @@ from statemachine.actions.bridge import (
     note_dial_ended,
     note_parent_over,
     note_ringing,
+    try_next_agent,
 )
-from statemachine.actions.commands import refuse_existing, refuse_leaving, refuse_ringing, refuse_without_transfer
+from statemachine.actions.commands import (
+    refuse_changing_recording,
+    refuse_existing,
+    refuse_full,
+    refuse_leaving,
+    refuse_not_held,
+    refuse_not_muted,
+    refuse_not_parked,
+    refuse_not_recorded,
+    refuse_recorded,
+    refuse_recorded_from_start,
+    refuse_ringing,
+    refuse_taken_name,
+    refuse_unknown_party,
+    refuse_without_transfer,
+    report_done,
+)
 from statemachine.actions.converting import adopt_conversion, adopt_moved, convert
-from statemachine.actions.dialling import doubt_dial, note_dialled, note_gate_reached, note_progress
+from statemachine.actions.dialling import doubt_dial, hang_up_leaving, note_dialled, note_gate_reached, note_progress
 from statemachine.actions.endings import (
     end_agent_overdue,
     end_by_child_over,
@@ -30,17 +48,32 @@ from statemachine.actions.endings import (
     end_turned_away,
 )
 from statemachine.actions.looking import look_at_calls, look_later
-from statemachine.actions.opening import adopt_session, open_outbound, open_session
+from statemachine.actions.opening import (
+    adopt_session,
+    let_second_call_go,
+    open_client_call,
+    open_conference,
+    open_outbound,
+    open_outbound_conference,
+    open_session,
+)
+from statemachine.actions.orders import close_orders, convert_for_order, give_up_orders, remove_party
+from statemachine.actions.parking import park_from_bridge
 from statemachine.actions.passing import note_only, pass_over_late, pass_over_unknown_call
+from statemachine.actions.recording import note_not_recorded, note_recorded, note_recording, record, record_customer
 from statemachine.actions.transferring import begin_from_bridge, convert_for_transfer
 from statemachine.events import (
+    AccountSwept,
+    Add,
     AgeOverdue,
     Always,
+    Announce,
     Call,
     CallProgressed,
     CallReceived,
     CallsRead,
     Cancel,
+    ClientCallReceived,
     Complete,
     Convert,
     DialEnded,
@@ -51,13 +84,25 @@ from statemachine.events import (
     End,
     GateDecided,
     GateReached,
+    Hold,
     LeaveOverdue,
     Merge,
+    Mute,
+    OrderOverdue,
+    Park,
     ParticipantJoined,
+    Record,
+    RecordingChanged,
+    Remove,
+    Retrieve,
     RingOverdue,
+    Supervise,
     Swap,
     Transfer,
+    Unhold,
+    Unmute,
 )
+from statemachine.guards.asking import has_call_to_hang_up
 from statemachine.guards.calls import (
     asker_is_gone,
     child_answers,
@@ -75,17 +120,24 @@ from statemachine.guards.calls import (
     is_new,
     is_not_the_bridge,
     is_of_current_dial,
+    is_of_earlier_agent,
     is_of_former_call,
+    is_of_later_agent,
     is_of_unknown_call,
     is_ringing_still,
     is_searched,
+    next_agent_is_rung,
     opens_by_callback,
+    opens_conference,
+    opens_conference_by_command,
     other_side_was_moved,
     parent_goes_on,
     parent_is_over,
     parent_is_over_after_child,
 )
-from statemachine.guards.outcomes import is_dial, is_read
+from statemachine.guards.company import is_of_second_call
+from statemachine.guards.orders import is_full, name_is_taken, names_customer, names_nobody, some_order_is_over
+from statemachine.guards.outcomes import is_dial, is_of_recording, is_read
 from statemachine.guards.reads import (
     is_outdated,
     is_to_look_again,
@@ -93,19 +145,34 @@ from statemachine.guards.reads import (
     shows_child_over,
     shows_parent_over,
 )
+from statemachine.guards.recording import (
+    is_as_recorded,
+    is_changing_recording,
+    is_not_recorded,
+    is_recorded_already,
+    recording_is_due,
+    was_recorded_from_start,
+)
 from statemachine.guards.room import is_stranger
 from statemachine.guards.transfers import is_blind_and_connected
-from statemachine.rows.row import STAY, B, E, Row, T, V
+from statemachine.rows.row import STAY, B, C, E, Row, T, V
 
 # fmt: off
 BRIDGED: tuple[Row, ...] = (
     #   state event              guard                         target  action
+    Row(B, CallReceived,       opens_conference,             C,    open_conference),
     Row(B, CallReceived,       is_new,                       STAY, open_session),
     Row(B, CallReceived,       None,                         STAY, pass_over_late),
+    Row(B, ClientCallReceived,  is_new,                       C,    open_client_call),
+    Row(B, ClientCallReceived,  is_of_second_call,            STAY, let_second_call_go),
+    Row(B, ClientCallReceived,  None,                         STAY, pass_over_late),
+    Row(B, Call,                opens_conference_by_command,  C,    open_outbound_conference),
     Row(B, Call,               is_new,                       STAY, open_outbound),
     Row(B, Call,               None,                         STAY, refuse_existing),
     Row(B, CallProgressed,     opens_by_callback,            STAY, adopt_session),
     Row(B, CallProgressed,     is_of_former_call,            STAY, pass_over_late),
+    Row(B, CallProgressed,      is_of_earlier_agent,          STAY, pass_over_late),
+    Row(B, CallProgressed,      is_of_later_agent,            STAY, follow_to_agent),
     Row(B, CallProgressed,     is_of_unknown_call,           STAY, pass_over_unknown_call),
     Row(B, CallProgressed,     is_late_status,               STAY, pass_over_late),
     Row(B, CallProgressed,     parent_goes_on,               STAY, note_progress),
@@ -121,6 +188,8 @@ BRIDGED: tuple[Row, ...] = (
     Row(B, DialEnded,          is_not_the_bridge,            STAY, note_only),
     Row(B, DialEnded,          asker_is_gone,                E,    end_parent_left),
     Row(B, DialEnded,          other_side_was_moved,         V,    adopt_moved),
+    Row(B, DialEnded,           is_of_earlier_agent,          STAY, pass_over_late),
+    Row(B, DialEnded,           next_agent_is_rung,           STAY, try_next_agent),
     Row(B, DialEnded,          dial_ended_before,            STAY, pass_over_late),
     Row(B, DialEnded,          dial_settles_it,              E,    end_by_dial),
     Row(B, DialEnded,          None,                         STAY, note_dial_ended),
@@ -139,6 +208,9 @@ BRIDGED: tuple[Row, ...] = (
     Row(B, LeaveOverdue,       dial_ended_before,            E,    end_by_timeout),
     Row(B, LeaveOverdue,       None,                         STAY, look_at_calls),
     Row(B, AgeOverdue,         None,                         E,    end_too_old),
+    Row(B, OrderOverdue,        None,                         STAY, give_up_orders),
+    Row(B, RecordingChanged,    None,                         STAY, note_recording),
+    Row(B, AccountSwept,        None,                         STAY, look_at_calls),
     Row(B, CallsRead,          is_outdated,                  STAY, look_later),
     Row(B, CallsRead,          shows_parent_over,            E,    end_by_read),
     Row(B, CallsRead,          shows_child_over,             E,    end_by_read),
@@ -147,16 +219,22 @@ BRIDGED: tuple[Row, ...] = (
     Row(B, EffectSucceeded,    finds_nothing,                E,    end_not_dialled),
     Row(B, EffectSucceeded,    is_searched,                  STAY, note_dialled),
     Row(B, EffectSucceeded,    is_dial,                      STAY, note_dialled),
+    Row(B, EffectSucceeded,     is_of_recording,              STAY, note_recorded),
     Row(B, EffectSucceeded,    None,                         STAY, note_only),
     Row(B, EffectFailed,       is_dial,                      E,    end_not_dialled),
     Row(B, EffectFailed,       is_searched,                  E,    end_not_dialled),
     Row(B, EffectFailed,       is_read,                      STAY, look_later),
+    Row(B, EffectFailed,        is_of_recording,              STAY, note_not_recorded),
     Row(B, EffectFailed,       None,                         STAY, note_only),
     Row(B, EffectUnknown,      is_dial,                      STAY, doubt_dial),
     Row(B, EffectUnknown,      is_searched,                  E,    end_not_dialled),
     Row(B, EffectUnknown,      is_read,                      STAY, look_later),
+    Row(B, EffectUnknown,       is_of_recording,              STAY, note_not_recorded),
     Row(B, EffectUnknown,      None,                         STAY, note_only),
     Row(B, Always,             is_to_look_again,             STAY, look_at_calls),
+    Row(B, Always,              recording_is_due,             STAY, record_customer),
+    Row(B, Always,              has_call_to_hang_up,          STAY, hang_up_leaving),
+    Row(B, Always,              some_order_is_over,           STAY, close_orders),
     Row(B, Convert,            is_ringing_still,             STAY, refuse_ringing),
     Row(B, Convert,            is_connected,                 V,    convert),
     Row(B, Convert,            None,                         STAY, refuse_leaving),
@@ -168,6 +246,42 @@ BRIDGED: tuple[Row, ...] = (
     Row(B, Cancel,             None,                         STAY, refuse_without_transfer),
     Row(B, Swap,               None,                         STAY, refuse_without_transfer),
     Row(B, Merge,              None,                         STAY, refuse_without_transfer),
+    Row(B, Park,                is_ringing_still,             STAY, refuse_ringing),
+    Row(B, Park,                is_connected,                 T,    park_from_bridge),
+    Row(B, Park,                None,                         STAY, refuse_leaving),
+    Row(B, Retrieve,            None,                         STAY, refuse_not_parked),
+    Row(B, Add,                 is_ringing_still,             STAY, refuse_ringing),
+    Row(B, Add,                 name_is_taken,                STAY, refuse_taken_name),
+    Row(B, Add,                 is_full,                      STAY, refuse_full),
+    Row(B, Add,                 is_connected,                 V,    convert_for_order),
+    Row(B, Add,                 None,                         STAY, refuse_leaving),
+    Row(B, Remove,              names_nobody,                 STAY, refuse_unknown_party),
+    Row(B, Remove,              names_customer,               E,    end_by_command),
+    Row(B, Remove,              None,                         STAY, remove_party),
+    Row(B, Hold,                is_ringing_still,             STAY, refuse_ringing),
+    Row(B, Hold,                names_nobody,                 STAY, refuse_unknown_party),
+    Row(B, Hold,                is_connected,                 V,    convert_for_order),
+    Row(B, Hold,                None,                         STAY, refuse_leaving),
+    Row(B, Mute,                is_ringing_still,             STAY, refuse_ringing),
+    Row(B, Mute,                names_nobody,                 STAY, refuse_unknown_party),
+    Row(B, Mute,                is_connected,                 V,    convert_for_order),
+    Row(B, Mute,                None,                         STAY, refuse_leaving),
+    Row(B, Unhold,              None,                         STAY, refuse_not_held),
+    Row(B, Unmute,              None,                         STAY, refuse_not_muted),
+    Row(B, Supervise,           is_ringing_still,             STAY, refuse_ringing),
+    Row(B, Supervise,           is_connected,                 V,    convert_for_order),
+    Row(B, Supervise,           None,                         STAY, refuse_leaving),
+    Row(B, Announce,            is_ringing_still,             STAY, refuse_ringing),
+    Row(B, Announce,            is_connected,                 V,    convert_for_order),
+    Row(B, Announce,            None,                         STAY, refuse_leaving),
+    Row(B, Record,              is_ringing_still,             STAY, refuse_ringing),
+    Row(B, Record,              is_changing_recording,        STAY, refuse_changing_recording),
+    Row(B, Record,              is_recorded_already,          STAY, refuse_recorded),
+    Row(B, Record,              was_recorded_from_start,      STAY, refuse_recorded_from_start),
+    Row(B, Record,              is_not_recorded,              STAY, refuse_not_recorded),
+    Row(B, Record,              is_as_recorded,               STAY, report_done),
+    Row(B, Record,              is_connected,                 STAY, record),
+    Row(B, Record,              None,                         STAY, refuse_leaving),
     Row(B, End,                None,                         E,    end_by_command),
 )
 # fmt: on

@@ -2,10 +2,24 @@
 
 from statemachine.actions.asking import note_change
 from statemachine.actions.commands import (
+    refuse_another_supervisor,
     refuse_before_answer,
+    refuse_changing_recording,
     refuse_existing,
+    refuse_full,
+    refuse_not_held,
+    refuse_not_muted,
+    refuse_not_parked,
+    refuse_not_recorded,
+    refuse_recorded,
+    refuse_recorded_from_start,
+    refuse_second_announcement,
     refuse_second_transfer,
+    refuse_supervisor_soon,
+    refuse_taken_name,
+    refuse_unknown_party,
     refuse_without_transfer,
+    report_done,
 )
 from statemachine.actions.consulting import complete_queued
 from statemachine.actions.converting import (
@@ -23,25 +37,27 @@ from statemachine.actions.converting import (
     settle_by_read,
     wait_for_redirect,
 )
-from statemachine.actions.endings import (
-    end_by_command,
-    end_by_read,
-    end_convert_failed,
-    end_party_left,
-    end_too_old,
-)
+from statemachine.actions.dialling import hang_up_leaving
+from statemachine.actions.endings import end_by_command, end_by_read, end_convert_failed, end_party_left, end_too_old
 from statemachine.actions.handing_over import cancel_queued
 from statemachine.actions.looking import look_at_calls, look_for_missing
+from statemachine.actions.opening import let_second_call_go
+from statemachine.actions.orders import close_orders, give_up_orders, queue_order, remove_party
 from statemachine.actions.passing import note_only, pass_over_late, pass_over_unknown_call
+from statemachine.actions.recording import note_not_recorded, note_recorded, note_recording, record, record_customer
 from statemachine.actions.room import note_guest, note_join, note_leaving, note_left_room, note_room, note_room_gone
 from statemachine.actions.transferring import go_on_without_agent, note_agent_gone_by_read, queue_transfer
 from statemachine.events import (
+    AccountSwept,
+    Add,
     AgeOverdue,
     Always,
+    Announce,
     Call,
     CallProgressed,
     CallsRead,
     Cancel,
+    ClientCallReceived,
     Complete,
     ConferenceEnded,
     ConferenceStarted,
@@ -52,14 +68,26 @@ from statemachine.events import (
     EffectSucceeded,
     EffectUnknown,
     End,
+    Hold,
     Merge,
+    Mute,
+    OrderOverdue,
+    Park,
     ParticipantChanged,
     ParticipantJoined,
     ParticipantLeft,
+    Record,
+    RecordingChanged,
+    Remove,
     RepairOverdue,
+    Retrieve,
+    Supervise,
     Swap,
     Transfer,
+    Unhold,
+    Unmute,
 )
+from statemachine.guards.asking import has_call_to_hang_up
 from statemachine.guards.calls import (
     asker_is_gone,
     is_bridge_and_alive,
@@ -69,9 +97,11 @@ from statemachine.guards.calls import (
     is_of_unknown_call,
     party_is_over,
 )
+from statemachine.guards.company import is_of_second_call
 from statemachine.guards.converting import (
     agent_leaves_transfer,
     agent_left_for_transfer,
+    converts_for_park,
     converts_for_transfer,
     has_moved_nobody,
     is_redirecting,
@@ -80,13 +110,31 @@ from statemachine.guards.converting import (
     only_customer_came,
     waits_for_a_redirect,
 )
-from statemachine.guards.outcomes import is_first_redirect, is_redirect, is_redirect_of_gone_call
+from statemachine.guards.orders import (
+    is_announcing,
+    is_another_supervisor,
+    is_full,
+    is_supervised_soon,
+    name_is_taken,
+    names_customer,
+    names_nobody,
+    some_order_is_over,
+)
+from statemachine.guards.outcomes import is_first_redirect, is_of_recording, is_redirect, is_redirect_of_gone_call
 from statemachine.guards.reads import (
     is_outdated,
     is_to_look_again,
     shows_agent_left_for_transfer,
     shows_both_in_room,
     shows_somebody_over,
+)
+from statemachine.guards.recording import (
+    is_as_recorded,
+    is_changing_recording,
+    is_not_recorded,
+    is_recorded_already,
+    recording_is_due,
+    was_recorded_from_start,
 )
 from statemachine.guards.room import (
     guest_hung_up,
@@ -142,6 +190,11 @@ CONVERTING: tuple[Row, ...] = (
     Row(V, RepairOverdue,      has_moved_nobody,             B,    give_up_converting),
     Row(V, RepairOverdue,      only_customer_came,           T,    go_on_without_agent),
     Row(V, RepairOverdue,      None,                         E,    end_convert_failed),
+    Row(V, OrderOverdue,        None,                         STAY, give_up_orders),
+    Row(V, RecordingChanged,    None,                         STAY, note_recording),
+    Row(V, AccountSwept,        None,                         STAY, look_at_calls),
+    Row(V, ClientCallReceived,  is_of_second_call,            STAY, let_second_call_go),
+    Row(V, ClientCallReceived,  None,                         STAY, pass_over_late),
     Row(V, AgeOverdue,         None,                         E,    end_too_old),
     Row(V, CallsRead,          is_outdated,                  STAY, look_at_calls),
     Row(V, CallsRead,          shows_both_in_room,           C,    settle_by_read),
@@ -152,20 +205,27 @@ CONVERTING: tuple[Row, ...] = (
     Row(V, CallsRead,          is_unrepaired,                STAY, redirect_missing),
     Row(V, CallsRead,          None,                         STAY, note_only),
     Row(V, EffectSucceeded,    is_redirect,                  STAY, note_redirected),
+    Row(V, EffectSucceeded,     is_of_recording,              STAY, note_recorded),
     Row(V, EffectSucceeded,    None,                         STAY, note_only),
     # Too late (21220): the child's leg is gone. Who hung up is asked for; the answer ends the session.
     Row(V, EffectFailed,       is_redirect_of_gone_call,     STAY, look_after_redirect),
     Row(V, EffectFailed,       is_first_redirect,            B,    return_to_bridge),
     Row(V, EffectFailed,       is_redirect,                  STAY, note_redirect_over),
+    Row(V, EffectFailed,        is_of_recording,              STAY, note_not_recorded),
     Row(V, EffectFailed,       None,                         STAY, note_only),
     Row(V, EffectUnknown,      is_redirect,                  STAY, look_after_redirect),
+    Row(V, EffectUnknown,       is_of_recording,              STAY, note_not_recorded),
     Row(V, EffectUnknown,      None,                         STAY, note_only),
     Row(V, Always,             is_to_look_again,             STAY, look_at_calls),
     Row(V, Always,             agent_left_for_transfer,      T,    go_on_without_agent),
+    Row(V, Always,              recording_is_due,             STAY, record_customer),
+    Row(V, Always,              has_call_to_hang_up,          STAY, hang_up_leaving),
+    Row(V, Always,              some_order_is_over,           STAY, close_orders),
     Row(V, Call,               None,                         STAY, refuse_existing),
     Row(V, Convert,            None,                         STAY, join_conversion),
     Row(V, Transfer,           is_transferring_already,      STAY, refuse_second_transfer),
     Row(V, Transfer,           None,                         STAY, queue_transfer),
+    Row(V, Complete,            converts_for_park,            STAY, refuse_without_transfer),
     Row(V, Complete,           converts_for_transfer,        STAY, complete_queued),
     Row(V, Complete,           None,                         STAY, refuse_without_transfer),
     Row(V, Cancel,             converts_for_transfer,        STAY, cancel_queued),
@@ -174,6 +234,32 @@ CONVERTING: tuple[Row, ...] = (
     Row(V, Swap,               None,                         STAY, refuse_without_transfer),
     Row(V, Merge,              converts_for_transfer,        STAY, refuse_before_answer),
     Row(V, Merge,              None,                         STAY, refuse_without_transfer),
+    Row(V, Park,                is_transferring_already,      STAY, refuse_second_transfer),
+    Row(V, Park,                None,                         STAY, queue_transfer),
+    Row(V, Retrieve,            None,                         STAY, refuse_not_parked),
+    Row(V, Add,                 name_is_taken,                STAY, refuse_taken_name),
+    Row(V, Add,                 is_full,                      STAY, refuse_full),
+    Row(V, Add,                 None,                         STAY, queue_order),
+    Row(V, Remove,              names_nobody,                 STAY, refuse_unknown_party),
+    Row(V, Remove,              names_customer,               E,    end_by_command),
+    Row(V, Remove,              None,                         STAY, remove_party),
+    Row(V, Hold,                names_nobody,                 STAY, refuse_unknown_party),
+    Row(V, Hold,                None,                         STAY, queue_order),
+    Row(V, Mute,                names_nobody,                 STAY, refuse_unknown_party),
+    Row(V, Mute,                None,                         STAY, queue_order),
+    Row(V, Unhold,              None,                         STAY, refuse_not_held),
+    Row(V, Unmute,              None,                         STAY, refuse_not_muted),
+    Row(V, Supervise,           is_another_supervisor,        STAY, refuse_another_supervisor),
+    Row(V, Supervise,           is_supervised_soon,           STAY, refuse_supervisor_soon),
+    Row(V, Supervise,           None,                         STAY, queue_order),
+    Row(V, Announce,            is_announcing,                STAY, refuse_second_announcement),
+    Row(V, Announce,            None,                         STAY, queue_order),
+    Row(V, Record,              is_changing_recording,        STAY, refuse_changing_recording),
+    Row(V, Record,              is_recorded_already,          STAY, refuse_recorded),
+    Row(V, Record,              was_recorded_from_start,      STAY, refuse_recorded_from_start),
+    Row(V, Record,              is_not_recorded,              STAY, refuse_not_recorded),
+    Row(V, Record,              is_as_recorded,               STAY, report_done),
+    Row(V, Record,              None,                         STAY, record),
     Row(V, End,                None,                         E,    end_by_command),
 )
 # fmt: on

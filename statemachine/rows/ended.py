@@ -2,24 +2,48 @@
 
 from statemachine.actions.commands import refuse_ended, refuse_existing
 from statemachine.actions.dialling import let_late_call_go
-from statemachine.actions.endings import hang_up_unspoken, let_late_leg_go, note_ending
+from statemachine.actions.endings import (
+    end_live_conference,
+    hang_up_unspoken,
+    let_late_leg_go,
+    let_live_call_go,
+    note_ending,
+)
+from statemachine.actions.opening import let_second_call_go
 from statemachine.actions.passing import note_only, pass_over_late
+from statemachine.actions.recording import note_recording
 from statemachine.events import (
+    AccountSwept,
+    Add,
+    Announce,
     Call,
     CallProgressed,
     Cancel,
+    ClientCallReceived,
     Complete,
     Convert,
     EffectFailed,
     EffectSucceeded,
     EffectUnknown,
     End,
+    Hold,
     Merge,
+    Mute,
+    Park,
     ParticipantJoined,
+    Record,
+    RecordingChanged,
+    Remove,
+    Retrieve,
+    Supervise,
     Swap,
     Transfer,
+    Unhold,
+    Unmute,
 )
 from statemachine.guards.calls import is_live_leg_of_ours, tells_of_live_leg
+from statemachine.guards.company import is_of_second_call
+from statemachine.guards.ended import finds_live_call, finds_live_conference, is_no_longer_ours
 from statemachine.guards.outcomes import is_ending_awaited, was_not_said
 from statemachine.rows.row import STAY, E, Row
 
@@ -38,12 +62,30 @@ ENDED: tuple[Row, ...] = (
     Row(E, EffectUnknown,      is_ending_awaited,            STAY, note_ending),
     Row(E, EffectUnknown,      was_not_said,                 STAY, hang_up_unspoken),
     Row(E, EffectUnknown,      None,                         STAY, note_only),
+    Row(E, ClientCallReceived,  is_of_second_call,            STAY, let_second_call_go),
+    Row(E, ClientCallReceived,  None,                         STAY, pass_over_late),
+    Row(E, RecordingChanged,    None,                         STAY, note_recording),
+    Row(E, AccountSwept,        is_no_longer_ours,            STAY, note_only),
+    Row(E, AccountSwept,        finds_live_call,              STAY, let_live_call_go),
+    Row(E, AccountSwept,        finds_live_conference,        STAY, end_live_conference),
+    Row(E, AccountSwept,        None,                         STAY, note_only),
     Row(E, Convert,            None,                         STAY, refuse_ended),
     Row(E, Transfer,           None,                         STAY, refuse_ended),
     Row(E, Complete,           None,                         STAY, refuse_ended),
     Row(E, Cancel,             None,                         STAY, refuse_ended),
     Row(E, Swap,               None,                         STAY, refuse_ended),
     Row(E, Merge,              None,                         STAY, refuse_ended),
+    Row(E, Park,                None,                         STAY, refuse_ended),
+    Row(E, Retrieve,            None,                         STAY, refuse_ended),
+    Row(E, Add,                 None,                         STAY, refuse_ended),
+    Row(E, Remove,              None,                         STAY, refuse_ended),
+    Row(E, Hold,                None,                         STAY, refuse_ended),
+    Row(E, Unhold,              None,                         STAY, refuse_ended),
+    Row(E, Mute,                None,                         STAY, refuse_ended),
+    Row(E, Unmute,              None,                         STAY, refuse_ended),
+    Row(E, Supervise,           None,                         STAY, refuse_ended),
+    Row(E, Announce,            None,                         STAY, refuse_ended),
+    Row(E, Record,              None,                         STAY, refuse_ended),
     Row(E, Call,               None,                         STAY, refuse_existing),
     Row(E, End,                None,                         STAY, refuse_ended),
 )

@@ -1,0 +1,41 @@
+"""Nobody is left alone: the grace for whoever is, and the end of an empty conference."""
+
+from statemachine.actions.endings import end_with, reason_by_first_left
+from statemachine.actions.parties import SENT_AWAY
+from statemachine.effects import SendAway
+from statemachine.events import Event, LoneOverdue
+from statemachine.guards.company import company
+from statemachine.reasons import EndReason
+from statemachine.scratch import Scratch
+from statemachine.session import CUSTOMER
+from statemachine.states import PartyStatus
+
+
+def start_lone_grace(scratch: Scratch, _event: Event) -> None:
+    """One is alone now: he has `CONFERRAL_LONE_GRACE` to get company."""
+    scratch.set_timer(LoneOverdue.timer, scratch.policy.lone_grace_ms)
+
+
+def stop_lone_grace(scratch: Scratch, _event: Event) -> None:
+    """Somebody has come, or is being dialled."""
+    scratch.cancel_timer(LoneOverdue.timer)
+
+
+def end_lone(scratch: Scratch, _event: LoneOverdue) -> None:
+    """Nobody came: the one who is alone is let go, and no longer billed."""
+    scratch.let_lone_go = True
+    end_with(scratch, reason_by_first_left(scratch))
+
+
+def end_deserted(scratch: Scratch, _event: Event) -> None:
+    """Nobody is in the conference any more."""
+    end_with(scratch, reason_by_first_left(scratch))
+
+
+def send_away(scratch: Scratch, _event: LoneOverdue) -> None:
+    """The others have left: the customer goes on with what the directory names. Supervisors are let go."""
+    customer = company(scratch.session)[0]
+    scratch.order(SendAway, party=CUSTOMER, call_sid=customer.call_sid, url=scratch.session.attributes.after)
+    scratch.change_party(customer, status=PartyStatus.LEFT, in_room=False, left_reason=SENT_AWAY)
+    reason = reason_by_first_left(scratch)
+    end_with(scratch, reason if reason is not EndReason.ALONE else EndReason.AGENT_LEFT, ends_room=False)

@@ -1,0 +1,97 @@
+"""A call waits with music until somebody takes it up again."""
+
+from statemachine.actions.asking import want_hold
+from statemachine.actions.commands import report_transfer
+from statemachine.actions.concluding import conclude_transfer, note_failure
+from statemachine.actions.dialling import dial
+from statemachine.actions.handing_over import begin_recall, reason_unreached, settle_after_transfer
+from statemachine.actions.transferring import begin_in_room, begin_moving_customer, enter, note_request
+from statemachine.events import Event, LoneOverdue, OpeningOverdue, Park, ParkOverdue, Retrieve
+from statemachine.scratch import Scratch
+from statemachine.session import AGENT, CUSTOMER
+from statemachine.states import Phase, Stage, TransferMode, TransferStatus, Tune
+from statemachine.step import CommandStatus
+from statemachine.transfer import DialOptions, TransferState
+
+
+def park_from_bridge(scratch: Scratch, event: Park) -> None:
+    """The customer alone is moved, into a room where he hears music; the agent is gone at once."""
+    note_request(scratch, event)
+    begin_moving_customer(scratch, Phase.PARK, Tune.MUSIC)
+
+
+def park_from_room(scratch: Scratch, event: Park) -> None:
+    """The agent has to be able to leave without ending the conference, and the customer to hear music, before that."""
+    begin_in_room(scratch, event)
+
+
+def note_parked(scratch: Scratch, _event: Event) -> None:
+    """The customer waits, and the agent is gone."""
+    scratch.change_transfer(status=TransferStatus.COMPLETED)
+    report_transfer(scratch, CommandStatus.DONE)
+    conclude_transfer(scratch, "completed")
+    agent = scratch.session.parties[AGENT]
+    scratch.change(
+        phase=Phase.PARKED,
+        parked_by=agent.address,
+        parked_until_ms=scratch.now_ms + scratch.policy.park_timeout_ms,
+        redirecting=(),
+        repaired=False,
+        first_left="",
+    )
+    scratch.set_timer(ParkOverdue.timer, scratch.policy.park_timeout_ms)
+
+
+def retrieve(scratch: Scratch, event: Retrieve) -> None:
+    """Somebody is dialled who takes the call up; the customer hears music until then."""
+    note_request(scratch, event)
+    former = scratch.session.parties[AGENT]
+    if former.call_sid:
+        scratch.change(former_calls=(*scratch.session.former_calls, former.call_sid))
+    scratch.change(phase=Phase.RETRIEVE)
+    for timer in (ParkOverdue, LoneOverdue, OpeningOverdue):
+        scratch.cancel_timer(timer.timer)
+    dial(
+        scratch,
+        AGENT,
+        event.to,
+        label=f"{AGENT}-{scratch.session.dials + 1}",
+        options=DialOptions(event.brief, event.confirm, event.timeout_s, event.digits),
+        gated=True,
+    )
+    enter(scratch, Stage.DIALING)
+
+
+def complete_retrieve(scratch: Scratch, _event: Event) -> None:
+    """Whoever has taken the call up talks to the customer."""
+    scratch.change_transfer(status=TransferStatus.COMPLETED, reason="")
+    report_transfer(scratch, CommandStatus.DONE)
+    conclude_transfer(scratch, "completed")
+    settle_after_transfer(scratch)
+
+
+def return_to_park(scratch: Scratch, _event: Event) -> None:
+    """Nobody has taken the call up: it stays parked, for as long as it would have been."""
+    note_failure(scratch, reason_unreached(scratch))
+    conclude_transfer(scratch, "failed")
+    customer = scratch.session.parties[CUSTOMER]
+    if not customer.waits:
+        want_hold(scratch, CUSTOMER, Tune.MUSIC)
+    scratch.change(phase=Phase.PARKED, first_left="")
+    scratch.set_timer(ParkOverdue.timer, max(1, scratch.session.parked_until_ms - scratch.now_ms))
+
+
+def recall_parked(scratch: Scratch, event: ParkOverdue) -> None:
+    """Nobody has taken the call up in time: it goes back to the agent who parked it, or to whom the settings name."""
+    before = scratch.session.transfer
+    scratch.change(
+        transfer=TransferState(
+            number=before.number + 1 if before else 1,
+            mode=TransferMode.PARK,
+            to=scratch.session.parked_by,
+            started_at_ms=scratch.now_ms,
+        )
+    )
+    scratch.cancel_timer(OpeningOverdue.timer)
+    note_failure(scratch, "park-timeout")
+    begin_recall(scratch, event)

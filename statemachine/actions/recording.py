@@ -1,0 +1,159 @@
+"""The recording of a session: begun with the conversation or by command, and never with a consult on it."""
+
+from dataclasses import replace
+from typing import Any
+
+from statemachine.actions.order_book import end_order, refused_by_twilio, take
+from statemachine.effects import ChangeRecording, StartRecording
+from statemachine.events import (
+    EffectFailed,
+    EffectOutcome,
+    EffectSucceeded,
+    Event,
+    Record,
+    RecordingChanged,
+)
+from statemachine.guards.recording import is_of_our_recording, is_recorded
+from statemachine.order import Recording
+from statemachine.scratch import Scratch
+from statemachine.session import CUSTOMER
+from statemachine.states import RecordAction, RecordingStatus
+from statemachine.step import CommandStatus, Outcome
+
+_WANTED = {
+    RecordAction.START: RecordingStatus.IN_PROGRESS,
+    RecordAction.PAUSE: RecordingStatus.PAUSED,
+    RecordAction.RESUME: RecordingStatus.IN_PROGRESS,
+    RecordAction.STOP: RecordingStatus.STOPPED,
+}
+
+
+def _change(scratch: Scratch, **changes: Any) -> None:
+    recording = scratch.session.recording
+    assert recording is not None
+    scratch.change(recording=replace(recording, **changes))
+
+
+# ---- asking ------------------------------------------------------------------------------------------------------
+
+
+def record(scratch: Scratch, event: Record) -> None:
+    """Somebody wants it to be started, paused, resumed or stopped."""
+    effect_id = _start(scratch) if event.action == RecordAction.START else _ask(scratch, RecordAction(event.action))
+    take(scratch, event, action=event.action, effects=(effect_id,))
+
+
+def record_customer(scratch: Scratch, _event: Event) -> None:
+    """The customer's call is recorded from its answer."""
+    _start(scratch)
+
+
+def _start(scratch: Scratch) -> str:
+    customer = scratch.session.parties[CUSTOMER]
+    before = scratch.session.recording
+    failures = before.failures if before is not None and not before.status else 0
+    effect_id = scratch.order(StartRecording, party=CUSTOMER, call_sid=customer.call_sid)
+    scratch.change(
+        recording=Recording(
+            wanted=RecordingStatus.IN_PROGRESS.value, asked="start", updating=effect_id, failures=failures
+        )
+    )
+    return effect_id
+
+
+def _ask(scratch: Scratch, action: RecordAction) -> str:
+    recording = scratch.session.recording
+    assert recording is not None
+    wanted = _WANTED[action].value
+    effect_id = scratch.order(
+        ChangeRecording,
+        recording_sid=recording.recording_sid,
+        call_sid="" if recording.of_conference else scratch.session.parties[CUSTOMER].call_sid,
+        conference_sid=scratch.session.conference_sid if recording.of_conference else "",
+        status=wanted,
+    )
+    _change(scratch, wanted=wanted, asked=action.value, updating=effect_id)
+    return effect_id
+
+
+def pause_for_consult(scratch: Scratch) -> bool:
+    """The conference's recording stands still while agent and target talk.
+
+    Returns:
+        Whether something has to be confirmed first.
+    """
+    recording = scratch.session.recording
+    if recording is None or not recording.of_conference or not is_recorded(scratch.session):
+        return False
+    if recording.status == RecordingStatus.PAUSED and not recording.asked:
+        return False
+    _change(scratch, is_paused_for_consult=True)
+    _ask(scratch, RecordAction.PAUSE)
+    return True
+
+
+def resume_after_consult(scratch: Scratch, _event: Event) -> None:
+    """The customer is part of it again."""
+    _change(scratch, is_paused_for_consult=False)
+    if is_recorded(scratch.session):
+        _ask(scratch, RecordAction.RESUME)
+
+
+# ---- what came of it ---------------------------------------------------------------------------------------------
+
+
+def note_recorded(scratch: Scratch, event: EffectSucceeded) -> None:
+    """Twilio has done it."""
+    recording = scratch.session.recording
+    if recording is not None and recording.updating == event.effect_id:
+        _change(
+            scratch,
+            recording_sid=event.recording_sid or recording.recording_sid,
+            status=recording.wanted,
+            asked="",
+            updating="",
+            failures=0,
+        )
+    _tell(scratch, event, CommandStatus.DONE, "")
+
+
+def note_not_recorded(scratch: Scratch, event: EffectOutcome) -> None:
+    """Twilio refused, or nobody knows. A recording that could not be paused for a consult is stopped."""
+    recording = scratch.session.recording
+    reason = refused_by_twilio(event) if isinstance(event, EffectFailed) else "unknown: Twilio gave no answer"
+    if recording is not None and recording.updating == event.effect_id:
+        asked = recording.asked
+        is_over = isinstance(event, EffectFailed) and event.gone
+        _change(scratch, asked="", updating="", wanted=recording.status, failures=recording.failures + 1)
+        if is_over and asked != RecordAction.START:
+            _change(scratch, status=RecordingStatus.COMPLETED.value)
+        elif asked == RecordAction.PAUSE and recording.is_paused_for_consult:
+            _change(scratch, is_paused_for_consult=False)
+            _ask(scratch, RecordAction.STOP)
+    _tell(scratch, event, CommandStatus.FAILED, reason)
+
+
+def _tell(scratch: Scratch, event: EffectOutcome, status: CommandStatus, reason: str) -> None:
+    for order in scratch.session.orders:
+        if event.effect_id in order.effects:
+            end_order(scratch, order, status, reason)
+
+
+def note_recording(scratch: Scratch, event: RecordingChanged) -> None:
+    """Twilio tells how a recording is."""
+    if not is_of_our_recording(scratch, event):
+        scratch.pass_over(Outcome.STALE, "another recording than the session's")
+        return
+    recording = scratch.session.recording or Recording(of_conference=True, wanted=RecordingStatus.IN_PROGRESS.value)
+    # What was asked for lately is answered by its own request; an earlier callback does not overtake it.
+    known = recording.status not in ("", RecordingStatus.IN_PROGRESS)
+    is_late = event.status == RecordingStatus.IN_PROGRESS and (known or bool(recording.asked))
+    scratch.change(
+        recording=replace(
+            recording,
+            recording_sid=event.recording_sid,
+            status=recording.status if is_late else event.status,
+            url=event.url or recording.url,
+            duration_s=event.duration_s or recording.duration_s,
+        )
+    )

@@ -1,0 +1,141 @@
+"""Whoever waits alone in a conference as is intended: from the start until somebody answers, or parked."""
+
+from statemachine.actions.asking import want_ends
+from statemachine.actions.commands import report_call
+from statemachine.actions.converting import redirect
+from statemachine.actions.dialling import dial, must_confirm, watch_dials
+from statemachine.actions.endings import end_with, reason_of
+from statemachine.actions.looking import look_at_calls
+from statemachine.actions.room import leave_room, note_conference_recording, note_join
+from statemachine.effects import SayAndHangUp, Sentence
+from statemachine.events import Event, OpeningOverdue, ParticipantJoined
+from statemachine.guards.company import awaited_party, waiter
+from statemachine.reasons import EndReason
+from statemachine.scratch import Scratch
+from statemachine.session import AGENT, Party
+from statemachine.states import Opening, PartyStatus, Phase, Tune
+from statemachine.step import CommandStatus
+from statemachine.transfer import DialOptions
+
+_NO_OPTIONS = DialOptions()
+
+
+def dial_awaited(scratch: Scratch, _event: Event) -> None:
+    """Whoever waits is in the conference: the other one is dialled into it, by its SID."""
+    scratch.change(opening=Opening.DIALING, first_left="")
+    party = awaited_party(scratch)
+    if party.dial_id and not party.is_gone and not party.is_leaving:
+        return  # rings already, at our gate
+    _dial(scratch, party, party.address)
+
+
+def dial_next_agent(scratch: Scratch, _event: Event) -> None:
+    """One agent could not be reached: the next one is dialled."""
+    number = scratch.session.agent_number + 1
+    scratch.change(agent_number=number)
+    _dial(scratch, scratch.session.parties[AGENT], scratch.session.agents[number])
+
+
+def _dial(scratch: Scratch, party: Party, address: str) -> None:
+    if party.call_sid:
+        scratch.change(former_calls=(*scratch.session.former_calls, party.call_sid))
+    dial(
+        scratch,
+        party.name,
+        address,
+        label=f"{party.name}-{scratch.session.dials + 1}",
+        options=_NO_OPTIONS,
+        gated=must_confirm(scratch, address),
+    )
+
+
+def settle_opening(scratch: Scratch, _event: Event) -> None:
+    """The two talk."""
+    scratch.change(opening=Opening.OVER, phase=Phase.NONE, first_left="", repaired=False, redirecting=())
+    report_call(scratch, CommandStatus.DONE)
+    for party in tuple(scratch.session.parties.values()):
+        scratch.change_party(party, tune=Tune.NONE)
+    watch_dials(scratch)
+    note_conference_recording(scratch)
+    want_ends(scratch)
+
+
+# ---- the one who waits leaves, or is lost ------------------------------------------------------------------------
+
+
+def end_waiter_gone(scratch: Scratch, _event: Event) -> None:
+    """Whoever waited has hung up: the other one's phone stops ringing."""
+    found = waiter(scratch)
+    assert found is not None  # the guard has found it
+    was_reached = not found.dial_id or found.answered
+    end_with(scratch, EndReason(f"{found.name}-left") if was_reached else reason_of(found, found.left_reason))
+
+
+def end_nobody_reached(scratch: Scratch, _event: Event) -> None:
+    """Nobody is left to be tried: whoever waits is told so, and let go."""
+    found, missing = waiter(scratch), awaited_party(scratch)
+    assert found is not None  # the guard has found it
+    scratch.order(SayAndHangUp, party=found.name, call_sid=found.call_sid, sentence=Sentence.NOBODY_REACHED.value)
+    # The sentence ends his call; ending the conference at the same time would cut him off before it.
+    scratch.change_party(found, status=PartyStatus.LEFT, in_room=False, left_reason="let-go")
+    end_with(scratch, reason_of(missing, missing.left_reason), ends_room=False)
+
+
+def look_after_waiter(scratch: Scratch, _event: Event) -> None:
+    """Whoever waits is on the way into the conference: should he not arrive, Twilio is asked."""
+    scratch.set_timer(OpeningOverdue.timer, scratch.policy.arrive_timeout_ms)
+
+
+def stop_looking_after_waiter(scratch: Scratch, _event: Event) -> None:
+    """He is in."""
+    scratch.cancel_timer(OpeningOverdue.timer)
+    scratch.change(repaired=False)
+
+
+def look_for_waiter(scratch: Scratch, event: OpeningOverdue) -> None:
+    """He has not come: Twilio is asked, again and again."""
+    look_at_calls(scratch, event)
+    scratch.set_timer(OpeningOverdue.timer, scratch.policy.confirm_again_ms)
+
+
+def move_waiter(scratch: Scratch, _event: Event) -> None:
+    """He is alive and not in the conference: he is redirected there, once."""
+    found = waiter(scratch)
+    assert found is not None  # the guard has found it
+    scratch.change(repaired=True)
+    redirect(scratch, found, found.tune)
+    scratch.set_timer(OpeningOverdue.timer, scratch.policy.repair_timeout_ms)
+
+
+def end_waiter_astray(scratch: Scratch, _event: Event) -> None:
+    """He could not be brought into the conference: nobody is left in silence."""
+    end_with(scratch, EndReason.CONVERT_FAILED)
+
+
+def wait_for_waiter(scratch: Scratch, _event: Event) -> None:
+    """What he should hear could not be had, so Twilio has put him out: the action of his `<Dial>` leads him on.
+
+    Whoever was dialled straight into the old conference can't reach him there, and is dialled anew.
+    """
+    leave_room(scratch)
+    if scratch.session.opening is not Opening.DIALING:
+        return
+    party = awaited_party(scratch)
+    scratch.change(opening=Opening.ARRIVING)
+    if party.dial_id and not party.is_gated and not party.is_gone:
+        scratch.change_party(party, is_leaving=True)
+
+
+def follow_waiter(scratch: Scratch, event: ParticipantJoined) -> None:
+    """The same, told by his arrival in another one."""
+    wait_for_waiter(scratch, event)
+    note_join(scratch, event)
+
+
+def end_too_long_parked(scratch: Scratch, _event: Event) -> None:
+    """A call was parked for too long, and nobody is to be tried: the customer is told so, and let go."""
+    found = waiter(scratch)
+    assert found is not None  # the guard has found it
+    scratch.order(SayAndHangUp, party=found.name, call_sid=found.call_sid, sentence=Sentence.TRANSFER_FAILED.value)
+    scratch.change_party(found, status=PartyStatus.LEFT, in_room=False, left_reason="let-go")
+    end_with(scratch, EndReason.PARK_TIMEOUT, ends_room=False)

@@ -1,0 +1,171 @@
+"""Questions about who is in the conference with whom, and about whoever waits there for somebody."""
+
+from statemachine.events import CallsRead, ConferenceEnded, Event, ParticipantJoined
+from statemachine.guards.converting import is_too_soon
+from statemachine.guards.room import is_another_room
+from statemachine.scratch import Scratch
+from statemachine.session import AGENT, CUSTOMER, INBOUND, Party, Session
+from statemachine.states import CallStatus, Opening, Phase
+
+_LONE = "lone"
+
+
+def company(session: Session) -> tuple[Party, ...]:
+    """Those in the conference who count when it is asked whether somebody is alone: all but supervisors."""
+    return tuple(party for party in session.in_room if not party.is_gone and not party.is_supervisor)
+
+
+def is_being_dialled(session: Session) -> bool:
+    """Whether somebody may still come in who was dialled, or is about to be."""
+    rings = any(
+        party.dial_id and not (party.is_gone or party.is_leaving or party.takes_part or party.is_supervisor)
+        for party in session.parties.values()
+    )
+    return rings or any(order.name == "add" and order.is_clearing for order in session.orders)
+
+
+def waiter_name(session: Session) -> str:
+    """Who waits in a conference from the start: whoever has called, or the agent who was called first."""
+    return CUSTOMER if session.direction == INBOUND else AGENT
+
+
+def waiter(scratch: Scratch) -> Party | None:
+    """Who waits alone in the conference, as is intended; None when nobody is to."""
+    session = scratch.session
+    if session.phase is Phase.PARKED:
+        return session.parties[CUSTOMER]
+    return session.parties[waiter_name(session)] if session.opening is not Opening.OVER else None
+
+
+def awaited_party(scratch: Scratch) -> Party:
+    """Whom a conference from the start is waiting for."""
+    return scratch.session.parties[AGENT if waiter_name(scratch.session) == CUSTOMER else CUSTOMER]
+
+
+# ---- alone -------------------------------------------------------------------------------------------------------
+
+
+def nobody_is_there(scratch: Scratch, _event: Event) -> bool:
+    """Whether the conference is empty but for supervisors."""
+    return waiter(scratch) is None and not company(scratch.session)
+
+
+def is_alone(scratch: Scratch) -> bool:
+    """Whether one is in the conference with nobody being dialled."""
+    session = scratch.session
+    return waiter(scratch) is None and len(company(session)) < 2 and not is_being_dialled(session)
+
+
+def is_alone_since_now(scratch: Scratch, _event: Event) -> bool:
+    """Whether somebody is alone whose grace has not begun."""
+    return _LONE not in scratch.session.timers and is_alone(scratch)
+
+
+def has_company_again(scratch: Scratch, _event: Event) -> bool:
+    """Whether somebody who was alone is so no longer."""
+    return _LONE in scratch.session.timers and not is_alone(scratch)
+
+
+def goes_on_elsewhere(scratch: Scratch, _event: Event) -> bool:
+    """Whether the one who is alone is the customer, for whom the directory names something to go on with."""
+    left = company(scratch.session)
+    return bool(scratch.session.attributes.after) and len(left) == 1 and left[0].name == CUSTOMER
+
+
+# ---- waiting -----------------------------------------------------------------------------------------------------
+
+
+def waiter_has_left(scratch: Scratch, _event: Event) -> bool:
+    """Whether whoever waits has hung up, or could not be reached in the first place."""
+    found = waiter(scratch)
+    return found is not None and found.is_gone
+
+
+def waiter_is_out(scratch: Scratch, _event: Event) -> bool:
+    """Whether whoever waits is not in the conference (any more), and is to be looked after."""
+    found = waiter(scratch)
+    rings = scratch.session.opening is Opening.CALLING
+    return found is not None and not rings and not found.in_room and "opening" not in scratch.session.timers
+
+
+def waiter_is_in(scratch: Scratch, _event: Event) -> bool:
+    """Whether whoever was looked after for not being in the conference is in it."""
+    found = waiter(scratch)
+    return "opening" in scratch.session.timers and (found is None or found.in_room)
+
+
+def waiter_has_arrived(scratch: Scratch, _event: Event) -> bool:
+    """Whether the other one may be dialled."""
+    found = waiter(scratch)
+    before = (Opening.CALLING, Opening.ARRIVING)
+    return scratch.session.opening in before and found is not None and found.in_room
+
+
+def awaited_takes_part(scratch: Scratch, _event: Event) -> bool:
+    """Whether whoever was dialled for the one who waits talks to him."""
+    found = waiter(scratch)
+    return (
+        scratch.session.opening is Opening.DIALING
+        and found is not None
+        and found.in_room
+        and awaited_party(scratch).takes_part
+    )
+
+
+def next_agent_is_due(scratch: Scratch, event: Event) -> bool:
+    """Whether another agent is to be tried."""
+    session = scratch.session
+    return awaited_has_failed(scratch, event) and session.agent_number + 1 < len(session.agents)
+
+
+def awaited_has_failed(scratch: Scratch, _event: Event) -> bool:
+    """Whether whoever was dialled could not be reached."""
+    return scratch.session.opening is Opening.DIALING and awaited_party(scratch).is_gone
+
+
+def waiter_lost_room(scratch: Scratch, _event: ConferenceEnded) -> bool:
+    """Whether somebody waited there alone who has not hung up: the action of his `<Dial>` leads him into another."""
+    found = waiter(scratch)
+    return found is not None and not found.is_gone
+
+
+def waiter_is_in_another_room(scratch: Scratch, event: ParticipantJoined) -> bool:
+    """Whether he is in the other one already, before the end of the first one was told."""
+    found = waiter(scratch)
+    return found is not None and event.call_sid == found.call_sid and is_another_room(scratch, event)
+
+
+def shows_waiter_astray(scratch: Scratch, event: CallsRead) -> bool:
+    """Whether whoever waits is alive and not in the conference."""
+    found = waiter(scratch)
+    return (
+        found is not None
+        and not found.in_room
+        and bool(found.call_sid)
+        and not scratch.session.redirecting
+        and not is_too_soon(scratch, event)
+        and event.status_of(found.call_sid) == CallStatus.IN_PROGRESS
+        and all(seen.call_sid != found.call_sid for seen in event.participants)
+    )
+
+
+def shows_waiter_astray_again(scratch: Scratch, event: CallsRead) -> bool:
+    """Whether he is so although he was moved once more."""
+    return scratch.session.repaired and shows_waiter_astray(scratch, event)
+
+
+def shows_room_over(scratch: Scratch, event: CallsRead) -> bool:
+    """Whether the conference is over though nobody has told so. One that is new may not be listed yet."""
+    session = scratch.session
+    is_new = scratch.now_ms - session.moved_at_ms < scratch.policy.look_again_ms
+    return bool(session.conference_sid) and not event.conference_sid and waiter(scratch) is None and not is_new
+
+
+def is_of_second_call(scratch: Scratch, event: Event) -> bool:
+    """Whether another call asks for a session that exists."""
+    return scratch.session.party_of(call_sid=getattr(event, "call_sid", "")) is None
+
+
+def park_ends_it(scratch: Scratch, _event: Event) -> bool:
+    """Whether nobody is to be tried when a call was parked for too long."""
+    return scratch.policy.fallback == "end"

@@ -1,0 +1,21 @@
+"""Questions about what the account still shows of a session that has ended."""
+
+from statemachine.actions.parties import NO_LONGER_OURS
+from statemachine.events import AccountSwept
+from statemachine.scratch import Scratch
+
+
+def is_no_longer_ours(scratch: Scratch, event: AccountSwept) -> bool:
+    """Whether a live call is one that goes on elsewhere: sent there by us, or taken away by somebody else."""
+    party = scratch.session.party_of(call_sid=event.call_sid) if event.call_sid else None
+    return party is not None and party.left_reason in NO_LONGER_OURS
+
+
+def finds_live_call(_scratch: Scratch, event: AccountSwept) -> bool:
+    """Whether a call of the session is still live."""
+    return bool(event.call_sid)
+
+
+def finds_live_conference(_scratch: Scratch, event: AccountSwept) -> bool:
+    """Whether a conference of the session's name is still live."""
+    return bool(event.conference_sid)

@@ -1,0 +1,108 @@
+"""Questions about the recording of a session."""
+
+from statemachine.events import Event, Record, RecordingChanged
+from statemachine.scratch import Scratch
+from statemachine.session import CUSTOMER, Session
+from statemachine.states import Phase, RecordAction, RecordingStatus, TransferStatus
+
+#: Requests to start that Twilio may refuse (count).
+_REFUSED_MAX = 2
+_OVER = frozenset(
+    {
+        RecordingStatus.STOPPED,
+        RecordingStatus.COMPLETED,
+        RecordingStatus.PROCESSING,
+        RecordingStatus.ABSENT,
+        RecordingStatus.FAILED,
+    }
+)
+
+
+def is_recorded(session: Session) -> bool:
+    """Whether a recording runs, paused or not, or is about to."""
+    recording = session.recording
+    return recording is not None and recording.status not in _OVER
+
+
+def is_recorded_already(scratch: Scratch, event: Record) -> bool:
+    """Whether a recording is to be started while one runs."""
+    return event.action == RecordAction.START and is_recorded(scratch.session)
+
+
+def was_recorded_from_start(scratch: Scratch, event: Record) -> bool:
+    """Whether a recording is to be started where the conference's own was stopped, which can't go on."""
+    recording = scratch.session.recording
+    return event.action == RecordAction.START and recording is not None and recording.of_conference
+
+
+def is_not_recorded(scratch: Scratch, event: Record) -> bool:
+    """Whether there is nothing to pause, to resume or to stop."""
+    return event.action != RecordAction.START and not is_recorded(scratch.session)
+
+
+def is_changing_recording(scratch: Scratch, _event: Record) -> bool:
+    """Whether something about the recording was asked of Twilio, and has no answer yet."""
+    recording = scratch.session.recording
+    return recording is not None and bool(recording.asked)
+
+
+def is_as_recorded(scratch: Scratch, event: Record) -> bool:
+    """Whether it is as the command wants it already."""
+    recording = scratch.session.recording
+    is_paused = recording is not None and recording.status == RecordingStatus.PAUSED
+    return event.action == (RecordAction.PAUSE if is_paused else RecordAction.RESUME)
+
+
+def is_paused_for_consult(scratch: Scratch, event: Record) -> bool:
+    """Whether it is to go on while agent and target talk between themselves."""
+    recording = scratch.session.recording
+    paused = recording is not None and recording.is_paused_for_consult
+    return event.action == RecordAction.RESUME and paused
+
+
+def is_of_our_recording(scratch: Scratch, event: RecordingChanged) -> bool:
+    """Whether it tells of the recording that the session knows."""
+    recording = scratch.session.recording
+    if recording is None:
+        return event.of_conference
+    if recording.recording_sid:
+        return recording.recording_sid == event.recording_sid
+    return recording.of_conference == event.of_conference
+
+
+def recording_is_due(scratch: Scratch, _event: Event) -> bool:
+    """Whether the customer's call is to be recorded from its answer, and is not yet."""
+    session = scratch.session
+    if session.attributes.record != "customer" or session.phase is Phase.RINGING:
+        return False
+    customer, recording = session.parties.get(CUSTOMER), session.recording
+    is_there = customer is not None and bool(customer.call_sid) and not (customer.is_gone or customer.is_leaving)
+    return is_there and (recording is None or (recording.status == "" and not recording.asked and _may_retry(scratch)))
+
+
+def _may_retry(scratch: Scratch) -> bool:
+    # A call that a `<Dial>` made may not be recordable before it is in a conference.
+    recording = scratch.session.recording
+    return recording is not None and recording.failures < _REFUSED_MAX and bool(scratch.session.conference_sid)
+
+
+def recording_is_to_go_on(scratch: Scratch, _event: Event) -> bool:
+    """Whether the recording was paused for a consult, and that is over or has become a talk of all three."""
+    recording = scratch.session.recording
+    if recording is None or not recording.is_paused_for_consult or recording.asked:
+        return False
+    return not is_private(scratch)
+
+
+def is_private(scratch: Scratch) -> bool:
+    """Whether agent and target talk, or may talk, without the customer."""
+    transfer = scratch.session.transfer
+    consults = transfer is not None and transfer.runs and scratch.session.phase is Phase.CONSULT
+    return consults and transfer is not None and transfer.status is not TransferStatus.MERGED
+
+
+def recording_is_quiet(scratch: Scratch, _event: Event) -> bool:
+    """Whether nothing of a consult would be recorded."""
+    recording = scratch.session.recording
+    quiet = recording is None or not recording.of_conference or not is_recorded(scratch.session)
+    return quiet or (recording is not None and recording.status == RecordingStatus.PAUSED and not recording.asked)

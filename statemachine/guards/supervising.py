@@ -1,0 +1,47 @@
+"""Questions about whoever supervises: what is to be asked of Twilio, and whether the coached agent may leave."""
+
+from statemachine.session import AGENT, SUPERVISOR, Ask, Party, Session
+from statemachine.states import SuperviseMode
+
+#: Updates of a supervisor that Twilio may refuse in a row, before nothing more is asked (count).
+_REFUSED_MAX = 4
+#: Looks after which a coached agent is let go though Twilio does not confirm that the supervisor is muted (count).
+_LOOKS_MAX = 2
+
+
+def supervises_as(session: Session, party: Party) -> str:
+    """How somebody supervises by what Twilio has confirmed: one of `SuperviseMode`, or empty for none of them."""
+    if not party.coaches:
+        return SuperviseMode.MONITOR if party.muted else SuperviseMode.BARGE
+    agent = session.parties.get(AGENT)
+    coaches_agent = agent is not None and not agent.is_gone and party.coaches == agent.call_sid
+    return SuperviseMode.WHISPER if coaches_agent and not party.muted else ""
+
+
+def supervisor_wish(session: Session, party: Party) -> Ask | None:
+    """What is to be asked of Twilio about a supervisor; None when he is heard by whom he should be.
+
+    Who whispers to somebody who leaves, or is about to, would be heard by all: he is muted until the next agent is
+    there.
+    """
+    agent = session.parties.get(AGENT)
+    agent_stays = agent is not None and agent.in_room and not (agent.is_gone or agent.is_leaving)
+    wanted = party.supervises
+    if wanted == SuperviseMode.WHISPER and not agent_stays:
+        wanted = SuperviseMode.MONITOR
+    if supervises_as(session, party) == wanted or party.refused_updates >= _REFUSED_MAX:
+        return None
+    return Ask(wanted)
+
+
+def may_hang_up(session: Session, party: Party) -> bool:
+    """Whether somebody who is to leave may be hung up: not the agent while a supervisor whispers to him.
+
+    Source: Twilio docs, Participant resource, `CallSidToCoach`.
+    """
+    if not (party.is_leaving and party.call_sid) or party.is_hung_up or party.is_gone:
+        return False
+    coach = session.parties.get(SUPERVISOR)
+    coaches = coach is not None and coach.in_room and not coach.is_gone and coach.coaches == party.call_sid
+    gives_up = session.confirm_looks >= _LOOKS_MAX or (coach is not None and coach.refused_updates >= _REFUSED_MAX)
+    return not coaches or gives_up
