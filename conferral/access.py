@@ -9,7 +9,7 @@ from conferral.errors import NotDoneError
 from runtime.errors import SettingsError, StoreError
 from runtime.settings import StoreSettings
 from streams import config
-from streams.commands import ID_PATTERN
+from streams.commands import ID_PATTERN, shown_id
 from streams.connection import Client, make_client, store_errors
 from streams.keys import Keys
 
@@ -114,23 +114,43 @@ class Reader:
         with store_errors():
             return _shown(await self.client.hgetall(self.keys.session(session_id)))
 
+    async def listed(self, state: str | None, *, with_ended: bool) -> list[Fields]:
+        """Sessions, oldest first; those in one state, or all.
+
+        Args:
+            state: None for all.
+            with_ended: Whether those that have ended are among all.
+        """
+        names = await self.live_ids()
+        if with_ended or state == "ended":
+            names += await self.ended_ids()
+        found = await self.sessions(dict.fromkeys(names))
+        chosen = [fields for fields in found if state in (None, fields.get("state"))]
+        return sorted(chosen, key=lambda fields: (fields.get("created_at", ""), fields.get("id", "")))
+
+    async def look_for(self, named: str) -> str:
+        """The session that is named by its id or by one of its calls; empty when nobody knows it."""
+        if not ID_PATTERN.fullmatch(named):
+            return ""
+        with store_errors():
+            pipeline = self.client.pipeline(transaction=False)
+            pipeline.get(self.keys.call(named))
+            pipeline.exists(self.keys.session(named))
+            of_call, exists = await pipeline.execute()
+        if exists:
+            return named
+        return "" if of_call is None else str(of_call.decode(errors="replace"))
+
     async def find(self, named: str) -> str:
-        """The session that is named by its id or by one of its calls.
+        """The same for somebody who must be told when nobody knows it.
 
         Raises:
-            NotDoneError: nobody knows it.
+            NotDoneError: nobody does.
         """
-        if ID_PATTERN.fullmatch(named):
-            with store_errors():
-                pipeline = self.client.pipeline(transaction=False)
-                pipeline.get(self.keys.call(named))
-                pipeline.exists(self.keys.session(named))
-                of_call, exists = await pipeline.execute()
-            if exists:
-                return named
-            if of_call is not None:
-                return str(of_call.decode(errors="replace"))
-        raise NotDoneError(f"no session and no call {named} is known")
+        session_id = await self.look_for(named)
+        if not session_id:
+            raise NotDoneError(f"no session and no call {shown_id(named)} is known")
+        return session_id
 
     async def logs(self, after: Mapping[str, str]) -> dict[str, list[LogEntry]]:
         """What was added to sessions' logs.
@@ -170,6 +190,22 @@ class Reader:
             for session_id, entries in zip(chunk, answers, strict=True):
                 found[session_id] = entries[0][0].decode() if entries else ""
         return found
+
+    async def end_of_outcomes(self) -> str:
+        """Id of the newest entry of the stream of outcomes; one before all others where there is none."""
+        with store_errors():
+            entries = await self.client.xrevrange(self.keys.outcomes, count=1)
+        return str(entries[0][0].decode()) if entries else "0-0"
+
+    async def outcomes(self, after: str) -> list[tuple[str, Fields]]:
+        """Outcomes with their ids, oldest first, at most `CHUNK` at a time.
+
+        Args:
+            after: Id of the last entry seen.
+        """
+        with store_errors():
+            entries = await self.client.xrange(self.keys.outcomes, f"({after}", "+", count=CHUNK)
+        return [(entry_id.decode(), _text(fields)) for entry_id, fields in entries]
 
 
 @asynccontextmanager

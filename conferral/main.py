@@ -6,25 +6,44 @@
 import os
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
 from conferral import output
-from conferral.commands import checking, demo, orders, processes, sessions, watch
+from conferral.commands import checking, demo, listening, orders, parties, processes, sessions, watch
 from conferral.errors import NotDoneError
 from runtime.errors import ConferralError, SettingsError
 
 app = typer.Typer(
     name="conferral",
-    help="Moves live Twilio calls from a bridge into a conference, without dropping anybody.\n\n"
-    "Try it without an account: conferral demo",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, processes, sessions, watch, orders, checking):
+for module in (demo, processes, sessions, watch, orders, parties, listening, checking):
     module.register(app)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        output.result(f"conferral {version('conferral')}")
+        raise typer.Exit
+
+
+@app.callback()
+def conferral(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """Moves live Twilio calls from a bridge into a conference, without dropping anybody.
+
+    Try it without an account: conferral demo
+    """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,9 +1,8 @@
-"""Gives one command to one session: publishes it, waits for what comes of it, and tells that."""
+"""Gives one command to one session from a terminal: publishes it, waits for what comes of it, and tells that."""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,28 +10,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from conferral import output
-from conferral.errors import NotDoneError
+from conferral.errors import CommandRejected, NotDoneError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from conferral.access import Fields, Reader
     from runtime.settings import StoreSettings
     from streams.commands import CommandOutcome
-
-#: What has happened when a command is done, in a word; of a transfer its mode says it.
-_DONE = {
-    "call": "connected",
-    "convert": "converted",
-    "transfer warm": "joined",
-    "transfer consult": "consulting",
-    "transfer blind": "transferred",
-    "complete": "completed",
-    "cancel": "cancelled",
-    "swap": "swapped",
-    "merge": "merged",
-    "end": "ended",
-}
-#: The commands that lead on from where a session stands, the likeliest first.
-_NEXT = ("transfer", "complete", "merge", "swap", "cancel", "convert", "end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +33,7 @@ class Way:
     as_json: bool
 
 
-def order(fields: dict[str, str], way: Way) -> None:
+def order(fields: Mapping[str, str], way: Way) -> None:
     """Gives a command and tells what came of it.
 
     Args:
@@ -59,12 +44,11 @@ def order(fields: dict[str, str], way: Way) -> None:
         BadParameter: no session could take it; nothing was published.
         NotDoneError: it was refused or has failed, or is still under way.
     """
-    from streams.commands import BadCommandError, parse
+    from streams.command_models import BadCommandError, validate
 
-    given = {name: value for name, value in fields.items() if value}
     try:
         # By those who take it from the stream too: what they would not understand is told without them.
-        parse(given)
+        given = validate(fields).entry()
         "".join(given.values()).encode()
     except BadCommandError as error:
         raise typer.BadParameter(str(error)) from None
@@ -75,51 +59,41 @@ def order(fields: dict[str, str], way: Way) -> None:
 
 async def _order(fields: dict[str, str], way: Way) -> None:
     from conferral.access import opened
+    from conferral.giving import Giver
     from runtime.settings import StoreSettings, load
-    from streams import commands
 
     settings = load(StoreSettings)
     async with opened(settings) as reader:
-        given = way.command_id or f"cli-{secrets.token_hex(8)}"
-        digest = commands.digest_of(fields)
-        if way.command_id:
-            _check_own(await commands.outcome(reader.client, reader.keys, given), digest)
-        await commands.publish(reader.client, reader.keys, {**fields, "id": given})
-        if way.no_wait:
-            if way.as_json:
-                output.show_json({"command": given})
-            else:
-                output.result(given)
-            return
-        outcome = await commands.wait_for_outcome(reader.client, reader.keys, given, way.timeout_s, digest=digest)
-        _check_own(outcome, digest)  # two may have given the same id at the same moment
-        session_id = outcome.session or fields.get("session", "")
+        giver = Giver(reader)
+        try:
+            given = await giver.give(fields, way.command_id or "")
+            if way.no_wait:
+                if way.as_json:
+                    output.show_json({"command": given.command_id})
+                else:
+                    output.result(given.command_id)
+                return
+            outcome = await giver.outcome(given, way.timeout_s)
+        except CommandRejected as error:  # of another command with the same id
+            raise NotDoneError(error.reason, command_id=error.command_id, status="rejected") from None
+        session_id = outcome.session or given.session
         session = await reader.session(session_id) if session_id else {}
         if outcome.status != "done":
             line = _command_line(settings)
             raise await _not_done(reader, fields["type"], outcome, session, way.timeout_s, line)
     if way.as_json:
-        output.show_json({"command": given, "status": outcome.status, "reason": outcome.reason, "session": session_id})
+        output.show_json(
+            {"command": given.command_id, "status": outcome.status, "reason": outcome.reason, "session": session_id}
+        )
     else:
-        word = _DONE[" ".join(filter(None, (fields["type"], fields.get("mode", "") * (fields["type"] == "transfer"))))]
-        _tell_done(word, session_id, outcome.reason, session, _command_line(settings))
-
-
-def _check_own(outcome: CommandOutcome, digest: str) -> None:
-    """Passes when what is kept under the id is of the command of this digest, or nothing is.
-
-    Raises:
-        NotDoneError: it is another command's.
-    """
-    if outcome.is_of_another(digest):
-        reason = f"the id {outcome.command_id} was given before, for another command; nothing was done"
-        raise NotDoneError(reason, command_id=outcome.command_id, status="rejected")
+        _tell_done(fields, session_id, outcome.reason, session, _command_line(settings))
 
 
 async def _not_done(
     reader: Reader, kind: str, outcome: CommandOutcome, session: Fields, timeout_s: float, command_line: str
 ) -> Exception:
     from conferral import standing, words
+    from conferral.giving import allowed_in
 
     if outcome.is_final:
         reason = f"{kind} {outcome.status}: {outcome.reason or 'no reason was told'}"
@@ -128,7 +102,7 @@ async def _not_done(
         details = tuple(filter(None, stands)) if outcome.status == "failed" else ()
         return NotDoneError(
             reason,
-            allowed=_allowed(session),
+            allowed=allowed_in(session),
             command_id=outcome.command_id,
             status=outcome.status,
             details=details,
@@ -146,17 +120,6 @@ async def _anybody_works(reader: Reader) -> bool:
     return bool(await alive(reader.client, reader.keys))
 
 
-def _allowed(session: Fields) -> tuple[str, ...]:
-    from runtime.errors import StoreError
-    from statemachine.machine import allowed_commands
-    from streams import session_codec
-
-    try:
-        return allowed_commands(session_codec.decode(session)) if session else ()
-    except StoreError:
-        return ()  # a record that can't be understood: nothing is known of it
-
-
 def _command_line(settings: StoreSettings) -> str:
     """How this program is called from here, with the Redis that was meant; never with a password."""
     from conferral.demo.programs import own_command
@@ -168,35 +131,18 @@ def _command_line(settings: StoreSettings) -> str:
     return f"REDIS_URL={shlex.quote(settings.redis_url)} {own_command()}"
 
 
-def _tell_done(word: str, session_id: str, reason: str, session: Fields, command_line: str) -> None:
-    from conferral import standing, words
+def _tell_done(fields: Mapping[str, str], session_id: str, reason: str, session: Fields, command_line: str) -> None:
+    from conferral import next_steps, standing, words
+    from conferral.giving import allowed_in
 
     why = f" ({reason})" if reason else ""
+    word = next_steps.done_word(fields)
     output.result(f"{word}: {session_id} is {words.state(session) if session else 'not known any more'}{why}")
-    if together := standing.company(session):
-        output.result(together)
+    for line in (standing.company(session), "; ".join(standing.notes(session))):
+        if line:
+            output.result(line)
     if session.get("state") == "ended":
         output.note(f"what happened: {command_line} show {session_id}")
     else:
-        # A conversion of what is a conference already is allowed and changes nothing; a transfer before both are in it
-        # is allowed and only waits.
-        pointless = {"bridged": (), "conferenced": ("convert",)}.get(session.get("state", ""), ("convert", "transfer"))
-        allowed = tuple(name for name in _allowed(session) if name not in pointless)
-        output.note(f"next: {next_step(allowed, session_id, command_line)}")
-
-
-def next_step(allowed: tuple[str, ...], session_id: str, command_line: str) -> str:
-    """What can be typed next: the likeliest command whole, the others by name.
-
-    >>> next_step(("complete", "cancel", "end"), "CA1", "conferral")
-    'conferral complete CA1, or cancel, end or watch in place of complete'
-    """
-    first, *others = [*(name for name in _NEXT if name in allowed), "watch"]
-    if not others:
-        return f"{command_line} {first} {session_id}"
-    either = " or ".join(filter(None, (", ".join(others[:-1]), others[-1])))
-    if first == "transfer":
-        # The only one that needs more than the session.
-        whole = f"{command_line} transfer {session_id} --to ADDRESS --mode consult"
-        return f"{whole}, or {either} with the session alone"
-    return f"{command_line} {first} {session_id}, or {either} in place of {first}"
+        told = next_steps.next_step(allowed_in(session), session_id, command_line, fields, session.get("state", ""))
+        output.note(f"next: {told}")

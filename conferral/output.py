@@ -7,12 +7,12 @@ may hold the bytes that recolour a terminal or turn a line around.
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.table import Table
     from rich.text import Text
 
@@ -130,10 +130,64 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], styled: S
     return table
 
 
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], styled: Sequence[str] = ()) -> None:
-    """Prints a table."""
+class Entry(NamedTuple):
+    """A row as a few lines, for terminals in which the table would be cut or folded."""
+
+    #: Stands first, not coloured.
+    name: str
+    #: Behind the name, coloured by its first word.
+    state: str
+    #: Behind the state.
+    more: str
+    #: Below, indented.
+    lines: tuple[str, ...]
+
+    def drawn(self) -> "RenderableType":
+        """The entry, with what is too long folded behind its indent."""
+        from rich.console import Group
+        from rich.padding import Padding
+        from rich.text import Text
+
+        head = Text("  ").join([cell(self.name, "none"), cell(self.state), cell(self.more, "none")])
+        return Group(head, *(Padding(cell(line, "none"), (0, 0, 0, 2)) for line in self.lines))
+
+
+def listed(
+    target: "Console",
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    entries: Sequence[Entry],
+    styled: Sequence[str] = (),
+) -> "RenderableType":
+    """Rows as a table where it fits, else as entries.
+
+    Args:
+        target: Whose width counts.
+        columns: As of a table.
+        rows: Likewise.
+        entries: The same rows, for a narrow terminal.
+        styled: As of a table.
+    """
+    from rich.console import Group
+    from rich.measure import Measurement
+
+    table = table_of(columns, rows, styled)
+    wide = Measurement.get(target, target.options.update(width=_PIPE_WIDTH), table).maximum
+    return table if wide <= target.width else Group(*(entry.drawn() for entry in entries))
+
+
+def show_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    styled: Sequence[str] = (),
+    entries: Sequence[Entry] | None = None,
+) -> None:
+    """Prints a table; where it is too wide and there are entries, those in its place."""
     target = console()
+    kept = list(rows)
     with target.capture() as captured:
-        target.print(table_of(columns, rows, styled))
+        target.print(
+            table_of(columns, kept, styled) if entries is None else listed(target, columns, kept, entries, styled)
+        )
     # Written by the one function that everything is written by, so that a closed pipe is met in one place.
     typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=True)

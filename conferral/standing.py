@@ -1,6 +1,6 @@
 """How a session stands, in words: who talks to whom, who waits, and how far its transfer has come."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -8,8 +8,19 @@ import orjson
 from conferral import words
 from conferral.access import Fields
 
-_LOOKED_AT = ("status", "address", "held", "waits", "is_leaving")
+_LOOKED_AT = ("status", "address", "held", "muted", "waits", "is_leaving", "supervises", "coaches")
 _ON_THE_WAY = {"dialing": "is being called", "ringing": "rings", "confirming": "is asked to press 1"}
+_RECORDING = {
+    "in-progress": "recording",
+    "paused": "recording paused",
+    "stopped": "recording stopped",
+    "processing": "recording stopped",
+    "completed": "recorded",
+    "absent": "nothing recorded",
+    "failed": "recording failed",
+}
+#: Once it has ended, a session's recording is told in these; that it was paused or stopped matters no more.
+_RECORDED = frozenset({"completed", "absent", "failed"})
 
 
 def company(fields: Fields, *, full: bool = False) -> str:
@@ -27,19 +38,86 @@ def company(fields: Fields, *, full: bool = False) -> str:
             continue
         if of["status"] != "connected":
             apart.append(f"{who} {_ON_THE_WAY.get(of['status'], of['status'])}")
-        elif of["is_leaving"] == "true":
-            apart.append(f"{who} is leaving")
-        elif of["held"] == "true":
-            apart.append(f"{who} is held")
-        elif of["waits"] == "true":
-            apart.append(f"{who} waits")
+        elif of["supervises"]:
+            apart.append(f"{who} {_supervising(of)}")
+        elif doing := _apart(of):
+            apart.append(f"{who} {doing}")
         else:
             together.append(who)
+            if of["muted"] == "true":
+                apart.append(f"{party} is muted")
     if len(together) > 1:
         return "; ".join([f"{listed(together)} talk", *apart])
     if together:
         apart.insert(0, f"{together[0]} {'waits' if apart else 'is alone'}")
     return "; ".join(apart)
+
+
+def _apart(of: Mapping[str, str]) -> str:
+    """What somebody does who takes part without talking; empty for everybody else."""
+    if of["is_leaving"] == "true":
+        return "is leaving"
+    if of["held"] == "true":
+        return "is held"
+    return "waits" if of["waits"] == "true" else ""
+
+
+def _supervising(of: Mapping[str, str]) -> str:
+    """What a supervisor does, as Twilio has confirmed it."""
+    if of["coaches"]:
+        return "whispers to the agent"
+    return "listens" if of["muted"] == "true" else "is heard by all"
+
+
+def party_notes(fields: Fields, party: str) -> list[str]:
+    """What is to be said of one party beside its status."""
+    of = {name: fields.get(f"party.{party}.{name}", "") for name in (*_LOOKED_AT, "tune", "left_reason")}
+    found = [mark for mark in ("held", "muted") if of[mark] == "true"]
+    if of["tune"] and ("held" in found or of["waits"] == "true"):
+        found.append(f"hears {of['tune']}")
+    if of["supervises"] and of["status"] == "connected":
+        found = [_supervising(of)]
+    return [*found, *filter(None, (of["left_reason"],))]
+
+
+def beside(fields: Fields) -> list[str]:
+    """What is to be said of a session beside state, customer, agent and transfer, in few words."""
+    found = []
+    for party in words.parties(fields):
+        of = {name: fields.get(f"party.{party}.{name}", "") for name in _LOOKED_AT}
+        is_usual = party in ("customer", "agent") or party.partition("-")[0] == "target"
+        if of["status"] == "left" or (is_usual and of["status"] != "connected"):
+            continue
+        if of["status"] != "connected":
+            found.append(f"{party} {_ON_THE_WAY.get(of['status'], of['status'])}")
+        elif of["supervises"]:
+            found.append(f"{party} {_supervising(of)}")
+        elif doing := _apart(of) or ("is muted" if of["muted"] == "true" else "" if is_usual else "takes part"):
+            found.append(f"{party} {doing}")
+    return found + notes(fields)
+
+
+def notes(fields: Fields) -> list[str]:
+    """What is to be said of a session beside who talks to whom: parking, recording, what is under way."""
+    found = []
+    if (parked_ms := words.time_ms(fields.get("parked_until", ""))) and fields.get("state") != "ended":
+        found.append(f"parked until {words.clock(parked_ms)} UTC")
+    agents = fields.get("agents", "").split()
+    if len(agents) > 1 and fields.get("phase") == "ringing":
+        found.append(f"agent {int(fields.get('agent_number') or 0) + 1} of {len(agents)}")
+    status = fields.get("recording.status", "")
+    if status and (fields.get("state") != "ended" or status in _RECORDED):
+        found.append(_RECORDING.get(status, f"recording {status}"))
+    return found + [f"{order} under way" for order in orders(fields)]
+
+
+def orders(fields: Fields) -> list[str]:
+    """The commands under way that are no transfers, each with the party that it is about."""
+    try:
+        found = orjson.loads(fields.get("orders") or "[]")
+        return [" ".join(filter(None, (str(one["name"]), str(one.get("party", ""))))) for one in found]
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+        return []  # a record that can't be understood: nothing is known of it
 
 
 def transfer(fields: Fields, *, full: bool = False) -> str:

@@ -1,16 +1,19 @@
 """Sessions in the words of the people who look after them: addresses, ages, and what a log entry says."""
 
 import re
+from collections.abc import Callable
 
 import orjson
 
 from conferral.access import Fields, LogEntry
 from runtime.log import redacted
-from streams.times import from_iso
+from streams.times import from_iso, to_iso
 
 _LONG_DIGITS = re.compile(r"\+?\d[\d().-]{5,}\d")
 
 _ROLES = ("customer", "agent", "target")
+#: Parties of these names stand behind those who were added: who was agent before, and who listens.
+_BEHIND = ("agent", "supervisor")
 
 _STATUSES = {
     "queued": "is about to be called",
@@ -37,13 +40,37 @@ _EVENTS = {
     "confirm_overdue": "Twilio has not said yet what a hold or a flag is",
     "stage_overdue": "the transfer's next step takes too long",
     "age_overdue": "the session is too old",
+    "client_call_received": "somebody calls out from a browser or an app",
+    "opening_overdue": "whoever is to wait has not come into the conference",
+    "order_overdue": "Twilio has not confirmed in time what was asked for",
+    "park_overdue": "the call was parked for too long",
 }
-_COMMANDS = frozenset({"convert", "complete", "cancel", "swap", "merge", "end"})
+_COMMANDS = frozenset(
+    {
+        "convert", "complete", "cancel", "swap", "merge", "park", "retrieve", "add", "remove", "hold", "unhold",
+        "mute", "unmute", "supervise", "announce", "record", "end",
+    }
+)  # fmt: skip
 _CHANGES = {
     "participant-hold": "is held",
     "participant-unhold": "is off hold",
     "participant-mute": "is muted",
     "participant-unmute": "is heard again",
+}
+_RECORDING = {
+    "in-progress": "runs",
+    "paused": "is paused",
+    "stopped": "has stopped",
+    "processing": "has stopped",
+    "completed": "can be fetched",
+    "absent": "holds nothing",
+    "failed": "has failed",
+}
+_SWEPT = {
+    "call-missing": "the account's list does not show a call of it",
+    "conference-missing": "the account's list does not show its conference",
+    "call-live": "the account's list shows a call of it, though it has ended",
+    "conference-live": "the account's list shows its conference, though it has ended",
 }
 _GATE = {
     "accepted": "is let in",
@@ -58,10 +85,29 @@ _EFFECTS = {
     "create_call": "call {party}",
     "find_call": "look for the call of {party}",
     "update_participant": "change hold or flags of {party}",
+    "play_announcement": "play an announcement to {party}",
+    "start_recording": "record {party}'s call",
+    "change_recording": "change the recording",
     "say_and_hang_up": "say a sentence to {party} and hang up",
+    "send_away": "send {party} on to what follows the conference",
     "hang_up_call": "hang {party} up",
     "end_conference": "end the conference",
     "read_calls": "say how the calls stand",
+}
+#: Effects that ask for one of several things: by kind and by what is asked for.
+_ASKED = {
+    ("update_participant", "hold"): "hold {party}",
+    ("update_participant", "unhold"): "take {party} off hold",
+    ("update_participant", "mute"): "mute {party}",
+    ("update_participant", "unmute"): "let {party} be heard",
+    ("update_participant", "set-end"): "end the conference when {party} leaves",
+    ("update_participant", "clear-end"): "go on when {party} leaves",
+    ("update_participant", "monitor"): "let {party} listen only",
+    ("update_participant", "whisper"): "let {party} be heard by the agent",
+    ("update_participant", "barge"): "let {party} be heard by all",
+    ("change_recording", "paused"): "pause the recording",
+    ("change_recording", "in-progress"): "go on recording",
+    ("change_recording", "stopped"): "stop the recording",
 }
 _DIALS = frozenset({"create_participant", "create_call"})
 _OUTCOMES = {
@@ -115,6 +161,15 @@ def age(since_ms: int, now_ms: int) -> str:
     return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours // 24} days"
 
 
+def clock(at_ms: int) -> str:
+    """The time of day of a moment, UTC.
+
+    >>> clock(1_800_000_061_000)
+    '08:01:01'
+    """
+    return to_iso(at_ms)[11:19]
+
+
 def took(from_ms: int, until_ms: int) -> str:
     """How long something took, in seconds; empty when it has not begun or is not over.
 
@@ -125,14 +180,16 @@ def took(from_ms: int, until_ms: int) -> str:
 
 
 def parties(fields: Fields) -> list[str]:
-    """Names of a session's parties: customer and agent first, then who is called, then who was agent before."""
+    """Names of a session's parties: customer and agent first, then who is called or was added, then who was agent
+    before, and who listens.
+    """
     names = {name[6:-7] for name in fields if name.startswith("party.") and name.endswith(".status")}
     return sorted(names, key=_place)
 
 
 def _place(party: str) -> tuple[int, str, int, str]:
     role, _, number = party.partition("-")
-    usual = _ROLES.index(party) if party in _ROLES else len(_ROLES) - (role == "target")
+    usual = _ROLES.index(party) if party in _ROLES else len(_ROLES) + (role in _BEHIND) - (role == "target")
     # Only ASCII digits: whoever wrote the record may have named a party with others, of which no number can be made.
     return usual, role, int(number) if re.fullmatch(r"[0-9]{1,9}", number) else 0, party
 
@@ -140,41 +197,59 @@ def _place(party: str) -> tuple[int, str, int, str]:
 def happened(entry: LogEntry) -> str:
     """What a log entry tells, in one line; its state and reason are told by `change`."""
     event, detail = entry["event"], entry["detail"]
-    who, _, rest = detail.partition(" ")
-    if event == "call_progressed":
-        return f"{who} {_STATUSES.get(rest, rest)}"
-    if event == "dial_ended":
-        where, _, how = rest.partition(" ")
-        return f"{who}'s bridge is over ({how})" if where == "bridge" else f"{who}'s stay is over ({how})"
-    if event in ("participant_joined", "participant_left"):
-        if event == "participant_joined":
-            return f"{who} is in the conference"
-        why = f" ({rest.replace('_', ' ')})" if rest else ""
-        return f"{who} leaves the conference{why}"
-    if event == "participant_changed":
-        return _participant(who, rest)
-    if event == "gate_decided":
-        return f"somebody who was called {_GATE.get(rest, rest)}".rstrip()
-    if event == "transfer":
-        return f"a transfer is asked for ({detail})" if detail else "a transfer is asked for"
-    if event == "conference_ended":
-        return f"the conference is over ({detail})" if detail else "the conference is over"
-    if event == "calls_read":
-        return f"Twilio was asked: {detail}"
+    if event in _TOLD:
+        return _TOLD[event](detail)
     if event in _OUTCOMES:
         return _OUTCOMES[event].format(what=_effect(detail))
-    if event == "stage_overdue" and (dialled := [who for kind, who in _ordered(entry) if kind in _DIALS]):
+    if event == "stage_overdue" and (dialled := [who for kind, who, _ in _ordered(entry) if kind in _DIALS]):
         # What was waited for was the time of the call itself: nothing is late.
         return f"it is time to {'ring the agent again' if dialled == ['agent'] else 'call ' + ' and '.join(dialled)}"
-    known = f"{event} is asked for" if event in _COMMANDS else _EVENTS.get(event)
-    return known or " ".join(filter(None, (event.replace("_", " "), detail)))
+    if event in _COMMANDS:
+        return _with(f"{event} is asked for", detail)
+    return _EVENTS.get(event) or " ".join(filter(None, (event.replace("_", " "), detail)))
 
 
-def _participant(party: str, change: str) -> str:
-    kind, _, flags = change.partition(" ")
+def _with(text: str, detail: str) -> str:
+    return f"{text} ({detail})" if detail else text
+
+
+def _call_progressed(detail: str) -> str:
+    who, _, status = detail.partition(" ")
+    return f"{who} {_STATUSES.get(status, status)}"
+
+
+def _dial_ended(detail: str) -> str:
+    who, _, rest = detail.partition(" ")
+    where, _, how = rest.partition(" ")
+    return f"{who}'s {'bridge' if where == 'bridge' else 'stay'} is over ({how})"
+
+
+def _left(detail: str) -> str:
+    who, _, why = detail.partition(" ")
+    return _with(f"{who} leaves the conference", why.replace("_", " "))
+
+
+def _gate_decided(detail: str) -> str:
+    decision = detail.partition(" ")[2]
+    return f"somebody who was called {_GATE.get(decision, decision)}".rstrip()
+
+
+def _recording_changed(detail: str) -> str:
+    status = detail.partition(" ")[0]
+    return f"the recording {_RECORDING.get(status, detail)}".rstrip()
+
+
+def _account_swept(detail: str) -> str:
+    finding = detail.partition(" ")[0]
+    return _SWEPT.get(finding, _with("the account's lists differ", detail))
+
+
+def _participant_changed(detail: str) -> str:
+    party, _, told = detail.partition(" ")
+    kind, _, flags = told.partition(" ")
     if kind == "participant-modify":
         return f"{party}'s leaving {'ends' if 'ends the conference' in flags else 'does not end'} the conference now"
-    return f"{party} {_CHANGES.get(kind, change)}"
+    return f"{party} {_CHANGES.get(kind, told)}"
 
 
 def _effect(detail: str) -> str:
@@ -193,14 +268,37 @@ def change(entry: LogEntry) -> str:
         parts.append(entry["outcome"])
     if entry["reason"]:
         parts.append(f"({entry['reason']})")
-    if asked := [_EFFECTS.get(kind, kind).format(party=party or "a party") for kind, party in _ordered(entry)]:
+    if asked := [_asked(*ordered) for ordered in _ordered(entry)]:
         parts.append(f"Twilio is asked to {' and '.join(asked)}")
     return " ".join(parts)
 
 
-def _ordered(entry: LogEntry) -> list[tuple[str, str]]:
+def _asked(kind: str, party: str, what: str) -> str:
+    everybody = "everybody" if kind == "play_announcement" else "a party"
+    return (_ASKED.get((kind, what)) or _EFFECTS.get(kind, kind)).format(party=party or everybody)
+
+
+def _ordered(entry: LogEntry) -> list[tuple[str, str, str]]:
+    """What was ordered: kind, party, and what is asked for."""
     try:
         effects = orjson.loads(entry["effects"] or "[]")
-        return [(str(effect["kind"]), str(effect["party"])) for effect in effects]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return [(str(one["kind"]), str(one["party"]), str(one.get("detail", ""))) for one in effects]
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
         return []
+
+
+#: What is told of events of which the detail says the most.
+_TOLD: dict[str, Callable[[str], str]] = {
+    "call_progressed": _call_progressed,
+    "dial_ended": _dial_ended,
+    "participant_joined": lambda detail: f"{detail.partition(' ')[0]} is in the conference",
+    "participant_left": _left,
+    "participant_changed": _participant_changed,
+    "gate_decided": _gate_decided,
+    "conference_ended": lambda detail: _with("the conference is over", detail),
+    "announcement_ended": lambda detail: _with("an announcement is over", detail),
+    "recording_changed": _recording_changed,
+    "account_swept": _account_swept,
+    "calls_read": lambda detail: f"Twilio was asked: {detail}",
+    "transfer": lambda detail: _with("a transfer is asked for", detail),
+}

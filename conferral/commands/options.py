@@ -59,9 +59,42 @@ OptionalSessionName = Annotated[
         autocompletion=_completed,
     ),
 ]
+Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the outcome.")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Print the command's id and don't wait.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
+PartyName = Annotated[
+    str, typer.Option(metavar="PARTY", help="Whom: a party's name as `conferral show` has it, or the SID of its call.")
+]
+Brief = Annotated[str | None, typer.Option(metavar="TEXT", help="Said to whoever answers, before they are let in.")]
+Confirm = Annotated[bool, typer.Option("--confirm", help="Whoever answers must press 1: no voicemail takes the call.")]
+RingTimeout = Annotated[
+    int | None,
+    typer.Option(
+        min=5,
+        max=600,
+        help="Seconds to ring; CONFERRAL_RING_TIMEOUT by default. Elsewhere this field is called timeout.",
+    ),
+]
+Digits = Annotated[
+    str | None,
+    typer.Option(metavar="DIGITS", help="Keys to press after the answer; w waits half a second. Not for client:."),
+]
+#: How a destination is written.
+DESTINATION = "+E.164, client:NAME, sip:URI or a name from the directory"
 CommandName = Annotated[
     str | None,
     typer.Option(
         "--id", metavar="ID", help="The command's id; given twice, it is done once.", callback=id_like_or_none
     ),
 ]
+
+
+def dial_options(brief: str | None, digits: str | None, *, confirm: bool, ring_timeout_s: int | None) -> dict[str, str]:
+    """The dial options as the stream of commands takes them; empty where they are not given."""
+    return {
+        "brief": brief or "",
+        "confirm": "true" if confirm else "",
+        # Called otherwise here: --timeout is how long the outcome is waited for, in every command.
+        "timeout": "" if ring_timeout_s is None else str(ring_timeout_s),
+        "digits": digits or "",
+    }

@@ -12,7 +12,7 @@ from conferral.commands.options import AsJson, Full, SessionName
 if TYPE_CHECKING:
     from conferral.access import Fields, LogEntry
 
-COLUMNS = ("session", "state", ">age", "customer", "agent", "transfer", ">version")
+COLUMNS = ("session", "state", ">age", "customer", "agent", "transfer", "more", ">version")
 _STATES = ("bridged", "converting", "conferenced", "transferring", "ended")
 
 
@@ -36,7 +36,8 @@ def sessions(
     if as_json:
         output.show_json(found)
     elif found:
-        output.show_table(COLUMNS, [row(fields, full=full) for fields in found], styled=("state",))
+        rows = [row(fields, full=full) for fields in found]
+        output.show_table(COLUMNS, rows, ("state",), [entry(fields, full=full) for fields in found])
     else:
         output.note("no sessions" if everything else "no live sessions; --all shows those that have ended")
 
@@ -47,32 +48,46 @@ async def list_sessions(state: str | None, *, with_ended: bool) -> "list[Fields]
     from runtime.settings import StoreSettings, load
 
     async with opened(load(StoreSettings)) as reader:
-        names = await reader.live_ids()
-        if with_ended:
-            names += await reader.ended_ids()
-        found = await reader.sessions(dict.fromkeys(names))
-    chosen = [fields for fields in found if state in (None, fields.get("state"))]
-    return sorted(chosen, key=lambda fields: (fields.get("created_at", ""), fields.get("id", "")))
+        return await reader.listed(state, with_ended=with_ended)
 
 
 def row(fields: "Fields", *, full: bool = False) -> tuple[str, ...]:
     """A session as a row of the table."""
     from conferral import standing, words
-    from runtime.clock import SystemClock
 
-    end = words.time_ms(fields.get("ended_at", "")) or SystemClock().wall_ms()
-    shown_state = words.state(fields)
-    if fields.get("end_reason"):
-        shown_state += f" {fields['end_reason']}"
     return (
         fields.get("id", "?"),
-        shown_state,
-        words.age(words.time_ms(fields.get("created_at", "")), end),
+        _state(fields),
+        _age(fields),
         words.address(fields.get("party.customer.address", ""), full=full),
         words.address(fields.get("party.agent.address", ""), full=full),
         standing.transfer(fields, full=full),
+        "; ".join(standing.beside(fields)),
         fields.get("version", "?"),
     )
+
+
+def entry(fields: "Fields", *, full: bool = False) -> output.Entry:
+    """A session as a few lines, for a narrow terminal."""
+    from conferral import standing
+
+    told = [standing.transfer(fields, full=full), *standing.notes(fields)]
+    lines = filter(None, (standing.company(fields, full=full), "; ".join(filter(None, told))))
+    return output.Entry(fields.get("id", "?"), _state(fields), _age(fields), tuple(lines))
+
+
+def _state(fields: "Fields") -> str:
+    from conferral import words
+
+    return " ".join(filter(None, (words.state(fields), fields.get("end_reason", ""))))
+
+
+def _age(fields: "Fields") -> str:
+    from conferral import words
+    from runtime.clock import SystemClock
+
+    end_ms = words.time_ms(fields.get("ended_at", "")) or SystemClock().wall_ms()
+    return words.age(words.time_ms(fields.get("created_at", "")), end_ms)
 
 
 def show(session: SessionName, full: Full = False, as_json: AsJson = False) -> None:
@@ -118,6 +133,9 @@ def _show_fields(fields: "Fields", *, full: bool) -> None:
         **{name: fields.get(name, "") for name in ("direction", "created_at", "updated_at", "ended_at")},
         "conference_sid": fields.get("conference_sid", ""),
         "transfer": standing.transfer(fields, full=full),
+        "now": "" if fields.get("state") == "ended" else standing.company(fields, full=full),
+        "more": "; ".join(standing.notes(fields)),
+        "recording": " ".join(filter(None, (fields.get(f"recording.{name}", "") for name in ("sid", "url")))),
         "version": fields.get("version", ""),
     }
     for name, value in shown.items():
@@ -126,28 +144,17 @@ def _show_fields(fields: "Fields", *, full: bool) -> None:
 
 
 def _show_parties(fields: "Fields", *, full: bool) -> None:
-    from conferral import words
+    from conferral import standing, words
 
-    rows = []
+    rows, entries = [], []
     for party in words.parties(fields):
         of = {name: fields.get(f"party.{party}.{name}", "") for name in ("status", "address", "call_sid", "label")}
-        marks = [mark for mark in ("held", "muted") if fields.get(f"party.{party}.{mark}") == "true"]
-        tune = fields.get(f"party.{party}.tune", "")
-        if tune and ("held" in marks or fields.get(f"party.{party}.waits") == "true"):
-            marks.append(f"hears {tune}")
-        marks += filter(None, [fields.get(f"party.{party}.left_reason", "")])
-        rows.append(
-            (
-                party,
-                of["status"],
-                words.address(of["address"], full=full),
-                of["call_sid"],
-                of["label"],
-                ", ".join(marks),
-            )
-        )
+        address, notes = words.address(of["address"], full=full), ", ".join(standing.party_notes(fields, party))
+        rows.append((party, of["status"], address, of["call_sid"], of["label"], notes))
+        legs = "  ".join(filter(None, (of["call_sid"], of["label"])))
+        entries.append(output.Entry(party, of["status"], address, tuple(filter(None, (legs, notes)))))
     output.result()
-    output.show_table(("party", "status", "address", "call", "label", "notes"), rows)
+    output.show_table(("party", "status", "address", "call", "label", "notes"), rows, entries=entries)
 
 
 def _show_attempts(fields: "Fields", *, full: bool) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Changes shown below the table (count).
 LINES_SHOWN = 12
+#: Lines of the screen that each of its parts keeps, however small the terminal is (count).
+LINES_KEPT = 4
 #: Longest pause while Redis is out of reach, seconds.
 BACK_OFF_MAX_S = 5.0
 
@@ -62,7 +64,8 @@ async def _watch(named: str | None, *, until_ended: bool, full: bool, as_json: b
         follower = Follower(reader, await reader.find(named) if named else "")
         view: _Lines | _Screen
         if as_json or named or not output.is_terminal():
-            view = _Lines(full=full, as_json=as_json)
+            # On a terminal that shows one session its long name would stand in every line.
+            view = _Lines(full=full, as_json=as_json, with_session=not (named and output.is_terminal()))
         else:
             view = _Screen(reader, full=full)
         with view:
@@ -97,23 +100,40 @@ async def _follow(follower: Follower, view: _Lines | _Screen, place: str, *, unt
         await pause(stop, pause_s)
 
 
-def line_of(change: Change, *, full: bool) -> str:
-    """A change in one line."""
+def line_of(change: Change, *, full: bool, with_session: bool = True) -> str:
+    """A change in one line.
+
+    Args:
+        change: What happened.
+        full: Whether numbers are shown whole.
+        with_session: Whether to name the session.
+    """
+    name = change.session_id if with_session else ""
+    return "  ".join(filter(None, (clock_of(change), name, text_of(change, full=full))))
+
+
+def clock_of(change: Change) -> str:
+    """When it happened: the time of day, UTC."""
+    return re.sub(r"^.*T(.*?)Z?$", r"\1", change.entry["at"])
+
+
+def text_of(change: Change, *, full: bool) -> str:
+    """What happened, and what followed."""
     from conferral import words
 
-    clock = re.sub(r"^.*T(.*?)Z?$", r"\1", change.entry["at"])
     what = words.happened(change.entry)
     if not full and "+" in what:
         what = words.address(what)
-    return "  ".join(filter(None, (clock, change.session_id, what, words.change(change.entry))))
+    return "  ".join(filter(None, (what, words.change(change.entry))))
 
 
 class _Lines:
     """One line, or one JSON object, per change."""
 
-    def __init__(self, *, full: bool, as_json: bool) -> None:
+    def __init__(self, *, full: bool, as_json: bool, with_session: bool) -> None:
         self._full = full
         self._as_json = as_json
+        self._with_session = with_session
 
     def __enter__(self) -> _Lines:
         return self
@@ -129,8 +149,8 @@ class _Lines:
         for fields in sessions:
             customer = words.address(fields.get("party.customer.address", ""), full=self._full)
             agent = words.address(fields.get("party.agent.address", ""), full=self._full)
-            transfer = standing.transfer(fields, full=self._full)
-            more = f"; {transfer}" if transfer else ""
+            told = [standing.transfer(fields, full=self._full), *standing.beside(fields)]
+            more = "".join(f"; {one}" for one in told if one)
             output.result(f"{fields.get('id', '?')}  is {words.state(fields)}: {customer} and {agent}{more}")
 
     async def tell(self, changes: list[Change]) -> None:
@@ -138,7 +158,7 @@ class _Lines:
             if self._as_json:
                 output.show_json_line(_as_object(change))
             elif change.entry["outcome"] != "stale":
-                output.result(line_of(change, full=self._full))
+                output.result(line_of(change, full=self._full, with_session=self._with_session))
 
     def say(self, news: str) -> None:
         output.note(news)
@@ -152,7 +172,7 @@ class _Screen:
 
         self._reader = reader
         self._full = full
-        self._lines: deque[str] = deque(maxlen=LINES_SHOWN)
+        self._changes: deque[Change] = deque(maxlen=LINES_SHOWN)
         self._rows: list[Fields] = []
         self._news = ""
         self._live = Live(console=output.console(), auto_refresh=False, get_renderable=self._drawn)
@@ -169,7 +189,7 @@ class _Screen:
         self._live.refresh()
 
     async def tell(self, changes: list[Change]) -> None:
-        self._lines.extend(line_of(change, full=self._full) for change in changes if change.entry["outcome"] != "stale")
+        self._changes.extend(change for change in changes if change.entry["outcome"] != "stale")
         found = await self._reader.sessions(await self._reader.live_ids())
         self._rows = sorted(found, key=lambda fields: fields.get("created_at", ""))
         self._news = ""
@@ -182,16 +202,49 @@ class _Screen:
     def _drawn(self) -> RenderableType:
         from rich.console import Group
 
-        from conferral.commands.sessions import COLUMNS, row
-
-        parts: list[Any] = [
-            output.table_of(COLUMNS, [row(fields, full=self._full) for fields in self._rows], styled=("state",))
-        ]
-        if not self._rows:
-            parts = [output.cell("no live sessions", "none")]
-        parts += [output.cell(""), *(output.cell(line, "none") for line in self._lines)]
+        parts: list[Any] = [self._sessions() if self._rows else output.cell("no live sessions", "none")]
+        parts += [output.cell(""), self._below()]
         parts += [output.cell(self._news, "yellow") if self._news else output.cell("Ctrl-C stops it", "dim")]
         return Group(*parts)
+
+    def _sessions(self) -> RenderableType:
+        """As many as there is room for above the changes."""
+        from rich.console import Group
+
+        from conferral.commands.sessions import COLUMNS, entry, row
+
+        target = self._live.console
+        room = max(LINES_KEPT, target.height - min(LINES_SHOWN, target.height // 3) - LINES_KEPT)
+
+        def drawn(count: int) -> RenderableType:
+            rows = [row(fields, full=self._full) for fields in self._rows[:count]]
+            entries = [entry(fields, full=self._full) for fields in self._rows[:count]]
+            return output.listed(target, COLUMNS, rows, entries, styled=("state",))
+
+        count = min(len(self._rows), room)
+        while count > 1 and len(target.render_lines(drawn(count))) > room:
+            count -= 1
+        if count == len(self._rows):
+            return drawn(count)
+        hidden = f"and {len(self._rows) - count} more; conferral sessions lists all"
+        return Group(drawn(count), output.cell(hidden, "dim"))
+
+    def _below(self) -> RenderableType:
+        """The newest changes: when, to which session, and what, folded where the terminal is narrow."""
+        from rich.table import Table
+
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(no_wrap=True)
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        height = self._live.console.height
+        for change in list(self._changes)[-max(LINES_KEPT, min(LINES_SHOWN, height // 3)) :]:
+            # The table above has the whole name; its end tells it from the others.
+            name = change.session_id[-6:].rjust(6)
+            grid.add_row(
+                *(output.cell(part, "none") for part in (clock_of(change)[:8], name, text_of(change, full=self._full)))
+            )
+        return grid
 
 
 def _as_object(change: Change) -> dict[str, Any]:

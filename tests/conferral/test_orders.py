@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from conferral.ordering import next_step
+from conferral.next_steps import next_step
 from statemachine.events import COMMANDS
 from statemachine.states import Phase, State
 from streams.commands import digest_of
@@ -22,7 +22,22 @@ TYPED = {
         [CALL, "--to", "+14155550145,client:bob", "--mode", "consult"],
         {"session": CALL, "to": "+14155550145,client:bob", "mode": "consult"},
     ),
-    **{name: ([CALL], {"session": CALL}) for name in ("complete", "cancel", "swap", "merge", "end")},
+    **{name: ([CALL], {"session": CALL}) for name in ("complete", "cancel", "swap", "merge", "park", "end")},
+    "retrieve": ([CALL, "--to", "client:bob"], {"session": CALL, "to": "client:bob"}),
+    "add": (
+        [CALL, "--to", "client:carol", "--party", "expert"],
+        {"session": CALL, "to": "client:carol", "party": "expert"},
+    ),
+    **{
+        name: ([CALL, "--party", "customer"], {"session": CALL, "party": "customer"})
+        for name in ("remove", "hold", "unhold", "mute", "unmute")
+    },
+    "supervise": (
+        [CALL, "--to", "client:dave", "--mode", "whisper"],
+        {"session": CALL, "to": "client:dave", "mode": "whisper"},
+    ),
+    "announce": ([CALL, "--say", "Two minutes left."], {"session": CALL, "say": "Two minutes left."}),
+    "record": ([CALL, "--action", "pause"], {"session": CALL, "action": "pause"}),
 }
 DIAL = ["--brief", "A call for you", "--confirm", "--ring-timeout", "20", "--digits", "1w2"]
 DIALLED = {"brief": "A call for you", "confirm": "true", "timeout": "20", "digits": "1w2"}
@@ -52,13 +67,28 @@ def test_a_command_is_published_with_the_fields_that_were_typed_and_no_others(ru
     assert published(redis) == [{"type": name, "id": "mine", **fields}]
 
 
-@pytest.mark.parametrize("name", ["call", "transfer"])
+@pytest.mark.parametrize("name", ["call", "transfer", "retrieve", "add", "supervise"])
 def test_how_somebody_is_dialled_is_published_under_the_names_of_the_stream(run, redis, name):
     put(redis, make_session())
     typed, fields = TYPED[name]
 
     assert run(name, *typed, *DIAL, "--timeout", "90", "--no-wait", "--id", "mine").code == 0
     assert published(redis) == [{"type": name, "id": "mine", **fields, **DIALLED}]
+
+
+def test_a_call_can_begin_in_a_conference(run, redis):
+    put(redis, make_session())
+
+    assert run("call", *TYPED["call"][0], "--mode", "conference", "--no-wait").code == 0
+    assert published(redis)[0]["mode"] == "conference"
+
+
+def test_an_announcement_can_be_at_a_url(run, redis):
+    put(redis, make_session())
+    url = "https://media.example.com/closing.mp3"
+
+    assert run("announce", CALL, "--url", url, "--no-wait", "--id", "mine").code == 0
+    assert published(redis) == [{"type": "announce", "session": CALL, "url": url, "id": "mine"}]
 
 
 def test_a_new_session_can_be_given_its_id(run, redis):
@@ -105,6 +135,22 @@ def test_a_transfer_that_is_done_says_who_talks_and_what_can_be_done_next(run, r
         (["cancel", CALL], "cancelled"),
         (["swap", CALL], "swapped"),
         (["merge", CALL], "merged"),
+        (["park", CALL], "parked"),
+        (["retrieve", *TYPED["retrieve"][0]], "retrieved"),
+        (["add", *TYPED["add"][0]], "added"),
+        (["remove", CALL, "--party", "agent"], "removed"),
+        (["hold", CALL, "--party", "agent"], "held"),
+        (["unhold", CALL, "--party", "agent"], "off hold"),
+        (["mute", CALL, "--party", "agent"], "muted"),
+        (["unmute", CALL, "--party", "agent"], "heard again"),
+        (["supervise", CALL, "--to", "client:dave", "--mode", "monitor"], "listening"),
+        (["supervise", CALL, "--to", "client:dave", "--mode", "whisper"], "whispering"),
+        (["supervise", CALL, "--to", "client:dave", "--mode", "barge"], "heard by all"),
+        (["announce", *TYPED["announce"][0]], "announced"),
+        (["record", CALL, "--action", "start"], "recording"),
+        (["record", CALL, "--action", "pause"], "recording paused"),
+        (["record", CALL, "--action", "resume"], "recording resumed"),
+        (["record", CALL, "--action", "stop"], "recording stopped"),
     ],
 )
 def test_every_command_that_is_done_says_so_in_a_word(run, redis, typed, word):
@@ -136,10 +182,29 @@ def test_a_reason_that_goes_with_what_is_done_is_told(run, redis):
             "it transfer CA1 --to ADDRESS --mode consult, or convert, end or watch with the session alone",
         ),
         (("cancel", "end", "complete"), "it complete CA1, or cancel, end or watch in place of complete"),
+        (("retrieve", "end"), "it retrieve CA1 --to ADDRESS, or end or watch with the session alone"),
+        (("hold", "add", "park"), "it park CA1, or watch in place of park"),
     ],
 )
 def test_the_next_step_is_one_that_can_be_typed_as_it_stands_but_for_whom_to_dial(allowed, told):
     assert next_step(allowed, "CA1", "it") == told
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"type": "hold", "party": "bob"}, "it unhold CA1 --party bob, or end or watch with the session alone"),
+        ({"type": "mute", "party": "bob"}, "it unmute CA1 --party bob, or end or watch with the session alone"),
+        ({"type": "add", "party": "bob"}, "it remove CA1 --party bob, or end or watch with the session alone"),
+        ({"type": "record", "action": "start"}, "it record CA1 --action pause, or end or watch with the session alone"),
+        ({"type": "unhold", "party": "bob"}, "it end CA1, or watch in place of end"),
+    ],
+    ids=lambda value: value["type"] if isinstance(value, dict) else None,
+)
+def test_what_undoes_a_command_is_offered_first(given, told):
+    allowed = ("remove", "hold", "unhold", "mute", "unmute", "record", "end")
+
+    assert next_step(allowed, "CA1", "it", given) == told
 
 
 @pytest.mark.parametrize(
@@ -372,11 +437,27 @@ def test_end_does_what_was_confirmed(run, redis, answer):
     assert published(redis) == [{"type": "end", "session": CALL, "id": "mine"}]
 
 
-def test_end_with_yes_asks_nobody(run, redis, answer):
+@pytest.mark.parametrize(
+    ("party", "whom"),
+    [("customer", "customer +…23"), (AGENT_CALL, "agent client:alice"), ("nobody", "Nobody")],
+)
+def test_remove_asks_on_a_terminal_and_names_whom_it_hangs_up(run, redis, answer, party, whom):
     put(redis, make_session())
     asked = answer("n")
 
-    assert run("end", CALL, "--yes", "--no-wait").code == 0
+    ran = run("remove", CALL, "--party", party)
+
+    assert asked == [f"{whom} will be hung up. Go on?"]
+    assert (ran.code, ran.err) == (1, "nothing was done\n")
+    assert published(redis) == []
+
+
+@pytest.mark.parametrize("typed", [("end", CALL), ("remove", CALL, "--party", "agent")])
+def test_with_yes_nobody_is_asked(run, redis, answer, typed):
+    put(redis, make_session())
+    asked = answer("n")
+
+    assert run(*typed, "--yes", "--no-wait").code == 0
     assert asked == []
 
 

@@ -35,7 +35,7 @@ def test_live_sessions_are_listed_oldest_first(run, redis):
 
     assert ran.code == 0
     heading, first, second = ran.out.splitlines()
-    assert heading.split() == ["session", "state", "age", "customer", "agent", "transfer", "version"]
+    assert heading.split() == ["session", "state", "age", "customer", "agent", "transfer", "more", "version"]
     assert first.split()[:3] == [CALL, "bridged", "connected"]
     assert second.split()[:2] == [OTHER, "conferenced"]
 
@@ -86,7 +86,7 @@ def test_no_sessions_is_no_error(run, redis):
 def test_a_running_transfer_stands_in_the_list(run, redis):
     consult(redis)
 
-    assert "client:alice  consult to +…45 consulting  " in run("sessions").out
+    assert "client:alice  consult to +…45 consulting  customer is held  " in run("sessions").out
     assert "consult to +14155550145 consulting" in run("sessions", "--full").out
 
 

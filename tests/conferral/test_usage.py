@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,8 @@ from tests.conferral.kit import CALL, PROGRAM, environment
 
 COMMANDS = (
     "demo", "webhooks", "worker", "sandbox", "sessions", "show", "watch", "call", "transfer", "convert", "complete",
-    "cancel", "swap", "merge", "end", "check",
+    "cancel", "swap", "merge", "park", "retrieve", "add", "remove", "hold", "unhold", "mute", "unmute", "supervise",
+    "announce", "record", "end", "check",
 )  # fmt: skip
 
 
@@ -69,7 +72,18 @@ def test_program_runs_as_a_module(tmp_path):
         ("transfer", CALL, "--to", "client:bob", "--mode", "warm", "--digits", "press 1"),
         ("transfer", CALL, "--to", "client:bob", "--mode", "warm", "--brief", "x" * 501),
         ("call", "--agent", "client:bob"),
-        ("call", "--agent", "client:bob", "--customer", "client:carol", "--mode", "conference"),
+        ("call", "--agent", "client:bob", "--customer", "client:carol", "--mode", "party"),
+        ("retrieve", CALL, "--to", "client:bob,client:carol"),
+        ("add", CALL, "--to", "client:bob"),
+        ("add", CALL, "--to", "client:bob", "--party", "agent"),
+        ("add", CALL, "--to", "client:bob", "--party", "target-2"),
+        ("hold", CALL),
+        ("mute", CALL, "--party", "a b"),
+        ("supervise", CALL, "--to", "client:bob", "--mode", "shout"),
+        ("announce", CALL),
+        ("announce", CALL, "--say", "Hello", "--url", "https://media.example.com/a.mp3"),
+        ("announce", CALL, "--url", "ftp://media.example.com/a.mp3"),
+        ("record", CALL, "--action", "rewind"),
         ("call", "--agent", "client:bob", "--customer", "client:carol", "--session", "a b"),
         ("watch", "--until", "ended"),
         ("watch", CALL, "--until", "noon"),
@@ -82,6 +96,19 @@ def test_wrong_usage_ends_with_2_and_says_why_on_standard_error(run, arguments):
     assert ran.code == 2
     assert ran.out == ""
     assert "Error: " in ran.err
+
+
+def test_what_is_wrong_with_a_command_is_told_in_the_words_of_the_stream(run):
+    ran = run("add", CALL, "--to", "client:bob", "--party", "agent", "--json")
+
+    assert ran.code == 2
+    assert "party must be a new name: " in ran.error["reason"]
+
+
+def test_the_version_is_that_of_the_distribution(run):
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+
+    assert run("--version").out == f"conferral {project['version']}\n"
 
 
 def test_a_misspelt_command_is_guessed(run):

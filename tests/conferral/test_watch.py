@@ -149,7 +149,7 @@ def test_a_transfer_that_runs_when_the_watch_begins_is_told(redis, redis_server,
         program.send_signal(signal.SIGINT)
         program.communicate(timeout=10)
 
-    stands = f"{CALL}  is transferring consult: +…23 and client:alice; consult to +…45 consulting\n"
+    stands = f"{CALL}  is transferring consult: +…23 and client:alice; consult to +…45 consulting; customer is held\n"
     assert (program.returncode, told) == (0, stands)
 
 

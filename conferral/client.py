@@ -1,0 +1,207 @@
+"""The Python client: gives commands, waits for their outcomes, reads and follows sessions. Redis is all it needs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
+
+from conferral.access import Fields, Reader, make_store_client, place_of
+from conferral.asking import Turns
+from conferral.client_commands import HOW, CommandMethods, Given, Which
+from conferral.errors import CommandRejected, UnknownSession
+from conferral.facts import LogEntry, Outcome, Session
+from conferral.giving import Giver
+from conferral.handle import Command
+from runtime.errors import StoreUnreachableError
+from runtime.settings import StoreSettings, load
+from streams import command_models, config
+from streams.command_models import BadCommandError
+
+#: Requests to Redis at once (count); each takes a connection while it lasts.
+REQUESTS_MAX = 8
+#: Between two looks for something new, seconds.
+LOOK_EVERY_S = 0.2
+#: Longest pause while Redis is out of reach, seconds.
+BACK_OFF_MAX_S = 5.0
+#: Seconds to wait for an outcome where nothing else is said.
+TIMEOUT_S = 30.0
+#: How long a command that is not waited for may take to be published while Redis is away, seconds.
+PUBLISH_S = 5.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Client(CommandMethods):
+    """A connection to Conferral's Redis, as a context manager.
+
+    Many tasks may use one at the same time. It belongs to the event loop that it was opened in.
+
+        async with Client() as client:
+            await client.transfer(session, to="client:bob", mode="warm", confirm=True)
+
+    Args:
+        redis_url: `redis://`, `rediss://` or `unix://`; by default REDIS_URL of the environment or of `.env`.
+        prefix: First part of every key; by default CONFERRAL_PREFIX.
+
+    Raises:
+        SettingsError: one of the two can't be understood.
+    """
+
+    def __init__(self, redis_url: str | None = None, prefix: str | None = None) -> None:
+        if redis_url is None or prefix is None:
+            settings = load(StoreSettings)
+            redis_url, prefix = redis_url or settings.redis_url, prefix or settings.prefix
+        checked = load(StoreSettings, {"REDIS_URL": redis_url, "CONFERRAL_PREFIX": prefix})
+        self._url, self._prefix = checked.redis_url, checked.prefix
+        self._ask = Turns(REQUESTS_MAX)
+        self._opened: Reader | None = None
+
+    def __repr__(self) -> str:
+        return f"Client({place_of(self._url)}, prefix={self._prefix!r})"
+
+    async def __aenter__(self) -> Self:
+        """Connects.
+
+        Raises:
+            StoreUnreachableError: Redis can't be reached.
+            StoreError: nothing is set up under the prefix.
+        """
+        if self._opened is not None:
+            raise RuntimeError("the client is open already")
+        store = make_store_client(self._url)
+        try:
+            keys = await self._ask(config.look_up(store, self._prefix))
+        except BaseException:
+            await store.aclose()
+            raise
+        self._opened = Reader(store, keys)
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        reader, self._opened = self._reader, None
+        await reader.client.aclose()
+
+    @property
+    def _reader(self) -> Reader:
+        if self._opened is None:
+            raise RuntimeError("the client is not open: async with Client() as client")
+        return self._opened
+
+    # ---- commands ------------------------------------------------------------------------------------------------
+
+    async def _give(self, kind: str, session: Which, fields: Mapping[str, Any], how: Given) -> Command:
+        if strange := how.keys() - HOW:
+            raise TypeError(f"{kind}() got an unexpected keyword argument {min(strange)!r}")
+        named = session.id if isinstance(session, Session) else session
+        try:
+            checked = command_models.validate({"type": kind, "session": named, "id": how.get("id", ""), **fields})
+        except BadCommandError as error:
+            raise CommandRejected(kind, str(error)) from None
+        waits, timeout_s = how.get("wait", True), how.get("timeout_s", TIMEOUT_S)
+        giver = Giver(self._reader, self._ask)
+        until_s = _now_s() + timeout_s
+        entry = {name: text for name, text in checked.entry().items() if name != "id"}
+        given = await giver.give(entry, checked.id, patience_s=timeout_s if waits else PUBLISH_S)
+        command = Command(giver, given)
+        return await command.done(max(0.0, until_s - _now_s())) if waits else command
+
+    # ---- what there is -------------------------------------------------------------------------------------------
+
+    async def sessions(self, state: str | None = None, *, with_ended: bool = False) -> list[Session]:
+        """The live sessions, oldest first.
+
+        Args:
+            state: Only those in this state, for instance `conferenced`; `ended` for those that have ended.
+            with_ended: Those that have ended too, as long as they are kept.
+        """
+        found = await self._ask(self._reader.listed(state, with_ended=with_ended))
+        return [Session.of(fields) for fields in found]
+
+    async def session(self, named: str) -> Session:
+        """A session by its id, or by the SID of one of its calls.
+
+        Raises:
+            UnknownSession: nobody knows it.
+        """
+        return Session.of(await self._ask(self._record(named)))
+
+    async def _record(self, named: str) -> Fields:
+        session_id = await self._reader.look_for(named)
+        fields = await self._reader.session(session_id) if session_id else {}
+        if not fields:
+            raise UnknownSession("no session and no call of this id is known")
+        return fields
+
+    # ---- what happens --------------------------------------------------------------------------------------------
+
+    async def follow(self, session: Which, *, from_start: bool = False, after: str = "") -> AsyncIterator[LogEntry]:
+        """What happens to a session, as it happens, until it has ended.
+
+        While Redis is away nothing comes; when it is back, nothing was missed.
+
+        Args:
+            session: Which.
+            from_start: Whether to tell first what has happened before.
+            after: Go on behind this entry, by its `id`.
+
+        Raises:
+            UnknownSession: nobody knows it.
+        """
+        named = session.id if isinstance(session, Session) else session
+        session_id = (await self._record(named))["id"]
+        place = after or ("" if from_start else await self._patient(self._newest_entry, session_id))
+        while True:
+            # Asked before the log: an end that comes in between is found in the log of the next round.
+            is_over = await self._patient(self._is_over, session_id)
+            found = await self._patient(self._reader.logs, {session_id: place})
+            for raw in found[session_id]:
+                place = raw.entry_id
+                entry = LogEntry.of(session_id, raw)
+                yield entry
+                if entry.is_end:
+                    return
+            if is_over:
+                return
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def outcomes(self, *, after: str = "") -> AsyncIterator[Outcome]:
+        """Finished transfers and ended sessions, as they come, for as long as one likes.
+
+        Each comes at least once: `id` tells repetitions. About the last 10,000 are kept. While Redis is away nothing
+        comes; when it is back, nothing was missed.
+
+        Args:
+            after: Go on behind the outcome of this `position`; `0` for all that are kept; by default only those that
+                come from now on.
+        """
+        place = after or await self._patient(self._reader.end_of_outcomes)
+        while True:
+            found = await self._patient(self._reader.outcomes, place)
+            for position, fields in found:
+                place = position
+                yield Outcome.of(position, fields)
+            if not found:
+                await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _newest_entry(self, session_id: str) -> str:
+        return (await self._reader.ends_of_logs([session_id]))[session_id]
+
+    async def _is_over(self, session_id: str) -> bool:
+        return (await self._reader.session(session_id)).get("state", "ended") == "ended"
+
+    async def _patient(self, request: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What came of a request that may be repeated; while Redis is away it is."""
+        pause_s = LOOK_EVERY_S
+        while True:
+            try:
+                return await self._ask(request(*args, **kwargs))
+            except StoreUnreachableError:
+                await asyncio.sleep(pause_s)
+                pause_s = min(BACK_OFF_MAX_S, pause_s * 2)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

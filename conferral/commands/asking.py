@@ -1,0 +1,43 @@
+"""Asks on a terminal before somebody is hung up."""
+
+import asyncio
+import sys
+
+from conferral import output
+from conferral.errors import NotDoneError
+
+
+def ask_before(question: str, session: str, party: str = "") -> None:
+    """Passes when the answer is yes, or when nobody is there to be asked.
+
+    Args:
+        question: With `{whom}` for those whom it hangs up.
+        session: A session's id, or the SID of one of its calls.
+        party: Whom it hangs up: a party's name, or the SID of its call; empty for everybody.
+
+    Raises:
+        NotDoneError: the answer is no, or nobody knows the session.
+    """
+    if not sys.stdin.isatty():
+        return
+    # Asked outside of the loop, so that Ctrl-C ends the question and the command with it.
+    whom = asyncio.run(_whom(session, party))
+    if not output.ask(question.format(whom=whom)):
+        raise NotDoneError("nothing was done")
+
+
+async def _whom(named: str, party: str) -> str:
+    """Whom it would hang up, in words."""
+    from conferral import standing, words
+    from conferral.access import opened
+    from runtime.settings import StoreSettings, load
+
+    async with opened(load(StoreSettings)) as reader:
+        fields = await reader.session(await reader.find(named))
+    whom = [
+        f"{name} {words.address(fields.get(f'party.{name}.address', ''))}".strip()
+        for name in words.parties(fields)
+        if fields.get(f"party.{name}.status") != "left"
+        and party in ("", name, fields.get(f"party.{name}.call_sid", ""))
+    ]
+    return standing.listed(whom) or "Nobody"

@@ -1,0 +1,78 @@
+"""A command that was given, and what has come of it."""
+
+from conferral.errors import CommandFailed, CommandPending, CommandRejected
+from conferral.giving import Given, Giver
+from streams.commands import CommandOutcome
+
+
+class Command:
+    """A command under its id.
+
+    Its outcome can be waited for as often as one likes, at the same time, or later by another program that gives the
+    same command under the same id.
+    """
+
+    def __init__(self, giver: Giver, given: Given) -> None:
+        self._giver = giver
+        self._given = given
+        self._found = CommandOutcome(given.command_id, "", "", "")
+
+    def __repr__(self) -> str:
+        return f"Command({self.kind}, id={self.id!r}, status={self.status!r})"
+
+    @property
+    def id(self) -> str:
+        """Under which the outcome is kept, for a day."""
+        return self._given.command_id
+
+    @property
+    def kind(self) -> str:
+        """Its name: `transfer`, `end`..."""
+        return self._given.kind
+
+    @property
+    def status(self) -> str:
+        """How far it had come at the last look: empty, `accepted`, `done`, `rejected` or `failed`."""
+        return self._found.status
+
+    @property
+    def reason(self) -> str:
+        """Why, where one was told."""
+        return self._found.reason
+
+    @property
+    def session(self) -> str:
+        """The session's id; of a `call` that names none empty until it was taken up."""
+        return self._found.session or self._given.session
+
+    async def look(self) -> str:
+        """The status as it is now, without waiting and without an error for one that has failed."""
+        self._found = await self._giver.outcome(self._given, 0)
+        return self.status
+
+    async def done(self, timeout_s: float = 30.0) -> "Command":
+        """Waits until it is done; returns the command itself.
+
+        Args:
+            timeout_s: How long is waited, seconds.
+
+        Raises:
+            CommandRejected: nothing was done.
+            CommandFailed: it could not be done.
+            CommandPending: the time is up; it goes on.
+            StoreUnreachableError: Redis can't be reached; it goes on.
+        """
+        self._found = found = await self._giver.outcome(self._given, timeout_s)
+        if found.status == "done":
+            return self
+        if not found.is_final:
+            reason = f"still under way after {timeout_s:g} s; its id is {self.id}"
+            raise CommandPending(self.kind, reason, command_id=self.id, session=self.session)
+        kind = CommandRejected if found.status == "rejected" else CommandFailed
+        raise kind(
+            self.kind,
+            found.reason or "no reason was told",
+            allowed=await self._giver.allowed(found.session),
+            command_id=self.id,
+            session=self.session,
+        )

@@ -1,0 +1,102 @@
+"""What a command that is done has brought about, in a word, and what can be typed next."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+#: What has happened when a command is done; of some its mode or its action says it.
+_DONE = {
+    "call": "connected",
+    "convert": "converted",
+    "transfer warm": "joined",
+    "transfer consult": "consulting",
+    "transfer blind": "transferred",
+    "complete": "completed",
+    "cancel": "cancelled",
+    "swap": "swapped",
+    "merge": "merged",
+    "park": "parked",
+    "retrieve": "retrieved",
+    "add": "added",
+    "remove": "removed",
+    "hold": "held",
+    "unhold": "off hold",
+    "mute": "muted",
+    "unmute": "heard again",
+    "supervise monitor": "listening",
+    "supervise whisper": "whispering",
+    "supervise barge": "heard by all",
+    "announce": "announced",
+    "record start": "recording",
+    "record pause": "recording paused",
+    "record resume": "recording resumed",
+    "record stop": "recording stopped",
+    "end": "ended",
+}
+#: The commands that lead on from where a session stands, the likeliest first.
+_NEXT = ("retrieve", "transfer", "complete", "merge", "swap", "cancel", "convert", "park", "end")
+#: Those of them that need more than the session.
+_NEED = {"retrieve": "--to ADDRESS", "transfer": "--to ADDRESS --mode consult"}
+#: What undoes a command, or follows it sooner or later: the next command and its options.
+_FOLLOWS = {
+    "add": ("remove", "--party {party}"),
+    "hold": ("unhold", "--party {party}"),
+    "mute": ("unmute", "--party {party}"),
+    "supervise": ("remove", "--party supervisor"),
+    "record start": ("record", "--action pause"),
+    "record pause": ("record", "--action resume"),
+    "record resume": ("record", "--action stop"),
+}
+#: Where a session stands, and what is allowed there but changes nothing or only waits: a conversion of what is a
+#: conference already, a transfer before both are in it.
+_POINTLESS = {"bridged": (), "conferenced": ("convert",)}
+
+
+def done_word(fields: Mapping[str, str]) -> str:
+    """What has happened, in a word.
+
+    >>> done_word({"type": "record", "action": "start"}), done_word({"type": "hold", "party": "bob"})
+    ('recording', 'held')
+    """
+    return _of(_DONE, fields) or "done"
+
+
+def next_step(
+    allowed: Sequence[str],
+    session_id: str,
+    command_line: str,
+    given: Mapping[str, str] | None = None,
+    state: str = "bridged",
+) -> str:
+    """What can be typed next: the likeliest command whole, the others by name.
+
+    Args:
+        allowed: Names of the commands that the session would take now.
+        session_id: Its id.
+        command_line: How this program is called.
+        given: The fields of the command that was just done.
+        state: The session's.
+
+    >>> next_step(("complete", "cancel", "end"), "CA1", "conferral")
+    'conferral complete CA1, or cancel, end or watch in place of complete'
+    """
+    useful = [name for name in allowed if name not in _POINTLESS.get(state, ("convert", "transfer"))]
+    names = [*(name for name in _NEXT if name in useful), "watch"]
+    first, more = names[0], _NEED.get(names[0], "")
+    follows, needs = _of(_FOLLOWS, given or {}) or ("", "")
+    if follows in useful:
+        first, more = follows, needs.format_map(given or {})
+    others = [name for name in names if name != first and name not in _NEED]
+    whole = " ".join(filter(None, (command_line, first, session_id, more)))
+    if not others:
+        return whole
+    either = " or ".join(filter(None, (", ".join(others[:-1]), others[-1])))
+    # "In place of" would leave options that the others do not have.
+    return f"{whole}, or {either} with the session alone" if more else f"{whole}, or {either} in place of {first}"
+
+
+def _of(table: Mapping[str, T], fields: Mapping[str, str]) -> T | None:
+    """The entry of a command: by its name and mode or action, else by its name alone."""
+    kind = fields.get("type", "")
+    return table.get(f"{kind} {fields.get('mode') or fields.get('action', '')}") or table.get(kind)
