@@ -9,15 +9,22 @@ from enum import Enum
 import structlog
 
 from runtime.clock import Clock
-from runtime.errors import LeaseLostError, OutcomeUnknownError, ProviderError, ProviderGoneError
+from runtime.errors import (
+    LeaseLostError,
+    OutcomeUnknownError,
+    ProviderError,
+    ProviderGoneError,
+    ProviderRefusedError,
+)
 from runtime.metrics import Metrics
-from statemachine.effects import CreateCall, Dial, Effect, FindCall
+from statemachine.effects import ChangeRecording, Dial, Effect, FindCall
 from statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
 from telephony.dialling import Dialled
 from telephony.look import Verdict
+from telephony.recordings import Recorded
 from worker import retry
 from worker.lanes import Lanes
-from worker.looking import CAN_BE_LOOKED_UP, look
+from worker.looking import CAN_BE_LOOKED_UP, NEVER_REPEATED, look
 from worker.orders import Order, Outcome, Provider, Records
 from worker.retry import ExecutorPolicy
 
@@ -107,15 +114,14 @@ class Carrying:
             if self.withdrawn or self._left_s() <= 0:
                 return self._out_of_time()
             await self._insist_on_lease()
-            if isinstance(effect, Dial):
-                settled = await self._before_dialling(effect, has_waited=has_waited)
-                if settled is not None:
-                    return settled
+            settled = await self._before_sending(effect, has_waited=has_waited)
+            if settled is not None:
+                return settled
             await tools.checkpoint("before_request", effect)
             self._count_request()
             self.stage = Stage.SENDING
             error: ProviderError | None = None
-            found: CallsRead | Dialled | None = None
+            found: CallsRead | Dialled | Recorded | None = None
             try:
                 async with asyncio.timeout(self._request_timeout_s()):
                     found = await tools.provider.perform(effect)
@@ -127,26 +133,38 @@ class Carrying:
         if error is not None:
             self.stage = Stage.UNSENT
             raise error
-        if found is None or isinstance(found, CallsRead):
-            return found or self._succeeded()
-        return await self._learned(found.call_sid, found.queue_ms)
+        match found:
+            case Dialled():
+                return await self._learned(found.call_sid, found.queue_ms)
+            case Recorded():
+                return self._succeeded(recording_sid=found.recording_sid)
+            case _:
+                return found or self._succeeded()
+
+    async def _before_sending(self, effect: Effect, *, has_waited: bool) -> Outcome | None:
+        """What Redis is asked right before: whether a dial is still wanted, and the mark of what is never repeated."""
+        if isinstance(effect, Dial):
+            settled = await self._before_dialling(effect, has_waited=has_waited)
+            if settled is not None:
+                return settled
+        if self._is_never_repeated and not self._is_marked:
+            self._is_marked = await self._tools.records.mark_sent(effect)
+            if not self._is_marked:
+                return self._unknown()
+        if isinstance(effect, Dial) or self._is_never_repeated:
+            # Redis may have taken its time, and somebody else the lease.
+            await self._insist_on_lease()
+        return None
 
     async def _before_dialling(self, effect: Dial, *, has_waited: bool) -> Outcome | None:
-        """Right before a call is placed: whether it is still wanted, and the mark of one that can't be looked up."""
-        records, order = self._tools.records, self.order
+        order = self.order
         has_waited = has_waited or order.has_waited or order.is_withdrawn or order.waited_ms > 0
         if order.maybe_sent or has_waited or self.attempts:
-            standing = await records.standing_of(effect)
+            standing = await self._tools.records.standing_of(effect)
             if standing.call_sid:
                 return await self._learned(standing.call_sid)
             if order.is_withdrawn or not standing.is_wanted:
                 return self._out_of_time()
-        if isinstance(effect, CreateCall) and not self._is_marked:
-            self._is_marked = await records.mark_sent(effect)
-            if not self._is_marked:
-                return self._unknown()
-        # Redis may have taken its time, and somebody else the lease.
-        await self._insist_on_lease()
         return None
 
     async def _insist_on_lease(self) -> None:
@@ -166,7 +184,7 @@ class Carrying:
     @property
     def _is_never_repeated(self) -> bool:
         """Whether it can neither be looked up nor be repeated once it may have been sent."""
-        return isinstance(self.order.effect, CreateCall)
+        return isinstance(self.order.effect, NEVER_REPEATED)
 
     def _doubt(self, since_s: float) -> None:
         """What can be looked up is, before it is sent again; everything else may simply be repeated."""
@@ -187,6 +205,8 @@ class Carrying:
             except TimeoutError:
                 raise OutcomeUnknownError from None
         match found.verdict:
+            case Verdict.HAPPENED if found.recording_sid:
+                return self._succeeded(recording_sid=found.recording_sid)
             case Verdict.HAPPENED:
                 return await self._learned(found.call_sid)
             case Verdict.GONE:
@@ -218,7 +238,8 @@ class Carrying:
                 wait_s = 0.0  # the first look comes at once
                 self._troubles = 0
         if wait_s is None:
-            return self._unknown() if looking else self._failed(error)
+            is_unclear = looking or self._may_be_refused_for_having_happened(error)
+            return self._unknown() if is_unclear else self._failed(error)
         if wait_s > self._left_s() or (self.withdrawn and self.stage is Stage.UNSENT):
             return self._out_of_time()
         log.warning(
@@ -236,6 +257,11 @@ class Carrying:
         if wait_s > 0:
             await tools.sleep(wait_s)
         return None
+
+    def _may_be_refused_for_having_happened(self, error: ProviderError) -> bool:
+        """Whether a refusal may mean that an earlier request was carried out: what is paused can't be paused."""
+        is_refused = isinstance(error, ProviderRefusedError) and not isinstance(error, ProviderGoneError)
+        return is_refused and self._maybe_done and isinstance(self.order.effect, ChangeRecording)
 
     def _left_s(self) -> float:
         return self._deadline_s - self._tools.clock.monotonic_s()
@@ -262,7 +288,7 @@ class Carrying:
                 call_sid = ""  # somebody else dialled the same address
         return self._succeeded(call_sid, queue_ms + self.order.waited_ms)
 
-    def _succeeded(self, call_sid: str = "", queue_ms: int = 0) -> EffectSucceeded:
+    def _succeeded(self, call_sid: str = "", queue_ms: int = 0, recording_sid: str = "") -> EffectSucceeded:
         effect = self.order.effect
         return EffectSucceeded(
             session_id=effect.session_id,
@@ -272,6 +298,7 @@ class Carrying:
             party=effect.party,
             call_sid=call_sid,
             queue_ms=queue_ms,
+            recording_sid=recording_sid,
         )
 
     def _failed(self, error: ProviderError | None) -> EffectFailed:

@@ -1,12 +1,13 @@
 """The look before a repetition: whether an order that may have been sent has happened.
 
-A blind repetition would take a leg out of the room that it has just joined, or ring somebody twice.
+A blind repetition would take a leg out of the room that it has just joined, ring somebody twice, or record a call
+twice.
 """
 
 from dataclasses import dataclass
 from typing import Protocol
 
-from statemachine.effects import CreateParticipant, Effect, RedirectCall
+from statemachine.effects import CreateCall, CreateParticipant, Effect, PlayAnnouncement, RedirectCall, StartRecording
 from telephony.look import RedirectSeen, Verdict, verdict
 
 
@@ -17,6 +18,8 @@ class Found:
     verdict: Verdict
     #: Of a dial that has happened: the call.
     call_sid: str = ""
+    #: Of a recording that has begun: which.
+    recording_sid: str = ""
 
 
 class Lookup(Protocol):
@@ -34,9 +37,20 @@ class Lookup(Protocol):
         """
         ...
 
+    async def look_for_recording(self, effect: StartRecording) -> str:
+        """SID of the recording of the call that runs by request; empty when none does.
 
-#: What can be looked up. Everything else may simply be repeated, or never.
-CAN_BE_LOOKED_UP = (RedirectCall, CreateParticipant)
+        Raises:
+            ProviderError: as of any request.
+        """
+        ...
+
+
+#: What can be looked up.
+CAN_BE_LOOKED_UP = (RedirectCall, CreateParticipant, StartRecording)
+#: What can't be, and must not happen twice: somebody would be rung, or hear the same, again. Everything else may simply
+#: be repeated.
+NEVER_REPEATED = (CreateCall, PlayAnnouncement)
 
 
 async def look(effect: Effect, lookup: Lookup, since_s: float, settle_s: float) -> Found:
@@ -59,5 +73,15 @@ async def look(effect: Effect, lookup: Lookup, since_s: float, settle_s: float) 
             call_sid = await lookup.look_for_dial(effect)
             if call_sid:
                 return Found(Verdict.HAPPENED, call_sid)
-            return Found(Verdict.NOT_HAPPENED if since_s >= settle_s else Verdict.WAIT)
+            return Found(_not_seen(since_s, settle_s))
+        case StartRecording():
+            recording_sid = await lookup.look_for_recording(effect)
+            if recording_sid:
+                return Found(Verdict.HAPPENED, recording_sid=recording_sid)
+            return Found(_not_seen(since_s, settle_s))
     raise TypeError(effect.kind)
+
+
+def _not_seen(since_s: float, settle_s: float) -> Verdict:
+    """What it says that something is in no list: a list may miss what is new."""
+    return Verdict.NOT_HAPPENED if since_s >= settle_s else Verdict.WAIT

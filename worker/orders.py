@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from runtime.errors import ConferralError
-from statemachine.effects import CreateCall, Dial, Effect
+from statemachine.effects import Dial, Effect
 from statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
 from streams.dials import DialStanding
 from telephony.dialling import Dialled
+from telephony.recordings import Recorded
 from worker.looking import Lookup
 
 Outcome = EffectSucceeded | EffectFailed | EffectUnknown | CallsRead
@@ -35,7 +36,7 @@ class Order:
     #: lease, Unix milliseconds by the store's clock. None: until just now.
     sent_until_ms: int | None = None
     #: Marked in the outbox as one that may have been sent, Unix milliseconds by the store's clock; None while it is
-    #: not. Only a `CreateCall` is marked.
+    #: not. Only what is never repeated is marked.
     sent_at_ms: int | None = None
     #: Redis's history was rewound, so such a mark may have been lost with it.
     mark_may_be_lost: bool = False
@@ -50,7 +51,7 @@ class Order:
 class Provider(Lookup, Protocol):
     """What is asked of Twilio; `telephony.calls.Calls` in earnest."""
 
-    async def perform(self, effect: Effect) -> CallsRead | Dialled | None:
+    async def perform(self, effect: Effect) -> CallsRead | Dialled | Recorded | None:
         """Carries an effect out, in one try; raises `ProviderError`."""
         ...
 
@@ -69,7 +70,7 @@ class Records(Protocol):
         """
         ...
 
-    async def mark_sent(self, effect: CreateCall) -> bool:
+    async def mark_sent(self, effect: Effect) -> bool:
         """Marks an order before it is sent; False when it was marked before, so that it may have been sent.
 
         Raises:

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
-from statemachine.effects import CreateCall, Dial, Effect, FindCall, HangUpCall, effect_id
+from statemachine.effects import Dial, Effect, FindCall, HangUpCall, effect_id
 from statemachine.events import EffectSucceeded
 from streams.dials import DialAccess, DialStanding, Mark
 from streams.keys import Keys
@@ -83,7 +83,7 @@ class Recorder:
         await self._patiently(effect.session_id, lambda: self._dials.order(partition, stray, self._now_ms()))
         return stray
 
-    async def mark_sent(self, effect: CreateCall) -> bool:
+    async def mark_sent(self, effect: Effect) -> bool:
         """See `Records.mark_sent`."""
         partition = self._keys.partition_of(effect.session_id)
         is_unclear = False

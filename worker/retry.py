@@ -5,12 +5,15 @@ from dataclasses import dataclass, field
 
 from runtime.errors import ProviderError, ProviderRefusedError
 from statemachine.effects import (
+    ChangeRecording,
     CreateCall,
     CreateParticipant,
     Effect,
     FindCall,
+    PlayAnnouncement,
     ReadCalls,
     RedirectCall,
+    StartRecording,
     UpdateParticipant,
 )
 from telephony.look import SETTLE_S
@@ -60,6 +63,14 @@ class ExecutorPolicy:
     )
     #: A transfer waits 3 s for a hold (`Policy.hold_timeout_ms`). It may be repeated: so two requests, cut short.
     update_participant: RetryPolicy = field(default_factory=lambda: RetryPolicy(deadline_s=4, request_timeout_s=2))
+    #: Never sent again once it may have been, like a dial; but others of its session stand behind it in line.
+    play_announcement: RetryPolicy = field(
+        default_factory=lambda: RetryPolicy(deadline_s=5, request_timeout_s=5, last_request_s=5)
+    )
+    #: Nobody waits for it in silence; two requests and the look between them fit in.
+    start_recording: RetryPolicy = field(default_factory=lambda: RetryPolicy(deadline_s=10, request_timeout_s=5))
+    #: A consult begins when its recording is paused. It may be repeated: so two requests, cut short.
+    change_recording: RetryPolicy = field(default_factory=lambda: RetryPolicy(deadline_s=4, request_timeout_s=2))
     #: Of looks at calls, and of the search for one.
     read: RetryPolicy = field(default_factory=lambda: RetryPolicy(deadline_s=10, request_timeout_s=5))
     #: A call that is not hung up costs money until it is, so this is tried for an hour.
@@ -90,6 +101,12 @@ class ExecutorPolicy:
                 return self.create_call
             case UpdateParticipant():
                 return self.update_participant
+            case PlayAnnouncement():
+                return self.play_announcement
+            case StartRecording():
+                return self.start_recording
+            case ChangeRecording():
+                return self.change_recording
             case ReadCalls() | FindCall():
                 return self.read
         raise TypeError(effect.kind)

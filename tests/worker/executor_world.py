@@ -16,21 +16,26 @@ from runtime.errors import (
 )
 from runtime.metrics import Metrics
 from statemachine.effects import (
+    ChangeRecording,
     CreateCall,
     CreateParticipant,
     Dial,
     Effect,
     FindCall,
     HangUpCall,
+    PlayAnnouncement,
     ReadCalls,
     RedirectCall,
     SayAndHangUp,
+    SendAway,
+    StartRecording,
     UpdateParticipant,
 )
 from statemachine.events import CallsRead, EffectSucceeded
 from streams.dials import DialStanding
 from telephony.dialling import Dialled
 from telephony.look import RedirectSeen
+from telephony.recordings import Recorded
 from worker.executor import Executor, ExecutorPolicy, Order, Outcome, RetryPolicy
 from worker.orders import NobodyWaitsError
 
@@ -91,7 +96,29 @@ def say(name: str, session: str = "S1") -> SayAndHangUp:
     )
 
 
-def succeeded(effect: Effect, call_sid: str, queue_ms: int = 0) -> EffectSucceeded:
+def away(name: str, session: str = "S1") -> SendAway:
+    return SendAway(
+        effect_id=name, session_id=session, party="customer", call_sid="CA1", url="https://example.com/survey"
+    )
+
+
+def announcement(name: str, session: str = "S1", call_sid: str = "") -> PlayAnnouncement:
+    return PlayAnnouncement(
+        effect_id=name, session_id=session, conference_sid="CF1", call_sid=call_sid, command_id="c1"
+    )
+
+
+def recording(name: str, session: str = "S1") -> StartRecording:
+    return StartRecording(effect_id=name, session_id=session, party="customer", call_sid="CA1")
+
+
+def change(name: str, session: str = "S1", status: str = "paused") -> ChangeRecording:
+    return ChangeRecording(
+        effect_id=name, session_id=session, party="customer", recording_sid="RE1", call_sid="CA1", status=status
+    )
+
+
+def succeeded(effect: Effect, call_sid: str = "", queue_ms: int = 0, recording_sid: str = "") -> EffectSucceeded:
     return EffectSucceeded(
         session_id=effect.session_id,
         token=f"{effect.effect_id}:outcome",
@@ -100,6 +127,7 @@ def succeeded(effect: Effect, call_sid: str, queue_ms: int = 0) -> EffectSucceed
         party=effect.party,
         call_sid=call_sid,
         queue_ms=queue_ms,
+        recording_sid=recording_sid,
     )
 
 
@@ -134,7 +162,8 @@ Step = ProviderError | RedirectSeen | Dialled | str | asyncio.Event | None
 class FakeCalls:
     """Twilio by script: per effect, what becomes of its requests; what is not in the script succeeds at once.
 
-    A dial without a script is the call `CA-NAME`; a look at a dial answers a call's SID, or "" for none.
+    A dial without a script is the call `CA-NAME`, a recording `RE-NAME`; a look at a dial or at a recording answers its
+    SID, or "" for none.
     """
 
     def __init__(self) -> None:
@@ -144,13 +173,15 @@ class FakeCalls:
         self.at_once = 0
         self.at_once_max = 0
 
-    async def perform(self, effect: Effect) -> CallsRead | Dialled | None:
+    async def perform(self, effect: Effect) -> CallsRead | Dialled | Recorded | None:
         self.asked.append(effect.effect_id)
         step = await self._play(self.script[effect.effect_id])
         if isinstance(step, Dialled):
             return step
         if isinstance(effect, Dial):
             return Dialled(f"CA-{effect.effect_id}")
+        if isinstance(effect, StartRecording):
+            return Recorded(f"RE-{effect.effect_id}")
         if isinstance(effect, FindCall):
             return Dialled("")
         if isinstance(effect, ReadCalls):
@@ -166,6 +197,12 @@ class FakeCalls:
         return seen
 
     async def look_for_dial(self, effect: CreateParticipant) -> str:
+        return await self._look_for(effect)
+
+    async def look_for_recording(self, effect: StartRecording) -> str:
+        return await self._look_for(effect)
+
+    async def _look_for(self, effect: Effect) -> str:
         self.asked.append(f"look {effect.effect_id}")
         seen = await self._play(self.looks[effect.effect_id])
         assert isinstance(seen, str)
@@ -215,7 +252,7 @@ class FakeRecords:
             return None
         return replace(hang_up(f"stray {outcome.call_sid}", effect.session_id), call_sid=outcome.call_sid)
 
-    async def mark_sent(self, effect: CreateCall) -> bool:
+    async def mark_sent(self, effect: Effect) -> bool:
         if effect.effect_id in self.gone:
             raise NobodyWaitsError
         self.written.append(f"mark {effect.effect_id}")

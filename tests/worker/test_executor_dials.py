@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from runtime.errors import ProviderError
-from statemachine.effects import CreateCall, Dial, Effect
+from statemachine.effects import Dial, Effect
 from statemachine.events import EffectFailed, EffectUnknown
 from streams.dials import DialStanding
 from telephony.dialling import Dialled
@@ -308,7 +308,7 @@ async def test_gated_dial_that_is_in_no_outbox_is_not_sent_and_has_no_outcome(wo
 
 async def test_lease_that_is_lost_over_the_mark_keeps_the_dial_from_being_sent() -> None:
     class Slow(FakeRecords):
-        async def mark_sent(self, effect: CreateCall) -> bool:
+        async def mark_sent(self, effect: Effect) -> bool:
             world.lost.add(0)
             return True
 

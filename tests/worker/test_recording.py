@@ -19,7 +19,7 @@ from streams.keys import Keys
 from streams.lease import Lease
 from streams.partition import PartitionAccess
 from tests.support.redis_server import RedisServer
-from tests.worker.executor_world import find, gated, read, straight
+from tests.worker.executor_world import announcement, find, gated, read, straight
 from worker.orders import NobodyWaitsError
 from worker.recording import Recorder
 
@@ -162,6 +162,15 @@ async def test_mark_says_whether_it_is_the_first(desk: Desk) -> None:
     assert not await desk.recorder().mark_sent(gated("d"))
 
     assert await desk.outbox() == {"d": OutboxEntry(gated("d"), 1_000, sent_at_ms=7_000)}
+
+
+async def test_announcement_is_marked_like_a_dial(desk: Desk) -> None:
+    await desk.order(announcement("a"))
+
+    assert await desk.recorder().mark_sent(announcement("a"))
+    assert not await desk.recorder().mark_sent(announcement("a"))
+
+    assert await desk.outbox() == {"a": OutboxEntry(announcement("a"), 1_000, sent_at_ms=7_000)}
 
 
 async def test_mark_whose_answer_was_lost_is_our_own(desk: Desk) -> None:

@@ -14,7 +14,7 @@ from runtime.errors import (
     ProviderUnreachableError,
 )
 from statemachine.effects import EFFECTS, Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
-from tests.worker.executor_world import find, gated, say, straight, update
+from tests.worker.executor_world import announcement, away, change, find, gated, recording, say, straight, update
 from worker.retry import RETRY_AFTER_MAX_S, ExecutorPolicy, RetryPolicy, wait_s
 
 POLICY = RetryPolicy(deadline_s=8, request_timeout_s=4, first_wait_s=0.25, wait_max_s=2)
@@ -99,6 +99,10 @@ def test_attempts_count_from_one() -> None:
         (gated("e"), 10),
         (find("e"), 10),
         (update("e"), 4),
+        (announcement("e"), 5),
+        (recording("e"), 10),
+        (change("e"), 4),
+        (away("e"), 3600),
     ],
 )
 def test_each_kind_has_its_deadline(effect: Effect, deadline_s: float) -> None:
