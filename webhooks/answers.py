@@ -4,14 +4,16 @@ A parent's DialCallStatus says `completed` both when the other side hung up and 
 conference; so the state decides, and where the state can't be had or trusted, Twilio is asked for the other side.
 
 Of a customer whose `<Dial>` is over while a transfer runs, the agent has been let go: he goes into the conference and
-waits there for whoever takes the call. An agent who is to be out is hung up, in whatever state.
+waits there for whoever takes the call. Somebody who waits in a conference from the start, or while parked, and comes
+out of it goes back in. An agent who is to be out is hung up, in whatever state.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from statemachine.session import AGENT, CUSTOMER
-from statemachine.states import FINAL_CALL_STATUSES, CallStatus, State
+from statemachine.reasons import EndReason
+from statemachine.session import AGENT, CUSTOMER, INBOUND
+from statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, Phase, State
 from streams.ingest import PartyFacts, SessionFacts
 from telephony.urls import DialKind
 
@@ -33,6 +35,10 @@ class Answer(StrEnum):
     #: Once more and in silence: what is heard there could not be had.
     WAIT_IN_SILENCE = "wait-in-silence"
     HANG_UP = "hang-up"
+    #: Ring the next of the agents to be tried, by another `<Dial>`.
+    RING_NEXT = "ring-next"
+    #: Go on with the TwiML that the directory names for a customer whom the others have left.
+    GO_ON = "go-on"
     #: Say that the other side is busy, then hang up; likewise the next two.
     SAY_BUSY = "say-busy"
     SAY_NO_ANSWER = "say-no-answer"
@@ -59,6 +65,8 @@ class DialOutcome:
     attempt: int = 1
     #: How often the action was asked.
     asked: int = 1
+    #: Whether another agent is to be tried when this one could not be had.
+    has_next_agent: bool = False
 
     @property
     def party_is_gone(self) -> bool:
@@ -86,6 +94,12 @@ _NOT_ANSWERED = {
 #: could not be had, that room is over as well, and the third try asks for none: it can't fail for want of a tune, so
 #: nobody who waits is hung up for it.
 _WAITS_AGAIN = {1: Answer.WAIT_IN_ANOTHER, 2: Answer.WAIT_IN_SILENCE}
+#: How the `<Dial>` to an agent has ended for whom the next one is rung. `canceled` is not among them: that was wanted.
+_NEXT_AGENT_AFTER = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED})
+#: How the `<Dial>` of two who have talked has ended. Source: Twilio docs, TwiML `<Dial>`, DialCallStatus.
+_TALKED = frozenset({"completed", "answered"})
+#: How a session has ended whose customer was left by the others, or has left the conference without hanging up.
+_LEFT_BEHIND = frozenset({EndReason.AGENT_LEFT, EndReason.CUSTOMER_LEFT, EndReason.ALONE})
 
 
 def whose_call(outcome: DialOutcome, facts: SessionFacts | None) -> str:
@@ -118,18 +132,20 @@ def answer(outcome: DialOutcome, facts: SessionFacts | None, *, may_be_old: bool
     if outcome.party_is_gone or not name:
         return Answer.HANG_UP
     if facts is None:
-        return _of_unknown_session(outcome)
+        return _of_unknown_session(outcome, name)
     party = facts.parties.get(name, PartyFacts())
-    if facts.state == State.ENDED or party.is_leaving:
-        return Answer.HANG_UP  # final: no forgotten second leads out of it
+    if facts.state == State.ENDED:
+        return left_behind(outcome, facts)  # final: no forgotten second leads out of it
+    if party.is_leaving:
+        return Answer.HANG_UP
     if outcome.dial is DialKind.CONFERENCE:
-        return _after_conference(outcome, facts.state, name)
-    if facts.state == State.TRANSFERRING and name == CUSTOMER and party.tune:
+        return _after_conference(outcome, facts, name)
+    if _is_waiting(facts, name) and party.tune:
         return Answer.WAIT_IN_ROOM
-    if facts.state in (State.CONVERTING, State.CONFERENCED, State.TRANSFERRING):
+    if facts.state in (State.CONVERTING, State.CONFERENCED, State.TRANSFERRING) and not facts.opening:
         # The intent to move was committed once; a second that Redis forgot can't have made it untrue.
         return Answer.JOIN
-    return Answer.ASK_TWILIO if may_be_old and outcome.was_answered else _by_dial_call_status(outcome)
+    return Answer.ASK_TWILIO if may_be_old and outcome.was_answered else _after_bridge(outcome, facts)
 
 
 def answer_without_store(outcome: DialOutcome) -> Answer:
@@ -137,40 +153,79 @@ def answer_without_store(outcome: DialOutcome) -> Answer:
     if outcome.party_is_gone:
         return Answer.HANG_UP
     if outcome.dial is DialKind.BRIDGE and not outcome.was_answered:
-        return _by_dial_call_status(outcome)
+        return _unanswered(outcome)
     if outcome.asked < ASKED_MAX:
         return Answer.WAIT
     # Whoever comes out of the conference has no child to ask for; with nobody to tell better, the room is over.
     return Answer.ASK_TWILIO if outcome.dial is DialKind.BRIDGE else Answer.HANG_UP
 
 
-def answer_by_child(child_status: str | None) -> Answer:
+def answer_by_child(child_status: str | None, outcome: DialOutcome, facts: SessionFacts | None) -> Answer:
     """The answer once Twilio told the status of the other side, None when it could not.
 
     The `<Dial>` is over: another side that still lives was moved, so this one follows.
     """
-    return Answer.JOIN if child_status == CallStatus.IN_PROGRESS else Answer.HANG_UP
+    if child_status == CallStatus.IN_PROGRESS:
+        return Answer.JOIN
+    return Answer.HANG_UP if facts is None else left_behind(outcome, facts)
 
 
-def _of_unknown_session(outcome: DialOutcome) -> Answer:
-    if outcome.dial is DialKind.CONFERENCE:
+def left_behind(outcome: DialOutcome, facts: SessionFacts) -> Answer:
+    """What becomes of somebody whom nobody is left to talk to."""
+    if whose_call(outcome, facts) != CUSTOMER or not facts.attributes.after:
         return Answer.HANG_UP
-    return Answer.ASK_TWILIO if outcome.was_answered else _by_dial_call_status(outcome)
+    if facts.state == State.ENDED:
+        return Answer.GO_ON if facts.end_reason in _LEFT_BEHIND else Answer.HANG_UP
+    has_talked = outcome.dial is DialKind.CONFERENCE or outcome.dial_call_status in _TALKED
+    return Answer.GO_ON if has_talked else Answer.HANG_UP
 
 
-def _after_conference(outcome: DialOutcome, state: str, name: str) -> Answer:
+def _of_unknown_session(outcome: DialOutcome, name: str) -> Answer:
+    if outcome.dial is DialKind.BRIDGE:
+        return Answer.ASK_TWILIO if outcome.was_answered else _unanswered(outcome)
+    # Somebody who waits in a conference from the start may come out of it before the session was decided upon.
+    if outcome.asked < ASKED_MAX:
+        return Answer.WAIT
+    may_go_back = outcome.attempt == 1 and name in (CUSTOMER, AGENT)
+    return Answer.WAIT_IN_SILENCE if may_go_back else Answer.HANG_UP
+
+
+def _after_conference(outcome: DialOutcome, facts: SessionFacts, name: str) -> Answer:
     """The leg was in the room, or was refused by it.
 
     A refusal is a label in use (16025), the SID of a room that is over (13236), or wait music that could not be had.
     Source: Twilio docs, error reference; TwiML `<Conference>`, `waitUrl`.
     """
-    if state == State.CONVERTING and outcome.attempt == 1:
+    if facts.state == State.CONVERTING and outcome.attempt == 1:
         return Answer.JOIN_BY_NAME
-    if state == State.TRANSFERRING and name == CUSTOMER:
+    if _is_waiting(facts, name):
         # The agent has left before Twilio knew that this must not end the room, or the customer did not get in.
         return _WAITS_AGAIN.get(outcome.attempt, Answer.HANG_UP)
-    return Answer.HANG_UP
+    if name == waits_first(facts):
+        # Nobody else is in yet whose leaving could have ended the room: what is heard there could not be had.
+        return Answer.WAIT_IN_SILENCE if outcome.attempt == 1 else Answer.HANG_UP
+    return left_behind(outcome, facts) if facts.state == State.CONFERENCED else Answer.HANG_UP
 
 
-def _by_dial_call_status(outcome: DialOutcome) -> Answer:
-    return _NOT_ANSWERED.get(outcome.dial_call_status, Answer.HANG_UP)
+def _is_waiting(facts: SessionFacts, name: str) -> bool:
+    """Whether it is the customer, and somebody is yet to take the call."""
+    is_parked = facts.state == State.CONFERENCED and facts.phase == Phase.PARKED
+    return name == CUSTOMER and (facts.state == State.TRANSFERRING or is_parked)
+
+
+def waits_first(facts: SessionFacts) -> str:
+    """Name of the party that waits in a conference from the start for the other one; empty once both talk."""
+    if facts.opening == Opening.OVER:
+        return ""
+    return CUSTOMER if facts.direction == INBOUND else AGENT
+
+
+def _after_bridge(outcome: DialOutcome, facts: SessionFacts) -> Answer:
+    return left_behind(outcome, facts) if outcome.was_answered else _unanswered(outcome)
+
+
+def _unanswered(outcome: DialOutcome) -> Answer:
+    """Nobody has answered the bridge's `<Dial>`."""
+    if outcome.has_next_agent and outcome.dial_call_status in _NEXT_AGENT_AFTER:
+        return Answer.RING_NEXT
+    return _NOT_ANSWERED[outcome.dial_call_status]

@@ -16,32 +16,39 @@ from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings
 from streams.ingest import Ingest
 from telephony.callbacks import MalformedCallbackError
+from telephony.directory import DirectoryFile
 from telephony.documents import Documents
 from telephony.urls import (
+    ANNOUNCEMENT_PATH,
     CALL_PATH,
     CONFERENCE_PATH,
     DIAL_ACTION_PATH,
     FALLBACK_PATH,
     GATE_PATH,
+    RECORDING_PATH,
     WAIT_PATH,
     CallbackUrlError,
     CallbackUrls,
 )
+from webhooks.announcement import AnnouncementRoutes
 from webhooks.audio import PATHS, AudioFile
 from webhooks.callbacks import CallbackRoutes
 from webhooks.child_lookup import ChildLookup
+from webhooks.client_calls import CLIENT_PATH, ClientRoutes
+from webhooks.dial_actions import DialActionRoutes
 from webhooks.errors import RejectedError, Rejection
 from webhooks.form import Form
 from webhooks.gate import GateRoutes
 from webhooks.health import HealthRoutes
 from webhooks.reception import BODY_BYTES_MAX, Reception
-from webhooks.voice import VoiceRoutes
+from webhooks.routing import Routing
+from webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes
 from webhooks.wait import WaitRoutes
 
 log = structlog.get_logger()
 
 #: Paths that may be asked by GET as well: Twilio's default for what is heard on hold.
-_MAY_GET = frozenset({WAIT_PATH})
+_MAY_GET = frozenset({WAIT_PATH, ANNOUNCEMENT_PATH})
 
 #: Answers a request that was admitted: its form and its raw query.
 Action = Callable[[Form, str], Awaitable[web.Response]]
@@ -49,7 +56,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def make_app(
-    settings: ServiceSettings, ingest: Ingest, child_lookup: ChildLookup, metrics: Metrics, clock: Clock
+    settings: ServiceSettings,
+    ingest: Ingest,
+    child_lookup: ChildLookup,
+    metrics: Metrics,
+    clock: Clock,
+    directory: DirectoryFile | None = None,
 ) -> web.Application:
     """The webhooks, ready to be served.
 
@@ -59,30 +71,16 @@ def make_app(
         child_lookup: Asks Twilio for the other side of a bridge; likewise.
         metrics: Where requests are counted, and what `/metrics` shows.
         clock: For durations.
+        directory: Who answers which number; read again by the caller. By default it is read once, here.
 
     Raises:
-        SettingsError: the agent is no address or not allowed, the allow-list or the public URL is wrong.
+        SettingsError: the directory, the agent, the allow-list or the public URL is wrong.
     """
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     reception = Reception(settings)
-    documents = Documents(CallbackUrls(settings.public_url), language=settings.language, voice=settings.voice)
-    gate = GateRoutes(settings, documents, ingest, metrics)
-    voice = VoiceRoutes(settings, documents, gate, ingest, child_lookup, metrics)
-    callbacks = CallbackRoutes(settings, ingest, metrics)
+    signed = _signed_routes(settings, ingest, child_lookup, metrics, directory or DirectoryFile(settings))
     health = HealthRoutes(ingest, metrics)
-    wait = WaitRoutes(settings, documents, ingest, metrics)
     durations = _Durations(metrics.webhook_requests)
-
-    signed: dict[str, Action] = {
-        "/voice/inbound": voice.inbound,
-        FALLBACK_PATH: voice.fallback,
-        DIAL_ACTION_PATH: voice.dial_action,
-        GATE_PATH: gate.gate,
-        WAIT_PATH: wait.wait,
-        "/voice/status": callbacks.number_status,
-        CALL_PATH: callbacks.call,
-        CONFERENCE_PATH: callbacks.conference,
-    }
     audio = {path: AudioFile(path) for path in PATHS.values()}
     # A proxy may take the public URL's path away or leave it: both are answered, and signed as they were sent.
     for prefix in dict.fromkeys(("", unquote(reception.prefix))):  # the router escapes paths by itself
@@ -95,6 +93,38 @@ def make_app(
         app.router.add_get(f"{prefix}/readyz", health.ready)
         app.router.add_get(f"{prefix}/metrics", health.metrics)
     return app
+
+
+def _signed_routes(
+    settings: ServiceSettings, ingest: Ingest, child_lookup: ChildLookup, metrics: Metrics, directory: DirectoryFile
+) -> dict[str, Action]:
+    """Who answers which of Twilio's requests, by path."""
+    documents = Documents(
+        CallbackUrls(settings.public_url),
+        language=settings.language,
+        voice=settings.voice,
+        with_speaker_events=settings.speaker_events,
+    )
+    routing = Routing(settings, directory)
+    gate = GateRoutes(settings, documents, ingest, metrics)
+    actions = DialActionRoutes(settings, documents, routing, ingest, child_lookup, metrics)
+    client = ClientRoutes(settings, documents, routing, ingest, metrics)
+    voice = VoiceRoutes(settings, documents, routing, ingest, metrics, actions=actions, gate=gate, client=client)
+    callbacks = CallbackRoutes(settings, ingest, metrics)
+    return {
+        INBOUND_PATH: voice.inbound,
+        CONFERENCE_START_PATH: voice.conference,
+        CLIENT_PATH: client.client,
+        FALLBACK_PATH: voice.fallback,
+        DIAL_ACTION_PATH: actions.dial_action,
+        GATE_PATH: gate.gate,
+        WAIT_PATH: WaitRoutes(settings, documents, ingest, metrics).wait,
+        ANNOUNCEMENT_PATH: AnnouncementRoutes(documents, ingest, metrics).announcement,
+        "/voice/status": callbacks.number_status,
+        CALL_PATH: callbacks.call,
+        CONFERENCE_PATH: callbacks.conference,
+        RECORDING_PATH: callbacks.recording,
+    }
 
 
 class _Durations:

@@ -11,8 +11,14 @@ from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings
 from statemachine.events import Event, ParticipantJoined
 from streams.ingest import Ingest
-from telephony.callbacks import call_progressed, conference_event, customer_callback, parent_call_sid_of
-from telephony.urls import parse_call, parse_conference
+from telephony.callbacks import (
+    call_progressed,
+    conference_event,
+    customer_callback,
+    parent_call_sid_of,
+    recording_changed,
+)
+from telephony.urls import CALL_PATH, CONFERENCE_PATH, RECORDING_PATH, parse_call, parse_conference, parse_recording
 from webhooks.form import Form
 from webhooks.replies import note_unstored
 
@@ -23,7 +29,7 @@ _INDEXED_MAX = 10_000
 
 
 class CallbackRoutes:
-    """Answers `/voice/status` and the call and conference callbacks."""
+    """Answers `/voice/status` and the callbacks of calls, conferences and recordings."""
 
     def __init__(self, settings: ServiceSettings, ingest: Ingest, metrics: Metrics) -> None:
         self._own_number = settings.number
@@ -44,14 +50,18 @@ class CallbackRoutes:
         if parent and parent != event.session_id:
             # The URL was signed, so it is believed; an outbound session's id is no CallSid at all.
             log.debug("parent_differs", session_id=event.session_id, call_sid=event.call_sid)
-        return await self._store(event, event.call_sid, "/callbacks/call")
+        return await self._store(event, event.call_sid, CALL_PATH)
 
     async def conference(self, form: Form, query: str) -> web.Response:
         """Something happened in the conference."""
         event = conference_event(form, parse_conference(query))
         # A join may be the first that is heard of a call; all else is about calls that are known.
         call_sid = event.call_sid if isinstance(event, ParticipantJoined) else ""
-        return await self._store(event, call_sid, "/callbacks/conference")
+        return await self._store(event, call_sid, CONFERENCE_PATH)
+
+    async def recording(self, form: Form, query: str) -> web.Response:
+        """A recording goes on."""
+        return await self._store(recording_changed(form, parse_recording(query)), "", RECORDING_PATH)
 
     async def _store(self, event: Event, call_sid: str, route: str) -> web.Response:
         if self._ingest.restarted_lately():  # the index may have been forgotten with the rest

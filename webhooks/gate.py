@@ -17,7 +17,7 @@ from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings
 from statemachine.events import GateDecision
 from statemachine.session import CUSTOMER, first_label
-from statemachine.states import State
+from statemachine.states import State, Tune
 from streams.ingest import GateClaim, Ingest, PartyFacts, SessionFacts
 from telephony.addresses import AddressError, AllowList, parse_address
 from telephony.callbacks import call_sid_of, digits_of, gate_decided, gate_reached
@@ -115,7 +115,8 @@ class GateRoutes:
     async def _let_in(self, form: Form, gate: Gate, facts: SessionFacts | None) -> tuple[GateDecision, str]:
         """The way in, unless somebody else was first or the customer may not be dialled."""
         assert facts is not None, "nobody is let into a session that nobody knows"
-        if way_of(facts, gate.dial) is Way.CUSTOMER:
+        way = way_of(facts, gate.dial)
+        if way is Way.CUSTOMER:
             return self._connect(gate, facts)
         name = facts.dialled_by(gate.dial)
         party = facts.parties[name]
@@ -131,6 +132,10 @@ class GateRoutes:
             name,
             label=party.label or first_label(name),
             room=facts.conference_sid or gate.session_id,
+            starts=True,
+            tune=Tune.RINGBACK if way is Way.EMPTY_CONFERENCE else Tune.NONE,
+            supervises=bool(party.supervises),
+            attributes=facts.attributes,
             **_briefing(gate, facts),
         )
 

@@ -6,8 +6,8 @@ Who may pass is decided once more by Redis, which gives a dial to one call and a
 from enum import StrEnum
 
 from statemachine.events import GateDecision
-from statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND
-from statemachine.states import PartyStatus, State
+from statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, TARGET
+from statemachine.states import Opening, PartyStatus, SessionMode, State
 from streams.ingest import PartyFacts, SessionFacts
 from telephony.phrases import TURNED_AWAY, Phrase
 
@@ -22,6 +22,8 @@ class Way(StrEnum):
 
     #: Into the session's conference.
     CONFERENCE = "conference"
+    #: The agent of a `call` with mode `conference`: into the conference, which he starts, to wait for the customer.
+    EMPTY_CONFERENCE = "empty-conference"
     #: The agent of a `call`: to the customer, by an ordinary `<Dial>`.
     CUSTOMER = "customer"
     #: Nobody waits for it (any more).
@@ -38,13 +40,26 @@ def way_of(facts: SessionFacts | None, dial_id: str) -> Way:
     name = facts.dialled_by(dial_id) if facts else ""
     if facts is None or not name:
         return Way.NOWHERE
-    if _is_out(facts.parties[name]):
+    if facts.state == State.ENDED or _is_out(facts.parties[name]):
         return Way.NOWHERE
-    if facts.state == State.TRANSFERRING:
-        return Way.CONFERENCE
-    if facts.state == State.BRIDGED and facts.direction == OUTBOUND and name == AGENT:
+    is_agent_of_call = facts.direction == OUTBOUND and name == AGENT
+    if is_agent_of_call and facts.mode == SessionMode.CONFERENCE and facts.opening != Opening.OVER:
+        return Way.EMPTY_CONFERENCE
+    if facts.state == State.BRIDGED and is_agent_of_call:
         return Way.CUSTOMER
+    if facts.state == State.TRANSFERRING or (facts.state == State.CONFERENCED and _is_dialled_in(facts, name)):
+        return Way.CONFERENCE
     return Way.NOWHERE
+
+
+def _is_dialled_in(facts: SessionFacts, name: str) -> bool:
+    """Whether somebody is dialled into a conference in which no transfer runs.
+
+    Those are supervisors, parties that were added, and whoever a conference from the start waits for. A target is late.
+    """
+    if name in (CUSTOMER, AGENT):
+        return facts.opening != Opening.OVER
+    return name != TARGET and not name.startswith(f"{TARGET}-")
 
 
 def decide(facts: SessionFacts | None, dial_id: str, *, asked: int, pressed: str) -> GateDecision | None:

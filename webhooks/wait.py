@@ -1,7 +1,7 @@
 """What somebody who waits or is held hears: asked for by Twilio, and again whenever it has been played.
 
-It is what the session says now, since a transfer may have gone on from ringing to music. Best effort: whoever waits
-hears something, whatever Redis does.
+It is what the session says now, since a transfer may have gone on from ringing to music. Whoever calls into a
+conference hears the greeting first. Best effort: whoever waits hears something, whatever Redis does.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ from runtime.errors import StoreError
 from runtime.metrics import Metrics
 from runtime.settings import SILENCE, ServiceSettings
 from statemachine.states import Tune
-from streams.ingest import Ingest
+from streams.ingest import Ingest, SessionFacts
 from telephony.documents import Documents
-from telephony.urls import WAIT_PATH, Wait, parse_wait
+from telephony.urls import WAIT_PATH, parse_wait
 from webhooks.audio import PATHS
 from webhooks.form import Form
 from webhooks.replies import twiml
@@ -25,6 +25,9 @@ log = structlog.get_logger()
 
 #: How long the session is waited for; the caller hears nothing meanwhile.
 _STORE_DEADLINE_S = 0.5
+#: A call that has just come in may not be decided upon yet: how often its session is asked for again, and how soon.
+_ASK_AGAIN_MAX = 5
+_ASK_AGAIN_S = 0.05
 
 
 class WaitRoutes:
@@ -35,6 +38,7 @@ class WaitRoutes:
         chosen = {Tune.RINGBACK: settings.ringback, Tune.MUSIC: settings.music}
         #: URL of the audio by tune, None for silence.
         self._audio = {tune: None if url == SILENCE else url or own[tune] for tune, url in chosen.items()}
+        self._greeting = settings.greeting or ""
         self._documents = documents
         self._ingest = ingest
         self._metrics = metrics
@@ -42,17 +46,31 @@ class WaitRoutes:
     async def wait(self, _form: Form, query: str) -> web.Response:
         """What the party shall hear now."""
         wait = parse_wait(query)
-        playing = replace(wait, tune=await self._tune_now(wait))
-        return twiml(self._documents.wait(playing, audio_url=self._audio[playing.tune]))
+        facts = await self._facts(wait.session_id, is_new=wait.greets)
+        if wait.greets:
+            text = facts.attributes.greeting if facts else ""
+            return twiml(self._documents.greeting(wait, text or self._greeting))
+        party = facts.parties.get(wait.party) if facts else None
+        playing = replace(wait, tune=(party.tune if party else Tune.NONE) or wait.tune)
+        return twiml(self._documents.wait(playing, audio_url=self._audio_url(playing.tune, facts)))
 
-    async def _tune_now(self, wait: Wait) -> Tune:
-        """The party's tune as the session says; the URL's where it says nothing or can't be read in time."""
+    def _audio_url(self, tune: Tune, facts: SessionFacts | None) -> str | None:
+        """The audio; the number that was called may have music of its own."""
+        own_music = facts.attributes.wait_url if facts and tune is Tune.MUSIC else ""
+        return own_music or self._audio[tune]
+
+    async def _facts(self, session_id: str, *, is_new: bool) -> SessionFacts | None:
+        """The session, None where Redis does not know it or can't be read in time."""
         try:
             async with asyncio.timeout(_STORE_DEADLINE_S):
-                facts = await self._ingest.read(wait.session_id)
+                facts = await self._ingest.read(session_id)
+                for _ in range(_ASK_AGAIN_MAX if is_new else 0):
+                    if facts is not None:
+                        break
+                    await asyncio.sleep(_ASK_AGAIN_S)
+                    facts = await self._ingest.read(session_id)
+                return facts
         except (StoreError, TimeoutError) as error:
             self._metrics.webhooks_without_store.labels(WAIT_PATH).inc()
-            log.warning("tune_unread", session_id=wait.session_id, error_type=type(error).__name__)
-            return wait.tune
-        party = facts.parties.get(wait.party) if facts else None
-        return (party.tune if party else Tune.NONE) or wait.tune
+            log.warning("tune_unread", session_id=session_id, error_type=type(error).__name__)
+            return None

@@ -6,7 +6,21 @@ from structlog.testing import capture_logs
 from runtime.clock import SystemClock
 from runtime.metrics import Metrics
 from tests.webhooks.webhook_kit import FakeChildLookup, FakeIngest, settings
-from webhooks import app, callbacks, gate, replies, server, voice, wait
+from webhooks import (
+    announcement,
+    app,
+    callbacks,
+    client_calls,
+    dial_actions,
+    gate,
+    replies,
+    routing,
+    server,
+    voice,
+    wait,
+)
+
+MODULES = (announcement, app, callbacks, client_calls, dial_actions, gate, replies, routing, server, voice, wait)
 
 
 @pytest.fixture
@@ -27,7 +41,7 @@ def metrics():
 @pytest.fixture
 def fresh_logs(monkeypatch):
     """Loggers of this test alone: one that was used once keeps the configuration that it was used under."""
-    for module in (app, callbacks, gate, replies, server, voice, wait):
+    for module in MODULES:
         monkeypatch.setattr(module, "log", structlog.get_logger())
 
 
@@ -41,8 +55,8 @@ def lines(fresh_logs):
 async def open_client(ingest, child_lookup, metrics):
     clients = []
 
-    async def opened(**changes):
-        made = app.make_app(settings(**changes), ingest, child_lookup, metrics, SystemClock())
+    async def opened(directory=None, **changes):
+        made = app.make_app(settings(**changes), ingest, child_lookup, metrics, SystemClock(), directory)
         client = TestClient(TestServer(made))
         await client.start_server()
         clients.append(client)
@@ -51,6 +65,18 @@ async def open_client(ingest, child_lookup, metrics):
     yield opened
     for client in clients:
         await client.close()
+
+
+@pytest.fixture
+def write_directory(tmp_path):
+    """Writes a directory; gives the setting that names it."""
+
+    def write(text):
+        path = tmp_path / "directory.toml"
+        path.write_text(text)
+        return {"CONFERRAL_DIRECTORY": str(path)}
+
+    return write
 
 
 @pytest.fixture

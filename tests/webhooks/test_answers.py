@@ -1,6 +1,7 @@
 import pytest
 
-from statemachine.states import State, Tune
+from statemachine.attributes import Attributes
+from statemachine.states import Opening, Phase, State, Tune
 from streams.ingest import PartyFacts, SessionFacts
 from telephony.urls import DialKind
 from tests.webhooks.webhook_kit import AGENT, CALLER, facts
@@ -11,17 +12,21 @@ from webhooks.answers import (
     answer,
     answer_by_child,
     answer_without_store,
+    waits_first,
     whose_call,
 )
 
 BRIDGE, CONF = DialKind.BRIDGE, DialKind.CONFERENCE
 JOIN, BY_NAME, HANG_UP, ASK = Answer.JOIN, Answer.JOIN_BY_NAME, Answer.HANG_UP, Answer.ASK_TWILIO
 IN_ROOM, IN_ANOTHER, IN_SILENCE = Answer.WAIT_IN_ROOM, Answer.WAIT_IN_ANOTHER, Answer.WAIT_IN_SILENCE
+NEXT, GO_ON, WAIT = Answer.RING_NEXT, Answer.GO_ON, Answer.WAIT
 BUSY, SILENT, UNREACHABLE = Answer.SAY_BUSY, Answer.SAY_NO_ANSWER, Answer.SAY_UNREACHABLE
 
 
-def outcome(dial=BRIDGE, status="completed", *, call="in-progress", attempt=1, asked=1, sid=CALLER, party="customer"):
-    return DialOutcome(party, sid, dial, status, call, attempt, asked)
+def outcome(
+    dial=BRIDGE, status="completed", *, call="in-progress", attempt=1, asked=1, sid=CALLER, party="customer", more=False
+):
+    return DialOutcome(party, sid, dial, status, call, attempt, asked, more)
 
 
 def customer(**known):
@@ -147,7 +152,7 @@ def test_a_call_that_is_not_the_partys_is_hung_up(state, dial):
         (None,             BRIDGE, "completed", ASK),
         (None,             BRIDGE, "",          ASK),
         (None,             BRIDGE, "busy",      BUSY),     # never answered, so never moved
-        (None,             CONF,   "answered",  HANG_UP),
+        (None,             CONF,   "answered",  WAIT),     # it may not have been decided upon yet
         ("bridged",        BRIDGE, "completed", ASK),
         ("bridged",        BRIDGE, "busy",      BUSY),
         ("converting",     BRIDGE, "completed", JOIN),     # the intent was committed: not to be forgotten
@@ -189,7 +194,189 @@ def test_without_redis_it_waits_a_little_and_then_asks_twilio(dial, status, aske
     [("in-progress", JOIN), ("completed", HANG_UP), ("busy", HANG_UP), ("ringing", HANG_UP), (None, HANG_UP)],
 )
 def test_an_other_side_that_lives_was_moved(child, expected):
-    assert answer_by_child(child) is expected
+    assert answer_by_child(child, outcome(), facts("bridged")) is expected
+    assert answer_by_child(child, outcome(), None) is expected
+
+
+# ---- the next agent ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("known",        "status",    "more",  "expected"),
+    [
+        ("bridged",      "busy",      True,  NEXT),
+        ("bridged",      "no-answer", True,  NEXT),
+        ("bridged",      "failed",    True,  NEXT),
+        ("bridged",      "canceled",  True,  UNREACHABLE),   # that was wanted
+        ("bridged",      "completed", True,  HANG_UP),
+        ("bridged",      "",          True,  HANG_UP),
+        ("bridged",      "busy",      False, BUSY),
+        (None,           "busy",      True,  NEXT),          # the worker need not be waited for
+        (None,           "busy",      False, BUSY),
+        ("ended",        "busy",      True,  HANG_UP),
+        ("converting",   "busy",      True,  JOIN),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("old", [True, False])
+def test_when_an_agent_could_not_be_had_the_next_is_rung(known, status, more, expected, old):
+    given = facts(known) if known else None
+    if old and status in ("completed", ""):
+        expected = ASK
+
+    assert answer(outcome(BRIDGE, status, more=more), given, may_be_old=old) is expected
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "call", "expected"),
+    [
+        ("busy", True, "in-progress", NEXT),
+        ("no-answer", True, "ringing", NEXT),
+        ("busy", True, "completed", HANG_UP),
+        ("busy", False, "in-progress", BUSY),
+        ("canceled", True, "in-progress", UNREACHABLE),
+    ],
+)
+def test_the_next_agent_is_rung_without_redis_too(status, more, call, expected):
+    assert answer_without_store(outcome(BRIDGE, status, more=more, call=call)) is expected
+
+
+# ---- a conference from the start ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("opening", [Opening.ARRIVING, Opening.DIALING])
+@pytest.mark.parametrize(
+    ("direction", "sid", "party", "attempt", "expected"),
+    [
+        ("inbound",  CALLER, "customer", 1, IN_SILENCE),   # the greeting or the music could not be had
+        ("inbound",  CALLER, "customer", 2, HANG_UP),
+        ("inbound",  AGENT,  "agent",    1, HANG_UP),      # he is not who waits
+        ("outbound", AGENT,  "agent",    1, IN_SILENCE),
+        ("outbound", AGENT,  "agent",    2, HANG_UP),
+        ("outbound", CALLER, "customer", 1, HANG_UP),
+    ],
+)  # fmt: skip
+def test_who_waits_for_the_other_goes_back_once(opening, direction, sid, party, attempt, expected):
+    given = facts("conferenced", direction=direction, mode="conference", opening=opening.value)
+    asking = outcome(CONF, "answered", sid=sid, party=party, attempt=attempt)
+
+    assert answer(asking, given, may_be_old=False) is expected
+
+
+@pytest.mark.parametrize(("direction", "expected"), [("inbound", "customer"), ("outbound", "agent")])
+def test_who_waits_first_is_who_has_called(direction, expected):
+    given = facts("conferenced", direction=direction, opening="dialing")
+
+    assert waits_first(given) == expected
+    assert waits_first(facts("conferenced", direction=direction)) == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "expected"), [("completed", False, HANG_UP), ("busy", False, BUSY), ("busy", True, NEXT)]
+)
+def test_a_caller_who_was_bridged_though_the_session_says_otherwise_is_answered_as_one_who_was(status, more, expected):
+    """Redis had stored the call, and its answer was lost: so the caller was bridged after all."""
+    given = facts("conferenced", mode="conference", opening="arriving")
+
+    assert answer(outcome(BRIDGE, status, more=more), given, may_be_old=False) is expected
+
+
+@pytest.mark.parametrize(
+    ("party", "attempt", "asked", "expected"),
+    [
+        ("customer", 1, 1, WAIT),
+        ("customer", 1, ASKED_MAX, IN_SILENCE),
+        ("agent", 1, ASKED_MAX, IN_SILENCE),
+        ("target", 1, ASKED_MAX, HANG_UP),
+        ("customer", 2, 1, WAIT),
+        ("customer", 2, ASKED_MAX, HANG_UP),
+    ],
+)
+def test_a_session_that_nobody_has_decided_upon_yet_is_waited_for(party, attempt, asked, expected):
+    asking = outcome(CONF, "answered", party=party, attempt=attempt, asked=asked)
+
+    assert answer(asking, None, may_be_old=False) is expected
+
+
+# ---- parked ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "phase"),
+    [("transferring", Phase.PARK), ("conferenced", Phase.PARKED), ("transferring", Phase.RETRIEVE)],
+)
+@pytest.mark.parametrize(
+    ("dial", "attempt", "tune", "expected"),
+    [
+        (BRIDGE, 1, Tune.MUSIC, IN_ROOM),
+        (BRIDGE, 1, Tune.NONE, JOIN),
+        (CONF, 1, Tune.MUSIC, IN_ANOTHER),
+        (CONF, 1, Tune.NONE, IN_ANOTHER),
+        (CONF, 2, Tune.MUSIC, IN_SILENCE),
+        (CONF, 3, Tune.MUSIC, HANG_UP),
+    ],
+)
+def test_a_parked_customer_waits_and_goes_back(state, phase, dial, attempt, tune, expected):
+    given = facts(state, phase=phase.value, customer=customer(tune=tune))
+
+    assert answer(outcome(dial, attempt=attempt), given, may_be_old=False) is expected
+
+
+def test_the_agent_who_has_parked_the_call_is_hung_up():
+    given = facts("conferenced", phase="parked", agent=agent(is_leaving=True))
+
+    assert answer(outcome(BRIDGE, sid=AGENT, party="agent"), given, may_be_old=False) is HANG_UP
+
+
+# ---- after the others have left ----------------------------------------------------------------------------------
+
+SURVEY = Attributes(after="https://example.com/survey")
+
+
+@pytest.mark.parametrize(
+    ("state",        "reason",          "dial",  "status",    "expected"),
+    [
+        ("ended",        "agent-left",      CONF,   "answered",  GO_ON),
+        ("ended",        "alone",           CONF,   "answered",  GO_ON),
+        ("ended",        "customer-left",   CONF,   "answered",  GO_ON),    # by the star key, or after the time limit
+        ("ended",        "agent-left",      BRIDGE, "completed", GO_ON),
+        ("ended",        "command",         CONF,   "answered",  HANG_UP),
+        ("ended",        "too-old",         CONF,   "answered",  HANG_UP),
+        ("ended",        "transfer-failed", CONF,   "answered",  HANG_UP),  # a sentence is said by the worker
+        ("ended",        "agent-busy",      BRIDGE, "busy",      HANG_UP),
+        ("ended",        "",                CONF,   "answered",  HANG_UP),
+        ("conferenced",  "",                CONF,   "answered",  GO_ON),    # the session has not heard of it yet
+        ("bridged",      "",                BRIDGE, "completed", GO_ON),
+        ("bridged",      "",                BRIDGE, "answered",  GO_ON),
+        ("bridged",      "",                BRIDGE, "",          HANG_UP),  # nobody knows whether they have talked
+        ("bridged",      "",                BRIDGE, "no-answer", SILENT),
+        ("converting",   "",                BRIDGE, "completed", JOIN),
+        ("transferring", "",                CONF,   "answered",  IN_ANOTHER),
+    ],
+)  # fmt: skip
+def test_a_customer_whom_the_others_have_left_goes_on(state, reason, dial, status, expected):
+    given = facts(state, end_reason=reason, attributes=SURVEY)
+
+    assert answer(outcome(dial, status), given, may_be_old=False) is expected
+
+
+@pytest.mark.parametrize("state", ["ended", "conferenced", "bridged"])
+def test_nobody_else_goes_on_and_nobody_where_nothing_is_named(state):
+    named, none = (facts(state, end_reason="agent-left", attributes=one) for one in (SURVEY, Attributes()))
+
+    assert answer(outcome(CONF, sid=AGENT, party="agent"), named, may_be_old=False) is HANG_UP
+    assert answer(outcome(CONF), none, may_be_old=False) is HANG_UP
+    assert answer(outcome(CONF, call="completed"), named, may_be_old=False) is HANG_UP
+
+
+def test_a_customer_who_is_to_be_out_does_not_go_on():
+    given = facts("conferenced", attributes=SURVEY, customer=customer(is_leaving=True))
+
+    assert answer(outcome(CONF), given, may_be_old=False) is HANG_UP
+
+
+@pytest.mark.parametrize(("child", "expected"), [("completed", GO_ON), (None, GO_ON), ("in-progress", JOIN)])
+def test_the_other_side_decides_first_whether_the_customer_goes_on(child, expected):
+    assert answer_by_child(child, outcome(), facts("bridged", attributes=SURVEY)) is expected
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 
 from statemachine.events import GateDecision
-from statemachine.states import PartyStatus, State
+from statemachine.states import Opening, PartyStatus, State
 from streams.ingest import PartyFacts
 from telephony.phrases import Phrase
 from tests.webhooks.webhook_kit import AGENT, CALLER, DIAL, facts
@@ -11,6 +11,7 @@ ACCEPTED, REJECTED, SILENT = GateDecision.ACCEPTED, GateDecision.REJECTED, GateD
 TAKEN, LATE = GateDecision.TAKEN, GateDecision.TOO_LATE
 ASK = None
 CONFERENCE, CUSTOMER, NOWHERE = Way.CONFERENCE, Way.CUSTOMER, Way.NOWHERE
+EMPTY = Way.EMPTY_CONFERENCE
 
 
 def dialled(**known):
@@ -41,6 +42,47 @@ def dialled(**known):
 )  # fmt: skip
 def test_a_dial_leads_where_the_session_waits_for_it(state, direction, party, expected):
     assert way_of(facts(state, direction=direction, **{party: dialled()}), DIAL) is expected
+
+
+@pytest.mark.parametrize(
+    ("state",        "party",      "expected"),
+    [
+        ("bridged",      "supervisor", NOWHERE),         # it converts first, and dials then
+        ("converting",   "supervisor", NOWHERE),
+        ("conferenced",  "supervisor", CONFERENCE),
+        ("transferring", "supervisor", CONFERENCE),
+        ("ended",        "supervisor", NOWHERE),
+        ("converting",   "expert",     NOWHERE),
+        ("conferenced",  "expert",     CONFERENCE),      # of an `add`
+        ("transferring", "expert",     CONFERENCE),
+        ("conferenced",  "target_2",   NOWHERE),
+        ("conferenced",  "target",     NOWHERE),
+        ("conferenced",  "customer",   NOWHERE),
+        ("ended",        "expert",     NOWHERE),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("direction", ["inbound", "outbound"])
+def test_a_conference_lets_in_who_was_added_and_who_supervises(state, party, direction, expected):
+    assert way_of(facts(state, direction=direction, **{party: dialled()}), DIAL) is expected
+
+
+@pytest.mark.parametrize(
+    ("direction", "party",    "opening",          "expected"),
+    [
+        ("outbound",  "agent",    Opening.CALLING,    EMPTY),       # of a `call` with mode `conference`
+        ("outbound",  "agent",    Opening.ARRIVING,   EMPTY),       # the same request once more
+        ("outbound",  "agent",    Opening.DIALING,    EMPTY),
+        ("outbound",  "agent",    Opening.OVER,       NOWHERE),
+        ("outbound",  "customer", Opening.DIALING,    CONFERENCE),  # every phone must press 1
+        ("inbound",   "agent",    Opening.DIALING,    CONFERENCE),
+        ("inbound",   "agent",    Opening.OVER,       NOWHERE),
+    ],
+)  # fmt: skip
+def test_a_conference_from_the_start_lets_in_whom_it_waits_for(direction, party, opening, expected):
+    given = {"mode": "conference", "opening": opening.value, "direction": direction, party: dialled()}
+
+    assert way_of(facts("conferenced", **given), DIAL) is expected
+    assert way_of(facts("ended", **given), DIAL) is NOWHERE
 
 
 @pytest.mark.parametrize("status", PartyStatus)

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from runtime.errors import StoreError
+from statemachine.attributes import Attributes
 from statemachine.events import GateDecided, GateReached
 from streams.ingest import PartyFacts
 from telephony.urls import parse_dial_action, parse_gate
@@ -210,6 +211,57 @@ async def test_a_customer_who_may_not_be_dialled_is_not(client, ingest, lines, a
     assert told(ingest) == ["gate_reached", "too-late"]
     (line,) = [line for line in lines if line["event"] == "customer_refused"]
     assert not address or address not in str(line)
+
+
+# ---- conferences without a transfer ------------------------------------------------------------------------------
+
+
+async def test_the_agent_of_a_call_in_a_conference_starts_it_and_hears_ringing(client, ingest):
+    ingest.facts = facts(
+        "conferenced",
+        conference_sid="",
+        direction="outbound",
+        mode="conference",
+        opening="calling",
+        attributes=Attributes(record="true", jitter_buffer_size="small"),
+        agent=target(label="agent-1", brief="A call back."),
+        customer=PartyFacts(label="customer-1", address="+14155550199", status="dialing"),
+    )
+
+    _, document = await post(client, GATE, answered())
+
+    room = ET.fromstring(document).find("Dial/Conference")
+    assert (verbs(document), said(document)) == (["Say", "Dial"], "A call back.")
+    assert (room.text, room.get("participantLabel"), room.get("startConferenceOnEnter")) == (CALLER, "agent-1", "true")
+    assert f"/voice/wait?session={CALLER}&party=agent&tune=ringback" in room.get("waitUrl")
+    assert (room.get("record"), room.get("jitterBufferSize")) == ("record-from-start", "small")
+    assert told(ingest) == ["gate_reached", "accepted"]
+
+
+@pytest.mark.parametrize("state", ["conferenced", "transferring"])
+async def test_a_supervisor_comes_in_muted_and_starts_nothing(client, ingest, state):
+    ingest.facts = facts(state, supervisor=target(label="supervisor-1", supervises="whisper", confirm=True))
+
+    _, document = await post(client, GATE, answered())
+    _, document = await post(client, next_url(document, "Gather", "action"), pressed("1"))
+
+    room = ET.fromstring(document).find("Dial/Conference")
+    assert (room.text, room.get("participantLabel")) == (CONFERENCE, "supervisor-1")
+    assert (room.get("muted"), room.get("startConferenceOnEnter"), room.get("waitUrl")) == ("true", "false", "")
+    assert told(ingest) == ["gate_reached", "accepted"]
+
+
+async def test_who_was_added_comes_in_with_the_conferences_attributes(client, ingest):
+    ingest.facts = facts(
+        "conferenced", attributes=Attributes(beep="onEnter", time_limit_s=60), expert=target(label="expert-1")
+    )
+
+    _, document = await post(client, GATE, answered())
+
+    dial = ET.fromstring(document).find("Dial")
+    assert dial.find("Conference").get("beep") == "onEnter"
+    assert dial.get("timeLimit") is None, "the customer's alone"
+    assert parse_dial_action(next_url(document, "Dial", "action").partition("?")[2]).party == "expert"
 
 
 # ---- without Redis -----------------------------------------------------------------------------------------------

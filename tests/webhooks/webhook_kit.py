@@ -56,14 +56,16 @@ async def post(client, target, form, *, path=None, headers=None, **options):
         return response.status, await response.text()
 
 
-def facts(state, *, conference_sid=CONFERENCE, direction="inbound", **parties):
-    """A session as Redis has it: a customer and an agent, and whoever is given, by name."""
+def facts(state, *, conference_sid=CONFERENCE, direction="inbound", **given):
+    """A session as Redis has it: a customer and an agent, whoever is given by name, and what else is given."""
+    parties = {name: party for name, party in given.items() if isinstance(party, PartyFacts)}
+    others = {name: value for name, value in given.items() if name not in parties}
     known = {
         "customer": PartyFacts(call_sid=CALLER, label="customer-1", address="+14155550199", status="connected"),
         "agent": PartyFacts(call_sid=AGENT, label="agent-1", address="+14155550123", status="connected"),
     }
-    given = {name.replace("_", "-"): party for name, party in parties.items()}
-    return SessionFacts(state, conference_sid, direction, known | given)
+    known |= {name.replace("_", "-"): party for name, party in parties.items()}
+    return SessionFacts(state, conference_sid, direction, known, **others)
 
 
 class FakeIngest:

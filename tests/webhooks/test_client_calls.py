@@ -1,0 +1,259 @@
+"""A browser or app user calls somebody; whatever the browser sends may be made up."""
+
+import xml.etree.ElementTree as ET
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from statemachine.attributes import Attributes
+from statemachine.events import ClientCallReceived
+from streams.ingest import PartyFacts
+from telephony.urls import parse_call, parse_dial_action, parse_wait
+from tests.webhooks.webhook_kit import AGENT, CALLER, PUBLIC_URL, facts, fields, post, signed
+from webhooks import client_calls
+
+NUMBER = "+14155550177"
+NAMED = "order-17"
+
+
+def calls(**changes):
+    """A browser's call."""
+    return fields("browser_calls_somebody", **({"To": NUMBER, "SessionID": None} | changes))
+
+
+def verbs(document):
+    return [verb.tag for verb in ET.fromstring(document)]
+
+
+def room(document):
+    return ET.fromstring(document).find("Dial/Conference")
+
+
+def refusals(lines):
+    return [line["reason"] for line in lines if line["event"] == "client_call_refused"]
+
+
+async def test_the_caller_waits_for_the_callee_and_hears_ringing(client, ingest):
+    status, document = await post(client, "/voice/client", calls())
+
+    conference = room(document)
+    assert (status, conference.text) == (200, CALLER)
+    assert (conference.get("participantLabel"), conference.get("startConferenceOnEnter")) == ("agent-1", "true")
+    assert conference.get("endConferenceOnExit") == "false"
+    wait = parse_wait(urlsplit(conference.get("waitUrl")).query)
+    assert (wait.party, wait.tune.value, wait.greets) == ("agent", "ringback", False)
+    action = parse_dial_action(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
+    assert (action.session_id, action.party, action.dial.value) == (CALLER, "agent", "conference")
+    assert ingest.events == [
+        ClientCallReceived(
+            session_id=CALLER, token=f"client_call_received:{CALLER}", call_sid=CALLER, agent_address="client:alice",
+            customer_address=NUMBER,
+        )
+    ]  # fmt: skip
+    assert ingest.indexed == [(CALLER, CALLER)]
+
+
+@pytest.mark.parametrize("callee", [NUMBER, "client:bob", "billing"])
+async def test_a_number_a_client_and_a_name_can_be_called(open_client, ingest, write_directory, callee):
+    client = await open_client(**write_directory(f'[destinations]\nbilling = "{NUMBER}"\n'))
+
+    _, document = await post(client, "/voice/client", calls(To=callee))
+
+    assert room(document) is not None
+    assert ingest.events[0].customer_address == (NUMBER if callee == "billing" else callee)
+
+
+async def test_the_settings_say_how_the_conference_is_recorded(open_client, ingest):
+    client = await open_client(CONFERRAL_RECORD="true")
+
+    _, document = await post(client, "/voice/client", calls())
+
+    assert ingest.events[0].attributes == Attributes(record="true")
+    assert room(document).get("record") == "record-from-start"
+
+
+@pytest.mark.parametrize(
+    ("callee", "expected"),
+    [
+        (f"sip:{NUMBER}@acme.sip.twilio.com", NUMBER),
+        ("sip:%2B14155550177@acme.sip.twilio.com:5060;transport=TLS", NUMBER),
+        ("sip:billing@acme.sip.twilio.com", NUMBER),
+        ("sip:carol@phones.example.com", "sip:carol@phones.example.com"),   # on the allow-list as it is
+        ("client:bob", "client:bob"),
+    ],
+)  # fmt: skip
+async def test_a_sip_phone_calls_what_it_has_dialled(open_client, ingest, write_directory, callee, expected):
+    allowed = {"CONFERRAL_ALLOWED_DESTINATIONS": "US,client:,sip:phones.example.com"}
+    client = await open_client(**allowed, **write_directory(f'[destinations]\nbilling = "{NUMBER}"\n'))
+
+    await post(client, "/voice/client", calls(From="sip:desk@acme.sip.twilio.com", To=callee))
+
+    assert [event.customer_address for event in ingest.events] == [expected]
+
+
+# ---- who and whom ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"To": "+19005550123"}, "premium-rate"),
+        ({"To": "+442071234567"}, "region GB"),
+        ({"To": "911"}, "short and emergency"),
+        ({"To": "sip:bob@example.com"}, "does not name this SIP domain"),
+        ({"To": f"sip:{NUMBER}@acme.sip.twilio.com"}, "does not name this SIP domain"),    # a browser has no host
+        ({"To": "nobody"}, "nobody is called nobody"),
+        ({"To": ""}, "must be +"),
+        ({"To": None}, "must be +"),
+        ({"To": "client:"}, "must be +"),
+        ({"To": "app:AP" + "0" * 32}, "must be +"),
+        ({"To": "client:bob?SessionID=x"}, "must be +"),
+        ({"From": "+14155550199"}, "no browser"),
+        ({"From": "sip:desk@acme.sip.twilio.com", "To": "sip:911@acme.sip.twilio.com"}, "short and emergency"),
+        ({"From": "anonymous"}, "no browser"),
+        ({"From": None}, "no browser"),
+        ({"Direction": "outbound-api"}, "did not come in"),
+        ({"SessionID": "a b"}, "SessionID is no id"),
+        ({"SessionID": "a:b{c}"}, "SessionID is no id"),
+        ({"SessionID": "a" * 65}, "SessionID is no id"),
+        ({"SessionID": "CF" + "3" * 32}, "looks like a SID"),          # the way into somebody else's conference
+        ({"SessionID": AGENT}, "looks like a SID"),
+        ({"SessionID": "cs" + "aF" * 16}, "looks like a SID"),
+    ],
+)  # fmt: skip
+async def test_whoever_may_not_call_or_be_called_hears_a_sentence_and_nothing_is_published(
+    client, ingest, lines, changes, words
+):
+    status, document = await post(client, "/voice/client", calls(**changes))
+
+    assert (status, verbs(document)) == (200, ["Say", "Hangup"])
+    assert (ingest.events, ingest.indexed, ingest.gates) == ([], [], {})
+    (reason,) = refusals(lines)
+    assert words in reason
+    assert "4155550" not in str(lines)
+
+
+@pytest.mark.parametrize("name", ["CallSid", "From", "To", "SessionID", "Direction", "AccountSid"])
+async def test_a_name_of_twilios_that_the_browser_uses_too_is_refused(client, ingest, name):
+    form = calls(SessionID=NAMED)
+    pairs = [*form.items(), (name, form[name] + "0")]
+
+    class Doubled(dict):
+        def getall(self, wanted):
+            return [value for other, value in pairs if other == wanted]
+
+    headers = signed("/voice/client", Doubled(pairs))
+    async with client.post("/voice/client", data=urlencode(pairs), headers=headers) as response:
+        assert response.status == 400
+    assert ingest.events == []
+
+
+async def test_other_names_that_sound_like_twilios_count_for_nothing(client, ingest):
+    await post(client, "/voice/client", calls())
+    made_up = {
+        "CallToken": "%7B%7D", "DialCallStatus": "busy", "Digits": "1", "ErrorUrl": f"{PUBLIC_URL}/voice/gate",
+        "ParentCallSid": AGENT, "ParticipantLabel": "customer-1", "ConferenceSid": "CF" + "3" * 32, "Caller": "x",
+        "Called": "+19005550123", "sessionid": "other", "session": "other", "party": "customer", "Muted": "true",
+    }  # fmt: skip
+
+    _, document = await post(client, "/voice/client", calls(**made_up))
+
+    assert room(document).text == CALLER
+    assert ingest.events[0] == ingest.events[1]
+
+
+# ---- SessionID ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_new_session_id_is_honoured(client, ingest):
+    _, document = await post(client, "/voice/client", calls(SessionID=NAMED))
+
+    assert room(document).text == NAMED
+    assert f"session={NAMED}&" in room(document).get("waitUrl")
+    assert [(event.session_id, event.call_sid) for event in ingest.events] == [(NAMED, CALLER)]
+    assert ingest.indexed == [(CALLER, NAMED)]
+
+
+async def test_its_own_call_sid_is_as_good_as_none(client, ingest):
+    without = await post(client, "/voice/client", calls())
+
+    assert await post(client, "/voice/client", calls(SessionID=CALLER)) == without
+    assert await post(client, "/voice/client", calls(SessionID="")) == without
+
+
+@pytest.mark.parametrize("state", ["bridged", "conferenced", "ended"])
+async def test_a_session_that_exists_is_refused(client, ingest, lines, state):
+    other = PartyFacts(call_sid="CA" + "8" * 32, label="agent-1")
+    ingest.facts = facts(state, customer=PartyFacts(), agent=other)
+
+    _, document = await post(client, "/voice/client", calls(SessionID=NAMED))
+
+    assert verbs(document) == ["Say", "Hangup"]
+    assert (ingest.events, ingest.gates) == ([], {})
+    assert refusals(lines) == ["the session exists already"]
+
+
+async def test_of_two_calls_with_one_new_id_the_first_has_it(client, ingest):
+    first = await post(client, "/voice/client", calls(SessionID=NAMED))
+    _, second = await post(client, "/voice/client", calls(SessionID=NAMED, CallSid=AGENT))
+
+    assert room(first[1]).text == NAMED
+    assert verbs(second) == ["Say", "Hangup"]
+    assert [event.call_sid for event in ingest.events] == [CALLER]
+    assert await post(client, "/voice/client", calls(SessionID=NAMED)) == first
+
+
+async def test_the_call_that_has_opened_the_session_gets_the_same_answer_again(client, ingest):
+    first = await post(client, "/voice/client", calls(SessionID=NAMED))
+    ingest.facts = facts("conferenced", agent=PartyFacts(call_sid=CALLER), customer=PartyFacts(), opening="arriving")
+
+    assert await post(client, "/voice/client", calls(SessionID=NAMED)) == first
+    assert len(set(ingest.events)) == 1
+
+
+# ---- without Redis -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["away", "hangs"])
+@pytest.mark.parametrize("session_id", [None, NAMED])
+async def test_without_redis_the_callee_is_dialled_by_an_ordinary_dial(
+    client, ingest, metrics, lines, monkeypatch, fault, session_id
+):
+    monkeypatch.setattr(client_calls, "_STORE_DEADLINE_S", 0.01)
+    setattr(ingest, fault, True)
+
+    status, document = await post(client, "/voice/client", calls(SessionID=session_id))
+
+    dial = ET.fromstring(document).find("Dial")
+    assert (status, dial.find("Number").text, dial.get("callerId")) == (200, NUMBER, "+14155550100")
+    # Nobody knows whether a session of the other name exists, so nothing is told of it.
+    action = parse_dial_action(urlsplit(dial.get("action")).query)
+    assert (action.session_id, action.party, action.dial.value) == (CALLER, "agent", "bridge")
+    told = parse_call(urlsplit(dial.find("Number").get("statusCallback")).query)
+    assert (told.session_id, told.party) == (CALLER, "customer")
+    assert metrics.webhooks_without_store.labels("/voice/client")._value.get() == 1
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["webhook_unstored"]
+
+
+async def test_without_redis_nobody_is_dialled_who_may_not_be(client, ingest):
+    ingest.away = True
+
+    _, document = await post(client, "/voice/client", calls(To="+19005550123"))
+
+    assert verbs(document) == ["Say", "Hangup"]
+
+
+@pytest.mark.parametrize("away", [True, False])
+async def test_the_fallback_answers_in_place_of_the_route(client, ingest, away):
+    ingest.away = away
+    expected = await post(client, "/voice/client", calls())
+    form = calls(ErrorUrl=f"{PUBLIC_URL}/voice/client#rc=2", ErrorCode="11200")
+
+    assert await post(client, "/voice/fallback", form) == expected
+
+
+async def test_the_fallback_holds_the_callee_against_the_allow_list_too(client, ingest):
+    form = calls(To="+19005550123", ErrorUrl=f"{PUBLIC_URL}/voice/client")
+
+    assert verbs((await post(client, "/voice/fallback", form))[1]) == ["Say", "Hangup"]
+    assert ingest.events == []

@@ -1,0 +1,269 @@
+"""A caller who waits in a conference from the start, and what the directory says of the number that was called."""
+
+import xml.etree.ElementTree as ET
+from urllib.parse import urlsplit
+
+import pytest
+
+from statemachine.attributes import Attributes
+from statemachine.events import CallReceived
+from statemachine.states import SessionMode
+from streams.ingest import PartyFacts
+from telephony.directory import DirectoryFile
+from telephony.urls import parse_dial_action, parse_wait
+from tests.webhooks.webhook_kit import CALLER, PUBLIC_URL, facts, fields, post, settings
+from webhooks import voice
+
+DIRECTORY = """
+[destinations]
+sales = "client:sales"
+
+[inbound."+14155550100"]
+agents = ["client:alice", "sales", "+14155550124"]
+mode = "conference"
+beep = "onEnter"
+jitter_buffer_size = "small"
+max_participants = 10
+record = "true"
+greeting = "Good morning."
+after = "https://example.com/survey"
+time_limit = 600
+hangup_on_star = true
+
+[inbound."+14155550101"]
+mode = "bridge"
+agents = ["client:bob"]
+"""
+WHOLE = Attributes(
+    record="true",
+    beep="onEnter",
+    jitter_buffer_size="small",
+    greeting="Good morning.",
+    max_participants=10,
+    time_limit_s=600,
+    hangup_on_star=True,
+    after="https://example.com/survey",
+)
+
+
+def verbs(document):
+    return [verb.tag for verb in ET.fromstring(document)]
+
+
+def rung(document):
+    """Whom a bridge rings."""
+    (noun,) = ET.fromstring(document).find("Dial")
+    return noun.tag, noun.text
+
+
+def room(document):
+    return ET.fromstring(document).find("Dial/Conference")
+
+
+def asked(url):
+    split = urlsplit(url)
+    return f"{split.path}?{split.query}"
+
+
+# ---- /voice/conference -------------------------------------------------------------------------------------------
+
+
+async def test_the_caller_waits_in_a_conference_named_after_the_session(client, ingest):
+    status, document = await post(client, "/voice/conference", fields("call_arrives"))
+
+    conference = room(document)
+    assert (status, conference.text) == (200, CALLER)
+    assert {
+        name: conference.get(name)
+        for name in ("participantLabel", "startConferenceOnEnter", "endConferenceOnExit", "beep", "record")
+    } == {
+        "participantLabel": "customer-1", "startConferenceOnEnter": "false", "endConferenceOnExit": "false",
+        "beep": "false", "record": None,
+    }  # fmt: skip
+    wait = parse_wait(urlsplit(conference.get("waitUrl")).query)
+    assert (wait.session_id, wait.party, wait.tune.value, wait.greets) == (CALLER, "customer", "music", False)
+    action = parse_dial_action(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
+    assert (action.party, action.dial.value, action.attempt) == ("customer", "conference", 1)
+    assert ingest.events == [
+        CallReceived(
+            session_id=CALLER, token="call_received", call_sid=CALLER, customer_address="+14155550199",
+            agent_address="+14155550123", call_token=fields("call_arrives")["CallToken"], mode="conference",
+        )
+    ]  # fmt: skip
+    assert ingest.indexed == [(CALLER, CALLER)]
+
+
+async def test_the_greeting_is_the_first_thing_to_hear_and_then_the_music(open_client, ingest):
+    client = await open_client(CONFERRAL_GREETING="Welcome.")
+    _, document = await post(client, "/voice/conference", fields("call_arrives"))
+    wait_url = asked(room(document).get("waitUrl"))
+    ingest.facts = facts("conferenced", opening="arriving")
+
+    _, greeting = await post(client, wait_url, fields("customer_waits"))
+    _, music = await post(client, asked(ET.fromstring(greeting).find("Redirect").text), fields("customer_waits"))
+
+    assert (verbs(greeting), ET.fromstring(greeting).find("Say").text) == (["Say", "Redirect"], "Welcome.")
+    assert ET.fromstring(music).find("Play").text == f"{PUBLIC_URL}/media/music.wav"
+    assert [event.name for event in ingest.events] == ["call_received"]
+
+
+async def test_a_repeated_request_gets_the_same_answer_and_tells_nothing_new(client, ingest):
+    first = await post(client, "/voice/conference", fields("call_arrives"))
+
+    assert await post(client, "/voice/conference", fields("call_arrives")) == first
+    assert len(set(ingest.events)) == 1
+
+
+@pytest.mark.parametrize("fault", ["away", "hangs"])
+async def test_without_redis_the_caller_is_bridged_to_the_first_agent(
+    open_client, ingest, metrics, lines, monkeypatch, write_directory, fault
+):
+    monkeypatch.setattr(voice, "_STORE_DEADLINE_S", 0.01)
+    client = await open_client(**write_directory(DIRECTORY))
+    setattr(ingest, fault, True)
+
+    status, document = await post(client, "/voice/conference", fields("call_arrives"))
+
+    assert (status, rung(document)) == (200, ("Client", "alice"))
+    action = parse_dial_action(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
+    assert action.dial.value == "bridge"
+    assert metrics.webhooks_without_store.labels("/voice/conference")._value.get() == 1
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["webhook_unstored"]
+
+
+async def test_without_an_agent_a_sentence_is_said_and_nothing_published(open_client, ingest):
+    client = await open_client(CONFERRAL_AGENT=None)
+
+    _, document = await post(client, "/voice/conference", fields("call_arrives"))
+
+    assert verbs(document) == ["Say", "Hangup"]
+    assert ingest.events == []
+
+
+@pytest.mark.parametrize("changes", [{"CallSid": None}, {"CallSid": "a{b}"}, {"CallSid": "a" * 65}])
+async def test_what_is_malformed_gets_400_and_publishes_nothing(client, ingest, changes):
+    assert await post(client, "/voice/conference", fields("call_arrives", **changes)) == (400, "")
+    assert ingest.events == []
+
+
+# ---- the directory -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("route", ["/voice/inbound", "/voice/conference"])
+@pytest.mark.parametrize(
+    ("called", "mode", "agents", "attributes"),
+    [
+        ("+14155550100", SessionMode.CONFERENCE, ("client:alice", "client:sales", "+14155550124"), WHOLE),
+        ("+14155550101", SessionMode.BRIDGE, ("client:bob",), Attributes()),
+        ("+14155550102", None, ("+14155550123",), Attributes()),
+    ],
+)
+async def test_the_called_number_decides_who_answers_and_how(
+    open_client, ingest, write_directory, route, called, mode, agents, attributes
+):
+    client = await open_client(**write_directory(DIRECTORY))
+
+    _, document = await post(client, route, fields("call_arrives", To=called))
+
+    own_mode = SessionMode.CONFERENCE if route == "/voice/conference" else SessionMode.BRIDGE
+    (event,) = ingest.events
+    assert (event.mode, event.agent_address, event.other_agents, event.attributes) == (
+        mode or own_mode, agents[0], agents[1:], attributes,
+    )  # fmt: skip
+    assert (room(document) is not None) is ((mode or own_mode) is SessionMode.CONFERENCE)
+
+
+async def test_the_conferences_attributes_stand_on_the_join(open_client, write_directory):
+    client = await open_client(**write_directory(DIRECTORY))
+
+    _, document = await post(client, "/voice/inbound", fields("call_arrives"))
+
+    dial, conference = ET.fromstring(document).find("Dial"), room(document)
+    assert (dial.get("timeLimit"), dial.get("hangupOnStar")) == ("600", "true")
+    assert [conference.get(name) for name in ("beep", "jitterBufferSize", "maxParticipants", "record")] == [
+        "onEnter", "small", "10", "record-from-start",
+    ]  # fmt: skip
+    assert f"/callbacks/recording?session={CALLER}" in conference.get("recordingStatusCallback")
+    assert parse_wait(urlsplit(conference.get("waitUrl")).query).greets
+
+
+@pytest.mark.parametrize("record", ["true", "customer", "false"])
+async def test_a_number_that_is_not_named_goes_by_the_settings(open_client, ingest, record):
+    client = await open_client(CONFERRAL_RECORD=record)
+
+    _, document = await post(client, "/voice/conference", fields("call_arrives"))
+
+    assert ingest.events[0].attributes == Attributes(record=record)
+    assert (room(document).get("record") == "record-from-start") is (record == "true")
+
+
+@pytest.mark.parametrize("speaks", [True, False])
+async def test_speaker_events_are_asked_for_by_setting(open_client, speaks):
+    client = await open_client(CONFERRAL_SPEAKER_EVENTS=str(speaks).lower())
+
+    _, document = await post(client, "/voice/conference", fields("call_arrives"))
+
+    assert ("speaker" in room(document).get("statusCallbackEvent").split()) is speaks
+
+
+async def test_a_browser_opens_no_other_numbers_routing_by_what_it_says_that_it_calls(
+    open_client, ingest, write_directory
+):
+    client = await open_client(**write_directory(DIRECTORY))
+
+    await post(client, "/voice/inbound", fields("call_from_browser_arrives", To="+14155550100"))
+
+    (event,) = ingest.events
+    assert (event.mode, event.agent_address, event.other_agents) == ("bridge", "+14155550123", ())
+
+
+async def test_a_directory_that_is_read_again_counts_from_the_next_call_on(open_client, ingest, write_directory):
+    named = write_directory(DIRECTORY)
+    directory = DirectoryFile(settings(**named))
+    client = await open_client(directory, **named)
+    await post(client, "/voice/conference", fields("call_arrives"))
+
+    write_directory('[inbound."+14155550100"]\nagents = ["client:zoe"]\n')
+    directory.reread()
+    await post(client, "/voice/conference", fields("call_arrives"))
+
+    assert [event.agent_address for event in ingest.events] == ["client:alice", "client:zoe"]
+
+
+# ---- the fallback ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/voice/conference", "/voice/inbound", "/elsewhere"])
+async def test_the_fallback_bridges_to_the_first_agent_of_the_directory(open_client, ingest, write_directory, path):
+    client = await open_client(**write_directory(DIRECTORY))
+
+    _, document = await post(client, "/voice/fallback", fields("call_arrives", ErrorUrl=PUBLIC_URL + path))
+
+    assert rung(document) == ("Client", "alice")
+    assert [(event.mode, event.token) for event in ingest.events] == [("bridge", "call_received")]
+
+
+async def test_the_fallback_bridges_without_redis(client, ingest):
+    ingest.away = True
+    form = fields("call_arrives", ErrorUrl=f"{PUBLIC_URL}/voice/conference")
+
+    assert rung((await post(client, "/voice/fallback", form))[1]) == ("Number", "+14155550123")
+
+
+async def test_the_fallback_leaves_a_caller_in_the_conference_that_is_known_by_then(client, ingest):
+    ingest.facts = facts("conferenced", mode="conference", opening="arriving", customer=PartyFacts(CALLER))
+    form = fields("call_arrives", ErrorUrl=f"{PUBLIC_URL}/voice/conference")
+
+    _, document = await post(client, "/voice/fallback", form)
+
+    assert (room(document).text, room(document).get("participantLabel")) == (CALLER, "customer-1")
+    assert room(document).get("startConferenceOnEnter") == "false"
+
+
+async def test_the_fallback_does_not_ring_the_agent_when_what_came_after_the_session_has_failed(client, ingest):
+    ingest.facts = facts("ended", end_reason="agent-left", attributes=WHOLE)
+    form = fields("call_arrives", CallStatus="in-progress", ErrorUrl="https://example.com/survey")
+
+    _, document = await post(client, "/voice/fallback", form)
+
+    assert verbs(document) == ["Hangup"]

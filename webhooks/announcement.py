@@ -1,0 +1,48 @@
+"""What an announcement says: fetched by Twilio, said to all who are in the conference, or to one of them.
+
+The sentence stands in the session and in no URL. Where it can't be had the answer is an error, so that Twilio tells
+that the announcement has failed, in place of announcing nothing.
+"""
+
+import asyncio
+
+import structlog
+from aiohttp import web
+
+from runtime.errors import StoreError
+from runtime.metrics import Metrics
+from streams.ingest import Ingest
+from telephony.documents import Documents
+from telephony.urls import ANNOUNCEMENT_PATH, parse_announcement
+from webhooks.form import Form
+from webhooks.replies import twiml
+
+log = structlog.get_logger()
+
+#: A second net below Redis's own deadline of 2 s.
+_STORE_DEADLINE_S = 2.2
+
+
+class AnnouncementRoutes:
+    """Answers AnnounceUrl."""
+
+    def __init__(self, documents: Documents, ingest: Ingest, metrics: Metrics) -> None:
+        self._documents = documents
+        self._ingest = ingest
+        self._metrics = metrics
+
+    async def announcement(self, _form: Form, query: str) -> web.Response:
+        """The sentence of an `announce` command; 404 where nobody waits for it any more, 503 without Redis."""
+        announcement = parse_announcement(query)
+        try:
+            async with asyncio.timeout(_STORE_DEADLINE_S):
+                facts = await self._ingest.read(announcement.session_id)
+        except (StoreError, TimeoutError) as error:
+            self._metrics.webhooks_without_store.labels(ANNOUNCEMENT_PATH).inc()
+            log.warning("announcement_unread", session_id=announcement.session_id, error_type=type(error).__name__)
+            return web.Response(status=503)
+        sentence = facts.announcements.get(announcement.command_id, "") if facts else ""
+        if not sentence:
+            log.warning("announcement_unknown", session_id=announcement.session_id, command_id=announcement.command_id)
+            return web.Response(status=404)
+        return twiml(self._documents.announcement(sentence))

@@ -1,0 +1,148 @@
+"""`/voice/client`: a browser or app user calls somebody. Both are in a conference from the start.
+
+A browser may send anything under any name. So three fields of the request count here: `From`, which Twilio says itself
+and which nobody may say a second time; `To`, which is held against the allow-list; and `SessionID`, with which a
+browser names the session that it opens, once. One that looks like a SID is refused: as a conference's name it would
+open the way into somebody else's.
+
+Redis away: the callee is dialled by an ordinary `<Dial>`, under the call's own id.
+"""
+
+import asyncio
+import re
+
+import structlog
+from aiohttp import web
+
+from runtime.errors import ConferralError, StoreError
+from runtime.metrics import Metrics
+from runtime.settings import ServiceSettings
+from statemachine.attributes import Attributes
+from statemachine.events import ClientCallReceived
+from statemachine.session import AGENT, first_label
+from statemachine.states import Tune
+from streams.ingest import GateClaim, Ingest
+from telephony.addresses import Address, AddressError
+from telephony.callbacks import MalformedCallbackError, call_sid_of, client_call_received, session_id_of, was_placed
+from telephony.documents import Documents
+from telephony.phrases import Phrase
+from webhooks.form import Form
+from webhooks.replies import note_unstored, twiml
+from webhooks.routing import Routing
+
+log = structlog.get_logger()
+
+CLIENT_PATH = "/voice/client"
+#: A second net below Redis's own deadline of 2 s, for all that one request asks of it.
+_STORE_DEADLINE_S = 2.2
+#: What a session's id is claimed as by the call that opens it.
+_CLAIM = "client"
+#: Ids that Twilio gives. Source: Twilio docs, "What is a String Identifier (SID)?".
+_SID = re.compile(r"[A-Za-z]{2}[0-9a-fA-F]{32}")
+
+
+class _RefusedCallError(ConferralError):
+    """The call is not placed.
+
+    Attributes:
+        reason: Why, for the log.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ClientRoutes:
+    """Answers `/voice/client`."""
+
+    def __init__(
+        self, settings: ServiceSettings, documents: Documents, routing: Routing, ingest: Ingest, metrics: Metrics
+    ) -> None:
+        self._settings = settings
+        self._documents = documents
+        self._routing = routing
+        self._ingest = ingest
+        self._metrics = metrics
+
+    async def client(self, form: Form, _query: str) -> web.Response:
+        """A browser or app user calls somebody."""
+        return await self.answer(form, CLIENT_PATH)
+
+    async def answer(self, form: Form, route: str) -> web.Response:
+        """The caller's document.
+
+        Args:
+            form: The request's fields.
+            route: The path that was asked.
+        """
+        call_sid, attributes = call_sid_of(form), self._routing.outbound().attributes
+        try:
+            customer, session_id = self._callee(form), _session_id(form, call_sid)
+            event = client_call_received(
+                form, session_id=session_id, customer_address=customer.text, attributes=attributes
+            )
+            is_stored = await self._store(event, route)
+        except _RefusedCallError as refusal:
+            log.warning("client_call_refused", call_sid=call_sid, reason=refusal.reason)
+            return twiml(self._documents.say_and_hang_up(Phrase.NOT_PLACED))
+        return twiml(self._join(session_id, attributes) if is_stored else self._bridge(call_sid, customer))
+
+    def _callee(self, form: Form) -> Address:
+        if was_placed(form):
+            raise _RefusedCallError("the call did not come in")
+        try:
+            return self._routing.callee(form)
+        except AddressError as error:
+            raise _RefusedCallError(error.reason) from None
+
+    async def _store(self, event: ClientCallReceived, route: str) -> bool:
+        """Opens the session; whether Redis has it by now.
+
+        Raises:
+            _RefusedCallError: it exists already.
+        """
+        try:
+            async with asyncio.timeout(_STORE_DEADLINE_S):
+                if event.session_id != event.call_sid and not await self._is_new(event):
+                    raise _RefusedCallError("the session exists already")
+                await self._ingest.publish(event, call_sid=event.call_sid)
+        except (StoreError, TimeoutError) as error:
+            note_unstored(self._metrics, route, event, error)
+            return False
+        return True
+
+    async def _is_new(self, event: ClientCallReceived) -> bool:
+        """Whether the session is this call's to open: of those who ask at once, the first has it."""
+        facts = await self._ingest.read(event.session_id)
+        if facts is not None:
+            return facts.party_of(event.call_sid) == AGENT  # it has opened it, and asks again
+        claim = await self._ingest.claim_gate(event.session_id, _CLAIM, event.call_sid)
+        return claim is GateClaim.OURS
+
+    def _join(self, session_id: str, attributes: Attributes) -> str:
+        return self._documents.join_conference(
+            session_id,
+            AGENT,
+            label=first_label(AGENT),
+            room=session_id,
+            starts=True,
+            tune=Tune.RINGBACK,
+            attributes=attributes,
+        )
+
+    def _bridge(self, call_sid: str, customer: Address) -> str:
+        # Nobody can tell whether a session of the name that the browser gave exists: so it is not called by it.
+        return self._documents.bridge_to_customer(
+            call_sid, customer, own_number=self._settings.number, ring_timeout_s=self._settings.ring_timeout_s
+        )
+
+
+def _session_id(form: Form, call_sid: str) -> str:
+    try:
+        session_id = session_id_of(form)
+    except MalformedCallbackError:
+        raise _RefusedCallError("SessionID is no id") from None
+    if session_id != call_sid and _SID.fullmatch(session_id):
+        raise _RefusedCallError("SessionID looks like a SID")
+    return session_id

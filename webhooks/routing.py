@@ -1,0 +1,92 @@
+"""Whom a call is for: what the directory says of the number that was called, and whom a browser or app asks for."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import structlog
+
+from runtime.settings import ServiceSettings
+from telephony.addresses import Address, AddressError, AllowList, parse_address
+from telephony.callbacks import Fields, callee_of, caller_of
+from telephony.directory import DirectoryFile, Inbound, address_in
+
+log = structlog.get_logger()
+
+#: What a browser's or app's call says of who calls. Source: Twilio docs, "TwiML for Programmable Voice", `From`.
+_CLIENT, _SIP = "client:", "sip:"
+#: Whom a SIP phone has dialled: the part before the host. Source: RFC 3261, section 19.1.1.
+_SIP_USER = re.compile(r"sip:([^@;?]{1,128})@")
+
+
+@dataclass(frozen=True, slots=True)
+class NextAgent:
+    """An agent who is to be tried."""
+
+    address: Address
+    #: Which of the agents to be tried it is, from 0.
+    number: int
+
+
+class Routing:
+    """Answers from the directory as it was read last."""
+
+    def __init__(self, settings: ServiceSettings, directory: DirectoryFile) -> None:
+        """Reads the allow-list.
+
+        Raises:
+            SettingsError: the allow-list is wrong.
+        """
+        self._allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
+        self._directory = directory
+
+    def inbound(self, form: Fields) -> Inbound:
+        """Who answers an inbound call, how, and what holds for its conference.
+
+        What a browser says that it has called is the browser's choice: it opens no other number's routing.
+        """
+        called = "" if caller_of(form).startswith(_CLIENT) else callee_of(form)
+        return self._directory.current.inbound(called)
+
+    def outbound(self) -> Inbound:
+        """The same for a call that came in on no number: what the settings say."""
+        return self._directory.current.inbound("")
+
+    def callee(self, form: Fields) -> Address:
+        """Whom a browser, an app or a SIP phone calls: held against the allow-list.
+
+        A SIP phone says an address at its own domain whatever it dials; where that is nobody who may be called, the
+        part before the host is what was dialled.
+
+        Raises:
+            AddressError: who calls is none of these, or it may not be called; the reason does not name it.
+        """
+        caller, callee, names = caller_of(form), callee_of(form), self._directory.current.destinations
+        if not caller.startswith((_CLIENT, _SIP)):
+            raise AddressError("who calls is no browser, app or SIP phone")
+        try:
+            return address_in(callee, names, self._allowed)
+        except AddressError:
+            dialled = _SIP_USER.match(callee) if caller.startswith(_SIP) else None
+            if dialled is None:
+                raise
+        return address_in(unquote(dialled[1]), names, self._allowed)
+
+    def next_agent(self, session_id: str, agents: Sequence[str], number: int) -> NextAgent | None:
+        """Who is tried after an agent who could not be had; None when there is nobody else.
+
+        Args:
+            session_id: For the log.
+            agents: Addresses of the agents to be tried, in their order.
+            number: Which of them was tried last, from 0.
+        """
+        for following in range(number + 1, len(agents)):
+            try:
+                address = parse_address(agents[following])
+                self._allowed.check(address)
+            except AddressError as error:  # allowed once, and not any more
+                log.error("agent_refused", session_id=session_id, reason=error.reason)
+            else:
+                return NextAgent(address, following)
+        return None
