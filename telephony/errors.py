@@ -46,6 +46,8 @@ CODES: tuple[CodeRow, ...] = (
     CodeRow(NOT_IN_PROGRESS, "the call is not in progress any more", ProviderGoneError, "Twilio docs, Errors, 21220"),
     CodeRow(13240, "the coached call is not in the room", ProviderRefusedError, "Twilio docs, Errors, 13240"),
     CodeRow(16028, "the coached call is not in the room", ProviderRefusedError, "Twilio docs, Errors, 16028"),
+    CodeRow(16108, "more than one recording of the call runs", ProviderRefusedError, "Twilio docs, Errors, 16108"),
+    CodeRow(16114, "no time for the recording just now", OutcomeUnknownError, "Twilio docs, Errors, 16114"),
     CodeRow(16025, "the participant label is in use", ProviderRefusedError, "Twilio docs, Errors, 16025"),
 )  # fmt: skip
 _BY_CODE = {row.code: row for row in CODES}
@@ -64,7 +66,7 @@ def from_status(http_status: int, code: int = 0, retry_after_s: float = 0.0) -> 
 
     Source: Twilio docs, "Twilio API responses" (status codes) and "Error and Warning Dictionary".
     """
-    if http_status >= 500 or http_status == 408:  # as Twilio answers when a recording takes its time
+    if http_status >= 500 or http_status == 408:  # 408: time ran out over there, as of a recording (16114)
         kind: type[ProviderError] = OutcomeUnknownError
     elif http_status == 429:
         kind = ProviderBusyError

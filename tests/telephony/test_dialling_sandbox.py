@@ -1,139 +1,17 @@
 """Our documents, requests and callbacks together, played on the sandbox: what one side says, the other understands."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
-from urllib.parse import parse_qsl
+from dataclasses import replace
+from typing import Any
 
 import pytest
-from aiohttp import web
 
-from runtime.clock import SystemClock
 from runtime.errors import ProviderGoneError, ProviderRefusedError
-from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings, load
-from sandbox.handles import SandboxCall
-from sandbox.service import Sandbox
-from statemachine.effects import CreateCall, CreateParticipant, FindCall, ReadCalls, SayAndHangUp, UpdateParticipant
-from statemachine.events import (
-    CallProgressed,
-    CallsRead,
-    Event,
-    ParticipantChanged,
-    ParticipantJoined,
-    ParticipantSeen,
-)
-from telephony import callbacks, urls
-from telephony.addresses import AllowList, parse_address
-from telephony.calls import Calls
-from telephony.client import http_client, rest_client
-from telephony.dialling import CallSetup, Dialled
-from telephony.documents import Documents
-from telephony.urls import CallbackUrls, Gate
-
-OWN, CALLER, TARGET = "+14155550100", "+14155550199", "+14155550177"
-SESSION = "S1"
-Happened = TypeVar("Happened", bound=Event)
-
-
-@dataclass
-class Line:
-    """A caller who waits with ring-back, and whatever the sandbox has told us since."""
-
-    sandbox: Sandbox
-    calls: Calls
-    documents: Documents
-    events: list[Event] = field(default_factory=list)
-    #: What was pressed at each request for a gate.
-    gates: list[tuple[Gate, str]] = field(default_factory=list)
-    waits: list[urls.Wait] = field(default_factory=list)
-    caller: SandboxCall | None = None
-    #: Whether the gate asks for a key.
-    gate_asks: bool = False
-    #: Where the gate leads: into this conference, or to the customer of a `call` where there is none.
-    room: str = ""
-
-    def of(self, kind: type[Happened]) -> list[Happened]:
-        return [event for event in self.events if isinstance(event, kind)]
-
-    async def until(self, predicate: Any) -> None:
-        await self.sandbox.wait_until(predicate)
-
-    async def read(self, **more: Any) -> CallsRead:
-        order = {"effect_id": "r", "session_id": SESSION, "parent_call_sid": "", "with_conference": True}
-        found = await self.calls.perform(ReadCalls(**(order | {"read_version": 1} | more)))
-        assert isinstance(found, CallsRead)
-        return found
-
-    def answer(self, path: str, query: str, form: dict[str, str]) -> str:
-        """What our webhooks would answer; what they would publish is kept."""
-        if path == urls.CALL_PATH:
-            self.events.append(callbacks.call_progressed(form, urls.parse_call(query), OWN))
-        elif path == urls.CONFERENCE_PATH:
-            self.events.append(callbacks.conference_event(form, urls.parse_conference(query)))
-        elif path == urls.WAIT_PATH:
-            self.waits.append(urls.parse_wait(query))
-            return self.documents.wait(self.waits[-1], audio_url=f"https://example.com/{self.waits[-1].tune}.wav")
-        elif path == urls.GATE_PATH:
-            return self._gate(urls.parse_gate(query), form)
-        elif path == "/voice":
-            return self.documents.join_conference(
-                SESSION, "customer", label="customer-1", room=SESSION, tune="ringback"
-            )
-        return self.documents.hang_up()
-
-    def _gate(self, gate: Gate, form: dict[str, str]) -> str:
-        pressed = callbacks.digits_of(form, gate)
-        self.gates.append((gate, pressed))
-        if self.gate_asks and pressed != "1":
-            return self.documents.gate_ask(gate, brief="About an invoice")
-        if not self.room:
-            return self.documents.bridge_to_customer(SESSION, parse_address(TARGET), own_number=OWN, ring_timeout_s=20)
-        return self.documents.gate_brief_and_join(
-            SESSION, "target", label="target-2", room=self.room, recalled_for="busy"
-        )
-
-
-@pytest.fixture
-async def line() -> AsyncIterator[Line]:
-    lines: list[Line] = []
-
-    async def answer(request: web.Request) -> web.Response:
-        form = dict(parse_qsl(await request.text(), keep_blank_values=True))
-        return web.Response(text=lines[0].answer(request.path, request.query_string, form), content_type="text/xml")
-
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    public_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with Sandbox(speed=20) as sandbox:
-        sandbox.add_number(OWN, voice_url=f"{public_url}/voice")
-        values = {
-            "TWILIO_ACCOUNT_SID": sandbox.account_sid,
-            "TWILIO_AUTH_TOKEN": sandbox.auth_token,
-            "TWILIO_NUMBER": OWN,
-            "CONFERRAL_PUBLIC_URL": public_url,
-            "TWILIO_API_URL": sandbox.url,
-        }
-        settings = load(ServiceSettings, values)
-        http = http_client(settings, clock=SystemClock(), metrics=Metrics())
-        callback_urls = CallbackUrls(public_url)
-        documents = Documents(callback_urls, language="en-US", voice=None)
-        setup = CallSetup(callback_urls, documents, own_number=OWN, allowed=AllowList.from_setting(None, OWN))
-        calls = Calls(rest_client(settings, http), join_document=lambda _: documents.hang_up(), setup=setup)
-        lines.append(Line(sandbox, calls, documents))
-        yield lines[0]
-        await http.close()
-    await runner.cleanup()
-
-
-async def customer_waits(line: Line) -> str:
-    """The customer is alone in a room that has not started; its SID."""
-    line.caller = await line.sandbox.call_in(CALLER, OWN)
-    await line.until(lambda: line.of(ParticipantJoined) and line.waits)
-    return line.of(ParticipantJoined)[0].conference_sid
+from statemachine.effects import CreateCall, CreateParticipant, FindCall, SayAndHangUp, UpdateParticipant
+from statemachine.events import CallProgressed, ParticipantChanged, ParticipantJoined, ParticipantSeen
+from telephony import urls
+from telephony.dialling import Dialled
+from telephony.urls import Gate
+from tests.telephony.sandbox_line import OWN, SESSION, TARGET, Line, customer_waits
 
 
 def participant(room: str, **changes: Any) -> CreateParticipant:

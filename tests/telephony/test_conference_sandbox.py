@@ -1,0 +1,210 @@
+"""Supervisors, announcements, recordings and what comes after a conference, played on the sandbox."""
+
+from dataclasses import replace
+
+import pytest
+
+from runtime.errors import ProviderRefusedError
+from statemachine.attributes import Attributes
+from statemachine.effects import (
+    ChangeRecording,
+    CreateParticipant,
+    PlayAnnouncement,
+    SendAway,
+    StartRecording,
+    UpdateParticipant,
+)
+from statemachine.events import (
+    AnnouncementEnded,
+    ConferenceNoted,
+    ParticipantChanged,
+    ParticipantJoined,
+    RecordingChanged,
+)
+from telephony.dialling import Dialled
+from telephony.recordings import Recorded
+from telephony.urls import Wait
+from tests.telephony.sandbox_line import SESSION, TARGET, Line, customer_waits
+
+SUPERVISOR = "client:sue"
+
+
+async def two_talk(line: Line) -> tuple[str, str, str]:
+    """Customer and agent are in the conference.
+
+    Returns:
+        The SIDs of conference, customer and agent.
+    """
+    room = await customer_waits(line)
+    agent = await joins(line, "agent", TARGET, room)
+    assert line.caller is not None
+    return room, line.caller.sid, agent
+
+
+async def joins(line: Line, party: str, address: str, room: str, *, supervises: bool = False) -> str:
+    """Somebody is dialled in straight and answers; the call's SID."""
+    line.sandbox.phone(address).script(answer_after_s=0)
+    effect = CreateParticipant(
+        effect_id=f"d-{party}", session_id=SESSION, party=party, to=address, timeout_s=20, room=room,
+        label=f"{party}-2", early_media=False, supervises=supervises, attributes=line.attributes,
+    )  # fmt: skip
+    dialled = await line.calls.perform(effect)
+    assert isinstance(dialled, Dialled)
+    await line.until(lambda: dialled.call_sid in [event.call_sid for event in line.of(ParticipantJoined)])
+    return dialled.call_sid
+
+
+def heard_by(line: Line, call_sid: str) -> frozenset[str]:
+    """Whom a call hears right now."""
+    hears = line.sandbox.call(call_sid).hears
+    return hears.parties if hears else frozenset()
+
+
+async def test_who_comes_in_is_greeted_once_and_then_hears_the_tune(line: Line) -> None:
+    line.greets = True
+
+    await customer_waits(line)
+    await line.until(lambda: len(line.waits) >= 3)
+
+    assert line.waits[0] == Wait(SESSION, "customer", line.waits[0].tune, greets=True)
+    assert {wait.greets for wait in line.waits[1:]} == {False}
+    assert line.caller is not None
+    assert any("Welcome to the shop" in interval.heard.what for interval in line.caller.heard)
+
+
+async def test_a_supervisor_is_heard_by_those_who_shall_hear_him_and_twilio_says_so(line: Line) -> None:
+    room, customer, agent = await two_talk(line)
+    supervisor = await joins(line, "supervisor", SUPERVISOR, room, supervises=True)
+    update = UpdateParticipant(
+        effect_id="u1", session_id=SESSION, party="supervisor", call_sid=supervisor, conference_sid=room
+    )
+    joined = next(event for event in line.of(ParticipantJoined) if event.call_sid == supervisor)
+
+    assert not joined.starts_conference
+    assert supervisor not in heard_by(line, customer) | heard_by(line, agent)
+    assert heard_by(line, supervisor) == {customer, agent}
+
+    await line.calls.perform(replace(update, supervises="whisper", coaches=agent))
+    await line.until(lambda: agent in [event.coaches for event in line.of(ParticipantChanged)])
+
+    assert supervisor in heard_by(line, agent) - heard_by(line, customer)
+    seen = {seen.call_sid: seen for seen in (await line.read()).participants}
+    assert (seen[supervisor].coaches, seen[supervisor].muted) == (agent, False)
+
+    await line.calls.perform(replace(update, supervises="barge"))
+    await line.until(lambda: supervisor in heard_by(line, customer))
+    await line.calls.perform(replace(update, supervises="monitor"))
+    await line.until(lambda: supervisor not in heard_by(line, customer) | heard_by(line, agent))
+
+    seen = {seen.call_sid: seen for seen in (await line.read()).participants}
+    assert (seen[supervisor].coaches, seen[supervisor].muted) == ("", True)
+
+
+async def test_nobody_coaches_somebody_who_is_not_in_the_conference(line: Line) -> None:
+    room, _, _ = await two_talk(line)
+    supervisor = await joins(line, "supervisor", SUPERVISOR, room, supervises=True)
+    update = UpdateParticipant(
+        effect_id="u1", session_id=SESSION, party="supervisor", call_sid=supervisor, conference_sid=room,
+        supervises="whisper", coaches="CA" + "0" * 32,
+    )  # fmt: skip
+
+    with pytest.raises(ProviderRefusedError) as caught:
+        await line.calls.perform(update)
+
+    assert caught.value.code in (13240, 16028)
+
+
+@pytest.mark.parametrize("to_one", [False, True])
+async def test_a_sentence_is_heard_by_all_or_by_one_and_its_end_is_told(line: Line, to_one: bool) -> None:
+    room, customer, agent = await two_talk(line)
+    line.sentences["c1"] = "We close at six"
+
+    await line.calls.perform(
+        PlayAnnouncement(
+            effect_id="a1",
+            session_id=SESSION,
+            conference_sid=room,
+            command_id="c1",
+            call_sid=customer if to_one else "",
+        )
+    )
+    await line.until(lambda: line.of(AnnouncementEnded))
+
+    (ended,) = line.of(AnnouncementEnded)
+    assert (ended.conference_sid, ended.call_sid, ended.failed) == (room, customer if to_one else "", False)
+    heard = {
+        sid: any("We close at six" in interval.heard.what for interval in line.sandbox.call(sid).heard)
+        for sid in (customer, agent)
+    }
+    assert heard == {customer: True, agent: not to_one}
+
+
+async def test_a_recording_of_the_customers_call_is_started_found_paused_and_stopped(line: Line) -> None:
+    _, customer, _ = await two_talk(line)
+    start = StartRecording(effect_id="r1", session_id=SESSION, party="customer", call_sid=customer)
+    change = ChangeRecording(effect_id="r2", session_id=SESSION, call_sid=customer, status="paused")
+
+    assert await line.calls.look_for_recording(start) == ""
+    begun = await line.calls.perform(start)
+    assert isinstance(begun, Recorded)
+    assert await line.calls.look_for_recording(start) == begun.recording_sid
+
+    await line.calls.perform(change)
+    assert await line.calls.look_for_recording(start) == begun.recording_sid
+    await line.calls.perform(replace(change, status="in-progress", recording_sid=begun.recording_sid))
+    await line.calls.perform(replace(change, status="stopped"))
+    assert await line.calls.look_for_recording(start) == ""
+    assert await line.calls.perform(replace(change, status="stopped")) is None
+
+    await line.until(lambda: len(line.of(RecordingChanged)) == 2)
+    told = line.of(RecordingChanged)
+    assert {(event.recording_sid, event.call_sid, event.of_conference) for event in told} == {
+        (begun.recording_sid, customer, False)
+    }
+    assert told[0].status == "in-progress"
+    assert told[1].status in ("completed", "absent")
+
+
+async def test_a_conference_is_recorded_from_its_start_and_paused_by_its_name(line: Line) -> None:
+    line.attributes = Attributes(record="true", trim="do-not-trim")
+    room, _, _ = await two_talk(line)
+    await line.until(lambda: line.of(RecordingChanged))
+    change = ChangeRecording(effect_id="r1", session_id=SESSION, conference_sid=room, status="paused")
+
+    (told,) = line.of(RecordingChanged)
+    assert (told.status, told.of_conference, told.conference_sid) == ("in-progress", True, room)
+    await line.calls.perform(change)
+    await line.calls.perform(replace(change, recording_sid=told.recording_sid, status="stopped"))
+
+    await line.until(lambda: len(line.of(RecordingChanged)) == 2)
+
+
+async def test_who_speaks_is_noted(line: Line) -> None:
+    _, customer, _ = await two_talk(line)
+
+    line.sandbox.call(customer).speak()
+    await line.until(lambda: line.of(ConferenceNoted))
+
+    (noted,) = line.of(ConferenceNoted)
+    assert (noted.kind, noted.call_sid) == ("participant-speech-start", customer)
+
+
+async def test_an_event_that_nobody_knows_is_noted_by_its_name(line: Line) -> None:
+    room, customer, _ = await two_talk(line)
+
+    line.sandbox.send_callback(room, "participant-levitate", {"CallSid": customer, "Height": "3 m"})
+    await line.until(lambda: line.of(ConferenceNoted))
+
+    assert [event.kind for event in line.of(ConferenceNoted)] == ["participant-levitate"]
+
+
+async def test_the_customer_goes_on_elsewhere_after_the_conference(line: Line) -> None:
+    _, customer, _ = await two_talk(line)
+    survey = line.public_url + "/survey"
+
+    effect = SendAway(effect_id="s1", session_id=SESSION, party="customer", call_sid=customer, url=survey)
+    await line.calls.perform(effect)
+    await line.until(lambda: line.sandbox.call(customer).status == "completed")
+
+    assert any("How did you like it?" in interval.heard.what for interval in line.sandbox.call(customer).heard)
+    assert await line.calls.perform(effect) is None  # over already
