@@ -11,11 +11,18 @@ import structlog
 log = structlog.get_logger()
 
 
-def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
+def run(
+    main: Callable[[asyncio.Event], Coroutine[Any, Any, int]], *, on_hangup: Callable[[], None] | None = None
+) -> int:
     """Runs a process until it ends by itself or SIGTERM or SIGINT asks it to.
 
     Uses uvloop where it is installed. The signal only sets the event that `main` is given: nothing is cancelled, so a
     commit or a REST call under way is finished.
+
+    Args:
+        main: The process; it is given the event.
+        on_hangup: What SIGHUP asks for, such as to read a file again; in a thread, since nobody who waits for an answer
+            shall wait for a disk. Without it SIGHUP ends the process as ever.
 
     Returns:
         What `main` returned, the exit code.
@@ -25,7 +32,7 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_with_signals(main))
+        return runner.run(_with_signals(main, on_hangup))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -36,7 +43,9 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _with_signals(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
+async def _with_signals(
+    main: Callable[[asyncio.Event], Coroutine[Any, Any, int]], on_hangup: Callable[[], None] | None
+) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     faults: list[BaseException] = []
@@ -59,12 +68,28 @@ async def _with_signals(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked, number.name)
+    if on_hangup is not None:
+        loop.add_signal_handler(signal.SIGHUP, _in_thread, on_hangup, set())
     try:
         code = await main(stop)
         return 1 if faults else code
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)
+
+
+def _in_thread(work: Callable[[], None], running: set[asyncio.Task[None]]) -> None:
+    """Starts work in a thread; a mistake in it stops the process, as that of every task that nobody awaits."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(asyncio.to_thread(work))
+    running.add(task)
+
+    def done(task: asyncio.Task[None]) -> None:
+        running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            loop.call_exception_handler({"message": "work in a thread failed", "exception": error})
+
+    task.add_done_callback(done)
 
 
 async def pause(stop: asyncio.Event, wait_s: float) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 
 from runtime import lifecycle
 from runtime.clock import StoreClock, SystemClock
@@ -56,6 +57,55 @@ def test_sigterm_sets_the_stop_and_nothing_is_cancelled():
 
     assert lifecycle.run(main) == 0
     assert finished == [True]
+
+
+def test_sighup_does_what_was_asked_for_beside_everything_else():
+    """In a thread: the loop goes on while it is done."""
+    called = []
+
+    async def main(stop: asyncio.Event) -> int:
+        loop = asyncio.get_running_loop()
+        goes_on.add(loop)
+        for number in (1, 2):
+            os.kill(os.getpid(), signal.SIGHUP)
+            async with asyncio.timeout(5):
+                while len(called) < number:
+                    await asyncio.sleep(0.001)
+        return 0
+
+    goes_on: set[asyncio.AbstractEventLoop] = set()
+
+    def hangup() -> None:
+        (loop,) = goes_on
+        turned = threading.Event()
+        loop.call_soon_threadsafe(turned.set)
+        called.append(turned.wait(5))
+
+    assert lifecycle.run(main, on_hangup=hangup) == 0
+    assert called == [True, True]
+
+
+def test_mistake_in_what_sighup_asks_for_stops_the_process():
+    async def main(stop: asyncio.Event) -> int:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await stop.wait()
+        return 0
+
+    def hangup() -> None:
+        raise ValueError
+
+    assert lifecycle.run(main, on_hangup=hangup) == 1
+
+
+def test_sighup_is_left_alone_where_nothing_is_to_be_done():
+    before = signal.getsignal(signal.SIGHUP)
+
+    async def main(stop: asyncio.Event) -> int:
+        return int(signal.getsignal(signal.SIGHUP) != before)
+
+    assert lifecycle.run(main) == 0
+    assert lifecycle.run(main, on_hangup=lambda: None) == 1
+    assert signal.getsignal(signal.SIGHUP) == before
 
 
 def test_task_that_ends_by_itself_stops_the_process():
