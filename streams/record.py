@@ -108,7 +108,8 @@ class Columns:
         self._always_coded = tuple(
             (place, column.encode) for place, column in enumerate(self._columns[: len(first)]) if column.encode
         )
-        self._others = range(len(first), len(self._columns))
+        self._places = range(len(self._columns))
+        self._others = self._places[len(first) :]
         self._defaults = tuple(column.default for column in self._columns[len(first) :])
         self._names = lru_cache(_PREFIXES_REMEMBERED)(self._names_under)
 
@@ -126,6 +127,34 @@ class Columns:
             value = values[place]
             if value != default:
                 fields[names[place]] = encode_other(value) if encode_other else value
+
+    def encode_onto(self, record: Any, before: Any, fields: dict[str, str], prefix: str = "") -> None:
+        """Makes an earlier record's fields those of this one. Attributes that are the same object are passed over.
+
+        Args:
+            record: The record as it is now; None where there is none any more.
+            before: The one that the fields are of; None where there was none.
+            fields: Are changed.
+            prefix: In front of the fields' names.
+        """
+        if record is before:
+            return
+        if before is None:
+            self.encode(record, fields, prefix)
+            return
+        names = self._names(prefix)
+        if record is None:
+            for name in names:
+                fields.pop(name, None)
+            return
+        values = self._all(record)
+        for place in compress(self._places, map(is_not, values, self._all(before))):
+            _, _, default, encode, _ = self._columns[place]
+            value = values[place]
+            if place >= self._always and value == default:
+                fields.pop(names[place], None)
+            else:
+                fields[names[place]] = encode(value) if encode else value
 
     def decode(self, reader: Reader, prefix: str = "") -> dict[str, Any]:
         """The record's values by attribute; those that stand nowhere are left to the class.

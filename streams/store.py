@@ -23,6 +23,12 @@ class Stored:
     session: Session = field(repr=False)
     fields: Mapping[str, str] = field(repr=False)
 
+    def becoming(self, session: Session) -> "Stored":
+        """A later version of the session, with the fields as they are to stand: only what changed is encoded."""
+        if not self.fields:
+            return Stored(session, session_codec.encode(session))
+        return Stored(session, session_codec.encode_onto(session, self.session, self.fields))
+
 
 @dataclass(slots=True)
 class SessionChange:

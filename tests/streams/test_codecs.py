@@ -32,7 +32,7 @@ from statemachine.transfer import Attempt, DialOptions, TransferState
 from streams import effect_codec, event_codec, record, session_codec
 from streams.effect_codec import ForgetCalls, OutboxEntry, PublishOutcome, TellCommand
 from streams.event_codec import BadEntryError
-from streams.store import Stored
+from streams.store import Stored, blank
 from streams.times import from_iso, to_iso
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
@@ -161,6 +161,44 @@ def test_every_session_can_be_read_back(session, chance):
     found = session_codec.decode(shuffled)
     assert found == session
     assert list(found.parties) == list(session.parties)
+
+
+@given(sessions, sessions, st.data())
+def test_hash_that_is_made_from_an_earlier_one_is_the_same_as_if_made_anew(before, other, data):
+    # What is not taken from the other is the very same object, as it is after a decision.
+    names = [field.name for field in dataclasses.fields(Session) if field.name not in {"id", "parties"}]
+    taken = data.draw(st.lists(st.sampled_from(names), unique=True))
+    parties = dict(before.parties)
+    for name in data.draw(
+        st.lists(st.sampled_from(sorted({*before.parties, *other.parties}) or ["nobody"]), max_size=4)
+    ):
+        parties.pop(name, None)
+        if name in other.parties:
+            parties[name] = other.parties[name]
+    session = dataclasses.replace(before, parties=parties, **{name: getattr(other, name) for name in taken})
+    fields = session_codec.encode(before)
+    unchanged = dict(fields)
+    assert session_codec.encode_onto(session, before, fields) == session_codec.encode(session)
+    assert fields == unchanged
+    stored = Stored(before, fields).becoming(session)
+    assert (stored.session, stored.fields) == (session, session_codec.encode(session))
+
+
+def test_session_that_did_not_exist_is_encoded_whole():
+    session = Session("CA1", version=1, parties={"agent": Party("agent", "agent-1")})
+    assert blank("CA1").becoming(session) == Stored(session, session_codec.encode(session))
+
+
+def test_only_what_has_changed_is_encoded_again():
+    before = Session("CA1", version=1, parties={"agent": Party("agent", "agent-1"), "customer": Party("customer", "c")})
+    fields = dict.fromkeys(session_codec.encode(before), "as it stands in Redis")
+    after = dataclasses.replace(
+        before, version=2, parties={**before.parties, "agent": dataclasses.replace(before.parties["agent"], held=True)}
+    )
+    changed = session_codec.encode_onto(after, before, fields)
+    assert {name: value for name, value in changed.items() if fields.get(name) != value} == {
+        "version": "2", "party.agent.held": "true",
+    }  # fmt: skip
 
 
 def test_order_of_parties_is_stored_only_where_it_is_unusual():
