@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+#: Hosts that nobody but this machine reaches.
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+#: Where Twilio's own REST API is.
+TWILIO_URL = "https://api.twilio.com"
+
 
 @dataclass(frozen=True, slots=True)
 class Line:

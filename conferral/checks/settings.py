@@ -2,18 +2,12 @@
 
 from urllib.parse import urlsplit, urlunsplit
 
-from conferral.checks.line import Line, fail, ok, warn
-from runtime.errors import SettingsError
+from conferral.checks.directory import check_directory
+from conferral.checks.line import LOOPBACK, TWILIO_URL, Line, fail, ok, warn
 from runtime.settings import SILENCE, ServiceSettings
-from telephony.addresses import parse_address
-from telephony.directory import agent_of, fallback_of
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-TWILIO_URL = "https://api.twilio.com"
-_FALLBACKS = {
-    "recall": "the agent is rung again",
-    "end": "the caller hears a sentence and is hung up",
-}
+#: Shortest token that is not warned of (characters).
+API_TOKEN_LEAST = 20
 
 
 def check_settings(settings: ServiceSettings) -> list[Line]:
@@ -33,7 +27,14 @@ def check_settings(settings: ServiceSettings) -> list[Line]:
 
 
 def _others(settings: ServiceSettings) -> list[Line]:
-    return [_agent(settings), _fallback(settings), _audio(settings), _public_url(settings), _api(settings)]
+    return [
+        *check_directory(settings),
+        _audio(settings),
+        _public_url(settings),
+        _api(settings),
+        _control_api(settings),
+        _browsers(settings),
+    ]
 
 
 def shown_url(url: str) -> str:
@@ -47,33 +48,23 @@ def shown_url(url: str) -> str:
     return urlunsplit(parts._replace(netloc=f"…@{host}" if "@" in parts.netloc else host))
 
 
-def _agent(settings: ServiceSettings) -> Line:
-    mend = (
-        "set CONFERRAL_AGENT to +E.164, client:NAME or sip:URI, and name its region, prefix or domain in "
-        "CONFERRAL_ALLOWED_DESTINATIONS (emergency, premium-rate and short numbers are never allowed)"
-    )
-    try:
-        agent = agent_of(settings)
-    except SettingsError as error:
-        return fail("agent", "; ".join(error.problems), mend)
-    if agent is None:
-        return fail("agent", "CONFERRAL_AGENT is not set: callers hear a sentence and are hung up", mend)
-    return ok("agent", f"a {agent.kind.value} that the allow-list allows")
+def _control_api(settings: ServiceSettings) -> Line:
+    if settings.api_token is None:
+        return ok("control API", "shut: CONFERRAL_API_TOKEN is not set")
+    length = len(settings.api_token.get_secret_value())
+    if length < API_TOKEN_LEAST:
+        found = f"a token of {length} characters can be guessed"
+        return warn("control API", found, "set CONFERRAL_API_TOKEN to what `openssl rand -hex 32` prints")
+    return ok("control API", "open to whoever has CONFERRAL_API_TOKEN")
 
 
-def _fallback(settings: ServiceSettings) -> Line:
-    mend = (
-        "set CONFERRAL_TRANSFER_FALLBACK to recall, end, +E.164, client:NAME or sip:URI, and name its region, prefix "
-        "or domain in CONFERRAL_ALLOWED_DESTINATIONS"
-    )
-    try:
-        fallback = fallback_of(settings)
-    except SettingsError as error:
-        return fail("fallback", "; ".join(error.problems), mend)
-    if fallback in _FALLBACKS:
-        return ok("fallback", f"{fallback}: after a blind transfer that failed {_FALLBACKS[fallback]}")
-    kind = parse_address(fallback).kind.value
-    return ok("fallback", f"a {kind} that the allow-list allows: called after a blind transfer that failed")
+def _browsers(settings: ServiceSettings) -> Line:
+    if settings.twiml_app_sid is None:
+        return ok("browsers", "no access tokens: TWILIO_TWIML_APP_SID is not set")
+    if not settings.api_key:
+        found = "TWILIO_TWIML_APP_SID is set, but access tokens are signed by an API key"
+        return fail("browsers", found, "set TWILIO_API_KEY and TWILIO_API_SECRET")
+    return ok("browsers", "access tokens are signed by the API key")
 
 
 def _audio(settings: ServiceSettings) -> Line:

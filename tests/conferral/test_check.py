@@ -53,8 +53,9 @@ def test_a_good_set_up_passes(checked, redis):
     # The oldest Redis that is supported is warned of: it does not tell how far workers are behind.
     assert {line["status"] for name, line in lines.items() if name != "version"} == {"ok"}
     assert set(lines) == {
-        "settings", "agent", "fallback", "audio", "public URL", "REST API", "aiohttp", "HTTP parser", "Redis",
-        "version", "eviction", "persistence", "replicas", "scripts", "set-up", "workers", "partitions", "commands",
+        "settings", "directory", "agent", "fallback", "audio", "public URL", "REST API", "control API", "browsers",
+        "aiohttp", "HTTP parser", "Redis", "version", "eviction", "persistence", "replicas", "scripts", "set-up",
+        "workers", "partitions", "commands",
     }  # fmt: skip
 
 
@@ -161,6 +162,102 @@ def test_a_fallback_must_be_one_that_may_be_dialled(checked, redis, fallback, st
     assert (code, lines["fallback"]["status"]) == (int(status == "fail"), status)
     assert found in lines["fallback"]["found"]
     assert "5550163" not in str(lines)
+
+
+DIRECTORY = """
+[destinations]
+billing = "+14155550163"
+[inbound."+14155550100"]
+agents = ["billing", "client:alice"]
+wait_url = "http://localhost:9/tune.mp3"
+"""
+
+
+def test_a_directory_is_counted_and_its_names_serve_the_settings(checked, redis, tmp_path):
+    alive(redis)
+    path = tmp_path / "directory.toml"
+    path.write_text(DIRECTORY.replace("localhost:9", "cdn.example.com"))
+    named = {"CONFERRAL_AGENT": "billing", "CONFERRAL_TRANSFER_FALLBACK": "billing"}
+
+    code, lines = checked(CONFERRAL_DIRECTORY=str(path), **named)
+
+    assert code == 0
+    assert lines["directory"]["found"] == "names: 1, numbers: 1; all may be dialled"
+    assert lines["agent"]["found"] == "a number that the allow-list allows"
+    assert lines["fallback"]["found"].startswith("a number that the allow-list allows")
+
+
+def test_faults_of_the_directory_are_all_told_with_their_lines(checked, redis, tmp_path):
+    alive(redis)
+    path = tmp_path / "directory.toml"
+    path.write_text(DIRECTORY.replace("+1415", "+1876").replace("wait_url", "weight"))
+
+    code, lines = checked(CONFERRAL_DIRECTORY=str(path))
+
+    assert (code, lines["directory"]["status"]) == (1, "fail")
+    assert "directory.toml, line 3, destinations.billing: the allow-list does not name its region JM; " in str(lines)
+    assert 'directory.toml, line 6, inbound."+…00".weight: no such key' in lines["directory"]["found"]
+    assert "5550163" not in str(lines)
+    assert lines["agent"]["status"] == "ok"
+
+
+def test_a_directory_must_name_urls_that_twilio_reaches(checked, redis, tmp_path):
+    alive(redis)
+    path = tmp_path / "directory.toml"
+    path.write_text(DIRECTORY)
+
+    assert checked(CONFERRAL_DIRECTORY=str(path), TWILIO_API_URL="http://127.0.0.1:8081")[0] == 0
+    code, lines = checked(CONFERRAL_DIRECTORY=str(path), TWILIO_API_URL="https://api.twilio.com")
+
+    assert (code, lines["directory"]["status"]) == (1, "fail")
+    assert lines["directory"]["mend"] == "name a URL that Twilio reaches"
+
+
+def test_a_directory_with_agents_serves_without_the_setting(checked, redis, tmp_path):
+    alive(redis)
+    path = tmp_path / "directory.toml"
+    path.write_text(DIRECTORY.replace("localhost:9", "cdn.example.com"))
+
+    code, lines = checked(CONFERRAL_DIRECTORY=str(path), CONFERRAL_AGENT="")
+
+    assert (code, lines["agent"]["status"]) == (0, "warn")
+
+
+@pytest.mark.parametrize(
+    ("token", "status", "found"),
+    [("", "ok", "shut"), ("hidden-word", "warn", "11 characters"), ("hidden-word" * 3, "ok", "open")],
+)
+def test_a_token_of_the_control_api_must_not_be_guessed(checked, redis, token, status, found):
+    alive(redis)
+
+    code, lines = checked(CONFERRAL_API_TOKEN=token)
+
+    assert (code, lines["control API"]["status"]) == (0, status)
+    assert found in lines["control API"]["found"]
+    assert "hidden" not in str(lines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({}, "ok"),
+        ({"TWILIO_TWIML_APP_SID": "AP" + "0" * 32}, "fail"),
+        (
+            {
+                "TWILIO_TWIML_APP_SID": "AP" + "0" * 32,
+                "TWILIO_API_KEY": "SK" + "0" * 32,
+                "TWILIO_API_SECRET": "hidden",
+            },
+            "ok",
+        ),
+    ],
+)
+def test_access_tokens_need_an_api_key(checked, redis, changes, status):
+    alive(redis)
+
+    code, lines = checked(**changes)
+
+    assert (code, lines["browsers"]["status"]) == (int(status == "fail"), status)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,74 @@
+"""Whether the directory can be read, and whether those whom the settings name in it may be dialled."""
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from conferral.checks.line import LOOPBACK, TWILIO_URL, Line, fail, ok, warn
+from runtime.errors import SettingsError
+from runtime.settings import ServiceSettings
+from telephony.addresses import AllowList, parse_address
+from telephony.directory import agent_of, fallback_of
+from telephony.directory_file import DirectoryEntry, read_file
+
+_FALLBACKS = {
+    "recall": "the agent is rung again",
+    "end": "the caller hears a sentence and is hung up",
+}
+_WHOM = "+E.164, client:NAME, sip:URI or a name of the directory"
+
+
+def check_directory(settings: ServiceSettings) -> list[Line]:
+    """Lines about the directory, the agent and the fallback."""
+    names: Mapping[str, str] = {}
+    entries: Mapping[str, DirectoryEntry] = {}
+    if settings.directory is None:
+        line = ok("directory", "none: every number goes by CONFERRAL_AGENT, and nobody has a name")
+    else:
+        try:
+            allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
+            names, entries = read_file(settings.directory, allowed)
+        except SettingsError as error:
+            line = fail("directory", "; ".join(error.problems), "mend what is named; docs/directory.md has an example")
+        else:
+            line = _content(settings, names, entries)
+    return [line, _agent(settings, names, entries), _fallback(settings, names)]
+
+
+def _content(settings: ServiceSettings, names: Mapping[str, str], entries: Mapping[str, DirectoryEntry]) -> Line:
+    urls = [url for entry in entries.values() for url in (entry.wait_url, entry.after) if url]
+    if settings.api_url == TWILIO_URL and any(urlsplit(url).hostname in LOOPBACK for url in urls):
+        found = "wait_url or after: only what runs on this machine reaches it, so Twilio would get nothing"
+        return fail("directory", found, "name a URL that Twilio reaches")
+    return ok("directory", f"names: {len(names)}, numbers: {len(entries)}; all may be dialled")
+
+
+def _agent(settings: ServiceSettings, names: Mapping[str, str], entries: Mapping[str, DirectoryEntry]) -> Line:
+    mend = (
+        f"set CONFERRAL_AGENT to {_WHOM}, and name its region, prefix or domain in CONFERRAL_ALLOWED_DESTINATIONS "
+        "(emergency, premium-rate and short numbers are never allowed)"
+    )
+    try:
+        agent = agent_of(settings, names)
+    except SettingsError as error:
+        return fail("agent", "; ".join(error.problems), mend)
+    if agent is not None:
+        return ok("agent", f"a {agent.kind.value} that the allow-list allows")
+    if any(entry.agents for entry in entries.values()):
+        found = "CONFERRAL_AGENT is not set: who calls a number without agents in the directory hears a sentence"
+        return warn("agent", found, mend)
+    return fail("agent", "CONFERRAL_AGENT is not set: callers hear a sentence and are hung up", mend)
+
+
+def _fallback(settings: ServiceSettings, names: Mapping[str, str]) -> Line:
+    mend = (
+        f"set CONFERRAL_TRANSFER_FALLBACK to recall, end, {_WHOM}, and name its region, prefix or domain in "
+        "CONFERRAL_ALLOWED_DESTINATIONS"
+    )
+    try:
+        fallback = fallback_of(settings, names)
+    except SettingsError as error:
+        return fail("fallback", "; ".join(error.problems), mend)
+    if fallback in _FALLBACKS:
+        return ok("fallback", f"{fallback}: after a blind transfer that failed {_FALLBACKS[fallback]}")
+    kind = parse_address(fallback).kind.value
+    return ok("fallback", f"a {kind} that the allow-list allows: called after a blind transfer that failed")
