@@ -25,6 +25,7 @@ from streams.keys import Keys
 from streams.lease import LEASE_MS
 from streams.partition import PartitionAccess
 from streams.store import Store
+from telephony.account import AccountReader
 from telephony.addresses import AllowList
 from telephony.calls import Calls
 from telephony.client import PooledHttpClient, http_client, rest_client
@@ -41,6 +42,7 @@ from worker.pace import Pace
 from worker.recording import Recorder
 from worker.router import Router
 from worker.status import serve_status
+from worker.sweep.sweeper import Sweeper, SweepTimes
 from worker.timers import fire_timers
 
 log = structlog.get_logger()
@@ -162,6 +164,7 @@ class Worker:
                 "timers": fire_timers(stop, keeper, self._store_clock),
                 "router": self._router(client, blocking, keys, allowed).run(stop),
                 "signs_of_life": self._show_life(stop, client, keys),
+                "sweep": self._sweeper(client, keys, http).run(stop),
                 "gauges": self._take_gauges(stop, access, keeper),
             }
             if status_port is not None:
@@ -204,6 +207,19 @@ class Worker:
             self.metrics,
             allowed=allowed,
             names=lambda: self._directory.current.destinations,
+        )
+
+    def _sweeper(self, client: Client, keys: Keys, http: PooledHttpClient) -> Sweeper:
+        return Sweeper(
+            client,
+            keys,
+            self.name,
+            reader=AccountReader(rest_client(self._settings, http)),
+            clock=self._clock,
+            store_clock=self._store_clock,
+            metrics=self.metrics,
+            times=SweepTimes.of(self._settings.sweep_interval_s),
+            lease_ms=self._lease_ms,
         )
 
     def _executor(
@@ -300,7 +316,9 @@ class Worker:
 def calls_of(settings: ServiceSettings, http: PooledHttpClient, allowed: AllowList) -> Calls:
     """What the worker asks of Twilio, with the settings that this needs."""
     urls = CallbackUrls(settings.public_url)
-    documents = Documents(urls, language=settings.language, voice=settings.voice)
+    documents = Documents(
+        urls, language=settings.language, voice=settings.voice, with_speaker_events=settings.speaker_events
+    )
     setup = CallSetup(urls, documents, own_number=settings.number, allowed=allowed)
     return Calls(rest_client(settings, http), join_document=join_document_of(documents), setup=setup)
 
@@ -316,6 +334,7 @@ def join_document_of(documents: Documents) -> Callable[[RedirectCall], str]:
             room=effect.room,
             attempt=effect.attempt,
             tune=effect.tune,
+            attributes=effect.attributes,
         )
 
     return join_document

@@ -87,13 +87,21 @@ class Comparison:
         self.strange_conferences.pop(session.conference_sid, None)
         if session.updated_at_ms > self._quiet_before_ms:
             return
+        missing = self._missing(session)
+        if missing is not None:
+            self.findings.append(missing)
+
+    def _missing(self, session: LiveSession) -> Finding | None:
+        """The first difference is enough: the look that follows is at the whole session."""
         account = self._account
         if account.has_all_calls:
-            missing = [sid for sid in session.call_sids if sid not in account.calls]
-            self.findings += (Finding(Difference.CALL_MISSING, session.session_id, sid) for sid in missing)
+            for call_sid in session.call_sids:
+                if call_sid not in account.calls:
+                    return Finding(Difference.CALL_MISSING, session.session_id, call_sid)
         room = session.conference_sid
         if room and account.has_all_conferences and room not in account.conferences:
-            self.findings.append(Finding(Difference.CONFERENCE_MISSING, session.session_id, room))
+            return Finding(Difference.CONFERENCE_MISSING, session.session_id, room)
+        return None
 
     def show_ended(self, session_id: str, ended_at_ms: int, *, call_sid: str = "", conference_sid: str = "") -> None:
         """Takes note that a strange call or conference is one of a session that has ended."""

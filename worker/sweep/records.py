@@ -1,23 +1,20 @@
 """What the sweep reads and writes in Redis: sessions, whose a call is, findings. In pipelines of bounded size."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 
 from statemachine.events import AccountSwept
 from statemachine.states import PartyStatus, State
-from streams import event_codec
+from streams.append import append_events
 from streams.connection import Client, store_errors
 from streams.keys import Keys
+from streams.reading import SessionReader
 from streams.times import from_iso
 from worker.sweep.comparing import Finding, LiveSession
 
 _T = TypeVar("_T")
 
-#: Sessions read in one round trip, count: about a megabyte.
-SESSIONS_AT_ONCE = 200
-#: Small values read, or findings published, in one round trip, count.
-VALUES_AT_ONCE = 500
 #: How old the oldest undecided entry of a partition may be before its sessions count as behind, milliseconds.
 BEHIND_MS = 1_000
 
@@ -28,6 +25,7 @@ class SweepRecords:
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client
         self._keys = keys
+        self._reader = SessionReader(client, keys)
 
     async def keeps_up(self, partition: int, now_ms: int) -> bool:
         """Whether somebody decides for a partition, and is not behind: else its sessions say what was, not what is.
@@ -48,61 +46,43 @@ class SweepRecords:
     async def live_ids(self, partition: int) -> list[str]:
         """Ids of the live sessions of a partition."""
         with store_errors():
-            return [name.decode() for name in await self._client.smembers(self._keys.live(partition))]
+            names = await self._client.smembers(self._keys.live(partition))
+        return [name.decode(errors="replace") for name in names]
 
     async def live_sessions(self, session_ids: Sequence[str]) -> list[LiveSession]:
-        """Live sessions, in one round trip; those that have ended meanwhile, or make no sense, are left out."""
-        with store_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            for session_id in session_ids:
-                pipeline.hgetall(self._keys.session(session_id))
-            records = await pipeline.execute(raise_on_error=False)
-        found = (_live_session(name, record) for name, record in zip(session_ids, records, strict=True))
+        """Live sessions; those that have ended meanwhile, or make no sense, are left out."""
+        records = await self._reader.records(session_ids)
+        found = (_live_session(name, record) for name, record in records.items())
         return [session for session in found if session is not None]
 
     async def owners(self, call_sids: Sequence[str]) -> dict[str, str]:
-        """Sessions by call, in one round trip; calls that are none of ours are left out."""
-        with store_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            for call_sid in call_sids:
-                pipeline.get(self._keys.call(call_sid))
-            owners = await pipeline.execute(raise_on_error=False)
-        pairs = zip(call_sids, owners, strict=True)
-        return {call_sid: owner.decode() for call_sid, owner in pairs if isinstance(owner, bytes)}
+        """Sessions by call; calls that are none of ours are left out."""
+        return await self._reader.sessions_of_calls(call_sids)
 
     async def ended(self, session_ids: Sequence[str]) -> dict[str, int]:
-        """When sessions ended, Unix milliseconds, in one round trip; those that live or don't exist are left out."""
-        with store_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            for session_id in session_ids:
-                pipeline.hmget(self._keys.session(session_id), "state", "ended_at")
-            records = await pipeline.execute(raise_on_error=False)
-        found = {}
-        for session_id, record in zip(session_ids, records, strict=True):
-            if isinstance(record, list) and record[0] == State.ENDED.value.encode() and record[1]:
-                found[session_id] = _time_of(record[1])
-        return {session_id: ended_at_ms for session_id, ended_at_ms in found.items() if ended_at_ms is not None}
+        """When sessions ended, Unix milliseconds; those that live or don't exist are left out."""
+        records = await self._reader.records(session_ids)
+        found = {name: _time_of(record, "ended_at") for name, record in records.items() if not _lives(record)}
+        return {name: ended_at_ms for name, ended_at_ms in found.items() if ended_at_ms}
 
-    async def publish(self, findings: Sequence[Finding], interval_number: int) -> None:
+    async def publish(self, findings: Iterable[Finding], interval_number: int) -> None:
         """Appends findings to their sessions' partitions.
 
         Args:
             findings: What differs.
             interval_number: Which sweep: the same finding is taken once in each.
         """
-        with store_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            for finding in findings:
-                event = AccountSwept(
-                    session_id=finding.session_id,
-                    token=f"sweep:{interval_number}:{finding.difference}:{finding.sid}",
-                    finding=finding.difference.value,
-                    call_sid="" if finding.is_of_conference else finding.sid,
-                    conference_sid=finding.sid if finding.is_of_conference else "",
-                )
-                stream = self._keys.events(self._keys.partition_of(finding.session_id))
-                pipeline.xadd(stream, event_codec.encode(event))
-            await pipeline.execute()
+        events = [
+            AccountSwept(
+                session_id=finding.session_id,
+                token=f"sweep:{interval_number}:{finding.difference}:{finding.sid}",
+                finding=finding.difference.value,
+                call_sid="" if finding.is_of_conference else finding.sid,
+                conference_sid=finding.sid if finding.is_of_conference else "",
+            )
+            for finding in findings
+        ]
+        await append_events(self._client, self._keys, events)
 
 
 def in_parts(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
@@ -112,25 +92,29 @@ def in_parts(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
         yield part
 
 
-def _live_session(session_id: str, record: object) -> LiveSession | None:
+def _live_session(session_id: str, record: Mapping[str, str]) -> LiveSession | None:
     """Taken from the bare fields: a sweep reads every session there is, and needs little of each."""
-    if not isinstance(record, dict) or record.get(b"state", State.ENDED.value.encode()) == State.ENDED.value.encode():
+    updated_at_ms = _time_of(record, "updated_at")
+    if not _lives(record) or not updated_at_ms:
         return None
-    updated_at_ms = _time_of(record.get(b"updated_at", b""))
-    if updated_at_ms is None:
-        return None
-    calls = []
-    for name, value in record.items():
-        if name.startswith(b"party.") and name.endswith(b".call_sid") and value:
-            status = record.get(name.removesuffix(b"call_sid") + b"status")
-            if status != PartyStatus.LEFT.value.encode():
-                calls.append(value.decode(errors="replace"))
-    room = record.get(b"conference_sid", b"").decode(errors="replace")
-    return LiveSession(session_id, updated_at_ms, room, tuple(calls))
+    calls = tuple(
+        call_sid
+        for name, call_sid in record.items()
+        if call_sid
+        and name.startswith("party.")
+        and name.endswith(".call_sid")
+        and record.get(f"{name.removesuffix('call_sid')}status") != PartyStatus.LEFT
+    )
+    return LiveSession(session_id, updated_at_ms, record.get("conference_sid", ""), calls)
 
 
-def _time_of(text: bytes) -> int | None:
+def _lives(record: Mapping[str, str]) -> bool:
+    return record.get("state", State.ENDED) != State.ENDED
+
+
+def _time_of(record: Mapping[str, str], name: str) -> int:
+    """Unix milliseconds; 0 when the record tells none."""
     try:
-        return from_iso(text.decode()) or None
+        return from_iso(record.get(name, ""))
     except ValueError:
-        return None
+        return 0

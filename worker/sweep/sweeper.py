@@ -18,7 +18,7 @@ from streams.keys import Keys
 from streams.lease import LEASE_MS, RENEW_EVERY_S, Lease, Renewal, Taken
 from telephony.account import Account
 from worker.sweep.comparing import Comparison, Finding
-from worker.sweep.records import SESSIONS_AT_ONCE, VALUES_AT_ONCE, SweepRecords, in_parts
+from worker.sweep.records import SweepRecords, in_parts
 
 log = structlog.get_logger()
 
@@ -26,6 +26,8 @@ log = structlog.get_logger()
 PAUSE_S = 0.5
 #: How soon it is noticed that the lease was taken, or a sweep is due, seconds.
 TICK_S = 0.1
+#: Sessions, calls and findings that are dealt with before the lease is looked at again, count.
+AT_ONCE = 200
 #: Findings published in one sweep, count: each leads to a look at Twilio, and a list that is wrong as a whole must not
 #: lead to thousands. The rest follow in the next sweep.
 FINDINGS_MAX = 500
@@ -186,7 +188,7 @@ class Sweeper:
         await self._look_for_ended(comparison, behind, stop)
         # What goes on after its session costs money for nothing; what is missing is over already.
         findings = sorted(comparison.findings, key=lambda finding: not finding.is_of_ended)[:FINDINGS_MAX]
-        for part in in_parts(findings, VALUES_AT_ONCE):
+        for part in in_parts(findings, AT_ONCE):
             self._insist(stop)
             await self._records.publish(part, interval_number)
         self._tell(account, comparison, findings, len(behind), self._clock.monotonic_s() - started_s)
@@ -212,7 +214,7 @@ class Sweeper:
             if not await self._records.keeps_up(number, self._store_clock.now_ms()):
                 behind.add(number)
                 continue
-            for part in in_parts(await self._records.live_ids(number), SESSIONS_AT_ONCE):
+            for part in in_parts(await self._records.live_ids(number), AT_ONCE):
                 self._insist(stop)
                 for session in await self._records.live_sessions(part):
                     comparison.show(session)
@@ -220,14 +222,14 @@ class Sweeper:
 
     async def _look_for_ended(self, comparison: Comparison, behind: set[int], stop: asyncio.Event) -> None:
         """Whether what no live session has is an ended one's. Everything else is somebody else's, and left alone."""
-        for calls in in_parts(comparison.strange_calls, VALUES_AT_ONCE):
+        for calls in in_parts(comparison.strange_calls, AT_ONCE):
             self._insist(stop)
             owners = await self._records.owners(calls)
             ended = await self._ended(owners.values(), behind)
             for call_sid, session_id in owners.items():
                 if session_id in ended:
                     comparison.show_ended(session_id, ended[session_id], call_sid=call_sid)
-        for rooms in in_parts(comparison.strange_conferences.items(), VALUES_AT_ONCE):
+        for rooms in in_parts(comparison.strange_conferences.items(), AT_ONCE):
             self._insist(stop)
             ended = await self._ended((name for _, name in rooms), behind)
             for conference_sid, name in rooms:

@@ -341,7 +341,7 @@ async def test_sweep_is_counted(sea: Sea) -> None:
     text = sea.metrics.exposition().decode()
     assert 'conferral_sweep_pages_total{kind="calls"} 12.0' in text
     assert 'conferral_sweep_pages_total{kind="conferences"} 6.0' in text
-    assert 'conferral_sweep_findings_total{kind="call-missing"} 2.0' in text
+    assert 'conferral_sweep_findings_total{kind="call-missing"} 1.0' in text
     assert "conferral_sweep_seconds_count 1.0" in text
     age_s = sea.clock.wall_ms() / 1000 - sea.metrics.sweep_finished._value.get()
     assert 0 <= age_s < 15
