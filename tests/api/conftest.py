@@ -1,0 +1,53 @@
+import pytest
+import structlog
+from aiohttp.test_utils import TestClient, TestServer
+from structlog.testing import capture_logs
+
+from runtime.metrics import Metrics
+from streams.connection import make_client
+from tests.api.kit import BEARER, app_of
+from webhooks.api import api as api_module
+from webhooks.api import giving, handlers
+from webhooks.api.turns import TURNS
+
+
+@pytest.fixture
+async def store(redis_server):
+    client = make_client(redis_server.url, max_connections=TURNS + 8)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def metrics():
+    return Metrics()
+
+
+@pytest.fixture
+async def open_api(store, metrics):
+    """Serves the control API with settings changed; every request has the token unless it says otherwise."""
+    clients = []
+
+    async def opened(headers=BEARER, redis=None, **changes):
+        client = TestClient(TestServer(app_of(redis or store, metrics, **changes)), headers=headers)
+        await client.start_server()
+        clients.append(client)
+        return client
+
+    yield opened
+    for client in clients:
+        await client.close()
+
+
+@pytest.fixture
+async def api(open_api):
+    return await open_api()
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    """What is logged. A logger that was used once keeps the configuration that it was used under."""
+    for module in (api_module, giving, handlers):
+        monkeypatch.setattr(module, "log", structlog.get_logger())
+    with capture_logs() as captured:
+        yield captured

@@ -1,0 +1,1 @@
+"""The control API: what operators' programs ask over HTTP. Reads sessions, publishes commands, decides nothing."""

@@ -1,0 +1,124 @@
+"""The control API as part of the webhooks' application: lets requests in, hands them on, and says no in JSON."""
+
+import re
+from collections.abc import Awaitable, Callable
+from urllib.parse import unquote, urlsplit
+
+import orjson
+import structlog
+from aiohttp import hdrs, web
+
+from runtime.clock import Clock
+from runtime.errors import StoreError
+from runtime.metrics import Metrics
+from runtime.settings import ServiceSettings
+from streams.connection import Client
+from streams.keys import Keys
+from webhooks.api.bearer import Bearer
+from webhooks.api.body import json_object
+from webhooks.api.errors import ApiError, ErrorType
+from webhooks.api.giving import Commands
+from webhooks.api.handlers import Asked, Handler, Handlers, Reply
+from webhooks.api.parameters import taken
+from webhooks.api.sessions import Sessions
+from webhooks.api.table import ROUTES, Route
+from webhooks.api.turns import Turns
+
+log = structlog.get_logger()
+
+_JSON = "application/json"
+#: What is told is of this moment, and some of it is a secret.
+_NOT_KEPT = {hdrs.CACHE_CONTROL: "no-store"}
+
+
+def add_api(
+    app: web.Application, settings: ServiceSettings, client: Client, keys: Keys, metrics: Metrics, clock: Clock
+) -> None:
+    """Mounts the control API beside what the application answers already.
+
+    Args:
+        app: The webhooks' application.
+        settings: Of the process.
+        client: Of Redis; not the one that callbacks go through, with at least `webhooks.api.turns.TURNS` connections.
+            Closed by the caller, after the application.
+        keys: Of Redis.
+        metrics: Where requests are counted.
+        clock: For durations, and for the expiry of access tokens.
+    """
+    turns = Turns()
+    sessions = Sessions(client, keys, turns)
+    giver = Commands(client, keys, turns, sessions)
+    handlers = Handlers(settings, sessions, giver, keys, clock).by_name()
+    bearer = Bearer(settings.api_token)
+    paths: dict[str, dict[str, Route]] = {}
+    for route in ROUTES:
+        if route.is_ours:
+            paths.setdefault(route.path, {})[route.method] = route
+    # A proxy may take the public URL's path away or leave it: both are answered.
+    for prefix in dict.fromkeys(("", unquote(urlsplit(settings.public_url).path))):
+        for path, routes in paths.items():
+            answers = {method: (route, handlers[route.name]) for method, route in routes.items()}
+            # Whatever stands between two slashes is an id, or is told to be none.
+            pattern = re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", path)
+            app.router.add_route(hdrs.METH_ANY, prefix + pattern, _answering(path, answers, bearer, metrics, clock))
+
+    async def let_go(_app: web.Application) -> None:
+        giver.stop_waiting()
+
+    async def close(_app: web.Application) -> None:
+        await turns.close()
+
+    app.on_shutdown.append(let_go)
+    app.on_cleanup.append(close)
+
+
+def _answering(
+    path: str, answers: dict[str, tuple[Route, Handler]], bearer: Bearer, metrics: Metrics, clock: Clock
+) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def wrong_method(_asked: Asked) -> Reply:
+        raise ApiError(ErrorType.METHOD, f"this path is asked by {' or '.join(answers)}", tuple(answers))
+
+    async def handle(request: web.Request) -> web.Response:
+        started_s = clock.monotonic_s()
+        method = hdrs.METH_GET if request.method == hdrs.METH_HEAD else request.method
+        route, handler = answers.get(method, (None, wrong_method))
+        template = route.template if route else path
+        try:
+            reply = await handler(await _admitted(request, route, bearer))
+            response = web.Response(body=reply.json(), status=reply.status, content_type=_JSON, headers=_NOT_KEPT)
+        except ApiError as error:
+            response = _refused(template, error)
+        except StoreError as error:
+            log.warning("store_unreachable", task="api", url_path=template, reason=str(error))
+            response = _refused(template, ApiError(ErrorType.STORE, str(error)))
+        metrics.api_requests.labels(template, str(response.status)).observe(clock.monotonic_s() - started_s)
+        return response
+
+    return handle
+
+
+async def _admitted(request: web.Request, route: Route | None, bearer: Bearer) -> Asked:
+    if route is None:
+        return Asked({}, {}, {}, lambda: False)
+    if route.needs_token:
+        bearer.check(request)
+    return Asked(
+        path=request.match_info,
+        query=taken(request, route.query),
+        body=await json_object(request) if route.body else {},
+        is_gone=lambda: request.transport is None or request.transport.is_closing(),
+    )
+
+
+def _refused(template: str, error: ApiError) -> web.Response:
+    log.info("api_refused", url_path=template, status=error.status, reason=error.type.value)
+    headers = dict(_NOT_KEPT)
+    if error.type is ErrorType.UNAUTHORIZED:
+        headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+    if error.type is ErrorType.METHOD:
+        headers[hdrs.ALLOW] = ", ".join(error.allowed)
+    told = {"error": {"type": error.type.value, "reason": error.reason, "allowed": list(error.allowed)}}
+    response = web.Response(body=orjson.dumps(told), status=error.status, content_type=_JSON, headers=headers)
+    if error.type in (ErrorType.TOO_LARGE, ErrorType.TOO_SLOW):
+        response.force_close()  # what is left of the body is not waited for
+    return response

@@ -1,0 +1,113 @@
+"""The AsyncAPI description of the streams in Redis that other programs write and read, made from the same models."""
+
+import re
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from streams.command_models import MODELS, schema_of
+from streams.keys import Keys
+from webhooks.api.openapi import VERSION, command_name
+from webhooks.api.stream_models import LogRecord, OutcomeRecord
+
+_REF = "#/components/schemas/"
+_STREAM = "The fields of an entry of a Redis stream; all are text."
+
+
+def document(keys: Keys) -> dict[str, Any]:
+    """The description, AsyncAPI 3.0. Source: AsyncAPI Specification 3.0.0.
+
+    Args:
+        keys: Where the streams are.
+    """
+    commands = {command_name(model): model for model in MODELS.values()}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Conferral's streams",
+            "version": VERSION,
+            "description": "Streams in Redis: commands are added by anybody who may (XADD), outcomes and logs are read "
+            "(XREAD, XRANGE). The same commands go over the HTTP that /openapi.json describes.",
+            "license": {"name": "Apache 2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "channels": {
+            "commands": {
+                "address": keys.commands,
+                "description": "What is asked of sessions. Everything that is malformed is rejected, in words, under "
+                f"the command's id: the hash `{keys.command('ID')}`.",
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in commands},
+            },
+            "outcomes": {
+                "address": keys.outcomes,
+                "description": "An entry for each finished transfer and each ended session, at least once: `id` tells "
+                "repetitions.",
+                "messages": {"Outcome": {"$ref": "#/components/messages/Outcome"}},
+            },
+            "log": {
+                "address": _log_address(keys),
+                "description": "What has happened to one session.",
+                "parameters": {
+                    "partition": {
+                        "description": "the partition of the session in braces, such as `{7}`: zlib's CRC-32 of the "
+                        f"session's id modulo {keys.partitions}",
+                        "examples": ["{0}", f"{{{keys.partitions - 1}}}"],
+                    },
+                    "session": {"description": "the session's id"},
+                },
+                "messages": {"LogEntry": {"$ref": "#/components/messages/LogEntry"}},
+            },
+        },
+        "operations": {
+            "takeCommands": _operation("receive", "commands", "Take commands and carry them out", list(commands)),
+            "tellOutcomes": _operation("send", "outcomes", "Tell what became of transfers and sessions", ["Outcome"]),
+            "keepLog": _operation("send", "log", "Write down what is decided", ["LogEntry"]),
+        },
+        "components": {
+            "messages": {
+                **{name: _message(name, model.__doc__ or "") for name, model in commands.items()},
+                "Outcome": _message(OutcomeRecord.__name__, OutcomeRecord.__doc__ or ""),
+                "LogEntry": _message(LogRecord.__name__, LogRecord.__doc__ or ""),
+            },
+            "schemas": _schemas(),
+        },
+    }
+
+
+def _log_address(keys: Keys) -> str:
+    """The key of a session's log, with the partition and its braces, and the session, as parameters."""
+    return re.sub(r"\{\d+\}", "{partition}", keys.log("SESSION")).replace("SESSION", "{session}")
+
+
+def _operation(action: str, channel: str, summary: str, messages: list[str]) -> dict[str, Any]:
+    return {
+        "action": action,
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "summary": summary,
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in messages],
+    }
+
+
+def _message(schema: str, about: str) -> dict[str, Any]:
+    return {"name": schema, "summary": about.split("\n")[0], "description": _STREAM, "payload": {"$ref": _REF + schema}}
+
+
+def _schemas() -> dict[str, Any]:
+    _, records = models_json_schema(
+        [(OutcomeRecord, "serialization"), (LogRecord, "serialization")], ref_template=_REF + "{model}"
+    )
+    return {**{command_name(model): _as_text(schema_of(model)) for model in MODELS.values()}, **records["$defs"]}
+
+
+def _as_text(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a command whose fields are all text, as a stream has them."""
+    fields: dict[str, dict[str, Any]] = {}
+    for name, field in schema["properties"].items():
+        forms = [form for form in field.get("anyOf", []) if form["type"] == "string"]
+        fields[name] = {key: value for key, value in field.items() if key != "anyOf"}
+        for form in forms:
+            fields[name] |= form
+    for field in fields.values():
+        if not isinstance(field.get("default", ""), str):
+            field["default"] = str(field["default"]).lower()
+    return {**schema, "properties": fields}

@@ -1,0 +1,52 @@
+"""The JSON object that a request brings."""
+
+import asyncio
+from typing import Any
+
+import orjson
+from aiohttp import hdrs, web
+
+from webhooks.api.errors import ApiError, ErrorType
+
+#: Largest body (bytes): ten destinations of 512 characters and a sentence fit in several times.
+BODY_BYTES_MAX = 64 * 1024
+#: How long a body may take to arrive (seconds).
+_READ_DEADLINE_S = 5.0
+_JSON = "application/json"
+
+
+async def json_object(request: web.Request) -> dict[str, Any]:
+    """The request's body.
+
+    Raises:
+        ApiError: it is no JSON object, too large, or does not arrive.
+    """
+    headers = request.headers
+    if hdrs.CONTENT_ENCODING in headers:  # a small body may unpack into a huge one
+        raise ApiError(ErrorType.MALFORMED, "the body must not be compressed")
+    if headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower() != _JSON:
+        raise ApiError(ErrorType.MALFORMED, f"Content-Type must be {_JSON}")
+    try:
+        found = orjson.loads(await _body(request))
+    except orjson.JSONDecodeError:
+        raise ApiError(ErrorType.MALFORMED, "the body is no JSON in UTF-8") from None
+    if not isinstance(found, dict):
+        raise ApiError(ErrorType.INVALID, "the body must be a JSON object")
+    return found
+
+
+async def _body(request: web.Request) -> bytes:
+    too_large = ApiError(ErrorType.TOO_LARGE, f"the body must have at most {BODY_BYTES_MAX:,} bytes")
+    if (request.content_length or 0) > BODY_BYTES_MAX:
+        raise too_large
+    try:
+        async with asyncio.timeout(_READ_DEADLINE_S):
+            # aiohttp stops reading at the application's client_max_size, bodies of unknown length too.
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise too_large from None
+    except TimeoutError:
+        raise ApiError(ErrorType.TOO_SLOW, f"the body did not arrive within {_READ_DEADLINE_S:g} s") from None
+    except (web.RequestPayloadError, OSError):
+        # Broken chunks, or the sender is gone: nobody may be there to read the answer.
+        raise ApiError(ErrorType.MALFORMED, "the body is broken") from None

@@ -1,0 +1,69 @@
+"""What is said to whoever asked for something that can't be had."""
+
+from enum import StrEnum
+
+from runtime.errors import ConferralError
+
+
+class ErrorType(StrEnum):
+    """The kinds of refusal; each has one HTTP status."""
+
+    #: The request is no JSON, or not of the kind that is taken here.
+    MALFORMED = "malformed"
+    #: The bearer token is missing or wrong.
+    UNAUTHORIZED = "unauthorized"
+    #: There is no such session, call or command, or it has been forgotten.
+    UNKNOWN = "unknown"
+    #: The path does not have this method.
+    METHOD = "method"
+    #: The body did not arrive in time.
+    TOO_SLOW = "too-slow"
+    #: The session does not take the command; `allowed` names what it takes.
+    REJECTED = "rejected"
+    #: The id was given before, for something else.
+    TAKEN = "taken"
+    #: The body is too large.
+    TOO_LARGE = "too-large"
+    #: A field or a parameter is missing or wrong.
+    INVALID = "invalid"
+    #: A setting is missing without which this can't be done.
+    NOT_SET_UP = "not-set-up"
+    #: Redis can't be reached, or refuses. Nobody knows whether a command was taken: ask again with the same `id`.
+    STORE = "store"
+
+
+#: HTTP status by kind. Source: RFC 9110, section 15.5; RFC 6750, section 3.1.
+STATUS = {
+    ErrorType.MALFORMED: 400,
+    ErrorType.UNAUTHORIZED: 401,
+    ErrorType.UNKNOWN: 404,
+    ErrorType.METHOD: 405,
+    ErrorType.TOO_SLOW: 408,
+    ErrorType.REJECTED: 409,
+    ErrorType.TAKEN: 409,
+    ErrorType.TOO_LARGE: 413,
+    ErrorType.INVALID: 422,
+    ErrorType.NOT_SET_UP: 503,
+    ErrorType.STORE: 503,
+}
+
+
+class ApiError(ConferralError):
+    """A request is refused; told as JSON.
+
+    Attributes:
+        type: What kind of refusal.
+        reason: What is wrong, in words for whoever asked; never a number or a name that was sent.
+        allowed: What would be taken instead: commands of a session, methods of a path.
+    """
+
+    def __init__(self, type_: ErrorType, reason: str, allowed: tuple[str, ...] = ()) -> None:
+        super().__init__(reason)
+        self.type = type_
+        self.reason = reason
+        self.allowed = allowed
+
+    @property
+    def status(self) -> int:
+        """HTTP status of the answer."""
+        return STATUS[self.type]

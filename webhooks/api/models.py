@@ -1,0 +1,181 @@
+"""What the control API takes and answers, beside commands: those are in `streams/command_models.py`.
+
+The descriptions are made from these models, and every answer but a session's hash is built from one, so that what is
+described is what is sent.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from statemachine.session import INBOUND, OUTBOUND
+from statemachine.states import PartyStatus, Phase, State, TransferStatus
+from statemachine.step import CommandStatus
+from webhooks.api.errors import ApiError, ErrorType
+
+
+def _one_of(words: type[Any]) -> dict[str, Any]:
+    return {"enum": [word.value for word in words]}
+
+
+class Problem(BaseModel):
+    """Why nothing was done."""
+
+    type: ErrorType = Field(description="what kind of refusal, in one word")
+    reason: str = Field(description="what is wrong, in words")
+    allowed: list[str] = Field(description="what would be taken instead: a session's commands; empty for no answer")
+
+
+class ErrorAnswer(BaseModel):
+    """The answer to whatever is refused."""
+
+    error: Problem
+
+
+class Published(BaseModel):
+    """A command has been published; what comes of it is found under its id."""
+
+    command: str = Field(description="the command's id")
+
+
+class Opened(Published):
+    """A call has been asked for."""
+
+    session: str = Field(description="the id that the session has as soon as a worker takes the call up")
+
+
+class Outcome(Published):
+    """How far a command has come."""
+
+    status: str = Field(
+        description="empty while nobody has decided it; `accepted` is followed by `done` or `failed`",
+        json_schema_extra={"enum": ["", *(status.value for status in CommandStatus)]},
+    )
+    reason: str = Field(description="why it was rejected or has failed, or what there is to add")
+    session: str = Field(description="the session that it is for; empty while none is known")
+
+
+class Session(BaseModel):
+    """A session: the fields of its hash, all of them text. Those that people read are named here."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, str]
+
+    id: str
+    state: str = Field(json_schema_extra=_one_of(State))
+    phase: str = Field("", json_schema_extra=_one_of(Phase))
+    version: str = Field("", description="grows by one with everything that is decided")
+    direction: str = Field(INBOUND, json_schema_extra={"enum": [INBOUND, OUTBOUND]})
+    created_at: str = Field("", description="ISO 8601, UTC; as all times")
+    updated_at: str = ""
+    ended_at: str = Field("", description="empty while the session lives")
+    end_reason: str = Field("", description="a word of the list in docs/commands.md; empty while the session lives")
+    conference_sid: str = Field("", description="empty while there is no conference")
+
+
+#: Names of fields that there is one of for each party, or for the newest transfer, with their schemas.
+_PARTY = r"^party\.[a-z][a-z0-9_-]*\."
+SESSION_PATTERNS: dict[str, dict[str, Any]] = {
+    rf"{_PARTY}status$": {"type": "string", **_one_of(PartyStatus)},
+    rf"{_PARTY}(call_sid|address|label|left_reason)$": {"type": "string"},
+    rf"{_PARTY}(held|muted)$": {"type": "string", "enum": ["true", "false"]},
+    r"^transfer\.status$": {"type": "string", **_one_of(TransferStatus)},
+    r"^transfer\.(mode|to|reason)$": {"type": "string"},
+}
+
+
+class SessionPage(BaseModel):
+    """Some sessions, and where the others are."""
+
+    sessions: list[Session]
+    cursor: str = Field(description="given back as `cursor` it leads to the next page; empty on the last one")
+
+
+class LogEffect(BaseModel):
+    """Something that was ordered."""
+
+    id: str = ""
+    kind: str = ""
+    party: str = Field("", description="whom it concerns")
+    target: str = Field("", description="the SID or label of what it is done to; empty where something is made")
+    detail: str = ""
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> "LogEffect":
+        """The effect of a record; what makes no sense in it is left out."""
+        return cls(**{name: record[name] for name in cls.model_fields if isinstance(record.get(name), str)})
+
+
+class LogEntry(BaseModel):
+    """Something that has happened to a session."""
+
+    model_config = ConfigDict(extra="allow", populate_by_name=True)
+    __pydantic_extra__: dict[str, str]
+
+    entry: str = Field(description="the entry's id in the stream")
+    at: str = Field("", description="when it was decided")
+    event: str = Field("", description="what has happened")
+    state_before: str = Field("", alias="from", description="the state before")
+    state_after: str = Field("", alias="to", description="the state after")
+    outcome: str = Field("", description="what became of it: moved, stayed, refused, stale or unexpected")
+    version: str = Field("", description="the session's version after it")
+    reason: str = Field("", description="why, where it was refused or passed over")
+    effects: list[LogEffect] = Field(default=[], description="what was ordered in consequence")
+    detail: str = Field("", description="who, and with which status")
+    command: str = Field("", description="of a command: its id")
+
+
+class LogPage(BaseModel):
+    """Part of a session's log, oldest first."""
+
+    entries: list[LogEntry]
+    cursor: str = Field(description="given back as `cursor` it leads to the next page; empty on the last one")
+
+
+#: Longest identity (characters): with `client:` before it, it is an address of 128.
+IDENTITY_MAX = 121
+
+
+class TokenRequest(BaseModel):
+    """Whom an access token is for."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+    #: Source: Twilio docs, Access Tokens (voice: letters, digits and underscores only); error 31105 (256 at most).
+    identity: str = Field(
+        pattern=rf"^[A-Za-z0-9_]{{1,{IDENTITY_MAX}}}$",
+        description="the name under which the agent is called as `client:NAME`; letters, digits and `_`",
+        repr=False,
+    )
+
+    @classmethod
+    def of(cls, body: dict[str, Any]) -> "TokenRequest":
+        """The request of a body.
+
+        Raises:
+            ApiError: the identity is missing or wrong, or there are other fields.
+        """
+        try:
+            return cls.model_validate(body)
+        except ValidationError as error:
+            kinds = {fault["type"] for fault in error.errors(include_input=False, include_url=False)}
+        if "extra_forbidden" in kinds:
+            raise ApiError(ErrorType.INVALID, "an access token takes the field identity and no other")
+        if "missing" in kinds:
+            raise ApiError(ErrorType.INVALID, "an access token needs the field identity: whom it is for")
+        raise ApiError(ErrorType.INVALID, f"identity must be 1 to {IDENTITY_MAX} letters, digits or _")
+
+
+class Token(BaseModel):
+    """An access token; whoever has it can call and be called until it expires."""
+
+    token: str = Field(repr=False)
+    identity: str = Field(repr=False)
+    expires_at: str = Field(description="ISO 8601, UTC")
+
+
+class Ready(BaseModel):
+    """Whether callbacks and commands can be stored."""
+
+    ready: bool
+    missing: list[str] = Field(description="what can't be reached")

@@ -1,0 +1,129 @@
+"""The OpenAPI description of the control API, made from its table of routes and the models in it."""
+
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from streams.command_models import CommandModel, schema_of
+from webhooks.api import models
+from webhooks.api.errors import STATUS, ErrorType
+from webhooks.api.parameters import ID_SCHEMA, PATH_PARAMETERS
+from webhooks.api.table import ROUTES, Answer, Route
+
+#: Of the API, not of the program: grows when somebody's client would have to change.
+VERSION = "1"
+_REF = "#/components/schemas/"
+#: Said where a status stands for more than one kind of refusal, or for one.
+_ABOUT = {
+    400: "The body is no JSON",
+    401: "The token is missing or wrong",
+    404: "Nobody knows it",
+    408: "The body did not arrive in time",
+    409: "The session does not take the command, or the id was given before for something else",
+    413: "The body is too large",
+    422: "A field or a parameter is missing or wrong",
+    503: "Redis can't be reached, or a setting is missing",
+}
+
+
+def document(public_url: str) -> dict[str, Any]:
+    """The description, OpenAPI 3.1. Source: OpenAPI Specification 3.1.0.
+
+    Args:
+        public_url: Where the API is, without a slash at its end.
+    """
+    paths: dict[str, dict[str, Any]] = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Conferral's control API",
+            "version": VERSION,
+            "description": "Gives live Twilio calls commands, and tells how they stand. "
+            "The same commands go over the Redis stream that /asyncapi.json describes.",
+            "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": public_url}],
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "schemas": _schemas(),
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "the setting CONFERRAL_API_TOKEN"}
+            },
+        },
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "description": route.about,
+        "responses": _responses(route),
+    }
+    parameters = [
+        {"name": name, "in": "path", "required": True, "description": about, "schema": ID_SCHEMA}
+        for name, about in PATH_PARAMETERS.items()
+        if f"{{{name}}}" in route.path
+    ] + [
+        {"name": one.name, "in": "query", "description": one.description, "schema": dict(one.schema)}
+        for one in route.query
+    ]
+    if parameters:
+        found["parameters"] = parameters
+    if route.body:
+        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": _body(route)}}}
+    if not route.needs_token:
+        found["security"] = []
+    return found
+
+
+def _body(route: Route) -> dict[str, Any]:
+    if not isinstance(route.body, tuple):
+        return {"$ref": _REF + models.TokenRequest.__name__}
+    refs = {model.kind.name: _REF + command_name(model) for model in route.body}
+    if len(refs) == 1:
+        return {"$ref": next(iter(refs.values()))}
+    return {
+        "oneOf": [{"$ref": ref} for ref in refs.values()],
+        "discriminator": {"propertyName": "type", "mapping": refs},
+    }
+
+
+def command_name(model: type[CommandModel]) -> str:
+    """Name of a command's schema among the others."""
+    return f"{model.__name__}Command"
+
+
+def _responses(route: Route) -> dict[str, Any]:
+    found = {str(status): _response(answer) for status, answer in route.answers.items()}
+    for status in dict.fromkeys(STATUS[kind] for kind in route.refused):
+        found[str(status)] = _response(Answer(models.ErrorAnswer, _ABOUT[status]))
+        if status == STATUS[ErrorType.UNAUTHORIZED]:
+            found[str(status)]["headers"] = {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}}
+    return dict(sorted(found.items()))
+
+
+def _response(answer: Answer) -> dict[str, Any]:
+    schema: dict[str, Any]
+    if answer.model is not None:
+        schema = {"$ref": _REF + answer.model.__name__}
+    else:
+        schema = {"type": "object"} if answer.content_type == "application/json" else {"type": "string"}
+    return {"description": answer.about, "content": {answer.content_type: {"schema": schema}}}
+
+
+def _schemas() -> dict[str, Any]:
+    answered = {answer.model for route in ROUTES for answer in route.answers.values() if answer.model is not None}
+    described = sorted(answered | {models.ErrorAnswer}, key=lambda model: model.__name__)
+    _, answers = models_json_schema([(model, "serialization") for model in described], ref_template=_REF + "{model}")
+    _, asked = models_json_schema([(models.TokenRequest, "validation")], ref_template=_REF + "{model}")
+    schemas: dict[str, Any] = {**answers["$defs"], **asked["$defs"]}
+    schemas[models.Session.__name__]["patternProperties"] = models.SESSION_PATTERNS
+    for route in ROUTES:
+        if isinstance(route.body, tuple):
+            for model in route.body:
+                schemas[command_name(model)] = schema_of(model, without=route.body_without)
+    return dict(sorted(schemas.items()))

@@ -1,0 +1,122 @@
+"""What stands in a request's path and query."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from statemachine.states import State
+from streams.commands import ID_PATTERN
+from streams.reading import LIMIT_MAX
+from webhooks.api.errors import ApiError, ErrorType
+
+#: Longest time that an outcome is waited for (seconds): proxies give up at about a minute.
+WAIT_S_MAX = 60
+#: Entries on one page (count).
+LIMIT_DEFAULT = 50
+#: Longest cursor that is looked at (characters).
+_CURSOR_MAX = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a query."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+    #: What is right, to be put behind the name.
+    words: str
+    #: Takes the text; None when it is wrong.
+    take: Callable[[str], Any]
+    #: What it is where it is not given.
+    default: Any
+
+
+def _state(text: str) -> State | None:
+    return State(text) if text in set(State) else None
+
+
+def _limit(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"[0-9]{1,3}", text) and 1 <= int(text) <= LIMIT_MAX else None
+
+
+def _wait_s(text: str) -> float | None:
+    return float(text) if re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,6})?", text) and float(text) <= WAIT_S_MAX else None
+
+
+def _cursor(text: str) -> str | None:
+    return text if re.fullmatch(rf"[!-~]{{1,{_CURSOR_MAX}}}", text) else None
+
+
+STATE = Parameter(
+    "state",
+    "only sessions in this state; without it all, those that live first",
+    {"type": "string", "enum": [state.value for state in State]},
+    f"must be one of {', '.join(State)}",
+    _state,
+    None,
+)
+LIMIT = Parameter(
+    "limit",
+    "how many are told at most",
+    {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
+    f"must be a whole number, 1 to {LIMIT_MAX}",
+    _limit,
+    LIMIT_DEFAULT,
+)
+CURSOR = Parameter(
+    "cursor",
+    "what the page before told as `cursor`",
+    {"type": "string", "pattern": rf"^[!-~]{{1,{_CURSOR_MAX}}}$"},
+    "must be what the page before told as cursor",
+    _cursor,
+    "",
+)
+WAIT = Parameter(
+    "wait",
+    "how long the outcome is waited for, seconds",
+    {"type": "number", "minimum": 0, "maximum": WAIT_S_MAX, "default": 0},
+    f"must be seconds, 0 to {WAIT_S_MAX}",
+    _wait_s,
+    0.0,
+)
+
+
+def taken(request: web.Request, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
+    """The values of a request's query, by name.
+
+    Raises:
+        ApiError: one is wrong, given twice, or none of those that the path has.
+    """
+    query = request.query
+    known = {parameter.name: parameter for parameter in parameters}
+    found = {parameter.name: parameter.default for parameter in parameters}
+    if any(name not in known for name in query):
+        takes = f"it takes {', '.join(known)}" if known else "it takes none"
+        raise ApiError(ErrorType.INVALID, f"the query has a parameter that this path does not know; {takes}")
+    for name, parameter in known.items():
+        given = query.getall(name, [])
+        if len(given) > 1:
+            raise ApiError(ErrorType.INVALID, f"{name} is given more than once")
+        if given:
+            value = parameter.take(given[0])
+            if value is None:
+                raise ApiError(ErrorType.INVALID, f"{name} {parameter.words}")
+            found[name] = value
+    return found
+
+
+#: The ids that stand in paths, with what they are.
+PATH_PARAMETERS = {
+    "session": "a session's id, or the SID of one of its calls",
+    "command": "a command's id",
+}
+ID_SCHEMA = {"type": "string", "pattern": f"^{ID_PATTERN.pattern}$"}
+
+
+def is_id(text: str) -> bool:
+    """Whether it can be the id of a session or a command; ids from outside become parts of keys."""
+    return ID_PATTERN.fullmatch(text) is not None
