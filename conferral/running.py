@@ -19,9 +19,9 @@ from streams import config
 from streams.connection import Client
 from streams.keys import Keys
 from streams.publisher import Publisher
-from telephony.addresses import check_agent
 from telephony.calls import Calls
 from telephony.client import http_client, rest_client
+from telephony.directory import DirectoryFile
 
 log = structlog.get_logger()
 
@@ -60,17 +60,19 @@ def serve_webhooks(host: str, port: int) -> int:
         SettingsError: a setting is wrong, the port is taken, or Redis has another number of partitions.
     """
     settings = load(ServiceSettings)
-    check_agent(settings)
+    directory = DirectoryFile(settings)
     check_port(host, port)
     logging_setup.configure(settings.log_format)
-    return lifecycle.run(lambda stop: _webhooks(settings, host, port, stop))
+    return lifecycle.run(lambda stop: _webhooks(settings, directory, host, port, stop), on_hangup=directory.reread)
 
 
 def _redirects_nothing(_effect: RedirectCall) -> str:
     raise AssertionError("the webhooks only ask Twilio, they move nobody")
 
 
-async def _webhooks(settings: ServiceSettings, host: str, port: int, stop: asyncio.Event) -> int:
+async def _webhooks(
+    settings: ServiceSettings, directory: DirectoryFile, host: str, port: int, stop: asyncio.Event
+) -> int:
     from webhooks.app import make_app
     from webhooks.server import serve
 
@@ -96,7 +98,7 @@ async def _webhooks(settings: ServiceSettings, host: str, port: int, stop: async
         keys = Keys(settings.prefix, settings.partitions)
         publisher = Publisher(client, keys, clock, session_ttl_s=settings.session_ttl_s)
         calls = Calls(rest_client(settings, http), join_document=_redirects_nothing)
-        app = make_app(settings, publisher, calls, metrics, clock)
+        app = make_app(settings, publisher, calls, metrics, clock, directory=directory)
         code = await lifecycle.until_stopped(
             stop, {"server": server(app), "watch_server": publisher.watch_server(stop), "agreement": agreement()}
         )
@@ -137,12 +139,14 @@ def run_worker(host: str, port: int | None) -> int:
     from worker.process import Worker
 
     settings = load(ServiceSettings)
-    check_agent(settings)
+    directory = DirectoryFile(settings)
     if port is not None:
         check_port(host, port)
     logging_setup.configure(settings.log_format)
     make_store_client(settings.redis_url)  # a URL that can't be understood is a setting that is wrong
-    return lifecycle.run(lambda stop: Worker(settings).run(stop, port, host))
+    return lifecycle.run(
+        lambda stop: Worker(settings, directory=directory).run(stop, port, host), on_hangup=directory.reread
+    )
 
 
 # ---- sandbox -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,108 @@
+"""The directory in running processes: it is read at start, and again on SIGHUP."""
+
+import signal
+import urllib.parse
+import urllib.request
+
+import pytest
+from twilio.request_validator import RequestValidator
+
+from tests.conferral.kit import CALL, KEYS, SERVICE, free_port, start, until
+from tests.conferral.test_processes import running, status
+
+pytestmark = [pytest.mark.processes, pytest.mark.redis]
+CALLED = SERVICE["TWILIO_NUMBER"]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "directory.toml"
+
+
+def agent(name):
+    return f'[destinations]\ndesk = "client:{name}"\n[inbound."{CALLED}"]\nagents = ["desk"]\n'
+
+
+def answer(url):
+    """What Twilio is told when somebody calls."""
+    form = {
+        "AccountSid": SERVICE["TWILIO_ACCOUNT_SID"],
+        "CallSid": CALL,
+        "From": "+14155550123",
+        "To": CALLED,
+        "CallStatus": "ringing",
+        "Direction": "inbound",
+    }
+    signature = RequestValidator(SERVICE["TWILIO_AUTH_TOKEN"]).compute_signature(f"{url}/voice/inbound", form)
+    request = urllib.request.Request(
+        f"{url}/voice/inbound",
+        urllib.parse.urlencode(form).encode(),
+        {"X-Twilio-Signature": signature, "Content-Type": "application/x-www-form-urlencoded"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return response.read().decode()
+
+
+@pytest.mark.parametrize("command", ["webhooks", "worker"])
+@pytest.mark.parametrize("text", [None, "[destinations]\ndesk = 5\n"])
+def test_a_directory_that_is_missing_or_wrong_stops_the_process_with_2(redis_server, tmp_path, path, command, text):
+    if text is not None:
+        path.write_text(text)
+    env = {**SERVICE, "REDIS_URL": redis_server.url, "CONFERRAL_DIRECTORY": "directory.toml"}
+    with start(command, "--port", str(free_port()), cwd=tmp_path, env=env) as program:
+        out, err = program.communicate(timeout=15)
+
+    assert (program.returncode, out) == (2, "")
+    found = (
+        "directory.toml can't be read (no such file or directory)"
+        if text is None
+        else "directory.toml, line 2, destinations.desk: must be text, in quotes"
+    )
+    assert err == f"CONFERRAL_DIRECTORY: {found}\n"
+
+
+def test_webhooks_read_it_again_and_keep_the_old_one_where_the_new_one_is_broken(redis, redis_server, tmp_path, path):
+    path.write_text(agent("bob"))
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    env = {**SERVICE, "REDIS_URL": redis_server.url, "CONFERRAL_DIRECTORY": str(path), "CONFERRAL_PUBLIC_URL": url}
+    with start("webhooks", "--port", str(port), cwd=tmp_path, env=env) as program:
+        try:
+            until(lambda: status(f"{url}/healthz") == 200, "the webhooks do not answer")
+            assert ">bob<" in answer(url)
+
+            path.write_text(agent("carol"))
+            program.send_signal(signal.SIGHUP)
+            until(lambda: ">carol<" in answer(url), "the webhooks did not read the directory again")
+
+            path.write_text(agent("dora") + "beep = 5\n")
+            program.send_signal(signal.SIGHUP)
+            line = next(line for line in program.stderr if "directory_" in line and "directory_read" not in line)
+            assert '"event": "directory_refused"' in line
+            assert "directory.toml, line 5, " in line
+            assert ">carol<" in answer(url)
+        finally:
+            program.send_signal(signal.SIGTERM)
+            _, err = program.communicate(timeout=15)
+
+    assert program.returncode == 0
+    assert CALLED not in err + line
+
+
+def test_a_worker_reads_it_again(redis, redis_server, tmp_path, path):
+    path.write_text("")
+    twilio = {"TWILIO_API_URL": "http://127.0.0.1:9"}  # nobody is there: nothing is dialled
+    command = {"type": "call", "agent": "desk", "customer": "client:visitor"}
+    with running("worker", tmp_path, redis_server.url, CONFERRAL_DIRECTORY=str(path), **twilio) as (program, url):
+        until(lambda: status(f"{url}/readyz") == 200, "the worker is not ready")
+        redis.xadd(KEYS.commands, {**command, "id": "before"})
+        until(lambda: redis.hget(KEYS.command("before"), "status"), "the command has no outcome")
+        assert redis.hget(KEYS.command("before"), "reason").startswith("agent: nobody is called desk in the directory")
+
+        path.write_text(agent("bob"))
+        program.send_signal(signal.SIGHUP)
+        next(line for line in program.stderr if "directory_read" in line)
+        redis.xadd(KEYS.commands, {**command, "id": "after", "session": "order-7"})
+        until(lambda: redis.hget(KEYS.session("order-7"), "party.agent.address"), "the call was not taken up")
+
+        assert redis.hget(KEYS.session("order-7"), "party.agent.address") == "client:bob"
