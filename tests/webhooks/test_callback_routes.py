@@ -1,8 +1,11 @@
 import pytest
 
 from runtime.errors import StoreError
-from tests.webhooks.webhook_kit import AGENT, AGENT_CALL, CALLER, DIAL_ACTION, ROOM, fields, post
+from statemachine.events import ConferenceNoted
+from tests.webhooks.webhook_kit import AGENT, AGENT_CALL, CALLER, CONFERENCE, DIAL_ACTION, ROOM, fields, post
 from webhooks import callbacks
+
+RECORDING = f"/callbacks/recording?session={CALLER}"
 
 
 @pytest.mark.parametrize(
@@ -16,6 +19,12 @@ from webhooks import callbacks
         (ROOM, "conference_starts", "conference_started", []),
         (ROOM, "conference_ends", "conference_ended", []),
         (ROOM, "customer_is_held", "participant_changed", []),
+        (ROOM, "supervisor_whispers", "participant_changed", []),
+        (ROOM, "announcement_ends", "announcement_ended", []),
+        (ROOM, "announcement_to_one_fails", "announcement_ended", []),
+        (ROOM, "customer_speaks", "conference_noted", []),
+        (RECORDING, "conference_is_recorded", "recording_changed", []),
+        (RECORDING, "customers_call_was_recorded", "recording_changed", []),
     ],
 )
 async def test_a_callback_is_stored_and_answered_with_nothing(client, ingest, target, moment, name, indexed):
@@ -27,7 +36,13 @@ async def test_a_callback_is_stored_and_answered_with_nothing(client, ingest, ta
 
 
 @pytest.mark.parametrize(
-    ("target", "moment"), [(AGENT_CALL, "agent_rings"), ("/voice/status", "caller_has_hung_up"), (ROOM, "agent_joins")]
+    ("target", "moment"),
+    [
+        (AGENT_CALL, "agent_rings"),
+        ("/voice/status", "caller_has_hung_up"),
+        (ROOM, "agent_joins"),
+        (RECORDING, "conference_is_recorded"),
+    ],
 )
 async def test_a_callback_that_cannot_be_stored_is_asked_for_again(client, ingest, metrics, lines, target, moment):
     ingest.away = True
@@ -93,9 +108,40 @@ async def test_fields_of_a_later_day_change_nothing(client, ingest):
     assert ingest.events[0] == ingest.events[1]
 
 
+@pytest.mark.parametrize("kind", ["participant-teleported", "conference-moved", "x"])
+async def test_a_conference_event_of_a_later_day_is_kept_under_its_name(client, ingest, kind):
+    form = fields("agent_joins", StatusCallbackEvent=kind, CallSid=None, SomethingNew="x", Hold="perhaps")
+
+    assert (await post(client, ROOM, form))[0] == 204
+    (event,) = ingest.events
+    assert isinstance(event, ConferenceNoted)
+    assert (event.session_id, event.kind, event.conference_sid) == (CALLER, kind, CONFERENCE)
+
+
+@pytest.mark.parametrize("status", ["in-progress", "completed", "absent", "of-tomorrow"])
+async def test_a_recordings_status_is_told_once_however_often_it_comes(client, ingest, status):
+    form = fields("customers_call_was_recorded", RecordingStatus=status, RecordingChannels="7", SomethingNew="x")
+    for _ in range(2):
+        await post(client, RECORDING, form)
+
+    assert {(event.recording_sid, event.status, event.call_sid) for event in ingest.events} == {
+        ("RE" + "6" * 32, status, CALLER)
+    }
+    assert len(set(ingest.events)) == 1
+
+
+async def test_the_callback_of_a_next_agent_says_which_it_is(client, ingest):
+    await post(client, f"{AGENT_CALL}&agent=2", fields("agent_rings"))
+
+    assert [event.agent_number for event in ingest.events] == [2]
+
+
 @pytest.mark.parametrize(
     ("target", "form"),
     [
+        ("/callbacks/recording", fields("conference_is_recorded")),
+        (RECORDING, fields("conference_is_recorded", RecordingSid=None)),
+        (RECORDING, fields("conference_is_recorded", RecordingStatus="")),
         ("/callbacks/call", fields("agent_rings")),
         (f"/callbacks/call?session={CALLER}", fields("agent_rings")),
         (f"/callbacks/call?session={'a' * 65}&party=agent", fields("agent_rings")),

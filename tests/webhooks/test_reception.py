@@ -23,7 +23,18 @@ from tests.webhooks.webhook_kit import (
 )
 from webhooks import reception
 
-ROUTES = ["/voice/inbound", "/voice/fallback", "/voice/status", DIAL_ACTION, AGENT_CALL, ROOM]
+ROUTES = [
+    "/voice/inbound",
+    "/voice/conference",
+    "/voice/client",
+    "/voice/fallback",
+    "/voice/status",
+    DIAL_ACTION,
+    AGENT_CALL,
+    ROOM,
+    f"/callbacks/recording?session={CALLER}",
+    f"/voice/announcement?session={CALLER}&command=c1",
+]
 
 
 def rejections(lines):
@@ -231,9 +242,12 @@ async def test_no_line_of_the_log_ever_holds_a_number_or_a_secret(open_client, i
             for form in (fields("call_arrives"), fields("agent_rings"), fields("agent_joins", SequenceNumber="x")):
                 await post(client, target, form)
                 await post(client, target, form, token="another")
+        await post(client, "/voice/client", fields("browser_calls_somebody"))
+        await post(client, "/voice/client", fields("browser_calls_somebody", To="+19005550123"))
         ingest.away = True
         await post(client, AGENT_CALL, fields("agent_rings"))
         await post(client, "/voice/inbound", fields("call_arrives"))
+        await post(client, "/voice/client", fields("browser_calls_somebody"))
     finally:
         structlog.reset_defaults()
 

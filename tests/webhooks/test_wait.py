@@ -6,6 +6,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from runtime.errors import SettingsError
+from statemachine.attributes import Attributes
 from statemachine.states import Tune
 from streams.ingest import PartyFacts
 from tests.webhooks.webhook_kit import ACCOUNT, CALLER, CONFERENCE, PUBLIC_URL, facts, post, settings, signed
@@ -17,6 +18,16 @@ FORM = {"AccountSid": ACCOUNT, "CallSid": CALLER, "ConferenceSid": CONFERENCE, "
 
 def waiting(tune="ringback", party="customer"):
     return f"/voice/wait?session={CALLER}&party={party}&tune={tune}"
+
+
+GREETING = waiting("music") + "&greeting=1"
+
+
+def greeted(document):
+    """What is said, and what is asked next."""
+    verbs = ET.fromstring(document)
+    redirect = urlsplit(verbs.find("Redirect").text)
+    return [say.text for say in verbs.iter("Say")], f"{redirect.path}?{redirect.query}"
 
 
 def hears(tune):
@@ -111,6 +122,94 @@ async def test_other_audio_or_none_is_a_setting(open_client, name, tune, value, 
     assert played(document) == expected
 
 
+OWN_MUSIC = "https://cdn.example.com/tune.mp3?a=1&b=2"
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "now", "music", "expected"),
+    [
+        ("music",    Tune.MUSIC,    None,   OWN_MUSIC),
+        ("music",    Tune.NONE,     "none", OWN_MUSIC),
+        ("ringback", Tune.MUSIC,    None,   OWN_MUSIC),
+        ("music",    Tune.RINGBACK, None,   RINGBACK),
+    ],
+)  # fmt: skip
+async def test_the_number_that_was_called_may_have_music_of_its_own(
+    open_client, ingest, asked_for, now, music, expected
+):
+    client = await open_client(CONFERRAL_MUSIC=music)
+    ingest.facts = facts("conferenced", attributes=Attributes(wait_url=OWN_MUSIC), customer=PartyFacts(tune=now))
+
+    _, document = await get(client, waiting(asked_for))
+
+    assert played(document) == expected
+
+
+# ---- the greeting ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("own", "setting", "expected"),
+    [
+        ("Good morning.", "Welcome.", ["Good morning."]),
+        ("", "Welcome.", ["Welcome."]),
+        ("Good morning.", None, ["Good morning."]),
+        ("", None, []),
+    ],
+)
+@pytest.mark.parametrize("ask", [get, lambda client, target: post(client, target, FORM)], ids=["get", "post"])
+async def test_the_greeting_comes_first_and_leads_to_the_music(open_client, ingest, ask, own, setting, expected):
+    client = await open_client(CONFERRAL_GREETING=setting)
+    ingest.facts = facts("conferenced", attributes=Attributes(greeting=own))
+
+    status, document = await ask(client, GREETING)
+
+    assert (status, *greeted(document)) == (200, expected, waiting("music"))
+    assert ingest.reads == 1
+
+
+async def test_a_session_that_is_decided_upon_a_moment_later_is_greeted_in_its_own_words(
+    open_client, ingest, monkeypatch
+):
+    monkeypatch.setattr(wait, "_ASK_AGAIN_S", 0)
+    client = await open_client(CONFERRAL_GREETING="Welcome.")
+    known = facts("conferenced", attributes=Attributes(greeting="Good morning."))
+    read = ingest.read
+
+    async def reads(session_id):
+        ingest.facts = known if ingest.reads == 2 else None
+        return await read(session_id)
+
+    monkeypatch.setattr(ingest, "read", reads)
+
+    _, document = await get(client, GREETING)
+
+    assert greeted(document)[0] == ["Good morning."]
+    assert ingest.reads == 3
+
+
+async def test_a_session_that_does_not_turn_up_is_greeted_in_the_words_of_the_settings(
+    open_client, ingest, metrics, monkeypatch
+):
+    monkeypatch.setattr(wait, "_ASK_AGAIN_S", 0)
+    client = await open_client(CONFERRAL_GREETING="Welcome.")
+
+    _, document = await get(client, GREETING)
+
+    assert greeted(document) == (["Welcome."], waiting("music"))
+    assert ingest.reads == 6
+    assert metrics.webhooks_without_store.labels("/voice/wait")._value.get() == 0
+
+
+@pytest.mark.parametrize("fault", ["away", "hangs"])
+async def test_without_redis_the_greeting_is_that_of_the_settings(open_client, ingest, monkeypatch, fault):
+    monkeypatch.setattr(wait, "_STORE_DEADLINE_S", 0.01)
+    client = await open_client(CONFERRAL_GREETING="Welcome.")
+    setattr(ingest, fault, True)
+
+    assert greeted((await get(client, GREETING))[1])[0] == ["Welcome."]
+
+
 @pytest.mark.parametrize("name", ["CONFERRAL_MUSIC", "CONFERRAL_RINGBACK"])
 @pytest.mark.parametrize("value", ["music", "ftp://example.com/a", "https://example.com/a b", "https://", "None"])
 def test_audio_that_is_no_url_stops_the_start(name, value):
@@ -132,6 +231,7 @@ def test_audio_that_is_no_url_stops_the_start(name, value):
         (waiting(""), {}, 400),
         (f"/voice/wait?session={CALLER}", {}, 400),
         (f"{waiting()}&party=agent", {}, 400),
+        (f"{waiting()}&greeting=2", {}, 400),
     ],
 )  # fmt: skip
 async def test_what_is_not_twilios_or_malformed_is_turned_away(client, ingest, target, changes, status):

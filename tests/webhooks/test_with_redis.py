@@ -213,6 +213,62 @@ async def test_whoever_waits_hears_the_tune_of_the_session(real_client, store):
     assert ET.fromstring(document).find("Play").text.endswith("/media/music.wav")
 
 
+# ---- conferences from the start ----------------------------------------------------------------------------------
+
+
+async def test_a_caller_who_waits_is_on_the_stream_with_what_the_conference_is_to_be(real_client, store):
+    _, document = await post(real_client, "/voice/conference", fields("call_arrives"))
+
+    (event,) = await stored(store)
+    assert (event.name, event.mode, event.agent_address) == ("call_received", "conference", "+14155550123")
+    assert ET.fromstring(document).find("Dial/Conference").text == CALLER
+
+
+async def test_of_browsers_that_ask_for_one_new_session_at_once_one_opens_it(real_client, store):
+    calls = [f"CA{number:032}" for number in range(10)]
+    form = {call: fields("browser_calls_somebody", CallSid=call, SessionID="order-17") for call in calls}
+
+    answers = [
+        ET.fromstring(document)[0].tag
+        for _, document in await asyncio.gather(*(post(real_client, "/voice/client", form[call]) for call in calls))
+    ]
+
+    assert sorted(answers) == ["Dial"] + ["Say"] * 9
+    events = [
+        event_codec.decode({name.decode(): value.decode() for name, value in entry.items()}, entry_id.decode())
+        for entry_id, entry in await store.xrange(KEYS.events(KEYS.partition_of("order-17")))
+    ]
+    winner = calls[answers.index("Dial")]
+    assert [(event.name, event.session_id, event.call_sid) for event in events] == [
+        ("client_call_received", "order-17", winner)
+    ]
+    assert await store.get(KEYS.call(winner)) == b"order-17"
+    # The one who has it is answered the same again, and the others too.
+    for call, answer in zip(calls, answers, strict=True):
+        _, document = await post(real_client, "/voice/client", form[call])
+        assert ET.fromstring(document)[0].tag == answer
+
+
+@pytest.mark.parametrize("state", ["bridged", "ended"])
+async def test_a_browser_is_refused_a_session_that_exists(real_client, store, state):
+    await store.hset(KEYS.session("order-17"), mapping={"state": state, "party.agent.call_sid": AGENT})
+
+    _, document = await post(real_client, "/voice/client", fields("browser_calls_somebody", SessionID="order-17"))
+
+    assert verbs(document) == ["Say", "Hangup"]
+    assert await store.keys() == [KEYS.session("order-17").encode()]
+
+
+async def test_an_announcement_is_read_from_the_session(real_client, store):
+    orders = '[{"command_id":"c1","name":"announce","say":"We close."}]'
+    await store.hset(KEYS.session(CALLER), mapping={"state": "conferenced", "orders": orders})
+
+    target = f"/voice/announcement?session={CALLER}&command=c1"
+    _, document = await post(real_client, target, fields("customer_waits"))
+
+    assert ET.fromstring(document).find("Say").text == "We close."
+
+
 async def test_without_redis_the_caller_is_bridged_and_callbacks_are_asked_for_again(lookup):
     client = make_client("redis://127.0.0.1:1/0")
     publisher = Publisher(client, KEYS, SystemClock(), deadline_s=0.2)
@@ -220,6 +276,8 @@ async def test_without_redis_the_caller_is_bridged_and_callbacks_are_asked_for_a
     await web.start_server()
     try:
         inbound, document = await post(web, "/voice/inbound", fields("call_arrives"))
+        waiting, bridged = await post(web, "/voice/conference", fields("call_arrives"))
+        browser, dialled = await post(web, "/voice/client", fields("browser_calls_somebody"))
         callback, _ = await post(web, AGENT_CALL, fields("agent_rings"))
         async with web.get("/readyz") as ready:
             not_ready = ready.status
@@ -228,5 +286,7 @@ async def test_without_redis_the_caller_is_bridged_and_callbacks_are_asked_for_a
         await publisher.close()
         await client.aclose()
 
-    assert (inbound, callback, not_ready) == (200, 503, 503)
-    assert ET.fromstring(document).find("Dial/Number") is not None
+    assert (inbound, waiting, browser, callback, not_ready) == (200, 200, 200, 503, 503)
+    assert bridged == document
+    assert ET.fromstring(document).find("Dial/Number").text == "+14155550123"
+    assert ET.fromstring(dialled).find("Dial/Number").text == "+14155550177"

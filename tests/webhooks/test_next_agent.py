@@ -1,0 +1,159 @@
+"""The agent of a bridge could not be had: the next one is rung, without waiting for anybody."""
+
+import xml.etree.ElementTree as ET
+from urllib.parse import urlsplit
+
+import pytest
+
+from streams.ingest import PartyFacts
+from telephony.urls import parse_call, parse_dial_action
+from tests.webhooks.webhook_kit import AGENT, CALLER, DIAL_ACTION, PUBLIC_URL, facts, fields, post
+from webhooks import dial_actions
+
+AGENTS = ("client:alice", "client:bob", "+14155550124")
+DIRECTORY = '[inbound."+14155550100"]\nagents = ["client:alice", "client:bob", "+14155550124"]\n'
+
+
+def unanswered(status="no-answer", **changes):
+    return fields("dial_ends_busy", **({"DialCallStatus": status, "To": "+14155550100"} | changes))
+
+
+def action_of(number):
+    return DIAL_ACTION + (f"&agent={number}" if number else "")
+
+
+def verbs(document):
+    return [verb.tag for verb in ET.fromstring(document)]
+
+
+def rung(document):
+    (noun,) = ET.fromstring(document).find("Dial")
+    return noun.text
+
+
+def own_action(document):
+    url = urlsplit(ET.fromstring(document).find("Dial").get("action"))
+    return f"{url.path}?{url.query}"
+
+
+@pytest.mark.parametrize("status", ["busy", "no-answer", "failed"])
+async def test_the_next_agent_rings_and_its_callbacks_say_which_it_is(client, ingest, status):
+    ingest.facts = facts("bridged", agents=AGENTS)
+
+    _, document = await post(client, action_of(0), unanswered(status))
+
+    dial = ET.fromstring(document).find("Dial")
+    assert (rung(document), dial.get("callerId"), dial.get("timeout")) == ("bob", "+14155550199", "30")
+    assert dial.get("answerOnBridge") == "true"
+    action = parse_dial_action(urlsplit(own_action(document)).query)
+    assert (action.session_id, action.party, action.dial.value, action.agent_number) == (
+        CALLER, "customer", "bridge", 1,
+    )  # fmt: skip
+    told = parse_call(urlsplit(dial.find("Client").get("statusCallback")).query)
+    assert (told.session_id, told.party, told.agent_number) == (CALLER, "agent", 1)
+    assert [event.agent_number for event in ingest.events] == [0]
+
+
+async def test_they_ring_in_their_order_and_at_last_a_sentence_is_said(client, ingest):
+    ingest.facts, target, heard = facts("bridged", agents=AGENTS), DIAL_ACTION, []
+
+    while True:
+        _, document = await post(client, target, unanswered())
+        if verbs(document) != ["Dial"]:
+            break
+        heard.append(rung(document))
+        target = own_action(document)
+
+    assert heard == ["bob", "+14155550124"]
+    assert "not answering" in ET.fromstring(document).find("Say").text
+    assert [event.agent_number for event in ingest.events] == [0, 1, 2]
+    assert len({event.token for event in ingest.events}) == 3
+
+
+async def test_a_repeated_request_rings_the_same_agent_and_tells_nothing_new(client, ingest):
+    ingest.facts = facts("bridged", agents=AGENTS)
+    first = await post(client, action_of(1), unanswered())
+
+    # The worker may have taken note of it by now.
+    ingest.facts = facts("bridged", agents=AGENTS, agent_number=2)
+
+    assert await post(client, action_of(1), unanswered()) == first
+    assert rung(first[1]) == "+14155550124"
+    assert len(set(ingest.events)) == 1
+
+
+@pytest.mark.parametrize("known", [None, facts("bridged")], ids=["not decided upon yet", "rebuilt from callbacks"])
+async def test_a_session_that_does_not_know_its_agents_goes_by_the_directory(
+    open_client, ingest, write_directory, known
+):
+    client = await open_client(**write_directory(DIRECTORY))
+    ingest.facts = known
+
+    assert rung((await post(client, action_of(1), unanswered()))[1]) == "+14155550124"
+    assert verbs((await post(client, action_of(2), unanswered()))[1]) == ["Say", "Hangup"]
+
+
+@pytest.mark.parametrize("fault", ["away", "hangs"])
+async def test_without_redis_the_directory_says_who_follows(open_client, ingest, monkeypatch, write_directory, fault):
+    monkeypatch.setattr(dial_actions, "_STORE_DEADLINE_S", 0.01)
+    client = await open_client(**write_directory(DIRECTORY))
+    setattr(ingest, fault, True)
+
+    assert rung((await post(client, action_of(0), unanswered("busy")))[1]) == "bob"
+
+
+async def test_what_the_session_was_begun_with_counts_more_than_the_directory(open_client, ingest, write_directory):
+    client = await open_client(**write_directory(DIRECTORY))
+    ingest.facts = facts("bridged", agents=("client:alice",))
+
+    assert verbs((await post(client, action_of(0), unanswered()))[1]) == ["Say", "Hangup"]
+
+
+@pytest.mark.parametrize("refused", ["+19005550123", "+442071234567", "nobody"])
+async def test_an_agent_who_may_not_be_dialled_any_more_is_left_out(client, ingest, lines, refused):
+    ingest.facts = facts("bridged", agents=("client:alice", refused, "client:bob"))
+
+    _, document = await post(client, action_of(0), unanswered())
+
+    assert rung(document) == "bob"
+    assert parse_dial_action(urlsplit(own_action(document)).query).agent_number == 2
+    (line,) = [line for line in lines if line["event"] == "agent_refused"]
+    assert refused not in str(line)
+
+
+@pytest.mark.parametrize(
+    ("known", "form"),
+    [
+        (facts("bridged", agents=AGENTS), unanswered("completed")),
+        (facts("bridged", agents=AGENTS), unanswered("canceled")),
+        (facts("bridged", agents=AGENTS), unanswered(CallStatus="completed")),           # the caller is gone
+        (facts("bridged", agents=AGENTS), unanswered(CallSid="CA" + "9" * 32)),          # a stranger
+        (facts("ended", agents=AGENTS, end_reason="command"), unanswered()),
+        (facts("bridged", agents=AGENTS, customer=PartyFacts(CALLER, is_leaving=True)), unanswered()),
+    ],
+)  # fmt: skip
+async def test_nobody_rings_for_a_caller_who_is_not_waiting(client, ingest, known, form):
+    ingest.facts = known
+
+    assert "Dial" not in verbs((await post(client, action_of(0), form))[1])
+
+
+async def test_in_an_outbound_session_nobody_else_is_tried(client, ingest):
+    ingest.facts = facts("bridged", direction="outbound", agents=AGENTS)
+    target = f"/voice/dial-action?session={CALLER}&party=agent&dial=bridge&attempt=1"
+
+    assert verbs((await post(client, target, unanswered(CallSid=AGENT)))[1]) == ["Say", "Hangup"]
+
+
+async def test_the_fallback_of_an_action_rings_the_next_agent_too(client, ingest):
+    ingest.facts = facts("bridged", agents=AGENTS)
+
+    _, document = await post(client, "/voice/fallback", unanswered(ErrorUrl=PUBLIC_URL + action_of(1)))
+
+    assert rung(document) == "+14155550124"
+
+
+@pytest.mark.parametrize("number", ["100", "-1", "x", ""])
+async def test_a_number_that_is_none_gets_400(client, ingest, number):
+    assert await post(client, f"{DIAL_ACTION}&agent={number}", unanswered()) == (400, "")
+    assert ingest.events == []
