@@ -1,8 +1,15 @@
 """An event in a few words for the session's log, without any number or name of a person."""
 
+import re
+
 from statemachine.events import (
+    AccountSwept,
+    Add,
+    Announce,
+    AnnouncementEnded,
     Call,
     CallProgressed,
+    CallReceived,
     CallsRead,
     Command,
     ConferenceEnded,
@@ -11,18 +18,26 @@ from statemachine.events import (
     DialEnded,
     EffectFailed,
     EffectOutcome,
+    EffectSucceeded,
     Event,
     GateDecided,
     GateReached,
     ParticipantChanged,
     ParticipantJoined,
     ParticipantLeft,
+    PartyCommand,
+    Record,
+    RecordingChanged,
+    Supervise,
     Transfer,
 )
 from statemachine.session import Session
-from statemachine.states import TransferMode
+from statemachine.states import TRANSFER_MODES, RecordAction, SessionMode, SuperviseMode
 
-_MODES = frozenset(TransferMode)
+#: Whoever writes to a stream by hand may write anything: of such fields only what is known is shown.
+_KNOWN = frozenset({*TRANSFER_MODES, *SuperviseMode, *RecordAction})
+#: A name that somebody chose for a party, or words of Twilio's, without anything that could be a number.
+_HARMLESS = re.compile(r"(?!.*\d{5})[A-Za-z0-9 ,._-]{1,100}")
 
 
 def detail_of(event: Event, session: Session) -> str:
@@ -33,27 +48,51 @@ def detail_of(event: Event, session: Session) -> str:
         session: As it was before.
     """
     match event:
+        case CallReceived():
+            return _received(event)
         case CallProgressed():
-            return f"{_whose(event, session)} {event.status}"
+            return f"{_whose(event, session)} {event.status}{_which_agent(event)}"
         case DialEnded():
-            return f"{_whose(event, session)} {event.dial} {event.dial_call_status}"
+            return f"{_whose(event, session)} {event.dial} {event.dial_call_status}{_which_agent(event)}"
         case ConferenceEvent():
             return _in_conference(event, session)
-        case GateReached():
-            return event.call_sid
-        case GateDecided():
-            return f"{event.call_sid} {event.decision}"
-        case EffectFailed():
-            return f"{event.kind} {event.party} HTTP {event.http_status} code {event.code}".replace("  ", " ")
+        case GateReached() | GateDecided():
+            return f"{event.call_sid} {event.decision}" if isinstance(event, GateDecided) else event.call_sid
+        case RecordingChanged():
+            of = "conference" if event.of_conference else "call"
+            lasts = f", {event.duration_s} s" if event.duration_s else ""
+            return f"{event.recording_sid} {event.status}, of the {of}{lasts}"
+        case AccountSwept():
+            return f"{event.finding} {event.call_sid or event.conference_sid}"
         case EffectOutcome():
-            return f"{event.kind} {event.party}".strip()
+            return _came_of(event)
         case CallsRead():
             calls = ", ".join(f"{call.call_sid} {call.status}" for call in event.calls)
             return f"{calls}; {len(event.participants)} in the conference" if event.conference_sid else calls
         case Command():
-            return _asked(event)
+            return _asked(event, session)
         case _:
             return ""
+
+
+def _came_of(event: EffectOutcome) -> str:
+    more = ""
+    if isinstance(event, EffectFailed):
+        more = f"HTTP {event.http_status} code {event.code}"
+    elif isinstance(event, EffectSucceeded):
+        more = event.recording_sid
+    return " ".join(filter(None, (event.kind, event.party, more)))
+
+
+def _received(event: CallReceived) -> str:
+    """How the caller was answered, where that is not the usual way, and how many agents there are to be tried."""
+    agents = 1 + len(event.other_agents)
+    mode = event.mode if event.mode == SessionMode.CONFERENCE else ""
+    return ", ".join(filter(None, (mode, f"{agents} agents to be tried" if agents > 1 else "")))
+
+
+def _which_agent(event: CallProgressed | DialEnded) -> str:
+    return f", agent number {event.agent_number + 1}" if event.agent_number else ""
 
 
 def _whose(event: CallProgressed | DialEnded, session: Session) -> str:
@@ -72,32 +111,64 @@ def _in_conference(event: ConferenceEvent, session: Session) -> str:
         case ParticipantLeft():
             return " ".join(filter(None, (_who(event, session), event.left_reason)))
         case ParticipantChanged():
-            return " ".join(filter(None, (_who(event, session), event.kind, _flags(event))))
+            return " ".join(filter(None, (_who(event, session), event.kind, _flags(event, session))))
+        case AnnouncementEnded():
+            why = event.reason if event.failed and _HARMLESS.fullmatch(event.reason) else ""
+            heard_by = _who(event, session) if event.call_sid else "conference"
+            return " ".join(filter(None, (heard_by, "failed" if event.failed else "", why)))
         case ConferenceEnded():
             return event.conference_reason
         case ConferenceNoted():
-            return event.kind
+            return f"{_who(event, session)} {event.kind}" if event.call_sid else event.kind
         case _:
             return ""
 
 
-def _who(event: ParticipantJoined | ParticipantLeft | ParticipantChanged, session: Session) -> str:
+def _who(
+    event: ParticipantJoined | ParticipantLeft | ParticipantChanged | AnnouncementEnded | ConferenceNoted,
+    session: Session,
+) -> str:
     """Who it is now; of somebody who is no party, the label, which stays what it was when the leg was dialled."""
-    party = session.party_of(call_sid=event.call_sid, label=event.label)
-    return party.name if party is not None else event.label or event.call_sid
+    label = "" if isinstance(event, AnnouncementEnded | ConferenceNoted) else event.label
+    party = session.party_of(call_sid=event.call_sid, label=label)
+    return party.name if party is not None else label or event.call_sid
 
 
-def _flags(event: ParticipantChanged) -> str:
+def _flags(event: ParticipantChanged, session: Session) -> str:
     """How the participant is now."""
-    flags = {"held": event.held, "muted": event.muted, "ends the conference": event.ends_conference}
+    coached = session.party_of(call_sid=event.coaches) if event.coaches else None
+    flags = {
+        "held": event.held,
+        "muted": event.muted,
+        "ends the conference": event.ends_conference,
+        f"coaches {coached.name if coached is not None else event.coaches}": bool(event.coaches),
+    }
     shown = ", ".join(name for name, is_set in flags.items() if is_set)
     return f"({shown})" if shown else ""
 
 
-def _asked(command: Command) -> str:
-    if isinstance(command, Transfer):
-        count = command.to.count(",") + 1
-        # Whoever writes to the stream by hand may write anything.
-        mode = command.mode if command.mode in _MODES else "unknown mode"
-        return f"{mode} to {count} target{'s' if count > 1 else ''}"
-    return "agent first, then customer" if isinstance(command, Call) else ""
+def _asked(command: Command, session: Session) -> str:
+    match command:
+        case Transfer():
+            count = command.to.count(",") + 1
+            return f"{_known(command.mode, 'mode')} to {count} target{'s' if count > 1 else ''}"
+        case Call():
+            in_room = ", in a conference" if command.mode == SessionMode.CONFERENCE else ""
+            return f"agent first, then customer{in_room}"
+        case Add():
+            return command.party if _HARMLESS.fullmatch(command.party) else "unknown party"
+        case PartyCommand():
+            named = session.parties.get(command.party) or session.party_of(call_sid=command.party)
+            return named.name if named is not None else "unknown party"
+        case Supervise():
+            return _known(command.mode, "mode")
+        case Record():
+            return _known(command.action, "action")
+        case Announce():
+            return "a sentence" if command.say else "a URL"
+        case _:
+            return ""
+
+
+def _known(word: str, what: str) -> str:
+    return word if word in _KNOWN else f"unknown {what}"

@@ -6,6 +6,7 @@ from collections import Counter
 import structlog
 
 from runtime.metrics import Metrics
+from statemachine.states import TransferMode
 from statemachine.step import Conclusion, Outcome
 from worker.deciding import Decided, Decision
 
@@ -13,6 +14,7 @@ log = structlog.get_logger()
 
 #: Outcomes that are told of at every level of the log; the others' lines are not even put together.
 _SHOWN = frozenset({Outcome.MOVED, Outcome.UNEXPECTED})
+_MODES = frozenset(TransferMode)
 
 
 def tell(decided: Decided, partition: int, metrics: Metrics, now_ms: int) -> None:
@@ -43,7 +45,8 @@ def tell(decided: Decided, partition: int, metrics: Metrics, now_ms: int) -> Non
 
 
 def _tell_transfer(conclusion: Conclusion, partition: int, metrics: Metrics) -> None:
-    metrics.transfers.labels(conclusion.mode, conclusion.result).inc()
+    # A session that a later version has stored may carry a mode that this one does not know.
+    metrics.transfers.labels(conclusion.mode if conclusion.mode in _MODES else "other", conclusion.result).inc()
     for attempt in conclusion.attempts:
         metrics.dial_attempts.labels(attempt.result or "cancelled").inc()
     log.info(

@@ -7,18 +7,33 @@ import pytest
 
 from statemachine.events import (
     EVENTS,
+    AccountSwept,
+    Add,
+    Announce,
+    AnnouncementEnded,
     Call,
     CallProgressed,
+    CallReceived,
     CallSeen,
     Cancel,
+    Command,
+    ConferenceNoted,
     ConferenceStarted,
+    DialEnded,
+    EffectSucceeded,
     GateDecided,
     GateDecision,
     GateReached,
+    Hold,
+    Park,
     ParticipantChanged,
     ParticipantJoined,
     ParticipantLeft,
+    Record,
+    RecordingChanged,
+    Remove,
     StageOverdue,
+    Supervise,
     Transfer,
 )
 from statemachine.session import Party, Session
@@ -27,7 +42,7 @@ from worker.describe import detail_of
 NUMBER = "+14155550123"
 #: What is about a person, or lets somebody dial.
 PRIVATE = frozenset({"customer_address", "agent_address", "address", "call_token", "to", "agent", "customer", "brief",
-                     "digits"})  # fmt: skip
+                     "digits", "url", "say", "reason", "mode", "action", "other_agents"})  # fmt: skip
 
 
 @pytest.mark.parametrize("event, words", [
@@ -35,7 +50,42 @@ PRIVATE = frozenset({"customer_address", "agent_address", "address", "call_token
     (Transfer(session_id="s", to=f"{NUMBER},client:bob", mode="consult"), "consult to 2 targets"),
     (Transfer(session_id="s", to=NUMBER, mode=NUMBER), "unknown mode to 1 target"),
     (Call(session_id="s", agent="client:alice", customer=NUMBER), "agent first, then customer"),
+    (Call(session_id="s", agent="client:alice", customer=NUMBER, mode="conference"),
+     "agent first, then customer, in a conference"),
     (Cancel(session_id="s"), ""),
+    (Park(session_id="s"), ""),
+    (Add(session_id="s", to=NUMBER, party="expert"), "expert"),
+    (Add(session_id="s", to=NUMBER, party="x14155550123"), "unknown party"),
+    (Supervise(session_id="s", to=NUMBER, mode="whisper"), "whisper"),
+    (Supervise(session_id="s", to=NUMBER, mode=NUMBER), "unknown mode"),
+    (Record(session_id="s", action="pause"), "pause"),
+    (Record(session_id="s", action=NUMBER), "unknown action"),
+    (Announce(session_id="s", say=f"Call {NUMBER}"), "a sentence"),
+    (Announce(session_id="s", url=f"https://example.com/{NUMBER}"), "a URL"),
+    (CallReceived(session_id="s", call_sid="CA1", customer_address=NUMBER, agent_address="client:alice"), ""),
+    (CallReceived(session_id="s", call_sid="CA1", customer_address=NUMBER, agent_address="client:alice",
+                  mode="conference", other_agents=(NUMBER, "client:bob")), "conference, 3 agents to be tried"),
+    (CallProgressed(session_id="s", party="agent", call_sid="CA2", status="no-answer", agent_number=1),
+     "agent no-answer, agent number 2"),
+    (DialEnded(session_id="s", party="customer", call_sid="CA1", dial="bridge", dial_call_status="busy",
+               call_status="in-progress", agent_number=2), "customer bridge busy, agent number 3"),
+    (AnnouncementEnded(session_id="s", conference_sid="CF1"), "conference"),
+    (AnnouncementEnded(session_id="s", conference_sid="CF1", call_sid="CA1", failed=True, reason="fetch failed"),
+     "CA1 failed fetch failed"),
+    (AnnouncementEnded(session_id="s", conference_sid="CF1", failed=True, reason=f"no answer: /{NUMBER}"),
+     "conference failed"),
+    (ConferenceNoted(session_id="s", conference_sid="CF1", kind="participant-speech-start", call_sid="CA1"),
+     "CA1 participant-speech-start"),
+    (ConferenceNoted(session_id="s", conference_sid="CF1", kind="conference-odd"), "conference-odd"),
+    (RecordingChanged(session_id="s", recording_sid="RE1", status="in-progress", call_sid="CA1"),
+     "RE1 in-progress, of the call"),
+    (RecordingChanged(session_id="s", recording_sid="RE1", status="completed", of_conference=True, duration_s=12,
+                      url="https://example.com/RE1"), "RE1 completed, of the conference, 12 s"),
+    (AccountSwept(session_id="s", finding="call-missing", call_sid="CA1"), "call-missing CA1"),
+    (AccountSwept(session_id="s", finding="conference-live", conference_sid="CF1"), "conference-live CF1"),
+    (EffectSucceeded(session_id="s", effect_id="e", kind="start_recording", party="customer", recording_sid="RE1"),
+     "start_recording customer RE1"),
+    (EffectSucceeded(session_id="s", effect_id="e", kind="end_conference"), "end_conference"),
     (GateReached(session_id="s", dial="d1", call_sid="CA3"), "CA3"),
     (GateDecided(session_id="s", dial="d1", call_sid="CA3", decision=GateDecision.TOO_LATE), "CA3 too-late"),
     (ParticipantChanged(session_id="s", conference_sid="CF1", call_sid="CA1", label="customer-1",
@@ -65,6 +115,26 @@ def test_call_is_told_under_the_name_that_its_party_has_now(call_sid, words):
     assert detail_of(event, Session("s", parties=parties)) == words
 
 
+@pytest.mark.parametrize("command, words", [
+    (Hold(session_id="s", party="customer"), "customer"),
+    (Hold(session_id="s", party="CA1"), "customer"),
+    (Remove(session_id="s", party="14155550123"), "unknown party"),
+])  # fmt: skip
+def test_command_about_a_party_names_it_however_it_was_given(command, words):
+    session = Session("s", parties={"customer": Party("customer", "customer-1", "CA1")})
+    assert detail_of(command, session) == words
+
+
+@pytest.mark.parametrize("coaches, words", [
+    ("CA2", "supervisor participant-modify (coaches agent)"),
+    ("CA9", "supervisor participant-modify (coaches CA9)"),
+])  # fmt: skip
+def test_coach_is_told_with_whom_he_helps(coaches, words):
+    parties = {name: Party(name, f"{name}-1", sid) for name, sid in [("supervisor", "CA3"), ("agent", "CA2")]}
+    event = ParticipantChanged(**ROOM, call_sid="CA3", kind="participant-modify", coaches=coaches)
+    assert detail_of(event, Session("s", parties=parties)) == words
+
+
 ROOM = {"session_id": "s", "conference_sid": "CF1"}
 
 
@@ -89,8 +159,9 @@ def test_no_event_tells_whom_it_is_about(kind):
     """Every field that holds an address or a secret is filled with a number; the words hold none of it."""
     values = {}
     for field, hint in get_type_hints(kind).items():
-        if field in PRIVATE:
-            values[field] = NUMBER
+        # A party that a command names is whatever somebody has typed; elsewhere it comes from our own URLs.
+        if field in PRIVATE or (field == "party" and issubclass(kind, Command)):
+            values[field] = (NUMBER,) if hint == tuple[str, ...] else NUMBER
         elif hint == tuple[CallSeen, ...]:
             values[field] = (CallSeen("CA1", "in-progress", to=NUMBER),)
         elif hint is str and field not in ("entry_id", "name", "timer"):
