@@ -57,6 +57,8 @@ __all__ = [
 OUTBOUND = "CS" + "0" * 32
 CUSTOMER_NUMBER = "+14155550123"
 ALICE, BOB, CAROL = "client:alice", "client:bob", "client:carol"
+#: Whether the others are open is asked where they are told.
+_ABOUT_TRANSFERS = frozenset(kind.name for kind in (Call, Convert, Transfer, Complete, Cancel, Swap, Merge, End))
 
 
 class Story:
@@ -418,11 +420,15 @@ class Story:
         return self
 
     def expect_refused(self, command_id: str, why: str, *allowed: str) -> "Story":
-        """A command was refused, in these words, and changed nothing."""
+        """A command was refused, in these words, and changed nothing; of the commands about transfers these are open."""
         assert self.last is not None
         assert self.last.outcome.value == "refused"
         assert not self.last.effects
-        return self.expect_command(command_id, "rejected", reason=f"{why}; allowed now: {', '.join(allowed)}")
+        self.expect_command(command_id, "rejected")
+        told, _, named = self.reports[command_id][-1][1].partition("; allowed now: ")
+        assert told == why
+        assert [name for name in named.split(", ") if name in _ABOUT_TRANSFERS] == list(allowed)
+        return self
 
     def expect_transfer(self, status: str, reason: str = "") -> "Story":
         transfer = self.session.transfer

@@ -166,7 +166,7 @@ def test_final_callback_of_an_unknown_session_opens_none(status):
 
 def test_convert_is_refused_while_it_rings_and_says_what_is_allowed():
     story = Story().comes_in().call("agent", "ringing").convert().expect("bridged", outcome="refused")
-    assert story.reports["convert-1"] == [("rejected", "nobody has answered yet; allowed now: end")]
+    story.expect_refused("convert-1", "nobody has answered yet", "end")
 
 
 def test_convert_is_refused_once_one_of_the_two_has_hung_up():

@@ -12,7 +12,7 @@ from statemachine.events import COMMANDS, TIMERS, GateDecision
 from statemachine.machine import DEFAULT_POLICY, step
 from statemachine.policy import Policy
 from statemachine.session import Session
-from statemachine.states import CallStatus, Stage, State, TransferMode
+from statemachine.states import TRANSFER_MODES, CallStatus, Stage, State
 from statemachine.step import Outcome
 from tests.statemachine.stages import blind_from_bridge, conferenced, dialling, outbound, ringing, talking
 from tests.statemachine.story import AGENT_CALL, BOB, CAROL, CUSTOMER_CALL, OTHER_ROOM, ROOM, Story
@@ -132,7 +132,7 @@ class History:
 
     def transfer(self) -> None:
         to = self.draw(st.sampled_from([(BOB,), (BOB, CAROL)]))
-        mode = self.draw(st.sampled_from(list(TransferMode)))
+        mode = self.draw(st.sampled_from(list(TRANSFER_MODES)))
         self.story.transfer(mode.value, *to, command_id=self.id(), confirm=self.draw(st.booleans()))
 
     def end(self) -> None:
