@@ -66,7 +66,8 @@ class Command:
         if found.status == "done":
             return self
         if not found.is_final:
-            reason = f"still under way after {timeout_s:g} s; its id is {self.id}"
+            # Rounded: what the publishing has taken was taken off.
+            reason = f"still under way after {round(timeout_s, 1):g} s; its id is {self.id}"
             raise CommandPending(self.kind, reason, command_id=self.id, session=self.session)
         kind = CommandRejected if found.status == "rejected" else CommandFailed
         raise kind(

@@ -48,9 +48,10 @@ _FOLLOWS = {
     "record pause": ("record", "--action resume"),
     "record resume": ("record", "--action stop"),
 }
-#: Where a session stands, and what is allowed there but changes nothing or only waits: a conversion of what is a
-#: conference already, a transfer before both are in it.
+#: By state: what is allowed there but changes nothing, like the conversion of what is a conference already, or only
+#: waits, like a transfer before both are in it.
 _POINTLESS = {"bridged": (), "conferenced": ("convert",)}
+_POINTLESS_ELSEWHERE = ("convert", "transfer", "park")
 
 
 def done_word(fields: Mapping[str, str]) -> str:
@@ -81,7 +82,7 @@ def next_step(
     >>> next_step(("complete", "cancel", "end"), "CA1", "conferral")
     'conferral complete CA1, or cancel, end or watch in place of complete'
     """
-    useful = [name for name in allowed if name not in _POINTLESS.get(state, ("convert", "transfer"))]
+    useful = [name for name in allowed if name not in _POINTLESS.get(state, _POINTLESS_ELSEWHERE)]
     names = [*(name for name in _NEXT if name in useful), "watch"]
     first, more = names[0], _NEED.get(names[0], "")
     follows, needs = _of(_FOLLOWS, given or {}) or ("", "")

@@ -107,7 +107,7 @@ def test_a_command_that_is_done_is_told_with_the_new_state_and_the_next_step(run
     assert ran.code == 0
     assert ran.out == f"converted: {CALL} is conferenced\ncustomer +…23 and agent client:alice talk\n"
     assert ran.err.endswith(
-        f"conferral transfer {CALL} --to ADDRESS --mode consult, or end or watch with the session alone\n"
+        f"conferral transfer {CALL} --to ADDRESS --mode consult, or park, end or watch with the session alone\n"
     )
     assert published(redis) == [{"type": "convert", "session": AGENT_CALL, "id": "mine"}]
 
@@ -210,10 +210,10 @@ def test_what_undoes_a_command_is_offered_first(given, told):
 @pytest.mark.parametrize(
     ("session", "first", "others"),
     [
-        (make_session(), "transfer", "convert, end or watch"),
+        (make_session(), "transfer", "convert, park, end or watch"),
         (make_session(phase=Phase.RINGING), "end", "watch"),
         (make_session(state=State.CONVERTING, phase=Phase.NONE), "end", "watch"),
-        (conferenced(), "transfer", "end or watch"),
+        (conferenced(), "transfer", "park, end or watch"),
     ],
     ids=["connected", "ringing", "converting", "conferenced"],
 )
@@ -240,12 +240,9 @@ def test_a_command_that_failed_says_how_the_session_stands(run, redis):
         "  customer +…23 and agent client:alice talk",
     ]
     in_json = run("transfer", CALL, "--to", "+14155550145", "--mode", "warm", "--id", "mine", "--json")
-    assert in_json.error == {
-        "reason": "transfer failed: no-answer",
-        "allowed": ["convert", "transfer", "end"],
-        "command": "mine",
-        "status": "failed",
-    }
+    told = in_json.error
+    assert {"convert", "transfer", "park", "hold", "end"} <= set(told.pop("allowed"))
+    assert told == {"reason": "transfer failed: no-answer", "command": "mine", "status": "failed"}
 
 
 def test_a_command_in_json_tells_its_outcome(run, redis):
@@ -288,7 +285,7 @@ def test_a_refusal_in_json_names_what_the_state_allows(run, redis):
     assert (ran.code, ran.out) == (1, "")
     assert ran.error == {
         "reason": "convert rejected: nobody has answered yet",
-        "allowed": ["end"],
+        "allowed": ["remove", "end"],
         "command": "mine",
         "status": "rejected",
     }

@@ -1,0 +1,399 @@
+"""The Python client, with a worker that has decided already."""
+
+import asyncio
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+from conferral import (
+    Client,
+    CommandFailed,
+    CommandPending,
+    CommandRejected,
+    SettingsError,
+    StoreError,
+    StoreUnreachableError,
+    UnknownSession,
+)
+from statemachine.events import COMMANDS
+from statemachine.states import Phase, State
+from streams.command_models import MODELS, BadCommandError, validate
+from streams.commands import digest_of
+from tests.conferral.kit import AGENT_CALL, CALL, CREATED_MS, KEYS, consult, ended, make_session, put, set_up
+
+pytestmark = pytest.mark.redis
+DIAL = {"brief": "A call for you", "confirm": True, "ring_timeout_s": 20, "digits": "1w2"}
+DIALLED = {"brief": "A call for you", "confirm": "true", "timeout": "20", "digits": "1w2"}
+#: Each command as a program gives it, and as it is published.
+GIVEN = {
+    "call": (
+        {"agent": "client:alice", "customer": "+14155550123", "mode": "conference", "session": "order-7", **DIAL},
+        {"agent": "client:alice", "customer": "+14155550123", "mode": "conference", "session": "order-7", **DIALLED},
+    ),
+    "transfer": (
+        {"session": CALL, "to": ["+14155550145", "client:bob"], "mode": "blind", **DIAL},
+        {"session": CALL, "to": "+14155550145,client:bob", "mode": "blind", **DIALLED},
+    ),
+    **{
+        name: ({"session": CALL}, {"session": CALL})
+        for name in ("convert", "complete", "cancel", "swap", "merge", "park", "end")
+    },
+    "retrieve": ({"session": CALL, "to": "client:bob", **DIAL}, {"session": CALL, "to": "client:bob", **DIALLED}),
+    "add": (
+        {"session": CALL, "to": "client:bob", "party": "expert", **DIAL},
+        {"session": CALL, "to": "client:bob", "party": "expert", **DIALLED},
+    ),
+    **{
+        name: ({"session": CALL, "party": "agent"}, {"session": CALL, "party": "agent"})
+        for name in ("remove", "hold", "unhold", "mute", "unmute")
+    },
+    "supervise": (
+        {"session": CALL, "to": "client:dave", "mode": "barge", **DIAL},
+        {"session": CALL, "to": "client:dave", "mode": "barge", **DIALLED},
+    ),
+    "announce": ({"session": CALL, "say": "Two minutes left."}, {"session": CALL, "say": "Two minutes left."}),
+    "record": ({"session": CALL, "action": "start"}, {"session": CALL, "action": "start"}),
+}
+
+
+@pytest.fixture
+async def client(redis):
+    put(redis, make_session())
+    async with Client() as client:
+        yield client
+
+
+def decide(redis, command_id, status, reason="", *, digest=""):
+    """A worker has decided: what is waited for is there already."""
+    record = {"status": status, "reason": reason, "session": CALL, "digest": digest}
+    redis.hset(KEYS.command(command_id), mapping=record)
+
+
+def published(redis):
+    return [fields for _, fields in redis.xrange(KEYS.commands)]
+
+
+# ---- commands ----------------------------------------------------------------------------------------------------
+
+
+def test_every_command_has_a_method():
+    assert set(GIVEN) == {command.name for command in COMMANDS}
+    assert all(inspect.iscoroutinefunction(getattr(Client, name)) for name in GIVEN)
+
+
+def test_methods_take_the_fields_of_their_commands_and_how_they_are_given():
+    for name, model in MODELS.items():
+        named = set(inspect.signature(getattr(Client, name)).parameters) - {"self", "how"}
+        options = {"brief", "confirm", "timeout", "digits"} & set(model.own_names())
+
+        assert named | options == {"session", *model.own_names()}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+async def test_a_command_is_published_with_the_fields_that_were_given_and_no_others(client, redis, name):
+    given, fields = GIVEN[name]
+
+    command = await getattr(client, name)(**given, id="mine", wait=False)
+
+    assert (command.id, command.kind, command.status) == ("mine", name, "")
+    assert published(redis) == [{"type": name, "id": "mine", **fields}]
+
+
+async def test_a_command_that_is_done_is_returned_with_its_session(client, redis):
+    decide(redis, "mine", "done", "because")
+
+    command = await client.call(agent="client:alice", customer="client:bob", id="mine")
+
+    assert (command.status, command.reason, command.session) == ("done", "because", CALL)
+
+
+async def test_a_session_that_was_read_can_be_named_by_itself(client, redis):
+    session = await client.session(CALL)
+
+    await client.convert(session, wait=False)
+
+    assert published(redis)[0]["session"] == CALL
+
+
+async def test_every_command_has_an_id_of_its_own(client, redis):
+    first, second = [await client.convert(CALL, wait=False) for _ in range(2)]
+
+    assert [first.id, second.id] == [fields["id"] for fields in published(redis)]
+    assert first.id != second.id
+
+
+async def test_the_outcome_of_a_command_that_is_not_waited_for_can_be_waited_for_later(client, redis):
+    command = await client.convert(CALL, wait=False)
+    assert await command.look() == ""
+
+    decide(redis, command.id, "accepted")
+    waiting = asyncio.create_task(command.done())
+    assert await command.look() == "accepted"
+    decide(redis, command.id, "done")
+
+    assert await waiting is command
+    assert command.status == "done"
+
+
+async def test_a_refusal_has_the_reason_and_what_is_allowed(client, redis):
+    put(redis, make_session(phase=Phase.RINGING))
+    decide(redis, "mine", "rejected", "nobody has answered yet; allowed now: remove, end")
+
+    with pytest.raises(CommandRejected) as refused:
+        await client.convert(CALL, id="mine")
+
+    error = refused.value
+    assert (error.kind, error.command_id, error.session) == ("convert", "mine", CALL)
+    assert error.reason == "nobody has answered yet; allowed now: remove, end"
+    assert error.allowed == ("remove", "end")
+    assert str(error) == "convert rejected: nobody has answered yet; allowed now: remove, end"
+
+
+async def test_a_failure_has_the_reason(client, redis):
+    decide(redis, "mine", "failed", "no-answer")
+
+    with pytest.raises(CommandFailed) as failed:
+        await client.transfer(CALL, to="+14155550145", mode="warm", id="mine")
+
+    assert failed.value.reason == "no-answer"
+    assert "transfer" in failed.value.allowed
+    assert str(failed.value) == "transfer failed: no-answer"
+
+
+@pytest.mark.parametrize("status", ["", "accepted"])
+async def test_a_wait_whose_time_is_up_is_no_failure(client, redis, status):
+    if status:
+        decide(redis, "mine", status)
+
+    with pytest.raises(CommandPending) as pending:
+        await client.convert(CALL, id="mine", timeout_s=0.1)
+
+    assert pending.value.command_id == "mine"
+    assert pending.value.reason == "still under way after 0.1 s; its id is mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("transfer", {"session": CALL, "to": "+14155550145", "mode": "cold"}),
+        ("transfer", {"session": CALL, "to": "+14155550145,+14155550145", "mode": "warm"}),
+        ("transfer", {"session": CALL, "to": [], "mode": "warm"}),
+        ("retrieve", {"session": CALL, "to": "+14155550145,+14155550146"}),
+        ("add", {"session": CALL, "to": "+14155550145", "party": "agent"}),
+        ("hold", {"session": CALL, "party": "+14155550145"}),
+        ("announce", {"session": CALL}),
+        ("announce", {"session": CALL, "url": "tel:+14155550145"}),
+        ("record", {"session": CALL, "action": "rewind"}),
+        ("end", {"session": "+14155550145"}),
+        ("end", {"session": ""}),
+        ("end", {"session": CALL, "id": "a b"}),
+    ],
+)
+async def test_what_no_session_could_take_is_refused_in_the_words_of_the_stream_and_not_published(
+    client, redis, name, given
+):
+    fields = {"type": name, **given, "to": ",".join(given["to"])} if given.get("to") == [] else {"type": name, **given}
+    with pytest.raises(BadCommandError) as wrong:
+        validate(fields)
+    with pytest.raises(CommandRejected) as refused:
+        await getattr(client, name)(**given)
+
+    assert refused.value.reason == str(wrong.value)
+    assert (refused.value.command_id, refused.value.session) == ("", "")
+    assert "4155550145" not in str(refused.value)
+    assert published(redis) == []
+
+
+@pytest.mark.parametrize("option", [{"ring_timeout_s": 4}, {"confirm": "perhaps"}, {"digits": "x"}, {"brief": "\n"}])
+async def test_dial_options_are_checked_too(client, redis, option):
+    with pytest.raises(CommandRejected):
+        await client.add(CALL, to="client:bob", party="expert", **option)
+
+    assert published(redis) == []
+
+
+@pytest.mark.parametrize(("name", "strange"), [("convert", "brief"), ("transfer", "timeout"), ("end", "force")])
+async def test_a_keyword_that_a_command_does_not_have_is_an_error_of_the_program(client, redis, name, strange):
+    with pytest.raises(TypeError, match=f"{name}.*unexpected keyword argument '{strange}'"):
+        await getattr(client, name)(**GIVEN[name][0], **{strange: 1})
+
+    assert published(redis) == []
+
+
+async def test_the_same_command_under_the_same_id_is_told_the_first_ones_outcome(client, redis):
+    first = await client.convert(CALL, id="job-1", wait=False)
+    decide(redis, "job-1", "done", digest=digest_of({"type": "convert", "session": CALL}))
+
+    again = await client.convert(CALL, id="job-1")
+
+    assert (again.id, again.status) == (first.id, "done")
+
+
+@pytest.mark.parametrize("wait", [True, False])
+async def test_an_id_that_was_given_before_for_another_command_tells_nothing_of_that_one(client, redis, wait):
+    decide(redis, "job-1", "done", digest=digest_of({"type": "convert", "session": CALL}))
+
+    with pytest.raises(CommandRejected, match="the id job-1 was given before, for another command; nothing was done"):
+        await client.end(CALL, id="job-1", wait=wait)
+
+    assert published(redis) == []
+
+
+async def test_many_commands_can_be_waited_for_at_the_same_time(client, redis):
+    for number in range(200):
+        decide(redis, f"job-{number}", "done")
+
+    done = await asyncio.gather(*(client.convert(CALL, id=f"job-{number}") for number in range(200)))
+
+    assert [command.status for command in done] == ["done"] * 200
+
+
+async def test_a_wait_can_be_given_up(client, redis):
+    waiting = asyncio.create_task(client.convert(CALL, timeout_s=3600))
+
+    async def is_published():
+        while not published(redis):
+            await asyncio.sleep(0)
+
+    await asyncio.wait_for(is_published(), 10)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+# ---- what there is -----------------------------------------------------------------------------------------------
+
+
+async def test_sessions_are_read_with_parties_and_transfer(client, redis):
+    consult(redis)
+
+    (session,) = await client.sessions()
+
+    assert (session.id, session.state, session.phase, session.is_live) == (CALL, "transferring", "consult", True)
+    assert session.created_at.isoformat() == "2027-01-15T08:00:00+00:00"
+    assert session.customer.held
+    assert session.agent.address == "client:alice"
+    assert session.parties["target"].status == "connected"
+    assert (session.transfer.mode, session.transfer.to) == ("consult", ("+14155550145",))
+    assert session.fields["party.customer.address"] == "+14155550123"
+
+
+async def test_sessions_are_chosen_by_state_and_oldest_first(client, redis):
+    put(redis, make_session("NEWER", created_at_ms=CREATED_MS + 5_000, state=State.CONFERENCED, phase=Phase.NONE))
+    put(redis, ended("GONE"))
+
+    async def ids(*given, **more):
+        return [session.id for session in await client.sessions(*given, **more)]
+
+    assert await ids() == [CALL, "NEWER"]
+    assert await ids("conferenced") == ["NEWER"]
+    assert await ids("ended") == ["GONE"]
+    assert sorted(await ids(with_ended=True)) == [CALL, "GONE", "NEWER"]
+
+
+@pytest.mark.parametrize("named", [CALL, AGENT_CALL])
+async def test_a_session_is_found_by_its_id_or_any_of_its_calls(client, named):
+    assert (await client.session(named)).id == CALL
+
+
+@pytest.mark.parametrize("named", ["nobody", "14155550123", "a b"])
+async def test_a_session_that_nobody_knows_is_an_error_that_does_not_repeat_the_name(client, named):
+    with pytest.raises(UnknownSession) as unknown:
+        await client.session(named)
+
+    assert named not in str(unknown.value)
+
+
+async def test_no_repr_holds_a_number_or_a_secret(client, redis):
+    consult(redis, call_token="secret-token")
+    session = await client.session(CALL)
+    redis.xadd(KEYS.outcomes, {"id": "o1", "to": "+14155550145", "attempts": '[{"to": "+14155550145"}]'})
+    outcome = await anext(client.outcomes(after="0"))
+    command = await client.transfer(CALL, to="+14155550145", mode="warm", wait=False)
+
+    shown = repr((client, session, outcome, command))
+    assert "41555501" not in shown
+    assert "alice" not in shown
+    assert "secret" not in shown
+    assert "call_token" not in session.fields
+
+
+async def test_a_record_that_can_not_be_understood_is_shown_as_far_as_it_goes(client, redis):
+    redis.hset(KEYS.session(CALL), mapping={"state": "flying", "created_at": "yesterday", "version": "²"})
+
+    session = await client.session(CALL)
+
+    assert (session.state, session.created_at, session.version) == ("flying", None, 0)
+
+
+# ---- the connection ----------------------------------------------------------------------------------------------
+
+
+async def test_redis_and_prefix_can_be_named_by_the_program(redis, redis_server, monkeypatch):
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    redis.hset("mine:config", mapping={"partitions": 4, "schema": 1})
+
+    async with Client(redis_server.url, "mine") as client:
+        assert await client.sessions() == []
+
+
+async def test_an_empty_redis_is_told_from_one_without_sessions(redis):
+    with pytest.raises(StoreError, match="nothing is set up under the prefix conferral"):
+        async with Client():
+            pass
+
+
+async def test_a_redis_that_is_away_is_told_when_the_client_is_opened():
+    with pytest.raises(StoreUnreachableError):
+        async with Client("redis://:secret@127.0.0.1:1/0"):
+            pass
+
+
+@pytest.mark.parametrize("url", ["http://x", "redis://:secret@127.0.0.1:port/0"])
+async def test_a_url_that_makes_no_sense_is_a_wrong_setting(url):
+    with pytest.raises(SettingsError, match="REDIS_URL") as wrong:
+        async with Client(url):
+            pass
+
+    assert "secret" not in str(wrong.value)
+
+
+async def test_a_client_that_is_not_open_says_how_to_open_it(redis):
+    set_up(redis)
+    client = Client()
+
+    with pytest.raises(RuntimeError, match="async with Client"):
+        await client.sessions()
+    async with client:
+        with pytest.raises(RuntimeError, match="open already"):
+            await client.__aenter__()
+    with pytest.raises(RuntimeError, match="async with Client"):
+        await client.end(CALL)
+
+
+def test_the_client_brings_nothing_of_the_servers_with_it():
+    heavy = ("aiohttp", "twilio", "typer", "rich", "prometheus_client", "transitions")
+    program = f"import sys; from conferral import Client; print([name for name in {heavy} if name in sys.modules])"
+
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert told.stdout.strip() == "[]"
+
+
+def test_the_package_alone_imports_nothing():
+    program = "import sys, conferral; print([name for name in sys.modules if name.startswith('conferral.')])"
+
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert told.stdout.strip() == "[]"
+
+
+def test_every_public_name_can_be_imported():
+    import conferral
+
+    assert all(getattr(conferral, name).__name__ == name for name in conferral.__all__)
+    assert set(conferral.__all__) <= set(dir(conferral))
+    with pytest.raises(AttributeError):
+        _ = conferral.nobody

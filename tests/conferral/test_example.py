@@ -1,0 +1,55 @@
+"""The example of the client, with everything between the phones in place."""
+
+import asyncio
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from tests.support.phones import answers, busy, presses
+from tests.support.world import World
+
+pytestmark = pytest.mark.redis
+EXAMPLE = Path(__file__).parents[2] / "examples" / "bring_the_lead.py"
+TARGET = "+14155550145"
+LEAD = "client:lead"
+
+
+def load():
+    spec = importlib.util.spec_from_file_location("bring_the_lead", EXAMPLE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+async def test_the_lead_is_brought_in_once_when_a_call_comes_back(redis_server, monkeypatch):
+    monkeypatch.setenv("REDIS_URL", redis_server.url)
+    async with World(redis_server.url, speed=20, CONFERRAL_RING_TIMEOUT=20) as world:
+        world.sandbox.phone(TARGET).in_turn(busy())
+        world.sandbox.phone(LEAD).in_turn(presses("1"))
+        customer, _ = await world.talking()
+        world.agent_phone.in_turn(answers())
+        example = load()
+        # Two of them: what they give is done once.
+        programs = [asyncio.create_task(example.main()) for _ in range(2)]
+
+        async def both_wait():
+            told = await world.client.info("commandstats")
+            return told.get("cmdstat_xrevrange", {}).get("calls", 0) >= 2
+
+        await world.eventually(both_wait, "both programs wait for outcomes")
+        assert (await world.command("transfer", customer.sid, to=TARGET, mode="blind")).reason == "busy"
+        session = await world.until(customer.sid, **{"transfer.to": LEAD, "transfer.status": "merged"})
+
+        assert session["transfer.mode"] == "warm"
+        assert session["party.target.status"] == "connected"
+        entries = [entry for entry in await world.log(customer.sid) if entry["event"] == "transfer"]
+        assert [entry["outcome"] for entry in entries].count("moved") == 2
+        for program in programs:
+            program.cancel()
+        assert all(
+            isinstance(ended, asyncio.CancelledError)
+            for ended in await asyncio.gather(*programs, return_exceptions=True)
+        )
+        await world.command("end", customer.sid)
+        await world.settled()
