@@ -49,7 +49,8 @@ def settings_page() -> str:
         "directory; the environment wins. An empty value counts as absent. What is wrong or missing by itself is "
         "reported all at once, a line for each setting, and the process ends with exit code 2; what fits no other "
         "setting, such as an agent that is not allowed, is told once each is right by itself. Nothing is read later: "
-        "restart to change. [`.env.example`](../../.env.example) is a file to start from."
+        "restart to change. Only the [directory](../directory.md) is read again when a process is asked to. "
+        "[`.env.example`](../../.env.example) is a file to start from."
     )
     store = _settings_table(StoreSettings, set())
     service = _settings_table(ServiceSettings, set(StoreSettings.model_fields))

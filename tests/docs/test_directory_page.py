@@ -1,0 +1,61 @@
+"""The directory's page: its example is one that is read, its table names every key, and its faults are told so."""
+
+import re
+
+import pytest
+
+from runtime.errors import SettingsError
+from runtime.settings import ServiceSettings, load
+from telephony.directory import read_directory
+from telephony.directory_file import AGENTS_MAX, REGIONS, DirectoryEntry
+from tests.docs.generated import ROOT
+from tests.docs.test_code_blocks import blocks
+
+PAGE = ROOT / "docs" / "directory.md"
+TEXT = PAGE.read_text("utf-8")
+(EXAMPLE,) = blocks(PAGE, "toml")
+
+
+@pytest.fixture
+def read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def read(text):
+        (tmp_path / "directory.toml").write_text(text, "utf-8")
+        environ = {
+            "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+            "TWILIO_AUTH_TOKEN": "token",
+            "TWILIO_NUMBER": "+12025550100",
+            "CONFERRAL_PUBLIC_URL": "https://voice.example.com",
+            "CONFERRAL_DIRECTORY": "directory.toml",
+        }
+        return read_directory(load(ServiceSettings, environ))
+
+    return read
+
+
+def test_the_example_can_be_read(read):
+    directory = read(EXAMPLE)
+
+    assert set(directory.destinations) == {"alice", "billing", "second-line"}
+    assert directory.inbound("+12025550100").agents == ("client:alice", "client:bob", "+12025550143")
+    assert directory.inbound("+12025550101").agents == (directory.address_of("billing"),)
+
+
+def test_the_table_names_every_key_and_what_it_takes():
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", TEXT, re.MULTILINE))
+
+    assert list(rows) == list(DirectoryEntry.model_fields)
+    assert re.findall(r'`"([a-z]+\d)"`', rows["region"]) == list(REGIONS)
+    assert "at most ten" in rows["agents"]
+    assert AGENTS_MAX == 10
+
+
+def test_faults_are_told_as_the_page_shows_them(read):
+    broken = EXAMPLE.replace('"second-line", ', '"third-line", ').replace("record = true", 'beep = "loud"')
+
+    with pytest.raises(SettingsError) as wrong:
+        read(broken)
+
+    (shown,) = blocks(PAGE, "text")
+    assert "\n".join(wrong.value.problems) + "\n" == shown
