@@ -33,35 +33,36 @@ class Line(NamedTuple):
     anchor: str = "middle"
 
 
-WIDTH, HEIGHT = 1080, 650
+WIDTH, HEIGHT = 1110, 650
 BOX_WIDTH, BOX_HEIGHT = 150, 52
 LINE_HEIGHT = 16
 
 #: The whole layout. Whoever adds a transition between two states gives it its place here.
 BOXES: dict[State, Box] = {
-    State.BRIDGED: Box(160, 330),
-    State.CONVERTING: Box(470, 100),
-    State.TRANSFERRING: Box(470, 330),
-    State.CONFERENCED: Box(845, 330),
-    State.ENDED: Box(470, 600),
+    State.BRIDGED: Box(190, 330),
+    State.CONVERTING: Box(500, 100),
+    State.TRANSFERRING: Box(500, 330),
+    State.CONFERENCED: Box(875, 330),
+    State.ENDED: Box(500, 600),
 }
 LINES: dict[Edge, Line] = {
-    (State.BRIDGED, State.CONVERTING): Line("M145 304 V116 Q145 88 173 88 H395", 270, 30),
-    (State.CONVERTING, State.BRIDGED): Line("M395 112 H199 Q171 112 171 140 V304", 270, 132),
-    (State.BRIDGED, State.TRANSFERRING): Line("M235 319 H395", 315, 310),
-    (State.TRANSFERRING, State.BRIDGED): Line("M395 341 H235", 315, 359),
-    (State.BRIDGED, State.ENDED): Line("M160 356 V570 Q160 600 190 600 H395", 173, 404, "start"),
-    (State.CONVERTING, State.TRANSFERRING): Line("M470 126 V304", 483, 208, "start"),
-    (State.CONVERTING, State.CONFERENCED): Line("M545 112 H817 Q845 112 845 140 V304", 690, 132),
+    (State.BRIDGED, State.CONVERTING): Line("M175 304 V116 Q175 88 203 88 H425", 165, 112, "end"),
+    (State.CONVERTING, State.BRIDGED): Line("M425 112 H229 Q201 112 201 140 V304", 300, 132),
+    (State.BRIDGED, State.TRANSFERRING): Line("M265 319 H425", 345, 295),
+    (State.TRANSFERRING, State.BRIDGED): Line("M425 341 H265", 345, 359),
+    (State.BRIDGED, State.ENDED): Line("M190 356 V570 Q190 600 220 600 H425", 177, 404, "end"),
+    (State.BRIDGED, State.CONFERENCED): Line("M245 304 V193 Q245 165 273 165 H802 Q830 165 830 193 V304", 372, 185),
+    (State.CONVERTING, State.TRANSFERRING): Line("M500 126 V304", 513, 208, "start"),
+    (State.CONVERTING, State.CONFERENCED): Line("M575 112 H847 Q875 112 875 140 V304", 720, 132),
     (State.CONVERTING, State.ENDED): Line(
-        "M545 88 H1032 Q1060 88 1060 116 V584 Q1060 612 1032 612 H545", 1047, 176, "end"
+        "M575 88 H1062 Q1090 88 1090 116 V584 Q1090 612 1062 612 H575", 1077, 176, "end"
     ),
-    (State.CONFERENCED, State.TRANSFERRING): Line("M770 319 H545", 657, 294),
-    (State.TRANSFERRING, State.CONFERENCED): Line("M545 341 H770", 657, 361),
-    (State.TRANSFERRING, State.ENDED): Line("M470 356 V574", 483, 446, "start"),
-    (State.CONFERENCED, State.ENDED): Line("M845 356 V560 Q845 588 817 588 H545", 858, 404, "start"),
+    (State.CONFERENCED, State.TRANSFERRING): Line("M800 319 H575", 687, 243),
+    (State.TRANSFERRING, State.CONFERENCED): Line("M575 341 H800", 687, 361),
+    (State.TRANSFERRING, State.ENDED): Line("M500 356 V574", 490, 372, "end"),
+    (State.CONFERENCED, State.ENDED): Line("M875 356 V560 Q875 588 847 588 H575", 888, 404, "start"),
 }
-START = Line("M20 330 H85", 20, 292, "start")
+START = Line("M50 330 H115", 50, 292, "start")
 
 
 #: On an edge, what people ask for stands before what happens.

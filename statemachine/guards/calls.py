@@ -229,12 +229,6 @@ def tells_of_live_leg(scratch: Scratch, event: EffectSucceeded) -> bool:
     return bool(event.call_sid) and (known is None or not known.is_hung_up)
 
 
-def is_of_leaving(scratch: Scratch, event: CallProgressed) -> bool:
-    """Whether it speaks of somebody who was let go and whose call is about to end."""
-    party = party_of_call(scratch, event)
-    return party is not None and party.is_leaving
-
-
 def is_of_current_dial(scratch: Scratch, event: GateReached | GateDecided | EffectOutcome) -> bool:
     """Whether a party is being dialled by this very dial."""
     return party_of_dial(scratch, event) is not None
