@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import signal
 from collections import deque
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ import typer
 
 from conferral import output
 from conferral.commands.options import AsJson, Full, OptionalSessionName
+from conferral.screen import CHANGES_MOST, draw, line_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from conferral.access import Fields, Reader
     from conferral.following import Change, Follower
 
-#: Changes shown below the table (count).
-LINES_SHOWN = 12
-#: Lines of the screen that each of its parts keeps, however small the terminal is (count).
-LINES_KEPT = 4
 #: Longest pause while Redis is out of reach, seconds.
 BACK_OFF_MAX_S = 5.0
 
@@ -100,33 +96,6 @@ async def _follow(follower: Follower, view: _Lines | _Screen, place: str, *, unt
         await pause(stop, pause_s)
 
 
-def line_of(change: Change, *, full: bool, with_session: bool = True) -> str:
-    """A change in one line.
-
-    Args:
-        change: What happened.
-        full: Whether numbers are shown whole.
-        with_session: Whether to name the session.
-    """
-    name = change.session_id if with_session else ""
-    return "  ".join(filter(None, (clock_of(change), name, text_of(change, full=full))))
-
-
-def clock_of(change: Change) -> str:
-    """When it happened: the time of day, UTC."""
-    return re.sub(r"^.*T(.*?)Z?$", r"\1", change.entry["at"])
-
-
-def text_of(change: Change, *, full: bool) -> str:
-    """What happened, and what followed."""
-    from conferral import words
-
-    what = words.happened(change.entry)
-    if not full and "+" in what:
-        what = words.address(what)
-    return "  ".join(filter(None, (what, words.change(change.entry))))
-
-
 class _Lines:
     """One line, or one JSON object, per change."""
 
@@ -165,14 +134,14 @@ class _Lines:
 
 
 class _Screen:
-    """A table that is redrawn, with the newest changes below it."""
+    """A list that is redrawn, with the newest changes below it."""
 
     def __init__(self, reader: Reader, *, full: bool) -> None:
         from rich.live import Live
 
         self._reader = reader
         self._full = full
-        self._changes: deque[Change] = deque(maxlen=LINES_SHOWN)
+        self._changes: deque[Change] = deque(maxlen=CHANGES_MOST)
         self._rows: list[Fields] = []
         self._news = ""
         self._live = Live(console=output.console(), auto_refresh=False, get_renderable=self._drawn)
@@ -200,51 +169,7 @@ class _Screen:
         self._live.refresh()
 
     def _drawn(self) -> RenderableType:
-        from rich.console import Group
-
-        parts: list[Any] = [self._sessions() if self._rows else output.cell("no live sessions", "none")]
-        parts += [output.cell(""), self._below()]
-        parts += [output.cell(self._news, "yellow") if self._news else output.cell("Ctrl-C stops it", "dim")]
-        return Group(*parts)
-
-    def _sessions(self) -> RenderableType:
-        """As many as there is room for above the changes."""
-        from rich.console import Group
-
-        from conferral.commands.sessions import COLUMNS, entry, row
-
-        target = self._live.console
-        room = max(LINES_KEPT, target.height - min(LINES_SHOWN, target.height // 3) - LINES_KEPT)
-
-        def drawn(count: int) -> RenderableType:
-            rows = [row(fields, full=self._full) for fields in self._rows[:count]]
-            entries = [entry(fields, full=self._full) for fields in self._rows[:count]]
-            return output.listed(target, COLUMNS, rows, entries, styled=("state",))
-
-        count = min(len(self._rows), room)
-        while count > 1 and len(target.render_lines(drawn(count))) > room:
-            count -= 1
-        if count == len(self._rows):
-            return drawn(count)
-        hidden = f"and {len(self._rows) - count} more; conferral sessions lists all"
-        return Group(drawn(count), output.cell(hidden, "dim"))
-
-    def _below(self) -> RenderableType:
-        """The newest changes: when, to which session, and what, folded where the terminal is narrow."""
-        from rich.table import Table
-
-        grid = Table.grid(padding=(0, 2, 0, 0))
-        grid.add_column(no_wrap=True)
-        grid.add_column(no_wrap=True)
-        grid.add_column(overflow="fold")
-        height = self._live.console.height
-        for change in list(self._changes)[-max(LINES_KEPT, min(LINES_SHOWN, height // 3)) :]:
-            # The table above has the whole name; its end tells it from the others.
-            name = change.session_id[-6:].rjust(6)
-            grid.add_row(
-                *(output.cell(part, "none") for part in (clock_of(change)[:8], name, text_of(change, full=self._full)))
-            )
-        return grid
+        return draw(self._live.console, self._rows, list(self._changes), self._news, full=self._full)
 
 
 def _as_object(change: Change) -> dict[str, Any]:

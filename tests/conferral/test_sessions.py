@@ -1,9 +1,12 @@
 """`sessions` and `show`."""
 
 import subprocess
+from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
+from statemachine.order import Order, Recording
 from statemachine.states import Phase, State, TransferMode
 from statemachine.transfer import Attempt, TransferState
 from tests.conferral.kit import (
@@ -199,3 +202,72 @@ def test_a_broken_record_is_shown_as_far_as_it_goes(run, redis):
 
     assert run("show", CALL).code == 0
     assert "flying" in run("sessions").out
+
+
+# ---- narrow terminals --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Standard output as a terminal of so many columns and 24 lines."""
+
+    def make(columns):
+        made = Console(width=columns, height=24, markup=False, highlight=False, emoji=False, color_system=None)
+        monkeypatch.setattr("conferral.output.console", lambda: made)
+
+    return make
+
+
+def parked(session_id):
+    session = make_session(session_id, state=State.CONFERENCED, phase=Phase.PARKED)
+    return replace(session, parked_until_ms=CREATED_MS + 300_000, recording=Recording("RE1", "in-progress"))
+
+
+def test_at_80_columns_a_session_takes_a_few_lines_of_which_none_is_cut(run, redis, terminal):
+    consult(redis)
+    put(redis, parked("s" * 64))
+    terminal(80)
+
+    told = run("sessions").out.splitlines()
+
+    assert max(map(len, told)) <= 80
+    assert told[0].startswith(f"{CALL}  transferring consult  ")
+    assert told[1:3] == [
+        "  agent client:alice and target +…45 talk; customer +…23 is held",
+        "  consult to +…45 consulting",
+    ]
+    assert told[3] == "s" * 64 + "  conferenced"
+    assert told[4].startswith("parked  ")
+    assert told[-1] == "  parked until 08:05:00 UTC; recording"
+
+
+def test_where_it_fits_the_list_is_a_table(run, redis, terminal):
+    consult(redis)
+    terminal(200)
+
+    heading, row = run("sessions").out.splitlines()
+
+    assert heading.split()[:2] == ["session", "state"]
+    assert "client:alice  consult to +…45 consulting  customer is held" in row
+
+
+def test_at_80_columns_the_sids_of_a_session_are_shown_whole(run, redis, terminal):
+    consult(redis)
+    terminal(80)
+
+    told = run("show", CALL).out.splitlines()
+
+    assert max(map(len, told)) <= 80
+    place = told.index("target  connected  +…45")
+    assert told[place + 1] == f"  {TARGET_CALL}  target-2"
+
+
+def test_what_is_recorded_and_under_way_is_shown(run, redis):
+    recording = Recording("RE" + "1" * 32, "completed", url="https://api.example.com/RE1", duration_s=61)
+    put(redis, make_session(recording=recording, orders=(Order("c1", "hold", "customer"),)))
+
+    told = run("show", CALL).out.splitlines()
+
+    assert "more            recorded; hold customer under way" in told
+    assert f"recording       RE{'1' * 32} https://api.example.com/RE1" in told
+    assert "now             customer +…23 and agent client:alice talk" in told

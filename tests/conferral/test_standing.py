@@ -3,7 +3,8 @@
 import pytest
 
 from conferral import standing, words
-from statemachine.states import TransferMode
+from statemachine.order import Order, Recording
+from statemachine.states import Phase, State, TransferMode
 from statemachine.transfer import Attempt, TransferState
 from streams import session_codec
 from streams.times import to_iso
@@ -40,6 +41,27 @@ def parties(**statuses):
         (parties(customer="held", agent="is_leaving", target="left"), "customer is held; agent is leaving"),
         (parties(customer="left", agent="left"), ""),
         ({}, ""),
+        (parties(customer="connected", agent="connected", expert="connected"), "customer, agent and expert talk"),
+        (parties(customer="waits", agent="left"), "customer waits"),
+        (
+            parties(customer="connected", agent="connected", supervisor="connected")
+            | {"party.supervisor.supervises": "barge", "party.supervisor.muted": "true"},
+            "customer and agent talk; supervisor listens",
+        ),
+        (
+            parties(customer="connected", agent="connected", supervisor="connected")
+            | {"party.supervisor.supervises": "whisper", "party.supervisor.coaches": "CA1"},
+            "customer and agent talk; supervisor whispers to the agent",
+        ),
+        (
+            parties(customer="connected", agent="connected", supervisor="connected")
+            | {"party.supervisor.supervises": "barge"},
+            "customer and agent talk; supervisor is heard by all",
+        ),
+        (
+            parties(customer="connected", agent="connected") | {"party.agent.muted": "true"},
+            "customer and agent talk; agent is muted",
+        ),
     ],
 )
 def test_who_talks_to_whom_is_told_in_words(fields, told):
@@ -109,8 +131,87 @@ def test_attempts_that_can_not_be_understood_are_passed_over(broken):
 
 
 def test_parties_stand_in_the_order_in_which_they_matter():
-    names = ("agent-10", "agent-2", "target-1", "supervisor", "target", "agent", "customer", "target-²")
+    names = ("agent-10", "agent-2", "expert", "target-1", "supervisor", "target", "agent", "customer", "target-²")
 
     told = words.parties({f"party.{name}.status": "left" for name in names})
 
-    assert told == ["customer", "agent", "target", "target-²", "target-1", "agent-2", "agent-10", "supervisor"]
+    expected = ["customer", "agent", "target", "target-²", "target-1", "expert", "agent-2", "agent-10", "supervisor"]
+    assert told == expected
+
+
+# ---- what is beside it -------------------------------------------------------------------------------------------
+
+
+def stored(**changes):
+    """As a worker writes it."""
+    return session_codec.encode(make_session(**changes))
+
+
+def test_a_parked_call_tells_until_when_it_waits():
+    fields = stored(state=State.CONFERENCED, phase=Phase.PARKED, parked_until_ms=CREATED_MS + 61_000)
+
+    assert standing.notes(fields) == ["parked until 08:01:01 UTC"]
+
+
+def test_agents_who_are_tried_are_counted_while_it_rings():
+    agents = ("client:alice", "+14155550145", "client:carol")
+
+    assert standing.notes(stored(phase=Phase.RINGING, agents=agents, agent_number=1)) == ["agent 2 of 3"]
+    assert standing.notes(stored(agents=agents, agent_number=1)) == []
+    assert standing.notes(stored(phase=Phase.RINGING, agents=agents[:1])) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "at_the_end"),
+    [
+        ("in-progress", ["recording"], []),
+        ("paused", ["recording paused"], []),
+        ("stopped", ["recording stopped"], []),
+        ("completed", ["recorded"], ["recorded"]),
+        ("absent", ["nothing recorded"], ["nothing recorded"]),
+        ("failed", ["recording failed"], ["recording failed"]),
+        ("hummed", ["recording hummed"], []),
+        ("", [], []),
+    ],
+)
+def test_a_recording_is_told_in_words(status, told, at_the_end):
+    fields = stored(recording=Recording(recording_sid="RE1", status=status))
+
+    assert standing.notes(fields) == told
+    assert standing.notes(fields | {"state": "ended"}) == at_the_end
+
+
+def test_commands_under_way_are_told_with_their_party():
+    orders = (Order("c1", "add", "expert", to="+14155550145"), Order("c2", "announce", say="Hello, +14155550146"))
+
+    assert standing.notes(stored(orders=orders)) == ["add expert under way", "announce under way"]
+
+
+@pytest.mark.parametrize("broken", ["{", "7", "[7]", '[{"party": "x"}]'])
+def test_orders_that_can_not_be_understood_are_passed_over(broken):
+    assert standing.notes({"orders": broken}) == []
+
+
+def test_in_few_words_customer_and_agent_are_told_only_when_they_do_not_talk():
+    fields = parties(customer="held", agent="connected", target_1="ringing", expert="connected", guest="dialing")
+    fields |= parties(supervisor="connected", agent_1="left") | {"party.supervisor.supervises": "monitor"}
+    fields |= {"party.agent.muted": "true", "party.supervisor.muted": "true", "recording.status": "in-progress"}
+
+    assert standing.beside(fields) == [
+        "customer is held",
+        "agent is muted",
+        "expert takes part",
+        "guest is being called",
+        "supervisor listens",
+        "recording",
+    ]
+
+
+def test_notes_of_a_party_tell_what_it_hears_and_why_it_left():
+    fields = parties(customer="held", agent="left", supervisor="connected")
+    fields |= {"party.customer.tune": "music", "party.customer.muted": "true", "party.agent.left_reason": "busy"}
+    fields |= {"party.supervisor.supervises": "monitor", "party.supervisor.muted": "true"}
+
+    assert standing.party_notes(fields, "customer") == ["held", "muted", "hears music"]
+    assert standing.party_notes(fields, "agent") == ["busy"]
+    assert standing.party_notes(fields, "supervisor") == ["listens"]

@@ -5,9 +5,11 @@ import signal
 import threading
 
 import pytest
+from rich.console import Console
 
-from conferral.access import Reader
-from conferral.following import Follower
+from conferral.access import LogEntry, Reader
+from conferral.following import Change, Follower
+from conferral.screen import draw
 from streams.connection import make_client
 from tests.conferral.kit import CALL, CREATED_MS, KEYS, consult, ended, log_entry, make_session, put, set_up, start
 
@@ -172,3 +174,63 @@ def test_a_redis_that_goes_away_and_comes_back_is_told_and_nothing_is_missed(red
             program.send_signal(signal.SIGINT)
             program.communicate(timeout=10)
     assert program.returncode == 0
+
+
+# ---- the screen --------------------------------------------------------------------------------------------------
+
+
+def drawn(sessions, changes, *, columns=80, lines=24):
+    """The screen as a terminal of that size shows it."""
+    target = Console(width=columns, height=lines, markup=False, highlight=False, emoji=False, color_system=None)
+    with target.capture() as captured:
+        target.print(draw(target, sessions, changes, "", full=False))
+    return [line.rstrip() for line in captured.get().splitlines()]
+
+
+async def test_at_80_columns_nothing_of_the_screen_is_cut(reader, redis):
+    consult(redis)
+    effects = '[{"id":"1","kind":"create_participant","party":"target","target":"target-2"}]'
+    reason = "Twilio refused (HTTP 400, code 21218)"
+    changes = [Change(CALL, LogEntry("1-0", log_entry("stage_overdue", effects=effects, reason=reason)))]
+
+    told = drawn(await reader.sessions([CALL]), changes)
+
+    assert max(map(len, told)) <= 80
+    assert told[1] == "  agent client:alice and target +…45 talk; customer +…23 is held"
+    assert told[4].startswith("08:00:00  111111  it is time to call target  (Twilio refused")
+    assert told[5].startswith(" " * 18)
+    assert told[-1] == "Ctrl-C stops it"
+
+
+async def test_sessions_for_which_there_is_no_room_are_counted(reader, redis):
+    for number in range(30):
+        put(redis, make_session(f"S{number:02}"))
+    changes = [Change("S29", LogEntry(f"{number}-0", log_entry("convert"))) for number in range(12)]
+
+    told = drawn(await reader.sessions([f"S{number:02}" for number in range(30)]), changes)
+
+    hidden = next(line for line in told if line.startswith("and "))
+    shown = sum(line.startswith("S") for line in told)
+    assert len(told) <= 24
+    assert shown > 2
+    assert hidden == f"and {30 - shown} more; conferral sessions lists all"
+    assert told[-1] == "Ctrl-C stops it"
+
+
+@pytest.mark.parametrize("lines", [5, 10, 24, 60])
+async def test_the_screen_of_any_height_shows_sessions_and_changes(reader, redis, lines):
+    consult(redis)
+    sessions = await reader.sessions([CALL]) * 20
+    reason = "a reason that takes two lines of a terminal that is not wide, or three where it is even narrower"
+    changes = [Change(CALL, LogEntry(f"{number}-0", log_entry("convert", reason=reason))) for number in range(12)]
+
+    told = drawn(sessions, changes, lines=lines)
+
+    assert told[0].startswith(CALL)
+    assert sum("convert is asked for" in line for line in told) >= 1
+    if lines >= 10:  # below that the newest change and one session are kept, whatever scrolls
+        assert len(told) < lines
+
+
+def test_a_screen_without_sessions_says_so():
+    assert drawn([], []) == ["no live sessions", "", "Ctrl-C stops it"]

@@ -21,7 +21,8 @@ from statemachine.events import (
     Swap,
     Transfer,
 )
-from statemachine.session import Party, Session
+from statemachine.session import Ask, Party, Session
+from statemachine.states import RecordingStatus
 from tests.conferral.kit import CALL, TARGET_CALL
 from worker.describe import detail_of
 
@@ -116,3 +117,52 @@ def test_every_decision_of_the_gate_has_words_of_its_own(decision):
 
     assert told.startswith("somebody who was called ")
     assert told != f"somebody who was called {decision.value}"
+
+
+@pytest.mark.parametrize(
+    ("event", "detail", "told"),
+    [
+        ("hold", "customer", "hold is asked for (customer)"),
+        ("park", "", "park is asked for"),
+        ("recording_changed", "in-progress", "the recording runs"),
+        ("recording_changed", "absent", "the recording holds nothing"),
+        ("recording_changed", "hummed", "the recording hummed"),
+        ("account_swept", "call-missing CA1", "the account's list does not show a call of it"),
+        ("account_swept", "made-up", "the account's lists differ (made-up)"),
+        ("announcement_ended", "", "an announcement is over"),
+        ("announcement_ended", "failed", "an announcement is over (failed)"),
+    ],
+)
+def test_what_happens_in_a_conference_is_told_in_words(event, detail, told):
+    assert words.happened(entry(event, detail)) == told
+
+
+@pytest.mark.parametrize("status", RecordingStatus)
+def test_every_status_of_a_recording_has_words_of_its_own(status):
+    assert words.happened(entry("recording_changed", status.value)) != f"the recording {status.value}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "party", "what", "told"),
+    [
+        ("update_participant", "bob", "hold", "hold bob"),
+        ("update_participant", "bob", "clear-end", "go on when bob leaves"),
+        ("update_participant", "supervisor", "whisper", "let supervisor be heard by the agent"),
+        ("update_participant", "bob", "hum", "change hold or flags of bob"),
+        ("change_recording", "", "paused", "pause the recording"),
+        ("play_announcement", "", "", "play an announcement to everybody"),
+        ("play_announcement", "bob", "", "play an announcement to bob"),
+        ("send_away", "customer", "", "send customer on to what follows the conference"),
+    ],
+)
+def test_what_is_asked_of_twilio_is_told_in_words(kind, party, what, told):
+    effects = orjson.dumps([{"id": "1", "kind": kind, "party": party, "target": "x", "detail": what}]).decode()
+
+    assert words.change(entry("swap", effects=effects)) == f"Twilio is asked to {told}"
+
+
+@pytest.mark.parametrize("ask", Ask)
+def test_everything_that_can_be_asked_of_a_participant_has_words_of_its_own(ask):
+    effects = orjson.dumps([{"kind": "update_participant", "party": "bob", "detail": ask.value}]).decode()
+
+    assert "flags" not in words.change(entry("swap", effects=effects))
