@@ -15,16 +15,20 @@ from runtime.settings import ServiceSettings, load
 from sandbox.handles import SandboxCall
 from sandbox.service import Sandbox
 from statemachine.effects import (
+    ChangeRecording,
     CreateCall,
     CreateParticipant,
     Effect,
     EndConference,
     FindCall,
     HangUpCall,
+    PlayAnnouncement,
     ReadCalls,
     RedirectCall,
     SayAndHangUp,
+    SendAway,
     Sentence,
+    StartRecording,
     UpdateParticipant,
 )
 from statemachine.events import CallSeen, CallsRead, EffectFailed, EffectSucceeded, EffectUnknown, ParticipantSeen
@@ -45,6 +49,9 @@ POLICY = ExecutorPolicy(
     create_participant=RetryPolicy(deadline_s=5, request_timeout_s=1, first_wait_s=0.01, wait_max_s=0.02),
     create_call=RetryPolicy(deadline_s=5, request_timeout_s=5, first_wait_s=0.01, wait_max_s=0.02),
     update_participant=RetryPolicy(deadline_s=5, request_timeout_s=1, first_wait_s=0.01, wait_max_s=0.02),
+    play_announcement=RetryPolicy(deadline_s=5, request_timeout_s=5, first_wait_s=0.01, wait_max_s=0.02),
+    start_recording=RetryPolicy(deadline_s=5, request_timeout_s=1, first_wait_s=0.01, wait_max_s=0.02),
+    change_recording=RetryPolicy(deadline_s=5, request_timeout_s=1, first_wait_s=0.01, wait_max_s=0.02),
     ending=RetryPolicy(deadline_s=5, request_timeout_s=1, first_wait_s=0.01, wait_max_s=0.02, repeats_denied=True),
     settle_s=0.05,
     look_interval_s=0.02,
@@ -68,6 +75,7 @@ class Scene:
     records: FakeRecords
     caller: SandboxCall
     agent: SandboxCall
+    survey_url: str
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -162,7 +170,7 @@ async def scene() -> AsyncIterator[Scene]:
             rng=random.Random(1),
         )
         agent = sandbox.calls_of("client:alice")[0]
-        yield Scene(sandbox, executor, calls, records, caller, agent)
+        yield Scene(sandbox, executor, calls, records, caller, agent, f"{webhooks}/survey")
         await executor.drain(5)
         await http.close()
     await runner.cleanup()
@@ -359,3 +367,116 @@ async def test_sentence_is_said_and_the_call_ends(scene: Scene) -> None:
     await scene.sandbox.wait_until(lambda: scene.caller.status == "completed")
 
     assert isinstance(await scene.carry_out(say, ends_session=False), EffectSucceeded)
+
+
+# ---- recordings, announcements, leave-takings ------------------------------------------------------------------------
+
+
+def recording(scene: Scene) -> StartRecording:
+    return StartRecording(effect_id="r1", session_id="S1", party="customer", call_sid=scene.caller.sid)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+async def test_call_has_one_recording_ever_whatever_happens_to_the_request(scene: Scene, fault: dict[str, Any]) -> None:
+    await scene.room()
+    if fault:
+        scene.sandbox.faults.next_rest("POST", "/Calls/*/Recordings.json", **fault)
+
+    outcome = await scene.carry_out(recording(scene))
+
+    assert isinstance(outcome, EffectSucceeded)
+    assert [outcome.recording_sid] == [made.sid for made in scene.sandbox.recordings()]
+
+
+async def test_recording_taken_over_is_the_one_that_runs(scene: Scene) -> None:
+    await scene.room()
+    first = await scene.carry_out(recording(scene))
+
+    again = await scene.carry_out(recording(scene), maybe_sent=True)
+
+    assert isinstance(first, EffectSucceeded)
+    assert isinstance(again, EffectSucceeded)
+    assert [again.recording_sid] == [first.recording_sid] == [made.sid for made in scene.sandbox.recordings()]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+async def test_recording_is_paused_goes_on_and_is_stopped_whatever_happens_to_the_requests(
+    scene: Scene, fault: dict[str, Any]
+) -> None:
+    await scene.room()
+    await scene.carry_out(recording(scene))
+    (made,) = scene.sandbox.recordings()
+    seen = []
+    for number, status in enumerate(("paused", "in-progress", "stopped")):
+        if fault:
+            scene.sandbox.faults.next_rest("POST", "/Calls/*/Recordings/*", **fault)
+        change = ChangeRecording(
+            effect_id=f"c{number}", session_id="S1", party="customer", recording_sid=made.sid if number else "",
+            call_sid=scene.caller.sid, status=status,
+        )  # fmt: skip
+        assert isinstance(await scene.carry_out(change), EffectSucceeded)
+        seen.append(scene.sandbox.recordings()[0].status)
+
+    assert seen[:2] == ["paused", "in-progress"]
+    assert seen[2] not in ("paused", "in-progress")
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+async def test_announcement_is_asked_for_once_at_most_whatever_happens_to_the_request(
+    scene: Scene, fault: dict[str, Any]
+) -> None:
+    room = await scene.room()
+    if fault:
+        scene.sandbox.faults.next_rest("POST", "/Conferences/*", **fault)
+
+    announcement = PlayAnnouncement(effect_id="a1", session_id="S1", conference_sid=room, command_id="c1")
+    outcome = await scene.carry_out(announcement)
+
+    is_known = not fault or fault.get("status") == 429
+    assert isinstance(outcome, EffectSucceeded if is_known else EffectUnknown)
+    took_effect = is_known or "after" in fault.values()
+    asked = [entry for entry in scene.sandbox.ledger.requests("POST", "/Conferences/") if entry.get("AnnounceUrl")]
+    assert sum(entry.applied for entry in asked) == took_effect
+
+
+async def test_announcement_taken_over_that_was_marked_is_not_sent(scene: Scene) -> None:
+    room = await scene.room()
+    announcement = PlayAnnouncement(effect_id="a1", session_id="S1", conference_sid=room, command_id="c1")
+
+    assert isinstance(await scene.carry_out(announcement, maybe_sent=True, sent_at_ms=1), EffectUnknown)
+
+    assert scene.sandbox.ledger.requests("POST", "/Conferences/") == []
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+async def test_customer_is_sent_away_whatever_happens_to_the_request(scene: Scene, fault: dict[str, Any]) -> None:
+    await scene.room()
+    if fault:
+        scene.sandbox.faults.next_rest("POST", "/Calls/", **fault)
+    survey = SendAway(
+        effect_id="s1", session_id="S1", party="customer", call_sid=scene.caller.sid, url=scene.survey_url
+    )
+
+    assert isinstance(await scene.carry_out(survey, ends_session=False), EffectSucceeded)
+
+    await scene.sandbox.wait_until(lambda: scene.sandbox.ledger.voice("/survey", CallSid=scene.caller.sid))
+    assert scene.agent.sid in {seen.call_sid for seen in (await scene.look()).participants}
+
+
+@pytest.mark.parametrize("mode, flags", [("monitor", (True, "")), ("whisper", (False, "CA")), ("barge", (False, ""))])
+async def test_supervisor_has_the_mode_that_was_asked_for(scene: Scene, mode: str, flags: tuple[bool, str]) -> None:
+    scene.sandbox.phone(TARGET).script(answer_after_s=0)
+    room = await scene.room()
+    dialled = await scene.carry_out(replace(straight(room), party="supervisor", label="supervisor-1", supervises=True))
+    assert isinstance(dialled, EffectSucceeded)
+    await scene.sandbox.wait_until(lambda: scene.sandbox.calls_of(TARGET)[0].status == "in-progress")
+    coaches = scene.agent.sid if mode == "whisper" else ""
+    update = UpdateParticipant(
+        effect_id="u1", session_id="S1", party="supervisor", call_sid=dialled.call_sid, conference_sid=room,
+        supervises=mode, coaches=coaches,
+    )  # fmt: skip
+
+    assert isinstance(await scene.carry_out(update), EffectSucceeded)
+
+    (seen,) = [one for one in (await scene.look()).participants if one.call_sid == dialled.call_sid]
+    assert (seen.muted, seen.coaches[:2]) == flags
