@@ -150,8 +150,9 @@ class DialActionRoutes:
         is_inbound = facts is None or facts.direction == INBOUND
         if action.dial is not DialKind.BRIDGE or action.party != CUSTOMER or outcome.was_answered or not is_inbound:
             return None
-        # A session that was rebuilt from callbacks does not know its agents, and one may not be decided upon yet.
-        agents = (facts.agents if facts else ()) or self._routing.inbound(form).agents
+        # Whoever decides upon a session goes by the agents that it knows; of one that nobody has decided upon yet, they
+        # are the directory's.
+        agents = facts.agents if facts else self._routing.inbound(form).agents
         return self._routing.next_agent(action.session_id, agents, action.agent_number)
 
     def _ring(self, form: Form, action: DialAction, agent: NextAgent) -> str:

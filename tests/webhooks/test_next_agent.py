@@ -82,15 +82,19 @@ async def test_a_repeated_request_rings_the_same_agent_and_tells_nothing_new(cli
     assert len(set(ingest.events)) == 1
 
 
-@pytest.mark.parametrize("known", [None, facts("bridged")], ids=["not decided upon yet", "rebuilt from callbacks"])
-async def test_a_session_that_does_not_know_its_agents_goes_by_the_directory(
-    open_client, ingest, write_directory, known
-):
+async def test_a_session_that_nobody_has_decided_upon_yet_goes_by_the_directory(open_client, ingest, write_directory):
     client = await open_client(**write_directory(DIRECTORY))
-    ingest.facts = known
 
     assert rung((await post(client, action_of(1), unanswered()))[1]) == "+14155550124"
     assert verbs((await post(client, action_of(2), unanswered()))[1]) == ["Say", "Hangup"]
+
+
+async def test_where_the_session_knows_of_nobody_else_nobody_else_rings(open_client, ingest, write_directory):
+    """One that was rebuilt from callbacks ends here: a call that went on would be nobody's."""
+    client = await open_client(**write_directory(DIRECTORY))
+    ingest.facts = facts("bridged")
+
+    assert verbs((await post(client, action_of(0), unanswered()))[1]) == ["Say", "Hangup"]
 
 
 @pytest.mark.parametrize("fault", ["away", "hangs"])

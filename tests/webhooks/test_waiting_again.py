@@ -191,6 +191,15 @@ async def test_a_customer_who_follows_into_the_conference_brings_its_attributes(
     assert ET.fromstring(document).find("Dial").get("timeLimit") == "90"
 
 
+async def test_a_supervisor_who_was_refused_by_the_room_comes_in_muted_the_second_time_too(client, ingest):
+    supervisor = PartyFacts("CA" + "7" * 32, label="supervisor-1", dial_id="d" * 20, supervises="monitor")
+    ingest.facts = facts("converting", supervisor=supervisor)
+
+    _, document = await post(client, left("supervisor"), form(supervisor.call_sid))
+
+    assert (room(document).get("muted"), room(document).get("startConferenceOnEnter")) == ("true", "false")
+
+
 async def test_of_a_session_that_redis_has_lost_the_directory_tells_the_attributes(
     open_client, child_lookup, write_directory
 ):
