@@ -52,7 +52,7 @@ class Follower:
         for gone in await self.reader.ended_ids(now_ms - ENDED_OVERLAP_MS):
             self.places[gone] = "+"  # it ended before: nothing of it is told
         self.places |= await self.reader.ends_of_logs(names)
-        found = await self.reader.sessions(names)
+        found = (await self.reader.records(names)).values()
         return sorted(found, key=lambda fields: fields.get("created_at", ""))
 
     async def look(self, now_ms: int) -> list[Change]:

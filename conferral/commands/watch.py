@@ -159,7 +159,7 @@ class _Screen:
 
     async def tell(self, changes: list[Change]) -> None:
         self._changes.extend(change for change in changes if change.entry["outcome"] != "stale")
-        found = await self._reader.sessions(await self._reader.live_ids())
+        found = (await self._reader.records(await self._reader.live_ids())).values()
         self._rows = sorted(found, key=lambda fields: fields.get("created_at", ""))
         self._news = ""
         self._live.refresh()

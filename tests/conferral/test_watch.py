@@ -193,7 +193,7 @@ async def test_at_80_columns_nothing_of_the_screen_is_cut(reader, redis):
     reason = "Twilio refused (HTTP 400, code 21218)"
     changes = [Change(CALL, LogEntry("1-0", log_entry("stage_overdue", effects=effects, reason=reason)))]
 
-    told = drawn(await reader.sessions([CALL]), changes)
+    told = drawn([await reader.session(CALL)], changes)
 
     assert max(map(len, told)) <= 80
     assert told[1] == "  agent client:alice and target +…45 talk; customer +…23 is held"
@@ -207,7 +207,7 @@ async def test_sessions_for_which_there_is_no_room_are_counted(reader, redis):
         put(redis, make_session(f"S{number:02}"))
     changes = [Change("S29", LogEntry(f"{number}-0", log_entry("convert"))) for number in range(12)]
 
-    told = drawn(await reader.sessions([f"S{number:02}" for number in range(30)]), changes)
+    told = drawn(await reader.listed(None, with_ended=False), changes)
 
     hidden = next(line for line in told if line.startswith("and "))
     shown = sum(line.startswith("S") for line in told)
@@ -220,7 +220,7 @@ async def test_sessions_for_which_there_is_no_room_are_counted(reader, redis):
 @pytest.mark.parametrize("lines", [5, 10, 24, 60])
 async def test_the_screen_of_any_height_shows_sessions_and_changes(reader, redis, lines):
     consult(redis)
-    sessions = await reader.sessions([CALL]) * 20
+    sessions = [await reader.session(CALL)] * 20
     reason = "a reason that takes two lines of a terminal that is not wide, or three where it is even narrower"
     changes = [Change(CALL, LogEntry(f"{number}-0", log_entry("convert", reason=reason))) for number in range(12)]
 
