@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from statemachine.attributes import Attributes
+from statemachine.attributes import PLAIN, Attributes
 from statemachine.effects import EFFECTS, Effect
 from statemachine.step import CommandReport, CommandStatus, Conclusion
 from statemachine.transfer import Attempt
@@ -92,6 +92,8 @@ def encode(entry: OutboxEntry) -> bytes:
         body |= {"kind": "publish_outcome", "conclusion": work.conclusion}
     else:
         body |= {"kind": work.kind} | {field.name: getattr(work, field.name) for field in fields_of(work)}
+        if body.get("attributes") == PLAIN:
+            del body["attributes"]
     return orjson.dumps(body)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statemachine.attributes import PLAIN, Attributes
-from statemachine.effects import EFFECTS, CreateCall, CreateParticipant
+from statemachine.effects import EFFECTS, CreateCall, CreateParticipant, RedirectCall
 from statemachine.events import EVENTS, Always, CallSeen, GateDecided, GateDecision, ParticipantSeen
 from statemachine.order import Order, Recording
 from statemachine.seen import Seen
@@ -108,6 +108,13 @@ def test_words_of_closed_lists_are_written_as_their_text():
     effect = CreateParticipant(effect_id="e", session_id="s", to="client:a", timeout_s=30, room="CF1", label="target-1",
                                early_media=True)  # fmt: skip
     assert b'"early_media":true' in effect_codec.encode(OutboxEntry(effect, 1))
+
+
+def test_attributes_of_an_effect_are_nested_and_left_out_where_the_directory_says_nothing():
+    effect = RedirectCall(effect_id="e", session_id="s", call_sid="CA1", room="CF1", label="agent-1")
+    assert "attributes" not in orjson.loads(effect_codec.encode(OutboxEntry(effect, 1)))
+    special = dataclasses.replace(effect, attributes=Attributes(beep="true"))
+    assert orjson.loads(effect_codec.encode(OutboxEntry(special, 1)))["attributes"]["beep"] == "true"
 
 
 def test_what_stands_in_the_table_for_always_is_never_stored():
