@@ -1,6 +1,7 @@
 """What a field of a command may hold: each kind of value with its check, its words and its JSON Schema."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -51,20 +52,20 @@ def either(words: Sequence[str]) -> str:
     return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-class _Kind:
+class _Kind(ABC):
     """A kind of value, as pydantic wants it beside a type."""
 
+    @abstractmethod
     def take(self, given: object) -> Any:
         """The value, as the event has it.
 
         Raises:
             PydanticCustomError: it is wrong; says what is right, to be put behind the field's name.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def schema(self) -> dict[str, Any]:
         """The JSON Schema."""
-        raise NotImplementedError
 
     def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.take)
