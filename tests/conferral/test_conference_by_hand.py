@@ -1,0 +1,69 @@
+"""Parties, parking and recording from a terminal, with everything between the phones in place."""
+
+import asyncio
+
+import pytest
+
+from tests.conferral.kit import PROGRAM, Ran, environment
+from tests.support.phones import answers
+from tests.support.world import World
+
+pytestmark = [pytest.mark.redis, pytest.mark.processes]
+EXPERT = "client:expert"
+DAVE = "client:dave"
+
+
+async def test_what_is_typed_is_told_with_who_hears_whom_and_what_comes_next(redis_server, tmp_path):
+    async def typed(*arguments):
+        program = await asyncio.create_subprocess_exec(
+            *PROGRAM, *arguments, cwd=tmp_path, env=environment(REDIS_URL=world.redis_url),
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await program.communicate()
+        return Ran(program.returncode, out.decode(), err.decode())
+
+    async with World(redis_server.url) as world:
+        world.sandbox.phone(EXPERT).in_turn(answers(), answers())
+        world.sandbox.phone(DAVE).in_turn(answers())
+        customer, _ = await world.talking()
+        sid = customer.sid
+
+        added = await typed("add", sid, "--to", EXPERT, "--party", "expert")
+        assert added.out.splitlines() == [
+            f"added: {sid} is conferenced",
+            "customer +…23, agent client:alice and expert client:expert talk",
+        ]
+        assert f"remove {sid} --party expert, or " in added.err
+
+        again = await typed("add", sid, "--to", EXPERT, "--party", "expert")
+        assert (again.code, again.out) == (1, "")
+        assert again.err.startswith("add rejected: a party of that name takes part already; allowed now: ")
+
+        held = await typed("hold", sid, "--party", "customer")
+        assert held.out.endswith("\nagent client:alice and expert client:expert talk; customer +…23 is held\n")
+        assert f"unhold {sid} --party customer, or " in held.err
+
+        assert (await typed("unhold", sid, "--party", "customer")).out.startswith(f"off hold: {sid} ")
+        listening = await typed("supervise", sid, "--to", DAVE, "--mode", "monitor")
+        assert listening.out.endswith("talk; supervisor client:dave listens\n")
+        recording = await typed("record", sid, "--action", "start")
+        assert recording.out.endswith("\nrecording\n")
+        listed = await typed("sessions")
+        assert "expert takes part; supervisor listens; recording" in listed.out
+
+        assert (await typed("remove", sid, "--party", "supervisor")).code == 0
+        assert (await typed("remove", sid, "--party", "expert")).code == 0
+        parked = await typed("park", sid)
+        assert parked.out.startswith(f"parked: {sid} is conferenced parked\ncustomer +…23 ")
+        assert "\nparked until " in parked.out
+        assert f"retrieve {sid} --to ADDRESS, or end or watch with the session alone" in parked.err
+        retrieved = await typed("retrieve", sid, "--to", EXPERT)
+        assert retrieved.out.startswith(
+            f"retrieved: {sid} is conferenced\ncustomer +…23 and agent client:expert talk\n"
+        )
+
+        assert (await typed("end", sid)).code == 0
+        shown = await typed("show", sid)
+        assert "is asked for (expert)" in shown.out
+        assert "Twilio is asked to hold customer" in shown.out
+        await world.settled()
