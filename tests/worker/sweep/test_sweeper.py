@@ -369,6 +369,16 @@ async def test_one_worker_sweeps_at_a_time_and_the_next_when_it_has_stopped(sea:
     await second
 
 
+async def test_lease_of_a_worker_that_died_is_taken_when_it_has_run_out(sea: Sea) -> None:
+    dead, _ = await leases.take(sea.client, sea.keys.sweep_lease, "dead", sea.clock, 500)
+    assert not isinstance(dead, Taken)
+
+    await sea.sweep()
+
+    assert sea.clock.monotonic_s() >= dead.sure_until_s
+    assert (await sea.client.hget(sea.keys.sweep_lease, "holder")).startswith(b"2:")
+
+
 async def test_first_sweep_comes_a_moment_after_the_lease(sea: Sea) -> None:
     times = SweepTimes(interval_s=86_400, first_after_s=0.3, quiet_s=5.0, settle_s=0.0)
     began_s = sea.clock.monotonic_s()

@@ -1,0 +1,170 @@
+"""Recordings and announcements through the whole of it: workers that die over them, answers that are lost or late."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from sandbox.handles import SandboxCall
+from tests.support.redis_server import RedisServer
+from tests.support.world import AGENT, NUMBER, World
+from tests.worker.test_dials_end_to_end import Breaking
+
+pytestmark = pytest.mark.redis
+SENTENCE = "The line will be closed in five minutes."
+
+
+def announced(world: World) -> int:
+    """Announcements that Twilio was made to play (count)."""
+    asked = world.sandbox.ledger.requests("POST", "/Conferences/")
+    return sum(1 for entry in asked if entry.get("AnnounceUrl") and entry.applied)
+
+
+async def outcome_of(world: World, command_id: str) -> str:
+    async def is_final() -> bool:
+        return await world.client.hget(world.keys.command(command_id), "status") in (b"done", b"failed", b"rejected")
+
+    await world.eventually(is_final, f"{command_id} has its outcome")
+    status, reason = await world.client.hmget(world.keys.command(command_id), "status", "reason")
+    return f"{status.decode()} {(reason or b'').decode()}".strip()
+
+
+async def give(world: World, customer: SandboxCall, command_id: str, kind: str, **fields: str) -> None:
+    entry = {"type": kind, "session": customer.sid, "id": command_id, **fields}
+    await world.client.xadd(world.keys.commands, entry)
+
+
+async def ends_well(world: World, customer: SandboxCall) -> None:
+    assert (await world.command("end", customer.sid)).status == "done"
+    await world.settled()
+
+
+@pytest.mark.parametrize("point", ["before_request", "after_request"])
+async def test_successor_begins_no_second_recording(redis_server: RedisServer, point: str) -> None:
+    world = World(redis_server.url)
+    breaking = world.worker_options["effect_checkpoint"] = Breaking(point, "start_recording")
+    async with world:
+        customer, _ = await world.converted()
+        await give(world, customer, "r1", "record", action="start")
+        await world.eventually(breaking.has_broken, "it broke off")
+
+        await world.stop_worker()
+        world.start_worker()
+
+        assert await outcome_of(world, "r1") == "done"
+        (made,) = world.sandbox.recordings()
+        assert (made.status, (await world.session(customer.sid))["recording.sid"]) == ("in-progress", made.sid)
+        await ends_well(world, customer)
+
+
+@pytest.mark.parametrize("point", ["before_request", "after_request"])
+async def test_successor_pauses_what_was_to_be_paused(redis_server: RedisServer, point: str) -> None:
+    world = World(redis_server.url)
+    breaking = world.worker_options["effect_checkpoint"] = Breaking(point, "change_recording")
+    async with world:
+        customer, _ = await world.converted()
+        assert (await world.command("record", customer.sid, action="start")).status == "done"
+        await give(world, customer, "r1", "record", action="pause")
+        await world.eventually(breaking.has_broken, "it broke off")
+
+        await world.stop_worker()
+        world.start_worker()
+
+        assert await outcome_of(world, "r1") == "done"
+        assert [made.status for made in world.sandbox.recordings()] == ["paused"]
+        await ends_well(world, customer)
+
+
+@pytest.mark.parametrize("point, outcome, times", [("before_request", "failed", 0), ("after_request", "done", 1)])
+async def test_successor_makes_nobody_hear_an_announcement_twice(
+    redis_server: RedisServer, point: str, outcome: str, times: int
+) -> None:
+    """It was marked before it was to be sent: whether it was, nobody can know, unless Twilio tells of its end."""
+    world = World(redis_server.url, policy={"announce_timeout_ms": 4_000}, speed=5.0)
+    breaking = world.worker_options["effect_checkpoint"] = Breaking(point, "play_announcement")
+    async with world:
+        customer, _ = await world.converted()
+        await give(world, customer, "a1", "announce", say=SENTENCE)
+        await world.eventually(breaking.has_broken, "it broke off")
+
+        await world.stop_worker()
+        world.start_worker()
+
+        assert (await outcome_of(world, "a1")).split()[0] == outcome
+        assert announced(world) == times
+        await ends_well(world, customer)
+        assert announced(world) == times
+
+
+async def test_announcement_whose_answer_is_lost_is_heard_once(redis_server: RedisServer) -> None:
+    async with World(redis_server.url, policy={"announce_timeout_ms": 4_000}, speed=5.0) as world:
+        customer, _ = await world.converted()
+        world.sandbox.faults.next_rest("POST", "/Conferences/*", cut="after", AnnounceUrl="*")
+
+        outcome = await world.command("announce", customer.sid, say=SENTENCE)
+
+        assert outcome.status == "done"
+        assert announced(world) == 1
+        await ends_well(world, customer)
+
+
+async def test_session_ends_past_a_recording_that_hangs(redis_server: RedisServer) -> None:
+    async with World(redis_server.url) as world:
+        customer, agent = await world.converted()
+        world.sandbox.faults.next_rest("POST", "/Calls/*/Recordings.json", latency_s=3)
+        await give(world, customer, "r1", "record", action="start")
+
+        async def is_under_way() -> bool:
+            running = world.workers[0].executor._running.values()
+            return any(one.order.effect.kind == "start_recording" and one.attempts for one in running)
+
+        await world.eventually(is_under_way, "the request is under way")
+        assert (await world.command("end", customer.sid, timeout_s=2)).status == "done"
+        assert {customer.status, agent.status} == {"completed"}
+        assert (await outcome_of(world, "r1")).startswith("failed")
+        await world.settled()
+
+
+async def survey(_request: web.Request) -> web.Response:
+    return web.Response(text="<Response><Pause length='60'/></Response>", content_type="text/xml")
+
+
+@pytest.fixture
+async def survey_url() -> AsyncIterator[str]:
+    """TwiML of somebody else."""
+    app = web.Application()
+    app.router.add_post("/survey", survey)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/survey"
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("point", ["before_request", "after_request"])
+async def test_successor_sends_the_customer_away(
+    redis_server: RedisServer, tmp_path: Path, survey_url: str, point: str
+) -> None:
+    """Nobody is left in a room of his own, even if what he has gone on to begins anew."""
+    directory = tmp_path / "directory.toml"
+    directory.write_text(f'[inbound."{NUMBER}"]\nagents = ["{AGENT}"]\nafter = "{survey_url}"\n')
+    world = World(redis_server.url, CONFERRAL_DIRECTORY=directory)
+    breaking = world.worker_options["effect_checkpoint"] = Breaking(point, "send_away")
+    async with world:
+        customer, agent = await world.converted()
+        agent.hang_up()
+        await world.eventually(breaking.has_broken, "it broke off")
+
+        await world.stop_worker()
+        world.start_worker()
+
+        async def nothing_is_left_to_do() -> bool:
+            return not await world.client.hlen(world.keys.outbox(world.keys.partition_of(customer.sid)))
+
+        await world.eventually(nothing_is_left_to_do, "he is sent away")
+        assert (await world.session(customer.sid))["state"] == "ended"
+        await world.sandbox.wait_until(lambda: world.sandbox.ledger.voice("/survey", CallSid=customer.sid))
+        assert customer.status == "in-progress"
+        customer.hang_up()
+        await world.settled()
