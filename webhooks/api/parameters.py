@@ -17,7 +17,9 @@ WAIT_S_MAX = 60
 #: Entries on one page (count).
 LIMIT_DEFAULT = 50
 #: Longest cursor that is looked at (characters).
-_CURSOR_MAX = 512
+_CURSOR_MAX = 256
+#: Source: RFC 8259, section 6.
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,12 @@ def _limit(text: str) -> int | None:
 
 
 def _wait_s(text: str) -> float | None:
-    return float(text) if re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,6})?", text) and float(text) <= WAIT_S_MAX else None
+    is_number = len(text) <= 32 and _NUMBER.fullmatch(text)
+    return float(text) if is_number and 0 <= float(text) <= WAIT_S_MAX else None
 
 
 def _cursor(text: str) -> str | None:
-    return text if re.fullmatch(rf"[!-~]{{1,{_CURSOR_MAX}}}", text) else None
+    return text if re.fullmatch(rf"[A-Za-z0-9_-]{{1,{_CURSOR_MAX}}}", text) else None
 
 
 STATE = Parameter(
@@ -70,7 +73,7 @@ LIMIT = Parameter(
 CURSOR = Parameter(
     "cursor",
     "what the page before told as `cursor`",
-    {"type": "string", "pattern": rf"^[!-~]{{1,{_CURSOR_MAX}}}$"},
+    {"type": "string", "pattern": rf"^[A-Za-z0-9_-]{{1,{_CURSOR_MAX}}}$"},
     "must be what the page before told as cursor",
     _cursor,
     "",
