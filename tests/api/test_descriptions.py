@@ -217,7 +217,7 @@ def test_the_fields_of_commands_are_text_in_the_stream():
 
 @pytest.mark.parametrize("kind", ["transfer", "session"])
 def test_an_outcome_is_what_its_schema_says(kind):
-    attempt = Attempt("d" * 20, party="target", to="client:bob", result="answered", started_at_ms=1_000)
+    attempt = Attempt("target", "client:bob", "d" * 20, 1_000, result="answered")
     conclusion = Conclusion(
         "x-1", kind, CALLER, "completed" if kind == "transfer" else "ended", attempts=(attempt,), ended_at_ms=2_000
     )
