@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.statemachine.story", "tests.statemachine.stages")
+pytest.register_assert_rewrite("tests.statemachine.story", "tests.statemachine.stages", "tests.statemachine.rooms")

@@ -14,6 +14,7 @@ from statemachine.effects import (
     ReadCalls,
     RedirectCall,
     SayAndHangUp,
+    SendAway,
     UpdateParticipant,
 )
 
@@ -94,6 +95,7 @@ def words(effect: Effect) -> str:
             return f"dial {effect.party} to the gate"
     verbs: dict[type[Effect], str] = {
         RedirectCall: "move", FindCall: "find", HangUpCall: "hang up", SayAndHangUp: "say goodbye to",
+        SendAway: "send away",
     }  # fmt: skip
     fixed: dict[type[Effect], str] = {EndConference: "end room", ReadCalls: "look"}
     return fixed.get(type(effect)) or f"{verbs[type(effect)]} {effect.party or 'a call'}"

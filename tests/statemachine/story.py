@@ -166,10 +166,11 @@ class Story:
         dial: str = "bridge",
         party: str = "customer",
         other_side_lives: bool = False,
+        **given: Any,
     ) -> "Story":
         leg = self.legs[party]
         event = DialEnded(
-            **self._common(),
+            **self._common(**given),
             party=leg.party,
             call_sid=leg.call_sid,
             dial=dial,
