@@ -73,11 +73,14 @@ def _redirects_nothing(_effect: RedirectCall) -> str:
 async def _webhooks(
     settings: ServiceSettings, directory: DirectoryFile, host: str, port: int, stop: asyncio.Event
 ) -> int:
+    from webhooks.api.api import add_api
     from webhooks.app import make_app
     from webhooks.server import serve
 
     metrics, clock = Metrics(), SystemClock()
     client = make_store_client(settings.redis_url)
+    # Of its own, so that no caller waits behind a list of sessions.
+    api_client = make_store_client(settings.redis_url)
     http = http_client(settings, clock=clock, metrics=metrics)
     refused: list[SettingsError] = []
 
@@ -99,12 +102,14 @@ async def _webhooks(
         publisher = Publisher(client, keys, clock, session_ttl_s=settings.session_ttl_s)
         calls = Calls(rest_client(settings, http), join_document=_redirects_nothing)
         app = make_app(settings, publisher, calls, metrics, clock, directory=directory)
+        add_api(app, settings, api_client, keys, metrics, clock)
         code = await lifecycle.until_stopped(
             stop, {"server": server(app), "watch_server": publisher.watch_server(stop), "agreement": agreement()}
         )
         await publisher.close()
     finally:
         await http.close()
+        await api_client.aclose()
         await client.aclose()
     if refused:
         raise refused[0]
