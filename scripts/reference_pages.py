@@ -17,8 +17,18 @@ from source_notes import ROOMS, ROOT, header_of, log_calls, modules
 from runtime import log
 from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings, StoreSettings
+from statemachine.order import Recording
 from statemachine.session import AGENT, CUSTOMER, Party, Session, first_label
-from statemachine.states import PartyStatus, Phase, State, TransferMode, TransferStatus
+from statemachine.states import (
+    TRANSFER_MODES,
+    PartyStatus,
+    Phase,
+    RecordingStatus,
+    SessionMode,
+    State,
+    SuperviseMode,
+    TransferStatus,
+)
 from statemachine.transfer import TransferState
 from streams import keys, session_codec
 
@@ -187,16 +197,17 @@ def _also() -> tuple[str, str]:
 
 def _fields() -> tuple[str, ...]:
     """What fields of few words can say, what the newest transfer shows, and the fields that are nobody else's."""
+    without_phase = "while it converts, in a settled conference and at the end"
     closed = _table(
         ("Field", "Values"),
         [
             ("`state`", _words(State)),
-            ("`phase`", f"{_words(phase for phase in Phase if phase)}; empty in the other states"),
+            ("`phase`", f"{_words(phase for phase in Phase if phase)}; empty {without_phase}"),
             ("`party.NAME.status`", _words(PartyStatus)),
         ],
     )
     about = {
-        "mode": f"As it was asked for: {_words(TransferMode)}.",
+        "mode": f"As it was asked for: {_words(TRANSFER_MODES)}; `park` and `retrieve` of the commands of that name.",
         "to": "The destinations as they were named, separated by commas.",
         "status": f"How far it has come: {_words(TransferStatus)}. It stays `failed` when the agent is called back, or "
         "a fallback answers, since the customer is not with whom the transfer was for.",
@@ -205,17 +216,32 @@ def _fields() -> tuple[str, ...]:
         "after, such as `busy, recall no-answer` or `busy, fallback answered`.",
     }
     transfer = _table(("Field", "Meaning"), [(f"`transfer.{name}`", meaning) for name, meaning in about.items()])
+    more = {
+        "mode": f"How the calls were connected first: {_words(SessionMode)}. Absent for `bridge`.",
+        "parked_until": "Until when a parked call waits; absent while it is not parked.",
+        "recording.sid": "The newest recording; absent before the first, like the next three.",
+        "recording.status": f"In Twilio's words: {_words(RecordingStatus)}.",
+        "recording.url": "Where Twilio keeps it.",
+        "recording.duration_s": "Its length, seconds, once it is over.",
+        "party.NAME.supervises": f"Of a supervisor what was asked for: {_words(SuperviseMode)}. What Twilio has "
+        "confirmed say `muted` and `coaches`.",
+        "party.NAME.coaches": "Of a supervisor who whispers: the call that hears it.",
+    }
+    others = _table(("Field", "Meaning"), [(f"`{name}`", meaning) for name, meaning in more.items()])
     shown = {name.rpartition(".")[2] for name in session_codec.encode(_example())} - {"in_room"}
+    of_session = shown | {"parties", "transfer", "recording", "mode", "parked_until"}
     inner = _prose(
         "Fields that only the worker needs are left out while they are empty, and may change from version to version. "
-        f"Of a session: {_inner(Session, shown | {'parties', 'transfer'})}, `party_order`. Of a party: "
-        f"{_inner(Party, shown | {'name'})}. Of a transfer: {_inner(TransferState, set(about))}."
+        f"Of a session: {_inner(Session, of_session)}, `party_order`. Of a party: "
+        f"{_inner(Party, shown | {'name', 'supervises', 'coaches'})}. Of a transfer: "
+        f"{_inner(TransferState, set(about))}. Of a recording: "
+        f"{_inner(Recording, {'recording_sid', 'status', 'url', 'duration_s'})}."
     )
     newest = _prose(
         "The newest transfer has fields from its beginning until the next one begins, also when it is over. Every "
         "transfer that is over stands in the [stream of outcomes](../commands.md#outcomes-for-other-systems)."
     )
-    return closed, newest, transfer, inner
+    return closed, newest, transfer, "Fields that are there only when they tell something:\n", others, inner
 
 
 def _words(values: Iterable[str]) -> str:

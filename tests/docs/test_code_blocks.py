@@ -217,7 +217,7 @@ def test_every_word_of_why_a_session_ended_is_explained():
 @pytest.mark.parametrize(
     "fields",
     [
-        {"type": "park", "session": SESSION},
+        {"type": "dance", "session": SESSION},
         {"type": "convert"},
         {"type": "convert", "session": "a b"},
         {"type": "convert", "session": SESSION, "id": "a b"},

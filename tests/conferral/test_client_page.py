@@ -1,0 +1,60 @@
+"""`docs/client.md` names what there is, and its programs give commands that can be given."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import conferral
+from conferral import Client, Command, CommandError
+from conferral.client_commands import Dialled
+from streams.command_models import MODELS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "client.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+#: Besides what a method names: how it is given, and how somebody is dialled.
+HOW = {"id", "wait", "timeout_s"}
+DIAL = {"brief", "confirm", "digits", "ring_timeout_s"}
+
+
+def test_every_method_of_the_client_is_named():
+    methods = {name for name, _ in inspect.getmembers(Client, callable) if not name.startswith("_")}
+
+    assert set(MODELS) < methods
+    assert [name for name in sorted(methods) if f"`{name}`" not in PAGE and f"`{name}()`" not in PAGE] == []
+
+
+def test_every_error_is_named_with_what_it_tells():
+    errors = [name for name in conferral.__all__ if issubclass(getattr(conferral, name), Exception)]
+
+    assert [name for name in errors if f"`{name}`" not in PAGE and name != "ConferralError"] == []
+    assert all(f"`{name}`" in PAGE for name in vars(CommandError("end", "why")))
+    assert all(f"`{name}`" in PAGE for name in ("id", "kind", "status", "reason", "session") if hasattr(Command, name))
+
+
+def test_every_keyword_of_a_command_is_named():
+    assert set(Dialled.__annotations__) == DIAL | HOW
+    assert all(f"`{name}`" in PAGE for name in Dialled.__annotations__)
+
+
+def test_the_programs_call_methods_with_keywords_that_they_take():
+    called = [
+        node
+        for block in BLOCKS
+        for node in ast.walk(ast.parse(block))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and ast.unparse(node.func.value) == "client"
+    ]
+    assert len(called) > 7
+    for node in called:
+        takes = inspect.signature(getattr(Client, node.func.attr)).parameters
+        known = set(takes) | (HOW | DIAL if "how" in takes else set())
+        assert {keyword.arg for keyword in node.keywords} <= known, ast.unparse(node)
+
+
+def test_the_programs_import_what_there_is():
+    for block in BLOCKS:
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and node.module == "conferral":
+                assert {name.name for name in node.names} <= set(conferral.__all__)
