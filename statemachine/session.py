@@ -120,6 +120,8 @@ class Party:
     asked_at_ms: int = 0
     #: Id of the effect that asks for it, empty once that has an outcome.
     updating: str = ""
+    #: The `<Dial>` that led it into the conference has ended once, and the action's document leads it there again.
+    was_out: bool = False
     #: Its hang-up was ordered, or comes with the answer to its `<Dial>`'s action.
     is_hung_up: bool = False
 

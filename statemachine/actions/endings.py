@@ -5,7 +5,7 @@ from statemachine.actions.concluding import conclude_session, note_failure
 from statemachine.actions.dialling import note_turned_away
 from statemachine.actions.handing_over import reason_unreached, report_agent_gone
 from statemachine.actions.order_book import fail_orders
-from statemachine.actions.parties import let_go, note_gone, note_over
+from statemachine.actions.parties import SENT_AWAY, let_go, note_gone, note_over
 from statemachine.actions.room import note_leaving, take_presence_from, take_room_from
 from statemachine.effects import EndConference, HangUpCall, SayAndHangUp, Sentence
 from statemachine.events import (
@@ -37,6 +37,8 @@ from statemachine.step import CommandStatus, Outcome
 
 #: What a call's end, or a `<Dial>`'s, says of the party that was called.
 _ENDS = {"completed": "left", "answered": "left", CallStatus.BUSY: "busy", CallStatus.NO_ANSWER: "no-answer"}
+#: DialCallStatus of a bridge in which the two have talked.
+_TALKED = frozenset({"completed", "answered"})
 #: What our gate says of it.
 _TURNED_AWAY = {"rejected": "rejected", "no-confirmation": "no-confirmation"}
 
@@ -113,7 +115,8 @@ def _end_by_child(scratch: Scratch) -> None:
     if not child.is_gone:
         note_gone(scratch, child.name, told)
     # The action's document hangs the parent up; another request would only race with the sentence that is heard.
-    scratch.change_party(parent, status=PartyStatus.LEFT, left_reason="let-go")
+    goes_on = parent.name == CUSTOMER and told in _TALKED and bool(scratch.session.attributes.after)
+    scratch.change_party(parent, status=PartyStatus.LEFT, left_reason=SENT_AWAY if goes_on else "let-go")
     end_with(scratch, reason)
 
 
@@ -199,7 +202,7 @@ def end_room_ended(scratch: Scratch, event: ConferenceEnded) -> None:
     if ending is not None and (first is None or first.ends_conference):
         scratch.change(first_left=ending.name)
     scratch.change(conference_sid="")
-    end_with(scratch, reason_by_first_left(scratch))
+    _end_without_room(scratch)
 
 
 def end_room_over(scratch: Scratch, event: CallsRead) -> None:
@@ -209,7 +212,16 @@ def end_room_over(scratch: Scratch, event: CallsRead) -> None:
         if event.status_of(party.call_sid) in FINAL_CALL_STATUSES:
             note_gone(scratch, party.name, event.status_of(party.call_sid))
     scratch.change(conference_sid="")
-    end_with(scratch, reason_by_first_left(scratch))
+    _end_without_room(scratch)
+
+
+def _end_without_room(scratch: Scratch) -> None:
+    reason = reason_by_first_left(scratch)
+    customer = scratch.session.parties[CUSTOMER]
+    if scratch.session.attributes.after and reason in (EndReason.AGENT_LEFT, EndReason.ALONE) and not customer.is_gone:
+        # The action of his `<Dial>` leads him on.
+        scratch.change_party(customer, status=PartyStatus.LEFT, in_room=False, left_reason=SENT_AWAY)
+    end_with(scratch, reason)
 
 
 def end_convert_failed(scratch: Scratch, _event: RepairOverdue) -> None:

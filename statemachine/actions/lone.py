@@ -1,9 +1,9 @@
 """Nobody is left alone: the grace for whoever is, and the end of an empty conference."""
 
 from statemachine.actions.endings import end_with, reason_by_first_left
-from statemachine.actions.parties import SENT_AWAY
+from statemachine.actions.parties import SENT_AWAY, note_gone
 from statemachine.effects import SendAway
-from statemachine.events import Event, LoneOverdue
+from statemachine.events import DialEnded, Event, LoneOverdue
 from statemachine.guards.company import company
 from statemachine.reasons import EndReason
 from statemachine.scratch import Scratch
@@ -30,6 +30,11 @@ def end_lone(scratch: Scratch, _event: LoneOverdue) -> None:
 def end_deserted(scratch: Scratch, _event: Event) -> None:
     """Nobody is in the conference any more."""
     end_with(scratch, reason_by_first_left(scratch))
+
+
+def note_gone_on(scratch: Scratch, _event: DialEnded) -> None:
+    """The customer has come out of the conference by himself, and goes on with what the directory names."""
+    note_gone(scratch, CUSTOMER, SENT_AWAY)
 
 
 def send_away(scratch: Scratch, _event: LoneOverdue) -> None:

@@ -195,7 +195,7 @@ def note_leaving(scratch: Scratch, event: ParticipantLeft | CallProgressed | Dia
             reason = event.call_status if failed else event.left_reason or event.call_status
             note_gone(scratch, party.name, reason)
     else:
-        scratch.change_party(party, in_room=False)
+        scratch.change_party(party, in_room=False, was_out=event.dial == "conference")
         if event.party_is_gone:
             note_gone(scratch, party.name, event.call_status)
 

@@ -1,6 +1,6 @@
 """Questions about who is in the conference with whom, and about whoever waits there for somebody."""
 
-from statemachine.events import CallsRead, ConferenceEnded, Event, ParticipantJoined
+from statemachine.events import CallsRead, ConferenceEnded, DialEnded, Event, ParticipantJoined
 from statemachine.guards.converting import is_too_soon
 from statemachine.guards.room import is_another_room
 from statemachine.scratch import Scratch
@@ -64,6 +64,14 @@ def is_alone_since_now(scratch: Scratch, _event: Event) -> bool:
 def has_company_again(scratch: Scratch, _event: Event) -> bool:
     """Whether somebody who was alone is so no longer."""
     return _LONE in scratch.session.timers and not is_alone(scratch)
+
+
+def customer_goes_on_alone(scratch: Scratch, event: DialEnded) -> bool:
+    """Whether the customer has come out of the conference by himself, and the action's document leads him on."""
+    party = scratch.session.party_of(call_sid=event.call_sid)
+    is_customer = party is not None and party.name == CUSTOMER and not event.party_is_gone
+    comes_out = event.dial == "conference" and waiter(scratch) is None
+    return bool(scratch.session.attributes.after) and is_customer and comes_out
 
 
 def goes_on_elsewhere(scratch: Scratch, _event: Event) -> bool:
@@ -136,17 +144,26 @@ def waiter_is_in_another_room(scratch: Scratch, event: ParticipantJoined) -> boo
 
 
 def shows_waiter_astray(scratch: Scratch, event: CallsRead) -> bool:
-    """Whether whoever waits is alive and not in the conference."""
+    """Whether whoever waits is alive and not in the conference.
+
+    Of whom nothing was ever heard there may have got another document, and be talking: nobody moves him.
+    """
     found = waiter(scratch)
     return (
         found is not None
         and not found.in_room
+        and _has_been_heard_of(scratch, found)
         and bool(found.call_sid)
         and not scratch.session.redirecting
         and not is_too_soon(scratch, event)
         and event.status_of(found.call_sid) == CallStatus.IN_PROGRESS
         and all(seen.call_sid != found.call_sid for seen in event.participants)
     )
+
+
+def _has_been_heard_of(scratch: Scratch, found: Party) -> bool:
+    """Whether the party has come to the conference, or come back from it."""
+    return found.was_out or found.answered or found.room_sequence >= 0 or bool(scratch.session.former_rooms)
 
 
 def shows_waiter_astray_again(scratch: Scratch, event: CallsRead) -> bool:

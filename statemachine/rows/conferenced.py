@@ -49,7 +49,7 @@ from statemachine.actions.dialling import (
     note_turned_away,
 )
 from statemachine.actions.endings import end_by_command, end_room_ended, end_room_over, end_too_old, let_stray_leg_go
-from statemachine.actions.lone import end_deserted, end_lone, send_away, start_lone_grace, stop_lone_grace
+from statemachine.actions.lone import end_deserted, end_lone, note_gone_on, send_away, start_lone_grace, stop_lone_grace
 from statemachine.actions.looking import look_at_calls
 from statemachine.actions.opening import let_second_call_go
 from statemachine.actions.orders import (
@@ -153,6 +153,7 @@ from statemachine.guards.calls import (
 from statemachine.guards.company import (
     awaited_has_failed,
     awaited_takes_part,
+    customer_goes_on_alone,
     goes_on_elsewhere,
     has_company_again,
     is_alone_since_now,
@@ -236,6 +237,7 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, CallProgressed,      None,                         STAY, note_progress),
     Row(C, DialEnded,           is_of_nobody,                 STAY, note_only),
     Row(C, DialEnded,           is_bridge_and_alive,          STAY, note_only),
+    Row(C, DialEnded,           customer_goes_on_alone,       STAY, note_gone_on),
     Row(C, DialEnded,           None,                         STAY, note_leaving),
     Row(C, GateReached,         is_of_current_dial,           STAY, note_gate_reached),
     Row(C, GateReached,         is_of_given_up_dial,          STAY, let_late_dial_go),
