@@ -31,6 +31,8 @@ AT_ONCE = 200
 #: Findings published in one sweep, count: each leads to a look at Twilio, and a list that is wrong as a whole must not
 #: lead to thousands. The rest follow in the next sweep.
 FINDINGS_MAX = 500
+#: Every how many sweeps it is told at last of something that outlives its session, as a power of two.
+DOUBLINGS_MAX = 6
 
 
 class StoppingError(ConferralError):
@@ -106,6 +108,8 @@ class Sweeper:
         self._lease: Lease | None = None
         #: When the next sweep begins, monotonic seconds.
         self._due_s = 0.0
+        #: What outlives its session, by SID: how often it was told of, and the first sweep that tells of it again.
+        self._told: dict[str, tuple[int, int]] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweeps until the process stops, then gives the lease back."""
@@ -186,12 +190,30 @@ class Sweeper:
         interval_number = int(started_ms / 1000 / self._times.interval_s)
         behind = await self._compare(comparison, interval_number, stop)
         await self._look_for_ended(comparison, behind, stop)
-        # What goes on after its session costs money for nothing; what is missing is over already.
-        findings = sorted(comparison.findings, key=lambda finding: not finding.is_of_ended)[:FINDINGS_MAX]
+        findings = self._due(comparison.findings, interval_number)
         for part in in_parts(findings, AT_ONCE):
             self._insist(stop)
             await self._records.publish(part, interval_number)
         self._tell(account, comparison, findings, len(behind), self._clock.monotonic_s() - started_s)
+
+    def _due(self, findings: list[Finding], interval_number: int) -> list[Finding]:
+        """What is told of in this sweep.
+
+        What goes on after its session comes first, since it costs money for nothing, and what is missing is over
+        already. It is told of ever more seldom: hanging it up is tried for an hour each time, and a customer who was
+        sent on to something else is meant to be there.
+        """
+        before, self._told = self._told, {}
+        due: list[Finding] = []
+        for finding in sorted(findings, key=lambda finding: not finding.is_of_ended):
+            times, next_number = before.get(finding.sid, (0, interval_number))
+            is_due = interval_number >= next_number and len(due) < FINDINGS_MAX
+            if is_due:
+                due.append(finding)
+            if finding.is_of_ended:
+                following = interval_number + 2 ** min(times, DOUBLINGS_MAX)
+                self._told[finding.sid] = (times + 1, following) if is_due else (times, next_number)
+        return due
 
     async def _read_account(self, stop: asyncio.Event) -> Account:
         reading = asyncio.ensure_future(self._reader.read(lambda: self._insist(stop)))

@@ -24,6 +24,7 @@ from telephony.account import Account, AccountReader
 from tests.support.redis_server import RedisServer
 from tests.telephony.scripted_http import ACCOUNT
 from tests.telephony.test_account import ListingHttp
+from worker.sweep.comparing import Difference, Finding
 from worker.sweep.sweeper import FINDINGS_MAX, Sweeper, SweepTimes
 
 pytestmark = pytest.mark.redis
@@ -249,6 +250,30 @@ async def test_findings_are_bounded_and_what_outlives_its_session_goes_first(sea
     told = await sea.told()
     assert len(told) == FINDINGS_MAX
     assert ("call-live", "over", "CAx", "") in told
+
+
+async def test_what_outlives_its_session_is_told_of_ever_more_seldom(sea: Sea) -> None:
+    """Each time it is hung up anew; and a customer who was sent on somewhere else stays as long as he likes."""
+    live = Finding(Difference.CALL_LIVE, "over", "CA1")
+    missing = Finding(Difference.CALL_MISSING, "s1", "CA2")
+    sweeper = sea.sweeper()
+
+    told = [number for number in range(300) if live in sweeper._due([missing, live], number)]
+    assert told == [0, 1, 3, 7, 15, 31, 63, 127, 191, 255]
+    assert sweeper._due([missing, live], 300) == [missing]
+
+    assert sweeper._due([], 301) == []
+    assert sweeper._due([live], 302) == [live]
+
+
+async def test_what_could_not_be_told_of_is_told_of_in_the_next_sweep(
+    sea: Sea, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.sweep.sweeper.FINDINGS_MAX", 1)
+    first, second = (Finding(Difference.CALL_LIVE, "over", sid) for sid in ("CA1", "CA2"))
+    sweeper = sea.sweeper()
+
+    assert [sweeper._due([first, second], number) for number in (0, 1, 2)] == [[first], [first], [second]]
 
 
 async def test_everybodys_turn_comes_when_there_is_more_to_be_told(sea: Sea, monkeypatch: pytest.MonkeyPatch) -> None:
