@@ -12,7 +12,7 @@ from statemachine.policy import Policy
 from statemachine.session import Session
 from statemachine.states import State
 from statemachine.step import Step
-from streams import effect_codec, event_codec, session_codec
+from streams import effect_codec, event_codec
 from streams.effect_codec import Chore, ForgetCalls, OutboxEntry, PublishOutcome, TellCommand
 from streams.partition import Entry
 from streams.store import Batch, SessionChange, Stored
@@ -87,7 +87,7 @@ def decide(
         if taken.session.state is State.ENDED and before.state is not State.ENDED:
             _end(decided, taken, open_effects(session_id), now_ms)
     for change in changes.values():
-        change.after = Stored(change.after.session, session_codec.encode(change.after.session))
+        change.after = change.before.becoming(change.after.session)
     return decided
 
 
