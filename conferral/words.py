@@ -9,6 +9,8 @@ from conferral.access import Fields, LogEntry
 from runtime.log import redacted
 from streams.times import from_iso, to_iso
 
+_NO_PARTY = re.compile(r"HTTP \d|RE[0-9a-f]{32}\b")
+_COACHES = re.compile(r"coaches ([A-Za-z][\w-]*)")
 _LONG_DIGITS = re.compile(r"\+?\d[\d().-]{5,}\d")
 
 _ROLES = ("customer", "agent", "target")
@@ -27,7 +29,6 @@ _STATUSES = {
     "canceled": "is not called any more",
 }
 _EVENTS = {
-    "call_received": "a call comes in",
     "call": "a call to an agent and a customer is asked for",
     "gate_reached": "somebody who was called has answered",
     "conference_started": "the conference has begun",
@@ -214,8 +215,9 @@ def _with(text: str, detail: str) -> str:
 
 
 def _call_progressed(detail: str) -> str:
-    who, _, status = detail.partition(" ")
-    return f"{who} {_STATUSES.get(status, status)}"
+    who, _, told = detail.partition(" ")
+    status, _, which = told.partition(", ")
+    return _with(f"{who} {_STATUSES.get(status, status)}", which)
 
 
 def _dial_ended(detail: str) -> str:
@@ -235,8 +237,20 @@ def _gate_decided(detail: str) -> str:
 
 
 def _recording_changed(detail: str) -> str:
-    status = detail.partition(" ")[0]
-    return f"the recording {_RECORDING.get(status, detail)}".rstrip()
+    """Of a detail such as `RE… completed, of the call, 61 s`."""
+    told, *more = detail.split(", ")
+    status = told.rpartition(" ")[2]
+    whose = f" {more[0]}" if more else ""
+    return _with(f"the recording{whose} {_RECORDING.get(status, status)}".rstrip(), ", ".join(more[1:]))
+
+
+def _announcement_ended(detail: str) -> str:
+    """Of a detail such as `agent`, `conference failed` or `agent failed not-found`."""
+    who, _, rest = detail.partition(" ")
+    whom = "everybody" if who in ("", "conference") else who
+    if not rest.startswith("failed"):
+        return f"{whom} has heard the announcement"
+    return _with(f"the announcement can't be played to {whom}", rest.removeprefix("failed").strip())
 
 
 def _account_swept(detail: str) -> str:
@@ -247,6 +261,8 @@ def _account_swept(detail: str) -> str:
 def _participant_changed(detail: str) -> str:
     party, _, told = detail.partition(" ")
     kind, _, flags = told.partition(" ")
+    if coached := _COACHES.search(flags):
+        return f"{party} is heard by {coached[1]} alone"
     if kind == "participant-modify":
         return f"{party}'s leaving {'ends' if 'ends the conference' in flags else 'does not end'} the conference now"
     return f"{party} {_CHANGES.get(kind, told)}"
@@ -254,7 +270,8 @@ def _participant_changed(detail: str) -> str:
 
 def _effect(detail: str) -> str:
     kind, _, rest = detail.partition(" ")
-    party, _, more = rest.partition(" ")
+    # Of what is about no party, the outcome follows at once.
+    party, _, more = ("", "", rest) if _NO_PARTY.match(rest) else rest.partition(" ")
     text = _EFFECTS.get(kind, kind.replace("_", " ")).format(party=party or "a party")
     return f"{text} ({more})" if more else text
 
@@ -289,6 +306,7 @@ def _ordered(entry: LogEntry) -> list[tuple[str, str, str]]:
 
 #: What is told of events of which the detail says the most.
 _TOLD: dict[str, Callable[[str], str]] = {
+    "call_received": lambda detail: _with("a call comes in", detail),
     "call_progressed": _call_progressed,
     "dial_ended": _dial_ended,
     "participant_joined": lambda detail: f"{detail.partition(' ')[0]} is in the conference",
@@ -296,7 +314,7 @@ _TOLD: dict[str, Callable[[str], str]] = {
     "participant_changed": _participant_changed,
     "gate_decided": _gate_decided,
     "conference_ended": lambda detail: _with("the conference is over", detail),
-    "announcement_ended": lambda detail: _with("an announcement is over", detail),
+    "announcement_ended": _announcement_ended,
     "recording_changed": _recording_changed,
     "account_swept": _account_swept,
     "calls_read": lambda detail: f"Twilio was asked: {detail}",

@@ -8,8 +8,12 @@ from conferral.access import LogEntry
 from statemachine.effects import EFFECTS
 from statemachine.events import (
     EVENTS,
+    AccountSwept,
+    Add,
+    AnnouncementEnded,
     Call,
     CallProgressed,
+    CallReceived,
     EffectFailed,
     EffectSucceeded,
     EffectUnknown,
@@ -17,6 +21,7 @@ from statemachine.events import (
     GateDecision,
     GateReached,
     ParticipantChanged,
+    RecordingChanged,
     StageOverdue,
     Swap,
     Transfer,
@@ -124,22 +129,77 @@ def test_every_decision_of_the_gate_has_words_of_its_own(decision):
     [
         ("hold", "customer", "hold is asked for (customer)"),
         ("park", "", "park is asked for"),
-        ("recording_changed", "in-progress", "the recording runs"),
-        ("recording_changed", "absent", "the recording holds nothing"),
-        ("recording_changed", "hummed", "the recording hummed"),
         ("account_swept", "call-missing CA1", "the account's list does not show a call of it"),
         ("account_swept", "made-up", "the account's lists differ (made-up)"),
-        ("announcement_ended", "", "an announcement is over"),
-        ("announcement_ended", "failed", "an announcement is over (failed)"),
     ],
 )
 def test_what_happens_in_a_conference_is_told_in_words(event, detail, told):
     assert words.happened(entry(event, detail)) == told
 
 
+ROOM = {"session_id": CALL, "conference_sid": "CF1"}
+RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (AnnouncementEnded(**ROOM), "everybody has heard the announcement"),
+        (AnnouncementEnded(**ROOM, call_sid=TARGET_CALL), "target has heard the announcement"),
+        (
+            AnnouncementEnded(**ROOM, failed=True, reason="not found"),
+            "the announcement can't be played to everybody (not found)",
+        ),
+        (
+            RecordingChanged(**RECORDED, status="in-progress", of_conference=True),
+            "the recording of the conference runs",
+        ),
+        (
+            RecordingChanged(**RECORDED, status="completed", duration_s=61),
+            "the recording of the call can be fetched (61 s)",
+        ),
+        (RecordingChanged(**RECORDED, status="hummed"), "the recording of the call hummed"),
+        (
+            ParticipantChanged(**CHANGED, kind="participant-modify", coaches=TARGET_CALL),
+            "target is heard by target alone",
+        ),
+        (
+            CallProgressed(**CALLED, party="target", status="ringing", agent_number=1),
+            "target rings (agent number 2)",
+        ),
+        (
+            CallReceived(
+                session_id=CALL, call_sid=CALL, customer_address="x", agent_address="client:a", mode="conference",
+                other_agents=("client:b",),
+            ),
+            "a call comes in (conference, 2 agents to be tried)",
+        ),
+        (
+            EffectFailed(session_id=CALL, effect_id="e1", kind="change_recording", http_status=404, code=20404),
+            "Twilio refused: change the recording (HTTP 404 code 20404)",
+        ),
+        (
+            EffectSucceeded(session_id=CALL, effect_id="e1", kind="change_recording", recording_sid="RE" + "1" * 32),
+            f"Twilio has done it: change the recording (RE{'1' * 32})",
+        ),
+        (
+            AccountSwept(session_id=CALL, finding="call-live", call_sid=CALL),
+            "the account's list shows a call of it, though it has ended",
+        ),
+        (Add(session_id=CALL, to="client:c", party="expert"), "add is asked for (expert)"),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)  # fmt: skip
+def test_what_happens_in_a_room_is_told_in_words(event, told):
+    assert words.happened(entry(event.name, detail_of(event, SESSION))) == told
+
+
 @pytest.mark.parametrize("status", RecordingStatus)
 def test_every_status_of_a_recording_has_words_of_its_own(status):
-    assert words.happened(entry("recording_changed", status.value)) != f"the recording {status.value}"
+    told = words.happened(entry("recording_changed", f"RE1 {status.value}, of the call"))
+
+    assert told.startswith("the recording of the call ")
+    assert told != f"the recording of the call {status.value}"
 
 
 @pytest.mark.parametrize(
