@@ -66,8 +66,17 @@ def _mask_numbers(_logger: Any, _method: str, line: Event) -> Event:
     """A second net: a foreign error's text may quote a number or a URL with one."""
     for key, value in line.items():
         if key in ("exception", "reason") and isinstance(value, str):
-            line[key] = _LONG_DIGITS.sub(_masked, value)
+            line[key] = without_numbers(value)
     return line
+
+
+def without_numbers(text: str) -> str:
+    """A text in which whatever may be somebody's number is cut to its last two digits.
+
+    >>> without_numbers("no route to +1 415 555 0123 from 10.0.0.1")
+    'no route to +…23 from 10.0.0.1'
+    """
+    return _LONG_DIGITS.sub(_masked, text)
 
 
 def _masked(found: re.Match[str]) -> str:

@@ -189,8 +189,10 @@ def _also() -> tuple[str, str]:
         "`PREFIX:probe` is written by readiness checks, to see whether Redis takes writes; nobody reads it.\n",
         _prose(
             "A session's log has the fields `at`, `event`, `from`, `to`, `outcome`, `version`, `reason` and `effects` "
-            "(JSON), and where they apply `detail` and `command`. An entry of the dead letters has all fields of the "
-            "entry that was put aside, and `dead_reason`, `dead_stream` and `dead_entry`."
+            "(JSON), and where they apply `detail`, `command` and `other`: JSON of the parameters of a conference's or "
+            "a recording's callback that this version does not know, at most 1 KB, without numbers of people. An entry "
+            "of the dead letters has all fields of the entry that was put aside, and `dead_reason`, `dead_stream` and "
+            "`dead_entry`."
         ),
     )
 

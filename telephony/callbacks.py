@@ -1,7 +1,7 @@
 """What Twilio's requests say: form fields into events. Every field name of Twilio's that we read stands here.
 
-Unknown fields are ignored. Words that Twilio may add to later are kept as they are; ids, counts and whatever becomes
-part of an answer are held against a pattern.
+Unknown fields decide nothing; those of conferences and recordings are kept for the log. Words that Twilio may add to
+later are kept as they are; ids, counts and whatever becomes part of an answer are held against a pattern.
 """
 
 import re
@@ -33,6 +33,7 @@ from statemachine.events import (
 from statemachine.session import CUSTOMER
 from statemachine.states import SessionMode
 from telephony.addresses import is_caller_id
+from telephony.unread import unread
 from telephony.urls import CallCallback, ConferenceCallback, DialAction, Gate, RecordingCallback, is_id
 
 Fields = Mapping[str, str]
@@ -70,6 +71,12 @@ FIELDS_READ = frozenset(
         "StatusCallbackEvent", "Timestamp", "To",
     }
 )  # fmt: skip
+#: The parameters of conferences and recordings that we know: those that are not read say what is known anyway.
+#: Source: Twilio docs, TwiML `<Conference>` and Recordings resource, callback parameters.
+_KNOWN = FIELDS_READ | {
+    "AnnounceUrl", "ErrorCode", "FriendlyName", "ParticipantLabelEndingConference", "Reason", "RecordingChannels",
+    "RecordingStartTime", "RecordingTrack",
+}  # fmt: skip
 
 
 class MalformedCallbackError(ConferralError):
@@ -313,34 +320,39 @@ def conference_event(fields: Fields, callback: ConferenceCallback) -> Conference
     call_sid = _optional_id(fields, "CallSid")
     session_id = callback.session_id
     token = "" if sequence is not None else f"{kind}:{conference_sid}:{call_sid}:{occurred_at_ms}"
+    other = unread(fields, _KNOWN)
     if kind == "participant-join":
         return ParticipantJoined(
             session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
-            conference_sid=conference_sid, call_sid=call_sid_of(fields), label=_optional_id(fields, "ParticipantLabel"),
+            conference_sid=conference_sid, other=other,
+            call_sid=call_sid_of(fields), label=_optional_id(fields, "ParticipantLabel"),
             starts_conference=_flag(fields, "StartConferenceOnEnter", missing=True),
         )  # fmt: skip
     if kind == "participant-leave":
         return ParticipantLeft(
             session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
-            conference_sid=conference_sid, call_sid=call_sid_of(fields), label=_optional_id(fields, "ParticipantLabel"),
+            conference_sid=conference_sid, other=other,
+            call_sid=call_sid_of(fields), label=_optional_id(fields, "ParticipantLabel"),
             call_status=_optional_word(fields, "ParticipantCallStatus"),
             left_reason=_optional_word(fields, "ReasonParticipantLeft"),
         )  # fmt: skip
     if kind == "conference-start":
         return ConferenceStarted(
             session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
-            conference_sid=conference_sid,
+            conference_sid=conference_sid, other=other,
         )  # fmt: skip
     if kind == "conference-end":
         return ConferenceEnded(
             session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
-            conference_sid=conference_sid, conference_reason=_optional_word(fields, "ReasonConferenceEnded"),
+            conference_sid=conference_sid, other=other,
+            conference_reason=_optional_word(fields, "ReasonConferenceEnded"),
             call_sid_ending=_optional_id(fields, "CallSidEndingConference"),
         )  # fmt: skip
     if kind in _CHANGES:
         return ParticipantChanged(
             session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
-            conference_sid=conference_sid, call_sid=call_sid_of(fields), label=_optional_id(fields, "ParticipantLabel"),
+            conference_sid=conference_sid, other=other,
+            call_sid=call_sid_of(fields), label=_optional_id(fields, "ParticipantLabel"),
             kind=kind,
             held=_flag(fields, "Hold", missing=kind == "participant-hold"),
             muted=_flag(fields, "Muted", missing=kind == "participant-mute"),
@@ -350,12 +362,14 @@ def conference_event(fields: Fields, callback: ConferenceCallback) -> Conference
     if kind in _ANNOUNCEMENTS:
         return AnnouncementEnded(
             session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
-            conference_sid=conference_sid, call_sid=call_sid, failed=_ANNOUNCEMENTS[kind],
+            conference_sid=conference_sid, other=other,
+            call_sid=call_sid, failed=_ANNOUNCEMENTS[kind],
             reason=_text(fields, "ReasonAnnouncementFailed"),
         )  # fmt: skip
     return ConferenceNoted(
         session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
-        conference_sid=conference_sid, kind=kind, call_sid=call_sid,
+        conference_sid=conference_sid, other=other,
+        kind=kind, call_sid=call_sid,
     )  # fmt: skip
 
 
@@ -382,6 +396,7 @@ def recording_changed(fields: Fields, callback: RecordingCallback) -> RecordingC
         url=url if _URL.fullmatch(url) else "",
         # Of a recording that still runs Twilio may say -1.
         duration_s=int(duration) if _NUMBER.fullmatch(duration) else 0,
+        other=unread(fields, _KNOWN),
     )
 
 

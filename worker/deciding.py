@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from statemachine.effects import Effect
-from statemachine.events import CallsRead, Command, EffectOutcome, Event
+from statemachine.events import CallsRead, Command, ConferenceEvent, EffectOutcome, Event, RecordingChanged
 from statemachine.machine import step
 from statemachine.policy import Policy
 from statemachine.session import Session
@@ -150,6 +150,8 @@ def _log_entry(event: Event, taken: Step, before: Session, now_ms: int) -> dict[
     detail = detail_of(event, before)
     if detail:
         entry["detail"] = detail
+    if isinstance(event, ConferenceEvent | RecordingChanged) and event.other:
+        entry["other"] = event.other
     if isinstance(event, Command):
         entry["command"] = event.command_id
     return entry

@@ -12,6 +12,8 @@ class ConferenceEvent(Event):
     """What the conference callbacks have in common. Source: Twilio docs, TwiML `<Conference>`, statusCallbackEvent."""
 
     conference_sid: str
+    #: JSON of the parameters that this version does not know, for the log.
+    other: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,3 +127,5 @@ class RecordingChanged(Event):
     url: str = ""
     #: RecordingDuration, seconds; 0 before its end.
     duration_s: int = 0
+    #: JSON of the parameters that this version does not know, for the log.
+    other: str = ""

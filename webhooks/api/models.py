@@ -122,6 +122,7 @@ class LogEntry(BaseModel):
     reason: str = Field("", description="why, where it was refused or passed over")
     effects: list[LogEffect] = Field(default=[], description="what was ordered in consequence")
     detail: str = Field("", description="who, and with which status")
+    other: str = Field("", description="JSON, what Twilio told under names that this version does not know")
     command: str = Field("", description="of a command: its id")
 
 

@@ -41,4 +41,5 @@ class LogRecord(BaseModel):
     reason: str = Field(description="why, where it was refused or passed over")
     effects: str = Field(description="JSON, a list of what was ordered: `id`, `kind`, `party`, `target`, `detail`")
     detail: str = Field("", description="who, and with which status")
+    other: str = Field("", description="JSON, what Twilio told under names that this version does not know")
     command: str = Field("", description="of a command: its id")

@@ -1,0 +1,49 @@
+"""Parameters of a callback that this version does not know: kept for the session's log, and never acted upon."""
+
+import re
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+
+import orjson
+
+from runtime.log import without_numbers
+
+#: Of one callback, JSON bytes: a session's log keeps thousands of entries.
+KEPT_BYTES_MAX = 1024
+#: Longest name or value, characters; the rest is cut off.
+_LENGTH_MAX = 200
+#: Bytes that the word for what is left out needs.
+_MORE_BYTES_MAX = 24
+_SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}")
+#: URLs may hold a secret; control characters do no good on a terminal.
+_UNSHOWN = re.compile(r"\S*://\S*|[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
+
+
+def unread(fields: Mapping[str, str], known: AbstractSet[str]) -> str:
+    """JSON of the parameters that are not known, by name; empty where there are none.
+
+    Numbers of people are cut to their last two digits, as in the logs. Of what is too much the rest is counted under
+    the name `…`.
+
+    Args:
+        fields: The form.
+        known: Names that are read, or that are documented and tell nothing that is wanted.
+    """
+    if known >= fields.keys():
+        return ""
+    names = sorted(fields.keys() - known)
+    kept: dict[str, str] = {}
+    for count, name in enumerate(names):
+        one = {_shown(name): _shown(fields[name])}
+        if len(orjson.dumps(kept | one)) > KEPT_BYTES_MAX - _MORE_BYTES_MAX:
+            kept["…"] = f"{len(names) - count} more"
+            break
+        kept |= one
+    return orjson.dumps(kept).decode()
+
+
+def _shown(text: str) -> str:
+    if _SID.fullmatch(text):
+        return text
+    # Cut last: a number of which a part was cut off before could not be told from other digits.
+    return without_numbers(_UNSHOWN.sub("…", text))[:_LENGTH_MAX]
