@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.statemachine.story", "tests.statemachine.stages", "tests.statemachine.rooms")
+pytest.register_assert_rewrite(*(f"tests.statemachine.{name}" for name in ("story", "stages", "rooms", "ordering")))

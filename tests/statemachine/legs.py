@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from statemachine.effects import (
+    ChangeRecording,
     CreateCall,
     CreateParticipant,
     Dial,
@@ -11,10 +12,12 @@ from statemachine.effects import (
     EndConference,
     FindCall,
     HangUpCall,
+    PlayAnnouncement,
     ReadCalls,
     RedirectCall,
     SayAndHangUp,
     SendAway,
+    StartRecording,
     UpdateParticipant,
 )
 
@@ -38,6 +41,11 @@ class Leg:
     #: What Twilio has done: told by the callbacks that the story lets come.
     held: bool = False
     ends_conference: bool = False
+    muted: bool = False
+    #: SID of the call that this one coaches.
+    coaches: str = ""
+    #: Whether callbacks leave that out, as Twilio may: then only a look tells it.
+    hides_coaching: bool = False
     in_room: bool = False
     is_over: bool = False
 
@@ -81,21 +89,21 @@ class Legs(dict[str, Leg]):
 def words(effect: Effect) -> str:
     """An effect in a few words: `hold customer`, `dial target`."""
     match effect:
-        case UpdateParticipant(hold=True):
-            return f"hold {effect.party}"
-        case UpdateParticipant(hold=False):
-            return f"unhold {effect.party}"
-        case UpdateParticipant(ends_conference=True):
-            return f"flag {effect.party}"
+        case UpdateParticipant(ends_conference=bool()):
+            return f"{'flag' if effect.ends_conference else 'unflag'} {effect.party}"
         case UpdateParticipant():
-            return f"unflag {effect.party}"
+            return f"{effect.detail} {effect.party}"
+        case PlayAnnouncement():
+            return f"play to {effect.party or 'all'}"
+        case ChangeRecording():
+            return f"{effect.status} recording"
         case CreateParticipant():
             return f"dial {effect.party}"
         case CreateCall():
             return f"dial {effect.party} to the gate"
     verbs: dict[type[Effect], str] = {
         RedirectCall: "move", FindCall: "find", HangUpCall: "hang up", SayAndHangUp: "say goodbye to",
-        SendAway: "send away",
+        SendAway: "send away", StartRecording: "record",
     }  # fmt: skip
     fixed: dict[type[Effect], str] = {EndConference: "end room", ReadCalls: "look"}
     return fixed.get(type(effect)) or f"{verbs[type(effect)]} {effect.party or 'a call'}"
@@ -103,4 +111,15 @@ def words(effect: Effect) -> str:
 
 def flags_of(leg: Leg) -> dict[str, Any]:
     """How the leg is, as a callback says it."""
-    return {"held": leg.held, "ends_conference": leg.ends_conference}
+    coaches = "" if leg.hides_coaching else leg.coaches
+    return {"held": leg.held, "muted": leg.muted, "ends_conference": leg.ends_conference, "coaches": coaches}
+
+
+def apply(effect: UpdateParticipant, leg: Leg) -> None:
+    """The leg is as Twilio was asked to make it."""
+    leg.held = leg.held if effect.hold is None else effect.hold
+    leg.ends_conference = leg.ends_conference if effect.ends_conference is None else effect.ends_conference
+    leg.muted = leg.muted if effect.muted is None else effect.muted
+    if effect.supervises:
+        leg.muted = effect.supervises == "monitor"
+        leg.coaches = effect.coaches if effect.supervises == "whisper" else ""
