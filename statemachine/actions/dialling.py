@@ -308,6 +308,13 @@ def let_late_dial_go(scratch: Scratch, event: CallProgressed | GateReached | Gat
     scratch.reason = "its dial was given up"
 
 
+def let_placed_call_go(scratch: Scratch, event: EffectSucceeded) -> None:
+    """Twilio has placed a call whose party was dialled anew meanwhile: it is hung up."""
+    scratch.change(former_calls=(*scratch.session.former_calls, event.call_sid))
+    scratch.order(HangUpCall, call_sid=event.call_sid)
+    scratch.reason = "its dial was given up"
+
+
 def give_up_call(scratch: Scratch, name: str) -> None:
     """Somebody is not waited for any more: the call is hung up if it is known; else as soon as it shows up."""
     party = scratch.session.parties[name]

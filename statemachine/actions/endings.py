@@ -156,9 +156,9 @@ def end_agent_gone(scratch: Scratch, _event: Event) -> None:
 
 
 def hang_up_unspoken(scratch: Scratch, event: EffectFailed | EffectUnknown) -> None:
-    """The sentence that should have ended the customer's call could not be said: it is hung up without."""
-    customer = scratch.session.parties[CUSTOMER]
-    scratch.order(HangUpCall, party=event.party, call_sid=customer.call_sid)
+    """The sentence that should have ended somebody's call could not be said: it is hung up without."""
+    party = scratch.session.parties.get(event.party, scratch.session.parties[CUSTOMER])
+    scratch.order(HangUpCall, party=party.name, call_sid=party.call_sid)
 
 
 def end_astray(scratch: Scratch, event: CallsRead) -> None:

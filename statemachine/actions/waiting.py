@@ -3,29 +3,32 @@
 from statemachine.actions.asking import want_ends
 from statemachine.actions.commands import report_call
 from statemachine.actions.converting import redirect
-from statemachine.actions.dialling import dial, must_confirm, watch_dials
+from statemachine.actions.dialling import dial, hang_up_leaving, must_confirm, watch_dials
 from statemachine.actions.endings import end_with, reason_of
 from statemachine.actions.looking import look_at_calls
 from statemachine.actions.room import leave_room, note_conference_recording, note_join
+from statemachine.actions.transferring import note_look
 from statemachine.effects import SayAndHangUp, Sentence
-from statemachine.events import Event, OpeningOverdue, ParticipantJoined
+from statemachine.events import CallsRead, Event, GateDecision, OpeningOverdue, ParticipantJoined
 from statemachine.guards.company import awaited_party, waiter
 from statemachine.reasons import EndReason
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, Party
-from statemachine.states import Opening, PartyStatus, Phase, Tune
+from statemachine.states import CallStatus, Opening, PartyStatus, Phase, Tune
 from statemachine.step import CommandStatus
 from statemachine.transfer import DialOptions
 
 _NO_OPTIONS = DialOptions()
+#: Why somebody who picked up at our gate did not come any further.
+_NOT_TAKEN = frozenset({*GateDecision, CallStatus.FAILED})
 
 
 def dial_awaited(scratch: Scratch, _event: Event) -> None:
     """Whoever waits is in the conference: the other one is dialled into it, by its SID."""
     scratch.change(opening=Opening.DIALING, first_left="")
     party = awaited_party(scratch)
-    if party.dial_id and not party.is_gone and not party.is_leaving:
-        return  # rings already, at our gate
+    if party.dial_id and not party.is_leaving:
+        return  # rings already, at our gate, or has failed meanwhile
     _dial(scratch, party, party.address)
 
 
@@ -67,7 +70,7 @@ def end_waiter_gone(scratch: Scratch, _event: Event) -> None:
     """Whoever waited has hung up: the other one's phone stops ringing."""
     found = waiter(scratch)
     assert found is not None  # the guard has found it
-    was_reached = not found.dial_id or found.answered
+    was_reached = not found.dial_id or (found.answered and found.left_reason not in _NOT_TAKEN)
     end_with(scratch, EndReason(f"{found.name}-left") if was_reached else reason_of(found, found.left_reason))
 
 
@@ -112,24 +115,36 @@ def end_waiter_astray(scratch: Scratch, _event: Event) -> None:
     end_with(scratch, EndReason.CONVERT_FAILED)
 
 
-def wait_for_waiter(scratch: Scratch, _event: Event) -> None:
+def wait_for_waiter(scratch: Scratch, event: Event) -> None:
     """What he should hear could not be had, so Twilio has put him out: the action of his `<Dial>` leads him on.
 
     Whoever was dialled straight into the old conference can't reach him there, and is dialled anew.
     """
     leave_room(scratch)
+    # He is on his way from now on; in the other one he waits without being held for it.
+    scratch.change(moved_at_ms=scratch.now_ms)
+    found = waiter(scratch)
+    assert found is not None  # the guard has found it
+    scratch.change_party(found, hold_wanted=False)
     if scratch.session.opening is not Opening.DIALING:
         return
     party = awaited_party(scratch)
     scratch.change(opening=Opening.ARRIVING)
     if party.dial_id and not party.is_gated and not party.is_gone:
         scratch.change_party(party, is_leaving=True)
+        hang_up_leaving(scratch, event)  # before he is dialled anew
 
 
 def follow_waiter(scratch: Scratch, event: ParticipantJoined) -> None:
     """The same, told by his arrival in another one."""
     wait_for_waiter(scratch, event)
     note_join(scratch, event)
+
+
+def find_waiter_elsewhere(scratch: Scratch, event: CallsRead) -> None:
+    """The same, told by a look, which may show him in another one already."""
+    wait_for_waiter(scratch, event)
+    note_look(scratch, event)
 
 
 def end_too_long_parked(scratch: Scratch, _event: Event) -> None:

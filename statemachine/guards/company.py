@@ -5,7 +5,7 @@ from statemachine.guards.converting import is_too_soon
 from statemachine.guards.room import is_another_room
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER, INBOUND, Party, Session
-from statemachine.states import CallStatus, Opening, Phase
+from statemachine.states import CallStatus, Opening, PartyStatus, Phase
 
 _LONE = "lone"
 
@@ -17,11 +17,14 @@ def company(session: Session) -> tuple[Party, ...]:
 
 def is_being_dialled(session: Session) -> bool:
     """Whether somebody may still come in who was dialled, or is about to be."""
-    rings = any(
-        party.dial_id and not (party.is_gone or party.is_leaving or party.takes_part or party.is_supervisor)
-        for party in session.parties.values()
-    )
+    rings = any(_is_dialled(party) for party in session.parties.values())
     return rings or any(order.name == "add" and order.is_clearing for order in session.orders)
+
+
+def _is_dialled(party: Party) -> bool:
+    # Whoever took part and was put out by somebody else is not on the way in.
+    was_in = party.answered and party.status is PartyStatus.CONNECTED
+    return bool(party.dial_id) and not (party.is_gone or party.is_leaving or was_in or party.is_supervisor)
 
 
 def waiter_name(session: Session) -> str:
@@ -106,7 +109,8 @@ def waiter_has_arrived(scratch: Scratch, _event: Event) -> bool:
     """Whether the other one may be dialled."""
     found = waiter(scratch)
     before = (Opening.CALLING, Opening.ARRIVING)
-    return scratch.session.opening in before and found is not None and found.in_room
+    is_there = found is not None and found.in_room and not found.is_leaving
+    return is_there and scratch.session.opening in before
 
 
 def awaited_takes_part(scratch: Scratch, _event: Event) -> bool:
@@ -151,7 +155,9 @@ def shows_waiter_astray(scratch: Scratch, event: CallsRead) -> bool:
     found = waiter(scratch)
     return (
         found is not None
-        and not found.in_room
+        and not (found.in_room or found.is_leaving)
+        # Until our gate has let him in, he is not to be there.
+        and scratch.session.opening is not Opening.CALLING
         and _has_been_heard_of(scratch, found)
         and bool(found.call_sid)
         and not scratch.session.redirecting
@@ -164,6 +170,14 @@ def shows_waiter_astray(scratch: Scratch, event: CallsRead) -> bool:
 def _has_been_heard_of(scratch: Scratch, found: Party) -> bool:
     """Whether the party has come to the conference, or come back from it."""
     return found.was_out or found.answered or found.room_sequence >= 0 or bool(scratch.session.former_rooms)
+
+
+def shows_waiter_elsewhere(scratch: Scratch, event: CallsRead) -> bool:
+    """Whether the conference in which somebody waits is over, though nobody has told so. A new one may not show yet."""
+    found, session = waiter(scratch), scratch.session
+    is_new = scratch.now_ms - session.moved_at_ms < scratch.policy.look_again_ms
+    is_there = found is not None and found.in_room and event.status_of(found.call_sid) == CallStatus.IN_PROGRESS
+    return is_there and bool(session.conference_sid) and event.conference_sid != session.conference_sid and not is_new
 
 
 def shows_waiter_astray_again(scratch: Scratch, event: CallsRead) -> bool:

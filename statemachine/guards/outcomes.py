@@ -11,7 +11,7 @@ from statemachine.effects import (
     StartRecording,
     UpdateParticipant,
 )
-from statemachine.events import EffectFailed, EffectOutcome
+from statemachine.events import EffectFailed, EffectOutcome, EffectSucceeded
 from statemachine.guards.calls import is_of_current_dial, party_of_dial
 from statemachine.scratch import Scratch
 from statemachine.session import CUSTOMER
@@ -25,6 +25,13 @@ _TOO_MANY_REQUESTS = 429
 def is_dial(scratch: Scratch, event: EffectOutcome) -> bool:
     """Whether it is about dialling somebody who is still waited for."""
     return event.kind in _DIALS and is_of_current_dial(scratch, event)
+
+
+def is_of_forgotten_dial(scratch: Scratch, event: EffectSucceeded) -> bool:
+    """Whether a call was placed whose party was dialled anew meanwhile."""
+    session = scratch.session
+    is_new = session.party_of(call_sid=event.call_sid) is None and event.call_sid not in session.former_calls
+    return event.kind in _DIALS and bool(event.call_sid) and is_new and not is_of_current_dial(scratch, event)
 
 
 def is_refused_for_its_caller_id(scratch: Scratch, event: EffectFailed) -> bool:

@@ -44,7 +44,6 @@ from tests.statemachine.legs import (
     ROOM,
     Leg,
     Legs,
-    apply,
     flags_of,
     words,
 )
@@ -60,10 +59,6 @@ CUSTOMER_NUMBER = "+14155550123"
 ALICE, BOB, CAROL = "client:alice", "client:bob", "client:carol"
 #: Whether the others are open is asked where they are told.
 _ABOUT_TRANSFERS = frozenset(kind.name for kind in (Call, Convert, Transfer, Complete, Cancel, Swap, Merge, End))
-
-
-#: StatusCallbackEvent by what was asked for; Twilio has no other word for flags and coaching.
-_KINDS = {word: f"participant-{word}" for word in ("hold", "unhold", "mute", "unmute")}
 
 
 class Story:
@@ -190,7 +185,6 @@ class Story:
     def joins(self, name: str, *, room: str = ROOM, starts: bool = True, **given: Any) -> "Story":
         leg = self.legs[name]
         leg.in_room, leg.held, leg.ends_conference = True, False, False
-        leg.muted, leg.coaches = leg.party == "supervisor", ""
         event = ParticipantJoined(
             **self._common(room, 1, **given),
             conference_sid=room,
@@ -235,7 +229,8 @@ class Story:
         leg = self.legs[name]
         for effect in [one for one in self.unconfirmed if one.call_sid == leg.call_sid]:
             self.unconfirmed.remove(effect)
-            apply(effect, leg)
+            leg.held = leg.held if effect.hold is None else effect.hold
+            leg.ends_conference = leg.ends_conference if effect.ends_conference is None else effect.ends_conference
         return leg
 
     def confirms(self, *names: str) -> "Story":
@@ -244,7 +239,8 @@ class Story:
             asked = [effect for effect in self.unconfirmed if effect.call_sid == self.legs[name].call_sid]
             assert asked, name
             self.does(name)
-            self.changes(name, kind=_KINDS.get(asked[-1].detail, "participant-modify"))
+            kinds = {None: "participant-modify", True: "participant-hold", False: "participant-unhold"}
+            self.changes(name, kind=kinds[asked[-1].hold])
         return self
 
     def conference_starts(self) -> "Story":
@@ -319,7 +315,7 @@ class Story:
             CallSeen(self.legs[name].call_sid, status, "" if name == parent else self.legs[parent].call_sid)
             for name, status in statuses.items()
         )
-        seen = tuple(_seen(self.legs[name]) for name in inside)
+        seen = tuple(ParticipantSeen(leg.call_sid, leg.label, **flags_of(leg)) for leg in map(self.legs.get, inside))
         event = CallsRead(
             **self._common(),
             effect_id=self.session.reading or "read",
@@ -462,8 +458,3 @@ class Story:
         assert self.session.transfer is not None
         assert [(one.to, one.result) for one in self.session.transfer.attempts] == list(attempts)
         return self
-
-
-def _seen(leg: Leg) -> ParticipantSeen:
-    """A participant as a look shows it."""
-    return ParticipantSeen(leg.call_sid, leg.label, **flags_of(leg) | {"coaches": leg.coaches})

@@ -1,0 +1,128 @@
+"""`call` with mode `conference`: the agent is called first, waits in a conference, and the customer is dialled."""
+
+import pytest
+
+from statemachine.events import DialOverdue, LoneOverdue
+from tests.statemachine.rooms import called_in, calling
+from tests.statemachine.stages import FLAGS
+from tests.statemachine.story import ALICE, CUSTOMER_NUMBER, OTHER_ROOM, ROOM
+
+
+def test_agent_comes_through_the_gate_and_the_customer_is_dialled():
+    story = calling(brief="a call for you", confirm=True)
+    assert (story.last.effects[0].to, story.last.effects[0].is_urgent) == (ALICE, False)
+    story = called_in()
+    dial = story.last.effects[0]
+    assert (dial.to, dial.room, dial.is_urgent, dial.early_media) == (CUSTOMER_NUMBER, ROOM, True, False)
+    assert story.session.parties["agent"].tune == "ringback"
+    story.takes_part("customer").expect("conferenced", *FLAGS, phase="").expect_command("call-1", "accepted", "done")
+    story.confirms("customer", "agent").expect("conferenced").expect_timers()
+
+
+def test_call_of_a_session_that_exists_is_refused():
+    calling().calls_out("call-2", mode="conference").expect("conferenced", outcome="refused")
+
+
+@pytest.mark.parametrize("order", ["gate last", "join only"])
+def test_join_may_be_told_before_what_the_gate_has_decided(order):
+    story = calling().placed("agent").joins("agent").expect("conferenced", "dial customer")
+    if order == "gate last":
+        story.gate("agent").gate("agent", "accepted").expect("conferenced", phase="ringing")
+    story.takes_part("customer").expect("conferenced", *FLAGS, phase="")
+
+
+# ---- the agent ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status, sip, reason", [
+    ("busy",      486, "agent-busy"),
+    ("busy",      603, "agent-rejected"),
+    ("no-answer", 487, "agent-no-answer"),
+    ("failed",    404, "agent-failed"),
+])  # fmt: skip
+def test_agent_who_does_not_take_the_call_ends_it_and_nobody_else_is_dialled(status, sip, reason):
+    story = calling().placed("agent").call("agent", "ringing").call("agent", status, sip=sip)
+    story.expect("ended", reason=reason).expect_command("call-1", "accepted", "failed", reason=reason)
+
+
+@pytest.mark.parametrize("decision, reason", [
+    ("rejected", "agent-rejected"), ("no-confirmation", "agent-no-confirmation"),
+])  # fmt: skip
+def test_agent_who_does_not_press_1_ends_it_as_in_a_bridged_call(decision, reason):
+    story = calling(confirm=True).placed("agent").gate("agent").gate("agent", decision)
+    story.expect("ended", reason=reason).expect_command("call-1", "accepted", "failed", reason=reason)
+
+
+def test_agent_who_hangs_up_at_the_gate_has_left():
+    calling(confirm=True).placed("agent").gate("agent").call("agent", "completed").expect("ended", reason="agent-left")
+
+
+def test_agent_who_stands_at_the_gate_is_not_moved_past_it():
+    """A look shows his call in progress and not in the conference, as it is to be."""
+    story = calling(confirm=True).placed("agent").gate("agent").later(20_000).sweep_finds("call-missing", "agent")
+    story.expect("conferenced", "look").reads(agent="in-progress").expect("conferenced", phase="ringing")
+    story.fires(DialOverdue).expect("conferenced", "look").reads(agent="in-progress").expect("conferenced")
+    story.fires(DialOverdue).expect("ended", "hang up agent", reason="agent-failed")
+
+
+def test_dial_of_the_agent_that_is_refused_ends_it():
+    calling().refused("agent").expect("ended", reason="agent-failed")
+
+
+def test_dial_of_the_agent_in_doubt_is_looked_for_and_never_repeated():
+    story = calling().in_doubt("agent").expect("conferenced").expect_timers("dial")
+    story.fires(DialOverdue).expect("conferenced", "find agent").found("agent").expect("conferenced")
+    story.gate("agent").gate("agent", "accepted").joins("agent").expect("conferenced", "dial customer")
+
+
+def test_dial_of_the_agent_that_is_not_found_ends_it():
+    story = calling().in_doubt("agent").fires(DialOverdue).found("agent", call_sid="")
+    story.expect("ended", reason="agent-failed").call("agent", "ringing").expect("ended", "hang up a call")
+
+
+def test_agent_who_leaves_while_the_customer_rings_stops_it():
+    story = called_in().placed("customer").call("customer", "ringing").leaves("agent")
+    story.expect("ended", "end room", "hang up customer", reason="agent-left")
+    story.expect_command("call-1", "accepted", "failed", reason="agent-left")
+
+
+def test_end_while_the_agents_phone_rings():
+    story = calling().placed("agent").end().expect("ended", "hang up agent", reason="command")
+    story.expect_command("call-1", "accepted", "failed", reason="command")
+
+
+def test_end_before_the_agents_dial_was_placed_is_done_at_once():
+    story = calling().end().expect("ended", reason="command").expect_command("end-1", "accepted", "done")
+    story.placed("agent").expect("ended", "hang up a call")
+
+
+# ---- the customer ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status, sip, reason", [
+    ("busy",      486, "customer-busy"),
+    ("busy",      603, "customer-rejected"),
+    ("no-answer", 487, "customer-no-answer"),
+])  # fmt: skip
+def test_customer_who_is_not_reached_ends_it(status, sip, reason):
+    story = called_in().placed("customer").call("customer", status, sip=sip)
+    story.expect("ended", "say goodbye to agent", reason=reason)
+    story.expect_command("call-1", "accepted", "failed", reason=reason)
+
+
+@pytest.mark.parametrize("leaver, reason", [("agent", "agent-left"), ("customer", "customer-left")])
+def test_last_one_is_let_go(leaver, reason):
+    story = called_in().takes_part("customer").confirms("customer", "agent").leaves(leaver)
+    story.expect("conferenced").expect_timers("lone").fires(LoneOverdue).expect("ended", "end room", reason=reason)
+
+
+def test_agent_who_is_put_out_by_somebody_else_leaves_nobody_alone():
+    story = called_in().takes_part("customer").confirms("customer", "agent")
+    story.leaves("agent", status="in-progress", reason="participant_kicked").expect_timers("lone")
+    story.fires(LoneOverdue).expect("ended", "end room", "hang up agent")
+
+
+def test_customer_of_a_lost_conference_is_dialled_into_the_next():
+    story = called_in().placed("customer").conference_ends().expect("conferenced", "hang up customer")
+    story.joins("agent", room=OTHER_ROOM).expect("conferenced", "dial customer")
+    story.takes_part_in(OTHER_ROOM, "customer").expect("conferenced", *FLAGS, phase="")

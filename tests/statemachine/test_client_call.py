@@ -1,0 +1,176 @@
+"""`/voice/client`: a browser or app user calls somebody; nobody's leaving ends it until one is left."""
+
+import pytest
+
+from statemachine.attributes import Attributes
+from statemachine.events import DialOverdue, LoneOverdue, OpeningOverdue
+from tests.statemachine.rooms import CLIENT_SESSION, Room, browser, browser_talks
+from tests.statemachine.story import AGENT_CALL, BOB, CUSTOMER_NUMBER, OTHER_ROOM, ROOM
+
+# ---- the way it should go ----------------------------------------------------------------------------------------
+
+
+def test_browser_waits_with_ringback_while_the_callee_is_dialled():
+    story = browser()
+    dial = story.last.effects[0]
+    assert (dial.to, dial.room, dial.early_media, dial.is_urgent) == (CUSTOMER_NUMBER, ROOM, False, True)
+    agent = story.session.parties["agent"]
+    assert (agent.tune, agent.call_sid, story.session.direction) == ("ringback", AGENT_CALL, "outbound")
+    story.takes_part("customer").expect("conferenced", phase="").expect_timers()
+    story.expect_parties(customer="connected", agent="connected")
+
+
+def test_nobodys_leaving_is_made_to_end_the_conference():
+    story = browser_talks()
+    assert not any(effect.kind == "update_participant" for effect in story.effects)
+
+
+# ---- ids ---------------------------------------------------------------------------------------------------------
+
+
+def test_second_call_that_asks_for_the_same_session_is_hung_up():
+    for begin in (browser, browser_talks):
+        story = begin()
+        parties = story.session.parties
+        story.calls_from_browser("guest", token="second").expect("conferenced", "hang up a call", outcome="unexpected")
+        assert story.session.parties == parties
+
+
+def test_second_call_is_hung_up_in_every_state():
+    story = Room().answered().calls_from_browser("guest").expect("bridged", "hang up a call", outcome="unexpected")
+    story.convert().calls_from_browser("guest").expect("converting", "hang up a call")
+    story.joins("agent").joins("customer").confirms("customer", "agent").transfer("warm")
+    story.calls_from_browser("guest").expect("transferring", "hang up a call")
+    story.end().calls_from_browser("guest").expect("ended", "hang up a call")
+
+
+def test_repeated_request_of_the_first_call_changes_nothing():
+    for begin in (browser, browser_talks):
+        story = begin().calls_from_browser(token="again").expect("conferenced", outcome="stale")
+        assert story.session.parties["agent"].call_sid == CLIENT_SESSION
+
+
+# ---- the callee --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status, sip, reason", [
+    ("busy",      603, "customer-rejected"),
+    ("busy",      486, "customer-busy"),
+    ("no-answer", 487, "customer-no-answer"),
+    ("failed",    404, "customer-failed"),
+])  # fmt: skip
+def test_callee_who_does_not_take_it_ends_it(status, sip, reason):
+    story = browser().placed("customer").call("customer", status, sip=sip)
+    story.expect("ended", "say goodbye to agent", reason=reason)
+
+
+def test_sentence_that_could_not_be_said_hangs_the_caller_up_and_nobody_else():
+    story = browser().placed("customer").call("customer", "busy").expect("ended", "say goodbye to agent")
+    story.fails("say_and_hang_up", "agent", effect_id=story.last.effects[0].effect_id)
+    story.expect("ended", "hang up agent")
+    assert story.last.effects[0].call_sid == AGENT_CALL
+
+
+def test_callee_who_can_not_be_dialled_ends_it():
+    browser().refused("customer").expect("ended", "say goodbye to agent", reason="customer-failed")
+
+
+def test_callee_of_whom_nothing_is_heard_is_given_up():
+    story = browser().placed("customer").fires(DialOverdue).expect("conferenced", "look").fires(DialOverdue)
+    story.expect("ended", "hang up customer", "say goodbye to agent", reason="customer-no-answer")
+
+
+# ---- the caller --------------------------------------------------------------------------------------------------
+
+
+def test_caller_who_leaves_before_the_callee_picks_up_cancels_the_pending_call():
+    story = browser().placed("customer").call("customer", "ringing").leaves("agent")
+    story.expect("ended", "end room", "hang up customer", reason="agent-left")
+
+
+def test_callers_own_callback_is_enough():
+    story = browser().call("agent", "completed").expect("ended", "end room", reason="agent-left")
+    story.placed("customer").expect("ended", "hang up a call")
+
+
+def test_late_status_callbacks_of_the_callers_own_call_change_nothing():
+    browser().call("agent", "in-progress").expect("conferenced", outcome="stale", phase="ringing")
+
+
+def test_failing_wait_url_leads_the_caller_into_another_conference():
+    story = browser().placed("customer").dial_ends("completed", dial="conference", party="agent")
+    story.expect("conferenced").expect_timers("opening", "dial").joins("agent", room=OTHER_ROOM)
+    story.expect("conferenced", "hang up customer", "dial customer")
+    story.takes_part_in(OTHER_ROOM, "customer").expect("conferenced", phase="")
+
+
+def test_caller_who_does_not_arrive_is_looked_for():
+    story = Room(session_id=CLIENT_SESSION).calls_from_browser().fires(OpeningOverdue).expect("conferenced", "look")
+    story.reads(agent="in-progress", room=ROOM, inside=("agent",)).expect("conferenced", "dial customer")
+
+
+def test_removing_the_caller_before_the_callee_answers_ends_it():
+    story = browser().placed("customer").remove("agent").expect("conferenced", "hang up agent").leaves("agent")
+    story.expect("ended", "end room", "hang up customer", reason="agent-left")
+    story.expect_command("remove-1", "accepted", "done")
+
+
+def test_callee_of_a_caller_who_was_removed_on_his_way_is_not_dialled():
+    story = Room(session_id=CLIENT_SESSION).calls_from_browser().remove("agent").expect("conferenced", "hang up agent")
+    story.joins("agent").expect("conferenced").call("agent", "completed")
+    story.expect("ended", "end room", reason="agent-left")
+
+
+# ---- until one is left -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("leaver, reason", [("agent", "agent-left"), ("customer", "customer-left")])
+def test_last_one_is_let_go_after_the_grace(leaver, reason):
+    story = browser_talks().leaves(leaver).expect("conferenced").expect_timers("lone")
+    story.fires(LoneOverdue).expect("ended", "end room", reason=reason)
+    assert story.last.let_lone_go
+
+
+@pytest.mark.parametrize("leaver", ["agent", "customer"])
+def test_with_three_in_it_anybody_may_leave(leaver):
+    story = browser_talks().joins("guest").leaves(leaver).expect("conferenced").expect_timers()
+    story.leaves("guest").expect("conferenced").expect_timers("lone").fires(LoneOverdue).expect("ended", "end room")
+
+
+def test_all_who_leave_at_once_end_it_at_once():
+    browser_talks().leaves("customer").leaves("agent").expect("ended", "end room", reason="customer-left")
+
+
+def test_callee_who_is_put_out_by_somebody_else_is_not_waited_for():
+    """He was dialled by REST, took part, and is out of the conference: that is not being dialled."""
+    story = browser_talks().leaves("customer", status="in-progress", reason="participant_kicked")
+    story.expect("conferenced").expect_timers("lone").fires(LoneOverdue)
+    story.expect("ended", "end room", "hang up customer")
+
+
+def test_leaving_of_which_nobody_told_is_found_by_the_sweep():
+    story = browser_talks().later(30_000).sweep_finds("call-missing", "customer").expect("conferenced", "look")
+    story.reads(agent="in-progress", customer="completed", room=ROOM, inside=("agent",)).expect("conferenced")
+    story.expect_timers("lone").fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
+
+
+def test_conference_that_is_over_is_the_end():
+    browser_talks().conference_ends(by="customer").expect("ended", "hang up customer", "hang up agent")
+
+
+def test_callee_goes_on_with_what_the_directory_names():
+    """He was dialled by REST; what is still told of his answer does not get him hung up."""
+    story = Room(session_id=CLIENT_SESSION)
+    story.calls_from_browser(attributes=Attributes(after="https://example.com/survey")).joins("agent")
+    story.placed("customer").joins("customer").leaves("agent").fires(LoneOverdue)
+    story.expect("ended", "send away customer", reason="agent-left").call("customer", "in-progress").expect("ended")
+
+
+# ---- a transfer out of it ----------------------------------------------------------------------------------------
+
+
+def test_transfer_needs_no_flag_cleared():
+    story = browser_talks().transfer("warm").expect("transferring", "dial target", phase="warm").takes_part("target")
+    story.complete().expect("transferring", "hang up agent").leaves("agent").expect("conferenced", phase="")
+    story.expect_parties(customer="connected", agent="connected", agent_1="left")
+    assert story.session.parties["agent"].address == BOB

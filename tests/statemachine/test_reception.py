@@ -1,0 +1,398 @@
+"""`/voice/conference`: the caller waits in a conference with music while the agents are called into it."""
+
+import pytest
+
+from statemachine.attributes import Attributes
+from statemachine.events import AgeOverdue, CallProgressed, DialOverdue, LoneOverdue, OpeningOverdue
+from statemachine.policy import Policy
+from tests.statemachine.rooms import DAVE, called, received, waiting
+from tests.statemachine.stages import FLAGS
+from tests.statemachine.story import ALICE, BOB, CUSTOMER_CALL, OTHER_ROOM, ROOM
+
+TWO = {"other_agents": (BOB,)}
+
+
+# ---- the way it should go ----------------------------------------------------------------------------------------
+
+
+def test_caller_waits_and_the_agent_is_dialled_when_he_is_in():
+    story = waiting()
+    dial = story.last.effects[0]
+    assert (dial.to, dial.room, dial.label, dial.early_media) == (ALICE, ROOM, "agent-1", False)
+    assert story.session.parties["customer"].tune == "music"
+    assert story.session.parties["customer"].waits
+    story.placed("agent").expect_timers("dial").call("agent", "ringing").expect("conferenced", phase="ringing")
+    story.call("agent", "in-progress").joins("agent").expect("conferenced", *FLAGS, phase="")
+    story.expect_parties(customer="connected", agent="connected")
+    assert not story.session.parties["customer"].waits
+
+
+def test_join_alone_tells_of_the_answer_when_the_callbacks_are_lost():
+    """Early media is off, so whoever shows up has answered."""
+    waiting().joins("agent").expect("conferenced", *FLAGS, phase="").expect_timers("confirm")
+
+
+def test_outcome_of_the_dial_may_come_last():
+    story = waiting().call("agent", "ringing").call("agent", "in-progress").joins("agent").placed("agent")
+    story.confirms("customer", "agent").expect("conferenced", phase="").expect_timers()
+
+
+def test_callbacks_in_reverse_order_lead_to_the_same_place():
+    story = waiting().joins("agent").call("agent", "in-progress", sequence=2).call("agent", "ringing", sequence=1)
+    story.placed("agent").confirms("customer", "agent").expect("conferenced", phase="").expect_timers()
+    story.expect_parties(customer="connected", agent="connected")
+
+
+def test_repeated_request_for_the_first_document_changes_nothing():
+    story = waiting()
+    story.comes_in(mode="conference", token="again").expect("conferenced", outcome="stale", phase="ringing")
+
+
+def test_phone_numbers_have_to_press_1_where_the_settings_say_so():
+    story = called(Policy(confirm_phones=True), other_agents=("+14155550188",)).joins("customer", starts=False)
+    story.expect("conferenced", "dial agent").refused("agent").expect("conferenced", "dial agent to the gate")
+
+
+def test_agent_who_leaves_or_caller_who_leaves_ends_it_after_the_grace():
+    story = received().leaves("agent").expect("conferenced").expect_timers("lone")
+    story.fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
+    story = received().leaves("customer").fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
+    assert story.last.let_lone_go
+
+
+# ---- an agent who can't be reached -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status, sip, reason", [
+    ("busy",      486, "agent-busy"),
+    ("busy",      603, "agent-rejected"),
+    ("no-answer", 487, "agent-no-answer"),
+    ("failed",    404, "agent-failed"),
+])  # fmt: skip
+def test_caller_is_told_and_let_go_when_the_only_agent_is_not_reached(status, sip, reason):
+    story = waiting().placed("agent").call("agent", status, sip=sip)
+    story.expect("ended", "say goodbye to customer", reason=reason)
+    assert story.last.effects[0].sentence == "nobody-reached"
+    story.expect_concluded(("session", "ended", reason))
+
+
+def test_next_agent_of_the_directory_is_dialled_and_then_the_next():
+    story = waiting(other_agents=(BOB, DAVE)).placed("agent").call("agent", "busy").expect("conferenced", "dial agent")
+    assert (story.last.effects[0].to, story.last.effects[0].label) == (BOB, "agent-2")
+    story.placed("agent").call("agent", "no-answer").expect("conferenced", "dial agent", phase="ringing")
+    assert story.last.effects[0].to == DAVE
+    story.takes_part("agent").expect("conferenced", *FLAGS, phase="")
+    assert story.session.parties["agent"].address == DAVE
+
+
+def test_last_agent_names_the_reason():
+    story = waiting(**TWO).placed("agent").call("agent", "busy").placed("agent").call("agent", "no-answer")
+    story.expect("ended", "say goodbye to customer", reason="agent-no-answer")
+
+
+def test_late_callbacks_of_the_former_agent_do_not_touch_the_next():
+    story = waiting(**TWO).placed("agent").call("agent", "busy").placed("agent").call("agent", "ringing")
+    story.call("former agent", "completed").expect("conferenced", outcome="stale")
+    story.leaves("former agent", status="busy", reason="participant_add_failed").expect("conferenced")
+    story.expect_parties(customer="connected", agent="ringing")
+
+
+def test_refused_dial_goes_on_to_the_next_agent():
+    waiting(**TWO).refused("agent").expect("conferenced", "dial agent").refused("agent")
+    waiting().refused("agent").expect("ended", "say goodbye to customer", reason="agent-failed")
+
+
+def test_dial_of_which_nobody_knows_is_given_up_and_hung_up_when_it_shows_up():
+    """A straight one was looked up by its label before that."""
+    story = waiting(**TWO).in_doubt("agent").expect("conferenced", "dial agent")
+    story.call("former agent", "ringing").expect("conferenced", "hang up a call")
+    assert story.session.parties["agent"].status == "dialing"
+
+
+def test_refusal_told_by_the_conference_waits_for_the_calls_own_word():
+    story = waiting().placed("agent").leaves("agent", status="busy", reason="participant_add_failed")
+    story.expect("conferenced").expect_timers("dial")
+    story.call("agent", "busy", sip=603).expect("ended", "say goodbye to customer", reason="agent-rejected")
+
+
+def test_failure_told_by_the_conference_alone_is_enough():
+    story = waiting().placed("agent").leaves("agent", status="no-answer", reason="participant_add_failed")
+    story.expect("ended", "say goodbye to customer", reason="agent-no-answer")
+
+
+def test_dial_of_which_nothing_is_heard_is_looked_at_and_given_up():
+    story = waiting().placed("agent").fires(DialOverdue).expect("conferenced", "look")
+    story.reads(customer="in-progress", agent="ringing", room=ROOM, inside=("customer",)).expect("conferenced")
+    story.fires(DialOverdue).expect("ended", "hang up agent", "say goodbye to customer", reason="agent-no-answer")
+
+
+def test_answer_and_join_whose_callbacks_are_lost_are_found_by_the_look():
+    story = waiting().placed("agent").fires(DialOverdue).expect("conferenced", "look")
+    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "agent"))
+    story.expect("conferenced", *FLAGS, phase="")
+
+
+def test_sentence_that_could_not_be_said_is_no_reason_to_leave_the_caller_there():
+    story = waiting().refused("agent").expect("ended", "say goodbye to customer")
+    story.fails("say_and_hang_up", "customer", effect_id=story.last.effects[0].effect_id)
+    story.expect("ended", "hang up customer")
+    assert story.last.effects[0].call_sid == CUSTOMER_CALL
+
+
+# ---- a caller who leaves -----------------------------------------------------------------------------------------
+
+
+def test_caller_who_hangs_up_stops_the_agents_phone():
+    story = waiting().placed("agent").call("agent", "ringing").leaves("customer")
+    story.expect("ended", "end room", "hang up agent", reason="customer-left")
+
+
+def test_caller_who_hangs_up_before_the_dial_was_placed_stops_it_when_it_shows_up():
+    story = waiting().call("customer", "completed").expect("ended", "end room", reason="customer-left")
+    story.placed("agent").expect("ended", "hang up a call")
+    story = waiting().call("customer", "completed").call("agent", "ringing").expect("ended", "hang up a call")
+
+
+def test_caller_who_hangs_up_on_the_way_into_the_conference_ends_it_before_anybody_is_dialled():
+    called().call("customer", "completed").expect("ended", reason="customer-left").expect_concluded(
+        ("session", "ended", "customer-left")
+    )
+
+
+@pytest.mark.parametrize("told", ["action", "leave", "call", "room first"])
+def test_callers_leaving_is_known_by_any_of_its_callbacks(told):
+    story = waiting().placed("agent")
+    match told:
+        case "action":
+            story.dial_ends("completed", call_status="completed", dial="conference")
+        case "leave":
+            story.leaves("customer")
+        case "call":
+            story.call("customer", "completed")
+        case _:
+            story.conference_ends(by="customer").expect("conferenced", "hang up agent").leaves("customer")
+    assert (story.session.state, story.session.end_reason) == ("ended", "customer-left")
+    assert "hang up agent" in story.all_words()
+
+
+def test_caller_who_hangs_up_as_the_agent_answers():
+    """The agent is in already; he is let go after the grace, not kept in an empty conference."""
+    story = waiting().placed("agent").call("agent", "in-progress").call("customer", "completed")
+    story.expect("ended", "end room", "hang up agent", reason="customer-left")
+    story.joins("agent").expect("ended", "hang up a call")
+
+
+# ---- a caller who is lost ----------------------------------------------------------------------------------------
+
+
+def lost():
+    """The conference in which the caller waited is over, and he has not come into another."""
+    story = waiting().placed("agent").conference_ends().expect("conferenced", "hang up agent")
+    return story.call("agent", "canceled").expect("conferenced").expect_timers("opening")
+
+
+def moved():
+    story = lost().fires(OpeningOverdue).expect("conferenced", "look").reads(customer="in-progress")
+    return story.expect("conferenced", "move customer").expect_timers("opening")
+
+
+def test_caller_who_does_not_come_again_is_looked_for_and_moved_once():
+    story = moved()
+    assert story.last.effects[0].tune == "music"
+    story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id)
+    story.joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced", "dial agent").expect_timers()
+
+
+def test_caller_who_can_not_be_brought_in_is_not_left_in_silence():
+    story = moved()
+    story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id)
+    story.fires(OpeningOverdue).expect("conferenced", "look").reads(customer="in-progress")
+    story.expect("ended", "hang up customer", reason="convert-failed")
+
+
+def test_move_that_has_come_to_nothing_ends_it():
+    story = moved()
+    story.fails("redirect_call", "customer", status=500, effect_id=story.last.effects[0].effect_id)
+    story.expect("conferenced", "look").reads(customer="in-progress")
+    story.expect("ended", "hang up customer", reason="convert-failed")
+
+
+def test_caller_of_whom_nothing_was_heard_in_any_conference_is_not_moved():
+    """He may have been answered with another document, and talk; should he be in the conference, a look tells."""
+    story = called().fires(OpeningOverdue).expect("conferenced", "look").expect_timers("opening")
+    story.reads(customer="in-progress").expect("conferenced").fires(OpeningOverdue).expect("conferenced", "look")
+    story.reads(customer="completed").expect("ended", reason="customer-left")
+
+
+def test_caller_who_is_in_though_nobody_told_so_is_found():
+    story = called().fires(OpeningOverdue).reads(customer="in-progress", room=ROOM, inside=("customer",))
+    story.expect("conferenced", "dial agent").expect_timers()
+
+
+def test_look_without_an_answer_is_repeated():
+    story = called().fires(OpeningOverdue).fails("read_calls", status=503).expect_timers("opening")
+    story.fires(OpeningOverdue).expect("conferenced", "look").is_unknown("read_calls").expect_timers("opening")
+
+
+def test_look_that_comes_early_does_not_take_the_caller_out_of_his_way():
+    """The action's document may just be leading him into the other conference."""
+    story = lost().later(300).sweep_finds("conference-missing").expect("conferenced", "look")
+    story.reads(customer="in-progress").expect("conferenced").expect_timers("opening")
+
+
+def test_move_of_which_nobody_knows_is_looked_at_before_it_counts_as_failed():
+    story = moved()
+    story.is_unknown("redirect_call", "customer", story.last.effects[0].effect_id).expect("conferenced", "look")
+    story.reads(customer="in-progress", room=OTHER_ROOM, inside=("customer",)).expect("conferenced", "dial agent")
+
+
+def test_move_of_a_caller_who_has_hung_up_ends_it():
+    story = moved()
+    story.fails("redirect_call", "customer", gone=True, status=404, effect_id=story.last.effects[0].effect_id)
+    story.expect("conferenced", "look").reads(customer="completed").expect("ended", reason="customer-left")
+
+
+# ---- music that could not be had ---------------------------------------------------------------------------------
+
+
+def test_failing_wait_url_costs_the_caller_his_conference_and_not_the_call():
+    """Twilio ends it; the action of his `<Dial>` leads him into another, without music, and the agent is dialled."""
+    story = called().joins("customer", starts=False).conference_ends().expect("conferenced").expect_timers("opening")
+    story.placed("agent").expect("conferenced", "hang up agent")
+    story.joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced", "dial agent")
+    assert (story.last.effects[0].room, story.last.effects[0].to) == (OTHER_ROOM, ALICE)
+    story.call("former agent", "canceled").expect("conferenced")
+    story.takes_part_in(OTHER_ROOM, "agent").expect("conferenced", *FLAGS, phase="")
+
+
+@pytest.mark.parametrize("first", ["action", "join"])
+def test_callbacks_of_the_two_conferences_may_come_in_any_order(first):
+    story = waiting().placed("agent")
+    if first == "action":
+        story.dial_ends("completed", dial="conference").expect("conferenced").expect_timers("opening", "dial")
+        story.joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced", "hang up agent", "dial agent")
+    else:
+        story.joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced", "hang up agent", "dial agent")
+    story.conference_ends().leaves("customer", status="in-progress", reason="conference_ended").expect("conferenced")
+    assert story.session.conference_sid == OTHER_ROOM
+    assert story.session.parties["customer"].in_room
+    story.takes_part_in(OTHER_ROOM, "agent").expect("conferenced", *FLAGS, phase="")
+
+
+def test_agent_who_rings_at_our_gate_is_not_dialled_anew_for_another_conference():
+    policy = Policy(confirm_phones=True)
+    story = called(policy, agent_address="+14155550188").joins("customer", starts=False)
+    story.expect("conferenced", "dial agent to the gate").placed("agent").conference_ends().expect("conferenced")
+    story.joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced")
+    story.gate("agent").gate("agent", "accepted").joins("agent", room=OTHER_ROOM)
+    story.expect("conferenced", *FLAGS, phase="")
+
+
+def test_agent_who_was_busy_while_the_caller_was_on_his_way_is_not_rung_again():
+    policy = Policy(confirm_phones=True)
+    story = called(policy, agent_address="+14155550188", **TWO).joins("customer", starts=False)
+    story.placed("agent").conference_ends().call("agent", "busy")
+    story.joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced", "dial agent")
+    assert story.last.effects[0].to == BOB
+
+
+def test_every_callback_about_the_second_conference_may_be_lost():
+    """The session still takes the caller for being in the first one; the sweep finds that it is over."""
+    story = waiting().placed("agent").call("agent", "ringing").later(30_000)
+    story.sweep_finds("conference-missing").expect("conferenced", "look")
+    story.reads(customer="in-progress", agent="ringing", room=OTHER_ROOM, inside=("customer",))
+    assert story.session.conference_sid == OTHER_ROOM
+    assert story.all_words().count("dial agent") == 2
+    assert story.session.parties["customer"].in_room
+
+
+def test_conference_that_is_over_without_a_word_leads_to_another():
+    story = waiting().placed("agent").call("agent", "ringing").later(30_000)
+    story.sweep_finds("conference-missing").expect("conferenced", "look")
+    story.reads(customer="in-progress", agent="ringing").expect("conferenced", "hang up agent")
+    assert "opening" in story.session.timers
+    story.fires(OpeningOverdue).reads(customer="in-progress", agent="canceled").expect("conferenced", "move customer")
+
+
+def test_dial_into_the_first_conference_that_is_placed_after_the_second_began_is_hung_up():
+    story = waiting().joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced", "dial agent")
+    story.placed("former agent").expect("conferenced", "hang up a call")
+    story.call("former agent", "ringing").expect("conferenced")
+    story.takes_part_in(OTHER_ROOM, "agent").expect("conferenced", *FLAGS, phase="")
+
+
+# ---- commands and the end ----------------------------------------------------------------------------------------
+
+
+def test_transfers_are_refused_until_somebody_has_answered():
+    story = waiting()
+    for mode in ("warm", "consult", "blind"):
+        story.transfer(mode, command_id=mode).expect_refused(mode, "nobody has answered yet", "convert", "end")
+    story.park().expect("conferenced", outcome="refused")
+
+
+def test_end_hangs_up_both():
+    waiting().placed("agent").end().expect("ended", "end room", "hang up agent", reason="command")
+
+
+def test_end_before_the_caller_is_in_hangs_him_up():
+    called().end().expect("ended", "hang up customer", reason="command")
+
+
+def test_removing_the_agent_who_rings_goes_on_to_the_next():
+    story = waiting(**TWO).placed("agent").remove("agent").expect("conferenced", "hang up agent")
+    story.call("agent", "canceled").expect("conferenced", "dial agent")
+    story.expect_command("remove-1", "accepted", "done")
+
+
+def test_removing_the_caller_ends_it():
+    waiting().placed("agent").remove("customer").expect("ended", "end room", "hang up agent", reason="command")
+
+
+def test_call_that_waits_for_a_day_is_ended():
+    waiting().placed("agent").fires(AgeOverdue).expect("ended", "end room", "hang up agent", reason="too-old")
+
+
+def test_someone_who_is_no_party_does_not_count_as_the_agent():
+    story = waiting().placed("agent").joins("guest").expect("conferenced", phase="ringing")
+    story.call("agent", "busy").expect("ended", "say goodbye to customer", "hang up guest-1", reason="agent-busy")
+
+
+# ---- when the agent has left -------------------------------------------------------------------------------------
+
+AFTER = {"attributes": Attributes(after="https://example.com/survey")}
+
+
+def with_survey():
+    story = waiting(**AFTER).takes_part("agent").expect("conferenced", "flag customer", phase="")
+    return story.confirms("customer").expect("conferenced").expect_timers()
+
+
+def test_caller_goes_on_with_what_the_directory_names_when_the_agent_has_left():
+    story = with_survey().leaves("agent").expect("conferenced").expect_timers("lone")
+    story.fires(LoneOverdue).expect("ended", "send away customer", reason="agent-left")
+    assert story.last.effects[0].url == "https://example.com/survey"
+    assert story.session.parties["customer"].left_reason == "sent-away"
+    # He is no longer ours: what the account still shows of him is left alone.
+    story.sweep_finds("call-live", "customer").expect("ended")
+    story.call("customer", "in-progress").expect("ended")
+
+
+def test_caller_who_leaves_first_is_not_sent_anywhere():
+    with_survey().leaves("customer").fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
+
+
+def test_held_caller_whom_the_agent_leaves_is_sent_on_too():
+    story = with_survey().transfer("consult").expect("transferring", "hold customer").confirms("customer")
+    story.placed("target").call("target", "busy").expect("transferring", "unhold customer").confirms("customer")
+    story.expect("conferenced").leaves("agent").fires(LoneOverdue).expect("ended", "send away customer")
+
+
+def test_caller_whom_nobody_answers_hears_the_sentence_and_no_survey():
+    story = waiting(**AFTER).placed("agent").call("agent", "busy")
+    story.expect("ended", "say goodbye to customer", reason="agent-busy")
+
+
+def test_callback_of_an_unknown_call_is_unexpected():
+    event = CallProgressed(session_id=CUSTOMER_CALL, entry_id="9-9", party="", call_sid="CA" + "9" * 32, status="busy")
+    waiting().take(event).expect("conferenced", outcome="unexpected", phase="ringing")
