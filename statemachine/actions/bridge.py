@@ -14,7 +14,7 @@ from statemachine.events import (
     RingOverdue,
 )
 from statemachine.guards.calls import party_of_call
-from statemachine.guards.reads import seen_child
+from statemachine.guards.reads import next_child, seen_child
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, Party, first_label
 from statemachine.states import CallStatus, PartyStatus, Phase
@@ -113,6 +113,17 @@ def follow_to_agent(scratch: Scratch, event: CallProgressed) -> None:
         note_child_over(scratch, event)
     else:
         note_ringing(scratch, event)
+
+
+def follow_to_seen(scratch: Scratch, event: CallsRead) -> None:
+    """The same, told by a look."""
+    seen = next_child(scratch, event)
+    assert seen is not None  # the guard has found it
+    _follow_to(scratch, scratch.session.agent_number + 1)
+    if seen.status == CallStatus.IN_PROGRESS:
+        _connect(scratch, seen.call_sid)
+    else:
+        scratch.change_party(scratch.session.child, call_sid=seen.call_sid)
 
 
 def _follow_to(scratch: Scratch, number: int) -> None:

@@ -1,6 +1,6 @@
 """Questions about what a look at Twilio showed."""
 
-from statemachine.events import CallsRead, Event
+from statemachine.events import CallSeen, CallsRead, Event
 from statemachine.guards.converting import is_too_soon
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER, Party
@@ -41,6 +41,25 @@ def shows_child_answered(scratch: Scratch, event: CallsRead) -> bool:
     """Whether the child's call is in progress although the session still rings."""
     seen = seen_child(scratch, event)
     return seen is not None and seen[1] == CallStatus.IN_PROGRESS and scratch.session.phase is Phase.RINGING
+
+
+def shows_next_agent(scratch: Scratch, event: CallsRead) -> bool:
+    """Whether one agent was not reached and the next one's phone rings, which no callback has told."""
+    return awaits_next_agent(scratch, event) and next_child(scratch, event) is not None
+
+
+def awaits_next_agent(scratch: Scratch, event: CallsRead) -> bool:
+    """Whether one agent was not reached, and the action's document is about to ring the next."""
+    session = scratch.session
+    is_left = session.phase is Phase.RINGING and session.agent_number + 1 < len(session.agents)
+    return is_left and shows_child_over(scratch, event)
+
+
+def next_child(scratch: Scratch, event: CallsRead) -> CallSeen | None:
+    """A live call that the bridge's `<Dial>`s made, other than the one that is known."""
+    known = (*scratch.session.former_calls, scratch.session.child.call_sid)
+    children = (call for call in event.calls if call.parent_call_sid and call.call_sid not in known)
+    return next((call for call in children if call.status not in FINAL_CALL_STATUSES), None)
 
 
 def shows_both_in_room(scratch: Scratch, event: CallsRead) -> bool:

@@ -6,6 +6,7 @@ The parent is the one whose `<Dial>` it is (inbound: the customer), the child th
 from statemachine.actions.bridge import (
     find_agent,
     follow_to_agent,
+    follow_to_seen,
     let_agent_in,
     look_at_dialled,
     note_answer,
@@ -139,10 +140,12 @@ from statemachine.guards.company import is_of_second_call
 from statemachine.guards.orders import is_full, name_is_taken, names_customer, names_nobody, some_order_is_over
 from statemachine.guards.outcomes import is_dial, is_of_recording, is_read
 from statemachine.guards.reads import (
+    awaits_next_agent,
     is_outdated,
     is_to_look_again,
     shows_child_answered,
     shows_child_over,
+    shows_next_agent,
     shows_parent_over,
 )
 from statemachine.guards.recording import (
@@ -213,6 +216,8 @@ BRIDGED: tuple[Row, ...] = (
     Row(B, AccountSwept,        None,                         STAY, look_at_calls),
     Row(B, CallsRead,          is_outdated,                  STAY, look_later),
     Row(B, CallsRead,          shows_parent_over,            E,    end_by_read),
+    Row(B, CallsRead,           shows_next_agent,             STAY, follow_to_seen),
+    Row(B, CallsRead,           awaits_next_agent,            STAY, look_later),
     Row(B, CallsRead,          shows_child_over,             E,    end_by_read),
     Row(B, CallsRead,          shows_child_answered,         STAY, note_answer_seen),
     Row(B, CallsRead,          None,                         STAY, look_later),
