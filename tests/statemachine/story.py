@@ -44,6 +44,7 @@ from tests.statemachine.legs import (
     ROOM,
     Leg,
     Legs,
+    apply,
     flags_of,
     words,
 )
@@ -59,6 +60,10 @@ CUSTOMER_NUMBER = "+14155550123"
 ALICE, BOB, CAROL = "client:alice", "client:bob", "client:carol"
 #: Whether the others are open is asked where they are told.
 _ABOUT_TRANSFERS = frozenset(kind.name for kind in (Call, Convert, Transfer, Complete, Cancel, Swap, Merge, End))
+
+
+#: StatusCallbackEvent by what was asked for; Twilio has no other word for flags and coaching.
+_KINDS = {word: f"participant-{word}" for word in ("hold", "unhold", "mute", "unmute")}
 
 
 class Story:
@@ -185,6 +190,7 @@ class Story:
     def joins(self, name: str, *, room: str = ROOM, starts: bool = True, **given: Any) -> "Story":
         leg = self.legs[name]
         leg.in_room, leg.held, leg.ends_conference = True, False, False
+        leg.muted, leg.coaches = leg.party == "supervisor", ""
         event = ParticipantJoined(
             **self._common(room, 1, **given),
             conference_sid=room,
@@ -229,8 +235,7 @@ class Story:
         leg = self.legs[name]
         for effect in [one for one in self.unconfirmed if one.call_sid == leg.call_sid]:
             self.unconfirmed.remove(effect)
-            leg.held = leg.held if effect.hold is None else effect.hold
-            leg.ends_conference = leg.ends_conference if effect.ends_conference is None else effect.ends_conference
+            apply(effect, leg)
         return leg
 
     def confirms(self, *names: str) -> "Story":
@@ -239,8 +244,7 @@ class Story:
             asked = [effect for effect in self.unconfirmed if effect.call_sid == self.legs[name].call_sid]
             assert asked, name
             self.does(name)
-            kinds = {None: "participant-modify", True: "participant-hold", False: "participant-unhold"}
-            self.changes(name, kind=kinds[asked[-1].hold])
+            self.changes(name, kind=_KINDS.get(asked[-1].detail, "participant-modify"))
         return self
 
     def conference_starts(self) -> "Story":
@@ -315,7 +319,7 @@ class Story:
             CallSeen(self.legs[name].call_sid, status, "" if name == parent else self.legs[parent].call_sid)
             for name, status in statuses.items()
         )
-        seen = tuple(ParticipantSeen(leg.call_sid, leg.label, **flags_of(leg)) for leg in map(self.legs.get, inside))
+        seen = tuple(_seen(self.legs[name]) for name in inside)
         event = CallsRead(
             **self._common(),
             effect_id=self.session.reading or "read",
@@ -421,7 +425,7 @@ class Story:
         return self
 
     def expect_refused(self, command_id: str, why: str, *allowed: str) -> "Story":
-        """A command was refused, in these words, and changed nothing; of the commands about transfers these are open."""
+        """A command was refused, in these words, and changed nothing; of those about transfers these are open."""
         assert self.last is not None
         assert self.last.outcome.value == "refused"
         assert not self.last.effects
@@ -458,3 +462,8 @@ class Story:
         assert self.session.transfer is not None
         assert [(one.to, one.result) for one in self.session.transfer.attempts] == list(attempts)
         return self
+
+
+def _seen(leg: Leg) -> ParticipantSeen:
+    """A participant as a look shows it."""
+    return ParticipantSeen(leg.call_sid, leg.label, **flags_of(leg) | {"coaches": leg.coaches})
