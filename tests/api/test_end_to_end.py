@@ -1,6 +1,5 @@
 """The API with all that stands behind it: a worker, a Redis and a local Twilio."""
 
-
 import aiohttp
 import pytest
 from aiohttp import web

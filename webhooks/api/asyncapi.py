@@ -1,6 +1,5 @@
 """The AsyncAPI description of the streams in Redis that other programs write and read, made from the same models."""
 
-import re
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -51,7 +50,7 @@ def document(keys: Keys) -> dict[str, Any]:
                     "partition": {
                         "description": "the partition of the session in braces, such as `{7}`: zlib's CRC-32 of the "
                         f"session's id modulo {keys.partitions}",
-                        "examples": ["{0}", f"{{{keys.partitions - 1}}}"],
+                        "examples": [_partition_in(keys.events(number)) for number in (0, keys.partitions - 1)],
                     },
                     "session": {"description": "the session's id"},
                 },
@@ -74,9 +73,15 @@ def document(keys: Keys) -> dict[str, Any]:
     }
 
 
+def _partition_in(key: str) -> str:
+    """The partition of a key, with its braces."""
+    return key[key.index("{") : key.index("}") + 1]
+
+
 def _log_address(keys: Keys) -> str:
     """The key of a session's log, with the partition and its braces, and the session, as parameters."""
-    return re.sub(r"\{\d+\}", "{partition}", keys.log("SESSION")).replace("SESSION", "{session}")
+    key = keys.log("SESSION")
+    return key.replace(_partition_in(key), "{partition}").replace("SESSION", "{session}")
 
 
 def _operation(action: str, channel: str, summary: str, messages: list[str]) -> dict[str, Any]:

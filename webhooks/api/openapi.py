@@ -64,9 +64,8 @@ def _operation(route: Route) -> dict[str, Any]:
         "responses": _responses(route),
     }
     parameters = [
-        {"name": name, "in": "path", "required": True, "description": about, "schema": ID_SCHEMA}
-        for name, about in PATH_PARAMETERS.items()
-        if f"{{{name}}}" in route.path
+        {"name": name, "in": "path", "required": True, "description": PATH_PARAMETERS[name], "schema": ID_SCHEMA}
+        for name in route.ids
     ] + [
         {"name": one.name, "in": "query", "description": one.description, "schema": dict(one.schema)}
         for one in route.query

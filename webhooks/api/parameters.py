@@ -72,7 +72,7 @@ LIMIT = Parameter(
 )
 CURSOR = Parameter(
     "cursor",
-    "what the page before told as `cursor`",
+    "where the page before has ended",
     {"type": "string", "pattern": rf"^[A-Za-z0-9_-]{{1,{_CURSOR_MAX}}}$"},
     "must be what the page before told as cursor",
     _cursor,

@@ -1,5 +1,6 @@
 """The routes of the control API, one a row: router, OpenAPI description and reference page follow from it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -63,6 +64,11 @@ class Route:
     def template(self) -> str:
         """Method and path, with the names of ids in place of ids: for metrics and the log."""
         return f"{self.method} {self.path}"
+
+    @property
+    def ids(self) -> list[str]:
+        """What the ids are of that stand in the path."""
+        return re.findall(r"{(\w+)}", self.path)
 
 
 _TEXT = "text/plain"

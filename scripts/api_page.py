@@ -1,0 +1,79 @@
+"""The page of the control API, made from its table of routes, and from the models of commands."""
+
+from reference_pages import _page, _prose, _table
+
+from streams.command_models import MODELS, CommandModel
+from webhooks.api import models
+from webhooks.api.errors import STATUS, ErrorType
+from webhooks.api.parameters import PATH_PARAMETERS
+from webhooks.api.table import ROUTES, Route
+
+
+def api_page(notes: dict[str, str]) -> str:
+    """Every route with what it takes and answers, every kind of refusal, and the fields of every command.
+
+    Args:
+        notes: What is said of each kind of refusal, by its name in the code.
+    """
+    intro = _prose(
+        "What can be asked over HTTP. How to begin, with examples: [the control API](../api.md). The same is told by "
+        "`GET /openapi.json` to programs."
+    )
+    refusals = [(str(STATUS[kind]), f"`{kind.value}`", notes[kind.name]) for kind in ErrorType]
+    about = _prose(
+        'Every refusal is JSON: `{"error": {"type": …, "reason": …, "allowed": […]}}`. `reason` says in words what is '
+        "wrong, `allowed` what would be taken instead where there is a list of that."
+    )
+    return _page(
+        "webhooks/api/", "# The control API, route by route\n", intro, _overview(),
+        *(_section(route) for route in ROUTES if route.is_ours),
+        "## Refusals\n", about, _table(("Status", "`type`", "Meaning"), refusals),
+        "## Commands and their fields\n", _prose(_COMMANDS), *(_command(model) for model in MODELS.values()),
+    )  # fmt: skip
+
+
+_COMMANDS = (
+    "The same on the stream, on the command line and here. An empty text counts as not given. `session` stands in the "
+    "path; `call` is POSTed to `/sessions`, without `type`. What they do: [commands](../commands.md)."
+)
+
+
+def _overview() -> str:
+    rows = [(f"`{route.method} {route.path}`", route.summary, "yes" if route.needs_token else "") for route in ROUTES]
+    return _table(("Request", "Does", "Needs the token"), rows)
+
+
+def _section(route: Route) -> str:
+    parts = [f"## {route.method} {route.path}\n", _prose(f"{route.summary}. {route.about}")]
+    rows = [(f"`{name}`", PATH_PARAMETERS[name], "path") for name in route.ids]
+    rows += [(f"`{one.name}`", f"{one.description}; {one.words}", "query") for one in route.query]
+    if route.body is models.TokenRequest:
+        rows += [(f"`{name}`", field.description or "", "body") for name, field in route.body.model_fields.items()]
+    elif route.body:
+        rows.append(("", f"the fields of {'`call`' if len(route.body) == 1 else 'a command'}, below", "body"))
+    if rows:
+        parts.append(_table(("Name", "Meaning", "Where"), rows))
+    answers = [(str(status), answer.about, _fields(answer.model)) for status, answer in route.answers.items()]
+    statuses = ", ".join(dict.fromkeys(str(STATUS[kind]) for kind in route.refused))
+    answers.append((statuses, "refused", "`error`"))
+    parts.append(_table(("Status", "Means", "Fields"), answers))
+    return "\n".join(parts)
+
+
+def _fields(model: type[models.BaseModel] | None) -> str:
+    if model is None:
+        return ""
+    if model is models.Session:
+        return "[those of the session's hash](redis.md#the-sessions-fields)"
+    return ", ".join(f"`{field.alias or name}`" for name, field in model.model_fields.items())
+
+
+def _command(model: type[CommandModel]) -> str:
+    rows = []
+    for name, field in model.model_fields.items():
+        if name in ("type", "session", "id") and model.kind.name != "call":
+            continue
+        if name not in ("type", "id"):
+            rows.append((f"`{field.alias or name}`", field.description or "", "yes" if field.is_required() else ""))
+    head = f"### {model.kind.name}\n\n{_prose(model.__doc__ or '')}"
+    return "\n".join([head, _table(("Field", "Meaning", "Needed"), rows)]) if rows else head
