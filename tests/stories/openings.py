@@ -1,0 +1,168 @@
+"""Conferences from the start: one waits there, by whichever way he came, while somebody else is dialled into it."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from sandbox import SandboxCall
+from streams import commands
+from streams.commands import CommandOutcome, session_id_of
+from tests.stories.kit import dials_to, everybody_is_gone, hears, outcome_of, outcomes, until_hears
+from tests.stories.trio import Trio
+from tests.support.phones import answers, dialled
+from tests.support.world import AGENT, CUSTOMER, NUMBER, World
+
+BROWSER = "bea"
+#: The TwiML application through which browsers call.
+APP = "AP" + "1" * 32
+
+
+class Way(NamedTuple):
+    """How such a conference is opened."""
+
+    #: The party that waits.
+    waiter: str
+    #: The party that is dialled, and its phone.
+    awaited: str
+    phone: str
+    tune: str
+    #: Whether whoever leaves ends nothing until one is left.
+    is_group: bool = False
+
+
+WAYS = {
+    "waiting": Way("customer", "agent", AGENT, "music"),
+    "client": Way("agent", "customer", CUSTOMER, "ringback", is_group=True),
+    "call": Way("agent", "customer", CUSTOMER, "ringback"),
+}
+
+
+@dataclass
+class Opening:
+    """A conference that was opened."""
+
+    world: World
+    way: Way
+    #: The session's id.
+    id: str
+    waiter: SandboxCall
+    #: Id of the `call` command, where it was one.
+    command_id: str = ""
+    #: Ids of commands that were given later, with their kinds.
+    given: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def rung(self) -> SandboxCall | None:
+        """The call to the phone that is dialled, once it was."""
+        return next(iter(self.world.sandbox.calls_of(self.way.phone)), None)
+
+    async def session(self) -> dict[str, str]:
+        return await self.world.session(self.id)
+
+    async def until(self, **fields: str) -> dict[str, str]:
+        return await self.world.until(self.id, **fields)
+
+    async def rings(self) -> SandboxCall:
+        """Waits until the other one's phone rings, and the session shows it."""
+        leg = await dialled(self.world.sandbox, self.way.phone)
+        await self.until(**{f"party.{self.way.awaited}.status": "ringing"})
+        return leg
+
+    async def talks(self) -> SandboxCall:
+        """Waits until the two talk, and the session is one like any other; returns the other one's leg."""
+        await self.until(state="conferenced", phase="")
+        leg = await self.world.leg(self.id, self.way.awaited)
+        await until_hears(self.world, self.waiter, [leg])
+        await until_hears(self.world, leg, [self.waiter])
+        self.world.listening.name(**{self.way.waiter: self.waiter, self.way.awaited: leg})
+        return leg
+
+    def trio(self, leg: SandboxCall) -> Trio:
+        """The two who talk, for a transfer."""
+        legs = {self.way.waiter: self.waiter, self.way.awaited: leg}
+        return Trio(self.world, legs["customer"], legs["agent"], id=self.id)
+
+    async def say(self, kind: str, **fields: str) -> str:
+        """Gives a command; its answer is waited for later."""
+        world = self.world
+        command_id = await commands.publish(world.client, world.keys, {"type": kind, "session": self.id, **fields})
+        self.given[command_id] = kind
+        return command_id
+
+    async def called(self) -> CommandOutcome | None:
+        """What became of the `call`, where there was one."""
+        return await outcome_of(self.world, self.command_id) if self.command_id else None
+
+    async def ends(self, reason: str, *, debugger: frozenset[int] = frozenset(), rooms: int = 1) -> dict[str, str]:
+        """It is over for that reason: nothing is left, nobody was dialled twice, and others were told of it once.
+
+        Args:
+            reason: `end_reason`.
+            debugger: As in `everybody_is_gone`.
+            rooms: How many conferences one after the other there may have been (count): a straight dial leads into one
+                of them, so it is given up with it and placed anew.
+        """
+        ended = await everybody_is_gone(self.world, self.id, reason, debugger=debugger)
+        assert dials_to(self.world, self.way.phone) <= rooms
+        assert len([leg for leg in self.world.sandbox.calls_of(self.way.phone) if leg.record.answered_at_s]) <= 1
+        for command_id in self.given:
+            assert (await outcome_of(self.world, command_id)).is_final
+        told = [entry for entry in await outcomes(self.world) if entry["kind"] == "session"]
+        assert [(entry["session"], entry["reason"]) for entry in told] == [(self.id, reason)]
+        return ended
+
+    async def fails(self, reason: str, *, debugger: frozenset[int] = frozenset()) -> None:
+        """The other one was not reached: whoever waits is told so, then let go, and so is whoever gave the command."""
+        await self.ends(reason, debugger=debugger)
+        heard = self.world.listening.whats(self.waiter)
+        assert heard[-1] == "said We could not reach anybody. Please try again later. Goodbye.", heard
+        called = await self.called()
+        assert called is None or (called.status, called.reason) == ("failed", reason)
+
+    async def is_a_conference(self) -> None:
+        """The two talk, though something went wrong on the way; then one hangs up, and nothing is left."""
+        leg = await self.talks()
+        called = await self.called()
+        assert called is None or called.status == "done"
+        assert dials_to(self.world, self.way.phone) == 1
+        leg.hang_up()
+        await self.ends(f"{self.way.awaited}-left")
+
+
+async def opened(world: World, way: str, **params: str) -> Opening:
+    """Somebody calls, or is called, and is to wait; what the other one's phone does has been said before.
+
+    Args:
+        world: Where.
+        way: One of `WAYS`.
+        params: What a browser sends along, or more fields of `call`.
+    """
+    kind = WAYS[way]
+    if way == "waiting":
+        call = await world.sandbox.call_in(CUSTOMER, NUMBER, url=f"{world.public_url}/voice/conference")
+        return Opening(world, kind, call.sid, call)
+    if way == "client":
+        world.sandbox.add_application(
+            APP, voice_url=f"{world.public_url}/voice/client", status_callback=f"{world.public_url}/voice/status"
+        )
+        call = await world.sandbox.browser_calls(BROWSER, CUSTOMER, params)
+        return Opening(world, kind, params.get("SessionID", call.sid), call)
+    given = {"type": "call", "agent": AGENT, "customer": CUSTOMER, "mode": "conference", **params}
+    command_id = await commands.publish(world.client, world.keys, given)
+    session = params.get("session") or session_id_of(command_id)
+    return Opening(world, kind, session, await dialled(world.sandbox, AGENT), command_id)
+
+
+async def in_conference(world: World, way: str) -> tuple[Opening, SandboxCall]:
+    """Two who talk in a conference that was there from the start."""
+    world.sandbox.phone(WAYS[way].phone).in_turn(answers())
+    opening = await opened(world, way)
+    return opening, await opening.talks()
+
+
+async def waits(opening: Opening) -> None:
+    """Waits until whoever is to wait hears the tune."""
+
+    async def does() -> bool:
+        return bool(hears(opening.world, opening.waiter) == opening.way.tune)
+
+    await opening.world.eventually(does, f"who waits hears {opening.way.tune}")

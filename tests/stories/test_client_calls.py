@@ -1,0 +1,218 @@
+"""Browsers that call somebody through `/voice/client`: whose session it is, who hears what, and who may leave."""
+
+import asyncio
+
+import pytest
+
+from tests.stories.kit import CAROL, dials_to, done, everybody_is_gone, outcomes, rejected, sounds, until_hears
+from tests.stories.openings import APP, BROWSER, in_conference, opened, waits
+from tests.support.phones import answers, dialled, rings
+from tests.support.redis_server import RedisServer
+from tests.support.world import CUSTOMER, World
+
+pytestmark = pytest.mark.redis
+NOT_PLACED = "said This call can not be placed. Goodbye."
+
+
+@pytest.fixture
+async def world(redis_server):
+    async with World(redis_server.url, speed=2) as world:
+        world.sandbox.phone(CUSTOMER).in_turn(answers())
+        yield world
+
+
+async def refused(world, call):
+    """A browser's call is not placed: it hears so and is let go, and nobody was dialled for it."""
+    await world.sandbox.wait_until(lambda: call.status == "completed", 10)
+    assert sounds(world, call) == [NOT_PLACED]
+    assert not await world.session(call.sid)
+
+
+async def calls(world, to=CUSTOMER, **params):
+    """A browser calls once more, or first, with what it sends along."""
+    if APP not in world.sandbox.exchange.state.numbers:
+        world.sandbox.add_application(
+            APP, voice_url=f"{world.public_url}/voice/client", status_callback=f"{world.public_url}/voice/status"
+        )
+    return await world.sandbox.browser_calls(BROWSER, to, params)
+
+
+# ---- whose session it is ---------------------------------------------------------------------------------------------
+
+
+async def test_session_has_the_id_that_the_browser_names(world):
+    opening = await opened(world, "client", SessionID="order-7")
+    customer = await opening.talks()
+    session = await opening.session()
+    assert (session["id"], session["direction"]) == ("order-7", "outbound")
+    assert (session["party.agent.address"], session["party.customer.address"]) == (f"client:{BROWSER}", CUSTOMER)
+    assert (session["party.agent.call_sid"], session["party.customer.call_sid"]) == (opening.waiter.sid, customer.sid)
+    assert (await world.sandbox_room()).name == "order-7"
+    # By its call as well.
+    await done(world, "end", opening.waiter.sid)
+    await opening.ends("command")
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+async def test_session_that_exists_is_refused_and_not_disturbed(world, has_ended):
+    opening = await opened(world, "client", SessionID="order-7")
+    customer = await opening.talks()
+    if has_ended:
+        customer.hang_up()
+        await opening.ends("customer-left")
+    await refused(world, await calls(world, SessionID="order-7"))
+    assert dials_to(world, CUSTOMER) == 1
+    if not has_ended:
+        await until_hears(world, customer, [opening.waiter])
+        await done(world, "end", opening.id)
+        await opening.ends("command")
+
+
+async def test_of_two_who_ask_for_one_session_at_once_one_has_it(world):
+    both = [await calls(world, SessionID="order-7") for _ in range(2)]
+    session = await world.until("order-7", state="conferenced", phase="")
+    first = next(call for call in both if call.sid == session["party.agent.call_sid"])
+    (other,) = [call for call in both if call is not first]
+    await refused(world, other)
+    customer = await world.leg("order-7", "customer")
+    await until_hears(world, customer, [first])
+    assert dials_to(world, CUSTOMER) == 1
+    first.hang_up()
+    await everybody_is_gone(world, "order-7", "agent-left")
+
+
+@pytest.mark.parametrize(
+    "session_id", ["a{b}", "a b", "x" * 65, "CA" + "0" * 32], ids=["braces", "blank", "long", "sid"]
+)
+async def test_id_that_is_none_is_refused(world, session_id):
+    await refused(world, await calls(world, SessionID=session_id))
+    assert not world.sandbox.ledger.dials
+
+
+@pytest.mark.parametrize("to", ["+19005550123", "+442071234567", "nobody", "", "sip:x@elsewhere.example"])
+async def test_call_to_whoever_may_not_be_called_is_refused(world, to):
+    await refused(world, await calls(world, to))
+    assert not world.sandbox.ledger.dials
+
+
+async def test_one_app_user_calls_another(world):
+    world.sandbox.phone(CAROL).in_turn(answers())
+    call = await calls(world, CAROL)
+    carol = await dialled(world.sandbox, CAROL)
+    await until_hears(world, carol, [call])
+    await world.until(call.sid, state="conferenced", phase="")
+    carol.hang_up()
+    await everybody_is_gone(world, call.sid, "customer-left")
+
+
+# ---- who may leave ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("leaver", ["agent", "customer", "expert"])
+async def test_any_of_three_may_leave_and_the_other_two_go_on_until_one_is_left(world, leaver):
+    opening, customer = await in_conference(world, "client")
+    world.sandbox.phone(CAROL).in_turn(answers())
+    await done(world, "add", opening.id, to=CAROL, party="expert")
+    legs = {"agent": opening.waiter, "customer": customer, "expert": await dialled(world.sandbox, CAROL)}
+    for name, leg in legs.items():
+        await until_hears(world, leg, [other for one, other in legs.items() if one != name])
+    legs.pop(leaver).hang_up()
+    one, other = legs.values()
+    await until_hears(world, one, [other])
+    await until_hears(world, other, [one])
+    assert not [entry for entry in world.sandbox.ledger.requests("POST") if entry.get("EndConferenceOnExit") == "true"]
+    next_name, leg = next(iter(legs.items()))
+    leg.hang_up()
+    ended = await world.until(opening.id, state="ended")
+    # Who left first by Twilio's account; an expert has no word of his own.
+    expected = {"agent": "agent-left", "customer": "customer-left"}.get(leaver, f"{next_name}-left")
+    assert ended["end_reason"] in (expected, "alone"), (ended["end_reason"], leaver, next_name)
+    await everybody_is_gone(world, opening.id, ended["end_reason"])
+
+
+async def test_browser_that_loses_the_way_is_not_dialled_for_again(world):
+    """Commands that open a session by a name that exists are refused, and its own call is found by it."""
+    opening, _ = await in_conference(world, "client")
+    await rejected(
+        world, "session: there is a session", "call", opening.id, agent="client:alice", customer=CAROL,
+        mode="conference",
+    )  # fmt: skip
+    assert not world.sandbox.calls_of("client:alice")
+    opening.waiter.hang_up()
+    await opening.ends("agent-left")
+
+
+# ---- without Redis ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_redis(redis_program):
+    with RedisServer(redis_program, append_only=True) as server:
+        yield server
+
+
+@pytest.mark.processes
+async def test_without_redis_the_callee_is_dialled_by_an_ordinary_dial(own_redis):
+    async with World(own_redis.url) as world:
+        world.sandbox.phone(CUSTOMER).in_turn(answers())
+        own_redis.kill()
+        call = await calls(world, SessionID="order-7")
+        await world.sandbox.wait_until(lambda: world.sandbox.calls_of(CUSTOMER), 10)
+        customer = await dialled(world.sandbox, CUSTOMER)
+        await world.sandbox.wait_until(lambda: customer.ever_heard(call), 10)
+        assert "said" not in " ".join(map(str, sounds(world, call)))
+        assert not world.sandbox.exchange.state.conferences
+        own_redis.start()
+        customer.hang_up()
+        await world.sandbox.wait_until(lambda: not world.sandbox.live_calls(), 15)
+        assert not [what for what in sounds(world, call)[-1:] if str(what).startswith("said")]
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("pick_up", ["at-once", "later"])
+async def test_without_redis_the_caller_who_should_have_waited_is_bridged(own_redis, pick_up):
+    async with World(own_redis.url) as world:
+        world.agent_phone.in_turn(answers() if pick_up == "at-once" else rings())
+        own_redis.kill()
+        opening = await opened(world, "waiting")
+        await world.sandbox.wait_until(lambda: opening.rung, 10)
+        agent = opening.rung
+        own_redis.start()
+        if pick_up == "later":
+            agent.answer()
+        await world.until(opening.id, state="bridged", phase="connected")
+        await until_hears(world, opening.waiter, [agent])
+        # Known again, it is a session like any other.
+        await done(world, "convert", opening.id)
+        await done(world, "end", opening.id)
+        await opening.ends("command")
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("way", ["waiting", "client", "call"])
+@pytest.mark.parametrize("moment", ["waits", "talks"])
+async def test_redis_that_dies_and_comes_back_costs_nobody_the_call(own_redis, way, moment):
+    async with World(own_redis.url) as world:
+        phone = world.sandbox.phone("client:alice" if way == "waiting" else CUSTOMER)
+        phone.in_turn(rings())
+        opening = await opened(world, way)
+        leg = await opening.rings()
+        await waits(opening)
+        if moment == "talks":
+            leg.answer()
+            await opening.talks()
+        own_redis.kill()
+        leg.answer() if moment == "waits" else None
+        await until_hears(world, opening.waiter, [leg])
+        own_redis.start()
+        await opening.talks()
+        leg.hang_up()
+        await opening.ends(f"{opening.way.awaited}-left")
+
+
+async def test_end_that_is_asked_for_twice_is_told_to_others_once(world):
+    opening, customer = await in_conference(world, "client")
+    await asyncio.gather(done(world, "end", opening.id, id="once"), done(world, "end", opening.id, id="once"))
+    await opening.ends("command")
+    assert len(await outcomes(world)) == 1
+    assert customer.status == opening.waiter.status == "completed"

@@ -1,0 +1,191 @@
+"""Conferences from the start of which Twilio refuses or forgets a part: nobody is called twice or waits for nothing."""
+
+import pytest
+
+from tests.stories.kit import dials_to, done, sounds, until_hears
+from tests.stories.openings import WAYS, opened, waits
+from tests.support.phones import answers, busy, rings
+from tests.support.world import AGENT, CUSTOMER, World
+
+pytestmark = pytest.mark.redis
+EVERY_WAY = pytest.mark.parametrize("way", WAYS)
+WAIT_FAILED = frozenset({11200})
+
+
+@pytest.fixture
+async def world(redis_server):
+    async with World(redis_server.url, policy={"ring_timeout_ms": 1_000}) as world:
+        yield world
+
+
+# ---- callbacks -------------------------------------------------------------------------------------------------------
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("event", ["initiated", "ringing", "in-progress", "conference-start", "participant-join", "*"])
+async def test_callbacks_that_are_lost_are_made_up_for_by_a_look(world, way, event):
+    world.sandbox.phone(WAYS[way].phone).in_turn(answers())
+    if event.startswith(("conference", "participant")):
+        world.sandbox.faults.lose_callbacks(event, count=3)
+    else:
+        world.sandbox.faults.lose_callbacks(event, count=3 if event == "*" else 1, To=WAYS[way].phone)
+    await (await opened(world, way)).is_a_conference()
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("fault", ["doubled", "late", "reordered"])
+async def test_callbacks_that_come_twice_late_or_in_another_order_change_nothing(world, way, fault):
+    world.sandbox.phone(WAYS[way].phone).in_turn(answers())
+    faults = world.sandbox.faults
+    if fault == "doubled":
+        faults.double_callbacks("*", count=30, copies=3)
+    elif fault == "late":
+        faults.delay_callbacks("participant-join", 0.2, count=2)
+        faults.delay_callbacks("in-progress", 0.3)
+    else:
+        faults.hold_back_callbacks("*", count=8)
+    await (await opened(world, way)).is_a_conference()
+
+
+@EVERY_WAY
+async def test_end_of_whoever_was_dialled_is_found_though_every_callback_of_it_is_lost(redis_server, way):
+    async with World(redis_server.url, speed=20, policy={"ring_timeout_ms": 1_000}) as world:
+        world.sandbox.phone(WAYS[way].phone).in_turn(busy())
+        world.sandbox.faults.lose_callbacks("*", count=9, To=WAYS[way].phone)
+        world.sandbox.faults.lose_callbacks("participant-add-failed", count=9)
+        opening = await opened(world, way)
+        await opening.fails(f"{opening.way.awaited}-busy")
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("lost", ["participant-leave", "completed", "both"])
+async def test_waiter_whose_leaving_is_told_by_one_callback_alone_stops_the_others_phone(world, way, lost):
+    world.sandbox.phone(WAYS[way].phone).in_turn(rings())
+    opening = await opened(world, way)
+    leg = await opening.rings()
+    faults = world.sandbox.faults
+    if lost != "completed":
+        faults.lose_callbacks("participant-leave")
+        faults.lose_callbacks("conference-end")
+    if lost != "participant-leave":
+        faults.lose_callbacks("completed", CallSid=opening.waiter.sid)
+    opening.waiter.hang_up()
+    await opening.ends(f"{opening.way.waiter}-left")
+    assert leg.record.answered_at_s is None
+
+
+# ---- requests --------------------------------------------------------------------------------------------------------
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("fault", [
+    {"status": 429}, {"status": 503}, {"status": 500, "moment": "after"}, {"cut": "before"}, {"cut": "after"},
+], ids=["429", "503", "500-after-effect", "cut-before", "cut-after"])  # fmt: skip
+async def test_whoever_is_waited_for_is_dialled_once_though_the_answer_is_bad(world, way, fault):
+    world.sandbox.phone(WAYS[way].phone).in_turn(answers())
+    world.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", **fault)
+    await (await opened(world, way)).is_a_conference()
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("status", [400, 401, 403])
+async def test_refused_dial_is_told_to_whoever_waits(redis_server, way, status):
+    async with World(redis_server.url, speed=20) as world:
+        world.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", status=status)
+        opening = await opened(world, way)
+        await opening.fails(f"{opening.way.awaited}-failed")
+        assert dials_to(world, opening.way.phone) == 0
+
+
+@EVERY_WAY
+async def test_waiter_is_let_go_though_the_sentence_can_not_be_said(world, way):
+    """Twilio refuses the document with which he would be told: he is hung up without."""
+    world.sandbox.phone(WAYS[way].phone).in_turn(busy())
+    world.sandbox.faults.next_rest("POST", "/Calls/*", status=400, Twiml="*")
+    opening = await opened(world, way)
+    await opening.ends(f"{opening.way.awaited}-busy")
+    # At once, and not only when the account is compared.
+    assert world.sandbox.ledger.requests("POST", f"/Calls/{opening.waiter.sid}")[-1].get("Status") == "completed"
+    assert not world.sandbox.ledger.requests("GET", "/Conferences.json")
+    assert not [what for what in sounds(world, opening.waiter) if str(what).startswith("said")]
+
+
+# ---- what is heard while one waits -----------------------------------------------------------------------------------
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("status", [500, 404])
+async def test_wait_url_that_fails_leads_back_into_the_conference_and_the_call_goes_on(world, way, status):
+    """Twilio repeats our wait URL after a 500, and gives it up at once after a 404."""
+    world.sandbox.phone(WAYS[way].phone).in_turn(rings())
+    world.sandbox.faults.fail_fetches("/voice/wait", status=status, count=20)
+    opening = await opened(world, way)
+
+    async def is_rung_for_the_second_room():
+        ringing = [one for one in world.sandbox.calls_of(opening.way.phone) if one.status == "ringing"]
+        return len(world.sandbox.exchange.state.conferences) == 2 and len(ringing) == 1 and await _shows(ringing[0])
+
+    async def _shows(leg):
+        return (await opening.session())[f"party.{opening.way.awaited}.call_sid"] == leg.sid
+
+    await world.eventually(is_rung_for_the_second_room, "the other one is dialled into the second room alone")
+    (await world.leg(opening.id, opening.way.awaited)).answer()
+    leg = await opening.talks()
+    assert opening.waiter.status == leg.status == "in-progress"
+    leg.hang_up()
+    await opening.ends(f"{opening.way.awaited}-left", debugger=WAIT_FAILED, rooms=2)
+
+
+async def test_greeting_that_fails_does_not_cost_the_caller_the_call(redis_server):
+    async with World(redis_server.url, CONFERRAL_GREETING="Welcome.") as world:
+        world.agent_phone.in_turn(answers(0.3))
+        world.sandbox.faults.fail_fetches("/voice/wait", status=404)
+        opening = await opened(world, "waiting")
+        leg = await opening.talks()
+        leg.hang_up()
+        await opening.ends("agent-left", debugger=WAIT_FAILED, rooms=2)
+
+
+async def test_first_url_that_fails_lets_the_fallback_bridge_the_caller(world):
+    world.sandbox.faults.fail_fetches("/voice/conference", status=404)
+    opening = await opened(world, "waiting")
+    await world.until(opening.id, state="bridged", phase="connected")
+    agent = await world.agent_leg(opening.waiter)
+    await until_hears(world, opening.waiter, [agent])
+    await done(world, "end", opening.id)
+    await opening.ends("command", debugger=frozenset({11200}))
+
+
+# ---- nobody tells anything -------------------------------------------------------------------------------------------
+
+
+@EVERY_WAY
+async def test_one_who_is_left_alone_is_let_go_where_the_flag_does_not_work(world, way):
+    world.leaves_the_end_to_us()
+    world.sandbox.phone(WAYS[way].phone).in_turn(answers())
+    opening = await opened(world, way)
+    leg = await opening.talks()
+    left_s = world.listening.now()
+    leg.hang_up()
+    await opening.ends(f"{opening.way.awaited}-left")
+    # The lone grace is 0.3 s here.
+    assert world.listening.seconds(opening.waiter, "silence", left_s) < 2
+
+
+async def test_agent_of_a_call_is_dialled_once_though_the_answer_is_lost(world):
+    world.sandbox.phone(CUSTOMER).in_turn(answers())
+    world.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
+    opening = await opened(world, "call")
+    await opening.is_a_conference()
+    assert dials_to(world, AGENT) == 1
+
+
+async def test_gate_that_fails_once_lets_the_agent_of_a_call_in_by_the_fallback(world):
+    world.sandbox.phone(CUSTOMER).in_turn(rings())
+    world.sandbox.faults.fail_fetches("/voice/gate", status=503)
+    opening = await opened(world, "call")
+    await opening.rings()
+    await waits(opening)
+    assert dials_to(world, AGENT) == 1
+    await done(world, "end", opening.id)
+    await opening.ends("command", debugger=frozenset({11200}))
