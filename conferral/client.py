@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -70,12 +71,10 @@ class Client(CommandMethods):
         if self._opened is not None:
             raise RuntimeError("the client is open already")
         store = make_store_client(self._url)
-        try:
-            keys = await self._ask(config.look_up(store, self._prefix))
-        except BaseException:
-            await store.aclose()
-            raise
-        self._opened = Reader(store, keys)
+        async with AsyncExitStack() as on_failure:
+            on_failure.push_async_callback(store.aclose)
+            self._opened = Reader(store, await self._ask(config.look_up(store, self._prefix)))
+            on_failure.pop_all()
         return self
 
     async def __aexit__(

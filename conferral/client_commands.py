@@ -1,5 +1,6 @@
 """The client's methods, one for each command; what each takes follows `streams/command_models.py`."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -34,7 +35,7 @@ class Dialled(Given, total=False):
     digits: str
 
 
-class CommandMethods:
+class CommandMethods(ABC):
     """One method for each command.
 
     Each returns the command when it is done, or, with `wait=False`, as soon as it is published. Each may raise
@@ -43,8 +44,9 @@ class CommandMethods:
     of that time; give it again under the same id).
     """
 
+    @abstractmethod
     async def _give(self, kind: str, session: Which, fields: Mapping[str, Any], how: Given) -> Command:
-        raise NotImplementedError
+        """Gives a command of these fields."""
 
     async def call(
         self,
