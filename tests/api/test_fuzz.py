@@ -47,7 +47,7 @@ def settings_of(folder, *, long):
     named twice.
     """
     named = {
-        "destinations": ["client:bob", "+14155550145", "billing, client:carol", "\u00e4 name ,sip:b@example.com"],
+        "destinations": ["client:bob", "+14155550145", "billing", "\u00e4 name"],
         "sessions": [CALLER, ALICE],
         "commands": ["c1"],
         "places": [LivePlace(1, "").cursor, EndedPlace(None, "").cursor, EndedPlace(7, CALLER).cursor],
@@ -111,8 +111,9 @@ async def fuzzed(store, metrics, folder, *, seed, examples, long=False):
         worker.cancel()
 
 
+@pytest.mark.timeout(180)
 async def test_the_api_does_what_its_description_says(store, metrics, tmp_path):
-    code, told = await fuzzed(store, metrics, tmp_path, seed=20, examples=20)
+    code, told = await fuzzed(store, metrics, tmp_path, seed=20, examples=12)
 
     assert code == 0, told
     assert metrics.api_requests.labels("POST /sessions/{session}/commands", "202")._sum.get() > 0
