@@ -19,8 +19,8 @@ from statemachine.events import (
 from statemachine.guards.calls import party_of_call, party_of_dial, searched_party
 from statemachine.guards.supervising import may_hang_up
 from statemachine.scratch import Scratch
-from statemachine.session import CUSTOMER, INBOUND, Party
-from statemachine.states import CallStatus, PartyStatus, Stage, TransferStatus
+from statemachine.session import AGENT, CUSTOMER, INBOUND, Party
+from statemachine.states import CallStatus, PartyStatus, Phase, Stage, TransferStatus
 from statemachine.transfer import Attempt, DialOptions
 
 #: Source: Twilio docs, "Format phone numbers" (E.164).
@@ -74,6 +74,15 @@ def dial(
         placed = scratch.session.parties[name]
         attempt = Attempt(name, to, placed.dial_id, scratch.now_ms)
         scratch.change_transfer(attempts=(*transfer.attempts, attempt))
+
+
+def next_label(scratch: Scratch, name: str) -> str:
+    """A participant label for somebody who takes that name, under which another leg may have taken part."""
+    number = scratch.session.dials + 1
+    former = scratch.session.parties.get(name)
+    if former is not None and former.call_sid and former.label == f"{name}-{number}":
+        number += 1  # its own leg came in, or was dialled by TwiML: that is no dial
+    return f"{name}-{number}"
 
 
 def must_confirm(scratch: Scratch, to: str) -> bool:
@@ -252,7 +261,10 @@ def show_progress(scratch: Scratch) -> None:
     transfer = scratch.session.transfer
     if transfer is None or transfer.stage is not Stage.DIALING:
         return
-    waiting = [target.status for target in scratch.session.targets if target.status in _RANKS]
+    # Whoever takes a parked call up is to be the agent; an agent who is rung again is shown by his own status alone.
+    retrieves = scratch.session.phase is Phase.RETRIEVE
+    dialled = (scratch.session.parties[AGENT],) if retrieves else scratch.session.targets
+    waiting = [party.status for party in dialled if party.status in _RANKS]
     if waiting:
         furthest = max(waiting, key=_RANKS.index)
         scratch.change_transfer(status=TransferStatus(furthest.value))

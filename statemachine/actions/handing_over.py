@@ -5,9 +5,9 @@ from dataclasses import replace
 from statemachine.actions.asking import want_ends, want_everybody_unheld, want_hold, want_unhold
 from statemachine.actions.commands import report_step, report_transfer, take_step
 from statemachine.actions.concluding import conclude_transfer, note_failure
-from statemachine.actions.dialling import dial, must_confirm, watch_dials
+from statemachine.actions.dialling import dial, must_confirm, next_label, watch_dials
 from statemachine.actions.parties import note_gone, told_reason
-from statemachine.actions.transferring import enter, forget_targets, let_agent_go
+from statemachine.actions.transferring import enter, forget_targets, let_agent_go, wait_for_answer
 from statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
 from statemachine.guards.transfers import RINGS_AGENT, awaited, taker
 from statemachine.scratch import Scratch
@@ -190,7 +190,7 @@ def begin_recall(scratch: Scratch, event: Event) -> None:
         options=DialOptions(),
         gated=must_confirm(scratch, fallback),
     )
-    enter(scratch, Stage.DIALING)
+    wait_for_answer(scratch)
 
 
 def report_agent_gone(scratch: Scratch, _event: Event) -> None:
@@ -210,12 +210,12 @@ def ring_agent(scratch: Scratch, _event: Event) -> None:
         scratch,
         AGENT,
         scratch.session.parked_by or former.address,
-        label=f"{AGENT}-{scratch.session.dials + 1}",
+        label=next_label(scratch, AGENT),
         options=DialOptions(),
         gated=True,
         recalled_for=transfer.reason.partition(",")[0],
     )
-    enter(scratch, Stage.DIALING)
+    wait_for_answer(scratch)
 
 
 def _keep_company(scratch: Scratch) -> None:

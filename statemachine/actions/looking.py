@@ -3,7 +3,7 @@
 from statemachine.effects import ReadCalls
 from statemachine.events import ConvertOverdue, Event, LeaveOverdue, RepairOverdue, RingOverdue
 from statemachine.scratch import Scratch
-from statemachine.states import Phase, SessionMode, State
+from statemachine.states import Phase, State
 
 
 def look_at_calls(scratch: Scratch, _event: Event) -> None:
@@ -12,8 +12,7 @@ def look_at_calls(scratch: Scratch, _event: Event) -> None:
     if session.reading and scratch.now_ms - session.reading_since_ms < scratch.policy.read_timeout_ms:
         scratch.change(reads_again=True)
         return
-    without_room = session.mode is SessionMode.BRIDGE and not session.conference_sid
-    bridged = scratch.state in (State.BRIDGED, State.CONVERTING) or without_room
+    bridged = scratch.state in (State.BRIDGED, State.CONVERTING)
     parent = session.parent.call_sid if bridged else ""
     others = tuple(
         party.call_sid

@@ -3,13 +3,13 @@
 from statemachine.actions.asking import want_hold
 from statemachine.actions.commands import report_transfer
 from statemachine.actions.concluding import conclude_transfer, note_failure
-from statemachine.actions.dialling import dial
+from statemachine.actions.dialling import dial, next_label
 from statemachine.actions.handing_over import begin_recall, reason_unreached, settle_after_transfer
-from statemachine.actions.transferring import begin_in_room, begin_moving_customer, enter, note_request
+from statemachine.actions.transferring import begin_in_room, begin_moving_customer, note_request, wait_for_answer
 from statemachine.events import Event, LoneOverdue, OpeningOverdue, Park, ParkOverdue, Retrieve
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER
-from statemachine.states import Phase, Stage, TransferMode, TransferStatus, Tune
+from statemachine.states import Phase, TransferMode, TransferStatus, Tune
 from statemachine.step import CommandStatus
 from statemachine.transfer import DialOptions, TransferState
 
@@ -55,11 +55,11 @@ def retrieve(scratch: Scratch, event: Retrieve) -> None:
         scratch,
         AGENT,
         event.to,
-        label=f"{AGENT}-{scratch.session.dials + 1}",
+        label=next_label(scratch, AGENT),
         options=DialOptions(event.brief, event.confirm, event.timeout_s, event.digits),
         gated=True,
     )
-    enter(scratch, Stage.DIALING)
+    wait_for_answer(scratch)
 
 
 def complete_retrieve(scratch: Scratch, _event: Event) -> None:

@@ -237,14 +237,15 @@ def dial_targets(scratch: Scratch) -> None:
 
 
 def wait_for_answer(scratch: Scratch) -> None:
-    """From here on somebody's phone rings; whoever was to leave meanwhile is looked after."""
-    enter(scratch, Stage.DIALING, scratch.policy.part_timeout_ms if _somebody_lingers(scratch) else None)
+    """From here on somebody's phone rings; whoever was to leave meanwhile, or to come, is looked after."""
+    enter(scratch, Stage.DIALING, scratch.policy.part_timeout_ms if _somebody_is_missed(scratch) else None)
 
 
-def _somebody_lingers(scratch: Scratch) -> bool:
-    """Whether the agent, or somebody who was dialled, is to be out and was not heard of."""
+def _somebody_is_missed(scratch: Scratch) -> bool:
+    """Whether the agent, or somebody who was dialled, is to be out, or the customer in, and was not heard of."""
     parties = (scratch.session.parties[AGENT], *scratch.session.targets)
-    return any(party.is_leaving and not party.is_gone for party in parties)
+    lingers = any(party.is_leaving and not party.is_gone for party in parties)
+    return lingers or not scratch.session.parties[CUSTOMER].in_room
 
 
 def _has_dialled(scratch: Scratch) -> bool:
@@ -347,6 +348,7 @@ def follow_customer(scratch: Scratch, event: ParticipantJoined) -> None:
 def wait_for_customer(scratch: Scratch, _event: Event) -> None:
     """The customer's action leads him into another conference. Whoever was dialled into the old one can't reach him."""
     leave_room(scratch)
+    scratch.change(moved_at_ms=scratch.now_ms)  # he is given the time to arrive
     for party in tuple(scratch.session.parties.values()):
         if party.dial_id and not party.is_gated and not party.is_gone:
             scratch.change_party(party, is_leaving=True)
@@ -378,8 +380,8 @@ def _go_on_alone(scratch: Scratch) -> None:
 
 def look_again_at_stage(scratch: Scratch, event: Event) -> None:
     """What is waited for has not come: Twilio is asked, again and again."""
-    if scratch.transfer.stage is Stage.DIALING and not _somebody_lingers(scratch):
-        return  # whoever was looked after has left by now
+    if scratch.transfer.stage is Stage.DIALING and not _somebody_is_missed(scratch):
+        return  # whoever was looked after has left, or has come, by now
     look_at_calls(scratch, event)
     scratch.set_timer(StageOverdue.timer, scratch.policy.confirm_again_ms)
 

@@ -121,11 +121,11 @@ def wait_for_waiter(scratch: Scratch, event: Event) -> None:
     Whoever was dialled straight into the old conference can't reach him there, and is dialled anew.
     """
     leave_room(scratch)
-    # He is on his way from now on; in the other one he waits without being held for it.
+    # He is on his way from now on; in the other one he waits without being held for it, and ends nothing.
     scratch.change(moved_at_ms=scratch.now_ms)
     found = waiter(scratch)
     assert found is not None  # the guard has found it
-    scratch.change_party(found, hold_wanted=False)
+    scratch.change_party(found, hold_wanted=False, end_wanted=False)
     if scratch.session.opening is not Opening.DIALING:
         return
     party = awaited_party(scratch)

@@ -83,7 +83,7 @@ def shows_customer_astray(scratch: Scratch, event: CallsRead) -> bool:
     """Whether the customer, on the way into a room, is alive and not in it."""
     customer = scratch.session.parties[CUSTOMER]
     return (
-        scratch.transfer.stage is Stage.ARRIVING
+        (scratch.transfer.stage is Stage.ARRIVING or _is_awaited_alone(scratch))
         and not customer.in_room
         # Whoever is being moved, or was just now, may not show there yet: a second move would take him out again.
         and not scratch.session.redirecting
@@ -91,6 +91,12 @@ def shows_customer_astray(scratch: Scratch, event: CallsRead) -> bool:
         and event.status_of(customer.call_sid) == CallStatus.IN_PROGRESS
         and all(seen.call_sid != customer.call_sid for seen in event.participants)
     )
+
+
+def _is_awaited_alone(scratch: Scratch) -> bool:
+    """Whether the customer, who has lost his room, is to be there when somebody answers."""
+    is_alone = scratch.session.phase in (Phase.BLIND, Phase.PARK, Phase.RECALL, Phase.RETRIEVE)
+    return is_alone and scratch.transfer.stage in (Stage.DIALING, Stage.CONNECTING, Stage.PARKING)
 
 
 def shows_customer_astray_again(scratch: Scratch, event: CallsRead) -> bool:

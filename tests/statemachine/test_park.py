@@ -1,0 +1,339 @@
+"""`park`: the agent leaves, and the customer waits with music until somebody takes the call up, or it is too long."""
+
+import pytest
+
+from statemachine.events import (
+    AgeOverdue,
+    ConfirmOverdue,
+    ConvertOverdue,
+    OpeningOverdue,
+    ParkOverdue,
+    RepairOverdue,
+    StageOverdue,
+)
+from statemachine.policy import Policy
+from tests.statemachine.rooms import as_room, browser_talks, parked, parked_from_bridge
+from tests.statemachine.stages import FLAGS, conferenced, outbound
+from tests.statemachine.story import ALICE, CAROL, OTHER_ROOM, ROOM, Story
+
+BOTH = pytest.mark.parametrize("begin", [parked, parked_from_bridge])
+DONE = ("transfer", "completed", "")
+
+
+# ---- the way it should go ----------------------------------------------------------------------------------------
+
+
+def test_out_of_a_conference_the_agent_may_leave_and_the_customer_hears_music_before_he_does():
+    story = parked()
+    story.expect_concluded(DONE).expect_parties(customer="connected", agent="left")
+    customer = story.session.parties["customer"]
+    assert (customer.tune, story.session.parked_by) == ("music", ALICE)
+    assert story.session.timers["park"] - story.now_ms == 300_000
+    assert story.conclusions[0].mode == "park"
+
+
+def test_out_of_a_bridge_the_customer_waits_in_a_room_of_his_own():
+    customer = parked_from_bridge().expect_concluded(DONE).session.parties["customer"]
+    assert customer.waits
+    assert customer.tune == "music"
+
+
+def test_out_of_an_outbound_bridge_the_customer_is_moved_and_the_agent_let_go_by_his_action():
+    story = as_room(outbound()).park().expect("transferring", "move customer", phase="park")
+    assert story.last.effects[0].tune == "music"
+    story.joins("customer", starts=False).expect("transferring").call("agent", "completed")
+    story.expect("conferenced", phase="parked").expect_timers("park").expect_command("park-1", "accepted", "done")
+
+
+def test_while_it_converts_the_call_is_parked_when_both_are_in():
+    story = as_room(Story().answered().convert()).park().expect("converting").expect_command("park-1", "accepted")
+    story.joins("agent").joins("customer").expect("transferring", "hold customer", phase="park")
+    story.confirms("customer").expect("transferring", "hang up agent", "flag customer").leaves("agent")
+    story.expect("conferenced", phase="parked").expect_command("convert-1", "accepted", "done")
+    story.expect_command("park-1", "accepted", "done")
+
+
+def test_browser_may_park_too():
+    story = browser_talks().park().expect("transferring", "hold customer").confirms("customer")
+    story.expect("transferring", "hang up agent").leaves("agent").expect("conferenced", phase="parked")
+
+
+@BOTH
+def test_nobody_is_alone_who_is_parked(begin):
+    begin().expect_timers("park")
+
+
+# ---- the agent ---------------------------------------------------------------------------------------------------
+
+
+def test_agent_who_hangs_up_before_the_flag_is_cleared_takes_the_room_along():
+    """The action of the customer's `<Dial>` leads him into another, with music."""
+    story = as_room(conferenced()).park().conference_ends(by="agent").expect("transferring", phase="park")
+    assert story.session.parties["customer"].tune == "music"
+    story.joins("customer", room=OTHER_ROOM, starts=False).leaves("agent").call("agent", "completed")
+    story.expect("conferenced", phase="parked").expect_held().expect_command("park-1", "accepted", "done")
+
+
+def test_agent_who_hangs_up_when_the_flag_is_cleared_has_parked_the_call():
+    story = as_room(conferenced()).park().confirms("agent").expect("transferring", "hold customer").leaves("agent")
+    story.expect("transferring").confirms("customer").expect("conferenced", phase="parked").expect_held("customer")
+
+
+def test_agent_who_hangs_up_while_it_converts_has_parked_the_call():
+    story = as_room(Story().answered().convert()).park().call("agent", "completed").expect("transferring", phase="park")
+    story.expect_command("convert-1", "accepted", "failed", reason="agent-left")
+    story.joins("customer", starts=False).expect("conferenced", phase="parked").expect_timers("park")
+    story.expect_command("park-1", "accepted", "done")
+
+
+def test_customer_who_came_alone_and_started_the_room_is_held_for_the_music():
+    story = as_room(Story().answered().convert()).park().joins("customer").call("agent", "completed")
+    story.expect("transferring", "hold customer", phase="park").confirms("customer")
+    story.expect("conferenced", phase="parked").expect_held("customer")
+
+
+def test_agent_of_whom_nothing_is_heard_is_hung_up_again_and_looked_at():
+    story = as_room(conferenced()).park().confirms("agent").confirms("customer").expect("transferring", "hang up agent")
+    story.fires(StageOverdue).expect("transferring", "look", "hang up agent").expect_timers("stage")
+    story.reads(customer="in-progress", agent="completed", room=ROOM, inside=("customer",))
+    story.expect("conferenced", phase="parked").expect_timers("park")
+
+
+def test_agent_of_an_outbound_bridge_who_lingers_is_hung_up():
+    story = as_room(outbound()).park()
+    story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id)
+    story.joins("customer", starts=False).fires(StageOverdue)
+    story.expect("transferring", "look", "hang up agent").call("agent", "completed").expect("conferenced")
+
+
+# ---- what Twilio does not do -------------------------------------------------------------------------------------
+
+
+def test_flag_that_is_not_cleared_in_time_fails_it_and_the_two_go_on():
+    story = as_room(conferenced()).park().fires(StageOverdue).expect("conferenced", phase="")
+    story.expect_command("park-1", "accepted", "failed", reason="flag").expect_concluded(("transfer", "failed", "flag"))
+
+
+def test_hold_that_is_not_confirmed_in_time_fails_it_and_nobody_is_hung_up():
+    story = (
+        as_room(conferenced()).park().confirms("agent").fires(StageOverdue).expect("transferring", "unhold customer")
+    )
+    story.expect_command("park-1", "accepted", "failed", reason="hold-failed").confirms("customer")
+    story.expect("conferenced", "flag agent", phase="").expect_held()
+    assert "hang up agent" not in story.all_words()
+
+
+def test_agent_who_leaves_when_the_park_has_failed_is_no_parked_call():
+    story = as_room(conferenced()).park().fires(StageOverdue).confirms("agent").leaves("agent").expect("conferenced")
+    assert "lone" in story.session.timers
+
+
+def test_agent_who_leaves_while_the_hold_is_being_undone_leaves_nobody_in_silence():
+    story = as_room(conferenced()).park().confirms("agent").fires(StageOverdue).leaves("agent")
+    story.expect("transferring", "dial agent to the gate", phase="recall")
+
+
+def test_refused_move_leaves_the_two_talking():
+    story = as_room(outbound()).park()
+    story.fails("redirect_call", "customer", status=500, effect_id=story.last.effects[0].effect_id)
+    story.expect("bridged", phase="connected").expect_timers()
+    story.expect_command("park-1", "accepted", "failed").convert().expect("converting", "move customer")
+
+
+def test_customer_who_does_not_arrive_is_moved_once_and_then_let_go():
+    story = as_room(Story().answered()).park().dial_ends("completed").call("agent", "completed").fires(StageOverdue)
+    story.expect("transferring", "look").reads(customer="in-progress").expect("transferring", "move customer")
+    assert story.last.effects[0].tune == "music"
+    story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id).fires(StageOverdue)
+    story.reads(customer="in-progress").expect("ended", "hang up customer", reason="convert-failed")
+    story.expect_command("park-1", "accepted", "failed", reason="convert-failed")
+
+
+def test_conversion_that_brings_only_the_customer_parks_him():
+    story = as_room(Story().answered().convert())
+    story.succeeds("redirect_call", "agent", story.last.effects[0].effect_id).park().dial_ends("completed")
+    story.joins("customer")
+    story.fires(ConvertOverdue).expect("converting", "look")
+    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer",))
+    story.expect("converting", "move agent").is_unknown("redirect_call", "agent", story.last.effects[0].effect_id)
+    story.fires(RepairOverdue).expect("transferring", "hang up agent", "hold customer", phase="park")
+    story.confirms("customer").call("agent", "completed").expect("conferenced", phase="parked").expect_held("customer")
+
+
+# ---- the customer ------------------------------------------------------------------------------------------------
+
+
+def test_customer_who_leaves_at_any_step_ends_it_and_lets_everybody_go():
+    steps = ["clearing", "holding", "parking", "parked"]
+    for step in steps:
+        story = as_room(conferenced()).park()
+        if step != "clearing":
+            story.confirms("agent")
+        if step in ("parking", "parked"):
+            story.confirms("customer")
+        if step == "parked":
+            story.leaves("agent").expect("conferenced", phase="parked")
+        story.leaves("customer")
+        assert (story.session.state, story.session.end_reason) == ("ended", "customer-left"), step
+        assert "end room" in story.all_words()
+        told = ("done",) if step == "parked" else ("failed",)
+        story.expect_command("park-1", "accepted", *told)
+
+
+def test_customer_who_leaves_on_his_way_out_of_the_bridge():
+    story = as_room(Story().answered()).park().call("customer", "completed")
+    story.expect("ended", "hang up agent", reason="customer-left")
+    story.expect_command("park-1", "accepted", "failed", reason="customer-left")
+
+
+@BOTH
+@pytest.mark.parametrize("told", ["call", "leave", "look"])
+def test_customer_who_hangs_up_while_parked_ends_it(begin, told):
+    story = begin()
+    match told:
+        case "call":
+            story.call("customer", "completed")
+        case "leave":
+            story.leaves("customer")
+        case _:
+            story.later(30_000).sweep_finds("call-missing", "customer").expect("conferenced", "look")
+            story.reads(customer="completed")
+    story.expect("ended", "end room", reason="customer-left")
+
+
+@BOTH
+def test_conference_that_ends_while_he_waits_costs_him_the_music_and_not_the_call(begin):
+    story = begin().conference_ends().expect("conferenced", phase="parked").expect_timers("opening", "park")
+    story.joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced", phase="parked").expect_held()
+    story.expect_timers("park")
+
+
+@BOTH
+def test_customer_who_does_not_come_again_is_moved_and_then_let_go(begin):
+    story = begin().conference_ends().fires(OpeningOverdue).expect("conferenced", "look")
+    story.reads(customer="in-progress").expect("conferenced", "move customer")
+    story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id).fires(OpeningOverdue)
+    story.reads(customer="in-progress").expect("ended", "hang up customer", reason="convert-failed")
+
+
+@BOTH
+def test_customer_whose_other_conference_nobody_told_of_is_found_by_the_sweep(begin):
+    story = begin().later(30_000).sweep_finds("conference-missing").expect("conferenced", "look")
+    story.legs["customer"].held = story.legs["customer"].ends_conference = False
+    story.reads(customer="in-progress", room=OTHER_ROOM, inside=("customer",)).expect("conferenced", phase="parked")
+    assert story.session.conference_sid == OTHER_ROOM
+    story.expect_timers("park")
+
+
+# ---- too long ----------------------------------------------------------------------------------------------------
+
+
+@BOTH
+def test_parked_too_long_it_goes_back_to_the_agent_who_parked_it(begin):
+    story = begin().fires(ParkOverdue).expect("transferring", "dial agent to the gate", phase="recall")
+    agent = story.session.parties["agent"]
+    assert (agent.address, agent.recalled_for, agent.label) == (ALICE, "park-timeout", "agent-2")
+    story.takes_part("agent")
+    if begin is parked:
+        story.expect("transferring", "unhold customer").confirms("customer").expect("conferenced", "flag agent")
+    else:
+        story.expect("conferenced", *FLAGS)
+    story.expect_held().expect_concluded(DONE, ("transfer", "recalled", "park-timeout"))
+    assert (story.session.parked_by, story.session.phase) == ("", "")
+
+
+def test_agent_who_does_not_take_it_back_is_rung_twice_and_then_it_is_the_end():
+    story = parked().fires(ParkOverdue).placed("agent").call("agent", "busy").expect_timers("stage")
+    story.expect_held("customer").fires(StageOverdue).expect("transferring", "dial agent to the gate")
+    assert story.session.parties["agent"].address == ALICE
+    story.placed("agent").call("agent", "no-answer").expect("ended", "say goodbye to customer", reason="recall-failed")
+
+
+def test_fallback_destination_is_rung_in_place_of_him():
+    story = parked(Policy(fallback=CAROL)).fires(ParkOverdue).expect("transferring", "dial target", phase="blind")
+    assert story.last.effects[0].to == CAROL
+    story.takes_part("target").expect("transferring", "unhold customer").confirms("customer")
+    story.expect("conferenced", "flag agent", phase="")
+    assert story.session.parties["agent"].address == CAROL
+
+
+def test_fallback_destination_that_fails_is_the_end():
+    story = parked(Policy(fallback=CAROL)).fires(ParkOverdue).placed("target").call("target", "busy")
+    story.expect("ended", "say goodbye to customer", reason="fallback-failed")
+
+
+@BOTH
+def test_where_nobody_is_to_be_tried_the_customer_is_told_and_let_go(begin):
+    story = begin(Policy(fallback="end")).fires(ParkOverdue)
+    story.expect("ended", "say goodbye to customer", reason="park-timeout")
+    assert story.last.effects[0].sentence == "transfer-failed"
+
+
+def test_customer_who_leaves_while_the_agent_is_rung_again():
+    story = parked().fires(ParkOverdue).placed("agent").leaves("customer")
+    story.expect("ended", "end room", "hang up agent", reason="customer-left")
+
+
+def test_customer_who_is_on_his_way_into_another_conference_when_it_was_too_long_is_not_forgotten():
+    story = parked().conference_ends().later(300_000).fires(ParkOverdue)
+    story.expect("transferring", "dial agent to the gate", phase="recall")
+    assert "stage" in story.session.timers
+    story.fires(StageOverdue).expect("transferring", "look").reads(customer="in-progress")
+    story.expect("transferring", "move customer").joins("customer", room=OTHER_ROOM, starts=False)
+    story.placed("agent").gate("agent").gate("agent", "accepted").joins("agent", room=OTHER_ROOM)
+    story.expect("conferenced", *FLAGS)
+
+
+# ---- commands ----------------------------------------------------------------------------------------------------
+
+
+@BOTH
+def test_parked_call_takes_a_retrieve_and_an_end_and_no_transfer(begin):
+    story = begin()
+    for mode in ("warm", "consult", "blind"):
+        story.transfer(mode, command_id=mode).expect_refused(mode, "the call is parked", "convert", "end")
+    story.park("park-2").expect_refused("park-2", "the call is parked", "convert", "end")
+    assert "retrieve" in story.reports["park-2"][0][1]
+    story.end().expect("ended", "end room", reason="command")
+
+
+def test_second_park_is_refused_while_one_runs():
+    as_room(conferenced()).park().park("park-2").expect_refused("park-2", "a transfer runs already", "end")
+    story = as_room(Story().answered()).park().park("park-2").expect("transferring", outcome="refused")
+    story.expect_command("park-1", "accepted")
+
+
+def test_steps_of_a_transfer_are_refused_while_a_park_runs():
+    story = as_room(conferenced()).park()
+    for step in ("complete", "cancel", "swap", "merge"):
+        getattr(story, step)(step).expect("transferring", outcome="refused")
+
+
+def test_removing_the_customer_ends_it():
+    parked().remove("customer").expect("ended", "end room", reason="command")
+
+
+def test_end_while_the_agent_is_on_his_way_out():
+    story = as_room(Story().answered()).park().end().expect("ended", "hang up customer", "hang up agent")
+    story.expect_command("park-1", "accepted", "failed", reason="command")
+
+
+def test_call_parked_for_a_day_is_ended():
+    parked(Policy(park_timeout_ms=10**9)).fires(AgeOverdue).expect("ended", "end room", reason="too-old")
+
+
+def test_late_callbacks_of_the_agent_who_parked_change_nothing():
+    story = parked().call("agent", "completed").dial_ends("completed", call_status="completed", party="agent")
+    story.expect("conferenced", phase="parked").expect_timers("park")
+
+
+def test_repeated_confirmation_of_the_hold_changes_nothing():
+    story = parked().changes("customer", kind="participant-hold").expect("conferenced").expect_timers("park")
+    story.fires(ParkOverdue).expect("transferring", "dial agent to the gate")
+
+
+def test_hold_that_somebody_else_undoes_is_asked_for_again():
+    story = parked()
+    story.legs["customer"].held = False
+    story.changes("customer", kind="participant-unhold").expect("conferenced", "hold customer")
+    story.fires(ConfirmOverdue).expect("conferenced", "look")

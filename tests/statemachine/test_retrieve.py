@@ -1,0 +1,275 @@
+"""`retrieve`: somebody takes a parked call up; one that fails leaves it parked."""
+
+import pytest
+
+from statemachine.events import ConfirmOverdue, DialOverdue, OpeningOverdue, ParkOverdue, StageOverdue
+from statemachine.policy import Policy
+from tests.statemachine.rooms import DAVE, parked, parked_from_bridge, received, retrieving
+from tests.statemachine.stages import FLAGS, conferenced
+from tests.statemachine.story import ALICE, BOB, CUSTOMER_CALL, OTHER_ROOM, ROOM
+
+BOTH = pytest.mark.parametrize("begin", [parked, parked_from_bridge])
+FAILED = ("accepted", "failed")
+
+
+def answers(story):
+    return story.placed("agent").call("agent", "ringing").gate("agent").gate("agent", "accepted").expect("transferring")
+
+
+# ---- the way it should go ----------------------------------------------------------------------------------------
+
+
+def test_out_of_a_room_the_customer_is_held_until_the_retriever_has_answered():
+    story = answers(retrieving().expect_held("customer")).joins("agent").expect("transferring", "unhold customer")
+    story.expect_command("retrieve-1", "accepted").confirms("customer").expect("conferenced", "flag agent", phase="")
+    story.expect_command("retrieve-1", "accepted", "done").expect_parties(customer="connected", agent="connected")
+    story.confirms("agent").expect_timers()
+    told = [("transfer", "completed", "", "park"), ("transfer", "completed", "", "retrieve")]
+    assert [(one.kind, one.result, one.reason, one.mode) for one in story.conclusions] == told
+    story.expect_attempts((BOB, "answered"))
+
+
+def test_out_of_a_room_of_his_own_the_conference_starts_with_the_retriever():
+    story = answers(retrieving(parked_from_bridge)).joins("agent").expect("conferenced", *FLAGS, phase="")
+    story.expect_command("retrieve-1", "accepted", "done").confirms("customer", "agent").expect_timers()
+    assert not story.session.parties["customer"].waits
+
+
+@BOTH
+def test_retriever_is_the_agent_with_another_label_and_call(begin):
+    story = retrieving(begin)
+    agent = story.session.parties["agent"]
+    assert (agent.address, agent.label, agent.call_sid) == (BOB, "agent-2", "")
+    assert story.session.former_calls[-1] == story.legs["former agent"].call_sid
+
+
+@BOTH
+def test_late_word_of_the_agent_who_parked_is_not_about_the_retriever(begin):
+    story = retrieving(begin).leaves("former agent", token="late").expect("transferring", phase="retrieve")
+    assert story.session.parties["agent"].status == "dialing"
+    story.call("former agent", "completed").expect("transferring", outcome="stale")
+    answers(story).expect("transferring")
+
+
+def test_options_are_the_retrievers():
+    story = retrieving(brief="a call for you", confirm=True, timeout_s=12, digits="w1")
+    agent, dial = story.session.parties["agent"], story.last.effects[0]
+    assert (agent.brief, agent.confirm, dial.timeout_s, dial.digits) == ("a call for you", True, 12, "w1")
+    story.placed("agent").gate("agent").expect_timers("dial")
+    assert story.session.parties["agent"].status == "confirming"
+
+
+def test_call_that_was_taken_up_can_be_parked_and_taken_up_again():
+    story = answers(retrieving(parked_from_bridge)).joins("agent").confirms("customer", "agent").park("park-2")
+    story.confirms("agent").confirms("customer").leaves("agent").expect("conferenced", phase="parked")
+    assert story.session.parked_by == BOB
+    story.retrieve("retrieve-2", to=DAVE).expect("transferring", "dial agent to the gate").takes_part("agent")
+    story.confirms("customer").expect_command("retrieve-2", "accepted", "done").expect("conferenced", "flag agent")
+    labels = [effect.label for effect in story.effects if hasattr(effect, "label")]
+    assert len(set(labels)) == len(labels)
+
+
+def test_call_that_was_received_in_a_conference_can_be_parked_and_taken_up():
+    story = received().park().confirms("agent").confirms("customer").leaves("agent").retrieve()
+    answers(story).joins("agent").confirms("customer").expect("conferenced", "flag agent")
+
+
+# ---- one that fails ----------------------------------------------------------------------------------------------
+
+
+@BOTH
+@pytest.mark.parametrize("status, sip, reason", [
+    ("busy", 486, "busy"), ("busy", 603, "rejected"), ("no-answer", 487, "no-answer"), ("failed", 404, "failed"),
+])  # fmt: skip
+def test_retriever_who_is_not_reached_leaves_the_call_parked(begin, status, sip, reason):
+    story = retrieving(begin).placed("agent").call("agent", "ringing").call("agent", status, sip=sip)
+    story.expect("conferenced", phase="parked").expect_timers("park")
+    story.expect_command("retrieve-1", *FAILED, reason=reason)
+    story.retrieve("retrieve-2").expect("transferring", "dial agent to the gate").takes_part("agent")
+    if begin is parked:
+        story.confirms("customer")
+    story.expect_command("retrieve-2", "accepted", "done")
+
+
+@pytest.mark.parametrize("decision", ["rejected", "no-confirmation"])
+def test_retriever_who_does_not_press_1_leaves_it_parked(decision):
+    story = retrieving(confirm=True).placed("agent").gate("agent").gate("agent", decision)
+    story.expect("conferenced", phase="parked").expect_command("retrieve-1", *FAILED, reason=decision)
+
+
+def test_retriever_who_hangs_up_at_the_gate_leaves_it_parked():
+    story = retrieving(confirm=True).placed("agent").gate("agent").call("agent", "completed")
+    story.expect("conferenced", phase="parked").expect_command("retrieve-1", *FAILED, reason="hung-up")
+
+
+@BOTH
+def test_retriever_who_hangs_up_as_he_comes_in_leaves_it_parked(begin):
+    story = answers(retrieving(begin)).call("agent", "completed").expect("conferenced", phase="parked")
+    story.expect_timers("park").expect_command("retrieve-1", *FAILED, reason="hung-up")
+
+
+def test_retriever_who_hangs_up_before_the_customer_is_back_leaves_him_with_music():
+    story = answers(retrieving()).joins("agent").expect("transferring", "unhold customer").leaves("agent")
+    story.expect("conferenced", phase="parked").confirms("customer").expect("conferenced", "hold customer")
+    story.confirms("customer").expect_held("customer").expect_timers("park")
+    story.expect_command("retrieve-1", *FAILED, reason="hung-up")
+
+
+def test_retriever_who_takes_it_and_leaves_ends_an_ordinary_call():
+    story = answers(retrieving(parked_from_bridge)).joins("agent").leaves("agent").expect("conferenced", phase="")
+    assert "lone" in story.session.timers
+
+
+def test_retriever_who_can_not_be_dialled_leaves_it_parked():
+    retrieving().refused("agent").expect("conferenced", phase="parked").expect_command("retrieve-1", *FAILED)
+
+
+def test_dial_of_the_retriever_in_doubt_is_looked_for_and_never_repeated():
+    story = retrieving().in_doubt("agent").expect("transferring").expect_timers("dial").fires(DialOverdue)
+    story.expect("transferring", "find agent").found("agent").expect("transferring", phase="retrieve")
+    story.gate("agent").gate("agent", "accepted").joins("agent").confirms("customer").expect(
+        "conferenced", "flag agent"
+    )
+
+
+def test_dial_of_the_retriever_that_is_not_found_leaves_it_parked():
+    story = retrieving().in_doubt("agent").fires(DialOverdue).found("agent", call_sid="")
+    story.expect("conferenced", phase="parked").expect_command("retrieve-1", *FAILED, reason="unknown")
+    story.call("agent", "ringing").expect("conferenced", "hang up agent")
+
+
+def test_retriever_of_whom_nothing_is_heard_is_given_up():
+    story = retrieving().placed("agent").fires(DialOverdue).expect("transferring", "look")
+    story.reads(customer="in-progress", agent="ringing", room=ROOM, inside=("customer",)).fires(DialOverdue)
+    story.expect("conferenced", "hang up agent", phase="parked").expect_timers("park")
+    story.expect_command("retrieve-1", *FAILED, reason="no-answer")
+
+
+def test_failed_retrieve_leaves_the_rest_of_the_time_and_no_more():
+    story = parked()
+    due_ms = story.session.timers["park"]
+    story.later(200_000).retrieve().placed("agent").later(20_000).call("agent", "no-answer")
+    assert story.session.timers["park"] == due_ms
+
+
+def test_retrieve_that_outlasts_the_time_sends_it_back_at_once_when_it_fails():
+    story = parked().later(299_000).retrieve().placed("agent").later(20_000).call("agent", "no-answer")
+    assert story.session.timers["park"] == story.now_ms + 1
+    story.fires(ParkOverdue).expect("transferring", "dial agent to the gate", phase="recall")
+    assert story.session.parties["agent"].address == ALICE
+    story.expect_concluded(("transfer", "completed", ""), ("transfer", "failed", "no-answer"))
+
+
+# ---- the customer ------------------------------------------------------------------------------------------------
+
+
+@BOTH
+@pytest.mark.parametrize("moment", ["dialling", "ringing", "gate", "in"])
+def test_customer_who_leaves_at_any_step_ends_it_and_stops_the_retriever(begin, moment):
+    story = retrieving(begin).placed("agent")
+    if moment != "dialling":
+        story.call("agent", "ringing")
+    if moment in ("gate", "in"):
+        story.gate("agent").gate("agent", "accepted")
+    if moment == "in" and begin is parked:
+        story.joins("agent").leaves("customer").expect("ended", "end room", reason="customer-left")
+    else:
+        story.leaves("customer").expect("ended", "end room", "hang up agent", reason="customer-left")
+    story.expect_command("retrieve-1", *FAILED, reason="customer-left")
+
+
+def test_customer_who_leaves_before_the_dial_was_placed():
+    story = retrieving().call("customer", "completed").expect("ended", "end room", reason="customer-left")
+    story.placed("agent").expect("ended", "hang up a call")
+
+
+@BOTH
+def test_customer_who_loses_his_conference_meanwhile_is_led_into_another(begin):
+    story = retrieving(begin).placed("agent").conference_ends().expect("transferring", phase="retrieve")
+    story.legs["customer"].held = False
+    story.joins("customer", room=OTHER_ROOM, starts=False).gate("agent").gate("agent", "accepted")
+    story.joins("agent", room=OTHER_ROOM)
+    assert story.session.conference_sid == OTHER_ROOM
+    if begin is parked_from_bridge:
+        story.expect("conferenced", *FLAGS)
+
+
+@BOTH
+def test_customer_who_does_not_come_again_is_looked_for_and_moved(begin):
+    story = retrieving(begin).placed("agent").conference_ends().fires(StageOverdue).expect("transferring", "look")
+    story.reads(customer="in-progress", agent="ringing").expect("transferring", "move customer").expect_timers(
+        "dial", "stage"
+    )
+    story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id).fires(StageOverdue)
+    story.reads(customer="in-progress", agent="ringing")
+    story.expect("ended", "hang up customer", "hang up agent", reason="convert-failed")
+
+
+def test_retriever_is_not_left_alone_with_a_customer_who_is_nowhere():
+    story = answers(retrieving(parked_from_bridge).conference_ends()).joins("agent", room=OTHER_ROOM)
+    assert story.session.phase == "retrieve"
+    story.fires(StageOverdue).expect("transferring", "look")
+    story.reads(customer="in-progress", agent="in-progress", room=OTHER_ROOM, inside=("agent",))
+    story.expect("transferring", "move customer").joins("customer", room=OTHER_ROOM).expect("conferenced", *FLAGS)
+
+
+def test_retrieve_while_the_customer_is_on_his_way_into_another_conference():
+    story = (
+        parked().conference_ends().retrieve().expect("transferring", "dial agent to the gate").expect_timers("stage")
+    )
+    story.placed("agent").call("agent", "busy").expect("conferenced", phase="parked").expect_timers("opening", "park")
+    story.fires(OpeningOverdue).expect("conferenced", "look")
+
+
+def test_look_while_the_conference_is_lost_asks_after_the_retriever_too():
+    story = retrieving(parked_from_bridge).placed("agent").conference_ends().fires(StageOverdue)
+    read = story.last.effects[0]
+    assert set(read.call_sids) == {CUSTOMER_CALL, story.legs["agent"].call_sid}
+
+
+# ---- what Twilio does not confirm --------------------------------------------------------------------------------
+
+
+def test_unhold_whose_callback_is_lost_is_found_by_a_look():
+    story = answers(retrieving()).joins("agent").fires(ConfirmOverdue).expect("transferring", "look")
+    update = story.unconfirmed[-1]
+    story.does("customer")
+    story.succeeds("update_participant", "customer", update.effect_id)
+    story.reads(room=ROOM, inside=("customer", "agent")).expect("conferenced", "flag agent").expect_held()
+
+
+def test_join_whose_callback_is_lost_is_found_by_a_look():
+    story = answers(retrieving(parked_from_bridge)).fires(DialOverdue).expect("transferring", "look")
+    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "agent"))
+    story.expect("conferenced", *FLAGS)
+
+
+# ---- commands ----------------------------------------------------------------------------------------------------
+
+
+def test_retrieve_is_refused_where_nothing_is_parked():
+    story = conferenced()
+    parked_reason = "the call is not parked"
+    received().retrieve().expect_refused("retrieve-1", parked_reason, "convert", "transfer", "end")
+    assert story.session.state == "conferenced"
+
+
+def test_second_retrieve_is_refused_while_one_runs():
+    story = retrieving().retrieve("retrieve-2", to=DAVE).expect("transferring", outcome="refused")
+    story.expect_command("retrieve-2", "rejected").expect_command("retrieve-1", "accepted")
+
+
+def test_park_is_refused_while_a_retrieve_runs():
+    retrieving().park("park-2").expect("transferring", outcome="refused").expect_command("park-2", "rejected")
+
+
+def test_end_lets_all_of_them_go():
+    story = retrieving().placed("agent").end().expect("ended", "end room", "hang up agent", reason="command")
+    story.expect_command("retrieve-1", *FAILED, reason="command")
+
+
+def test_time_out_that_comes_as_the_retrieve_is_taken_is_stale():
+    story = parked(Policy(park_timeout_ms=10_000))
+    due_ms = story.session.timers["park"]
+    story.retrieve().take(ParkOverdue(session_id=CUSTOMER_CALL, entry_id="9-9", token="late", due_ms=due_ms))
+    story.expect("transferring", outcome="stale", phase="retrieve")
