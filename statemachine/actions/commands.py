@@ -5,6 +5,8 @@ from statemachine.scratch import Scratch
 from statemachine.session import AGENT
 from statemachine.step import CommandStatus
 
+LAST_UNHELD = "the last party that is not on hold can't be held"
+
 
 def refuse_ringing(scratch: Scratch, _event: Command) -> None:
     """Until somebody answers, the caller's leg can't be moved."""
@@ -64,7 +66,7 @@ def refuse_out_of_room(scratch: Scratch, _event: Command) -> None:
 
 def refuse_last_unheld(scratch: Scratch, _event: Command) -> None:
     """Nobody would hear anybody."""
-    scratch.refusal = "the last party that is not on hold can't be held"
+    scratch.refusal = LAST_UNHELD
 
 
 def refuse_not_held(scratch: Scratch, _event: Command) -> None:

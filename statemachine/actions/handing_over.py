@@ -86,7 +86,9 @@ def _rename(scratch: Scratch, names: dict[str, str]) -> None:
     for party in scratch.session.parties.values():
         name = names.get(party.name, party.name)
         renamed[name] = replace(party, name=name)
-    scratch.change(parties=renamed)
+    # What was asked for about somebody goes on under the new name.
+    orders = tuple(replace(order, party=names.get(order.party, order.party)) for order in scratch.session.orders)
+    scratch.change(parties=renamed, orders=orders)
 
 
 # ---- nobody takes it, and the agent is there ---------------------------------------------------------------------

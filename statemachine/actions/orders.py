@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from statemachine.actions.asking import want_nobody_ends
+from statemachine.actions.asking import want_everybody_unheld, want_nobody_ends
+from statemachine.actions.commands import LAST_UNHELD
 from statemachine.actions.converting import begin_converting
 from statemachine.actions.dialling import dial, must_confirm
+from statemachine.actions.looking import look_at_calls
 from statemachine.actions.order_book import change_order, end_order, refused_by_twilio, take, watch_orders
 from statemachine.actions.parties import note_gone
 from statemachine.effects import PlayAnnouncement
@@ -26,7 +28,7 @@ from statemachine.events import (
     Unhold,
     Unmute,
 )
-from statemachine.guards.orders import audience, party_meant, supervisor, verdict_on
+from statemachine.guards.orders import audience, is_last_to_hear, party_meant, supervisor, verdict_on
 from statemachine.order import Order
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, SUPERVISOR, Party
@@ -94,6 +96,9 @@ def _want(scratch: Scratch, order: Order) -> None:
     party = scratch.session.parties.get(order.party)
     if party is None or party.is_gone:
         return  # has left while both were brought into the conference; it is told so
+    if order.name == Hold.name and is_last_to_hear(scratch.session, party):
+        end_order(scratch, order, CommandStatus.FAILED, LAST_UNHELD)  # what was asked for before it leaves nobody else
+        return
     if order.name == Hold.name:
         scratch.change_party(party, hold_wanted=True, tune=Tune.MUSIC)
     elif order.name == Unhold.name:
@@ -101,6 +106,11 @@ def _want(scratch: Scratch, order: Order) -> None:
     elif order.name in (Mute.name, Unmute.name):
         scratch.change_party(party, mute_wanted=order.name == Mute.name)
     change_order(scratch, order, due_ms=scratch.now_ms + scratch.policy.order_timeout_ms)
+
+
+def let_all_back(scratch: Scratch, _event: Event) -> None:
+    """The last one who was not on hold has left: those who are left hear each other."""
+    want_everybody_unheld(scratch)
 
 
 # ---- somebody else comes in --------------------------------------------------------------------------------------
@@ -265,12 +275,14 @@ def close_orders(scratch: Scratch, _event: Event) -> None:
     watch_orders(scratch)
 
 
-def give_up_orders(scratch: Scratch, _event: OrderOverdue) -> None:
+def give_up_orders(scratch: Scratch, event: OrderOverdue) -> None:
     """Twilio has not confirmed what was asked for."""
     for order in scratch.session.orders:
         if 0 < order.due_ms <= scratch.now_ms:
             end_order(scratch, order, CommandStatus.FAILED, _overdue(scratch, order))
     watch_orders(scratch)
+    # A callback may be lost that tells of somebody who has left: nobody is to be alone for that.
+    look_at_calls(scratch, event)
 
 
 def _overdue(scratch: Scratch, order: Order) -> str:

@@ -2,7 +2,7 @@
 
 from statemachine.events import CallProgressed
 from statemachine.scratch import Scratch
-from statemachine.session import TARGET, Party
+from statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, State
 
 #: SIP answers that mean "I don't want to", not "I am busy". Source: RFC 3261, sections 21.6.2 and 21.6.4.
@@ -33,10 +33,10 @@ def note_gone(scratch: Scratch, name: str, reason: str) -> None:
         reason = _why_not(party, reason)
         _close_attempt(scratch, party, reason)
     scratch.change_party(party, status=PartyStatus.LEFT, in_room=False, waits=False, held=False, left_reason=reason)
-    # Those who ring come and go without anybody's call being over, and so does who was let go, or only listened in.
+    # Those who ring come and go without anybody's call being over, and so does who was let go; whoever was brought in
+    # beside the two ends nothing by leaving.
     rang_only = bool(party.dial_id) and not party.answered and scratch.state is not State.BRIDGED
-    counts = not (party.is_leaving or party.is_supervisor or rang_only)
-    if counts and party not in scratch.session.targets:
+    if name in (CUSTOMER, AGENT) and not (party.is_leaving or rang_only):
         was_put_out = not party.in_room and party.left_reason == _PUT_OUT
         _note_first(scratch, name, _PUT_OUT if was_put_out else reason)
 

@@ -51,6 +51,7 @@ def note_join(scratch: Scratch, event: ParticipantJoined) -> None:
         # Should the callback of the answer be lost, a look will tell.
         scratch.set_timer(ConfirmOverdue.timer, scratch.policy.confirm_ms)
     scratch.change(moved_at_ms=scratch.now_ms)
+    watch_dials(scratch)
 
 
 def note_conference_recording(scratch: Scratch) -> None:

@@ -11,7 +11,7 @@ from statemachine.events import (
     Supervise,
     Unhold,
 )
-from statemachine.guards.company import company
+from statemachine.guards.company import company, is_being_dialled
 from statemachine.guards.supervising import supervises_as
 from statemachine.order import Order
 from statemachine.scratch import Scratch
@@ -77,8 +77,20 @@ def is_of_supervisor(scratch: Scratch, event: PartyCommand) -> bool:
 def is_last_unheld(scratch: Scratch, event: Hold) -> bool:
     """Whether nobody would be left who hears anybody."""
     party = party_meant(scratch, event)
-    unheld = [one for one in company(scratch.session) if not one.hold_wanted]
-    return party is not None and not party.hold_wanted and len(unheld) <= 1
+    return party is not None and is_last_to_hear(scratch.session, party)
+
+
+def is_last_to_hear(session: Session, party: Party) -> bool:
+    """Whether everybody else is on hold, or is to be."""
+    unheld = [one for one in company(session) if not one.hold_wanted]
+    return not party.hold_wanted and len(unheld) <= 1
+
+
+def nobody_hears_anybody(scratch: Scratch, _event: Event) -> bool:
+    """Whether those who are left are all on hold by command: nobody of them could ever let the others back."""
+    left = company(scratch.session)
+    is_waiting = scratch.session.phase is Phase.PARKED or is_being_dialled(scratch.session)
+    return len(left) > 1 and all(party.hold_wanted for party in left) and not is_waiting
 
 
 def is_not_held(scratch: Scratch, event: Unhold) -> bool:

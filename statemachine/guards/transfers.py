@@ -6,6 +6,7 @@ another stage, so that it is answered no afterwards.
 
 from statemachine.events import ConferenceEnded, Event, ParticipantJoined, Transfer
 from statemachine.guards.calls import is_connected
+from statemachine.guards.company import company
 from statemachine.guards.recording import recording_is_quiet
 from statemachine.guards.room import is_another_room
 from statemachine.scratch import Scratch
@@ -43,6 +44,13 @@ def _agent(scratch: Scratch) -> Party:
 def _targets_are_out(scratch: Scratch) -> bool:
     """Those who lost to somebody quicker count as out although their phones may still ring for a moment."""
     return all(target.is_gone or (target.is_leaving and target.name != TARGET) for target in scratch.session.targets)
+
+
+def _others_talk(scratch: Scratch) -> bool:
+    """Whether somebody is with the customer whom the transfer does not depend on, and whom nobody's leaving ends."""
+    session = scratch.session
+    beside = (one for one in company(session) if one.name not in (CUSTOMER, AGENT) and one not in session.targets)
+    return session.is_group and any(not one.is_leaving and (one.answered or not one.dial_id) for one in beside)
 
 
 def awaited(scratch: Scratch) -> tuple[Party, ...]:
@@ -85,7 +93,7 @@ def customer_is_deserted(scratch: Scratch, _event: Event) -> bool:
     stage = _stage(scratch)
     if stage is Stage.CONNECTING:
         return taker(scratch) is None and all(party.is_gone or party.is_leaving for party in awaited(scratch))
-    return stage in _AFTER and _agent(scratch).is_gone and _targets_are_out(scratch)
+    return stage in _AFTER and _agent(scratch).is_gone and _targets_are_out(scratch) and not _others_talk(scratch)
 
 
 def agent_left_afterwards(scratch: Scratch, _event: Event) -> bool:
@@ -95,13 +103,15 @@ def agent_left_afterwards(scratch: Scratch, _event: Event) -> bool:
     """
     customer = _customer(scratch)
     is_kept = customer.held or customer.asked in (Ask.HOLD, Ask.UNHOLD)
-    return _stage(scratch) in (Stage.WITHDRAWING, Stage.RESTORING) and _agent(scratch).is_gone and not is_kept
+    after = _stage(scratch) in (Stage.WITHDRAWING, Stage.RESTORING)
+    return after and _agent(scratch).is_gone and not is_kept and not _others_talk(scratch)
 
 
 def is_clear(scratch: Scratch, _event: Event) -> bool:
-    """Whether the agent's leaving would not end the conference any more."""
+    """Whether the agent's leaving would not end the conference any more, and the agent is not on hold."""
     agent = _agent(scratch)
-    return _stage(scratch) is Stage.CLEARING and (agent.is_gone or not (agent.asked or agent.ends_conference))
+    is_free = not (agent.asked or agent.ends_conference or agent.held)
+    return _stage(scratch) is Stage.CLEARING and (agent.is_gone or is_free)
 
 
 def customer_is_held(scratch: Scratch, _event: Event) -> bool:
@@ -169,7 +179,7 @@ def customer_was_taken_over(scratch: Scratch, _event: Event) -> bool:
     """Whether the customer talks to whoever has taken the call, and the one who handed over is gone."""
     found = taker(scratch)
     customer = _customer(scratch)
-    unheld = not customer.held and not customer.hold_wanted and not customer.asked
+    unheld = _is_off_hold(customer)
     agent_is_out = scratch.session.phase in RINGS_AGENT or _agent(scratch).is_gone
     return _stage(scratch) is Stage.CONNECTING and found is not None and customer.in_room and unheld and agent_is_out
 
@@ -239,12 +249,13 @@ def target_is_out(scratch: Scratch, _event: Event) -> bool:
 
 
 def customer_is_back(scratch: Scratch, _event: Event) -> bool:
-    """Whether the customer is off hold, and the agent is there."""
-    return _stage(scratch) is Stage.RESTORING and _is_off_hold(_customer(scratch)) and not _agent(scratch).is_gone
+    """Whether the customer is off hold, and the agent is there, or somebody who was added."""
+    has_company = not _agent(scratch).is_gone or _others_talk(scratch)
+    return _stage(scratch) is Stage.RESTORING and _is_off_hold(_customer(scratch)) and has_company
 
 
 def _is_off_hold(party: Party) -> bool:
-    return not party.held and not party.hold_wanted and not party.asked
+    return not party.held and not party.hold_wanted and party.asked not in (Ask.HOLD, Ask.UNHOLD)
 
 
 def _nobody_is_held(scratch: Scratch) -> bool:

@@ -120,13 +120,15 @@ class Orders(Story):
 
     def last_of(self, *kinds: type, party: str = "") -> Any:
         """The newest effect of these kinds."""
-        return next(one for one in reversed(self.effects) if isinstance(one, kinds) and (not party or one.party == party))
+        effects = (one for one in reversed(self.effects) if isinstance(one, kinds))
+        return next(one for one in effects if not party or one.party == party)
 
     # ---- what is expected ----------------------------------------------------------------------------------------
 
     def expect_muted(self, *names: str) -> "Orders":
         """Exactly these parties are muted, by Twilio's word."""
-        assert {party.name for party in self.session.parties.values() if party.muted and not party.is_gone} == set(names)
+        there = [party for party in self.session.parties.values() if not party.is_gone]
+        assert {party.name for party in there if party.muted} == set(names)
         return self
 
     def expect_recording(self, status: str) -> "Orders":

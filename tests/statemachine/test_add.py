@@ -1,0 +1,378 @@
+"""Stories of somebody who is added: nobody's leaving may end the conference any more."""
+
+import pytest
+
+from statemachine.attributes import Attributes
+from statemachine.events import CallReceived, ConfirmOverdue, DialOverdue, LoneOverdue, OrderOverdue
+from statemachine.policy import Policy
+from statemachine.transfer import DialOptions
+from tests.statemachine.ordering import LAWYER, Orders, added, ordering
+from tests.statemachine.stages import blind_from_bridge, outbound
+from tests.statemachine.story import ALICE, CAROL, CUSTOMER_CALL, CUSTOMER_NUMBER, ROOM, Story
+
+UNFLAGS = ("unflag customer", "unflag agent")
+
+
+def clearing() -> Orders:
+    """Twilio was asked that nobody's leaving ends the conference; nobody is dialled yet."""
+    return ordering().add().expect("conferenced", *UNFLAGS).expect_command("add-1", "accepted")
+
+
+def dialled(**options) -> Orders:
+    return ordering().add(**options).confirms("customer", "agent")
+
+
+def rings() -> Orders:
+    return dialled().placed("lawyer").call("lawyer", "ringing")
+
+
+# ---- as it should go ---------------------------------------------------------------------------------------------
+
+
+def test_somebody_is_dialled_when_nobodys_leaving_ends_the_conference_any_more():
+    story = clearing().expect_timers("confirm", "order").confirms("agent").expect("conferenced")
+    story.confirms("customer").expect("conferenced", "dial lawyer").expect_timers()
+    dial = story.last.effects[0]
+    assert (dial.to, dial.label, dial.early_media, dial.room) == (LAWYER, "lawyer-1", False, ROOM)
+    story.takes_part("lawyer").expect("conferenced").expect_command("add-1", "accepted", "done").expect_no_orders()
+    story.expect_parties(customer="connected", agent="connected", lawyer="connected").expect_timers()
+
+
+def test_nobody_carries_the_flag_any_more_when_two_are_left():
+    story = added().leaves("lawyer").expect("conferenced").expect_timers()
+    assert not any(party.end_wanted or party.ends_conference for party in story.session.parties.values())
+
+
+def test_several_are_dialled_side_by_side():
+    story = ordering().add().add("expert", "add-2", to=CAROL).expect("conferenced").confirms("customer", "agent")
+    story.expect("conferenced", "dial lawyer", "dial expert")
+    story.takes_part("expert").expect_command("add-2", "accepted", "done").expect_command("add-1", "accepted")
+    story.takes_part("lawyer").expect_command("add-1", "accepted", "done").expect_no_orders()
+
+
+def test_second_is_dialled_at_once_when_the_flags_are_clear():
+    story = added().add("expert", "add-2", to=CAROL).expect("conferenced", "dial expert")
+    story.takes_part("expert").expect_command("add-2", "accepted", "done")
+
+
+def test_bridged_call_is_converted_first():
+    story = ordering(Story().answered).add().expect("converting", "move agent").expect_command("add-1", "accepted")
+    story.joins("agent").joins("customer").expect("conferenced", "dial lawyer")
+    story.takes_part("lawyer").expect_command("add-1", "accepted", "done").expect_timers()
+
+
+def test_outbound_call_is_converted_first():
+    story = ordering(outbound).add().expect("converting", "move customer")
+    story.joins("customer").joins("agent").expect("conferenced", "dial lawyer")
+    story.takes_part("lawyer").expect_command("add-1", "accepted", "done")
+
+
+def test_several_that_come_while_it_converts_are_dialled_when_both_are_in():
+    story = ordering(Story().answered().convert).add().expect("converting").add("expert", "add-2")
+    story.joins("agent").joins("customer").expect("conferenced", "dial lawyer", "dial expert")
+    story.expect_command("convert-1", "accepted", "done")
+
+
+@pytest.mark.parametrize("options", [{"brief": "a case"}, {"confirm": True}, {"digits": "1"}], ids=str)
+def test_who_is_told_something_first_comes_by_our_gate(options):
+    story = dialled(**options).expect("conferenced", "dial lawyer to the gate").takes_part("lawyer")
+    story.expect_command("add-1", "accepted", "done")
+
+
+def test_phone_that_has_to_confirm_comes_by_our_gate():
+    story = ordering(policy=Policy(confirm_phones=True)).add(to="+14155550199").confirms("customer", "agent")
+    story.expect("conferenced", "dial lawyer to the gate").takes_part("lawyer")
+    story.expect_command("add-1", "accepted", "done")
+
+
+def test_ring_time_of_the_command_holds():
+    story = dialled(timeout_s=7)
+    assert story.last.effects[0].timeout_s == 7
+    assert story.session.parties["lawyer"].ring_timeout_s == 7
+
+
+# ---- before the dial ---------------------------------------------------------------------------------------------
+
+
+def test_flag_that_twilio_does_not_clear_fails_it_and_nobody_is_dialled():
+    story = clearing().fires(ConfirmOverdue).expect("conferenced", "look").fires(OrderOverdue)
+    story.expect_command("add-1", "accepted", "failed", reason="flag").expect_no_orders()
+    story.confirms("customer", "agent").expect("conferenced").expect_timers()
+    assert "lawyer" not in story.session.parties
+
+
+def test_flag_of_one_that_is_not_cleared_fails_it():
+    story = clearing().confirms("customer").fires(OrderOverdue)
+    story.expect_command("add-1", "accepted", "failed", reason="flag").expect_no_orders()
+
+
+def test_flags_whose_callbacks_are_lost_are_found_by_a_look():
+    story = clearing().fires(ConfirmOverdue).expect("conferenced", "look")
+    story.does("customer")
+    story.does("agent")
+    story.reads(room=ROOM, inside=("customer", "agent")).expect("conferenced", "dial lawyer")
+
+
+def test_flag_that_twilio_refused_to_clear_is_asked_for_again_after_a_look():
+    story = clearing().confirms("agent").update_refused("customer").fires(ConfirmOverdue)
+    story.reads(room=ROOM, inside=("customer", "agent")).expect("conferenced", "unflag customer")
+    story.confirms("customer").expect("conferenced", "dial lawyer")
+
+
+def test_flag_that_is_just_being_set_is_cleared_before_the_dial():
+    story = ordering(Story().answered().convert).joins("agent").joins("customer")
+    story.expect("conferenced", "flag customer", "flag agent").add().expect("conferenced")
+    story.confirms("customer").expect("conferenced", "unflag customer").confirms("agent")
+    story.expect("conferenced", "unflag agent").confirms("customer", "agent").expect("conferenced", "dial lawyer")
+
+
+def test_customer_who_leaves_before_the_dial_ends_the_room_and_the_command():
+    story = clearing().leaves("customer").conference_ends(by="customer")
+    story.expect("ended", "hang up agent", reason="customer-left")
+    story.expect_command("add-1", "accepted", "failed", reason="customer-left")
+
+
+def test_agent_who_leaves_before_the_dial_leaves_the_customer_with_whoever_is_added():
+    story = clearing().confirms("agent").leaves("agent").expect("conferenced").expect_timers("confirm", "order")
+    story.confirms("customer").expect("conferenced", "dial lawyer").takes_part("lawyer")
+    story.expect("conferenced").expect_timers().expect_command("add-1", "accepted", "done")
+
+
+def test_both_leave_before_the_dial():
+    story = clearing().leaves("agent").leaves("customer").expect("ended", "end room", reason="agent-left")
+    story.expect_command("add-1", "accepted", "failed", reason="agent-left")
+
+
+def test_lone_customer_gets_company_by_an_add():
+    story = ordering().leaves("agent").expect_timers("lone").add().expect("conferenced", "unflag customer")
+    story.confirms("customer").expect("conferenced", "dial lawyer").expect_timers().takes_part("lawyer")
+    story.expect("conferenced").expect_timers()
+
+
+# ---- the dial ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "status, sip, reason",
+    [("busy", 486, "busy"), ("busy", 603, "rejected"), ("no-answer", 0, "no-answer"), ("failed", 404, "failed"),
+     ("canceled", 0, "failed")],
+)  # fmt: skip
+def test_phone_that_is_not_answered_fails_the_command_and_the_two_go_on(status, sip, reason):
+    story = rings().call("lawyer", status, sip=sip).expect("conferenced").expect_timers()
+    story.expect_command("add-1", "accepted", "failed", reason=reason).expect_no_orders()
+
+
+def test_dial_that_twilio_refuses_fails_the_command():
+    story = dialled().refused("lawyer").expect("conferenced").expect_timers()
+    story.expect_command("add-1", "accepted", "failed", reason="failed")
+
+
+def test_straight_dial_of_unknown_outcome_fails_the_command_and_whoever_comes_late_is_let_go():
+    story = dialled().in_doubt("lawyer").expect_command("add-1", "accepted", "failed", reason="unknown")
+    story.call("lawyer", "ringing").expect("conferenced", "hang up lawyer").joins("lawyer")
+    story.expect("conferenced", "hang up a call").expect_timers()
+
+
+def test_gated_dial_of_unknown_outcome_is_searched_for():
+    story = dialled(confirm=True).in_doubt("lawyer").expect_timers("dial").fires(DialOverdue)
+    story.expect("conferenced", "find lawyer").found("lawyer", call_sid="")
+    story.expect_command("add-1", "accepted", "failed", reason="unknown").expect_timers()
+
+
+def test_gated_dial_that_is_found_goes_on():
+    story = dialled(confirm=True).in_doubt("lawyer").fires(DialOverdue).found("lawyer").gate("lawyer")
+    story.gate("lawyer", "accepted").joins("lawyer").expect_command("add-1", "accepted", "done")
+
+
+@pytest.mark.parametrize("decision", ["rejected", "no-confirmation"])
+def test_gate_that_turns_somebody_away_fails_the_command(decision):
+    story = dialled(confirm=True).placed("lawyer").gate("lawyer").expect("conferenced")
+    assert story.session.parties["lawyer"].status == "confirming"
+    story.gate("lawyer", decision).expect_command("add-1", "accepted", "failed", reason=decision)
+
+
+def test_dial_of_which_nothing_is_heard_is_looked_at_and_given_up():
+    story = dialled().placed("lawyer").expect_timers("dial").fires(DialOverdue).expect("conferenced", "look")
+    story.fires(DialOverdue).expect("conferenced", "hang up lawyer")
+    story.expect_command("add-1", "accepted", "failed", reason="no-answer").expect_timers()
+
+
+def test_answer_and_join_whose_callbacks_are_lost_are_found_by_a_look():
+    story = dialled().placed("lawyer").fires(DialOverdue).expect("conferenced", "look")
+    story.legs["lawyer"].in_room = True
+    story.reads(lawyer="in-progress", room=ROOM, inside=("customer", "agent", "lawyer")).expect("conferenced")
+    story.expect_command("add-1", "accepted", "done").expect_timers()
+
+
+def test_join_before_the_answer_and_before_the_outcome_of_the_dial_is_taken():
+    """A straight dial without early media joins only when it was answered."""
+    story = dialled().joins("lawyer").expect_command("add-1", "accepted", "done")
+    story.call("lawyer", "in-progress").placed("lawyer").expect("conferenced").expect_timers()
+
+
+def test_doubled_callbacks_tell_the_command_once():
+    story = rings().call("lawyer", "busy", token="once").call("lawyer", "busy").call("lawyer", "completed")
+    story.expect_command("add-1", "accepted", "failed", reason="busy")
+
+
+def test_customers_number_is_shown_and_ours_where_twilio_refuses_that():
+    story = ordering(policy=Policy(shows_customer=True), call_token="token").add().confirms("customer", "agent")
+    assert story.last.effects[0].caller_id == CUSTOMER_NUMBER
+    story.refused("lawyer").expect("conferenced", "dial lawyer")
+    assert story.last.effects[0].caller_id == ""
+    story.takes_part("lawyer").expect_command("add-1", "accepted", "done")
+
+
+def test_end_while_the_phone_rings_stops_it_and_fails_the_command():
+    story = rings().end().expect("ended", "end room", "hang up lawyer", reason="command")
+    story.expect_command("add-1", "accepted", "failed", reason="command")
+
+
+@pytest.mark.parametrize("leaver", ["agent", "customer"])
+def test_one_of_the_two_who_leaves_while_it_rings_leaves_the_other_waiting_for_it(leaver):
+    story = rings().leaves(leaver).expect("conferenced").expect_timers("dial").call("lawyer", "in-progress")
+    story.joins("lawyer").expect("conferenced").expect_timers().expect_command("add-1", "accepted", "done")
+
+
+@pytest.mark.parametrize("leaver", ["agent", "customer"])
+def test_phone_that_is_not_answered_leaves_the_one_who_stayed_alone(leaver):
+    story = rings().leaves(leaver).call("lawyer", "busy").expect("conferenced").expect_timers("lone")
+    story.fires(LoneOverdue).expect("ended", "end room", reason=f"{leaver}-left")
+
+
+def test_both_leave_while_it_rings():
+    story = rings().leaves("agent").leaves("customer")
+    story.expect("ended", "end room", "hang up lawyer", reason="agent-left")
+    story.expect_command("add-1", "accepted", "failed", reason="agent-left")
+
+
+# ---- who leaves then ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first, second", [("agent", "customer"), ("customer", "agent")])
+def test_whoever_leaves_ends_nothing_until_one_is_left(first, second):
+    story = added().leaves(first).expect("conferenced").expect_timers().leaves(second).expect_timers("lone")
+    story.fires(LoneOverdue).expect("ended", "end room", reason=f"{first}-left")
+
+
+@pytest.mark.parametrize("leaver", ["agent", "customer"])
+def test_who_was_added_and_left_is_not_the_one_who_ends_it(leaver):
+    """`end_reason` tells which of the two has left first."""
+    story = added().leaves("lawyer").leaves(leaver).expect_timers("lone")
+    story.fires(LoneOverdue).expect("ended", "end room", reason=f"{leaver}-left")
+
+
+def test_name_is_free_again_when_its_party_has_left():
+    story = added().leaves("lawyer").add(command_id="add-2").expect("conferenced", "dial lawyer")
+    assert story.last.effects[0].label == "lawyer-2"
+    story.call("former lawyer", "completed").expect("conferenced", outcome="stale").takes_part("lawyer")
+    story.expect_command("add-2", "accepted", "done")
+
+
+def test_agent_who_leaves_a_cancelled_transfer_leaves_customer_and_lawyer_together():
+    """The held customer is let back to the lawyer, since nobody's leaving ends the call."""
+    story = added().transfer("warm").takes_part("target").cancel().expect("transferring", "hang up target")
+    story.leaves("agent").leaves("target").expect("conferenced").expect_timers()
+    story.expect_command("cancel-1", "accepted", "done")
+
+
+def test_agent_who_leaves_while_the_customer_is_let_back_leaves_customer_and_lawyer_together():
+    story = added().transfer("consult").confirms("customer").takes_part("target").leaves("target")
+    story.expect("transferring", "unhold customer").leaves("agent").expect("transferring")
+    story.confirms("customer").expect("conferenced").expect_timers().expect_held()
+
+
+def test_agent_and_target_who_leave_a_consult_leave_customer_and_lawyer_together():
+    story = added().transfer("consult").confirms("customer").takes_part("target").leaves("agent")
+    story.expect("transferring", "unhold customer").leaves("target").expect("transferring").confirms("customer")
+    story.expect("conferenced").expect_timers().expect_held()
+
+
+# ---- refused -----------------------------------------------------------------------------------------------------
+
+
+def refused_because(story: Orders, command_id: str, why: str) -> None:
+    assert story.last.outcome == "refused"
+    story.expect_command(command_id, "rejected")
+    assert story.reports[command_id][0][1].startswith(f"{why}; allowed now: ")
+
+
+@pytest.mark.parametrize("begin", [clearing, rings, added], ids=lambda begin: begin.__name__)
+def test_name_that_is_taken_is_refused(begin):
+    refused_because(begin().add(command_id="late"), "late", "a party of that name takes part already")
+
+
+def test_name_that_waits_for_the_conversion_is_taken():
+    story = ordering(Story().answered().convert).add().add(command_id="late")
+    refused_because(story, "late", "a party of that name takes part already")
+
+
+@pytest.mark.parametrize("name", ["customer", "agent"])
+def test_names_of_the_two_are_taken(name):
+    refused_because(ordering().add(name), "add-1", "a party of that name takes part already")
+
+
+def small() -> Orders:
+    """A conference of three at most."""
+    story = Orders()
+    story.take(
+        CallReceived(
+            **story._common(token="call_received"), call_sid=CUSTOMER_CALL, customer_address=CUSTOMER_NUMBER,
+            agent_address=ALICE, attributes=Attributes(max_participants=3),
+        )
+    )  # fmt: skip
+    return story.call("agent", "initiated").call("agent", "in-progress")
+
+
+def test_nobody_is_added_to_a_conference_that_is_full():
+    story = small().add().add("expert", "late")
+    refused_because(story, "late", "the conference is full")
+    story.joins("agent").joins("customer").expect("conferenced", "dial lawyer").add("expert", "later")
+    refused_because(story, "later", "the conference is full")
+    story.placed("lawyer").call("lawyer", "busy").add("expert", "at-last").expect_command("at-last", "accepted")
+
+
+def test_nobody_is_added_before_the_agent_has_answered():
+    refused_because(ordering(Story().comes_in).add(), "add-1", "nobody has answered yet")
+
+
+def test_nobody_is_added_while_a_transfer_runs():
+    refused_because(ordering(blind_from_bridge).add(), "add-1", "a transfer runs")
+
+
+def test_nobody_is_added_when_one_has_hung_up():
+    story = ordering(Story().answered).call("agent", "completed").add()
+    refused_because(story, "add-1", "one of the two has hung up")
+
+
+# ---- the conversion that it needs --------------------------------------------------------------------------------
+
+
+def test_conversion_that_twilio_refuses_fails_the_command_and_the_two_talk_on():
+    story = ordering(Story().answered).add().fails("redirect_call", "agent", status=500)
+    story.expect("bridged").expect_no_orders()
+    why = "Twilio refused (HTTP 500, code 0)"
+    story.expect_command("add-1", "accepted", "failed", reason=why)
+
+
+def test_customer_who_leaves_while_it_converts_fails_the_command():
+    story = ordering(Story().answered).add().joins("agent").call("customer", "completed")
+    story.expect("ended", "end room", reason="customer-left")
+    story.expect_command("add-1", "accepted", "failed", reason="customer-left")
+
+
+def test_transfer_that_was_asked_for_too_begins_when_both_are_in_and_the_added_one_is_dialled():
+    story = ordering(Story().answered().convert).add().transfer("warm").joins("agent").joins("customer")
+    story.expect("transferring", "dial target", "dial lawyer")
+    story.takes_part("lawyer").expect_command("add-1", "accepted", "done").takes_part("target")
+    story.expect_command("transfer-1", "accepted", "done")
+
+
+def test_agent_who_leaves_while_it_converts_for_a_transfer_fails_the_add():
+    story = ordering(Story().answered().convert).add().transfer("warm").call("agent", "completed")
+    story.expect("transferring", phase="blind").expect_command("add-1", "accepted", "failed", reason="agent-left")
+
+
+def test_options_are_those_of_the_command():
+    story = ordering(Story().answered).add(brief="a case", timeout_s=9, digits="w1", confirm=True)
+    assert story.session.orders[0].options == DialOptions("a case", True, 9, "w1")

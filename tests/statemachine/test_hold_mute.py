@@ -1,0 +1,353 @@
+"""Stories of holds and mutes by command: asked for, confirmed by Twilio, and undone."""
+
+import pytest
+
+from statemachine.events import ConfirmOverdue, LoneOverdue, OrderOverdue, StageOverdue
+from tests.statemachine.ordering import Orders, added, ordering, supervised
+from tests.statemachine.stages import dialling, talking
+from tests.statemachine.story import ROOM, Story
+
+BOTH = ("customer", "agent")
+
+
+def held(name: str = "customer") -> Orders:
+    story = ordering().hold(name).expect("conferenced", f"hold {name}").confirms(name)
+    return story.expect_command("hold-1", "accepted", "done").expect_held(name).expect_timers()
+
+
+def muted(name: str = "customer") -> Orders:
+    story = ordering().mute(name).expect("conferenced", f"mute {name}").confirms(name)
+    return story.expect_command("mute-1", "accepted", "done").expect_muted(name).expect_timers()
+
+
+def refused_because(story: Orders, command_id: str, why: str) -> None:
+    assert story.last.outcome == "refused"
+    story.expect_command(command_id, "rejected")
+    assert story.reports[command_id][0][1].startswith(f"{why}; allowed now: ")
+
+
+# ---- as it should go ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_party_is_held_with_music_and_let_back(name):
+    story = ordering().hold(name).expect("conferenced", f"hold {name}").expect_timers("confirm", "order")
+    assert story.last.effects[0].tune == "music"
+    story.expect_command("hold-1", "accepted").confirms(name).expect_command("hold-1", "accepted", "done")
+    story.expect_held(name).expect_no_orders()
+    story.unhold(name).expect("conferenced", f"unhold {name}").confirms(name).expect_held().expect_timers()
+    story.expect_command("unhold-1", "accepted", "done")
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_party_is_muted_and_heard_again(name):
+    story = muted(name).unmute(name).expect("conferenced", f"unmute {name}").confirms(name).expect_muted()
+    story.expect_command("unmute-1", "accepted", "done").expect_timers()
+
+
+def test_party_is_named_by_its_call_too():
+    story = ordering()
+    story.hold(story.legs["customer"].call_sid).expect("conferenced", "hold customer")
+
+
+@pytest.mark.parametrize("command", ["hold", "mute"])
+def test_bridged_call_is_converted_first(command):
+    story = getattr(ordering(Story().answered), command)("customer").expect("converting", "move agent")
+    story.expect_command(f"{command}-1", "accepted").joins("agent").joins("customer")
+    first = "hold customer" if command == "hold" else "flag customer"  # one thing at a time is asked for
+    story.expect("conferenced", first, "flag agent").confirms("customer")
+    if command == "mute":
+        story.expect("conferenced", "mute customer").confirms("customer")
+    story.expect_command(f"{command}-1", "accepted", "done")
+
+
+@pytest.mark.parametrize("command", ["hold", "mute"])
+def test_what_is_asked_for_while_it_converts_is_done_when_both_are_in(command):
+    story = getattr(ordering(Story().answered().convert), command)("agent").expect("converting")
+    story.joins("agent").joins("customer")
+    story.expect("conferenced", "flag customer", "hold agent" if command == "hold" else "flag agent").confirms("agent")
+    if command == "mute":
+        story.expect("conferenced", "mute agent").confirms("agent")
+    story.expect_command(f"{command}-1", "accepted", "done")
+
+
+def test_hold_and_mute_of_one_are_asked_for_one_after_the_other():
+    story = ordering().hold("customer").mute("customer").expect("conferenced").confirms("customer")
+    story.expect("conferenced", "mute customer").expect_command("hold-1", "accepted", "done")
+    story.confirms("customer").expect_command("mute-1", "accepted", "done").expect_muted("customer")
+
+
+def test_everybody_may_be_muted():
+    muted("customer").mute("agent", "mute-2").confirms("agent").expect_muted(*BOTH).expect_timers()
+
+
+@pytest.mark.parametrize("command", ["hold", "mute"])
+def test_what_is_so_already_is_done(command):
+    story = held() if command == "hold" else muted()
+    getattr(story, command)("customer", "again").expect("conferenced").expect_command("again", "accepted", "done")
+
+
+def test_unmute_of_whoever_is_not_muted_is_done():
+    ordering().unmute("customer").expect("conferenced").expect_command("unmute-1", "accepted", "done")
+
+
+# ---- refused -----------------------------------------------------------------------------------------------------
+
+
+def test_last_unheld_party_can_not_be_held():
+    refused_because(held().hold("agent", "late"), "late", "the last party that is not on hold can't be held")
+
+
+def test_last_unheld_party_can_not_be_held_while_the_other_hold_is_under_way():
+    story = ordering().hold("customer").hold("agent", "late")
+    refused_because(story, "late", "the last party that is not on hold can't be held")
+
+
+def test_second_of_three_may_be_held_but_not_the_third():
+    story = added().hold("customer").hold("lawyer", "hold-2").hold("agent", "late")
+    refused_because(story, "late", "the last party that is not on hold can't be held")
+
+
+def test_supervisor_is_nobody_who_could_be_talked_to():
+    story = supervised().hold("customer").confirms("customer").hold("agent", "late")
+    refused_because(story, "late", "the last party that is not on hold can't be held")
+
+
+def test_holds_that_wait_for_the_conversion_leave_somebody_who_hears():
+    """While it converts both are accepted; the second would leave nobody to talk to when both are in."""
+    story = ordering(Story().answered).hold("customer").hold("agent", "hold-2").joins("agent").joins("customer")
+    story.expect("conferenced", "hold customer", "flag agent")
+    why = "the last party that is not on hold can't be held"
+    story.expect_command("hold-2", "accepted", "failed", reason=why).confirms("customer")
+    story.expect_command("hold-1", "accepted", "done").expect_held("customer")
+
+
+@pytest.mark.parametrize("command", ["hold", "unhold", "mute", "unmute"])
+def test_supervisor_is_heard_as_his_mode_says(command):
+    story = getattr(supervised(), command)("supervisor", "late")
+    refused_because(story, "late", "a supervisor is heard as the mode of supervise says")
+
+
+@pytest.mark.parametrize("command", ["hold", "unhold", "mute", "unmute", "remove"])
+def test_nobody_of_that_name(command):
+    story = getattr(ordering(), command)("lawyer", "late")
+    refused_because(story, "late", "no such party; there are customer, agent")
+
+
+@pytest.mark.parametrize("command", ["hold", "unhold", "mute", "unmute"])
+def test_whoever_still_rings_is_not_in_the_conference(command):
+    story = ordering().add().confirms(*BOTH).placed("lawyer").call("lawyer", "ringing")
+    refused_because(getattr(story, command)("lawyer", "late"), "late", "the party is not in the conference")
+
+
+def test_unhold_of_whoever_is_not_held():
+    refused_because(ordering().unhold("customer"), "unhold-1", "the party is not on hold")
+
+
+@pytest.mark.parametrize("command", ["hold", "mute"])
+def test_nothing_of_the_sort_before_the_agent_has_answered(command):
+    story = getattr(ordering(Story().comes_in), command)("customer", "late")
+    refused_because(story, "late", "nobody has answered yet")
+
+
+@pytest.mark.parametrize("command, why", [("unhold", "the party is not on hold"), ("unmute", "nobody is muted")])
+@pytest.mark.parametrize("state", ["bridged", "converting"])
+def test_nothing_to_undo_over_a_bridge(state, command, why):
+    story = ordering(Story().answered)
+    if state == "converting":
+        story.convert()
+    refused_because(getattr(story, command)("customer", "late"), "late", why)
+
+
+@pytest.mark.parametrize("command", ["hold", "unhold"])
+def test_who_is_held_is_a_transfers_matter_while_it_runs(command):
+    story = getattr(ordering(talking, "consult"), command)("customer", "late")
+    refused_because(story, "late", "a transfer runs")
+
+
+# ---- what Twilio does not confirm --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["hold", "mute"])
+def test_lost_callback_is_made_up_for_by_a_look(command):
+    story = getattr(ordering(), command)("customer").fires(ConfirmOverdue).expect("conferenced", "look")
+    story.does("customer")
+    story.reads(room=ROOM, inside=BOTH).expect("conferenced")
+    story.expect_command(f"{command}-1", "accepted", "done").expect_timers()
+
+
+@pytest.mark.parametrize("command", ["hold", "mute"])
+@pytest.mark.parametrize("how", ["update_refused", "update_in_doubt"])
+def test_what_a_look_does_not_show_is_asked_for_again(command, how):
+    story = getattr(getattr(ordering(), command)("customer"), how)("customer").expect("conferenced")
+    story.fires(ConfirmOverdue).reads(room=ROOM, inside=BOTH).expect("conferenced", f"{command} customer")
+    story.confirms("customer").expect_command(f"{command}-1", "accepted", "done").expect_timers()
+
+
+def test_hold_that_never_comes_is_given_up_and_undone():
+    story = ordering().hold("customer").fires(OrderOverdue).expect("conferenced", "look", "unhold customer")
+    story.expect_command("hold-1", "accepted", "failed", reason="hold-failed").expect_no_orders()
+    story.confirms("customer").expect_held().expect_timers()
+
+
+@pytest.mark.parametrize("command, begin", [("unhold", held), ("mute", ordering), ("unmute", muted)])
+def test_what_twilio_never_confirms_fails_the_command(command, begin):
+    story = getattr(begin(), command)("customer").fires(ConfirmOverdue).fires(OrderOverdue)
+    story.expect_command(f"{command}-1", "accepted", "failed", reason="unknown: Twilio has not confirmed it")
+    story.expect_no_orders()
+
+
+def test_unhold_that_twilio_refuses_is_repeated_until_it_is_confirmed():
+    story = held().unhold("customer")
+    for _ in range(4):
+        story.update_refused("customer").fires(ConfirmOverdue)
+        story.reads(room=ROOM, inside=BOTH).expect("conferenced", "unhold customer")
+    story.confirms("customer").expect_held().expect_timers().expect_command("unhold-1", "accepted", "done")
+
+
+def test_hold_that_an_unhold_overtakes_has_failed():
+    story = ordering().hold("customer").unhold("customer").expect("conferenced", "unhold customer")
+    story.expect_command("hold-1", "accepted", "failed", reason="overtaken by another command")
+    story.confirms("customer").expect_command("unhold-1", "accepted", "done").expect_held().expect_timers()
+
+
+def test_mute_that_an_unmute_overtakes_has_failed():
+    story = ordering().mute("customer").unmute("customer").expect("conferenced")
+    story.expect_command("mute-1", "accepted", "failed", reason="overtaken by another command")
+    story.confirms("customer").expect("conferenced", "unmute customer").confirms("customer")
+    story.expect_command("unmute-1", "accepted", "done").expect_muted().expect_timers()
+
+
+def test_hold_confirmed_after_its_unhold_was_sent_does_not_end_the_unhold():
+    story = ordering().hold("customer").unhold("customer").expect("conferenced", "unhold customer")
+    story.legs["customer"].held = True
+    story.changes("customer", kind="participant-hold").expect_command("unhold-1", "accepted")
+    story.confirms("customer").expect_held().expect_command("unhold-1", "accepted", "done").expect_timers()
+
+
+def test_late_callback_from_before_changes_nothing():
+    story = held().unhold("customer").confirms("customer")
+    story.legs["customer"].held = True
+    story.changes("customer", sequence=1, kind="participant-hold").expect("conferenced", outcome="stale").expect_held()
+
+
+# ---- somebody leaves ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["hold", "mute"])
+def test_party_that_leaves_meanwhile_fails_the_command(command):
+    story = getattr(ordering(), command)("customer").leaves("customer")
+    story.expect_command(f"{command}-1", "accepted", "failed", reason="hung-up").expect_timers("lone")
+
+
+def test_party_that_is_not_in_the_conference_any_more_is_looked_for():
+    story = ordering().hold("customer").update_refused("customer", gone=True).expect("conferenced", "look")
+    story.reads(customer="completed", agent="in-progress", room=ROOM, inside=("agent",))
+    story.expect_command("hold-1", "accepted", "failed", reason="hung-up").fires(LoneOverdue)
+    story.expect("ended", "end room", reason="customer-left")
+
+
+def test_party_that_leaves_before_both_are_in_fails_the_command():
+    story = ordering(Story().answered).hold("customer").joins("agent").call("customer", "completed")
+    story.expect("ended", "end room", reason="customer-left")
+    story.expect_command("hold-1", "accepted", "failed", reason="customer-left")
+
+
+def test_held_customer_whom_the_agent_leaves_is_alone():
+    story = held().leaves("agent").expect("conferenced").expect_timers("lone").fires(LoneOverdue)
+    story.expect("ended", "end room", reason="agent-left")
+
+
+def test_agent_alone_with_a_held_party_is_not_alone():
+    held().later(60_000).call("agent", "in-progress").expect("conferenced").expect_timers()
+
+
+def test_held_parties_whom_the_last_one_leaves_hear_each_other():
+    """Nobody would ever let them back: they would hear music until somebody looks after them."""
+    story = added().hold("customer").hold("lawyer", "hold-2").confirms("customer", "lawyer")
+    story.leaves("agent").expect("conferenced", "unhold customer", "unhold lawyer")
+    story.confirms("customer", "lawyer").expect_held().expect_timers()
+
+
+def test_held_customer_whom_nobody_is_left_with_but_a_phone_that_rings_waits_for_it():
+    story = held().add().confirms("customer", "agent").placed("lawyer").leaves("agent").expect("conferenced")
+    story.expect_held("customer").expect_timers("dial").takes_part("lawyer")
+    story.expect("conferenced").expect_command("add-1", "accepted", "done")
+
+
+def test_end_tells_of_a_hold_under_way():
+    story = ordering().hold("customer").end().expect("ended", "end room")
+    story.expect_command("hold-1", "accepted", "failed", reason="command")
+
+
+# ---- transfers ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
+def test_held_agent_is_unheld_before_a_transfer(mode):
+    story = held("agent").transfer(mode).expect("transferring", "unhold agent").confirms("agent")
+    story.expect("transferring", "unflag agent").confirms("agent")
+    story.expect("transferring", "dial target" if mode == "warm" else "hold customer").expect_held()
+
+
+def test_held_agent_is_unheld_before_a_transfer_where_nobody_carries_a_flag():
+    story = added().hold("agent").confirms("agent").transfer("warm").expect("transferring", "unhold agent")
+    story.confirms("agent").expect("transferring", "dial target")
+
+
+def test_held_agent_whom_twilio_does_not_let_back_fails_the_transfer():
+    story = held("agent").transfer("warm").fires(ConfirmOverdue).fires(StageOverdue).expect("conferenced")
+    story.expect_command("transfer-1", "accepted", "failed").expect_attempts()
+    story.confirms("agent").expect("conferenced").expect_held().expect_timers()
+
+
+def test_hold_of_the_agent_that_a_transfer_overtakes_has_failed():
+    story = ordering().hold("agent").transfer("warm").expect("transferring", "unhold agent")
+    story.expect_command("hold-1", "accepted", "failed", reason="overtaken by another command")
+
+
+def test_customer_held_by_command_hears_all_in_a_warm_transfer():
+    story = held().transfer("warm").expect("transferring", "unhold customer", "unflag agent").confirms("agent")
+    story.confirms("customer").expect_held()
+    assert story.session.parties["target"]
+
+
+def test_customer_held_by_command_stays_so_in_a_consult_and_comes_back_after_it():
+    story = held().transfer("consult").expect("transferring", "unflag agent").confirms("agent")
+    story.expect("transferring", "dial target").takes_part("target").cancel().leaves("target")
+    story.expect("transferring", "unhold customer").confirms("customer").expect("conferenced", "flag agent")
+    story.expect_held()
+
+
+def test_muted_customer_stays_muted_through_a_transfer():
+    story = muted().transfer("warm").confirms("agent").takes_part("target").complete().leaves("agent")
+    story.expect("conferenced", "flag agent").expect_muted("customer")
+
+
+def test_target_is_muted_in_a_transfer_and_goes_on_as_the_agent():
+    story = ordering(talking, "warm").mute("target").expect("transferring", "mute target").leaves("agent")
+    story.expect("conferenced").expect_command("mute-1", "accepted")
+    story.confirms("target").expect_command("mute-1", "accepted", "done").expect_muted("agent")
+    story.expect_parties(customer="connected", agent_1="left", agent="connected")
+
+
+def test_mute_of_an_agent_who_hands_over_meanwhile_fails_and_does_not_mute_the_next():
+    story = ordering(talking, "warm").mute("agent").expect("transferring", "mute agent").complete()
+    story.expect("transferring", "hang up agent").leaves("agent").expect_muted()
+    story.expect_command("mute-1", "accepted", "failed", reason="hung-up").expect("conferenced", "flag agent")
+
+
+@pytest.mark.parametrize("mode", ["warm", "consult"])
+def test_somebody_who_rings_can_not_be_muted(mode):
+    refused_because(ordering(dialling, mode).mute("target"), "mute-1", "the party is not in the conference")
+
+
+def test_mute_is_done_while_a_consult_goes_on():
+    story = ordering(talking, "consult").mute("target").confirms("target").expect_muted("target")
+    story.expect_command("mute-1", "accepted", "done").expect_held("customer").expect_timers()
+
+
+def test_muted_party_that_comes_back_is_muted_again():
+    story = muted("agent").leaves("agent", status="in-progress", reason="participant_updated_via_api").joins("agent")
+    story.expect("conferenced", "flag agent").confirms("agent").expect("conferenced", "mute agent").confirms("agent")
+    story.expect_muted("agent").expect_timers()
