@@ -1,0 +1,235 @@
+"""Several agents of one number: the next is tried when one fails, over the bridge and into a conference."""
+
+import pytest
+
+from tests.stories.kit import (
+    CAROL,
+    TARGET,
+    dials_to,
+    done,
+    everybody_is_gone,
+    outcomes,
+    rejected,
+    sounds,
+    until_hears,
+)
+from tests.support.phones import answers, busy, dialled, refuses, rings, unreachable
+from tests.support.redis_server import RedisServer
+from tests.support.world import AGENT, CUSTOMER, NUMBER, World
+
+pytestmark = pytest.mark.redis
+BOB = "client:bob"
+PHONE = "+14155550188"
+AGENTS = (AGENT, BOB, PHONE)
+MODES = pytest.mark.parametrize("mode", ["bridge", "conference"])
+FAILURES = {"busy": busy(), "rejected": refuses(), "no-answer": rings(), "failed": unreachable()}
+NOBODY = "said We could not reach anybody. Please try again later. Goodbye."
+
+
+def settings(tmp_path, mode, **more):
+    """A directory with three agents for our number, and how they are reached."""
+    path = tmp_path / "directory.toml"
+    agents = ", ".join(f'"{agent}"' for agent in AGENTS)
+    lines = [f'[inbound."{NUMBER}"]', f"agents = [{agents}]", f'mode = "{mode}"']
+    lines += [f'{name} = "{value}"' for name, value in more.items()]
+    path.write_text("\n".join(lines) + "\n")
+    return {"CONFERRAL_DIRECTORY": path, "CONFERRAL_RING_TIMEOUT": 5}
+
+
+def tried(world):
+    """Whose phones were called, in order."""
+    return [entry.to for entry in world.sandbox.ledger.dials]
+
+
+async def talks_with(world, customer, address):
+    """The customer talks to this agent, and the session says so."""
+    agent = await dialled(world.sandbox, address)
+    await until_hears(world, customer, [agent])
+    await until_hears(world, agent, [customer])
+
+    async def is_shown():
+        session = await world.session(customer.sid)
+        return (session.get("party.agent.call_sid"), session.get("party.agent.address")) == (agent.sid, address)
+
+    await world.eventually(is_shown, "the session shows who answers")
+    await world.until(customer.sid, **{"party.agent.status": "connected"})
+    return agent
+
+
+@MODES
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_next_agent_is_tried_when_one_fails(redis_server, tmp_path, mode, failure):
+    async with World(redis_server.url, speed=20, **settings(tmp_path, mode)) as world:
+        world.agent_phone.in_turn(FAILURES[failure])
+        world.sandbox.phone(BOB).in_turn(answers(0.4))
+        customer = await world.customer_calls()
+        bob = await talks_with(world, customer, BOB)
+        assert tried(world) == [AGENT, BOB]
+        # Ringing or music, and then somebody: no sentence, and no word of the one who failed.
+        assert not [what for what in sounds(world, customer) if str(what).startswith("said")]
+        assert (await world.session(customer.sid))["state"] == ("bridged" if mode == "bridge" else "conferenced")
+        bob.hang_up()
+        await everybody_is_gone(world, customer.sid, "agent-left")
+
+
+@MODES
+async def test_all_who_fail_are_tried_once_in_their_order_and_the_caller_is_told(redis_server, tmp_path, mode):
+    async with World(redis_server.url, speed=20, **settings(tmp_path, mode)) as world:
+        world.agent_phone.in_turn(busy())
+        world.sandbox.phone(BOB).in_turn(rings())
+        world.sandbox.phone(PHONE).in_turn(refuses())
+        customer = await world.customer_calls()
+        await everybody_is_gone(world, customer.sid, "agent-rejected")
+        assert tried(world) == list(AGENTS)
+        said = [what for what in sounds(world, customer) if str(what).startswith("said")]
+        # Over the bridge the reason of the last one is what is known.
+        busy_line = "said The person you are calling is busy. Please try again later. Goodbye."
+        assert said == [NOBODY if mode == "conference" else busy_line]
+        assert [entry["reason"] for entry in await outcomes(world)] == ["agent-rejected"]
+
+
+@MODES
+@pytest.mark.parametrize("while_rings", [AGENT, BOB, PHONE])
+async def test_caller_who_gives_up_stops_the_phone_that_rings_and_no_other_does(
+    redis_server, tmp_path, mode, while_rings
+):
+    async with World(redis_server.url, speed=5, **settings(tmp_path, mode)) as world:
+        for address in AGENTS:
+            world.sandbox.phone(address).in_turn(rings() if address == while_rings else busy())
+        customer = await world.customer_calls()
+        leg = await dialled(world.sandbox, while_rings)
+        await world.until(customer.sid, **{"party.agent.status": "ringing", "party.agent.address": while_rings})
+        customer.hang_up()
+        await everybody_is_gone(world, customer.sid, "customer-left")
+        assert tried(world) == list(AGENTS[: AGENTS.index(while_rings) + 1])
+        assert leg.record.answered_at_s is None
+
+
+@MODES
+async def test_commands_while_the_second_rings_are_rejected_and_end_works(redis_server, tmp_path, mode):
+    async with World(redis_server.url, speed=5, **settings(tmp_path, mode)) as world:
+        world.agent_phone.in_turn(busy())
+        world.sandbox.phone(BOB).in_turn(rings())
+        customer = await world.customer_calls()
+        await world.until(customer.sid, **{"party.agent.status": "ringing", "party.agent.address": BOB})
+        await rejected(world, "nobody has answered yet", "transfer", customer.sid, to=CAROL, mode="warm")
+        await done(world, "end", customer.sid)
+        await everybody_is_gone(world, customer.sid, "command")
+        assert tried(world) == [AGENT, BOB]
+
+
+@MODES
+@pytest.mark.parametrize("lost", ["initiated", "ringing", "in-progress", "busy", "*"])
+async def test_callbacks_of_both_agents_that_are_lost_change_nothing(redis_server, tmp_path, mode, lost):
+    options = {"speed": 20, "policy": {"ring_timeout_ms": 1_000}, **settings(tmp_path, mode)}
+    async with World(redis_server.url, **options) as world:
+        world.agent_phone.in_turn(busy())
+        world.sandbox.phone(BOB).in_turn(answers(0.4))
+        for address in (AGENT, BOB):
+            event = f"status={lost}" if lost == "busy" else lost
+            world.sandbox.faults.lose_callbacks(event, count=3 if lost == "*" else 1, To=address)
+        customer = await world.customer_calls()
+        bob = await talks_with(world, customer, BOB)
+        assert tried(world) == [AGENT, BOB]
+        bob.hang_up()
+        await everybody_is_gone(world, customer.sid, "agent-left")
+
+
+@MODES
+async def test_late_end_of_the_first_agent_does_not_cost_the_second_the_call(redis_server, tmp_path, mode):
+    async with World(redis_server.url, speed=5, **settings(tmp_path, mode)) as world:
+        world.agent_phone.in_turn(busy())
+        world.sandbox.phone(BOB).in_turn(answers())
+        if mode == "bridge":  # into a conference the next is dialled only when the end of the first is known
+            world.sandbox.faults.delay_callbacks("status=busy", 0.5, To=AGENT)
+        world.sandbox.faults.double_callbacks("*", count=9, To=AGENT)
+        customer = await world.customer_calls()
+        bob = await talks_with(world, customer, BOB)
+        await done(world, "convert", customer.sid)
+        await until_hears(world, customer, [bob])
+        assert tried(world) == [AGENT, BOB]
+        await done(world, "end", customer.sid)
+        await everybody_is_gone(world, customer.sid, "command")
+
+
+async def test_caller_whose_action_can_not_be_had_is_let_go_and_nobody_else_is_rung(redis_server, tmp_path):
+    """Twilio has tried it again by then, and the fallback is not told how the `<Dial>` has ended."""
+    async with World(redis_server.url, speed=5, **settings(tmp_path, "bridge")) as world:
+        world.agent_phone.in_turn(busy())
+        world.sandbox.faults.fail_fetches("/voice/dial-action", status=503)
+        customer = await world.customer_calls()
+        await everybody_is_gone(world, customer.sid, "agent-busy", debugger=frozenset({11200}))
+        assert tried(world) == [AGENT]
+
+
+@pytest.mark.parametrize("fault", [{"status": 400}, {"status": 429}, {"cut": "before"}, {"cut": "after"}],
+                         ids=["400", "429", "cut-before", "cut-after"])  # fmt: skip
+async def test_dial_that_fails_goes_on_to_the_next_agent_and_one_in_doubt_is_looked_up(redis_server, tmp_path, fault):
+    async with World(redis_server.url, speed=5, **settings(tmp_path, "conference")) as world:
+        world.agent_phone.in_turn(answers())
+        world.sandbox.phone(BOB).in_turn(answers())
+        world.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", **fault)
+        customer = await world.customer_calls()
+        whom = BOB if fault == {"status": 400} else AGENT
+        await talks_with(world, customer, whom)
+        assert (dials_to(world, AGENT), dials_to(world, BOB)) == ((0, 1) if whom == BOB else (1, 0))
+        await done(world, "end", customer.sid)
+        await everybody_is_gone(world, customer.sid, "command")
+
+
+@MODES
+@pytest.mark.parametrize("transfer", ["consult", "blind"])
+async def test_second_agent_hands_over_like_a_first_one(redis_server, tmp_path, mode, transfer):
+    async with World(redis_server.url, **settings(tmp_path, mode)) as world:
+        world.agent_phone.in_turn(busy())
+        world.sandbox.phone(BOB).in_turn(answers())
+        world.sandbox.phone(TARGET).in_turn(answers())
+        customer = await world.customer_calls()
+        bob = await talks_with(world, customer, BOB)
+        await done(world, "transfer", customer.sid, to=TARGET, mode=transfer)
+        target = await dialled(world.sandbox, TARGET)
+        if transfer == "consult":
+            await until_hears(world, customer, "music")
+            await until_hears(world, bob, [target])
+            await done(world, "complete", customer.sid)
+        await until_hears(world, customer, [target])
+        session = await world.until(customer.sid, state="conferenced", phase="")
+        assert session["party.agent.address"] == TARGET
+        target.hang_up()
+        await everybody_is_gone(world, customer.sid, "agent-left")
+
+
+async def test_second_agent_is_the_one_who_is_rung_again(redis_server, tmp_path):
+    async with World(redis_server.url, speed=5, **settings(tmp_path, "conference")) as world:
+        world.agent_phone.in_turn(busy())
+        world.sandbox.phone(BOB).in_turn(answers(), answers())
+        world.sandbox.phone(TARGET).in_turn(busy())
+        customer = await world.customer_calls()
+        await talks_with(world, customer, BOB)
+        outcome = await world.command("transfer", customer.sid, to=TARGET, mode="blind")
+        assert (outcome.status, outcome.reason) == ("failed", "busy")
+        await until_hears(world, customer, [await dialled(world.sandbox, BOB, 2)])
+        assert tried(world) == [AGENT, BOB, TARGET, BOB]
+        await done(world, "end", customer.sid)
+        await everybody_is_gone(world, customer.sid, "command")
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("mode", ["bridge"])
+async def test_without_redis_the_next_agent_is_rung_too(redis_program, tmp_path, mode):
+    with RedisServer(redis_program, append_only=True) as server:
+        async with World(server.url, **settings(tmp_path, mode)) as world:
+            world.agent_phone.in_turn(rings())
+            world.sandbox.phone(BOB).in_turn(rings())
+            customer = await world.customer_calls(CUSTOMER)
+            alice = await dialled(world.sandbox, AGENT)
+            server.kill()
+            alice.reject()
+            bob = await dialled(world.sandbox, BOB, timeout_s=10)
+            server.start()
+            bob.answer()
+            await talks_with(world, customer, BOB)
+            assert tried(world) == [AGENT, BOB]
+            await done(world, "convert", customer.sid)
+            await done(world, "end", customer.sid)
+            await everybody_is_gone(world, customer.sid, "command")
