@@ -24,7 +24,6 @@ from statemachine.events import (
     ParticipantChanged,
     ParticipantJoined,
     ParticipantLeft,
-    RecordingChanged,
 )
 from statemachine.states import SessionMode
 from telephony import callbacks
@@ -41,11 +40,10 @@ from telephony.callbacks import (
     digits_of,
     gate_decided,
     gate_reached,
-    recording_changed,
     session_id_of,
     was_placed,
 )
-from telephony.urls import CallCallback, ConferenceCallback, DialAction, DialKind, Gate, RecordingCallback
+from telephony.urls import CallCallback, ConferenceCallback, DialAction, DialKind, Gate
 
 BODIES = Path(__file__).parent / "bodies"
 CALLER, AGENT, TARGET = "CA" + "1" * 32, "CA" + "2" * 32, "CA" + "4" * 32
@@ -68,10 +66,6 @@ def progressed(form):
 
 def conference(form):
     return conference_event(form, ConferenceCallback(CALLER))
-
-
-def recording(form):
-    return recording_changed(form, RecordingCallback(CALLER))
 
 
 def client_call(form):
@@ -340,60 +334,6 @@ def test_why_an_announcement_failed_is_kept_without_what_must_not_be_shown(told,
 
     assert isinstance(event, AnnouncementEnded)
     assert event.reason == kept
-
-
-def test_a_recording_of_the_customers_call_is_told_by_its_call():
-    assert recording(fields("customers_call_was_recorded")) == RecordingChanged(
-        session_id=CALLER, token=f"recording_changed:{RECORDING}:completed", recording_sid=RECORDING,
-        status="completed", call_sid=CALLER, duration_s=42,
-        url=f"https://api.twilio.com/2010-04-01/Accounts/AC{'0' * 32}/Recordings/{RECORDING}",
-    )  # fmt: skip
-
-
-def test_a_recording_of_the_conference_is_told_by_its_conference():
-    event = recording(fields("conference_is_recorded"))
-
-    assert (event.of_conference, event.conference_sid, event.call_sid) == (True, CONFERENCE, "")
-    assert (event.status, event.duration_s) == ("in-progress", 0)
-
-
-@pytest.mark.parametrize(
-    ("moment", "source", "of_conference"),
-    [
-        ("conference_is_recorded", "StartConferenceRecordingAPI", True),
-        ("conference_is_recorded", None, True),
-        ("customers_call_was_recorded", None, False),
-        ("customers_call_was_recorded", "OutboundAPI", False),
-    ],
-)
-def test_what_is_recorded_is_told_by_the_source_or_by_whose_sid_there_is(moment, source, of_conference):
-    assert recording(fields(moment, RecordingSource=source)).of_conference is of_conference
-
-
-@pytest.mark.parametrize("url", [None, "", "javascript:alert(1)", "https://example.com/a b", "https://" + "a" * 2001])
-@pytest.mark.parametrize("duration", [None, "", "-1", "4.2", "1" * 10])
-def test_a_recordings_url_and_length_are_no_reason_to_refuse(url, duration):
-    event = recording(fields("customers_call_was_recorded", RecordingUrl=url, RecordingDuration=duration))
-
-    assert (event.url, event.duration_s) == ("", 0)
-
-
-@pytest.mark.parametrize(
-    ("changes", "field"),
-    [
-        ({"RecordingSid": None}, "RecordingSid"),
-        ({"RecordingSid": "{x}"}, "RecordingSid"),
-        ({"RecordingStatus": None}, "RecordingStatus"),
-        ({"RecordingStatus": "a b"}, "RecordingStatus"),
-        ({"CallSid": "a b"}, "CallSid"),
-        ({"ConferenceSid": "a b"}, "ConferenceSid"),
-    ],
-)
-def test_a_malformed_recording_callback_names_the_field(changes, field):
-    with pytest.raises(MalformedCallbackError) as caught:
-        recording(fields("customers_call_was_recorded", **changes))
-
-    assert caught.value.field == field
 
 
 @pytest.mark.parametrize("kind", ["participant-speech-stop", "announcement-begin", "participant-levitate"])

@@ -1,0 +1,120 @@
+"""A real Redis with sessions in it, an account by script, and whoever sweeps."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from runtime.clock import StoreClock, SystemClock
+from runtime.errors import ProviderError
+from runtime.metrics import Metrics
+from statemachine.events import AccountSwept
+from statemachine.session import Party, Session
+from statemachine.states import State
+from streams import event_codec, session_codec
+from streams import lease as leases
+from streams.connection import make_client
+from streams.keys import Keys
+from telephony.account import Account
+from worker.sweep.sweeper import Sweeper, SweepTimes
+
+PARTITIONS = 4
+LONG_AGO_MS = 60_000
+TIMES = SweepTimes(interval_s=0.05, first_after_s=0.0, quiet_s=5.0, settle_s=0.0)
+
+
+class Scripted:
+    """An account that answers what the test says."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.faults: deque[ProviderError] = deque()
+        self.readings = 0
+        self.waits: asyncio.Event | None = None
+
+    async def read(self, check: Callable[[], None]) -> Account:
+        self.readings += 1
+        if self.waits is not None:
+            await self.waits.wait()
+        check()
+        if self.faults:
+            raise self.faults.popleft()
+        return self.account
+
+
+class Sea:
+    """Redis with some sessions in it, and whoever sweeps."""
+
+    def __init__(self, url: str) -> None:
+        self.client = make_client(url)
+        self.keys = Keys("test", PARTITIONS)
+        self.clock = SystemClock()
+        self.store_clock = StoreClock(self.clock)
+        self.metrics = Metrics()
+        self.account = Scripted(Account())
+
+    async def hold_partitions(self, duration_ms: int = 60_000) -> None:
+        for number in range(PARTITIONS):
+            await leases.take(self.client, self.keys.lease(number), "holder", self.clock, duration_ms)
+
+    async def store(self, *sessions: Session) -> None:
+        pipeline = self.client.pipeline(transaction=False)
+        for session in sessions:
+            partition = self.keys.partition_of(session.id)
+            pipeline.hset(self.keys.session(session.id), mapping=session_codec.encode(session))
+            if session.state is not State.ENDED:
+                pipeline.sadd(self.keys.live(partition), session.id)
+            for party in session.parties.values():
+                pipeline.set(self.keys.call(party.call_sid), session.id)
+        await pipeline.execute()
+
+    def session(self, name: str, *calls: str, room: str = "", **more: Any) -> Session:
+        """One that has been quiet for a minute."""
+        parties = {f"p{number}": Party(f"p{number}", f"p{number}-1", call_sid=sid) for number, sid in enumerate(calls)}
+        updated_at_ms = self.store_clock.now_ms() - LONG_AGO_MS
+        values = {"state": State.CONFERENCED, "version": 1, "updated_at_ms": updated_at_ms, "conference_sid": room}
+        return Session(name, parties=parties, **(values | more))
+
+    def ended(self, name: str, *calls: str, ago_ms: int = LONG_AGO_MS) -> Session:
+        return self.session(name, *calls, state=State.ENDED, ended_at_ms=self.store_clock.now_ms() - ago_ms)
+
+    def sweeper(self, name: str = "one", **more: Any) -> Sweeper:
+        options = {"reader": self.account, "times": TIMES, "lease_ms": 5_000} | more
+        return Sweeper(
+            self.client, self.keys, name, clock=self.clock, store_clock=self.store_clock, metrics=self.metrics,
+            **options,
+        )  # fmt: skip
+
+    async def sweep(self, sweeps: int = 1, **more: Any) -> None:
+        """Sweeps until so many sweeps were made in all."""
+        stop = asyncio.Event()
+        running = asyncio.create_task(self.sweeper(**more).run(stop))
+        await self.until(lambda: self.sweeps() >= sweeps)
+        stop.set()
+        await running
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(15):
+            while not condition():
+                await asyncio.sleep(0.002)
+
+    def sweeps(self, result: str = "done") -> int:
+        return int(self.metrics.sweeps.labels(result)._value.get())
+
+    async def published(self) -> list[AccountSwept]:
+        found = []
+        for partition in range(PARTITIONS):
+            for entry_id, fields in await self.client.xrange(self.keys.events(partition)):
+                text = {name.decode(): value.decode() for name, value in fields.items()}
+                event = event_codec.decode(text, entry_id.decode())
+                assert self.keys.partition_of(event.session_id) == partition
+                assert isinstance(event, AccountSwept)
+                found.append(event)
+        return found
+
+    async def decide_all(self) -> None:
+        """What stands on the streams is decided, and leaves them."""
+        await self.client.delete(*(self.keys.events(number) for number in range(PARTITIONS)))
+
+    async def told(self) -> set[tuple[str, str, str, str]]:
+        return {(e.finding, e.session_id, e.call_sid, e.conference_sid) for e in await self.published()}

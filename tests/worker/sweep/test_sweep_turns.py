@@ -1,0 +1,158 @@
+"""Who sweeps, when, and what a sweep does when Twilio or Redis refuse."""
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from runtime.errors import ProviderBusyError
+from streams import lease as leases
+from streams.lease import Taken
+from telephony.account import Account
+from tests.worker.sweep.sea import Scripted, Sea
+from worker.sweep.sweeper import SweepTimes
+
+pytestmark = pytest.mark.redis
+
+
+# ---- who sweeps, and when --------------------------------------------------------------------------------------------
+
+
+async def test_one_worker_sweeps_at_a_time_and_the_next_when_it_has_stopped(sea: Sea) -> None:
+    accounts = [Scripted(Account()), Scripted(Account())]
+    stops = [asyncio.Event(), asyncio.Event()]
+    first = asyncio.create_task(sea.sweeper("one", reader=accounts[0]).run(stops[0]))
+    await sea.until(lambda: accounts[0].readings > 0)
+    second = asyncio.create_task(sea.sweeper("two", reader=accounts[1]).run(stops[1]))
+    await sea.until(lambda: accounts[0].readings > 3)
+    assert accounts[1].readings == 0
+
+    stops[0].set()
+    await first
+    assert await sea.client.hget(sea.keys.sweep_lease, "until") == b"0"
+    await sea.until(lambda: accounts[1].readings > 0)
+    stops[1].set()
+    await second
+
+
+async def test_lease_of_a_worker_that_died_is_taken_when_it_has_run_out(sea: Sea) -> None:
+    dead, _ = await leases.take(sea.client, sea.keys.sweep_lease, "dead", sea.clock, 500)
+    assert not isinstance(dead, Taken)
+
+    await sea.sweep()
+
+    assert sea.clock.monotonic_s() >= dead.sure_until_s
+    assert (await sea.client.hget(sea.keys.sweep_lease, "holder")).startswith(b"2:")
+
+
+async def test_first_sweep_comes_a_moment_after_the_lease(sea: Sea) -> None:
+    times = SweepTimes(interval_s=86_400, first_after_s=0.3, quiet_s=5.0, settle_s=0.0)
+    began_s = sea.clock.monotonic_s()
+
+    await sea.sweep(times=times)
+
+    assert sea.clock.monotonic_s() - began_s >= 0.3
+    assert sea.account.readings == 1
+
+
+async def test_lease_is_kept_while_a_list_is_long_in_coming(sea: Sea) -> None:
+    sea.account.waits = asyncio.Event()
+    stop = asyncio.Event()
+    running = asyncio.create_task(sea.sweeper(lease_ms=300).run(stop))
+    await sea.until(lambda: sea.account.readings > 0)
+    holder = await sea.client.hget(sea.keys.sweep_lease, "holder")
+    await asyncio.sleep(0.6)  # twice the lease
+
+    taken, _ = await leases.take(sea.client, sea.keys.sweep_lease, "two", sea.clock, 300)
+
+    assert isinstance(taken, Taken)
+    assert taken.holder == holder.decode()
+    sea.account.waits.set()
+    await sea.until(lambda: sea.sweeps() == 1)
+    stop.set()
+    await running
+
+
+async def test_whoever_has_lost_the_lease_publishes_nothing(sea: Sea) -> None:
+    await sea.store(sea.session("s1", "CA1"))
+    sea.account.waits = asyncio.Event()
+    stop = asyncio.Event()
+    running = asyncio.create_task(sea.sweeper(lease_ms=300).run(stop))
+    await sea.until(lambda: sea.account.readings > 0)
+    until = sea.store_clock.now_ms() + 60_000
+    await sea.client.hset(sea.keys.sweep_lease, mapping={"holder": "9:two", "until": until})
+    with capture_logs() as lines:
+        await sea.until(lambda: any(line["event"] == "lease_lost" for line in lines))
+        sea.account.waits.set()
+        await sea.until(lambda: sea.sweeps("given-up") == 1)
+
+    assert await sea.published() == []
+    stop.set()
+    await running
+    assert await sea.client.hget(sea.keys.sweep_lease, "holder") == b"9:two"
+
+
+async def test_stop_does_not_wait_for_a_list(sea: Sea) -> None:
+    sea.account.waits = asyncio.Event()
+    stop = asyncio.Event()
+    running = asyncio.create_task(sea.sweeper().run(stop))
+    await sea.until(lambda: sea.account.readings > 0)
+
+    stop.set()
+    async with asyncio.timeout(2):
+        await running
+
+    assert (sea.sweeps(), sea.sweeps("given-up")) == (0, 0)
+    assert await sea.client.hget(sea.keys.sweep_lease, "until") == b"0"
+
+
+# ---- what goes wrong -------------------------------------------------------------------------------------------------
+
+
+async def test_twilio_that_refuses_costs_one_sweep(sea: Sea) -> None:
+    await sea.store(sea.session("s1", "CA1"))
+    sea.account.faults.append(ProviderBusyError(http_status=429, code=20429))
+
+    with capture_logs() as lines:
+        await sea.sweep()
+
+    assert sea.sweeps("given-up") == 1
+    (line,) = [line for line in lines if line["event"] == "sweep_given_up"]
+    assert (line["error_type"], line["status"], line["code"]) == ("ProviderBusyError", 429, 20429)
+    assert ("call-missing", "s1", "CA1", "") in await sea.told()
+
+
+async def test_redis_that_refuses_costs_one_sweep(sea: Sea) -> None:
+    await sea.store(sea.session("s1", "CA1"))
+    live = sea.keys.live(sea.keys.partition_of("s1"))
+    await sea.client.rename(live, "aside")
+    await sea.client.set(live, "?")
+    stop = asyncio.Event()
+    running = asyncio.create_task(sea.sweeper().run(stop))
+    await sea.until(lambda: sea.sweeps("given-up") >= 1)
+
+    await sea.client.rename("aside", live)
+    await sea.until(lambda: sea.sweeps() >= 1)
+    stop.set()
+    await running
+
+    assert ("call-missing", "s1", "CA1", "") in await sea.told()
+
+
+async def test_redis_that_is_away_for_a_while_is_waited_for(sea: Sea) -> None:
+    stop = asyncio.Event()
+    await sea.client.config_set("min-replicas-to-write", 1)
+    with capture_logs() as lines:
+        running = asyncio.create_task(sea.sweeper().run(stop))
+        await sea.until(lambda: any(line["event"] == "store_unreachable" for line in lines))
+    assert sea.account.readings == 0
+
+    await sea.client.config_set("min-replicas-to-write", 0)
+    await sea.until(lambda: sea.sweeps() >= 1)
+    stop.set()
+    await running
+
+
+def test_times_are_shorter_where_the_interval_is_short() -> None:
+    assert SweepTimes.of(30) == SweepTimes(interval_s=30, first_after_s=10, quiet_s=5, settle_s=2)
+    assert SweepTimes.of(1) == SweepTimes(interval_s=1, first_after_s=1, quiet_s=0.5, settle_s=0.25)
