@@ -69,7 +69,7 @@ class Cast:
 
     async def answers(self) -> dict[str, CommandOutcome]:
         """The answer to each command, by its kind; every one has a final one."""
-        found = {kind: await outcome_of(self.world, command_id) for command_id, kind in self.given.items()}
+        found = {kind: await outcome_of(self.world, command_id) for command_id, kind in [*self.given.items()]}
         assert all(outcome.is_final for outcome in found.values()), f"{found}\n{await self.world.report()}"
         return found
 
@@ -80,13 +80,13 @@ class Cast:
             if call is not None:
                 call.hang_up()
 
-    async def ends(self, reason: str) -> list[dict[str, str]]:
+    async def ends(self, reason: str, *, debugger: frozenset[int] = frozenset()) -> list[dict[str, str]]:
         """It is over for that reason, and nothing is left; returns what other systems were told of the transfer.
 
         Nobody was dialled twice, what was answered is still the answer, and of each thing that is over was told once.
         """
         before = await self.answers()
-        await everybody_is_gone(self.world, self.id, reason)
+        await everybody_is_gone(self.world, self.id, reason, debugger=debugger)
         assert await self.answers() == before
         assert dials_to(self.world, TARGET) <= 1
         told = await outcomes(self.world)

@@ -1,0 +1,304 @@
+"""Parked calls of which Twilio refuses, delays or forgets a part, and people who leave at each step."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from streams import commands
+from tests.stories.kit import (
+    GAP_MAX_S,
+    TARGET,
+    dial_requests,
+    dials_to,
+    done,
+    ended_by_command,
+    everybody_is_gone,
+    failed,
+    longest_gap_s,
+    outcome_of,
+    until_hears,
+)
+from tests.stories.moments import Cast, Command, Stage, gives, hangs_up, nothing, one_by_one, says
+from tests.stories.test_park import STARTS, is_parked, parked, talking, transfers, tunes
+from tests.support.phones import answers
+from tests.support.world import World
+
+pytestmark = pytest.mark.redis
+__all__ = ["one_by_one"]
+
+BOTH_DIRECTIONS = pytest.mark.parametrize("direction", ["inbound", "outbound"])
+
+
+@pytest.fixture
+async def world(redis_server):
+    async with World(redis_server.url) as world:
+        world.sandbox.phone(TARGET).in_turn(answers())
+        yield world
+
+
+async def is_taken_up(world, talk, debugger=frozenset()):
+    """Somebody takes the parked call up, the two talk, and the customer hangs up: nothing is left."""
+    await is_parked(world, talk)
+    await done(world, "retrieve", talk.session, to=TARGET)
+    await has_been_taken_up(world, talk, debugger)
+
+
+async def has_been_taken_up(world, talk, debugger=frozenset()):
+    leg = await world.leg(talk.session, "agent")
+    await until_hears(world, talk.customer, [leg])
+    await until_hears(world, leg, [talk.customer])
+    assert leg.record.to == TARGET
+    assert world.listening.never_heard(talk.agent, leg)
+    assert dials_to(world, TARGET) == 1
+    talk.customer.hang_up()
+    await everybody_is_gone(world, talk.session, "customer-left", debugger=debugger)
+
+
+# ---- park: what Twilio does not tell -----------------------------------------------------------------------------
+
+
+@STARTS
+@pytest.mark.parametrize("fault", ["lose_callbacks", "double_callbacks", "hold_back_callbacks"])
+async def test_call_is_parked_and_taken_up_whatever_becomes_of_the_callbacks(redis_server, direction, in_room, fault):
+    """Of every one that tells of joining, holding, leaving and of the agent's end."""
+    async with World(redis_server.url) as world:
+        world.sandbox.phone(TARGET).in_turn(answers())
+        talk = await talking(world, direction, in_room=in_room)
+        since_s = world.listening.now()
+        for event in ("participant-join", "participant-hold", "participant-unhold", "participant-modify", "completed",
+                      "participant-leave"):  # fmt: skip
+            getattr(world.sandbox.faults, fault)(event, 2)
+        await done(world, "park", talk.session)
+        await is_parked(world, talk)
+        await done(world, "retrieve", talk.session, to=TARGET)
+        assert longest_gap_s(world, talk.customer, since_s) < GAP_MAX_S
+        world.sandbox.faults.clear()
+        await has_been_taken_up(world, talk)
+
+
+async def test_hold_without_an_answer_parks_nothing_and_the_two_talk_on(world):
+    """Without it the customer would be in silence, and would end the conference for the agent's leaving."""
+    talk = await talking(world, in_room=True)
+    world.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", status=500, count=99, Hold="true")
+    await failed(world, "hold-failed", "park", talk.session)
+    session = await world.until(talk.session, state="conferenced", phase="")
+    assert (session["transfer.status"], session["transfer.reason"]) == ("failed", "hold-failed")
+    assert talk.agent.status == "in-progress"
+    await until_hears(world, talk.customer, [talk.agent])
+    world.sandbox.faults.clear()
+    # And it can be tried again.
+    await done(world, "park", talk.session)
+    assert await transfers(world) == [("park", "", "failed", "hold-failed"), ("park", "", "completed", "")]
+    await is_taken_up(world, talk)
+
+
+async def test_flag_that_is_not_cleared_parks_nothing(world):
+    talk = await talking(world, in_room=True)
+    await world.until(talk.session, **{"party.agent.ends_conference": "true"})
+    world.sandbox.faults.next_rest(
+        "POST", "/Conferences/*/Participants/*", status=400, count=99, EndConferenceOnExit="false"
+    )
+    await failed(world, "flag", "park", talk.session)
+    await world.until(talk.session, state="conferenced", phase="")
+    await until_hears(world, talk.customer, [talk.agent])
+    await ended_by_command(world, talk.session)
+
+
+@pytest.mark.parametrize("in_room", [False, True], ids=["bridged", "conferenced"])
+@pytest.mark.parametrize("fault", [
+    {"status": 503}, {"status": 429}, {"cut": "before"}, {"cut": "after"}, {"status": 500, "moment": "after"},
+], ids=["503", "429", "cut-before", "cut-after", "500-after"])  # fmt: skip
+async def test_agent_who_is_not_let_go_at_once_is_let_go_in_the_end(world, in_room, fault):
+    talk = await talking(world, in_room=in_room)
+    world.sandbox.faults.next_rest("POST", f"/Calls/{talk.agent.sid}", Status="completed", **fault)
+    await done(world, "park", talk.session)
+    await is_taken_up(world, talk)
+
+
+async def test_redirect_that_is_refused_leaves_the_two_of_an_outbound_call_talking(world):
+    talk = await talking(world, "outbound")
+    world.sandbox.faults.next_rest("POST", f"/Calls/{talk.customer.sid}", status=400)
+    since_s = world.listening.now()
+    await failed(world, "Twilio refused (HTTP 400, code 20001)", "park", talk.session)
+    await world.until(talk.session, state="bridged", phase="connected")
+    assert tunes(world, talk.customer, since_s) == [frozenset({talk.agent.sid})]
+    await done(world, "park", talk.session)
+    await is_taken_up(world, talk)
+
+
+@pytest.mark.parametrize("fault", [{"cut": "before"}, {"cut": "after"}, {"status": 503}])
+async def test_redirect_without_an_answer_moves_the_customer_once(world, fault):
+    talk = await talking(world, "outbound")
+    world.sandbox.faults.next_rest("POST", f"/Calls/{talk.customer.sid}", **fault)
+    await done(world, "park", talk.session)
+    assert world.redirects_of(talk.customer) == 1
+    await is_taken_up(world, talk)
+
+
+@BOTH_DIRECTIONS
+async def test_agent_who_hangs_up_just_before_it_is_parked_ends_the_call_or_has_parked_it(world, direction):
+    """Bridged, Twilio ends the customer's call with his; in a conference he has only left earlier."""
+    talk = await talking(world, direction, in_room=True)
+    command = await commands.publish(world.client, world.keys, {"type": "park", "session": talk.session})
+    talk.agent.hang_up()
+    outcome = await outcome_of(world, command)
+    if outcome.status == "done":
+        await is_taken_up(world, talk)
+    else:
+        await everybody_is_gone(world, talk.session, "agent-left")
+
+
+# ---- the tune ----------------------------------------------------------------------------------------------------
+
+
+@BOTH_DIRECTIONS
+async def test_customer_whose_music_can_not_be_had_waits_elsewhere_and_is_taken_up_from_there(redis_server, direction):
+    """Twilio ends a `<Conference>` whose wait URL fails; he comes again, and waits in silence in the end."""
+    async with World(redis_server.url, speed=20) as world:
+        world.sandbox.phone(TARGET).in_turn(answers())
+        talk = await talking(world, direction)
+        world.sandbox.faults.fail_fetches("/voice/wait", status=500, count=50)
+        await done(world, "park", talk.session)
+        await world.until(talk.session, phase="parked", **{"party.customer.in_room": "true"})
+        await done(world, "retrieve", talk.session, to=TARGET)
+        await has_been_taken_up(world, talk, debugger=frozenset({11200}))
+
+
+# ---- retrieve: the dial ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("in_room", [False, True], ids=["bridged", "conferenced"])
+@pytest.mark.parametrize("fault", [
+    {"status": 429}, {"cut": "after"}, {"status": 500, "moment": "after"},
+], ids=["429", "cut-after", "500-after"])  # fmt: skip
+async def test_dial_that_took_effect_is_found_by_its_callbacks_and_never_repeated(world, in_room, fault):
+    talk = await parked(world, in_room=in_room)
+    world.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
+    await done(world, "retrieve", talk.session, to=TARGET)
+    await has_been_taken_up(world, talk)
+
+
+@pytest.mark.parametrize("in_room", [False, True], ids=["bridged", "conferenced"])
+@pytest.mark.parametrize(
+    "fault, reason",
+    [({"cut": "before"}, "unknown"), ({"status": 503}, "unknown"), ({"status": 400}, "failed")],
+    ids=["cut-before", "503", "400"],
+)
+async def test_dial_that_took_no_effect_leaves_it_parked_and_is_not_repeated(world, in_room, fault, reason):
+    talk = await parked(world, in_room=in_room)
+    world.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
+    outcome = await world.command("retrieve", talk.session, to=TARGET)
+    assert (outcome.status, outcome.reason) == ("failed", reason)
+    assert len(dial_requests(world, TARGET)) == 1
+    await is_taken_up(world, talk)
+
+
+@BOTH_DIRECTIONS
+@pytest.mark.parametrize("fault", [{"status": 500}, {"cut": "after"}, {"cut": "before"}], ids=str)
+async def test_customer_is_let_back_to_who_retrieves_however_often_it_takes(world, direction, fault):
+    talk = await parked(world, direction, in_room=True)
+    world.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", count=2, Hold="false", **fault)
+    await done(world, "retrieve", talk.session, to=TARGET)
+    await has_been_taken_up(world, talk)
+
+
+async def test_who_retrieves_and_leaves_before_the_customer_could_be_let_back_leaves_it_parked(world):
+    talk = await parked(world, in_room=True)
+    world.sandbox.phone(TARGET).in_turn(answers(hangs_up_after_s=0), answers())
+    since_s = world.listening.now()
+    outcome = await world.command("retrieve", talk.session, to=TARGET)
+    if outcome.status == "done":
+        await everybody_is_gone(world, talk.session, "agent-left")
+        return
+    assert outcome.reason == "hung-up"
+    await is_parked(world, talk)
+    assert longest_gap_s(world, talk.customer, since_s) < GAP_MAX_S
+    await ended_by_command(world, talk.session)
+
+
+# ---- at each step ------------------------------------------------------------------------------------------------
+
+PARK: Sequence[Command] = (("park", {}),)
+RETRIEVE: Sequence[Command] = (("retrieve", {"to": TARGET}),)
+BOTH = (*PARK, *RETRIEVE)
+
+
+async def parks(cast: Cast) -> None:
+    assert (await cast.give("park")).status == "done"
+
+
+async def all_is_well(cast: Cast, expected: Sequence[tuple[str, ...]]) -> None:
+    """The customer talks to whoever took the call up, or hears music, or all is over, each as the commands say."""
+    found = await cast.answers()
+
+    async def at_rest() -> bool:
+        session, heard = await cast.world.session(cast.id), cast.world.listening.hears(cast.customer)
+        waits = session["phase"] == "parked" and heard == "music"
+        return session["state"] == "ended" or waits or (session["phase"] == "" and isinstance(heard, frozenset))
+
+    await cast.world.eventually(at_rest, "the customer waits, has company or is gone")
+    await cast.is_quiet()
+    session = await cast.world.session(cast.id)
+    heard = cast.world.listening.hears(cast.customer)
+    if session["state"] == "ended":
+        # Whoever was let in at our gate may come to the conference when it is just over.
+        codes = {entry.code for entry in cast.world.sandbox.ledger.errors()}
+        await cast.ends(session["end_reason"], debugger=frozenset(codes & {13236}))
+        shown = session["end_reason"]
+    elif session["phase"] == "parked":
+        assert {call.sid for call in cast.world.sandbox.live_calls()} == {cast.customer.sid}
+        shown = "parked"
+        cast.customer.hang_up()
+        await cast.ends("customer-left")
+    else:
+        assert isinstance(heard, frozenset)
+        (other,) = heard
+        shown = "target" if cast.target is not None and other == cast.target.sid else "agent"
+        assert cast.world.listening.hears(other) == {cast.customer.sid}
+        assert {call.sid for call in cast.world.sandbox.live_calls()} == {other, cast.customer.sid}
+        cast.customer.hang_up()
+        await cast.ends("customer-left")
+    assert cast.recalls() == 0
+    answers_ = {kind: outcome.status for kind, outcome in found.items()}
+    key = (shown, *(answers_[kind] for kind in ("park", "retrieve") if kind in answers_))
+    assert key in expected, (key, found)
+
+
+def ends_as(*ok: tuple[str, ...]) -> Any:
+    async def ending(cast: Cast) -> None:
+        await all_is_well(cast, ok)
+
+    return ending
+
+
+STEPS: list[Any] = [
+    # opening, plot, act, in a conference, what may be in the end
+    (nothing, BOTH, hangs_up("customer"), ends_as(
+        ("customer-left", "failed", "rejected"), ("customer-left", "done", "rejected"),
+        ("customer-left", "done", "failed"), ("customer-left", "done", "done"),
+    )),
+    (nothing, PARK, hangs_up("agent"), ends_as(("parked", "done"), ("agent-left", "failed"))),
+    (parks, RETRIEVE, hangs_up("target"), ends_as(
+        ("parked", "done", "failed"), ("agent-left", "done", "done"), ("target", "done", "done"),
+    )),
+    (nothing, BOTH, says("end"), ends_as(
+        ("command", "failed", "rejected"), ("command", "done", "rejected"), ("command", "done", "failed"),
+        ("command", "done", "done"),
+    )),
+    (nothing, PARK, says("convert"), ends_as(("parked", "done"))),
+]  # fmt: skip
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("one_by_one")
+@pytest.mark.parametrize("converted", [False, True], ids=["bridged", "conferenced"])
+@pytest.mark.parametrize("opening, plot, act, ending", STEPS, ids=["customer", "agent", "target", "end", "convert"])
+async def test_whatever_happens_at_any_step_nobody_is_stranded(redis_server, opening, plot, act, ending, converted):
+    await Stage(redis_server.url, opening, gives(plot), act, ending, converted).play_at_every_step()
+
+
+@pytest.mark.usefixtures("one_by_one")
+async def test_agent_who_hangs_up_at_any_step_of_parking_has_parked_the_call_or_ended_it(redis_server):
+    ending = ends_as(("parked", "done"), ("agent-left", "failed"))
+    await Stage(redis_server.url, nothing, gives(PARK), hangs_up("agent"), ending).play_at_every_step()
