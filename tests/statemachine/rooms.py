@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, cast
 
+from statemachine.attributes import Attributes
 from statemachine.events import AccountSwept, ClientCallReceived, Park, Remove, Retrieve
 from statemachine.policy import Policy
 from tests.statemachine.legs import Leg, words
@@ -86,6 +87,19 @@ def received(policy: Policy | None = None, **given: Any) -> Room:
     story = waiting(policy, **given).placed("agent").call("agent", "ringing").call("agent", "in-progress")
     story.expect("conferenced", phase="ringing").joins("agent").expect("conferenced", *FLAGS, phase="")
     return as_room(story.confirms("customer", "agent").expect_timers())
+
+
+def waiting_at_gate() -> Room:
+    """The caller waits, and the agents, who have to press 1, are dialled to the gate."""
+    story = called(Policy(confirm_phones=True), agent_address="+14155550188", other_agents=("+14155550189",))
+    return as_room(story.joins("customer", starts=False).expect("conferenced", "dial agent to the gate"))
+
+
+def received_with_survey() -> Room:
+    """The two talk; the caller goes on with something else when the agent has left."""
+    story = waiting(attributes=Attributes(after="https://example.com/survey")).takes_part("agent")
+    story.expect("conferenced", "flag customer", phase="").confirms("customer")
+    return as_room(story.expect("conferenced").expect_timers())
 
 
 def browser(policy: Policy | None = None, **given: Any) -> Room:

@@ -8,12 +8,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from statemachine.events import COMMANDS, TIMERS, GateDecision
+from statemachine.events import (
+    COMMANDS,
+    TIMERS,
+    AccountSwept,
+    ClientCallReceived,
+    Convert,
+    GateDecision,
+    Park,
+    Retrieve,
+)
+from statemachine.guards.company import company, is_being_dialled
 from statemachine.machine import DEFAULT_POLICY, step
 from statemachine.policy import Policy
 from statemachine.session import Session
-from statemachine.states import TRANSFER_MODES, CallStatus, Stage, State
+from statemachine.states import TRANSFER_MODES, CallStatus, Opening, Phase, Stage, State
 from statemachine.step import Outcome
+from tests.statemachine import rooms
 from tests.statemachine.stages import blind_from_bridge, conferenced, dialling, outbound, ringing, talking
 from tests.statemachine.story import AGENT_CALL, BOB, CAROL, CUSTOMER_CALL, OTHER_ROOM, ROOM, Story
 
@@ -37,6 +48,21 @@ BEGINNINGS = {
     "recall": lambda: blind_from_bridge().placed("target").call("target", "busy"),
     "fallback": lambda: dialling("blind", policy=Policy(fallback=CAROL)),
     "several": lambda: dialling("warm", BOB, CAROL, policy=Policy(fallback="end")),
+    "called": lambda: rooms.called(other_agents=(BOB,)),
+    "waiting": lambda: rooms.waiting(other_agents=(BOB,)),
+    "waiting at the gate": lambda: rooms.waiting_at_gate(),
+    "survey": lambda: rooms.received_with_survey(),
+    "browser": lambda: rooms.browser(),
+    "browser talks": lambda: rooms.browser_talks(),
+    "calling": lambda: rooms.calling(),
+    "called in": lambda: rooms.called_in(),
+    "next agent": lambda: Story().comes_in(other_agents=(BOB, CAROL)).call("agent", "ringing"),
+    "parking": lambda: rooms.as_room(Story().answered()).park(),
+    "parked": lambda: rooms.parked(),
+    "parked from bridge": lambda: rooms.parked_from_bridge(),
+    "parked, to be ended": lambda: rooms.parked(Policy(fallback="end")),
+    "retrieving": lambda: rooms.retrieving(),
+    "retrieving from bridge": lambda: rooms.retrieving(rooms.parked_from_bridge),
 }
 
 
@@ -63,12 +89,15 @@ class History:
         self.story.comes_in()
 
     def call(self) -> None:
-        self.story.call(self.leg(), self.draw(STATUSES), sip=self.draw(st.sampled_from([0, 486, 603])))
+        number = self.draw(st.sampled_from([0, 0, 0, 1]))
+        sip = self.draw(st.sampled_from([0, 486, 603]))
+        self.story.call(self.leg(), self.draw(STATUSES), sip=sip, agent_number=number)
 
     def dial_ends(self) -> None:
         self.story.dial_ends(
             self.draw(STATUSES), call_status=self.draw(STATUSES), party=self.leg(),
             dial=self.draw(st.sampled_from(["bridge", "conference"])), other_side_lives=self.draw(st.booleans()),
+            agent_number=self.draw(st.integers(min_value=0, max_value=2)),
         )  # fmt: skip
 
     def joins(self) -> None:
@@ -135,6 +164,32 @@ class History:
         mode = self.draw(st.sampled_from(list(TRANSFER_MODES)))
         self.story.transfer(mode.value, *to, command_id=self.id(), confirm=self.draw(st.booleans()))
 
+    def parks(self) -> None:
+        self.story.command(self.draw(st.sampled_from([Park, Park, Convert])), self.id())
+
+    def retrieves(self) -> None:
+        self.story.command(Retrieve, self.id(), to=BOB, confirm=self.draw(st.booleans()))
+
+    def calls_from_browser(self) -> None:
+        leg = self.story.legs[self.leg()]
+        event = ClientCallReceived(
+            **self.story._common(), call_sid=leg.call_sid, agent_address=BOB, customer_address=CAROL
+        )
+        self.story.take(event)
+
+    def sweep(self) -> None:
+        leg = self.story.legs[self.leg()]
+        finding = self.draw(st.sampled_from(["call-missing", "conference-missing", "call-live", "conference-live"]))
+        by_call = finding.startswith("call")
+        event = AccountSwept(
+            **self.story._common(), finding=finding, call_sid=leg.call_sid if by_call else "",
+            conference_sid="" if by_call else self.draw(ROOMS),
+        )  # fmt: skip
+        self.story.take(event)
+
+    def time_passes(self) -> None:
+        self.story.later(self.draw(st.sampled_from([300, 3_000, 12_000])))
+
     def end(self) -> None:
         if self.draw(st.integers(min_value=0, max_value=9)) == 0:
             self.story.end(self.id())
@@ -189,18 +244,37 @@ def check(before: Session, story: Story) -> None:
         assert after.timers
     if after.state is State.CONVERTING:
         assert {"convert", "repair"} & set(after.timers)
-    if after.state is State.CONFERENCED and len(after.in_room) < 2:
-        assert "lone" in after.timers
+    if after.state is State.CONFERENCED:
+        check_company(after)
     assert len({effect.effect_id for effect in last.effects}) == len(last.effects)
     if last.outcome is Outcome.STALE:
         assert not last.effects
-        assert dataclasses.replace(after, version=before.version, seen=before.seen, updated_at_ms=0, timers={}) == (
-            dataclasses.replace(before, updated_at_ms=0, timers={})
-        )
+        # The answer to a look closes it, whatever it is worth.
+        same = {"version": 0, "seen": before.seen, "updated_at_ms": 0, "timers": {}, "reading": ""}
+        assert dataclasses.replace(after, **same) == dataclasses.replace(before, **same)
     if last.outcome is Outcome.REFUSED:
         assert len(last.reports) == 1
     check_answers(story)
     check_transfer(story)
+
+
+def check_company(session: Session) -> None:
+    """Nobody is alone but for his grace, or with somebody being dialled; whoever is to wait there is looked for."""
+    waits = session.opening is not Opening.OVER or session.phase is Phase.PARKED
+    if not waits:
+        assert len(company(session)) >= 2 or "lone" in session.timers or is_being_dialled(session)
+    elif session.opening is Opening.CALLING:
+        assert is_being_dialled(session) or session.parties["agent"].is_leaving
+    else:
+        by_caller = session.phase is Phase.PARKED or session.direction == "inbound"
+        waiter = session.parties["customer" if by_caller else "agent"]
+        assert waiter.in_room or "opening" in session.timers
+    if session.opening is Opening.DIALING:
+        # Whoever was removed is waited for until his call is over; then it goes on.
+        is_removed = any(party.is_leaving for party in session.parties.values())
+        answered = any(party.answered for party in session.parties.values() if party.dial_id and not party.is_gone)
+        assert is_being_dialled(session) or is_removed or answered, "nobody is dialled for whoever waits"
+    assert ("park" in session.timers) == (session.phase is Phase.PARKED)
 
 
 def check_answers(story: Story) -> None:
@@ -235,7 +309,11 @@ def check_transfer(story: Story) -> None:
 
 
 FIELDS = {"call": {"agent": "client:alice", "customer": "+14155550123"}, "transfer": {"to": BOB, "mode": "warm"}}
+FIELDS["retrieve"] = {"to": BOB}
 SITUATIONS = {
+    "waiting": lambda: rooms.waiting(),
+    "parked": lambda: rooms.parked(),
+    "retrieving": lambda: rooms.retrieving(),
     "unknown": Story,
     "ringing": lambda: Story().comes_in(),
     "connected": lambda: Story().answered(),
