@@ -20,7 +20,7 @@ from statemachine.guards.asking import next_ask
 from statemachine.guards.company import is_being_dialled
 from statemachine.guards.supervising import supervises_as
 from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, Ask, Party
+from statemachine.session import AGENT, CUSTOMER, SUPERVISOR, Ask, Party
 from statemachine.states import Tune
 
 #: Looks after which a flag that Twilio does not set is left alone: it is only a second net.
@@ -54,7 +54,9 @@ def want_ends(scratch: Scratch, *, agent: bool = True) -> None:
     pair = {CUSTOMER, AGENT}
     session = scratch.session
     inside = {party.name for party in session.in_room if not party.is_gone}
-    comes = is_being_dialled(session) or any(order.is_clearing for order in session.orders)
+    supervisor = session.parties.get(SUPERVISOR)
+    is_supervised = supervisor is not None and not supervisor.is_gone
+    comes = is_supervised or is_being_dialled(session) or any(order.is_clearing for order in session.orders)
     alone = inside <= pair and not (comes or session.is_group)
     # Whoever goes on elsewhere, when the agent has left, has to be able to.
     agent = agent and not session.attributes.after

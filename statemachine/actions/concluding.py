@@ -1,7 +1,8 @@
 """What other systems are told of a transfer that is over, or of a session that has ended."""
 
 from statemachine.actions.commands import report_step, report_transfer
-from statemachine.events import DialOverdue, StageOverdue
+from statemachine.actions.dialling import watch_dials
+from statemachine.events import StageOverdue
 from statemachine.reasons import EndReason
 from statemachine.scratch import Scratch
 from statemachine.states import Stage, TransferStatus
@@ -30,7 +31,7 @@ def conclude_transfer(scratch: Scratch, result: str) -> None:
     transfer = scratch.transfer
     scratch.change_transfer(stage=Stage.OVER)
     scratch.cancel_timer(StageOverdue.timer)
-    scratch.cancel_timer(DialOverdue.timer)
+    watch_dials(scratch)  # of those who are dialled for no transfer
     scratch.conclusions.append(
         Conclusion(
             id=f"{scratch.session.id}:transfer-{transfer.number}",

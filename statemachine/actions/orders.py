@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from statemachine.actions.asking import want_everybody_unheld, want_nobody_ends
+from statemachine.actions.asking import want_ends, want_everybody_unheld, want_nobody_ends
 from statemachine.actions.commands import LAST_UNHELD
 from statemachine.actions.converting import begin_converting
 from statemachine.actions.dialling import dial, must_confirm
@@ -28,11 +28,19 @@ from statemachine.events import (
     Unhold,
     Unmute,
 )
-from statemachine.guards.orders import audience, is_last_to_hear, party_meant, supervisor, verdict_on
+from statemachine.guards.company import company
+from statemachine.guards.orders import (
+    audience,
+    is_last_to_hear,
+    is_unlimited,
+    party_meant,
+    supervisor,
+    verdict_on,
+)
 from statemachine.order import Order
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, SUPERVISOR, Party
-from statemachine.states import SuperviseMode, Tune
+from statemachine.states import Phase, State, SuperviseMode, Tune
 from statemachine.step import CommandStatus
 from statemachine.transfer import DialOptions
 
@@ -164,9 +172,19 @@ def switch_mode(scratch: Scratch, event: Supervise) -> None:
     watch_orders(scratch)
 
 
+def await_supervisor(scratch: Scratch, _event: Event) -> None:
+    """A supervisor takes part: what was asked for about the mode is waited for, but not for ever."""
+    for order in scratch.session.orders:
+        if is_unlimited(scratch.session, order):
+            change_order(scratch, order, due_ms=scratch.now_ms + scratch.policy.order_timeout_ms)
+    watch_orders(scratch)
+
+
 def forget_supervisor(scratch: Scratch, _event: Event) -> None:
-    """Whoever supervised has left."""
+    """Whoever supervised has left: where two are left, the leaving of each ends it again."""
     _forget(scratch, SUPERVISOR)
+    if scratch.state is State.CONFERENCED and scratch.session.phase is Phase.NONE and len(company(scratch.session)) > 1:
+        want_ends(scratch)
 
 
 def note_supervisor_refused(scratch: Scratch, event: EffectFailed) -> None:
@@ -292,4 +310,6 @@ def _overdue(scratch: Scratch, order: Order) -> str:
     if order.name == Hold.name and party is not None and not party.held:
         scratch.change_party(party, hold_wanted=False, tune=Tune.NONE)
         return "hold-failed"
+    if order.name == Supervise.name and party is not None and party.supervises == order.mode:
+        scratch.change_party(party, supervises=SuperviseMode.MONITOR.value, refused_updates=0)
     return "unknown: Twilio has not confirmed it"

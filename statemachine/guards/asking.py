@@ -1,7 +1,7 @@
 """Questions about what is wanted of participants, and what Twilio has confirmed."""
 
 from statemachine.events import Event
-from statemachine.guards.supervising import may_hang_up, supervisor_wish
+from statemachine.guards.supervising import begins_to_whisper_in_vain, may_hang_up, supervisor_wish
 from statemachine.scratch import Scratch
 from statemachine.session import Ask, Party, Session
 
@@ -28,6 +28,8 @@ def next_ask(session: Session, party: Party) -> Ask | None:
         return None
     if party.asked == Ask.HOLD and not party.hold_wanted:
         return Ask.UNHOLD
+    if begins_to_whisper_in_vain(session, party):
+        return Ask.MONITOR
     if party.asked:
         return None
     if party.held != party.hold_wanted:

@@ -206,10 +206,23 @@ def some_order_may_dial(scratch: Scratch, _event: Event) -> bool:
     )
 
 
+def supervisor_has_come(scratch: Scratch, _event: Event) -> bool:
+    """Whether a supervisor takes part, and Twilio's confirmation of the mode is to be waited for."""
+    return any(is_unlimited(scratch.session, order) for order in scratch.session.orders)
+
+
+def is_unlimited(session: Session, order: Order) -> bool:
+    """Whether it waits for a supervisor's mode, and for no end of it."""
+    party = session.parties.get(order.party)
+    waits = order.name == Supervise.name and not (order.due_ms or order.is_queued or order.is_clearing)
+    return waits and party is not None and party.takes_part
+
+
 def supervisor_has_left(scratch: Scratch, _event: Event) -> bool:
-    """Whether whoever supervised is gone."""
+    """Whether whoever supervised is gone. One whose call may still show up is kept, to be known then."""
     party = scratch.session.parties.get(SUPERVISOR)
-    return party is not None and party.is_gone and not any(o.party == SUPERVISOR for o in scratch.session.orders)
+    is_over = party is not None and party.is_gone and party.left_reason != "unknown"
+    return is_over and not any(order.party == SUPERVISOR for order in scratch.session.orders)
 
 
 def verdict_on(scratch: Scratch, order: Order) -> Verdict | None:

@@ -24,14 +24,22 @@ def supervisor_wish(session: Session, party: Party) -> Ask | None:
     Who whispers to somebody who leaves, or is about to, would be heard by all: he is muted until the next agent is
     there.
     """
-    agent = session.parties.get(AGENT)
-    agent_stays = agent is not None and agent.in_room and not (agent.is_gone or agent.is_leaving)
     wanted = party.supervises
-    if wanted == SuperviseMode.WHISPER and not agent_stays:
+    if wanted == SuperviseMode.WHISPER and not _agent_stays(session):
         wanted = SuperviseMode.MONITOR
     if supervises_as(session, party) == wanted or party.refused_updates >= _REFUSED_MAX:
         return None
     return Ask(wanted)
+
+
+def begins_to_whisper_in_vain(session: Session, party: Party) -> bool:
+    """Whether Twilio is being asked to let somebody whisper to an agent who leaves: he would be heard by all."""
+    return party.asked == Ask.WHISPER and not _agent_stays(session)
+
+
+def _agent_stays(session: Session) -> bool:
+    agent = session.parties.get(AGENT)
+    return agent is not None and agent.in_room and not (agent.is_gone or agent.is_leaving)
 
 
 def may_hang_up(session: Session, party: Party) -> bool:
@@ -42,6 +50,8 @@ def may_hang_up(session: Session, party: Party) -> bool:
     if not (party.is_leaving and party.call_sid) or party.is_hung_up or party.is_gone:
         return False
     coach = session.parties.get(SUPERVISOR)
-    coaches = coach is not None and coach.in_room and not coach.is_gone and coach.coaches == party.call_sid
+    is_there = coach is not None and coach.in_room and not coach.is_gone and party.name == AGENT
+    # Callbacks may not tell whom he coaches: while he is being muted, or made to whisper, he may be heard.
+    coaches = is_there and coach is not None and (bool(coach.coaches) or coach.asked in (Ask.WHISPER, Ask.MONITOR))
     gives_up = session.confirm_looks >= _LOOKS_MAX or (coach is not None and coach.refused_updates >= _REFUSED_MAX)
     return not coaches or gives_up

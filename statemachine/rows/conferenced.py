@@ -54,6 +54,7 @@ from statemachine.actions.lone import end_deserted, end_lone, note_gone_on, send
 from statemachine.actions.looking import look_at_calls
 from statemachine.actions.opening import let_second_call_go
 from statemachine.actions.orders import (
+    await_supervisor,
     begin_order,
     begin_queued,
     close_orders,
@@ -196,6 +197,7 @@ from statemachine.guards.orders import (
     some_order_is_over,
     some_order_may_begin,
     some_order_may_dial,
+    supervisor_has_come,
     supervisor_has_left,
     switches_mode,
 )
@@ -304,8 +306,8 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, EffectFailed,        is_refused_for_its_caller_id, STAY, dial_again_as_business),
     Row(C, EffectFailed,        is_dial,                      STAY, note_dial_failed),
     Row(C, EffectFailed,        is_searched,                  STAY, note_not_found),
-    Row(C, EffectFailed,        is_refused_update_of_supervisor, STAY, note_supervisor_refused),
     Row(C, EffectFailed,        is_update_of_gone,            STAY, look_after_update),
+    Row(C, EffectFailed,        is_refused_update_of_supervisor, STAY, note_supervisor_refused),
     Row(C, EffectFailed,        is_update,                    STAY, note_updated),
     Row(C, EffectFailed,        is_redirect,                  STAY, look_after_redirect),
     Row(C, EffectFailed,        is_of_recording,              STAY, note_not_recorded),
@@ -336,6 +338,7 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, Always,              has_company_again,            STAY, stop_lone_grace),
     Row(C, Always,              nobody_hears_anybody,         STAY, let_all_back),
     Row(C, Always,              some_order_may_dial,          STAY, dial_cleared),
+    Row(C, Always,              supervisor_has_come,          STAY, await_supervisor),
     Row(C, Always,              supervisor_has_left,          STAY, forget_supervisor),
     Row(C, Always,              recording_is_due,             STAY, record_customer),
     Row(C, Always,              recording_is_to_go_on,        STAY, resume_after_consult),

@@ -87,6 +87,7 @@ from statemachine.actions.handing_over import (
 from statemachine.actions.looking import look_at_calls
 from statemachine.actions.opening import let_second_call_go
 from statemachine.actions.orders import (
+    await_supervisor,
     begin_order,
     close_orders,
     dial_cleared,
@@ -201,6 +202,7 @@ from statemachine.guards.orders import (
     names_target,
     some_order_is_over,
     some_order_may_dial,
+    supervisor_has_come,
     supervisor_has_left,
     switches_mode,
 )
@@ -337,8 +339,8 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, EffectFailed,       is_refused_for_its_caller_id, STAY, dial_again_as_business),
     Row(T, EffectFailed,       is_dial,                      STAY, note_dial_failed),
     Row(T, EffectFailed,       is_searched,                  STAY, note_not_found),
-    Row(T, EffectFailed,        is_refused_update_of_supervisor, STAY, note_supervisor_refused),
     Row(T, EffectFailed,       is_update_of_gone,            STAY, look_after_update),
+    Row(T, EffectFailed,        is_refused_update_of_supervisor, STAY, note_supervisor_refused),
     Row(T, EffectFailed,       is_update,                    STAY, note_updated),
     # Nothing has moved: agent and customer still talk over the bridge.
     Row(T, EffectFailed,       is_refused_move_from_bridge,  B,    return_to_bridge_after),
@@ -405,6 +407,7 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, Always,             customer_is_back,             C,    return_to_agent),
     Row(T, Always,              some_order_may_dial,          STAY, dial_cleared),
     Row(T, Always,              some_order_is_over,           STAY, close_orders),
+    Row(T, Always,              supervisor_has_come,          STAY, await_supervisor),
     Row(T, Always,              supervisor_has_left,          STAY, forget_supervisor),
     Row(T, Always,              recording_is_due,             STAY, record_customer),
     Row(T, Always,              recording_is_to_go_on,        STAY, resume_after_consult),

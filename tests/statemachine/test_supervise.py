@@ -1,0 +1,328 @@
+"""Stories of supervisors: heard by nobody, by the agent alone or by all, and never by anybody else."""
+
+import pytest
+
+from statemachine.events import ConfirmOverdue, DialOverdue, LoneOverdue, OrderOverdue
+from tests.statemachine.ordering import CHIEF_TOO, Orders, added, ordering, supervised
+from tests.statemachine.stages import blind_from_bridge, conferenced, dialling, talking
+from tests.statemachine.story import ROOM, Story
+
+UNFLAGS = ("unflag customer", "unflag agent")
+ALL = ("customer", "agent", "supervisor")
+
+
+def dialled(mode: str = "monitor", **options) -> Orders:
+    return ordering().supervise(mode, **options).confirms("customer", "agent")
+
+
+def joined(mode: str) -> Orders:
+    """A supervisor has come in, muted, and Twilio was asked for the mode."""
+    return dialled(mode).takes_part("supervisor").expect("conferenced", f"{mode} supervisor")
+
+
+def refused_because(story: Orders, command_id: str, why: str) -> None:
+    assert story.last.outcome == "refused"
+    story.expect_command(command_id, "rejected")
+    assert story.reports[command_id][0][1].startswith(f"{why}; allowed now: ")
+
+
+# ---- as it should go ---------------------------------------------------------------------------------------------
+
+
+def test_supervisor_is_dialled_when_the_flags_are_clear_and_comes_in_muted():
+    story = ordering().supervise().expect("conferenced", *UNFLAGS).confirms("customer").expect("conferenced")
+    story.confirms("agent").expect("conferenced", "dial supervisor")
+    dial = story.last.effects[0]
+    assert (dial.supervises, dial.early_media, dial.label) == (True, False, "supervisor-1")
+    story.takes_part("supervisor").expect("conferenced").expect_muted("supervisor").expect_timers()
+    story.expect_command("supervise-1", "accepted", "done").expect_no_orders()
+
+
+@pytest.mark.parametrize("mode", ["whisper", "barge"])
+def test_supervisor_gets_the_mode_by_one_update(mode):
+    story = joined(mode).expect_command("supervise-1", "accepted").expect_timers("confirm", "order")
+    update = story.last.effects[0]
+    assert (update.hold, update.muted, update.ends_conference) == (None, None, None)
+    assert update.coaches == (story.legs["agent"].call_sid if mode == "whisper" else "")
+    story.confirms("supervisor").expect_command("supervise-1", "accepted", "done").expect_muted().expect_timers()
+
+
+def test_bridged_call_is_converted_first():
+    story = ordering(Story().answered).supervise("whisper").expect("converting", "move agent")
+    story.joins("agent").joins("customer").expect("conferenced", "dial supervisor").takes_part("supervisor")
+    story.expect("conferenced", "whisper supervisor").confirms("supervisor")
+    story.expect_command("supervise-1", "accepted", "done")
+
+
+@pytest.mark.parametrize("before, after", [("monitor", "whisper"), ("whisper", "barge"), ("barge", "whisper"),
+                                           ("whisper", "monitor"), ("barge", "monitor")])  # fmt: skip
+def test_repeated_with_another_mode_it_switches(before, after):
+    story = supervised(before).supervise(after, "switch").expect("conferenced", f"{after} supervisor")
+    story.expect_command("switch", "accepted").confirms("supervisor").expect_command("switch", "accepted", "done")
+    story.expect_no_orders().expect_timers()
+
+
+def test_repeated_with_the_same_mode_it_is_done():
+    supervised("barge").supervise("barge", "again").expect("conferenced").expect_command("again", "accepted", "done")
+
+
+def test_switch_while_the_phone_rings_is_the_mode_that_counts():
+    story = dialled("whisper").placed("supervisor").supervise("barge", "switch").expect("conferenced")
+    story.expect_command("supervise-1", "accepted", "failed", reason="overtaken by another command")
+    story.call("supervisor", "in-progress").joins("supervisor").expect("conferenced", "barge supervisor")
+    story.confirms("supervisor").expect_command("switch", "accepted", "done")
+
+
+def test_supervisor_who_is_told_something_first_comes_by_our_gate():
+    dialled(brief="a hard case").expect("conferenced", "dial supervisor to the gate").takes_part("supervisor")
+
+
+def test_supervisor_comes_into_a_transfer():
+    story = ordering(talking, "warm").supervise("barge").expect("transferring", "unflag customer")
+    story.confirms("customer").expect("transferring", "dial supervisor").takes_part("supervisor")
+    story.confirms("supervisor").expect_command("supervise-1", "accepted", "done")
+
+
+# ---- what Twilio refuses or does not confirm ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["whisper", "barge"])
+@pytest.mark.parametrize("code", [13240, 16028, 0])
+def test_supervisor_whose_update_is_refused_twice_monitors_and_the_command_has_failed(mode, code):
+    story = joined(mode).update_refused("supervisor", code=code).expect("conferenced", f"{mode} supervisor")
+    story.update_refused("supervisor", code=code).expect("conferenced").expect_muted("supervisor")
+    story.expect_command("supervise-1", "accepted", "failed", reason="Twilio refused").expect_timers()
+    story.supervise(mode, "again").expect("conferenced", f"{mode} supervisor").confirms("supervisor")
+    story.expect_command("again", "accepted", "done")
+
+
+def test_one_who_is_heard_by_all_and_may_not_whisper_is_muted():
+    story = supervised("barge").supervise("whisper", "switch").update_refused("supervisor")
+    story.update_refused("supervisor").expect("conferenced", "monitor supervisor")
+    story.expect_command("switch", "accepted", "failed", reason="Twilio refused").confirms("supervisor")
+    story.expect_muted("supervisor").expect_timers()
+
+
+def test_update_of_unknown_outcome_is_looked_at_and_repeated():
+    story = joined("whisper").update_in_doubt("supervisor").fires(ConfirmOverdue).expect("conferenced", "look")
+    story.reads(room=ROOM, inside=ALL).expect("conferenced", "whisper supervisor").confirms("supervisor")
+    story.expect_command("supervise-1", "accepted", "done").expect_timers()
+
+
+def test_update_that_is_never_confirmed_fails_the_command_and_the_supervisor_is_muted():
+    """Of a supervisor of whom nobody knows who hears him, everybody may."""
+    story = supervised("barge").supervise("whisper", "switch").fires(ConfirmOverdue).fires(OrderOverdue)
+    story.expect_command("switch", "accepted", "failed", reason="unknown: Twilio has not confirmed it")
+    story.update_in_doubt("supervisor").fires(ConfirmOverdue).is_unknown("read_calls").fires(ConfirmOverdue)
+    story.reads(room=ROOM, inside=ALL).expect("conferenced", "look", "monitor supervisor").confirms("supervisor")
+    story.expect_muted("supervisor").expect_no_orders()
+
+
+def test_first_update_that_is_never_confirmed_fails_the_command():
+    story = joined("whisper").expect_timers("confirm", "order").fires(OrderOverdue)
+    story.expect_command("supervise-1", "accepted", "failed", reason="unknown: Twilio has not confirmed it")
+
+
+def test_callback_that_does_not_tell_whom_he_coaches_is_made_up_for_by_a_look():
+    story = joined("whisper")
+    story.legs["supervisor"].hides_coaching = True
+    story.confirms("supervisor").expect("conferenced").expect_command("supervise-1", "accepted")
+    story.succeeds("update_participant", "supervisor", story.effects[-1].effect_id).fires(ConfirmOverdue)
+    story.expect("conferenced", "look").reads(room=ROOM, inside=ALL).expect("conferenced").expect_timers()
+    story.expect_command("supervise-1", "accepted", "done")
+
+
+def test_supervisor_who_is_not_in_the_conference_any_more_is_looked_for():
+    story = joined("barge").update_refused("supervisor", gone=True, code=20404).expect("conferenced", "look")
+    story.reads(supervisor="completed", customer="in-progress", agent="in-progress", room=ROOM, inside=ALL[:2])
+    story.expect_command("supervise-1", "accepted", "failed", reason="hung-up")
+    assert "supervisor" not in story.session.parties
+
+
+def test_flag_that_is_not_cleared_fails_it_and_nobody_is_dialled():
+    story = ordering().supervise().fires(OrderOverdue)
+    story.expect_command("supervise-1", "accepted", "failed", reason="flag").expect_no_orders()
+    assert "supervisor" not in story.session.parties
+
+
+@pytest.mark.parametrize("status, sip, reason", [("busy", 486, "busy"), ("busy", 603, "rejected"),
+                                                 ("no-answer", 0, "no-answer")])  # fmt: skip
+def test_supervisor_who_does_not_answer_fails_the_command_and_the_flags_come_back(status, sip, reason):
+    story = dialled().placed("supervisor").call("supervisor", "ringing").call("supervisor", status, sip=sip)
+    story.expect("conferenced", "flag customer", "flag agent")
+    story.expect_command("supervise-1", "accepted", "failed", reason=reason)
+    story.confirms("customer", "agent").expect_timers().supervise(command_id="again")
+    story.expect("conferenced", *UNFLAGS).expect_command("again", "accepted")
+
+
+def test_dial_of_unknown_outcome_fails_the_command_and_a_late_leg_is_no_guest():
+    story = dialled().in_doubt("supervisor").expect_command("supervise-1", "accepted", "failed", reason="unknown")
+    story.joins("supervisor").expect("conferenced", "hang up a call")
+    assert not any(name.startswith("guest") for name in story.session.parties)
+
+
+def test_dial_of_which_nothing_is_heard_while_a_transfer_ends_is_given_up():
+    story = ordering(talking, "warm").supervise().confirms("customer").placed("supervisor").leaves("agent")
+    story.expect("conferenced").expect_timers("dial").fires(DialOverdue).expect("conferenced", "look")
+    story.fires(DialOverdue).expect_command("supervise-1", "accepted", "failed", reason="no-answer")
+
+
+# ---- somebody leaves ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["monitor", "whisper", "barge"])
+def test_supervisor_who_leaves_changes_nothing_but_the_flags(mode):
+    story = supervised(mode).leaves("supervisor").expect("conferenced", "flag customer", "flag agent")
+    story.confirms("customer", "agent").expect_timers().expect_parties(customer="connected", agent="connected")
+    story.call("supervisor", "completed").expect("conferenced", outcome="stale")
+
+
+@pytest.mark.parametrize("mode", ["monitor", "barge"])
+@pytest.mark.parametrize("leaver", ["agent", "customer"])
+def test_supervisor_is_no_company(mode, leaver):
+    story = supervised(mode).leaves(leaver).expect_timers("lone").fires(LoneOverdue)
+    story.expect("ended", "end room", reason=f"{leaver}-left")
+
+
+def test_supervisor_alone_is_let_go():
+    supervised().leaves("customer").leaves("agent").expect("ended", "end room", reason="customer-left")
+
+
+def test_supervisor_who_leaves_first_is_not_the_one_who_ends_it():
+    story = supervised().leaves("supervisor").leaves("agent").fires(LoneOverdue)
+    story.expect("ended", "end room", reason="agent-left")
+
+
+def test_agent_who_leaves_while_the_supervisor_rings_leaves_the_customer_alone():
+    story = dialled("whisper").placed("supervisor").leaves("agent").expect_timers("dial", "lone").fires(LoneOverdue)
+    story.expect("ended", "end room", "hang up supervisor", reason="agent-left")
+    story.expect_command("supervise-1", "accepted", "failed", reason="agent-left")
+
+
+def whispering_in_company() -> Orders:
+    """Customer, agent and lawyer talk, and a supervisor whispers to the agent."""
+    story = added().supervise("whisper").takes_part("supervisor").confirms("supervisor")
+    return story.expect_command("supervise-1", "accepted", "done").expect_timers()
+
+
+def test_agent_who_leaves_by_himself_has_the_supervisor_muted_at_once():
+    story = whispering_in_company().leaves("agent").expect("conferenced", "monitor supervisor").confirms("supervisor")
+    story.expect("conferenced").expect_muted("supervisor").expect_timers()
+    refused_because(story.supervise("whisper", "late"), "late", "no agent is there to whisper to")
+
+
+def test_agent_who_leaves_while_the_supervisor_begins_to_whisper_has_him_muted_at_once():
+    """What is under way would let everybody hear him."""
+    story = added().supervise("whisper").takes_part("supervisor").leaves("agent")
+    story.expect("conferenced", "monitor supervisor").confirms("supervisor").expect_muted("supervisor")
+    story.fires(OrderOverdue).expect_command("supervise-1", "accepted", "failed")
+
+
+def test_removed_agent_leaves_when_the_supervisor_is_muted():
+    story = whispering_in_company().remove("agent").expect("conferenced", "monitor supervisor")
+    story.confirms("supervisor").expect("conferenced", "hang up agent").leaves("agent").expect("conferenced")
+    story.expect_command("remove-1", "accepted", "done").expect_timers()
+
+
+def test_removed_agent_leaves_when_a_whisper_that_just_begins_is_muted():
+    story = added().supervise("whisper").takes_part("supervisor").remove("agent")
+    story.expect("conferenced", "monitor supervisor").confirms("supervisor").expect("conferenced", "hang up agent")
+
+
+def test_removed_agent_leaves_when_callbacks_do_not_tell_whom_the_supervisor_coaches():
+    story = whispering_in_company().remove("agent")
+    story.legs["supervisor"].hides_coaching = True
+    story.confirms("supervisor").expect("conferenced", "hang up agent")
+
+
+def test_agent_is_let_go_though_twilio_does_not_mute_the_supervisor():
+    story = whispering_in_company().remove("agent").expect("conferenced", "monitor supervisor")
+    story.fires(ConfirmOverdue).fires(ConfirmOverdue)
+    assert "hang up agent" in story.words()
+
+
+def test_agent_is_let_go_though_twilio_refuses_to_mute_the_supervisor():
+    story = whispering_in_company().remove("agent")
+    for _ in range(3):
+        story.update_refused("supervisor").expect("conferenced", "monitor supervisor")
+    story.update_refused("supervisor").expect("conferenced", "hang up agent")
+
+
+def test_completed_transfer_mutes_the_supervisor_first_who_then_coaches_the_next_agent():
+    story = supervised("whisper", lambda: talking("warm")).complete().expect("transferring", "monitor supervisor")
+    story.confirms("supervisor").expect("transferring", "hang up agent").leaves("agent")
+    story.expect("conferenced", "whisper supervisor")
+    assert story.last.effects[0].coaches == story.legs["target"].call_sid
+    story.confirms("supervisor").expect_muted().expect_timers()
+
+
+def test_agent_who_hangs_up_in_a_transfer_leaves_the_supervisor_to_the_next_agent():
+    story = supervised("whisper", lambda: talking("warm")).leaves("agent").expect("conferenced", "whisper supervisor")
+    assert story.last.effects[0].coaches == story.legs["target"].call_sid
+    story.confirms("supervisor").expect_timers()
+
+
+def test_blind_transfer_mutes_the_supervisor_until_the_next_agent_is_there():
+    story = supervised("whisper").transfer("blind").expect("transferring", "hold customer").confirms("customer")
+    story.expect("transferring", "dial target", "monitor supervisor").confirms("supervisor")
+    story.expect("transferring", "hang up agent").leaves("agent").expect("transferring").takes_part("target")
+    story.expect("transferring", "unhold customer").confirms("customer").expect("conferenced", "whisper supervisor")
+    assert story.last.effects[0].coaches == story.legs["target"].call_sid
+
+
+def test_recalled_agent_is_coached_again():
+    story = supervised("whisper").transfer("blind").confirms("customer").confirms("supervisor").leaves("agent")
+    story.placed("target").call("target", "busy").expect("transferring", "dial agent to the gate").takes_part("agent")
+    story.expect("transferring", "unhold customer", "whisper supervisor")
+    assert story.last.effects[1].coaches == story.legs["agent"].call_sid
+
+
+def test_end_lets_a_supervisor_go_who_still_rings():
+    story = dialled().placed("supervisor").end().expect("ended", "end room", "hang up supervisor")
+    story.expect_command("supervise-1", "accepted", "failed", reason="command")
+
+
+def test_end_lets_a_supervisor_go_with_the_room():
+    supervised().end().expect("ended", "end room")
+
+
+# ---- refused -----------------------------------------------------------------------------------------------------
+
+
+def test_one_supervisor_at_a_time():
+    why = "somebody else supervises already"
+    refused_because(supervised().supervise(command_id="late", to=CHIEF_TOO), "late", why)
+    refused_because(dialled().supervise(command_id="late", to=CHIEF_TOO), "late", why)
+    story = ordering(Story().answered().convert).supervise()
+    refused_because(story.supervise(command_id="late", to=CHIEF_TOO), "late", why)
+
+
+def test_supervisor_who_is_about_to_be_dialled_is_waited_for():
+    story = ordering().supervise().supervise("barge", "late")
+    refused_because(story, "late", "the supervisor is about to be dialled")
+
+
+def test_nobody_supervises_before_the_agent_has_answered():
+    refused_because(ordering(Story().comes_in).supervise(), "supervise-1", "nobody has answered yet")
+
+
+def test_nobody_supervises_when_the_agent_is_let_go():
+    refused_because(ordering(blind_from_bridge).supervise(), "supervise-1", "the agent has been let go already")
+
+
+def test_supervisor_may_be_removed_in_each_state():
+    story = supervised().remove("supervisor").expect("conferenced", "hang up supervisor").leaves("supervisor")
+    story.expect_command("remove-1", "accepted", "done").expect("conferenced", "flag customer", "flag agent")
+    story = supervised(begin=lambda: dialling("warm")).remove("supervisor").expect("transferring", "hang up supervisor")
+    story.leaves("supervisor").expect("transferring").expect_command("remove-1", "accepted", "done")
+
+
+def test_supervisor_who_is_let_go_while_his_phone_rings_fails_the_command():
+    story = dialled().placed("supervisor").remove("supervisor").expect("conferenced", "hang up supervisor")
+    story.call("supervisor", "canceled").expect_command("remove-1", "accepted", "done")
+    story.expect_command("supervise-1", "accepted", "failed", reason="cancelled")
+    story.expect("conferenced", "flag customer", "flag agent")
+
+
+def test_nobody_supervises_in_a_conference_without_one():
+    assert ordering(conferenced).session.parties.keys() == {"customer", "agent"}
