@@ -40,10 +40,11 @@ from telephony.callbacks import (
     digits_of,
     gate_decided,
     gate_reached,
+    recording_changed,
     session_id_of,
     was_placed,
 )
-from telephony.urls import CallCallback, ConferenceCallback, DialAction, DialKind, Gate
+from telephony.urls import CallCallback, ConferenceCallback, DialAction, DialKind, Gate, RecordingCallback
 
 BODIES = Path(__file__).parent / "bodies"
 CALLER, AGENT, TARGET = "CA" + "1" * 32, "CA" + "2" * 32, "CA" + "4" * 32
@@ -66,6 +67,10 @@ def progressed(form):
 
 def conference(form):
     return conference_event(form, ConferenceCallback(CALLER))
+
+
+def recording(form):
+    return recording_changed(form, RecordingCallback(CALLER))
 
 
 def client_call(form):

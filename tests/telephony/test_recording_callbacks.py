@@ -3,13 +3,8 @@
 import pytest
 
 from statemachine.events import RecordingChanged
-from telephony.callbacks import MalformedCallbackError, recording_changed
-from telephony.urls import RecordingCallback
-from tests.telephony.test_callbacks import CALLER, CONFERENCE, RECORDING, fields
-
-
-def recording(form):
-    return recording_changed(form, RecordingCallback(CALLER))
+from telephony.callbacks import MalformedCallbackError
+from tests.telephony.test_callbacks import CALLER, CONFERENCE, RECORDING, fields, recording
 
 
 def test_a_recording_of_the_customers_call_is_told_by_its_call():
