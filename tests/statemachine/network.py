@@ -24,7 +24,7 @@ from statemachine.effects import (
 )
 from statemachine.events import Command, EffectSucceeded, Event, TimerExpired
 from statemachine.policy import Policy
-from statemachine.states import State
+from statemachine.states import Phase, State
 from tests.statemachine.story import CUSTOMER_CALL, OUTBOUND, ROOM, Story
 
 RINGING, TALKING, OVER = "ringing", "in-progress", "completed"
@@ -229,11 +229,13 @@ class Network(Story):
         party = self.session.party_of(call_sid=self.legs[name].call_sid)
         joins = party is not None and not party.is_leaving and not party.is_gone
         if after_room:
-            joins = joins and self.session.state is State.TRANSFERRING and name == "customer"
+            waits_there = self.session.state is State.TRANSFERRING or self.session.phase is Phase.PARKED
+            joins = joins and waits_there and name == "customer"
         else:
             joins = joins and self.session.state in (State.CONVERTING, State.CONFERENCED, State.TRANSFERRING)
         if joins:
-            waits = self.session.state is State.TRANSFERRING and name == "customer"
+            waits = name == "customer" and self.session.state in (State.TRANSFERRING, State.CONFERENCED) and after_room
+            waits = waits or (self.session.state is State.TRANSFERRING and name == "customer")
             self._join(name, starts=not waits)
         else:
             self.of(name).status = OVER
