@@ -7,6 +7,7 @@ from statemachine.actions.commands import report_step, report_transfer, take_ste
 from statemachine.actions.concluding import conclude_transfer, note_failure
 from statemachine.actions.dialling import dial, must_confirm, next_label, watch_dials
 from statemachine.actions.parties import note_gone, told_reason
+from statemachine.actions.room import note_conference_recording
 from statemachine.actions.transferring import enter, forget_targets, let_agent_go, wait_for_answer
 from statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
 from statemachine.guards.transfers import RINGS_AGENT, awaited, taker
@@ -77,6 +78,7 @@ def return_to_agent(scratch: Scratch, _event: Event) -> None:
 def settle_after_transfer(scratch: Scratch) -> None:
     """The transfer is over and two or more talk: all as in any other conference."""
     scratch.change(phase=Phase.NONE, first_left="", redirecting=(), repaired=False, parked_by="", parked_until_ms=0)
+    note_conference_recording(scratch)
     want_ends(scratch)
 
 

@@ -43,6 +43,12 @@ def record(scratch: Scratch, event: Record) -> None:
     take(scratch, event, action=event.action, effects=(effect_id,))
 
 
+def keep_paused(scratch: Scratch, event: Record) -> None:
+    """It stands still for a consult, and shall do so when that is over."""
+    _change(scratch, is_paused_for_consult=False)
+    scratch.report(event.command_id, CommandStatus.DONE)
+
+
 def record_customer(scratch: Scratch, _event: Event) -> None:
     """The customer's call is recorded from its answer."""
     _start(scratch)

@@ -101,6 +101,9 @@ def _enter(scratch: Scratch, conference_sid: str) -> None:
     left = scratch.session.conference_sid
     former = scratch.session.former_rooms
     scratch.change(conference_sid=conference_sid, former_rooms=(*former, left) if left else former)
+    recording = scratch.session.recording
+    if left and recording is not None and recording.of_conference:
+        scratch.change(recording=None)  # it is over with its conference; the next one has its own
     for party in tuple(scratch.session.parties.values()):
         scratch.change_party(party, room_sequence=-1)
 

@@ -21,7 +21,7 @@ _OVER = frozenset(
 def is_recorded(session: Session) -> bool:
     """Whether a recording runs, paused or not, or is about to."""
     recording = session.recording
-    return recording is not None and recording.status not in _OVER
+    return recording is not None and recording.status not in _OVER and bool(recording.status or recording.asked)
 
 
 def is_recorded_already(scratch: Scratch, event: Record) -> bool:
@@ -53,18 +53,29 @@ def is_as_recorded(scratch: Scratch, event: Record) -> bool:
     return event.action == (RecordAction.PAUSE if is_paused else RecordAction.RESUME)
 
 
-def is_paused_for_consult(scratch: Scratch, event: Record) -> bool:
+def would_record_consult(scratch: Scratch, event: Record) -> bool:
     """Whether it is to go on while agent and target talk between themselves."""
     recording = scratch.session.recording
-    paused = recording is not None and recording.is_paused_for_consult
-    return event.action == RecordAction.RESUME and paused
+    hears_all = recording is not None and recording.of_conference and is_recorded(scratch.session)
+    return event.action == RecordAction.RESUME and hears_all and is_private(scratch)
+
+
+def is_paused_for_consult(scratch: Scratch, event: Record) -> bool:
+    """Whether it is to stand still, and does so already, but only for as long as agent and target talk."""
+    recording = scratch.session.recording
+    paused = recording is not None and recording.is_paused_for_consult and recording.status == RecordingStatus.PAUSED
+    return event.action == RecordAction.PAUSE and paused
 
 
 def is_of_our_recording(scratch: Scratch, event: RecordingChanged) -> bool:
     """Whether it tells of the recording that the session knows."""
     recording = scratch.session.recording
+    if event.of_conference and event.conference_sid in scratch.session.former_rooms:
+        return False
     if recording is None:
         return event.of_conference
+    if recording.asked == RecordAction.START and event.status in _OVER:
+        return False  # what is being started has not told its SID yet, and is not over: one before it is
     if recording.recording_sid:
         return recording.recording_sid == event.recording_sid
     return recording.of_conference == event.of_conference

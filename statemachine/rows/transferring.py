@@ -102,6 +102,7 @@ from statemachine.actions.orders import (
 from statemachine.actions.parking import complete_retrieve, note_parked, return_to_park
 from statemachine.actions.passing import note_only, pass_over_late, pass_over_unknown_call
 from statemachine.actions.recording import (
+    keep_paused,
     note_not_recorded,
     note_recorded,
     note_recording,
@@ -227,6 +228,7 @@ from statemachine.guards.recording import (
     recording_is_due,
     recording_is_to_go_on,
     was_recorded_from_start,
+    would_record_consult,
 )
 from statemachine.guards.room import (
     is_another_room,
@@ -471,8 +473,9 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, Announce,            is_announcing,                STAY, refuse_second_announcement),
     Row(T, Announce,            has_no_audience,              STAY, refuse_no_audience),
     Row(T, Announce,            None,                         STAY, begin_order),
-    Row(T, Record,              is_paused_for_consult,        STAY, refuse_recording_consult),
+    Row(T, Record,              would_record_consult,         STAY, refuse_recording_consult),
     Row(T, Record,              is_changing_recording,        STAY, refuse_changing_recording),
+    Row(T, Record,              is_paused_for_consult,        STAY, keep_paused),
     Row(T, Record,              is_recorded_already,          STAY, refuse_recorded),
     Row(T, Record,              was_recorded_from_start,      STAY, refuse_recorded_from_start),
     Row(T, Record,              is_not_recorded,              STAY, refuse_not_recorded),
