@@ -5,7 +5,7 @@ from typing import Any
 from statemachine.actions.asking import want_ends, want_everybody_unheld, want_nobody_ends
 from statemachine.actions.commands import LAST_UNHELD
 from statemachine.actions.converting import begin_converting
-from statemachine.actions.dialling import dial, must_confirm
+from statemachine.actions.dialling import dial, must_confirm, watch_dials
 from statemachine.actions.looking import look_at_calls
 from statemachine.actions.order_book import change_order, end_order, refused_by_twilio, take, watch_orders
 from statemachine.actions.parties import note_gone
@@ -220,6 +220,7 @@ def let_party_go(scratch: Scratch, party: Party) -> None:
     if party.doubt in ("unknown", "searched") and not party.call_sid:
         # Nobody knows of a call, so there is nothing to wait for; should one show up, it is hung up.
         note_gone(scratch, party.name, "cancelled")
+    watch_dials(scratch)
 
 
 # ---- announcements -----------------------------------------------------------------------------------------------
@@ -273,7 +274,13 @@ def note_not_announced(scratch: Scratch, event: EffectOutcome) -> None:
     if order is None or isinstance(event, EffectUnknown):
         return
     assert isinstance(event, EffectFailed)
-    end_order(scratch, order, CommandStatus.FAILED, refused_by_twilio(event))
+    there = scratch.session.parties.get(event.party)
+    rest = tuple(call for call in order.playing_to if there is not None and call != there.call_sid)
+    if event.gone and rest:
+        change_order(scratch, order, playing_to=rest)  # who has left needs not hear it
+    else:
+        reason = "nobody is there to hear it" if event.gone else refused_by_twilio(event)
+        end_order(scratch, order, CommandStatus.FAILED, reason)
     watch_orders(scratch)
 
 

@@ -1,0 +1,170 @@
+"""Stories of announcements: to all, or to each who is not on hold; one at a time."""
+
+import pytest
+
+from statemachine.events import LoneOverdue, OrderOverdue
+from tests.statemachine.ordering import Orders, added, ordering, supervised
+from tests.statemachine.stages import blind_from_bridge, talking
+from tests.statemachine.story import Story
+
+UNKNOWN = "unknown: Twilio has not confirmed it"
+
+
+def playing() -> Orders:
+    return ordering().announce().expect("conferenced", "play to all").expect_timers("order")
+
+
+def playing_to_each() -> Orders:
+    """The customer is on hold, agent and lawyer hear it."""
+    story = added().hold("customer").confirms("customer").announce()
+    return story.expect("conferenced", "play to agent", "play to lawyer").expect_timers("order")
+
+
+def refuse(story: Orders, number: int, *, gone: bool = False) -> Orders:
+    """Twilio refuses one of the requests that the announcement needs."""
+    effect = [one for one in story.effects if one.kind == "play_announcement"][number]
+    status = 404 if gone else 400
+    return story.fails(effect.kind, effect.party, gone=gone, status=status, effect_id=effect.effect_id)
+
+
+def refused_because(story: Orders, command_id: str, why: str) -> None:
+    assert story.last.outcome == "refused"
+    story.expect_command(command_id, "rejected")
+    assert story.reports[command_id][0][1].startswith(f"{why}; allowed now: ")
+
+
+# ---- to all ------------------------------------------------------------------------------------------------------
+
+
+def test_everybody_hears_it_to_its_end():
+    story = playing().expect_command("announce-1", "accepted").played().expect("conferenced").expect_timers()
+    story.expect_command("announce-1", "accepted", "done").expect_no_orders()
+
+
+@pytest.mark.parametrize("what", [{"url": "https://example.com/a.wav"}, {"say": "Closing"}], ids=["url", "say"])
+def test_what_is_played_is_what_the_command_names(what):
+    effect = ordering().announce(**what).last.effects[0]
+    assert (effect.url, effect.command_id, effect.call_sid) == (what.get("url", ""), "announce-1", "")
+
+
+def test_bridged_call_is_converted_first():
+    story = ordering(Story().answered).announce().expect("converting", "move agent").joins("agent").joins("customer")
+    story.expect("conferenced", "play to all", "flag customer", "flag agent").played()
+    story.expect_command("announce-1", "accepted", "done")
+
+
+def test_supervisor_hears_it_with_the_others():
+    supervised().announce().expect("conferenced", "play to all")
+
+
+def test_announcement_that_fails_fails_the_command():
+    story = playing().played(failed=True, reason="not found").expect_timers()
+    story.expect_command("announce-1", "accepted", "failed", reason="the announcement could not be played (not found)")
+
+
+def test_announcement_that_is_not_heard_of_fails_the_command():
+    story = playing().fires(OrderOverdue).expect_command("announce-1", "accepted", "failed", reason=UNKNOWN)
+    story.expect_no_orders()
+
+
+def test_announcement_is_given_a_minute():
+    story = playing()
+    assert story.session.timers["order"] - story.now_ms == 60_000
+
+
+def test_announcement_that_twilio_refuses_fails_the_command():
+    story = refuse(playing(), 0).expect_no_orders()
+    story.expect_command("announce-1", "accepted", "failed", reason="Twilio refused (HTTP 400, code 0)")
+
+
+def test_announcement_of_unknown_outcome_may_still_tell_of_its_end():
+    story = playing()
+    story.is_unknown("play_announcement", "", story.effects[-1].effect_id).expect_command("announce-1", "accepted")
+    story.played().expect_command("announce-1", "accepted", "done").expect_no_orders()
+
+
+def test_end_of_an_announcement_that_nobody_waits_for_changes_nothing():
+    ordering().played().expect("conferenced").expect_no_orders()
+    playing().played("agent").expect_command("announce-1", "accepted")
+
+
+def test_doubled_end_tells_it_once():
+    playing().played().played().expect_command("announce-1", "accepted", "done")
+
+
+def test_party_that_leaves_meanwhile_does_not_end_it():
+    story = playing().leaves("agent").expect_command("announce-1", "accepted").expect_timers("lone", "order")
+    story.fires(LoneOverdue).expect_command("announce-1", "accepted", "failed", reason="agent-left")
+
+
+def test_end_tells_of_an_announcement_under_way():
+    playing().end().expect("ended", "end room").expect_command("announce-1", "accepted", "failed", reason="command")
+
+
+def test_announcement_in_a_transfer_goes_on_when_that_ends():
+    story = ordering(talking, "warm").announce().expect("transferring", "play to all").leaves("agent")
+    story.played().expect_command("announce-1", "accepted", "done")
+
+
+# ---- to each who is not on hold ----------------------------------------------------------------------------------
+
+
+def test_with_somebody_held_each_of_the_others_hears_it():
+    story = playing_to_each().played("agent").expect_command("announce-1", "accepted").played("lawyer")
+    story.expect_command("announce-1", "accepted", "done").expect_no_orders()
+
+
+def test_somebody_who_shall_be_held_does_not_hear_it():
+    ordering().hold("customer").announce().expect("conferenced", "play to agent")
+
+
+def test_in_a_consult_the_customer_does_not_hear_it():
+    story = ordering(talking, "consult").announce().expect("transferring", "play to agent", "play to target")
+    story.played("target").played("agent").expect_command("announce-1", "accepted", "done")
+
+
+def test_one_that_fails_fails_the_command():
+    story = playing_to_each().played("agent").played("lawyer", failed=True)
+    story.expect_command("announce-1", "accepted", "failed", reason="failed").expect_no_orders()
+
+
+def test_one_that_twilio_refuses_fails_the_command():
+    refuse(playing_to_each(), 1).expect_command("announce-1", "accepted", "failed").expect_no_orders()
+
+
+def test_party_that_leaves_meanwhile_is_not_waited_for():
+    story = playing_to_each().leaves("lawyer").expect_command("announce-1", "accepted").played("agent")
+    story.expect_command("announce-1", "accepted", "done")
+
+
+def test_party_that_has_left_before_it_was_asked_for_is_not_waited_for():
+    story = refuse(playing_to_each(), 1, gone=True).expect_command("announce-1", "accepted").played("agent")
+    story.expect_command("announce-1", "accepted", "done").expect_no_orders()
+
+
+def test_nobody_who_could_hear_it_is_left():
+    story = refuse(refuse(playing_to_each(), 0, gone=True), 1, gone=True)
+    story.expect_command("announce-1", "accepted", "failed", reason="nobody is there to hear it").expect_no_orders()
+
+
+def test_one_of_which_nothing_is_heard_fails_the_command():
+    story = playing_to_each().played("agent").fires(OrderOverdue)
+    story.expect_command("announce-1", "accepted", "failed", reason=UNKNOWN)
+
+
+# ---- refused -----------------------------------------------------------------------------------------------------
+
+
+def test_one_at_a_time():
+    refused_because(playing().announce("late"), "late", "an announcement is being played already")
+    story = ordering(Story().answered).announce().announce("late")
+    refused_because(story, "late", "an announcement is being played already")
+    playing().played().announce("next").expect("conferenced", "play to all")
+
+
+def test_nobody_hears_it_who_waits():
+    refused_because(ordering(blind_from_bridge).announce(), "announce-1", "nobody is there to hear it")
+
+
+def test_nothing_is_announced_before_the_agent_has_answered():
+    refused_because(ordering(Story().comes_in).announce(), "announce-1", "nobody has answered yet")

@@ -1,0 +1,213 @@
+"""Stories of somebody who is removed: each party, in each state, and what becomes of the others."""
+
+import pytest
+
+from statemachine.events import LoneOverdue, OrderOverdue
+from tests.statemachine.ordering import Orders, added, ordering
+from tests.statemachine.stages import blind_from_bridge, dialling, outbound, ringing, talking
+from tests.statemachine.story import BOB, CAROL, ROOM, Story
+
+
+def refused_because(story: Orders, command_id: str, why: str) -> None:
+    assert story.last.outcome == "refused"
+    story.expect_command(command_id, "rejected")
+    assert story.reports[command_id][0][1].startswith(f"{why}; allowed now: ")
+
+
+# ---- over the bridge and on the way ------------------------------------------------------------------------------
+
+
+def test_customer_who_is_removed_ends_a_bridged_call():
+    story = ordering(Story().answered).remove("customer").expect("ended", "hang up customer", "hang up agent")
+    story.expect_command("remove-1", "accepted").succeeds("hang_up_call", effect_id=story.effects[-2].effect_id)
+    story.expect_command("remove-1", "accepted").succeeds("hang_up_call", effect_id=story.effects[-1].effect_id)
+    story.expect_command("remove-1", "accepted", "done")
+    assert story.session.end_reason == "command"
+
+
+def test_agent_who_is_removed_is_hung_up_and_the_bridge_goes_with_him():
+    story = ordering(Story().answered).remove("agent").expect("bridged", "hang up agent").dial_ends("completed")
+    story.expect("ended", reason="agent-left").expect_command("remove-1", "accepted", "done")
+
+
+def test_agent_of_an_outbound_call_who_is_removed_takes_the_customer_along():
+    story = ordering(outbound).remove("agent").expect("bridged", "hang up agent").call("agent", "completed")
+    story.expect("ended", "hang up customer", reason="agent-left").expect_command("remove-1", "accepted", "done")
+
+
+def test_agent_who_rings_is_hung_up_as_soon_as_his_call_is_known():
+    story = ordering(Story().comes_in).remove("agent").expect("bridged").call("agent", "initiated")
+    story.expect("bridged", "hang up agent").call("agent", "canceled").dial_ends("no-answer")
+    story.expect("ended").expect_command("remove-1", "accepted", "done")
+
+
+def test_agent_who_is_removed_while_it_converts_ends_it():
+    story = ordering(Story().answered().convert).remove("agent").expect("converting", "hang up agent")
+    story.call("agent", "completed").expect("ended", "hang up customer")
+    story.expect_command("remove-1", "accepted", "done").expect_command("convert-1", "accepted", "failed")
+
+
+def test_customer_who_is_removed_while_it_converts_ends_it():
+    ordering(Story().answered().convert).remove("customer").expect("ended", "hang up customer", "hang up agent")
+
+
+def test_agent_who_is_removed_while_it_converts_for_a_transfer_has_handed_over():
+    story = ordering(Story().answered).transfer("warm").remove("agent").expect("converting", "hang up agent")
+    story.call("agent", "completed").expect("transferring", phase="blind")
+    story.expect_command("remove-1", "accepted", "done")
+
+
+# ---- in a conference ---------------------------------------------------------------------------------------------
+
+
+def test_customer_who_is_removed_ends_the_conference():
+    story = ordering().remove("customer").expect("ended", "end room", reason="command")
+    story.succeeds("end_conference", effect_id=story.effects[-1].effect_id)
+    story.expect_command("remove-1", "accepted", "done")
+
+
+def test_customer_who_is_removed_ends_a_conference_of_many_too():
+    added().remove("customer").expect("ended", "end room", reason="command")
+
+
+def test_agent_who_is_removed_leaves_the_customer_alone():
+    story = ordering().remove("agent").expect("conferenced", "hang up agent").expect_command("remove-1", "accepted")
+    story.leaves("agent").expect_command("remove-1", "accepted", "done").expect_timers("lone").fires(LoneOverdue)
+    story.expect("ended", "end room", reason="agent-left")
+
+
+@pytest.mark.parametrize("name", ["agent", "lawyer"])
+def test_one_of_many_who_is_removed_leaves_the_others_talking(name):
+    story = added().remove(name).expect("conferenced", f"hang up {name}").leaves(name).expect("conferenced")
+    story.expect_timers().expect_command("remove-1", "accepted", "done").expect_no_orders()
+
+
+def test_party_is_named_by_its_call_too():
+    story = added()
+    story.remove(story.legs["lawyer"].call_sid).expect("conferenced", "hang up lawyer")
+
+
+def test_somebody_whom_nobody_here_has_brought_in_may_be_removed():
+    story = ordering().joins("guest").remove("guest-1").expect("conferenced", "hang up guest-1").leaves("guest")
+    story.expect_command("remove-1", "accepted", "done")
+
+
+def test_party_that_rings_stops_ringing():
+    story = ordering().add().confirms("customer", "agent").placed("lawyer").remove("lawyer")
+    story.expect("conferenced", "hang up lawyer").call("lawyer", "canceled").expect("conferenced").expect_timers()
+    story.expect_command("remove-1", "accepted", "done")
+    story.expect_command("add-1", "accepted", "failed", reason="cancelled")
+
+
+def test_party_whose_call_is_not_known_yet_is_hung_up_as_soon_as_it_is():
+    story = ordering().add().confirms("customer", "agent").remove("lawyer").expect("conferenced")
+    story.placed("lawyer").expect("conferenced", "hang up lawyer").call("lawyer", "canceled")
+    story.expect_command("remove-1", "accepted", "done").expect_timers()
+
+
+def test_party_whose_dial_is_in_doubt_is_let_go_at_once_and_hung_up_should_it_show_up():
+    story = ordering().add(confirm=True).confirms("customer", "agent").in_doubt("lawyer").remove("lawyer")
+    story.expect("conferenced").expect_command("remove-1", "accepted", "done").expect_timers()
+    story.call("lawyer", "ringing").expect("conferenced", "hang up lawyer")
+
+
+def test_party_that_stands_at_the_gate_is_hung_up():
+    story = ordering().add(confirm=True).confirms("customer", "agent").placed("lawyer").gate("lawyer").remove("lawyer")
+    story.expect("conferenced", "hang up lawyer").gate("lawyer", "too-late")
+    story.expect_command("remove-1", "accepted", "done").expect_timers()
+
+
+def test_party_that_comes_in_although_it_is_to_go_is_hung_up_once_more():
+    story = ordering().add().confirms("customer", "agent").placed("lawyer").remove("lawyer").joins("lawyer")
+    story.expect("conferenced", "hang up a call").call("lawyer", "completed")
+    story.expect_command("remove-1", "accepted", "done").expect_timers()
+
+
+def test_hang_up_whose_callbacks_are_lost_is_looked_at():
+    """The customer is not left alone for a lost callback."""
+    story = ordering().remove("agent").expect_timers("order").fires(OrderOverdue).expect("conferenced", "look")
+    story.expect_command("remove-1", "accepted", "failed", reason="unknown: Twilio has not confirmed it")
+    story.reads(agent="completed", customer="in-progress", room=ROOM, inside=("customer",)).expect_timers("lone")
+
+
+def test_second_remove_of_one_is_done_with_the_first():
+    story = added().remove("lawyer").remove("lawyer", "again").expect("conferenced").leaves("lawyer")
+    story.expect_command("remove-1", "accepted", "done").expect_command("again", "accepted", "done")
+
+
+def test_whoever_has_left_can_not_be_removed():
+    refused_because(added().leaves("lawyer").remove("lawyer"), "remove-1", "no such party; there are customer, agent")
+
+
+def test_end_has_removed_everybody():
+    added().remove("lawyer").end().expect("ended", "end room").expect_command("remove-1", "accepted", "done")
+
+
+# ---- in a transfer -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["warm", "consult"])
+def test_agent_who_is_removed_from_a_transfer_has_completed_it(mode):
+    story = ordering(talking, mode).remove("agent")
+    if mode == "consult":
+        story.expect("transferring", "unhold customer").confirms("customer")
+    story.expect("transferring", "hang up agent").leaves("agent").expect("conferenced", "flag agent")
+    story.expect_command("remove-1", "accepted", "done").expect_transfer("completed")
+
+
+@pytest.mark.parametrize("mode", ["warm", "consult"])
+def test_agent_who_is_removed_while_it_rings_makes_it_a_blind_one(mode):
+    story = ordering(ringing, mode).remove("agent")
+    if mode == "warm":
+        story.expect("transferring", "hold customer", phase="blind").confirms("customer")
+    assert "hang up agent" in story.words()
+    story.leaves("agent").expect_command("remove-1", "accepted", "done").call("target", "in-progress").joins("target")
+    story.expect("transferring", "unhold customer").confirms("customer").expect("conferenced", "flag agent")
+
+
+@pytest.mark.parametrize("mode", ["warm", "consult"])
+@pytest.mark.parametrize("begin", [ringing, talking])
+def test_target_who_is_removed_has_cancelled_it(begin, mode):
+    story = ordering(begin, mode).remove("target").expect("transferring", "hang up target")
+    story.call("target", "completed")
+    if mode == "consult":
+        story.expect("transferring", "unhold customer").confirms("customer")
+    story.expect("conferenced", "flag agent").expect_transfer("cancelled", "command")
+    story.expect_command("remove-1", "accepted", "done").expect_held()
+
+
+def test_one_of_several_who_is_removed_stops_ringing_and_the_other_may_still_take_it():
+    story = ordering(dialling, "warm", BOB, CAROL).placed("target-1").placed("target-2").remove("target-1")
+    story.expect("transferring", "hang up target-1").call("target-1", "canceled").expect("transferring")
+    story.expect_command("remove-1", "accepted", "done").gate("target-2").gate("target-2", "accepted")
+    story.joins("target-2").expect("transferring").expect_transfer("merged")
+
+
+def test_all_of_several_who_are_removed_fail_the_transfer():
+    story = ordering(dialling, "warm", BOB, CAROL).placed("target-1").placed("target-2")
+    story.remove("target-1").remove("target-2", "remove-2").call("target-1", "canceled").call("target-2", "canceled")
+    story.expect("conferenced", "flag agent").expect_command("transfer-1", "accepted", "failed")
+    story.expect_command("remove-1", "accepted", "done").expect_command("remove-2", "accepted", "done")
+
+
+@pytest.mark.parametrize("name", ["agent", "target"])
+def test_nobody_but_the_customer_is_removed_when_the_agent_was_let_go(name):
+    story = ordering(blind_from_bridge).placed("target").remove(name)
+    why = "no such party; there are customer, target" if name == "agent" else "the agent has been let go already"
+    refused_because(story, "remove-1", why)
+
+
+def test_customer_who_is_removed_ends_a_transfer():
+    story = ordering(talking, "consult").remove("customer").expect("ended", "end room", reason="command")
+    story.expect_transfer("cancelled", "command")
+
+
+def test_somebody_a_transfer_does_not_depend_on_is_just_hung_up():
+    story = added().transfer("warm").takes_part("target").remove("lawyer").expect("transferring", "hang up lawyer")
+    story.leaves("lawyer").expect("transferring").expect_command("remove-1", "accepted", "done")
+    story.expect_transfer("merged")
+
+
+def test_transfer_that_completes_while_the_lawyer_is_let_go():
+    story = added().transfer("warm").takes_part("target").remove("lawyer").leaves("agent").expect("conferenced")
+    story.leaves("lawyer").expect("conferenced").expect_command("remove-1", "accepted", "done").expect_timers()
