@@ -13,7 +13,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     by_story: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
         name, bracket, _ = item.nodeid.partition("[")
-        if bracket and "/stories/" in name:
+        if bracket and "/stories/" in name and item.get_closest_marker("soak") is None:
             by_story[name].append(item)
     for examples in by_story.values():
         # In an order that is the same in every process, whatever order the tests are run in.

@@ -1,7 +1,10 @@
 """Conferences from the start: one waits there, by whichever way he came, while somebody else is dialled into it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import pytest
 
 from sandbox import SandboxCall
 from streams import commands
@@ -9,7 +12,7 @@ from streams.commands import CommandOutcome, session_id_of
 from tests.stories.kit import dials_to, everybody_is_gone, hears, outcome_of, outcomes, until_hears
 from tests.stories.trio import Trio
 from tests.support.phones import answers, dialled
-from tests.support.world import AGENT, CUSTOMER, NUMBER, World
+from tests.support.world import AGENT, CUSTOMER, DEADLINE_S, NUMBER, World
 
 BROWSER = "bea"
 #: The TwiML application through which browsers call.
@@ -34,6 +37,16 @@ WAYS = {
     "client": Way("agent", "customer", CUSTOMER, "ringback", is_group=True),
     "call": Way("agent", "customer", CUSTOMER, "ringback"),
 }
+
+
+def some(examples: Iterable[Any], *usual: Any) -> list[Any]:
+    """Examples of a story, of which these are played in every run and the others in the long one."""
+    return [pytest.param(example, marks=[] if example in usual else [pytest.mark.soak]) for example in examples]
+
+
+def by_way(*usual: str) -> pytest.MarkDecorator:
+    """A story that is played by every way into a conference, by these in every run."""
+    return pytest.mark.parametrize("way", some(WAYS, *usual))
 
 
 @dataclass
@@ -149,7 +162,8 @@ async def opened(world: World, way: str, **params: str) -> Opening:
     given = {"type": "call", "agent": AGENT, "customer": CUSTOMER, "mode": "conference", **params}
     command_id = await commands.publish(world.client, world.keys, given)
     session = params.get("session") or session_id_of(command_id)
-    return Opening(world, kind, session, await dialled(world.sandbox, AGENT), command_id)
+    agent = await dialled(world.sandbox, AGENT, timeout_s=DEADLINE_S)
+    return Opening(world, kind, session, agent, command_id)
 
 
 async def in_conference(world: World, way: str) -> tuple[Opening, SandboxCall]:

@@ -3,12 +3,19 @@
 import pytest
 
 from tests.stories.kit import dials_to, done, sounds, until_hears
-from tests.stories.openings import WAYS, opened, waits
+from tests.stories.openings import WAYS, by_way, opened, some, waits
 from tests.support.phones import answers, busy, rings
 from tests.support.world import AGENT, CUSTOMER, World
 
 pytestmark = pytest.mark.redis
-EVERY_WAY = pytest.mark.parametrize("way", WAYS)
+EVENTS = ("initiated", "ringing", "in-progress", "conference-start", "participant-join", "*")
+BAD_ANSWERS = {
+    "429": {"status": 429},
+    "503": {"status": 503},
+    "500-after-effect": {"status": 500, "moment": "after"},
+    "cut-before": {"cut": "before"},
+    "cut-after": {"cut": "after"},
+}
 WAIT_FAILED = frozenset({11200})
 
 
@@ -21,8 +28,8 @@ async def world(redis_server):
 # ---- callbacks -------------------------------------------------------------------------------------------------------
 
 
-@EVERY_WAY
-@pytest.mark.parametrize("event", ["initiated", "ringing", "in-progress", "conference-start", "participant-join", "*"])
+@by_way("waiting")
+@pytest.mark.parametrize("event", some(EVENTS, "participant-join", "*"))
 async def test_callbacks_that_are_lost_are_made_up_for_by_a_look(world, way, event):
     world.sandbox.phone(WAYS[way].phone).in_turn(answers())
     if event.startswith(("conference", "participant")):
@@ -32,8 +39,8 @@ async def test_callbacks_that_are_lost_are_made_up_for_by_a_look(world, way, eve
     await (await opened(world, way)).is_a_conference()
 
 
-@EVERY_WAY
-@pytest.mark.parametrize("fault", ["doubled", "late", "reordered"])
+@by_way("client")
+@pytest.mark.parametrize("fault", some(["doubled", "late", "reordered"], "doubled", "reordered"))
 async def test_callbacks_that_come_twice_late_or_in_another_order_change_nothing(world, way, fault):
     world.sandbox.phone(WAYS[way].phone).in_turn(answers())
     faults = world.sandbox.faults
@@ -47,7 +54,7 @@ async def test_callbacks_that_come_twice_late_or_in_another_order_change_nothing
     await (await opened(world, way)).is_a_conference()
 
 
-@EVERY_WAY
+@by_way("call")
 async def test_end_of_whoever_was_dialled_is_found_though_every_callback_of_it_is_lost(redis_server, way):
     async with World(redis_server.url, speed=20, policy={"ring_timeout_ms": 1_000}) as world:
         world.sandbox.phone(WAYS[way].phone).in_turn(busy())
@@ -57,8 +64,8 @@ async def test_end_of_whoever_was_dialled_is_found_though_every_callback_of_it_i
         await opening.fails(f"{opening.way.awaited}-busy")
 
 
-@EVERY_WAY
-@pytest.mark.parametrize("lost", ["participant-leave", "completed", "both"])
+@by_way("waiting")
+@pytest.mark.parametrize("lost", some(["participant-leave", "completed", "both"], "both"))
 async def test_waiter_whose_leaving_is_told_by_one_callback_alone_stops_the_others_phone(world, way, lost):
     world.sandbox.phone(WAYS[way].phone).in_turn(rings())
     opening = await opened(world, way)
@@ -77,18 +84,16 @@ async def test_waiter_whose_leaving_is_told_by_one_callback_alone_stops_the_othe
 # ---- requests --------------------------------------------------------------------------------------------------------
 
 
-@EVERY_WAY
-@pytest.mark.parametrize("fault", [
-    {"status": 429}, {"status": 503}, {"status": 500, "moment": "after"}, {"cut": "before"}, {"cut": "after"},
-], ids=["429", "503", "500-after-effect", "cut-before", "cut-after"])  # fmt: skip
+@by_way("client")
+@pytest.mark.parametrize("fault", some(BAD_ANSWERS, "cut-before", "cut-after"))
 async def test_whoever_is_waited_for_is_dialled_once_though_the_answer_is_bad(world, way, fault):
     world.sandbox.phone(WAYS[way].phone).in_turn(answers())
-    world.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", **fault)
+    world.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", **BAD_ANSWERS[fault])
     await (await opened(world, way)).is_a_conference()
 
 
-@EVERY_WAY
-@pytest.mark.parametrize("status", [400, 401, 403])
+@by_way("call")
+@pytest.mark.parametrize("status", some([400, 401, 403], 400))
 async def test_refused_dial_is_told_to_whoever_waits(redis_server, way, status):
     async with World(redis_server.url, speed=20) as world:
         world.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", status=status)
@@ -97,7 +102,7 @@ async def test_refused_dial_is_told_to_whoever_waits(redis_server, way, status):
         assert dials_to(world, opening.way.phone) == 0
 
 
-@EVERY_WAY
+@by_way("waiting")
 async def test_waiter_is_let_go_though_the_sentence_can_not_be_said(world, way):
     """Twilio refuses the document with which he would be told: he is hung up without."""
     world.sandbox.phone(WAYS[way].phone).in_turn(busy())
@@ -113,8 +118,8 @@ async def test_waiter_is_let_go_though_the_sentence_can_not_be_said(world, way):
 # ---- what is heard while one waits -----------------------------------------------------------------------------------
 
 
-@EVERY_WAY
-@pytest.mark.parametrize("status", [500, 404])
+@by_way("client")
+@pytest.mark.parametrize("status", some([500, 404], 404))
 async def test_wait_url_that_fails_leads_back_into_the_conference_and_the_call_goes_on(redis_server, way, status):
     """Twilio repeats our wait URL after a 500, and gives it up at once after a 404."""
     # He may come out of it before his session was decided upon, and then asks again a second later.
@@ -165,7 +170,7 @@ async def test_first_url_that_fails_lets_the_fallback_bridge_the_caller(world):
 # ---- nobody tells anything -------------------------------------------------------------------------------------------
 
 
-@EVERY_WAY
+@by_way("call")
 async def test_one_who_is_left_alone_is_let_go_where_the_flag_does_not_work(world, way):
     world.leaves_the_end_to_us()
     world.sandbox.phone(WAYS[way].phone).in_turn(answers())

@@ -3,13 +3,12 @@
 import pytest
 
 from tests.stories.kit import CAROL, SECOND, TARGET, dials_to, done, everybody_is_gone, failed, until_hears
-from tests.stories.openings import WAYS, in_conference
+from tests.stories.openings import by_way, in_conference, some
 from tests.stories.trio import dials, joined_by_target, told
 from tests.support.phones import answers, busy, dialled
 from tests.support.world import World
 
 pytestmark = pytest.mark.redis
-EVERY_WAY = pytest.mark.parametrize("way", WAYS)
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ async def target_stays(world, trio):
     assert dials_to(world, TARGET) == 1
 
 
-@EVERY_WAY
+@by_way("waiting")
 async def test_consult_with_swap_and_merge_and_complete(world, way):
     trio = await starts(world, way)
     before_s = world.listening.now()
@@ -55,7 +54,7 @@ async def test_consult_with_swap_and_merge_and_complete(world, way):
     await target_stays(world, trio)
 
 
-@EVERY_WAY
+@by_way("client")
 async def test_consult_that_is_cancelled_leaves_the_two_talking(world, way):
     trio = await starts(world, way)
     await joined_by_target(trio, "consult")
@@ -67,7 +66,7 @@ async def test_consult_that_is_cancelled_leaves_the_two_talking(world, way):
     await everybody_is_gone(world, trio.id, "customer-left")
 
 
-@EVERY_WAY
+@by_way("call")
 async def test_blind_transfer_lets_the_agent_go_and_the_customer_hears_ringing_until_the_answer(world, way):
     trio = await starts(world, way)
     agent = trio.agent
@@ -80,7 +79,7 @@ async def test_blind_transfer_lets_the_agent_go_and_the_customer_hears_ringing_u
     await target_stays(world, trio)
 
 
-@EVERY_WAY
+@by_way("waiting")
 async def test_blind_transfer_that_fails_brings_the_agent_back(redis_server, way):
     async with World(redis_server.url, speed=5) as world:
         trio = await starts(world, way)
@@ -97,8 +96,8 @@ async def test_blind_transfer_that_fails_brings_the_agent_back(redis_server, way
         await everybody_is_gone(world, trio.id, "agent-left")
 
 
-@EVERY_WAY
-@pytest.mark.parametrize("mode", ["warm", "consult"])
+@by_way("client")
+@pytest.mark.parametrize("mode", some(["warm", "consult"], "consult"))
 async def test_agent_who_hangs_up_while_all_are_there_hands_over(world, way, mode):
     trio = await starts(world, way)
     await joined_by_target(trio, mode)
@@ -107,8 +106,8 @@ async def test_agent_who_hangs_up_while_all_are_there_hands_over(world, way, mod
     await target_stays(world, trio)
 
 
-@EVERY_WAY
-@pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
+@by_way("call")
+@pytest.mark.parametrize("mode", some(["warm", "consult", "blind"], "blind"))
 async def test_customer_who_hangs_up_in_a_transfer_lets_everybody_go(world, way, mode):
     trio = await starts(world, way)
     await dials(trio, mode)
@@ -119,7 +118,7 @@ async def test_customer_who_hangs_up_in_a_transfer_lets_everybody_go(world, way,
     assert trio.target.record.answered_at_s is None
 
 
-@EVERY_WAY
+@by_way("waiting")
 async def test_two_transfers_one_after_the_other(world, way):
     trio = await starts(world, way)
     for address, mode in ((TARGET, "blind"), (SECOND, "blind")):
