@@ -1,4 +1,7 @@
-"""Which stories are in every run: of a story with many examples, the first and the last and two in between."""
+"""Which stories are in every run: of a story with many examples, the first and the last and two in between.
+
+`pytest.mark.examples(1)`, on a story or on all of a file, leaves more of them to the long run.
+"""
 
 from collections import defaultdict
 
@@ -18,8 +21,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for examples in by_story.values():
         # In an order that is the same in every process, whatever order the tests are run in.
         examples.sort(key=lambda item: item.nodeid)
+        marker = examples[0].get_closest_marker("examples")
+        most = marker.args[0] if marker is not None else EXAMPLES_MAX
         last = len(examples) - 1
-        kept = {round(last * number / (EXAMPLES_MAX - 1)) for number in range(EXAMPLES_MAX)}
+        kept = {round(last * number / max(1, most - 1)) for number in range(most)}
         for number, item in enumerate(examples):
-            if last >= EXAMPLES_MAX and number not in kept:
+            if last >= most and number not in kept:
                 item.add_marker(pytest.mark.soak)

@@ -1,0 +1,355 @@
+"""Supervisors: what each party hears of whom in each mode, whoever leaves, whatever Twilio refuses."""
+
+import pytest
+
+from sandbox.ledger import RestEntry
+from tests.stories.crowd import BOB, EVE, STARTS, Crowd, two
+from tests.stories.kit import CAROL, begins, dial_requests, dials_to
+from tests.stories.trio import Halt, Trio
+from tests.support.phones import answers, busy, dialled, presses, refuses, rings, unreachable
+from tests.support.world import World
+
+pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
+PARTICIPANT = "/Conferences/*/Participants/*"
+MODES = ("monitor", "whisper", "barge")
+#: From the leaving of a coached agent to the mute of whoever coached him: a callback, a request and a busy machine.
+AWAY_S = 0.5
+#: What Twilio is asked so that a mode comes true.
+ASKED = {
+    "monitor": {"Muted": "true", "Coaching": "false"},
+    "whisper": {"Muted": "false", "Coaching": "true"},
+    "barge": {"Muted": "false", "Coaching": "false"},
+}
+
+
+@pytest.fixture
+async def world(redis_server):
+    async with World(redis_server.url) as world:
+        yield world
+
+
+async def is_heard_as(crowd: Crowd, mode: str) -> None:
+    """Waits until each of the three hears whom they should in that mode."""
+    also = {"monitor": (), "whisper": ("agent",), "barge": ("agent", "customer")}[mode]
+    await crowd.hear(
+        supervisor=["customer", "agent"],
+        agent=["customer", *(["supervisor"] if "agent" in also else [])],
+        customer=["agent", *(["supervisor"] if "customer" in also else [])],
+    )
+
+
+def _word(request: RestEntry) -> str:
+    """A request in words, where it mutes somebody or hangs somebody up."""
+    sid = request.path.rpartition("/")[2].removesuffix(".json")
+    what = "mute" if request.get("Muted") == "true" else "hang up" if request.get("Status") == "completed" else ""
+    return f"{what} {sid}"
+
+
+# ---- who hears whom ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.examples(3)
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("mode", MODES)
+async def test_supervisor_hears_all_and_is_heard_by_whom_the_mode_says_from_the_first_moment(world, start, mode):
+    crowd = await two(world, start)
+    await crowd.supervise(mode)
+    await is_heard_as(crowd, mode)
+    # Somebody who whispers, or listens, was heard by the customer at no moment, the first one included.
+    assert (mode == "barge") != crowd.never_heard("customer", "supervisor")
+    assert (mode == "monitor") == crowd.never_heard("agent", "supervisor")
+    (dial,) = dial_requests(world, EVE)
+    asked = {name: dial.get(name) for name in ("Muted", "Coaching", "EarlyMedia", "StartConferenceOnEnter")}
+    assert asked["Muted"] == "true"
+    assert asked["Coaching"] in ("", "false")
+    assert asked["EarlyMedia"] == asked["StartConferenceOnEnter"] == "false"
+    crowd["customer"].hang_up()
+    # A supervisor is no company: whoever is left with one is let go.
+    await crowd.ends("customer-left")
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_supervisor_stays_as_he_is_when_the_customer_is_held_and_let_back(world, mode):
+    crowd = await two(world)
+    await crowd.supervise(mode)
+    await crowd.done("hold", party="customer")
+    await crowd.hear(customer="music")
+    assert (mode == "barge") != crowd.never_heard("customer", "supervisor")
+    await crowd.done("unhold", party="customer")
+    await is_heard_as(crowd, mode)
+    await crowd.let_go()
+
+
+async def test_modes_are_switched_by_one_request_each_and_nobody_hears_more_in_between(world):
+    crowd = await two(world)
+    await crowd.supervise("monitor")
+    for mode in ("whisper", "monitor", "whisper"):
+        before = len(world.sandbox.ledger.requests("POST"))
+        await crowd.done("supervise", to=EVE, mode=mode)
+        await is_heard_as(crowd, mode)
+        (request,) = world.sandbox.ledger.requests("POST")[before:]
+        assert {name: request.get(name) for name in ASKED[mode]} == ASKED[mode]
+    assert crowd.never_heard("customer", "supervisor")
+    for mode in ("barge", "whisper"):
+        await crowd.done("supervise", to=EVE, mode=mode)
+        await is_heard_as(crowd, mode)
+    back_s = world.listening.now()
+    await crowd.done("supervise", to=EVE, mode="whisper")
+    await crowd.done("supervise", to=EVE, mode="monitor")
+    assert crowd.never_heard("customer", "supervisor", back_s)
+    assert dials_to(world, EVE) == 1
+    await crowd.let_go()
+
+
+async def test_customer_does_not_hear_the_supervisors_phone_ring(world):
+    crowd = await two(world)
+    world.sandbox.phone(EVE).in_turn(rings())
+    given = await crowd.say("supervise", to=EVE, mode="whisper")
+    crowd.people["supervisor"] = await dialled(world.sandbox, EVE)
+    await crowd.party("supervisor", status="ringing")
+    await crowd.hear(customer="agent", agent="customer")
+    # Another mode meanwhile is what counts when it is answered.
+    switched = await begins(world, "supervise", crowd.id, to=EVE, mode="monitor")
+    crowd["supervisor"].answer()
+    assert await crowd.outcome(switched) == ("done", "")
+    assert (await crowd.outcome(given))[0] == "failed"
+    await is_heard_as(crowd, "monitor")
+    assert crowd.never_heard("agent", "supervisor")
+    await crowd.let_go()
+
+
+@pytest.mark.parametrize("fields, script", [
+    ({"brief": "A call about a bill."}, answers()), ({"confirm": "true"}, presses("1")),
+], ids=["brief", "confirm"])  # fmt: skip
+async def test_gated_supervisor_is_never_heard_by_the_customer(redis_server, fields, script):
+    async with World(redis_server.url, speed=5.0) as world:
+        crowd = await two(world)
+        await crowd.supervise("whisper", EVE, script, **fields)
+        await is_heard_as(crowd, "whisper")
+        assert crowd.never_heard("customer", "supervisor")
+        await crowd.let_go()
+
+
+# ---- no company --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("leaver", ["customer", "agent"])
+async def test_who_is_left_with_a_supervisor_is_alone(world, mode, leaver):
+    crowd = await two(world)
+    supervisor, customer = await crowd.supervise(mode), crowd["customer"]
+    world.leaves_the_end_to_us()
+    crowd[leaver].hang_up()
+    await crowd.ends(f"{leaver}-left")
+    # Of an agent who hangs up nobody knows before: until that is told, Twilio lets all hear who whispered to him.
+    heard_s = world.listening.seconds(customer, supervisor)
+    assert mode == "barge" or heard_s < (AWAY_S if (mode, leaver) == ("whisper", "agent") else 0.001)
+
+
+@pytest.mark.parametrize("how", ["hangs-up", "removed"])
+async def test_two_talk_on_without_the_supervisor_and_leaving_ends_the_call_again(world, how):
+    crowd = await two(world)
+    await crowd.supervise("whisper")
+    gone = crowd.people.pop("supervisor")
+    if how == "removed":
+        await crowd.done("remove", party="supervisor")
+    else:
+        gone.hang_up()
+    await crowd.talk("customer", "agent")
+    assert gone.status == "completed"
+    # Somebody else may supervise then.
+    await crowd.supervise("barge", BOB)
+    await is_heard_as(crowd, "barge")
+    crowd["agent"].hang_up()
+    await crowd.ends("agent-left")
+
+
+@pytest.mark.parametrize("script, reason", [
+    (busy(), "busy"), (refuses(), "rejected"), (unreachable(), "failed"),
+], ids=["busy", "refuses", "unreachable"])  # fmt: skip
+async def test_two_talk_on_when_the_supervisor_is_not_reached(world, script, reason):
+    crowd = await two(world)
+    world.sandbox.phone(EVE).in_turn(script)
+    await crowd.failed(reason, "supervise", to=EVE, mode="whisper")
+    await crowd.talk("customer", "agent")
+    await crowd.supervise("whisper")
+    await is_heard_as(crowd, "whisper")
+    await crowd.let_go()
+
+
+async def test_supervisor_whose_phone_rings_is_no_company_either(world):
+    crowd = await two(world)
+    world.sandbox.phone(EVE).in_turn(rings())
+    given = await crowd.say("supervise", to=EVE, mode="monitor")
+    eve = await dialled(world.sandbox, EVE)
+    await crowd.party("supervisor", status="ringing")
+    crowd["agent"].hang_up()
+    await crowd.ends("agent-left")
+    assert (await crowd.outcome(given))[0] == "failed"
+    assert eve.status in ("canceled", "completed")
+
+
+# ---- the coached agent leaves ------------------------------------------------------------------------------------
+
+
+@pytest.mark.examples(3)
+@pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
+async def test_coach_of_an_agent_who_hands_over_is_never_heard_by_the_customer_and_coaches_the_next(world, mode):
+    crowd = await two(world)
+    await crowd.supervise("whisper")
+    world.sandbox.phone(CAROL).in_turn(answers())
+    await crowd.done("transfer", to=CAROL, mode=mode)
+    carol = await dialled(world.sandbox, CAROL)
+    if mode != "blind":
+        await crowd.done("complete")
+    crowd.people["agent-1"] = crowd.people.pop("agent")
+    crowd.people["agent"] = carol
+    await crowd.until(state="conferenced", **{"party.agent.address": CAROL})
+    await is_heard_as(crowd, "whisper")
+    assert crowd.never_heard("customer", "supervisor"), crowd.heard()
+    # He was muted before the coached one was hung up, and Twilio had confirmed it.
+    muted, gone = f"mute {crowd['supervisor'].sid}", f"hang up {crowd['agent-1'].sid}"
+    asked = [word for word in map(_word, world.sandbox.ledger.requests("POST")) if word in (muted, gone)]
+    assert asked == [muted, gone]
+    assert crowd["agent-1"].status == "completed"
+    await crowd.let_go()
+
+
+async def test_coached_agent_who_is_removed_leaves_nobody_overheard(world):
+    crowd = await two(world)
+    await crowd.add("bob", BOB)
+    await crowd.supervise("whisper")
+    await crowd.hear(agent=["customer", "bob", "supervisor"], customer=["agent", "bob"], bob=["agent", "customer"])
+    await crowd.done("remove", party="agent")
+    crowd.people.pop("agent")
+    await crowd.hear(customer="bob", bob="customer", supervisor=["customer", "bob"])
+    assert crowd.never_heard("customer", "supervisor"), crowd.heard()
+    assert crowd.never_heard("bob", "supervisor"), crowd.heard()
+    await crowd.rejected("", "supervise", to=EVE, mode="whisper")
+    await crowd.let_go()
+
+
+async def test_coach_is_muted_at_once_when_the_agent_hangs_up(world):
+    crowd = await two(world)
+    await crowd.add("bob", BOB)
+    await crowd.supervise("whisper")
+    left_s = world.listening.now()
+    await crowd.leaves("agent")
+    await crowd.hear(customer="bob", bob="customer", supervisor=["customer", "bob"])
+    # Twilio lets all hear him from the agent's leaving on; what lies between is a callback and a request.
+    assert world.listening.seconds(crowd["customer"], crowd["supervisor"], left_s) < AWAY_S, crowd.heard()
+    assert (await crowd.member("supervisor")).muted
+    await crowd.let_go()
+
+
+async def test_agent_who_hangs_up_in_a_warm_transfer_is_followed_by_the_next_whom_the_supervisor_coaches(world):
+    crowd = await two(world)
+    await crowd.supervise("whisper")
+    world.sandbox.phone(CAROL).in_turn(answers())
+    await crowd.done("transfer", to=CAROL, mode="warm")
+    carol = await dialled(world.sandbox, CAROL)
+    crowd.people.pop("agent").hang_up()
+    crowd.people["agent"] = carol
+    await crowd.until(state="conferenced", **{"party.agent.address": CAROL})
+    await is_heard_as(crowd, "whisper")
+    await crowd.let_go()
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_customer_hears_nothing_of_a_consult_though_somebody_supervises(world, mode):
+    crowd = await two(world)
+    await crowd.supervise(mode)
+    since_s = world.listening.now()
+    world.sandbox.phone(CAROL).in_turn(answers())
+    await crowd.done("transfer", to=CAROL, mode="consult")
+    crowd.people["target"] = await dialled(world.sandbox, CAROL)
+    await crowd.hear(customer="music", supervisor=["agent", "target"])
+    assert mode == "barge" or crowd.never_heard("target", "supervisor", since_s)
+    await crowd.done("cancel")
+    crowd.people.pop("target")
+    await is_heard_as(crowd, mode)
+    assert mode == "barge" or crowd.never_heard("customer", "supervisor")
+    await crowd.let_go()
+
+
+# ---- Twilio ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode, code", [("whisper", 13240), ("whisper", 16028), ("barge", 20001)])
+async def test_refused_mode_has_failed_and_the_supervisor_monitors(world, mode, code):
+    crowd = await two(world)
+    world.sandbox.faults.next_rest("POST", PARTICIPANT, status=400, code=code, count=9, **ASKED[mode])
+    world.sandbox.phone(EVE).in_turn(answers())
+    status, reason = await crowd.outcome(await crowd.say("supervise", to=EVE, mode=mode))
+    assert (status, reason) == ("failed", "Twilio refused")
+    await crowd.comes("supervisor", EVE, 1)
+    await is_heard_as(crowd, "monitor")
+    assert crowd.never_heard("customer", "supervisor")
+    world.sandbox.faults.clear()
+    await crowd.done("supervise", to=EVE, mode=mode)
+    await is_heard_as(crowd, mode)
+    await crowd.let_go()
+
+
+@pytest.mark.parametrize("fault", [{"status": 500}, {"status": 429}, {"cut": "before"}, {"cut": "after"}],
+                         ids=["500", "429", "cut-before", "cut-after"])  # fmt: skip
+@pytest.mark.parametrize("mode", MODES)
+async def test_mode_comes_true_though_its_request_goes_wrong_once(world, mode, fault):
+    crowd = await two(world)
+    await crowd.supervise("whisper" if mode == "monitor" else "monitor")
+    world.sandbox.faults.next_rest("POST", PARTICIPANT, **fault, **ASKED[mode])
+    await crowd.done("supervise", to=EVE, mode=mode)
+    assert not world.sandbox.faults.pending()
+    await is_heard_as(crowd, mode)
+    await crowd.let_go()
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_mode_is_done_though_every_callback_about_the_supervisor_is_lost(world, mode):
+    crowd = await two(world)
+    await crowd.supervise("whisper" if mode == "monitor" else "monitor")
+    label = (await crowd.session())["party.supervisor.label"]
+    for event in ("participant-modify", "participant-mute", "participant-unmute"):
+        world.sandbox.faults.lose_callbacks(event, count=9, ParticipantLabel=label)
+    await crowd.done("supervise", to=EVE, mode=mode)
+    await is_heard_as(crowd, mode)
+    await crowd.let_go()
+
+
+async def test_supervisors_dial_of_unknown_outcome_is_not_repeated(world):
+    crowd = await two(world)
+    world.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", cut="after", To=EVE)
+    await crowd.supervise("whisper")
+    await is_heard_as(crowd, "whisper")
+    assert dials_to(world, EVE) == 1
+    await crowd.let_go()
+
+
+# ---- refused -----------------------------------------------------------------------------------------------------
+
+
+async def test_second_supervisor_and_changes_of_the_supervisor_are_refused(world):
+    crowd = await two(world)
+    await crowd.supervise("monitor")
+    await crowd.rejected("", "supervise", to=BOB, mode="barge")
+    for kind in ("hold", "unhold", "mute", "unmute"):
+        await crowd.rejected("", kind, party="supervisor")
+    await crowd.rejected("mode", "supervise", to=EVE, mode="shout")
+    assert dials_to(world, BOB) == 0
+    await is_heard_as(crowd, "monitor")
+    await crowd.let_go()
+
+
+async def test_agent_may_not_be_hung_up_before_the_mute_is_confirmed(world):
+    crowd = await two(world)
+    await crowd.add("bob", BOB)
+    await crowd.supervise("whisper")
+    trio = Trio(world, crowd["customer"], crowd["agent"], id=crowd.id)
+    halt = Halt(trio, "hang up agent")
+    given = await crowd.say("remove", party="agent")
+    await halt.has_come()
+    assert (await crowd.member("supervisor")).muted
+    halt.go()
+    assert await crowd.outcome(given) == ("done", "")
+    assert crowd.never_heard("customer", "supervisor")
+    await crowd.let_go()
