@@ -46,7 +46,7 @@ def supervise(
     case. Given again with another mode it changes what those hear; nobody is dialled a second time. A bridged call is
     converted first.
     """
-    options = dial_options(brief, digits, confirm=confirm, ring_timeout_s=ring_timeout)
+    options = dial_options(brief, digits, confirm=confirm, ring_timeout=ring_timeout)
     fields = {"type": "supervise", "session": session, "to": to, "mode": mode}
     order(fields | options, Way(timeout, no_wait, command_id, as_json))
 

@@ -68,11 +68,11 @@ PartyName = Annotated[
 Brief = Annotated[str | None, typer.Option(metavar="TEXT", help="Said to whoever answers, before they are let in.")]
 Confirm = Annotated[bool, typer.Option("--confirm", help="Whoever answers must press 1: no voicemail takes the call.")]
 RingTimeout = Annotated[
-    int | None,
+    # A text, so that what is wrong with it is told in the words that every other way of giving a command has.
+    str | None,
     typer.Option(
-        min=5,
-        max=600,
-        help="Seconds to ring; CONFERRAL_RING_TIMEOUT by default. Elsewhere this field is called timeout.",
+        metavar="SECONDS",
+        help="Seconds to ring, 5 to 600; CONFERRAL_RING_TIMEOUT by default. Elsewhere this field is called timeout.",
     ),
 ]
 Digits = Annotated[
@@ -89,12 +89,12 @@ CommandName = Annotated[
 ]
 
 
-def dial_options(brief: str | None, digits: str | None, *, confirm: bool, ring_timeout_s: int | None) -> dict[str, str]:
+def dial_options(brief: str | None, digits: str | None, *, confirm: bool, ring_timeout: str | None) -> dict[str, str]:
     """The dial options as the stream of commands takes them; empty where they are not given."""
     return {
         "brief": brief or "",
         "confirm": "true" if confirm else "",
         # Called otherwise here: --timeout is how long the outcome is waited for, in every command.
-        "timeout": "" if ring_timeout_s is None else str(ring_timeout_s),
+        "timeout": ring_timeout or "",
         "digits": digits or "",
     }

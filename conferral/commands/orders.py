@@ -119,7 +119,7 @@ def call(
     Done when the two talk. What is said before, the key to press and the seconds to ring are the agent's.
     """
     fields = {"type": "call", "agent": agent, "customer": customer, "mode": mode, "session": session or ""}
-    options = dial_options(brief, digits, confirm=confirm, ring_timeout_s=ring_timeout)
+    options = dial_options(brief, digits, confirm=confirm, ring_timeout=ring_timeout)
     order(fields | options, Way(timeout, no_wait, command_id, as_json))
 
 
@@ -147,7 +147,7 @@ def transfer(
     warm: all three talk, until the agent leaves. consult: the customer is held while agent and target talk. blind: the
     agent leaves at once. warm and consult are done when the target takes part, blind when customer and target talk.
     """
-    options = dial_options(brief, digits, confirm=confirm, ring_timeout_s=ring_timeout)
+    options = dial_options(brief, digits, confirm=confirm, ring_timeout=ring_timeout)
     fields = {"type": "transfer", "session": session, "to": to, "mode": mode}
     order(fields | options, Way(timeout, no_wait, command_id, as_json))
 
@@ -173,7 +173,7 @@ def retrieve(
 
     Done when the two talk. If it fails the call stays parked.
     """
-    options = dial_options(brief, digits, confirm=confirm, ring_timeout_s=ring_timeout)
+    options = dial_options(brief, digits, confirm=confirm, ring_timeout=ring_timeout)
     fields = {"type": "retrieve", "session": session, "to": to}
     order(fields | options, Way(timeout, no_wait, command_id, as_json))
 

@@ -99,7 +99,7 @@ def add(
 
     A bridged call is converted first. From then on whoever leaves ends nothing, until one is left.
     """
-    options = dial_options(brief, digits, confirm=confirm, ring_timeout_s=ring_timeout)
+    options = dial_options(brief, digits, confirm=confirm, ring_timeout=ring_timeout)
     fields = {"type": "add", "session": session, "to": to, "party": party}
     order(fields | options, Way(timeout, no_wait, command_id, as_json))
 

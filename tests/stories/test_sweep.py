@@ -373,7 +373,8 @@ async def test_another_worker_sweeps_when_the_one_that_did_is_killed(redis_serve
             crowd["agent"].hang_up()
             await held_by_somebody_else(world, holder)
             await crowd.until(state="ended", end_reason="agent-left")
-            assert [entry for entry in await world.log(crowd.id) if entry["event"] == "account_swept"], await world.report()
+            log = await world.log(crowd.id)
+            assert [entry for entry in log if entry["event"] == "account_swept"], await world.report()
             await nothing_is_left(crowd, "agent-left")
 
 
