@@ -308,8 +308,12 @@ def check_transfer(story: Story) -> None:
         assert is_placing or set(session.timers) - {"age"}, f"{transfer.stage} waits for nothing"
 
 
-FIELDS = {"call": {"agent": "client:alice", "customer": "+14155550123"}, "transfer": {"to": BOB, "mode": "warm"}}
-FIELDS["retrieve"] = {"to": BOB}
+FIELDS = {
+    "call": {"agent": "client:alice", "customer": "+14155550123"}, "transfer": {"to": BOB, "mode": "warm"},
+    "retrieve": {"to": BOB}, "add": {"to": BOB, "party": "lawyer"}, "supervise": {"to": BOB, "mode": "whisper"},
+    "announce": {"say": "Hello"}, "record": {"action": "start"},
+    **{name: {"party": "customer"} for name in ("remove", "hold", "unhold", "mute", "unmute")},
+}  # fmt: skip
 SITUATIONS = {
     "waiting": lambda: rooms.waiting(),
     "parked": lambda: rooms.parked(),
@@ -329,7 +333,8 @@ SITUATIONS = {
 def test_every_command_is_answered_in_every_state(situation, command):
     story = SITUATIONS[situation]().command(command, "any", **FIELDS.get(command.name, {}))
 
-    assert len(story.reports["any"]) == 1
+    told = [status for status, _ in story.reports["any"]]
+    assert told in (["rejected"], ["accepted"], ["done"], ["accepted", "done"])
 
 
 def test_effect_ids_follow_from_the_entry_alone():

@@ -1,0 +1,81 @@
+"""Which commands each situation allows: the table that refusals and consoles tell."""
+
+import pytest
+
+from statemachine.machine import allowed_commands
+from tests.statemachine.ordering import added, consulting_recorded, ordering, supervised
+from tests.statemachine.rooms import parked, waiting
+from tests.statemachine.stages import blind_from_bridge, conferenced, dialling, outbound, talking
+from tests.statemachine.story import Story
+
+BRIDGED = "convert transfer park add remove hold mute supervise announce record end"
+CONVERTING = "convert transfer park add remove hold mute supervise announce record end"
+#: Unhold only where somebody is on hold, or may be.
+SETTLED = "convert transfer park add remove hold mute unmute supervise announce record end"
+SITUATIONS = {
+    "ringing": (lambda: Story().comes_in(), "remove end"),
+    "bridged": (lambda: Story().answered(), BRIDGED),
+    "outbound": (outbound, BRIDGED),
+    "converting": (lambda: Story().answered().convert(), CONVERTING),
+    "converting for a transfer": (
+        lambda: Story().answered().transfer("warm"),
+        "convert complete cancel add remove hold mute supervise announce record end",
+    ),
+    "waiting for the agent": (waiting, "convert remove end"),
+    "conferenced": (conferenced, SETTLED),
+    "several": (added, SETTLED),
+    "one is held": (
+        lambda: ordering().hold("customer").confirms("customer"),
+        SETTLED.replace("unmute", "unmute unhold"),
+    ),
+    "supervised": (supervised, SETTLED),
+    "announcing": (lambda: ordering().announce(), SETTLED.replace(" announce", "")),
+    "one has left": (
+        lambda: conferenced().leaves("agent"),
+        "convert add remove mute unmute supervise announce record end",
+    ),
+    "recording asked for": (lambda: ordering().record("start"), SETTLED.replace(" record", "")),
+    "parked": (parked, "convert retrieve remove record end"),
+    "clearing": (
+        lambda: conferenced().transfer("warm"),
+        "convert complete cancel remove mute unmute supervise announce record end",
+    ),
+    "target rings": (
+        lambda: dialling("consult"),
+        "convert complete cancel remove mute unmute supervise announce record end",
+    ),
+    "consult": (
+        lambda: talking("consult"),
+        "convert complete cancel swap merge remove mute unmute supervise announce record end",
+    ),
+    "recorded consult": (
+        consulting_recorded,
+        "convert complete cancel swap merge remove mute unmute supervise announce record end",
+    ),
+    "warm": (lambda: talking("warm"), "convert complete cancel remove mute unmute supervise announce record end"),
+    "blind": (blind_from_bridge, "remove mute unmute record end"),
+    "ended": (lambda: conferenced().end(), ""),
+    "unknown": (Story, ""),
+}
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_commands_that_are_allowed(name):
+    begin, allowed = SITUATIONS[name]
+
+    assert sorted(allowed_commands(begin().session)) == sorted(allowed.split())
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_asking_what_is_allowed_changes_nothing(name):
+    story = SITUATIONS[name][0]()
+    before = story.session
+    allowed_commands(story.session)
+
+    assert story.session == before
+
+
+def test_refusal_tells_what_is_allowed():
+    story = ordering(Story().comes_in).add()
+
+    assert story.reports["add-1"] == [("rejected", "nobody has answered yet; allowed now: remove, end")]
