@@ -173,7 +173,13 @@ class SandboxSettings(StoreSettings):
         description="a number to be called",
     )
     public_url: HttpUrl | None = Field(
-        default=None, validation_alias="CONFERRAL_PUBLIC_URL", description="whose webhooks the number has"
+        default=None, validation_alias="CONFERRAL_PUBLIC_URL", description="whose webhooks number and app have"
+    )
+    twiml_app_sid: str | None = Field(
+        default=None,
+        validation_alias="TWILIO_TWIML_APP_SID",
+        pattern=r"^AP[0-9a-fA-F]{32}$",
+        description="the app through which browsers call",
     )
 
 
@@ -200,6 +206,14 @@ async def _sandbox(settings: SandboxSettings, host: str, port: int, stop: asynci
         sandbox.add_number(
             settings.number,
             voice_url=f"{base}/voice/inbound",
+            voice_fallback_url=f"{base}/voice/fallback",
+            status_callback=f"{base}/voice/status",
+        )
+    if settings.twiml_app_sid and settings.public_url:
+        base = settings.public_url
+        sandbox.add_application(
+            settings.twiml_app_sid,
+            voice_url=f"{base}/voice/client",
             voice_fallback_url=f"{base}/voice/fallback",
             status_callback=f"{base}/voice/status",
         )

@@ -214,9 +214,17 @@ class Switchboard:
         """
         return SandboxCall(self, self.apply(InboundCall(from_, to, custom, url)).call_sid)
 
-    def add_application(self, sid: str, *, voice_url: str, status_callback: str = "") -> Number:
+    def add_application(
+        self, sid: str, *, voice_url: str, voice_fallback_url: str = "", status_callback: str = ""
+    ) -> Number:
         """Give the account a TwiML application (`AP…`), through which browsers call."""
-        return self.add_number(sid, voice_url=voice_url, status_callback=status_callback, application_sid=sid)
+        return self.add_number(
+            sid,
+            voice_url=voice_url,
+            voice_fallback_url=voice_fallback_url,
+            status_callback=status_callback,
+            application_sid=sid,
+        )
 
     async def browser_calls(
         self, identity: str, to: str = "", params: Mapping[str, str] | None = None, *, app: str = "", url: str = ""

@@ -19,9 +19,11 @@ def demo(
       conferral demo
       conferral demo --story blind
       conferral demo --story several --exit
+      conferral demo --story supervise
 
     The tour is one call: it comes in, is bridged to an agent, converted into a conference, handed over after a consult,
-    and, when a blind transfer fails, brought back. Stories: convert, warm, consult, blind, recall, outbound, several.
+    and, when a blind transfer fails, brought back. Stories: convert, warm, consult, blind, recall, outbound, several;
+    of conferences: waiting, client, conference, parties, hold, park, park-timeout, announce, supervise, record, after.
 
     Starts a Redis of its own, a local Twilio, the webhooks and a worker, and takes no settings from the environment.
     Ctrl-C stops all of it.

@@ -4,11 +4,21 @@ from conferral import words
 
 #: Numbers reserved for fiction. Source: North American Numbering Plan, 555-0100 to 555-0199.
 BUSINESS = "+14155550100"
+#: Whoever calls it waits in a conference.
+WAITING_LINE = "+14155550101"
+#: Its conferences are recorded.
+RECORDED_LINE = "+14155550102"
+#: Whoever calls it is asked something when the agent has left.
+SURVEY_LINE = "+14155550103"
 CUSTOMER = "+14155550123"
 OTHER_CUSTOMER = "+14155550142"
 ALICE = "client:alice"
 BOB = "client:bob"
 CAROL = "client:carol"
+DAVE = "client:dave"
+#: What the waiting line says first, and what the survey asks.
+GREETING = "Thank you for calling. Somebody will be with you in a moment."
+SURVEY = "What did you think of us? Please say it after the tone."
 
 
 def name(address: str) -> str:

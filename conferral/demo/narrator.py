@@ -15,13 +15,15 @@ LOOK_EVERY_S = 0.05
 #: Where a line begins that tells no time.
 _INDENT = " " * 14
 
-_CALLER, _CALLED = f"customer {words.address(cast.CUSTOMER)}", words.address(cast.BUSINESS)
+_CALLER = f"customer {words.address(cast.CUSTOMER)}"
 #: What an event means in these stories; the rest is not told, or in the usual words.
 _TOLD = {
-    "call_received": f"{_CALLER} calls {_CALLED}, and alice is dialled: an ordinary bridge",
+    "call_received": _CALLER + " calls {line}, and alice is dialled: an ordinary bridge",
+    "client_call_received": "alice calls the customer from a browser, and waits in a conference",
     "call": "call is asked for: alice is dialled first, then the customer",
     "convert": "convert is asked for; alice is moved into a conference first",
 }
+_WAITS = _CALLER + " calls {line}, and waits in a conference while alice is dialled"
 #: Likewise for the statuses of calls; the others are not told.
 _STATUSES = {
     "ringing": "{who}'s phone rings",
@@ -30,7 +32,12 @@ _STATUSES = {
     "busy": "{who} is busy",
     "no-answer": "{who} does not answer",
 }
-_CHANGES = {"participant-hold": "{who} is held", "participant-unhold": "{who} is off hold"}
+_CHANGES = {
+    "participant-hold": "{who} is held",
+    "participant-unhold": "{who} is off hold",
+    "participant-mute": "{who} is muted",
+    "participant-unmute": "{who} is heard again",
+}
 #: How somebody was let go, and how the gate decided, who is told of otherwise.
 _SILENT = frozenset(
     {"dial_ended", "effect_succeeded", "conference_started", "conference_ended", "participant_left", "gate_reached"}
@@ -44,6 +51,8 @@ class Narrator:
     follower: Follower
     #: What the parties are called; by the story, since a party's name passes from one person to the next.
     people: dict[str, str] = field(default_factory=lambda: {"customer": "the customer", "agent": "alice"})
+    #: The number that is called.
+    line: str = cast.BUSINESS
     #: Set when there is nothing more to tell.
     is_over: bool = False
     _began_ms: int = 0
@@ -67,7 +76,7 @@ class Narrator:
             for change in changes:
                 at_ms = words.time_ms(change.entry["at"])
                 self._began_ms = self._began_ms or at_ms
-                line = told(change.entry, self.people)
+                line = told(change.entry, self.people, self.line)
                 if line:
                     output.result(f"  {max(0, at_ms - self._began_ms) / 1000:+7.2f} s  {line}")
 
@@ -83,9 +92,14 @@ class Narrator:
 
 
 @asynccontextmanager
-async def narrated(follower: Follower) -> AsyncIterator[Narrator]:
-    """A narrator who tells until the end of the block, and then the rest."""
-    narrator = Narrator(follower)
+async def narrated(follower: Follower, line: str = cast.BUSINESS) -> AsyncIterator[Narrator]:
+    """A narrator who tells until the end of the block, and then the rest.
+
+    Args:
+        follower: Of the session.
+        line: The number that is called.
+    """
+    narrator = Narrator(follower, line=line)
     await narrator.begin()
     telling = asyncio.create_task(narrator.tell())
     try:
@@ -100,13 +114,17 @@ async def narrated(follower: Follower) -> AsyncIterator[Narrator]:
         raise error
 
 
-def told(entry: LogEntry, people: Mapping[str, str]) -> str:
+def told(entry: LogEntry, people: Mapping[str, str], line: str = cast.BUSINESS) -> str:
     """An entry in the story's words; empty when it is not worth a line.
 
     Args:
         entry: From the session's log.
         people: What the parties are called.
+        line: The number that is called.
     """
+    if entry["event"] == "call_received":
+        tells = _WAITS if entry["to"] == "conferenced" else _TOLD["call_received"]
+        return f"{tells.format(line=words.address(line))}  [{entry['to']}]"
     if entry["from"] == entry["to"] and entry["version"] != "1":
         return "" if entry["outcome"] in ("stale", "unexpected") else _line(entry, people)
     reason = f", {entry['reason']}" if entry["reason"] else ""
@@ -125,7 +143,11 @@ def _line(entry: LogEntry, people: Mapping[str, str]) -> str:
     if event == "participant_joined":
         return f"{people.get(who, who)} is in the conference"
     if event == "participant_changed":
-        return _CHANGES.get(rest.partition(" ")[0], "").format(who=people.get(who, who))
+        kind, _, flags = rest.partition(" ")
+        tells = _CHANGES.get(kind, "")
+        if "coaches " in flags:  # an unmute and a change of flags both say so
+            tells = "{who} is heard by {agent} alone" if kind == "participant-modify" else ""
+        return tells.format(who=people.get(who, who), agent=people["agent"])
     if event in _SILENT or (event == "gate_decided" and rest == "accepted"):
         return ""
     return words.happened(entry)

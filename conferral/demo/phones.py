@@ -37,6 +37,32 @@ class Phones:
         """Somebody calls; returns the call's SID."""
         return str((await self._ask("POST", "/sandbox/calls", {"from": caller, "to": number}))["sid"])
 
+    async def browser_call(self, identity: str, to: str, **params: str) -> str:
+        """Somebody calls from a browser, through the account's only application; returns the call's SID.
+
+        Args:
+            identity: The name in the browser's access token.
+            to: Whom it calls.
+            params: What else it sends along.
+        """
+        body = {"identity": identity, "to": to, "params": params}
+        return str((await self._ask("POST", "/sandbox/browser-calls", body))["sid"])
+
+    async def set_number(self, number: str, webhooks_url: str, route: str) -> None:
+        """Gives the account one more number.
+
+        Args:
+            number: Which.
+            webhooks_url: Where the webhooks are.
+            route: Where they are asked when somebody calls it.
+        """
+        urls = {
+            "voice_url": f"{webhooks_url}{route}",
+            "voice_fallback_url": f"{webhooks_url}/voice/fallback",
+            "status_callback": f"{webhooks_url}/voice/status",
+        }
+        await self._ask("POST", "/sandbox/numbers", {"number": number, **urls})
+
     async def hang_up(self, call_sid: str) -> None:
         """A party hangs up."""
         await self._ask("POST", f"/sandbox/calls/{call_sid}/hangup")
@@ -48,6 +74,22 @@ class Phones:
     async def live_calls(self) -> int:
         """How many calls there are (count)."""
         return len((await self._ask("GET", "/sandbox/calls?live=true"))["calls"])
+
+    async def recorded_s(self, people: Mapping[str, str], since_s: float) -> dict[str, float]:
+        """For how many seconds since a moment each voice went onto a recording, by name.
+
+        Args:
+            people: Their names, by call SID.
+            since_s: The moment, by the sandbox's clock.
+        """
+        now_s = await self.now_s()
+        seconds = dict.fromkeys(people.values(), 0.0)
+        for recording in (await self._ask("GET", "/sandbox/recordings"))["recordings"]:
+            for span in recording["spans"]:
+                lasted_s = (span["until_s"] or now_s) - max(span["since_s"], since_s)
+                for name in (people[sid] for sid in span["voices"] if sid in people):
+                    seconds[name] += max(0.0, lasted_s)
+        return seconds
 
     async def now_s(self) -> float:
         """The sandbox's clock, seconds since 1970."""

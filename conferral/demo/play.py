@@ -22,6 +22,8 @@ STEP_S = 15.0
 TALK_S = 1.5
 RING_AFTER_S = 0.3
 ANSWER_AFTER_S = 1.0
+#: When somebody answers whose ringing is to be told of.
+ANSWER_LATE_S = 3.0
 #: What somebody hears who may hear any tune or sentence, but not silence.
 SOMETHING = "something"
 
@@ -37,8 +39,14 @@ class Theatre:
 
     async def set_phones(self) -> None:
         """Everybody's phone is picked up when it rings, and 1 is pressed where a key is asked for."""
-        for address in (cast.ALICE, cast.BOB, cast.CAROL, cast.CUSTOMER):
+        for address in (cast.ALICE, cast.BOB, cast.CAROL, cast.DAVE, cast.CUSTOMER):
             await self.phone(address, answer_after_s=ANSWER_AFTER_S, keys=["1"])
+
+    async def set_lines(self) -> None:
+        """The numbers beside the usual one are answered by the webhooks."""
+        for number in (cast.WAITING_LINE, cast.RECORDED_LINE, cast.SURVEY_LINE):
+            route = "/voice/conference" if number == cast.WAITING_LINE else "/voice/inbound"
+            await self.phones.set_number(number, self.stage.webhooks_url, route)
 
     async def phone(self, address: str, **does: Does) -> None:
         """Tells a phone what it does when it rings; seconds at the usual pace."""
@@ -47,20 +55,34 @@ class Theatre:
         await self.phones.script(address, **script)
 
     @asynccontextmanager
-    async def call_in(self) -> AsyncIterator["Play"]:
+    async def call_in(self, line: str = cast.BUSINESS) -> AsyncIterator["Play"]:
         """A customer calls, and alice answers."""
-        async with self._told(await self.phones.call(cast.CUSTOMER, cast.BUSINESS)) as play:
+        async with self._told(await self.phones.call(cast.CUSTOMER, line), line) as play:
             await play.until_answered()
             yield play
 
     @asynccontextmanager
-    async def call_out(self, session_id: str) -> AsyncIterator["Play"]:
+    async def call_to_wait(self) -> AsyncIterator["Play"]:
+        """A customer calls the line on which callers wait."""
+        async with self._told(await self.phones.call(cast.CUSTOMER, cast.WAITING_LINE), cast.WAITING_LINE) as play:
+            yield play
+
+    @asynccontextmanager
+    async def call_from_browser(self, session_id: str) -> AsyncIterator["Play"]:
+        """Alice calls the customer from a browser."""
+        async with self._told(session_id) as play:
+            await self.phones.browser_call(cast.ALICE.removeprefix("client:"), cast.CUSTOMER, SessionID=session_id)
+            yield play
+
+    @asynccontextmanager
+    async def call_out(self, session_id: str, **fields: str) -> AsyncIterator["Play"]:
         """Alice is called, then the customer."""
         async with self._told(session_id) as play:
+            options = "".join(f" --{name} {value}" for name, value in fields.items())
             await play.narrator.act(
-                f"somebody types: call --agent {cast.ALICE} --customer {words.address(cast.CUSTOMER)}"
+                f"somebody types: call --agent {cast.ALICE} --customer {words.address(cast.CUSTOMER)}{options}"
             )
-            await play.ask("call", agent=cast.ALICE, customer=cast.CUSTOMER)
+            await play.ask("call", agent=cast.ALICE, customer=cast.CUSTOMER, **fields)
             yield play
 
     async def bridged(self, caller: str) -> str:
@@ -74,8 +96,8 @@ class Theatre:
         return session_id
 
     @asynccontextmanager
-    async def _told(self, session_id: str) -> AsyncIterator["Play"]:
-        async with narrated(Follower(self.stage.reader, session_id)) as narrator:
+    async def _told(self, session_id: str, line: str = cast.BUSINESS) -> AsyncIterator["Play"]:
+        async with narrated(Follower(self.stage.reader, session_id), line) as narrator:
             yield Play(self, session_id, narrator)
 
     async def until_silent(self) -> None:
@@ -158,10 +180,18 @@ class Play:
         """Somebody presses a key."""
         await self.theatre.phones.press((await self._session())[f"party.{party}.call_sid"], key)
 
-    async def hang_up(self, party: str) -> None:
-        """Somebody hangs up, and with that the call is over."""
+    async def leave(self, party: str) -> None:
+        """Somebody hangs up."""
         fields = await self._session()
         await self.theatre.phones.hang_up(fields[f"party.{party}.call_sid"])
+
+    async def hang_up(self, party: str) -> None:
+        """Somebody hangs up, and with that the call is over."""
+        await self.leave(party)
+        await self.is_over()
+
+    async def is_over(self) -> None:
+        """Waits until the session has ended and nobody is on the line any more."""
         await self.until("the end", lambda it: it.get("state") == "ended")
         await self.theatre.until_silent()
         await self.narrator.add(f"calls left at the local Twilio: {await self.theatre.phones.live_calls()}")
@@ -194,6 +224,10 @@ class Play:
         fields, phones = await self._session(), self.theatre.phones
         lonely_s = await phones.lonely_s(fields[f"party.{party}.call_sid"], since_s, await phones.now_s())
         return f"{lonely_s * 1000:.0f} ms"
+
+    async def recorded(self, since_s: float) -> dict[str, float]:
+        """For how many seconds since then each voice went onto a recording, by name."""
+        return await self.theatre.phones.recorded_s(await self._people_by_call(), since_s)
 
     async def _session(self) -> Fields:
         return await self.theatre.stage.reader.session(self.session_id)

@@ -3,6 +3,7 @@
 import asyncio
 import shlex
 import signal
+import textwrap
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from conferral.demo.phones import Phones
 from conferral.demo.play import Theatre
 from conferral.demo.stage import PREFIX, Stage, set_up
 from conferral.demo.stories import Story
+from conferral.demo.survey import survey
 from conferral.demo.waiting import put_down
 from conferral.errors import NotDoneError
 from runtime.errors import StoreError
@@ -81,12 +83,13 @@ async def _race(children: Children, stop: asyncio.Event, programme: Programme) -
 
 
 async def _perform(children: Children, stop: asyncio.Event, programme: Programme) -> None:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http, survey() as survey_url:
         output.result("Conferral's demo: everything on this machine, no account, no telephone.")
-        stage = await set_up(children)
+        stage = await set_up(children, survey_url, programme.story.settings)
         theatre = Theatre(stage, Phones(http, stage.sandbox_url), programme.pace)
         try:
             await theatre.set_phones()
+            await theatre.set_lines()
             output.result(f"The story: {programme.story.about}")
             await programme.story.play(theatre)
             if not programme.exit_after_story:
@@ -119,6 +122,9 @@ def _invitation(stage: Stage, session_id: str) -> list[str]:
         f"  webhooks  {stage.webhooks_url}/healthz  {stage.webhooks_url}/metrics",
         f"  sandbox   {stage.sandbox_url}/  (calls, conferences, who hears whom)",
         f"  logs      {stage.folder}",
+        "",
+        f"Other stories, instead of this one: {programs.own_command()} demo --story NAME",
+        *textwrap.wrap(", ".join(stories.STORIES), 110, initial_indent="  ", subsequent_indent="  "),
         "",
         "In another terminal, in this folder:",
         "",

@@ -30,6 +30,7 @@ Look = Callable[[], Awaitable[bool]]
 #: An account that can't exist, and its token: the same in each demo.
 ACCOUNT_SID = "AC" + "0" * 32
 AUTH_TOKEN = "token-of-the-demo"  # noqa: S105  # of no account
+APP_SID = "AP" + "0" * 32
 PREFIX = "conferral"
 PARTITIONS = 16
 
@@ -69,14 +70,43 @@ def choose_ports(shift: int = 0) -> tuple[int, int]:
     return chosen[0], chosen[1]
 
 
-def settings_of(redis_url: str, webhooks_url: str, sandbox_url: str) -> dict[str, str]:
-    """Every setting that a process of the demo reads; those not needed are empty, which counts as not set."""
+def directory_of(survey_url: str) -> str:
+    """The demo's directory: what holds for each of its numbers.
+
+    Args:
+        survey_url: With what customers of the survey's line go on.
+    """
+    return f"""
+[inbound."{cast.WAITING_LINE}"]
+agents = ["{cast.ALICE}", "{cast.BOB}"]
+greeting = "{cast.GREETING}"
+
+[inbound."{cast.RECORDED_LINE}"]
+record = true
+
+[inbound."{cast.SURVEY_LINE}"]
+after = "{survey_url}"
+"""
+
+
+def settings_of(
+    redis_url: str, webhooks_url: str, sandbox_url: str, changes: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Every setting that a process of the demo reads; those not needed are empty, which counts as not set.
+
+    Args:
+        redis_url: Where Redis is.
+        webhooks_url: Where the webhooks are.
+        sandbox_url: Where the local Twilio is.
+        changes: What is set otherwise than usual.
+    """
     variables = {str(field.validation_alias): "" for field in ServiceSettings.model_fields.values()}
     variables |= {
         "REDIS_URL": redis_url,
         "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
         "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
         "TWILIO_NUMBER": cast.BUSINESS,
+        "TWILIO_TWIML_APP_SID": APP_SID,
         "TWILIO_API_URL": sandbox_url,
         "CONFERRAL_PUBLIC_URL": webhooks_url,
         "CONFERRAL_AGENT": cast.ALICE,
@@ -84,11 +114,16 @@ def settings_of(redis_url: str, webhooks_url: str, sandbox_url: str) -> dict[str
         "CONFERRAL_PARTITIONS": str(PARTITIONS),
         "CONFERRAL_LOG_FORMAT": "console",
     }
-    return variables
+    return variables | dict(changes or {})
 
 
-async def set_up(children: Children) -> Stage:
+async def set_up(children: Children, survey_url: str, changes: Mapping[str, str]) -> Stage:
     """Starts everything and waits until it is ready.
+
+    Args:
+        children: Where the processes live.
+        survey_url: With what customers of the survey's line go on.
+        changes: Settings that the story wants otherwise than usual.
 
     Raises:
         NotDoneError: there is no Redis, or something did not get ready in time, or died.
@@ -96,6 +131,9 @@ async def set_up(children: Children) -> Stage:
     server = programs.find_redis_server()
     socket = children.folder / "redis.sock"
     url = f"unix://{socket}"
+    directory = children.folder / "directory.toml"
+    directory.write_text(directory_of(survey_url), "utf-8")
+    changes = {"CONFERRAL_DIRECTORY": str(directory), **changes}
     output.note("starting Redis, a local Twilio, the webhooks and a worker ...")
     redis = children.start("redis", _redis_command(server, socket, children.folder), {})
     reader = Reader(make_store_client(url), Keys(PREFIX, PARTITIONS))
@@ -111,7 +149,7 @@ async def set_up(children: Children) -> Stage:
             sandbox_url=f"http://{ports.HOST}:{sandbox_port}",
             reader=reader,
         )
-        started = _start(children, stage, webhooks_port, sandbox_port)
+        started = _start(children, stage, (webhooks_port, sandbox_port), changes)
         try:
             await _ready(list(started.values()), _signs(started, reader))
         except NotDoneError:
@@ -125,8 +163,9 @@ async def set_up(children: Children) -> Stage:
     return stage
 
 
-def _start(children: Children, stage: Stage, webhooks_port: int, sandbox_port: int) -> dict[str, Child]:
-    variables = settings_of(stage.redis_url, stage.webhooks_url, stage.sandbox_url)
+def _start(children: Children, stage: Stage, chosen: tuple[int, int], changes: Mapping[str, str]) -> dict[str, Child]:
+    webhooks_port, sandbox_port = chosen
+    variables = settings_of(stage.redis_url, stage.webhooks_url, stage.sandbox_url, changes)
     # By the interpreter and not by the program's file: `-P` keeps the folder that they run in out of Python's path.
     program = (sys.executable, "-P", "-m", "conferral")
     return {

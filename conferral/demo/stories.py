@@ -1,10 +1,10 @@
 """The stories that the demo can play, each a few sentences about people and one call, and the tour of them all."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
-from conferral.demo import cast
-from conferral.demo.play import ANSWER_AFTER_S, SOMETHING, Play, Theatre
+from conferral.demo import cast, room_stories
+from conferral.demo.play import ANSWER_AFTER_S, ANSWER_LATE_S, SOMETHING, Play, Theatre
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,8 @@ class Story:
 
     about: str
     play: Callable[[Theatre], Awaitable[None]]
+    #: Settings that it wants otherwise than usual.
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 async def convert(theatre: Theatre) -> None:
@@ -44,6 +46,7 @@ async def consult(theatre: Theatre) -> None:
 
 async def blind(theatre: Theatre) -> None:
     """The agent is gone at once; the customer hears ringing until the target answers."""
+    await theatre.phone(cast.BOB, answer_after_s=ANSWER_LATE_S)
     async with theatre.call_in() as play:
         await play.act("alice hands the customer over and is gone: transfer --to client:bob --mode blind")
         await play.now(target="bob")
@@ -54,6 +57,7 @@ async def blind(theatre: Theatre) -> None:
         await play.now(agent="bob")
         await play.act("the customer hangs up")
         await play.hang_up("customer")
+    await theatre.set_phones()
 
 
 async def recall(theatre: Theatre) -> None:
@@ -163,6 +167,19 @@ STORIES = {
     "recall": Story("a blind transfer fails, and the agent is called back", recall),
     "outbound": Story("the agent is called first, then the customer", outbound),
     "several": Story("several phones ring, whoever presses 1 first takes the call", several),
+    "waiting": Story("the caller waits in a conference until somebody is free", room_stories.waiting),
+    "client": Story("somebody calls from a browser", room_stories.client),
+    "conference": Story("agent and customer are called into a conference", room_stories.conference),
+    "parties": Story("three more are added, and leave again", room_stories.parties),
+    "hold": Story("the customer is held, then muted", room_stories.hold),
+    "park": Story("the customer waits until somebody takes the call up", room_stories.park),
+    "park-timeout": Story(
+        "nobody takes a parked call up, and it goes back", room_stories.park_timeout, {"CONFERRAL_PARK_TIMEOUT": "3"}
+    ),
+    "announce": Story("a sentence is said to all", room_stories.announce),
+    "supervise": Story("a supervisor listens, whispers, joins in", room_stories.supervise),
+    "record": Story("the conference is recorded, and a consult is not", room_stories.record),
+    "after": Story("the customer goes on with a survey", room_stories.after),
 }
 
 

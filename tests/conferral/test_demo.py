@@ -234,10 +234,10 @@ def test_a_port_that_is_taken_is_named_and_the_next_is_used(folders, tmp_path):
 
 
 def test_a_story_that_is_not_there_is_told_with_those_that_are(run):
-    ran = run("demo", "--story", "hold")
+    ran = run("demo", "--story", "dance")
 
     assert ran.code == 2
-    assert "convert, warm, consult, blind, recall, outbound, several" in " ".join(ran.err.split())
+    assert "convert, warm, consult, blind, recall, outbound, several, waiting, client" in " ".join(ran.err.split())
 
 
 def test_without_any_redis_the_demo_says_how_to_get_one(monkeypatch, run):

@@ -1,6 +1,7 @@
 """`webhooks`, `worker` and `sandbox` as processes: starting, stopping, and what stands in their way."""
 
 import contextlib
+import json
 import signal
 import socket
 import urllib.error
@@ -26,6 +27,12 @@ def status(url):
         return 0
 
 
+def asked_by(url):
+    """The URLs that a sandbox has asked, oldest first."""
+    with urllib.request.urlopen(f"{url}/sandbox/ledger", timeout=5) as answer:
+        return [entry["url"] for entry in json.load(answer)["deliveries"]]
+
+
 @contextlib.contextmanager
 def running(command, cwd, redis_url, **variables):
     port = free_port()
@@ -48,6 +55,21 @@ def test_a_process_serves_and_stops_with_0_when_asked(redis, redis_server, tmp_p
     assert program.returncode == 0, err
     assert out == ""
     assert "Traceback" not in err
+
+
+def test_the_sandbox_asks_the_webhooks_when_a_browser_calls_through_the_app_of_the_settings(
+    redis, redis_server, tmp_path
+):
+    app = {"TWILIO_TWIML_APP_SID": "AP" + "c3" * 16}
+    with running("sandbox", tmp_path, redis_server.url, **app) as (_, url):
+        until(lambda: status(f"{url}/sandbox/calls") == 200, "the sandbox does not answer")
+        call = json.dumps({"identity": "alice", "to": "client:bob"}).encode()
+        with urllib.request.urlopen(f"{url}/sandbox/browser-calls", data=call, timeout=5) as answer:
+            assert answer.status == 201
+        until(lambda: asked_by(url), "nobody is asked for TwiML")
+        asked = asked_by(url)
+
+    assert asked[0] == "http://127.0.0.1:9/voice/client"
 
 
 @pytest.mark.parametrize("command", LISTENS)
