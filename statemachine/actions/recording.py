@@ -26,6 +26,7 @@ _WANTED = {
     RecordAction.RESUME: RecordingStatus.IN_PROGRESS,
     RecordAction.STOP: RecordingStatus.STOPPED,
 }
+_STATUSES = frozenset(RecordingStatus)
 
 
 def _change(scratch: Scratch, **changes: Any) -> None:
@@ -154,11 +155,13 @@ def note_recording(scratch: Scratch, event: RecordingChanged) -> None:
     # What was asked for lately is answered by its own request; an earlier callback does not overtake it.
     known = recording.status not in ("", RecordingStatus.IN_PROGRESS)
     is_late = event.status == RecordingStatus.IN_PROGRESS and (known or bool(recording.asked))
+    # A word of a later day does not tell whether it still runs.
+    is_told = not is_late and event.status in _STATUSES
     scratch.change(
         recording=replace(
             recording,
             recording_sid=event.recording_sid,
-            status=recording.status if is_late else event.status,
+            status=event.status if is_told else recording.status,
             url=event.url or recording.url,
             duration_s=event.duration_s or recording.duration_s,
         )

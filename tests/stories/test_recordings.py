@@ -452,3 +452,19 @@ async def test_recording_whose_file_is_there_long_after_the_end_is_told_in_sessi
         assert session["recording.url"].endswith(f"/Recordings/{found.sid}")
         told = [entry["detail"] for entry in await world.log(talk.session) if entry["event"] == "recording_changed"]
         assert told[-1].startswith(f"{found.sid} completed, of the call"), told
+
+
+async def test_word_about_the_last_recording_that_comes_late_is_not_taken_for_the_next(world):
+    """It comes while nobody knows yet how the next one is called."""
+    talk = await talking(world)
+    await done(world, "record", talk.session, action="start")
+    world.sandbox.faults.delay_callbacks("recording-completed", 0.2)
+    await done(world, "record", talk.session, action="stop")
+    world.sandbox.faults.lose_callbacks("recording-in-progress")
+    world.sandbox.faults.next_rest("POST", "/Calls/*/Recordings", latency_s=0.5)
+    await done(world, "record", talk.session, action="start")
+    _, second = world.sandbox.recordings()
+    session = await world.session(talk.session)
+    assert (session["recording.sid"], session["recording.status"]) == (second.sid, "in-progress")
+    assert (session["recording.url"], session["recording.duration_s"]) == ("", "0")
+    await ended_by_command(world, talk.session)

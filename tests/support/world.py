@@ -21,6 +21,7 @@ from streams.keys import Keys
 from streams.publisher import Publisher
 from telephony.calls import Calls
 from telephony.client import http_client, rest_client
+from telephony.directory import DirectoryFile
 from telephony.documents import Documents
 from telephony.urls import CallbackUrls
 from tests.support.listening import Listening
@@ -120,7 +121,8 @@ class World:
         self._http = http_client(self.settings, clock=clock, metrics=self.metrics)
         documents = Documents(CallbackUrls(self.public_url), language="en-US", voice=None)
         lookup = Calls(rest_client(self.settings, self._http), join_document=join_document_of(documents))
-        app = make_app(self.settings, self.publisher, lookup, self.metrics, clock)
+        self._directory = DirectoryFile(self.settings)
+        app = make_app(self.settings, self.publisher, lookup, self.metrics, clock, self._directory)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
         await self._runner.setup()
         await web.SockSite(self._runner, listening).start()
@@ -159,6 +161,12 @@ class World:
         self._stops.append(stop)
         self._running.append(asyncio.create_task(worker.run(stop)))
         return worker
+
+    def hang_up_signal(self) -> None:
+        """SIGHUP to webhooks and workers: they read the directory again."""
+        self._directory.reread()
+        for worker in self.workers:
+            worker._directory.reread()
 
     async def stop_worker(self, index: int = 0) -> int:
         """Stops a worker as SIGTERM does; returns its exit code."""
