@@ -145,6 +145,11 @@ class Crowd:
         self.people.pop(name).hang_up()
         await self.party(name, status="left")
 
+    async def leaves_as(self, name: str, party: str) -> None:
+        """Somebody hangs up whose party has another name by now."""
+        self.people.pop(name).hang_up()
+        await self.party(party, status="left")
+
     async def ends(self, reason: str, *, debugger: frozenset[int] = frozenset()) -> None:
         """It is over for that reason, nothing is left of it, and others were told of it once."""
         await everybody_is_gone(self.world, self.id, reason, debugger=debugger)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sandbox.exchange import Rules
 from sandbox.ledger import RestEntry
 from tests.stories.crowd import BOB, EVE, STARTS, Crowd, two
 from tests.stories.kit import CAROL, begins, dial_requests, dials_to
@@ -229,7 +230,14 @@ async def test_coached_agent_who_is_removed_leaves_nobody_overheard(world):
     await crowd.let_go()
 
 
-async def test_coach_is_muted_at_once_when_the_agent_hangs_up(world):
+@pytest.mark.parametrize("orphan", ["heard", "unheard"])
+async def test_coach_is_muted_at_once_when_the_agent_hangs_up(redis_server, orphan):
+    """Whichever way Twilio takes it that nobody is there to be coached."""
+    async with World(redis_server.url, rules=Rules(orphaned_coach=orphan)) as world:
+        await coached_agent_hangs_up(world)
+
+
+async def coached_agent_hangs_up(world: World) -> None:
     crowd = await two(world)
     await crowd.add("bob", BOB)
     await crowd.supervise("whisper")
@@ -352,4 +360,29 @@ async def test_agent_may_not_be_hung_up_before_the_mute_is_confirmed(world):
     halt.go()
     assert await crowd.outcome(given) == ("done", "")
     assert crowd.never_heard("customer", "supervisor")
+    await crowd.let_go()
+
+
+@pytest.mark.parametrize("phase", ["ringing", "talking"])
+@pytest.mark.parametrize("mode", ["whisper", "monitor"])
+async def test_supervisor_who_comes_in_the_middle_of_a_consult_is_heard_by_the_agent_at_most(world, mode, phase):
+    crowd = await two(world)
+    world.sandbox.phone(CAROL).in_turn(rings())
+    moved = await crowd.say("transfer", to=CAROL, mode="consult")
+    await crowd.until(**{"transfer.status": "ringing"})
+    carol = crowd.people["target"] = await dialled(world.sandbox, CAROL)
+    if phase == "talking":
+        carol.answer()
+        assert await crowd.outcome(moved) == ("done", "")
+    await crowd.supervise(mode)
+    carol.answer()
+    assert await crowd.outcome(moved) == ("done", "")
+    await crowd.hear(customer="music", supervisor=["agent", "target"], target="agent")
+    await crowd.hear(agent=["target", *(["supervisor"] if mode == "whisper" else [])])
+    await crowd.done("complete")
+    agent = crowd.people["agent-1"] = crowd.people.pop("agent")
+    crowd.people["agent"] = crowd.people.pop("target")
+    assert agent.status == "completed"
+    await is_heard_as(crowd, mode)
+    assert crowd.never_heard("customer", "supervisor"), crowd.heard()
     await crowd.let_go()
