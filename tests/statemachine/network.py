@@ -11,21 +11,26 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from statemachine.effects import (
+    ChangeRecording,
     CreateCall,
     CreateParticipant,
     Effect,
     EndConference,
     FindCall,
     HangUpCall,
+    PlayAnnouncement,
     ReadCalls,
     RedirectCall,
     SayAndHangUp,
+    StartRecording,
     UpdateParticipant,
 )
-from statemachine.events import Command, EffectSucceeded, Event, TimerExpired
+from statemachine.events import AnnouncementEnded, Command, EffectSucceeded, Event, TimerExpired
 from statemachine.policy import Policy
 from statemachine.states import Phase, State
-from tests.statemachine.story import CUSTOMER_CALL, OUTBOUND, ROOM, Story
+from tests.statemachine.legs import apply
+from tests.statemachine.ordering import RECORDING, Orders
+from tests.statemachine.story import CUSTOMER_CALL, OUTBOUND, ROOM
 
 RINGING, TALKING, OVER = "ringing", "in-progress", "completed"
 #: Conferences that are opened one after the other.
@@ -43,7 +48,7 @@ class Truth:
 
 
 @dataclass
-class Network(Story):
+class Network(Orders):
     """A story in which nothing is told before the test says so."""
 
     decides_twice: ClassVar[bool] = False  # stories do; here it would only cost time
@@ -138,7 +143,7 @@ class Network(Story):
         if name == "customer":
             return  # into the bridge
         if not leg.is_gated:
-            self._join(name, starts=True)
+            self._join(name, starts=leg.party != "supervisor")
             return
         self.gate(name)
         party = self.session.party_of(dial=leg.dial, call_sid=leg.call_sid)
@@ -150,9 +155,9 @@ class Network(Story):
         if not self.parent:
             self.gate(name, "accepted").call("customer", "initiated").call("customer", RINGING)
             self.truth[self.legs["customer"].call_sid] = Truth(RINGING)
-        elif waited_for and not taken and self.session.state is State.TRANSFERRING:
+        elif waited_for and not taken and self.session.state in (State.TRANSFERRING, State.CONFERENCED):
             self.gate(name, "accepted")
-            self._join(name, starts=True)
+            self._join(name, starts=leg.party != "supervisor")
         else:
             self.gate(name, "taken" if taken else "too-late")
             self.hangs_up(name)
@@ -273,6 +278,7 @@ class Network(Story):
         event = EffectSucceeded(
             **self._common(), effect_id=order.effect_id, kind=order.kind, party=order.party,
             call_sid=self.legs[name].call_sid if found and name else "",
+            recording_sid=RECORDING if isinstance(order, StartRecording) else "",
         )  # fmt: skip
         self.take(event)
 
@@ -291,6 +297,10 @@ class Network(Story):
                 self.call(name, "ringing")
             case UpdateParticipant():
                 return self._update(order)
+            case PlayAnnouncement():
+                return self._play(order)
+            case StartRecording() | ChangeRecording():
+                return not order.call_sid or self.of(self._name_of(order.call_sid)).status == TALKING
             case HangUpCall() | SayAndHangUp():
                 name = self._name_of(order.call_sid)
                 if self.of(name).status in (TALKING, RINGING):
@@ -309,9 +319,18 @@ class Network(Story):
         leg = self.legs[name]
         if not self.of(name).in_room or order.conference_sid != self.room:
             return False
-        leg.held = leg.held if order.hold is None else order.hold
-        leg.ends_conference = leg.ends_conference if order.ends_conference is None else order.ends_conference
+        if order.coaches and not self.of(self._name_of(order.coaches)).in_room:
+            return False
+        apply(order, leg)
         self.changes(name, room=self.room)
+        return True
+
+    def _play(self, order: PlayAnnouncement) -> bool:
+        hears = self._name_of(order.call_sid) if order.call_sid else ""
+        if order.conference_sid != self.room or not (self.of(hears).in_room if hears else self.inside):
+            return False
+        common = self._common(self.room, 1)
+        self.take(AnnouncementEnded(**common, conference_sid=self.room, call_sid=order.call_sid))
         return True
 
     def _redirect(self, order: RedirectCall) -> bool:
