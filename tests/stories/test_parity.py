@@ -243,6 +243,32 @@ async def told_of(ways: dict[str, Way], kind: str, changed: Fields, session: str
     return dict(zip(names, await asyncio.gather(*(ways[name].give(fields) for name in names)), strict=True))
 
 
+async def test_word_that_is_none_is_refused_before_anything_is_done(world):
+    """In the same words where there are any; a shell's option and a method of a program don't exist at all."""
+    customer, _ = await world.talking()
+    end = {"type": "end", "session": customer.sid}
+    async with every_way(world) as ways:
+        line, client = ways["line"], ways["client"]
+        told = [await ways[name].give({**end, "colour": "red"}) for name in ("redis", "http")]
+        assert told == [Told("rejected", "end has no field 'colour'; it takes session and id")] * 2
+        assert (await line.type("end", customer.sid, "--colour", "red", "--yes"))[0] == 2
+        with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
+            await client.publish({**end, "colour": "red"})
+
+        told = [await ways[name].give({**end, "type": "dance"}) for name in ("redis", "http")]
+        assert told == [Told("rejected", f"unknown type 'dance'; known: {', '.join(sorted(MODELS))}")] * 2
+        assert (await line.type("dance", customer.sid))[0] == 2
+        with pytest.raises(AttributeError):
+            await client.publish({**end, "type": "dance"})
+
+        # What is needed and left out: a shell says so of the option, and takes an empty one for none.
+        code, _, err = await line.type("transfer", customer.sid, "--mode", "warm")
+        assert (code, "--to" in err) == (2, True)
+    assert (await world.session(customer.sid))["state"] == "bridged"
+    assert (await world.command("end", customer.sid)).status == "done"
+    await world.settled()
+
+
 # ---- refused by the state --------------------------------------------------------------------------------------------
 
 #: How a session comes to a state, from two who talk: commands with what they need.

@@ -16,13 +16,14 @@ from runtime.metrics import Metrics
 from streams import commands
 from streams.commands import ID_PATTERN
 from streams.connection import make_client
+from tests.api.kit import BEARER
+from tests.api.kit import TOKEN as TOKEN
 from tests.stories.test_redis_cli import redis_cli
 from tests.support.command_line import CommandLine
 from tests.support.world import DEADLINE_S, World
 from webhooks.api.api import add_api
 from webhooks.api.turns import TURNS
 
-TOKEN = "a-token.of~letters_and+1/2=="
 Fields = Mapping[str, str]
 
 
@@ -126,8 +127,12 @@ class ByCommandLine:
         return Told("rejected", f"{found[1].lower()} {found[2]}" if found[1] else found[2])
 
     async def publish(self, fields: Fields) -> None:
-        code, _, err = await self._line.type(*typed(fields), "--no-wait")
+        code, _, err = await self.type(*typed(fields), "--no-wait")
         assert code == 0, err
+
+    async def type(self, *arguments: str) -> tuple[int, str, str]:
+        """What is typed as it stands; returns exit code, output and errors."""
+        return await self._line.type(*arguments)
 
 
 def typed(fields: Fields) -> list[str]:
@@ -187,9 +192,8 @@ async def api_of(world: World) -> AsyncIterator[ByHttp]:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    bearer = {"Authorization": f"Bearer {TOKEN}"}
     try:
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}", headers=bearer) as session:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}", headers=BEARER) as session:
             yield ByHttp(session)
     finally:
         await runner.cleanup()
