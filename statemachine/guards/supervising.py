@@ -43,11 +43,14 @@ def _agent_stays(session: Session) -> bool:
 
 
 def may_hang_up(session: Session, party: Party) -> bool:
-    """Whether somebody who is to leave may be hung up: not the agent while a supervisor whispers to him.
+    """Whether somebody who is to leave may be hung up: not the agent while a supervisor whispers to him, and nobody who
+    would take the others along while somebody is about to be dialled for them.
 
-    Source: Twilio docs, Participant resource, `CallSidToCoach`.
+    Source: Twilio docs, Participant resource, `CallSidToCoach` and `EndConferenceOnExit`.
     """
     if not (party.is_leaving and party.call_sid) or party.is_hung_up or party.is_gone:
+        return False
+    if _takes_others_along(session, party):
         return False
     coach = session.parties.get(SUPERVISOR)
     is_there = coach is not None and coach.in_room and not coach.is_gone and party.name == AGENT
@@ -55,3 +58,13 @@ def may_hang_up(session: Session, party: Party) -> bool:
     coaches = is_there and coach is not None and (bool(coach.coaches) or coach.asked in (Ask.WHISPER, Ask.MONITOR))
     gives_up = session.confirm_looks >= _LOOKS_MAX or (coach is not None and coach.refused_updates >= _REFUSED_MAX)
     return not coaches or gives_up
+
+
+def _takes_others_along(session: Session, party: Party) -> bool:
+    """Whether somebody's leaving ends the conference in which somebody is about to be dialled.
+
+    Not for long: where the flag can't be cleared, nobody is dialled, and the command has failed.
+    """
+    somebody_comes = any(order.is_clearing for order in session.orders)
+    is_open = party.ends_conference or party.asked in (Ask.SET_END, Ask.CLEAR_END)
+    return somebody_comes and party.in_room and is_open

@@ -345,3 +345,56 @@ async def test_as_many_take_part_as_twilio_lets_in(redis_server):
         assert dials_to(world, BOB) == 0
         await crowd.let_go()
         assert all(dials_to(world, to) == 1 for to in phones)
+
+
+@pytest.mark.parametrize("mode", ["consult", "warm", "blind"])
+async def test_party_whose_phone_rings_while_the_call_is_handed_on_comes_in_all_the_same(world, mode):
+    crowd = await two(world)
+    added, bob = await crowd.rings("bob", BOB, rings())
+    await crowd.party("bob", status="ringing")
+    world.sandbox.phone(CAROL).in_turn(answers())
+    await crowd.done("transfer", to=CAROL, mode=mode)
+    crowd.people |= {"bob": bob, "target": await dialled(world.sandbox, CAROL)}
+    bob.answer()
+    assert await crowd.outcome(added) == ("done", "")
+    if mode == "consult":
+        await crowd.hear(customer="music", bob=["agent", "target"])
+        assert crowd.never_heard("customer", "target")
+    if mode != "blind":
+        await crowd.done("complete")
+    await crowd.until(state="conferenced", **{"party.agent.address": CAROL})
+    assert crowd.people.pop("agent").status == "completed"
+    await crowd.talk("customer", "bob", "target")
+    await crowd.leaves_as("target", "agent")
+    await crowd.talk("customer", "bob")
+    await crowd.let_go()
+    assert dials_to(world, BOB) == dials_to(world, CAROL) == 1
+
+
+@pytest.mark.parametrize("fault", [{"latency_s": 0.3}, {"status": 500}, {"cut": "before"}],
+                         ids=["late", "500", "cut-before"])  # fmt: skip
+async def test_agent_who_is_removed_right_behind_an_add_does_not_take_the_customer_along(world, fault):
+    """Nobody's leaving may end the conference before somebody is dialled, and that may take a while."""
+    crowd = await two(world)
+    world.sandbox.phone(BOB).in_turn(answers())
+    agents = f"/Conferences/*/Participants/{crowd['agent'].sid}"
+    world.sandbox.faults.next_rest("POST", agents, EndConferenceOnExit="false", **fault)
+    given = [await crowd.say("add", to=BOB, party="bob"), await crowd.say("remove", party="agent")]
+    assert [await crowd.outcome(one) for one in given] == [("done", "")] * 2
+    crowd.people.pop("agent")
+    await crowd.comes("bob", BOB, 1)
+    await crowd.talk("customer", "bob")
+    crowd["bob"].hang_up()
+    await crowd.ends("agent-left")
+
+
+async def test_agent_is_let_go_in_time_though_his_flag_can_not_be_cleared(redis_server):
+    async with World(redis_server.url, policy={"hold_timeout_ms": 400}) as world:
+        crowd = await two(world)
+        agents = f"/Conferences/*/Participants/{crowd['agent'].sid}"
+        world.sandbox.faults.next_rest("POST", agents, EndConferenceOnExit="false", status=400, count=99)
+        added, removed = await crowd.say("add", to=BOB, party="bob"), await crowd.say("remove", party="agent")
+        assert await crowd.outcome(added) == ("failed", "flag")
+        assert await crowd.outcome(removed) == ("done", "")
+        await crowd.ends("agent-left")
+        assert dials_to(world, BOB) == 0
