@@ -1,145 +1,32 @@
-"""The flows that `docs/flows/` draws, each played scene by scene through the whole system."""
+"""The flows that `docs/flows/` draws, each played through the whole system."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import tempfile
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from sandbox import SandboxCall
-from sandbox.exchange import Rules
-from streams import commands
+from conferral.demo.survey import survey
+from tests.support.flow import (
+    ALL,
+    BOTH,
+    ENDLESS,
+    NEW,
+    PATIENT,
+    PHONE,
+    SECOND,
+    TARGET,
+    THREE,
+    TWO,
+    Drawn,
+    Flow,
+)
 from tests.support.phones import rings
 from tests.support.recording import Recorder
-from tests.support.world import AGENT, CUSTOMER, World
-
-TARGET = "client:bob"
-SECOND = "client:carol"
-#: Where it matters what number is shown.
-PHONE = "+14155550177"
-#: Waits of the machine that no flow depends on, so long that a busy machine does not draw another picture.
-PATIENT = dict.fromkeys(
-    ("leave_check_ms", "repair_timeout_ms", "settle_ms", "look_again_ms", "ring_slack_ms", "confirm_ms",
-     "confirm_again_ms", "hold_timeout_ms", "ringback_timeout_ms", "arrive_timeout_ms", "part_timeout_ms",
-     "dial_doubt_ms", "dial_slack_ms", "dial_look_ms", "lone_grace_ms", "convert_timeout_ms"),
-    60_000,
-)  # fmt: skip
-#: Ringing goes on while people wait for an answer: how long its file lasts must not matter.
-ENDLESS = Rules(play_s=3_600.0)
-Heard = dict[str, str]
-BOTH: Heard = {"Customer": "Agent", "Agent": "Customer"}
-ALL: Heard = {"Customer": "Agent and Target", "Agent": "Customer and Target", "Target": "Agent and Customer"}
-NEW: Heard = {"Customer": "Target", "Target": "Customer"}
-
-
-@dataclass(slots=True)
-class Flow:
-    """What people do in a flow; every step is a scene."""
-
-    world: World
-    recorder: Recorder
-
-    async def customer_calls(self) -> None:
-        async def call() -> None:
-            self.recorder.session_id = (await self.world.customer_calls()).sid
-
-        async def has_come() -> bool:
-            return self._is_so({}, [AGENT])
-
-        await self.recorder.scene("Customer->>Twilio: calls", call, has_come)
-
-    async def answers(self, address: str, rings: Sequence[str] = (), **heard: str) -> None:
-        """Somebody picks up; at the scene's end people hear this, and these phones ring."""
-        await self._does(address, "answers", SandboxCall.answer, heard, rings)
-
-    async def refuses(self, address: str, rings: Sequence[str] = (), **heard: str) -> None:
-        """Somebody refuses a call that rings."""
-        await self._does(address, "refuses", SandboxCall.reject, heard, rings)
-
-    async def refuses_and_ends(self, address: str) -> None:
-        """Somebody refuses, and with that the call ends."""
-
-        async def refuse() -> None:
-            self.world.sandbox.calls_of(address)[-1].reject()
-
-        async def has_ended() -> bool:
-            return not self.world.sandbox.live_calls()
-
-        await self.recorder.scene(f"{self.recorder.people[address]}->>Twilio: refuses", refuse, has_ended)
-
-    async def presses_one(self, address: str, **heard: str) -> None:
-        """Somebody takes a call at the gate."""
-        await self._does(address, "presses 1", lambda call: call.press("1"), heard, ())
-
-    async def command(self, kind: str, heard: Heard, rings: Sequence[str] = (), **fields: str) -> None:
-        """An operator gives a command.
-
-        Args:
-            kind: Its type.
-            heard: What people hear when the scene is over.
-            rings: Whose phones ring then.
-            fields: The command's.
-        """
-        await self._orders(kind, fields, heard, rings)
-
-    async def talking(self) -> None:
-        """Customer and agent talk over the bridge; how they came there is not drawn."""
-        await self.customer_calls()
-        await self.answers(AGENT, **BOTH)
-        await self.recorder.skip("Customer and Agent talk, bridged: the customer has called")
-
-    async def talking_outbound(self) -> None:
-        await self.calls_out()
-        await self.recorder.skip("Customer and Agent talk, bridged: the customer was called")
-
-    async def talking_in_room(self) -> None:
-        await self.talking()
-        await self.command("convert", BOTH)
-        await self.recorder.skip("Customer and Agent talk, in a conference")
-
-    async def calls_out(self) -> None:
-        self.recorder.session_id = "CS" + "0" * 32
-        await self.command("call", {}, [AGENT], agent=AGENT, customer=CUSTOMER)
-        await self.answers(AGENT, [CUSTOMER], Agent="a phone ringing")
-        await self.answers(CUSTOMER, **BOTH)
-
-    async def _orders(self, kind: str, fields: dict[str, str], heard: Heard, rings: Sequence[str]) -> None:
-        given: list[str] = []
-
-        async def order() -> None:
-            record = {"type": kind, "session": self.recorder.session_id, **fields}
-            given.append(await commands.publish(self.world.client, self.world.keys, record))
-            self.recorder.open_commands[given[0]] = kind
-
-        async def has_come() -> bool:
-            outcome = await commands.outcome(self.world.client, self.world.keys, given[0])
-            assert outcome.status != "rejected", outcome
-            return bool(outcome.status) and self._is_so(heard, rings)
-
-        shown = {"transfer": f" {fields.get('mode', '')} to {self._names(fields.get('to', ''))}"}.get(kind, "")
-        if fields.get("confirm"):
-            shown += ", confirm"
-        await self.recorder.scene(f"Operator->>Conferral: {kind}{shown}", order, has_come)
-
-    def _names(self, addresses: str) -> str:
-        return " or ".join(self.recorder.people[one] for one in addresses.split(",") if one)
-
-    async def _does(
-        self, address: str, what: str, do: Callable[[SandboxCall], None], heard: Heard, rings: Sequence[str]
-    ) -> None:
-        async def act() -> None:
-            do(self.world.sandbox.calls_of(address)[-1])
-
-        async def has_come() -> bool:
-            return self._is_so(heard, rings)
-
-        name = self.recorder.people[address].replace(" ", "")
-        await self.recorder.scene(f"{name}->>Twilio: {what}", act, has_come)
-
-    def _is_so(self, heard: Heard, rings: Sequence[str]) -> bool:
-        now = self.recorder.heard_now()
-        all_ring = all(any(it.status == "ringing" for it in self.world.sandbox.calls_of(one)) for one in rings)
-        return all_ring and all(now.get(name) == what for name, what in heard.items())
+from tests.support.room_flows import ROOM_FLOWS
+from tests.support.world import AGENT, NUMBER, World
 
 
 async def inbound_convert(flow: Flow) -> None:
@@ -238,22 +125,6 @@ async def complete_while_ringing(flow: Flow) -> None:
     await flow.answers(TARGET, **NEW)
 
 
-TWO = {CUSTOMER: "Customer", AGENT: "Agent"}
-THREE = {**TWO, TARGET: "Target"}
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A flow with all that it is played in."""
-
-    play: Callable[[Flow], Awaitable[None]]
-    people: Mapping[str, str] = field(default_factory=lambda: THREE)
-    #: How much faster than ours Twilio's clock runs: more than 1 where a sentence is waited for.
-    speed: float = 1.0
-    rules: Rules = ENDLESS
-    settings: Mapping[str, str] = field(default_factory=dict)
-
-
 FLOWS: dict[str, Drawn] = {
     "inbound-convert": Drawn(inbound_convert, TWO),
     "outbound": Drawn(outbound, TWO),
@@ -280,14 +151,25 @@ FLOWS: dict[str, Drawn] = {
     ),
     "cancel": Drawn(cancel),
     "complete-while-ringing": Drawn(complete_while_ringing),
+    **ROOM_FLOWS,
 }
 
 
 async def draw(redis_url: str, name: str) -> str:
     """Plays a flow and draws it."""
     drawn = FLOWS[name]
-    options: dict[str, Any] = {"speed": drawn.speed, "rules": drawn.rules, "policy": PATIENT, **drawn.settings}
-    async with World(redis_url, **options) as world:
+    # Nothing is swept while a flow is drawn: it would ask Twilio something at a moment that nobody chose.
+    options: dict[str, Any] = {"CONFERRAL_SWEEP_INTERVAL": 3_600, **drawn.settings}
+    async with AsyncExitStack() as stack:
+        if drawn.directory:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            options["CONFERRAL_DIRECTORY"] = folder / "directory.toml"
+            entry = drawn.directory.format(survey=await stack.enter_async_context(survey()))
+            options["CONFERRAL_DIRECTORY"].write_text(f'[inbound."{NUMBER}"]\n{entry}\n')
+        policy = {**PATIENT, **drawn.policy}
+        world = await stack.enter_async_context(
+            World(redis_url, speed=drawn.speed, rules=drawn.rules, policy=policy, **options)
+        )
         for address in drawn.people:
             world.sandbox.phone(address).in_turn(rings())
         recorder = Recorder(world, dict(drawn.people))

@@ -91,18 +91,25 @@ class Recorder:
 
     # ---- playing -------------------------------------------------------------------------------------------------
 
-    async def scene(self, act: str, do: Callable[[], Awaitable[object]], until: Callable[[], Awaitable[bool]]) -> None:
+    async def scene(
+        self,
+        act: str,
+        do: Callable[[], Awaitable[object]],
+        until: Callable[[], Awaitable[bool]],
+        silent: frozenset[str] = frozenset(),
+    ) -> None:
         """Plays one scene and draws it.
 
         Args:
             act: The line that draws what somebody does.
             do: Does it.
             until: What the scene is about has come.
+            silent: Those who hear nothing at its end.
         """
         began_s = self.world.listening.now()
         await do()
         await self.world.eventually(until, f"the end of the scene: {act}")
-        await self.come_to_rest()
+        await self.come_to_rest(silent)
         drawn = [act]
         for line in self._lines():
             drawn += line.drawn
@@ -122,8 +129,12 @@ class Recorder:
         await self._states_gone_through()
         self.scenes = [[self._note(opening), self._who_hears_whom()]]
 
-    async def come_to_rest(self) -> None:
-        """Waits until nothing is under way between Twilio and Conferral, and nobody is between two tunes."""
+    async def come_to_rest(self, silent: frozenset[str] = frozenset()) -> None:
+        """Waits until nothing is under way between Twilio and Conferral, and nobody is between two tunes.
+
+        Args:
+            silent: Those who hear nothing for longer than that.
+        """
 
         async def is_at_rest() -> bool:
             before = self._counts()
@@ -134,7 +145,8 @@ class Recorder:
                 if await self.world.client.hlen(self.world.keys.outbox(partition)):
                     return False
             is_quiet = not self.world.sandbox._tasks and before == self._counts()
-            return is_quiet and all(self._hears(call) != "nothing" for call in self._legs())
+            heard = self.heard_now()
+            return is_quiet and all(heard[name] != "nothing" for name in heard.keys() - silent)
 
         await self.world.eventually(is_at_rest, "nothing is under way")
 
@@ -159,7 +171,7 @@ class Recorder:
         rest, answers, dials = self._seen
         new = [
             *(self._request(entry) for entry in ledger.rest[rest:]),
-            *(self._document(entry, body) for entry, body in self._answers[answers:] if _is_drawn(entry)),
+            *(self._document(entry, body) for entry, body in self._answers[answers:] if self._is_drawn(entry)),
         ]
         lines = sorted(new, key=lambda line: line.at_s)
         for dial in ledger.dials[dials:]:
@@ -191,6 +203,12 @@ class Recorder:
         if entry.get("Status") == "completed":
             in_room = "/Conferences/" in entry.path
             return ("end the conference" if in_room else f"hang up {self._whose(entry.path)}"), _SIDE_BY_SIDE
+        if "/Recordings" in entry.path:
+            return self._recorded(entry), ""
+        if entry.get("AnnounceUrl"):
+            return f"play an announcement to {self._whose(entry.path) if '/Participants/' in entry.path else 'all'}", ""
+        if entry.get("Url") and entry.path.startswith("/Calls/"):
+            return f"send {self._whose(entry.path)} on to the survey", ""
         if document := entry.get("Twiml"):
             return f"move {self._whose(entry.path)}: {self._said(document.encode())[0]}", ""
         who = self._whose(entry.path)
@@ -198,8 +216,20 @@ class Recorder:
             return f"hold {who} with {_tune(entry.get('HoldUrl'))}", ""
         if entry.get("Hold"):
             return f"take {who} off hold", ""
+        if entry.get("Coaching") == "true":
+            return f"let {who} be heard by {self._named(entry.get('CallSidToCoach'))} alone", ""
+        if muted := entry.get("Muted"):
+            return (f"mute {who}" if muted == "true" else f"let {who} be heard by all"), ""
         act = "set" if entry.get("EndConferenceOnExit") == "true" else "clear"
-        return f"{act} endConferenceOnExit of {who}", _NET if act == "set" else ""
+        return f"{act} endConferenceOnExit of {who}", _NET if act == "set" else _SIDE_BY_SIDE
+
+    def _recorded(self, entry: RestEntry) -> str:
+        """What becomes of a recording."""
+        resource = entry.path.partition("/Recordings")[0]
+        whose = "the conference" if "/Conferences/" in resource else self._whose(resource)
+        status = entry.get("Status")
+        act = {"": "record", "paused": "pause the recording of", "in-progress": "go on recording"}
+        return f"{act.get(status, 'stop the recording of')} {whose}"
 
     def _document(self, entry: DeliveryEntry, body: bytes) -> Line:
         says, dials = self._said(body)
@@ -217,7 +247,8 @@ class Recorder:
             inner = verb[0] if len(verb) else None
             if verb.tag == "Dial" and inner is not None and inner.tag == "Conference":
                 tune = _tune(inner.get("waitUrl", ""))
-                verbs.append(f"Dial into the conference{f', {tune} until it starts' if tune else ''}")
+                recorded = ", recorded from its start" if inner.get("record") == "record-from-start" else ""
+                verbs.append(f"Dial into the conference{f', {tune} until it starts' if tune else ''}{recorded}")
             elif verb.tag == "Dial" and inner is not None:
                 dials = f"client:{inner.text}" if inner.tag == "Client" else str(inner.text)
                 verbs.append(f"Dial {self.people[dials]}")
@@ -281,16 +312,16 @@ class Recorder:
             return " and ".join([*others, "a phone ringing"] if "ringing" in what else others)
         return _SOUNDS.get(what or "silence", "a question")
 
+    def _is_drawn(self, entry: DeliveryEntry) -> bool:
+        is_ours = entry.url.startswith(self.world.public_url)
+        return is_ours and entry.kind == "voice" and entry.event not in ("wait", "hold", "announce")
+
     def _whose(self, path: str) -> str:
         return self._named(path.rpartition("/")[2].removesuffix(".json"))
 
     def _named(self, sid: str) -> str:
         record = self.world.sandbox.call(sid).record
         return self.people.get(record.from_ if record.direction == "inbound" else record.to, "somebody")
-
-
-def _is_drawn(entry: DeliveryEntry) -> bool:
-    return entry.kind == "voice" and entry.event not in ("wait", "hold", "announce")
 
 
 def _tune(url: str) -> str:
