@@ -146,13 +146,19 @@ def allowed_commands(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple
     """Names of the commands that the session would take now."""
     if session.version == 0:
         return ()
-    allowed = (
-        trial.name
-        for trial in _trials(session)
-        if _decide(session, trial, session.updated_at_ms, policy, before=session, explain=False).outcome
-        is not Outcome.REFUSED
-    )
-    return tuple(dict.fromkeys(allowed))
+    allowed: dict[str, None] = {}
+    for trial in _trials(session):
+        # Of those about a party one that would be taken is enough: there may be hundreds of parties.
+        if trial.name not in allowed and _would_take(session, trial, policy):
+            allowed[trial.name] = None
+    return tuple(allowed)
+
+
+def _would_take(session: Session, trial: Command, policy: Policy) -> bool:
+    """Whether a command would not be refused; what would follow from it is not worked out."""
+    scratch = Scratch(session, trial, session.updated_at_ms, policy)
+    _TRIGGERS[trial.name].trigger(scratch, scratch, trial)
+    return not scratch.refusal
 
 
 def _trials(session: Session) -> tuple[Command, ...]:
@@ -200,9 +206,7 @@ def _passed_over(session: Session, event: Event, outcome: Outcome, reason: str) 
     return Step(taken, outcome, reason)
 
 
-def _decide(
-    session: Session, event: Event, now_ms: int, policy: Policy, *, before: Session, explain: bool = True
-) -> Step:
+def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, before: Session) -> Step:
     because = IGNORED_BECAUSE.get((session.state, event.name))
     if because is not None:
         return _passed_over(session, event, Outcome.STALE, because)
@@ -211,7 +215,7 @@ def _decide(
     # Every pair ends in a row without a guard, so that some row is always taken; tests read that from the table.
     assert taken, (session.state, event.name)
     if scratch.refusal:
-        reason = _refusal(before, scratch.refusal, policy) if explain else scratch.refusal
+        reason = _refusal(before, scratch.refusal, policy)
         scratch.session = session
         scratch.reason = reason
         scratch.reports = [CommandReport(event.token, CommandStatus.REJECTED, reason)]

@@ -1,8 +1,12 @@
 """Which commands each situation allows: the table that refusals and consoles tell."""
 
+from dataclasses import replace
+
 import pytest
 
+from statemachine import machine
 from statemachine.machine import allowed_commands
+from statemachine.session import Party
 from tests.statemachine.ordering import added, consulting_recorded, ordering, supervised
 from tests.statemachine.rooms import parked, waiting
 from tests.statemachine.stages import blind_from_bridge, conferenced, dialling, outbound, talking
@@ -73,6 +77,29 @@ def test_asking_what_is_allowed_changes_nothing(name):
     allowed_commands(story.session)
 
     assert story.session == before
+
+
+def test_asking_tries_nothing_twice_that_would_be_taken(monkeypatch):
+    """In a conference of hundreds, all that could be asked for of everybody would stop the process for seconds."""
+    taken = []
+
+    def would_take(session, trial, policy):
+        is_taken = usual(session, trial, policy)
+        taken.extend([trial.name] * is_taken)
+        return is_taken
+
+    usual = machine._would_take
+    monkeypatch.setattr(machine, "_would_take", would_take)
+    story = added()
+    crowd = {f"guest-{number}": party_of(story, number) for number in range(20)}
+    crowded = replace(story.session, parties={**story.session.parties, **crowd})
+
+    assert set(allowed_commands(crowded)) == set(SETTLED.split())
+    assert len(taken) == len(set(taken))
+
+
+def party_of(story: Story, number: int) -> Party:
+    return replace(story.session.parties["agent"], name=f"guest-{number}", call_sid=f"CA{number:032x}")
 
 
 def test_refusal_tells_what_is_allowed():
