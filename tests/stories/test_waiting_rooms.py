@@ -16,7 +16,7 @@ from tests.stories.kit import (
 )
 from tests.stories.openings import WAYS, by_way, in_conference, opened, some, waits
 from tests.stories.trio import told
-from tests.support.phones import answers, busy, dialled, refuses, rings, unreachable
+from tests.support.phones import answers, busy, dialled, presses, refuses, rings, unreachable, voicemail
 from tests.support.world import AGENT, CUSTOMER, World
 
 pytestmark = pytest.mark.redis
@@ -187,3 +187,20 @@ async def test_greeting_is_said_once_and_then_the_music_plays(redis_server):
         await until_hears(world, agent, [opening.waiter])
         agent.hang_up()
         await opening.ends("agent-left")
+
+
+@pytest.mark.parametrize("way", ["client", "call"])
+@pytest.mark.parametrize(
+    "script, reason",
+    [(voicemail(), "customer-no-confirmation"), (presses("2"), "customer-rejected")],
+    ids=["voicemail", "refuses"],
+)
+async def test_customer_who_has_to_press_a_key_and_does_not_ends_the_call_with_a_sentence(
+    redis_server, way, script, reason
+):
+    async with World(redis_server.url, speed=20, CONFERRAL_CONFIRM="phones") as world:
+        world.sandbox.phone(CUSTOMER).in_turn(script)
+        opening = await opened(world, way)
+        await opening.fails(reason)
+        machine = await dialled(world.sandbox, CUSTOMER)
+        assert world.listening.never_heard(opening.waiter, machine)
