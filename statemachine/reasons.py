@@ -23,8 +23,9 @@ class EndReason(StrEnum):
     CUSTOMER_NO_ANSWER = "customer-no-answer"
     CUSTOMER_REJECTED = "customer-rejected"
     CUSTOMER_FAILED = "customer-failed"
-    #: The agent did not press 1 when asked to.
+    #: The agent did not press 1 when asked to; likewise the customer.
     AGENT_NO_CONFIRMATION = "agent-no-confirmation"
+    CUSTOMER_NO_CONFIRMATION = "customer-no-confirmation"
     #: A transfer failed after the agent had gone, and nobody was to be tried after that.
     TRANSFER_FAILED = "transfer-failed"
     #: A transfer failed after the agent had gone, and the agent, rung again, could not be reached.

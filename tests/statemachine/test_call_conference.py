@@ -3,6 +3,7 @@
 import pytest
 
 from statemachine.events import DialOverdue, LoneOverdue
+from statemachine.policy import Policy
 from tests.statemachine.rooms import called_in, calling
 from tests.statemachine.stages import FLAGS
 from tests.statemachine.story import ALICE, CUSTOMER_NUMBER, OTHER_ROOM, ROOM
@@ -107,6 +108,17 @@ def test_end_before_the_agents_dial_was_placed_is_done_at_once():
 def test_customer_who_is_not_reached_ends_it(status, sip, reason):
     story = called_in().placed("customer").call("customer", status, sip=sip)
     story.expect("ended", "say goodbye to agent", reason=reason)
+    story.expect_command("call-1", "accepted", "failed", reason=reason)
+
+
+@pytest.mark.parametrize("decision, reason", [
+    ("rejected",        "customer-rejected"),
+    ("no-confirmation", "customer-no-confirmation"),
+])  # fmt: skip
+def test_customer_who_does_not_press_1_ends_it(decision, reason):
+    story = calling(Policy(confirm_phones=True)).placed("agent").gate("agent").gate("agent", "accepted").joins("agent")
+    story.expect("conferenced", "dial customer to the gate").placed("customer").gate("customer")
+    story.gate("customer", decision).expect("ended", "say goodbye to agent", reason=reason)
     story.expect_command("call-1", "accepted", "failed", reason=reason)
 
 
