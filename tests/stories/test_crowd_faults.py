@@ -232,7 +232,7 @@ async def test_anything_may_happen_at_any_step(redis_server, act):
 
 async def test_everything_about_an_added_party_may_be_lost(redis_server):
     """Looks at Twilio tell of the answer; who has left is missed when the ring time is over."""
-    async with World(redis_server.url, policy={"ring_timeout_ms": 700, "dial_slack_ms": 100}) as world:
+    async with World(redis_server.url, policy={"ring_timeout_ms": 1_000, "dial_slack_ms": 100}) as world:
         crowd = await two(world)
         for fields in ({"To": BOB}, {"ParticipantLabel": "bob-1"}):
             world.sandbox.faults.lose_callbacks("*", count=1_000, **fields)
