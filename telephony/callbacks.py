@@ -33,7 +33,7 @@ from statemachine.events import (
 from statemachine.session import CUSTOMER
 from statemachine.states import SessionMode
 from telephony.addresses import is_caller_id
-from telephony.unread import unread
+from telephony.unread import unread, without_urls
 from telephony.urls import CallCallback, ConferenceCallback, DialAction, Gate, RecordingCallback, is_id
 
 Fields = Mapping[str, str]
@@ -56,8 +56,8 @@ _ANNOUNCEMENTS = {"announcement-end": False, "announcement-fail": True}
 _CONFERENCE_SOURCES = frozenset({"Conference", "StartConferenceRecordingAPI"})
 #: Where a recording is; kept as it is, and never asked by us.
 _URL = re.compile(r"https?://[!-~]{1,2000}")
-#: What a text of Twilio's must not carry on: URLs, which may hold a secret, numbers of people, control characters.
-_UNSHOWN = re.compile(r"\S*://\S*|\+?[0-9](?:[0-9().-]|\s(?=[0-9(])){6,}|[^ -~]")
+#: What a text of Twilio's must not carry on beside URLs: numbers of people, control characters.
+_UNSHOWN = re.compile(r"\+?[0-9](?:[0-9().-]|\s(?=[0-9(])){6,}|[^ -~]")
 _TEXT_LENGTH_MAX = 200
 
 #: The fields that are read. One of them sent twice is refused: which of the two would count is anybody's guess.
@@ -424,7 +424,8 @@ def _optional_word(fields: Fields, name: str) -> str:
 
 def _text(fields: Fields, name: str) -> str:
     """Twilio's words for people, without what must not be carried on."""
-    return _UNSHOWN.sub("…", fields.get(name, "")[:_TEXT_LENGTH_MAX])
+    # Cut last: a number of which a part was cut off before could not be told from other digits.
+    return _UNSHOWN.sub("…", without_urls(fields.get(name, "")))[:_TEXT_LENGTH_MAX]
 
 
 def _flag(fields: Fields, name: str, *, missing: bool) -> bool:

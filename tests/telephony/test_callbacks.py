@@ -332,6 +332,7 @@ def test_whom_somebody_coaches_is_told_only_while_he_does(coaching, to_coach, co
         ("call to +1 (415) 555-0123 failed", "call to \u2026 failed"),
         ("a\nb\x00", "a\u2026b\u2026"),
         ("x" * 999, "x" * 200),
+        ("x" * 194 + " +14155550123 failed", "x" * 194 + " \u2026 fai"),
     ],
 )
 def test_why_an_announcement_failed_is_kept_without_what_must_not_be_shown(told, kept):

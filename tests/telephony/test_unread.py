@@ -1,6 +1,7 @@
 """What Twilio tells under names that nobody here knows."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -42,6 +43,16 @@ def test_what_is_known_is_not_kept_and_everything_else_is():
 def test_numbers_and_secrets_are_not_carried_on_be_they_value_or_name(value, shown):
     assert kept({"Mood": value}) == {"Mood": shown}
     assert kept({value: "fine"}) == {shown: "fine"}
+
+
+@pytest.mark.parametrize("sign", ["a", ":", "1", "1-", "+"])
+def test_a_word_as_long_as_a_body_keeps_nobody_waiting(sign):
+    word = sign * (64 * 1024 // len(sign))
+    started_s = time.perf_counter()
+    form = fields("announcement_to_one_fails", ReasonAnnouncementFailed=word, Mood=word)
+    event = conference_event(form, ConferenceCallback(CALLER))
+    assert time.perf_counter() - started_s < 1
+    assert (len(event.reason) <= 200, len(json.loads(event.other)["Mood"]) <= 200) == (True, True)
 
 
 def test_what_is_too_much_is_counted():
