@@ -11,7 +11,7 @@ import pytest
 
 from sandbox.faults import Faults
 from tests.stories.crowd import BOB, EVE, Crowd, two
-from tests.stories.kit import dials_to, until_hears
+from tests.stories.kit import dials_to
 from tests.stories.moments import Cast, Stage, gives, hangs_up, one_by_one, small_world
 from tests.support.phones import answers, dialled
 from tests.support.world import AGENT, World
@@ -231,14 +231,11 @@ async def test_anything_may_happen_at_any_step(redis_server, act):
 
 
 async def test_everything_about_an_added_party_may_be_lost(redis_server):
-    """Looks at Twilio tell of the answer; who has left is missed when the ring time is over."""
+    """A look at Twilio tells of the answer, and the end reaches a party of whom no callback ever told."""
     async with World(redis_server.url, policy={"ring_timeout_ms": 1_000, "dial_slack_ms": 100}) as world:
         crowd = await two(world)
         for fields in ({"To": BOB}, {"ParticipantLabel": "bob-1"}):
             world.sandbox.faults.lose_callbacks("*", count=1_000, **fields)
         await crowd.add("bob", BOB)
-        await until_hears(world, crowd["customer"], [crowd["agent"], crowd["bob"]])
-        await crowd.done("remove", party="bob")
-        crowd.people.pop("bob")
         await crowd.talk()
         await crowd.let_go()
