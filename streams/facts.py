@@ -27,7 +27,7 @@ _TUNES = frozenset(Tune)
 def facts_of(record: Mapping[bytes, bytes] | list[bytes]) -> SessionFacts | None:
     """The facts of a hash as Redis answers it, None when there is no session."""
     pairs = record.items() if isinstance(record, Mapping) else zip(record[::2], record[1::2], strict=True)
-    fields = {name.decode(): value.decode(errors="replace") for name, value in pairs}
+    fields = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in pairs}
     if "state" not in fields:
         return None
     return SessionFacts(

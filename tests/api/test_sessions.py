@@ -120,6 +120,17 @@ async def test_a_list_can_be_of_one_state(api, store, state):
     assert await all_pages(api, f"state={state}") == ([f"s-{state}"], 1)
 
 
+@pytest.mark.parametrize("lost", ["id", "state"])
+async def test_a_record_that_is_no_session_costs_the_list_nothing_else(api, store, lost):
+    await put(store, session("s-1"), session("s-2"), session("s-3"))
+    await store.hdel(KEYS.session("s-2"), lost)
+
+    found, _ = await all_pages(api, "limit=1")
+
+    assert sorted(found) == ["s-1", "s-3"]
+    assert (await get(api, "/sessions/s-2"))[0] == 404
+
+
 async def test_an_empty_list_has_no_next_page(api):
     assert await get(api, "/sessions") == (200, {"sessions": [], "cursor": ""})
 

@@ -88,7 +88,8 @@ def test_attributes_of_a_newer_version_are_passed_over():
 
 
 @given(st.dictionaries(st.sampled_from([b"phase", b"mode", b"opening", b"is_group", b"attributes", b"agents", b"orders",
-                                        b"agent_number", b"party.agent.supervises", b"party.agent.tune", b"party."]),
+                                        b"agent_number", b"party.agent.supervises", b"party.agent.tune", b"party.",
+                                        b"\xff", b"party.\xff.tune"]),
                        st.binary(max_size=40)))  # fmt: skip
 def test_any_hash_with_a_state_is_told(record):
     assert facts_of({b"state": b"bridged", **record}).state == "bridged"

@@ -58,7 +58,8 @@ class Outcome(Published):
 class Session(BaseModel):
     """A session: the fields of its hash, all of them text. Those that people read are named here."""
 
-    model_config = ConfigDict(extra="allow")
+    #: What is told holds addresses, so no error's text repeats it.
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
     __pydantic_extra__: dict[str, str]
 
     id: str
@@ -109,7 +110,7 @@ class LogEffect(BaseModel):
 class LogEntry(BaseModel):
     """Something that has happened to a session."""
 
-    model_config = ConfigDict(extra="allow", populate_by_name=True)
+    model_config = ConfigDict(extra="allow", populate_by_name=True, hide_input_in_errors=True)
     __pydantic_extra__: dict[str, str]
 
     entry: str = Field(description="the entry's id in the stream")

@@ -1,5 +1,7 @@
 """Reads sessions and their logs for whoever asks."""
 
+from dataclasses import replace
+
 from statemachine.states import State
 from streams import commands
 from streams.connection import Client
@@ -30,7 +32,7 @@ class Sessions:
         """
         session_id = await self.find(named)
         fields = await self._turns(lambda: self._reader.session(session_id)) if session_id else {}
-        if "id" not in fields or "state" not in fields:  # gone since, or not ours
+        if not _is_session(fields):
             raise unknown_session(named)
         return fields
 
@@ -41,9 +43,10 @@ class Sessions:
             ApiError: the cursor leads nowhere.
         """
         try:
-            return await self._turns(lambda: self._reader.list_sessions(state=state, limit=limit, cursor=cursor))
+            page = await self._turns(lambda: self._reader.list_sessions(state=state, limit=limit, cursor=cursor))
         except BadCursorError as error:
             raise ApiError(ErrorType.INVALID, str(error)) from None
+        return replace(page, items=[fields for fields in page.items if _is_session(fields)])
 
     async def log(self, named: str, limit: int, cursor: str) -> Page[LogEntry]:
         """Part of the log of the session that is named by its id or by one of its calls, oldest first.
@@ -58,6 +61,11 @@ class Sessions:
             return await self._turns(lambda: self._reader.read_log(session_id, limit=limit, cursor=cursor))
         except BadCursorError as error:
             raise ApiError(ErrorType.INVALID, str(error)) from None
+
+
+def _is_session(fields: Fields) -> bool:
+    """Whether a record is a session's: it is none any more, or never was ours, where it does not even say so much."""
+    return "id" in fields and "state" in fields
 
 
 def unknown_session(named: str) -> ApiError:
