@@ -161,6 +161,11 @@ def hang_up_unspoken(scratch: Scratch, event: EffectFailed | EffectUnknown) -> N
     scratch.order(HangUpCall, party=party.name, call_sid=party.call_sid)
 
 
+def end_room_of_unsent(scratch: Scratch, _event: EffectFailed | EffectUnknown) -> None:
+    """The customer could not be sent on: he waits for nobody in a conference, which is ended."""
+    scratch.order(EndConference, conference_sid=scratch.session.conference_sid)
+
+
 def end_astray(scratch: Scratch, event: CallsRead) -> None:
     """The customer of a transfer could not be brought into a room: nobody is left in silence."""
     take_presence_from(scratch, event)
@@ -201,7 +206,6 @@ def end_room_ended(scratch: Scratch, event: ConferenceEnded) -> None:
     # Had somebody whose leaving ends it left before, it would have been that one's.
     if ending is not None and (first is None or first.ends_conference):
         scratch.change(first_left=ending.name)
-    scratch.change(conference_sid="")
     _end_without_room(scratch)
 
 
@@ -211,7 +215,6 @@ def end_room_over(scratch: Scratch, event: CallsRead) -> None:
         scratch.change_party(party, in_room=False)
         if event.status_of(party.call_sid) in FINAL_CALL_STATUSES:
             note_gone(scratch, party.name, event.status_of(party.call_sid))
-    scratch.change(conference_sid="")
     _end_without_room(scratch)
 
 
@@ -221,7 +224,7 @@ def _end_without_room(scratch: Scratch) -> None:
     if scratch.session.attributes.after and reason in (EndReason.AGENT_LEFT, EndReason.ALONE) and not customer.is_gone:
         # The action of his `<Dial>` leads him on.
         scratch.change_party(customer, status=PartyStatus.LEFT, in_room=False, left_reason=SENT_AWAY)
-    end_with(scratch, reason)
+    end_with(scratch, reason, ends_room=False)  # it is over
 
 
 def end_convert_failed(scratch: Scratch, _event: RepairOverdue) -> None:

@@ -1,6 +1,8 @@
 """Questions about who is in the conference with whom, and about whoever waits there for somebody."""
 
-from statemachine.events import CallsRead, ConferenceEnded, DialEnded, Event, ParticipantJoined
+from statemachine.effects import CreateParticipant
+from statemachine.events import CallsRead, ConferenceEnded, DialEnded, EffectFailed, Event, ParticipantJoined
+from statemachine.guards.calls import party_of_dial
 from statemachine.guards.converting import is_too_soon
 from statemachine.guards.room import is_another_room
 from statemachine.scratch import Scratch
@@ -139,6 +141,19 @@ def waiter_lost_room(scratch: Scratch, _event: ConferenceEnded) -> bool:
     """Whether somebody waited there alone who has not hung up: the action of his `<Dial>` leads him into another."""
     found = waiter(scratch)
     return found is not None and not found.is_gone
+
+
+def finds_waiters_room_over(scratch: Scratch, event: EffectFailed) -> bool:
+    """Whether nobody can be dialled into the conference in which somebody waits: it is over, and nothing has told so.
+
+    Believed once of each conference, so that nobody is dialled for ever into one of which Twilio says so and which a
+    look shows.
+    """
+    session = scratch.session
+    is_into_room = event.kind == CreateParticipant.kind and event.gone and session.opening is Opening.DIALING
+    room = session.conference_sid
+    is_new = bool(room) and room not in session.former_rooms
+    return is_into_room and is_new and party_of_dial(scratch, event) == awaited_party(scratch)
 
 
 def waiter_is_in_another_room(scratch: Scratch, event: ParticipantJoined) -> bool:

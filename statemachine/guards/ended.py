@@ -1,7 +1,7 @@
 """Questions about what the account still shows of a session that has ended."""
 
 from statemachine.actions.parties import NO_LONGER_OURS
-from statemachine.events import AccountSwept
+from statemachine.events import AccountSwept, ParticipantJoined
 from statemachine.scratch import Scratch
 
 
@@ -19,3 +19,11 @@ def finds_live_call(_scratch: Scratch, event: AccountSwept) -> bool:
 def finds_live_conference(_scratch: Scratch, event: AccountSwept) -> bool:
     """Whether a conference of the session's name is still live."""
     return bool(event.conference_sid)
+
+
+def joined_before_sent_on(scratch: Scratch, event: ParticipantJoined) -> bool:
+    """Whether it tells late that somebody came into a conference whom something else is done with by now."""
+    session = scratch.session
+    party = session.party_of(call_sid=event.call_sid, label=event.label)
+    is_elsewhere = party is not None and party.left_reason in NO_LONGER_OURS
+    return is_elsewhere and event.conference_sid in (session.conference_sid, *session.former_rooms)

@@ -8,6 +8,7 @@ from statemachine.effects import (
     ReadCalls,
     RedirectCall,
     SayAndHangUp,
+    SendAway,
     StartRecording,
     UpdateParticipant,
 )
@@ -104,6 +105,11 @@ def is_read(_scratch: Scratch, event: EffectOutcome) -> bool:
 def was_not_said(_scratch: Scratch, event: EffectOutcome) -> bool:
     """Whether the sentence that should have ended a call could not be said, and the call may go on."""
     return event.kind == SayAndHangUp.kind and not (isinstance(event, EffectFailed) and event.gone)
+
+
+def was_not_sent_on(scratch: Scratch, event: EffectOutcome) -> bool:
+    """Whether the customer, whom the others have left, could not be taken to what he was to go on with."""
+    return event.kind == SendAway.kind and bool(scratch.session.conference_sid)
 
 
 def is_ending_awaited(scratch: Scratch, event: EffectOutcome) -> bool:

@@ -4,6 +4,7 @@ from statemachine.actions.commands import refuse_ended, refuse_existing
 from statemachine.actions.dialling import let_late_call_go
 from statemachine.actions.endings import (
     end_live_conference,
+    end_room_of_unsent,
     hang_up_unspoken,
     let_late_leg_go,
     let_live_call_go,
@@ -43,8 +44,13 @@ from statemachine.events import (
 )
 from statemachine.guards.calls import is_live_leg_of_ours, tells_of_live_leg
 from statemachine.guards.company import is_of_second_call
-from statemachine.guards.ended import finds_live_call, finds_live_conference, is_no_longer_ours
-from statemachine.guards.outcomes import is_ending_awaited, was_not_said
+from statemachine.guards.ended import (
+    finds_live_call,
+    finds_live_conference,
+    is_no_longer_ours,
+    joined_before_sent_on,
+)
+from statemachine.guards.outcomes import is_ending_awaited, was_not_said, was_not_sent_on
 from statemachine.rows.row import STAY, E, Row
 
 # fmt: off
@@ -52,15 +58,19 @@ ENDED: tuple[Row, ...] = (
     #   state event              guard                         target  action
     Row(E, CallProgressed,     is_live_leg_of_ours,          STAY, let_late_call_go),
     Row(E, CallProgressed,     None,                         STAY, pass_over_late),
+    Row(E, ParticipantJoined,   joined_before_sent_on,        STAY, note_only),
     Row(E, ParticipantJoined,  None,                         STAY, let_late_leg_go),
     Row(E, EffectSucceeded,    is_ending_awaited,            STAY, note_ending),
     Row(E, EffectSucceeded,    tells_of_live_leg,            STAY, let_late_call_go),
     Row(E, EffectSucceeded,    None,                         STAY, note_only),
     Row(E, EffectFailed,       is_ending_awaited,            STAY, note_ending),
     Row(E, EffectFailed,       was_not_said,                 STAY, hang_up_unspoken),
+    # The end of the conference leads him on as well, by the action of his <Dial>.
+    Row(E, EffectFailed,        was_not_sent_on,              STAY, end_room_of_unsent),
     Row(E, EffectFailed,       None,                         STAY, note_only),
     Row(E, EffectUnknown,      is_ending_awaited,            STAY, note_ending),
     Row(E, EffectUnknown,      was_not_said,                 STAY, hang_up_unspoken),
+    Row(E, EffectUnknown,       was_not_sent_on,              STAY, end_room_of_unsent),
     Row(E, EffectUnknown,      None,                         STAY, note_only),
     Row(E, ClientCallReceived,  is_of_second_call,            STAY, let_second_call_go),
     Row(E, ClientCallReceived,  None,                         STAY, pass_over_late),

@@ -265,6 +265,30 @@ def test_failing_wait_url_costs_the_caller_his_conference_and_not_the_call():
     story.takes_part_in(OTHER_ROOM, "agent").expect("conferenced", *FLAGS, phase="")
 
 
+def room_is_over(story):
+    """Twilio refuses to dial into a conference that has ended, of which nothing was told yet."""
+    return story.fails("create_participant", "agent", gone=True, status=404, effect_id=story.legs["agent"].dial)
+
+
+def test_dial_that_comes_too_late_for_the_first_conference_goes_into_the_second():
+    story = room_is_over(waiting()).expect("conferenced").expect_timers("opening")
+    story.dial_ends("answered", dial="conference").conference_ends().expect("conferenced")
+    story.joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced", "dial agent")
+    assert (story.last.effects[0].room, story.last.effects[0].to) == (OTHER_ROOM, ALICE)
+    story.takes_part_in(OTHER_ROOM, "agent").expect("conferenced", *FLAGS, phase="")
+
+
+def test_customers_number_is_not_what_the_dial_came_too_late_for():
+    story = called(Policy(shows_customer=True), call_token="token").joins("customer", starts=False)
+    room_is_over(story.expect("conferenced", "dial agent")).expect("conferenced")
+
+
+def test_conference_that_is_there_after_all_is_dialled_into_once_more_and_no_more():
+    story = room_is_over(waiting()).fires(OpeningOverdue).expect("conferenced", "look")
+    story.reads(room=ROOM, inside=("customer",), customer="in-progress").expect("conferenced", "dial agent")
+    room_is_over(story).expect("ended", "say goodbye to customer", reason="agent-failed")
+
+
 @pytest.mark.parametrize("first", ["action", "join"])
 def test_callbacks_of_the_two_conferences_may_come_in_any_order(first):
     story = waiting().placed("agent")
@@ -380,6 +404,31 @@ def test_caller_goes_on_with_what_the_directory_names_when_the_agent_has_left():
 
 def test_caller_who_leaves_first_is_not_sent_anywhere():
     with_survey().leaves("customer").fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
+
+
+@pytest.mark.parametrize("told", ["conference end", "nothing"])
+def test_join_that_is_told_late_does_not_take_the_caller_away_from_what_he_goes_on_with(told):
+    """Of his join, of which a look has told, the callback comes minutes later."""
+    story = with_survey().leaves("agent")
+    if told == "nothing":
+        story.fires(LoneOverdue).expect("ended", "send away customer")
+    else:
+        story.conference_ends().expect("ended", reason="agent-left")
+    story.joins("customer").expect("ended")
+    # Into another one he comes because he was answered before it was decided that he goes on.
+    story.joins("customer", room=OTHER_ROOM).expect("ended", "hang up a call")
+
+
+@pytest.mark.parametrize("outcome", ["refused", "unknown"])
+def test_caller_who_can_not_be_sent_on_does_not_stay_there_alone(outcome):
+    """The end of the conference leads him on by his action, should Twilio not have taken the request."""
+    story = with_survey().leaves("agent").fires(LoneOverdue).expect("ended", "send away customer")
+    effect_id = story.last.effects[0].effect_id
+    if outcome == "refused":
+        story.fails("send_away", "customer", code=21205, effect_id=effect_id)
+    else:
+        story.is_unknown("send_away", "customer", effect_id)
+    story.expect("ended", "end room")
 
 
 def test_held_caller_whom_the_agent_leaves_is_sent_on_too():
