@@ -54,8 +54,12 @@ async def tell(redis_url: str, folder: Any, converted: bool, step: Any) -> tuple
 
 @pytest.mark.parametrize(
     "converted, steps",
-    [pytest.param(True, IN_ROOM, marks=pytest.mark.soak), (False, FROM_BRIDGE)],
-    ids=["conferenced", "bridged"],
+    [
+        pytest.param(True, IN_ROOM, marks=pytest.mark.soak),
+        pytest.param(False, FROM_BRIDGE, marks=pytest.mark.soak),
+        (False, around(("create_call", 1))),
+    ],
+    ids=["conferenced", "bridged", "at-the-dial"],
 )
 async def test_successor_parks_and_retrieves_for_a_worker_that_was_killed_at_any_step(
     redis_server, tmp_path, converted, steps

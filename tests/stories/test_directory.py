@@ -20,7 +20,7 @@ from tests.stories.openings import APP
 from tests.support.phones import answers, busy, dialled, rings
 from tests.support.world import AGENT, CUSTOMER, NUMBER, World
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 NAMES = f"""
 [destinations]
 desk = "client:alice"

@@ -31,7 +31,7 @@ from tests.stories.kit import (
 from tests.support.phones import answers, busy, dialled, presses, refuses, rings, unreachable, voicemail
 from tests.support.world import AGENT, World
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 
 STARTS = pytest.mark.parametrize(
     "direction, in_room",

@@ -24,7 +24,7 @@ from tests.stories.test_park import STARTS, is_parked, parked, talking, transfer
 from tests.support.phones import answers
 from tests.support.world import World
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 __all__ = ["one_by_one"]
 
 BOTH_DIRECTIONS = pytest.mark.parametrize("direction", ["inbound", "outbound"])

@@ -19,7 +19,7 @@ from tests.stories.trio import dials, joined_by_target, three, two
 from tests.support.phones import answers, busy, dialled, rings
 from tests.support.world import CUSTOMER, NUMBER, World
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 
 STARTS = pytest.mark.parametrize(
     "direction, in_room",
