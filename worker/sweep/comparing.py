@@ -1,9 +1,10 @@
 """What differs between the account's lists and the sessions. Pure: nothing is read or published here.
 
 Lists may lag, and so may callbacks. So a difference is told of only when the session had been quiet for a while before
-the lists were read, and even then it is a suspicion: a look at Twilio decides.
+the lists were read, or when earlier lists showed the same; and even then it is a suspicion: a look at Twilio decides.
 """
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -62,34 +63,42 @@ class Comparison:
     Attributes:
         sessions: Live sessions compared (count).
         findings: What differs.
+        doubtful: SIDs that sessions miss which have just changed.
         strange_calls: SIDs of listed calls that no session shown so far has.
         strange_conferences: Names of such conferences by SID.
     """
 
-    def __init__(self, account: Account, quiet_before_ms: int) -> None:
+    def __init__(self, account: Account, quiet_before_ms: int, missed_before: AbstractSet[str] = frozenset()) -> None:
         """Begins with nothing compared.
 
         Args:
             account: What is live at Twilio.
             quiet_before_ms: Sessions that have changed since this moment are left alone, Unix milliseconds.
+            missed_before: SIDs that were doubtful at this moment or before. They are told of, whatever has changed
+                since: where Twilio tells who speaks, a session is never quiet.
         """
         self.sessions = 0
         self.findings: list[Finding] = []
+        self.doubtful: set[str] = set()
         self.strange_calls = set(account.calls)
         self.strange_conferences = dict(account.conferences)
         self._account = account
         self._quiet_before_ms = quiet_before_ms
+        self._missed_before = missed_before
 
     def show(self, session: LiveSession) -> None:
         """Compares one live session."""
         self.sessions += 1
         self.strange_calls.difference_update(session.call_sids)
         self.strange_conferences.pop(session.conference_sid, None)
-        if session.updated_at_ms > self._quiet_before_ms:
-            return
         missing = self._missing(session)
-        if missing is not None:
-            self.findings.append(missing)
+        if missing is None:
+            return
+        if session.updated_at_ms > self._quiet_before_ms:
+            self.doubtful.add(missing.sid)
+            if missing.sid not in self._missed_before:
+                return
+        self.findings.append(missing)
 
     def _missing(self, session: LiveSession) -> Finding | None:
         """The first difference is enough: the look that follows is at the whole session."""

@@ -110,6 +110,8 @@ class Sweeper:
         self._due_s = 0.0
         #: What outlives its session, by SID: how often it was told of, and the first sweep that tells of it again.
         self._told: dict[str, tuple[int, int]] = {}
+        #: What sessions miss that had just changed, by SID: since when, Unix milliseconds.
+        self._doubtful: dict[str, int] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweeps until the process stops, then gives the lease back."""
@@ -186,9 +188,12 @@ class Sweeper:
         started_ms = self._store_clock.now_ms()
         account = await self._read_account(stop)
         await pause(stop, self._times.settle_s)
-        comparison = Comparison(account, started_ms - round(self._times.quiet_s * 1000))
+        quiet_before_ms = started_ms - round(self._times.quiet_s * 1000)
+        missed_before = {sid for sid, since_ms in self._doubtful.items() if since_ms <= quiet_before_ms}
+        comparison = Comparison(account, quiet_before_ms, missed_before)
         interval_number = int(started_ms / 1000 / self._times.interval_s)
         behind = await self._compare(comparison, interval_number, stop)
+        self._doubtful = {sid: self._doubtful.get(sid, started_ms) for sid in comparison.doubtful}
         await self._look_for_ended(comparison, behind, stop)
         findings = self._due(comparison.findings, interval_number)
         for part in in_parts(findings, AT_ONCE):

@@ -55,6 +55,20 @@ def test_session_that_has_just_changed_is_left_alone_but_its_calls_are_known() -
     assert (comparison.strange_calls, comparison.strange_conferences) == ({"CA9"}, {})
 
 
+@pytest.mark.parametrize("before, told", [(set(), []), ({"CA9"}, []), ({"CA2"}, ["CA2"])])
+def test_what_a_session_misses_is_told_of_when_it_was_missed_before(before: set[str], told: list[str]) -> None:
+    comparison = Comparison(replace(IN_ORDER, calls=frozenset({"CA1"})), QUIET_MS, before)
+
+    comparison.show(replace(SESSION, updated_at_ms=QUIET_MS + 1))
+
+    assert [finding.sid for finding in comparison.findings] == told
+    assert comparison.doubtful == {"CA2"}
+
+
+def test_what_a_quiet_session_misses_is_not_doubtful() -> None:
+    assert compared(Account(), SESSION).doubtful == set()
+
+
 def test_what_was_not_read_to_its_end_misses_nobody() -> None:
     cut = Account(has_all_calls=False)
     assert [finding.difference for finding in compared(cut, SESSION).findings] == [Difference.CONFERENCE_MISSING]

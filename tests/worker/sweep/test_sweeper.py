@@ -90,6 +90,27 @@ async def test_session_that_changed_a_moment_ago_is_left_alone(sea: Sea) -> None
     assert await sea.told() == {("call-missing", "old", "CA2", "")}
 
 
+async def test_session_that_is_never_quiet_is_told_of_once_it_has_missed_a_call_for_as_long(sea: Sea) -> None:
+    """Where Twilio tells who speaks, something changes with every sentence."""
+    sea.account.account = Account(calls=frozenset({"CA1"}))
+    stop = asyncio.Event()
+    sweeper = sea.sweeper(times=SweepTimes(interval_s=0.05, first_after_s=0.0, quiet_s=0.5, settle_s=0.0))
+    running = asyncio.create_task(sweeper.run(stop))
+
+    async def speaks_until(moment_s: float) -> None:
+        while sea.clock.monotonic_s() < moment_s and not await sea.told():
+            await sea.store(sea.session("s1", "CA1", "CA2", updated_at_ms=sea.store_clock.now_ms()))
+            await asyncio.sleep(0.01)
+
+    began_s = sea.clock.monotonic_s()
+    await speaks_until(began_s + 15)
+    stop.set()
+    await running
+
+    assert await sea.told() == {("call-missing", "s1", "CA2", "")}
+    assert sea.clock.monotonic_s() - began_s >= 0.5
+
+
 async def test_records_that_make_no_sense_stop_nothing(sea: Sea) -> None:
     await sea.store(sea.session("good", "CA1"))
     broken = {"no-time": {"state": "bridged"}, "odd-time": {"state": "bridged", "updated_at": "soon"},
