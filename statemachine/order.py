@@ -30,6 +30,8 @@ class Order:
     is_clearing: bool = False
     #: When it is given up, Unix milliseconds; 0 for never.
     due_ms: int = 0
+    #: Of `remove`: nothing was heard of the hang-up for a while, and Twilio was asked.
+    is_looked_after: bool = False
     #: Of `announce`: SIDs of the calls to which it is still being played; empty where the conference as a whole hears
     #: it.
     playing_to: tuple[str, ...] = ()

@@ -206,7 +206,7 @@ def remove_party(scratch: Scratch, event: Remove) -> None:
     """One is hung up; the others go on."""
     party = party_meant(scratch, event)
     assert party is not None  # the guard has found it
-    due_ms = scratch.now_ms + scratch.policy.order_timeout_ms
+    due_ms = scratch.now_ms + scratch.policy.part_timeout_ms
     take(scratch, event, party=party.name, due_ms=due_ms)
     if party.name == AGENT and not scratch.session.first_left:
         scratch.change(first_left=AGENT)
@@ -303,7 +303,12 @@ def close_orders(scratch: Scratch, _event: Event) -> None:
 def give_up_orders(scratch: Scratch, event: OrderOverdue) -> None:
     """Twilio has not confirmed what was asked for."""
     for order in scratch.session.orders:
-        if 0 < order.due_ms <= scratch.now_ms:
+        if not 0 < order.due_ms <= scratch.now_ms:
+            continue
+        if order.name == Remove.name and not order.is_looked_after:
+            due_ms = scratch.now_ms + scratch.policy.order_timeout_ms
+            change_order(scratch, order, is_looked_after=True, due_ms=due_ms)
+        else:
             end_order(scratch, order, CommandStatus.FAILED, _overdue(scratch, order))
     watch_orders(scratch)
     # A callback may be lost that tells of somebody who has left: nobody is to be alone for that.

@@ -126,8 +126,16 @@ def test_party_that_comes_in_although_it_is_to_go_is_hung_up_once_more():
 def test_hang_up_whose_callbacks_are_lost_is_looked_at():
     """The customer is not left alone for a lost callback."""
     story = ordering().remove("agent").expect_timers("order").fires(OrderOverdue).expect("conferenced", "look")
-    story.expect_command("remove-1", "accepted", "failed", reason="unknown: Twilio has not confirmed it")
+    story.expect_command("remove-1", "accepted").expect_timers("order")
     story.reads(agent="completed", customer="in-progress", room=ROOM, inside=("customer",)).expect_timers("lone")
+    story.expect_command("remove-1", "accepted", "done")
+
+
+def test_hang_up_that_a_look_does_not_show_either_is_given_up():
+    story = ordering().remove("agent").fires(OrderOverdue)
+    story.reads(agent="in-progress", customer="in-progress", room=ROOM, inside=("customer", "agent"))
+    story.fires(OrderOverdue)
+    story.expect_command("remove-1", "accepted", "failed", reason="unknown: Twilio has not confirmed it")
 
 
 def test_second_remove_of_one_is_done_with_the_first():
