@@ -5,7 +5,8 @@ from statemachine.actions.commands import report_converts
 from statemachine.actions.concluding import conclude_transfer, note_failure
 from statemachine.actions.looking import look_at_calls
 from statemachine.actions.order_book import fail_queued
-from statemachine.actions.room import leave_room, note_conference_recording, note_join, take_room_from
+from statemachine.actions.recording import note_conference_recording
+from statemachine.actions.room import leave_room, note_join, take_room_from
 from statemachine.effects import RedirectCall
 from statemachine.events import (
     CallsRead,

@@ -7,7 +7,7 @@ from statemachine.actions.commands import report_step, report_transfer, take_ste
 from statemachine.actions.concluding import conclude_transfer, note_failure
 from statemachine.actions.dialling import dial, must_confirm, next_label, watch_dials
 from statemachine.actions.parties import note_gone, told_reason
-from statemachine.actions.room import note_conference_recording
+from statemachine.actions.recording import note_conference_recording
 from statemachine.actions.transferring import enter, forget_targets, let_agent_go, wait_for_answer
 from statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
 from statemachine.guards.transfers import RINGS_AGENT, awaited, taker

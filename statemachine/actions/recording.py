@@ -68,6 +68,25 @@ def _start(scratch: Scratch) -> str:
     return effect_id
 
 
+def note_conference_recording(scratch: Scratch) -> None:
+    """The conference has begun, and is recorded from its start: that recording is meant from here on.
+
+    One of the customer's call, which was begun over the bridge, makes room for it: nobody could stop it any more. Where
+    that one stands still, the conference's is to stand still too.
+    """
+    recording = scratch.session.recording
+    if scratch.session.attributes.record != "true" or (recording is not None and recording.of_conference):
+        return
+    runs = recording is not None and is_recorded(scratch.session)
+    is_paused = recording is not None and recording.wanted == RecordingStatus.PAUSED
+    if runs:
+        _ask(scratch, RecordAction.STOP)
+    status = RecordingStatus.IN_PROGRESS.value
+    scratch.change(recording=Recording(of_conference=True, status=status, wanted=status))
+    if runs and is_paused:
+        _ask(scratch, RecordAction.PAUSE)
+
+
 def _ask(scratch: Scratch, action: RecordAction) -> str:
     recording = scratch.session.recording
     assert recording is not None

@@ -14,10 +14,9 @@ from statemachine.events import (
     ParticipantLeft,
 )
 from statemachine.guards.calls import party_of_call
-from statemachine.order import Recording
 from statemachine.scratch import Scratch
 from statemachine.session import Party
-from statemachine.states import CallStatus, PartyStatus, RecordingStatus, State
+from statemachine.states import CallStatus, PartyStatus, State
 
 
 def note_join(scratch: Scratch, event: ParticipantJoined) -> None:
@@ -52,13 +51,6 @@ def note_join(scratch: Scratch, event: ParticipantJoined) -> None:
         scratch.set_timer(ConfirmOverdue.timer, scratch.policy.confirm_ms)
     scratch.change(moved_at_ms=scratch.now_ms)
     watch_dials(scratch)
-
-
-def note_conference_recording(scratch: Scratch) -> None:
-    """The conference has begun, and is recorded from its start."""
-    if scratch.session.attributes.record == "true" and scratch.session.recording is None:
-        status = RecordingStatus.IN_PROGRESS.value
-        scratch.change(recording=Recording(of_conference=True, status=status, wanted=status))
 
 
 def end_waiting(scratch: Scratch) -> None:

@@ -6,7 +6,8 @@ from statemachine.actions.converting import redirect
 from statemachine.actions.dialling import dial, hang_up_leaving, must_confirm, watch_dials
 from statemachine.actions.endings import end_with, reason_of
 from statemachine.actions.looking import look_at_calls
-from statemachine.actions.room import leave_room, note_conference_recording, note_join
+from statemachine.actions.recording import note_conference_recording
+from statemachine.actions.room import leave_room, note_join
 from statemachine.actions.transferring import note_look
 from statemachine.effects import SayAndHangUp, Sentence
 from statemachine.events import CallsRead, Event, GateDecision, OpeningOverdue, ParticipantJoined

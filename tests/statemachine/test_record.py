@@ -13,7 +13,7 @@ from tests.statemachine.ordering import (
     recorded,
     recorded_conference,
 )
-from tests.statemachine.stages import conferenced, outbound
+from tests.statemachine.stages import FLAGS, conferenced, outbound
 from tests.statemachine.story import CUSTOMER_CALL, OTHER_ROOM, OUTBOUND, ROOM, Story
 
 
@@ -219,6 +219,34 @@ def test_it_is_recorded_already():
     refused_because(recorded_conference().record("start"), "record-start", "it is recorded already")
 
 
+@pytest.mark.parametrize("came_of_it", ["recorded", "not_recorded"])
+def test_consult_is_on_no_recording_though_the_customers_call_was_recorded_over_the_bridge(came_of_it):
+    """The conference's own, from its start, is meant from then on; the other one could not be told of any more."""
+    story = recorded("true").record("start").expect("bridged", "record customer")
+    getattr(story, came_of_it)()
+    stopped = ["stopped recording"] if came_of_it == "recorded" else []
+    story.convert().joins("agent").joins("customer").expect("conferenced", *stopped, *FLAGS)
+    if stopped:
+        assert story.last.effects[0].recording_sid == RECORDING
+        story.recorded().recording("completed", of_conference=False).expect("conferenced", outcome="stale")
+    consult(story.confirms("customer", "agent")).expect("transferring", "paused recording")
+    assert story.last.effects[0].conference_sid == ROOM
+    story.recorded().expect("transferring", "dial target")
+
+
+def test_recording_paused_over_the_bridge_stands_still_in_the_conference():
+    story = recorded("true").record("start").recorded().record("pause").recorded()
+    story.convert().joins("agent").joins("customer")
+    story.expect("conferenced", "stopped recording", "paused recording", *FLAGS)
+    story.recorded().expect_recording("paused")
+
+
+def test_recording_that_is_being_started_over_the_bridge_makes_room_for_the_conferences():
+    story = recorded("true").record("start").convert().joins("agent").joins("customer")
+    story.expect("conferenced", "stopped recording", *FLAGS)
+    assert (story.last.effects[0].recording_sid, story.last.effects[0].call_sid) == ("", CUSTOMER_CALL)
+
+
 def test_recording_stands_still_in_a_consult():
     story = consult(recorded_conference()).expect("transferring", "paused recording").expect_timers("stage")
     story.recorded().expect("transferring", "dial target").expect_recording("paused")
@@ -362,5 +390,3 @@ def test_end_while_the_recording_is_being_paused():
 def test_lone_customer_of_a_recorded_conference_is_let_go():
     story = recorded_conference().leaves("agent").fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
     story.recording("completed", duration_s=3).expect_recording("completed")
-
-
