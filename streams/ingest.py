@@ -104,6 +104,10 @@ class Ingest(Protocol):
         """The session as it is now; None when Redis does not know it."""
         ...
 
+    async def session_of(self, call_sid: str) -> str | None:
+        """Id of the session that a call belongs to, as the call index has it; None when nobody knows it."""
+        ...
+
     async def claim_gate(
         self, session_id: str, dial_id: str, call_sid: str, contest: str = "", gone: Sequence[str] = ()
     ) -> GateClaim:

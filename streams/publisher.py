@@ -96,6 +96,11 @@ class Publisher:
         """See `Ingest.read`."""
         return facts_of((await self._run([self._reading(session_id)]))[0])
 
+    async def session_of(self, call_sid: str) -> str | None:
+        """See `Ingest.session_of`."""
+        found = (await self._run([("GET", self._keys.call(call_sid))]))[0]
+        return None if found is None else str(found.decode(errors="replace"))
+
     async def claim_gate(
         self, session_id: str, dial_id: str, call_sid: str, contest: str = "", gone: Sequence[str] = ()
     ) -> GateClaim:

@@ -235,13 +235,17 @@ def _customer_address(party: str, caller: str, callee: str, *, placed: bool, own
     return caller if placed and caller != own_number else ""
 
 
-def customer_callback(fields: Fields) -> CallCallback:
-    """What the number's own status callback is about: its URL says nothing, the call is the session.
+def caller_callback(fields: Fields, session_id: str | None) -> CallCallback:
+    """What the status callback of a number or a TwiML app is about: its URL says nothing.
+
+    Args:
+        fields: The form.
+        session_id: Of the session that the call is known to belong to; None for none, and the call is the session.
 
     Raises:
         MalformedCallbackError: CallSid is missing or no id.
     """
-    return CallCallback(session_id=call_sid_of(fields), party=CUSTOMER)
+    return CallCallback(session_id=session_id or call_sid_of(fields), party=CUSTOMER)
 
 
 def dial_ended(fields: Fields, action: DialAction) -> DialEnded:

@@ -13,8 +13,9 @@ from statemachine.events import Event, ParticipantJoined
 from streams.ingest import Ingest
 from telephony.callbacks import (
     call_progressed,
+    call_sid_of,
+    caller_callback,
     conference_event,
-    customer_callback,
     parent_call_sid_of,
     recording_changed,
 )
@@ -24,6 +25,7 @@ from webhooks.replies import note_unstored
 
 log = structlog.get_logger()
 
+_STATUS_PATH = "/voice/status"
 #: Calls that this process knows to be in the call index, count; about 2 MB.
 _INDEXED_MAX = 10_000
 
@@ -39,9 +41,16 @@ class CallbackRoutes:
         self._indexed: dict[str, str] = {}
 
     async def number_status(self, form: Form, _query: str) -> web.Response:
-        """The number's own status callback: the caller's call has ended."""
-        event = call_progressed(form, customer_callback(form), self._own_number)
-        return await self._store(event, event.call_sid, "/voice/status")
+        """The status callback of the number or the TwiML app: the caller's call has ended."""
+        event = call_progressed(form, caller_callback(form, None), self._own_number)
+        try:
+            session_id = await self._ingest.session_of(call_sid_of(form))
+        except StoreError as error:
+            note_unstored(self._metrics, _STATUS_PATH, event, error)
+            return web.Response(status=503)
+        if session_id is not None and session_id != event.session_id:  # a browser may have named it
+            event = call_progressed(form, caller_callback(form, session_id), self._own_number)
+        return await self._store(event, event.call_sid, _STATUS_PATH)
 
     async def call(self, form: Form, query: str) -> web.Response:
         """A call that we placed goes on."""

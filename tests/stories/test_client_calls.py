@@ -53,6 +53,21 @@ async def test_session_has_the_id_that_the_browser_names(world):
     await opening.ends("command")
 
 
+async def test_end_of_the_browsers_call_is_told_to_the_session_that_it_has_named(world):
+    opening = await opened(world, "client", SessionID="order-7")
+    await opening.talks()
+
+    opening.waiter.hang_up()
+
+    async def is_told():
+        return ("call_progressed", "agent completed") in [
+            (entry["event"], entry.get("detail")) for entry in await world.log("order-7")
+        ]
+
+    await world.eventually(is_told, "the app's status callback in the session's log")
+    await opening.ends("agent-left")
+
+
 @pytest.mark.parametrize("has_ended", [False, True])
 async def test_session_that_exists_is_refused_and_not_disturbed(world, has_ended):
     opening = await opened(world, "client", SessionID="order-7")

@@ -37,6 +37,11 @@ async def test_published_event_is_on_the_stream_and_its_call_is_known(publisher,
     assert await client.ttl(keys.call("CA2")) > 86_400
 
 
+async def test_session_of_a_call_is_found(publisher):
+    await publisher.publish(event(), call_sid="CA2")
+    assert (await publisher.session_of("CA2"), await publisher.session_of("CA3")) == (SESSION, None)
+
+
 async def test_events_of_one_turn_go_out_in_one_pipeline_and_in_order(publisher, client, keys, monkeypatch):
     flights = []
     send = publisher._send

@@ -33,9 +33,9 @@ from telephony.callbacks import (
     call_progressed,
     call_received,
     callee_of,
+    caller_callback,
     client_call_received,
     conference_event,
-    customer_callback,
     dial_ended,
     digits_of,
     gate_decided,
@@ -59,6 +59,10 @@ def fields(name, **changes):
     form = dict(parse_qsl((BODIES / f"{name}.txt").read_text(), keep_blank_values=True))
     form |= changes
     return {name: value for name, value in form.items() if value is not None}
+
+
+def status(form):
+    return caller_callback(form, None)
 
 
 def progressed(form):
@@ -191,12 +195,13 @@ def test_our_own_number_shown_to_the_agent_is_not_the_customers():
     assert progressed(fields("agent_rings", From=OWN_NUMBER)).customer_address == ""
 
 
-def test_the_numbers_status_callback_is_the_customers():
+@pytest.mark.parametrize("known, session", [(None, CALLER), (CALLER, CALLER), ("order-7", "order-7")])
+def test_the_numbers_status_callback_is_the_callers(known, session):
     form = fields("caller_has_hung_up")
 
-    event = call_progressed(form, customer_callback(form), OWN_NUMBER)
+    event = call_progressed(form, caller_callback(form, known), OWN_NUMBER)
 
-    assert (event.session_id, event.party, event.call_sid) == (CALLER, "customer", CALLER)
+    assert (event.session_id, event.party, event.call_sid) == (session, "customer", CALLER)
     assert (event.address, event.customer_address) == ("+14155550199", "+14155550199")
 
 
@@ -457,7 +462,7 @@ def test_a_malformed_conference_callback_names_the_field(changes, field):
 
 @given(st.dictionaries(st.sampled_from(sorted(FIELDS_READ)), st.text()))
 def test_no_form_raises_anything_but_our_error(form):
-    for read in (progressed, conference, lambda given: call_received(given, "client:bob"), customer_callback,
+    for read in (progressed, conference, lambda given: call_received(given, "client:bob"), status,
                  lambda given: gate_reached(given, GATE), recording, client_call):  # fmt: skip
         try:
             event = read(form)
@@ -482,7 +487,7 @@ def test_the_list_of_fields_read_is_complete():
     asked = set()
     for body in BODIES.glob("*.txt"):
         for read in (
-            progressed, conference, customer_callback, callbacks.error_url_of, callbacks.parent_call_sid_of,
+            progressed, conference, status, callbacks.error_url_of, callbacks.parent_call_sid_of,
             lambda form: call_received(form, "client:bob"), lambda form: digits_of(form, GATE),
             lambda form: gate_reached(form, GATE), lambda form: gate_decided(form, GATE, GateDecision.TAKEN),
             lambda form: dial_ended(form, DialAction(CALLER, "customer", DialKind.BRIDGE)), recording, client_call,

@@ -75,6 +75,8 @@ class FakeIngest:
         self.events = []
         self.indexed = []
         self.facts = None
+        #: Whose a call is.
+        self.sessions = {}
         self.reads = 0
         self.away = False
         #: What is raised while it is away.
@@ -98,6 +100,10 @@ class FakeIngest:
         await self._reach()
         self.reads += 1
         return self.facts
+
+    async def session_of(self, call_sid):
+        await self._reach()
+        return self.sessions.get(call_sid)
 
     async def claim_gate(self, session_id, dial_id, call_sid, contest="", gone=()):
         await self._reach()
