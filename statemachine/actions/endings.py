@@ -1,9 +1,9 @@
 """How a session ends: whom to blame, whom to hang up, and what is still done afterwards."""
 
 from statemachine.actions.commands import report_call, report_converts
-from statemachine.actions.concluding import conclude_session, note_failure
+from statemachine.actions.concluding import conclude_session
 from statemachine.actions.dialling import note_turned_away
-from statemachine.actions.handing_over import reason_unreached, report_agent_gone
+from statemachine.actions.handing_over import note_unreached
 from statemachine.actions.order_book import fail_orders
 from statemachine.actions.parties import SENT_AWAY, let_go, note_gone, note_over
 from statemachine.actions.room import note_leaving, take_presence_from, take_room_from
@@ -174,16 +174,11 @@ def end_astray(scratch: Scratch, event: CallsRead) -> None:
 
 def end_unreached(scratch: Scratch, _event: Event) -> None:
     """A transfer has failed, the agent is gone, and nobody is left to be tried: the customer is told so."""
-    why = reason_unreached(scratch)
-    transfer = scratch.transfer
     if scratch.session.phase is Phase.RECALL:
-        reason, told = EndReason.RECALL_FAILED, f"{transfer.reason}, recall {why}"
-    elif transfer.fell_back:
-        reason, told = EndReason.FALLBACK_FAILED, f"{transfer.reason}, fallback {why}"
+        reason = EndReason.RECALL_FAILED
     else:
-        reason, told = EndReason.TRANSFER_FAILED, why
-    report_agent_gone(scratch, _event)
-    note_failure(scratch, told)
+        reason = EndReason.FALLBACK_FAILED if scratch.transfer.fell_back else EndReason.TRANSFER_FAILED
+    note_unreached(scratch, _event)
     customer = scratch.session.parties[CUSTOMER]
     scratch.order(SayAndHangUp, party=CUSTOMER, call_sid=customer.call_sid, sentence=Sentence.TRANSFER_FAILED.value)
     # The sentence ends his call; ending the conference at the same time would cut him off before it.

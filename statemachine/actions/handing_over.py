@@ -176,6 +176,24 @@ def fall_back(scratch: Scratch, _event: Event) -> None:
     begin_recall(scratch, _event)
 
 
+def note_unreached(scratch: Scratch, event: Event) -> None:
+    """The transfer has failed, the agent is gone, and nobody is left to be tried."""
+    why = reason_unreached(scratch)
+    before = scratch.transfer.reason
+    if scratch.session.phase is Phase.RECALL:
+        why = f"{before}, recall {why}"
+    elif scratch.transfer.fell_back:
+        why = f"{before}, fallback {why}"
+    report_agent_gone(scratch, event)
+    note_failure(scratch, why)
+
+
+def let_others_go_on(scratch: Scratch, event: Event) -> None:
+    """The customer is not alone for it: he and whoever was added hear each other again."""
+    note_unreached(scratch, event)
+    _restore(scratch)
+
+
 def begin_recall(scratch: Scratch, event: Event) -> None:
     """Whom the settings name is rung: the agent, or a destination."""
     fallback = scratch.policy.fallback

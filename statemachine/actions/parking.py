@@ -1,6 +1,6 @@
 """A call waits with music until somebody takes it up again."""
 
-from statemachine.actions.asking import want_hold
+from statemachine.actions.asking import want_everybody_unheld, want_hold
 from statemachine.actions.commands import report_transfer
 from statemachine.actions.concluding import conclude_transfer, note_failure
 from statemachine.actions.dialling import dial, next_label
@@ -95,3 +95,9 @@ def recall_parked(scratch: Scratch, event: ParkOverdue) -> None:
     scratch.cancel_timer(OpeningOverdue.timer)
     note_failure(scratch, "park-timeout")
     begin_recall(scratch, event)
+
+
+def take_out_of_park(scratch: Scratch, _event: ParkOverdue) -> None:
+    """Nobody has taken the call up in time, and nobody is to be tried: the customer talks to whoever was added."""
+    want_everybody_unheld(scratch)
+    scratch.change(phase=Phase.NONE, first_left="", parked_by="", parked_until_ms=0)

@@ -6,7 +6,7 @@ another stage, so that it is answered no afterwards.
 
 from statemachine.events import ConferenceEnded, Event, ParticipantJoined, Transfer
 from statemachine.guards.calls import is_connected
-from statemachine.guards.company import company
+from statemachine.guards.company import company, park_ends_it
 from statemachine.guards.recording import recording_is_quiet
 from statemachine.guards.room import is_another_room
 from statemachine.scratch import Scratch
@@ -46,7 +46,7 @@ def _targets_are_out(scratch: Scratch) -> bool:
     return all(target.is_gone or (target.is_leaving and target.name != TARGET) for target in scratch.session.targets)
 
 
-def _others_talk(scratch: Scratch) -> bool:
+def others_talk(scratch: Scratch) -> bool:
     """Whether somebody is with the customer whom the transfer does not depend on, and whom nobody's leaving ends."""
     session = scratch.session
     beside = (one for one in company(session) if one.name not in (CUSTOMER, AGENT) and one not in session.targets)
@@ -93,7 +93,7 @@ def customer_is_deserted(scratch: Scratch, _event: Event) -> bool:
     stage = _stage(scratch)
     if stage is Stage.CONNECTING:
         return taker(scratch) is None and all(party.is_gone or party.is_leaving for party in awaited(scratch))
-    return stage in _AFTER and _agent(scratch).is_gone and _targets_are_out(scratch) and not _others_talk(scratch)
+    return stage in _AFTER and _agent(scratch).is_gone and _targets_are_out(scratch) and not others_talk(scratch)
 
 
 def agent_left_afterwards(scratch: Scratch, _event: Event) -> bool:
@@ -104,7 +104,7 @@ def agent_left_afterwards(scratch: Scratch, _event: Event) -> bool:
     customer = _customer(scratch)
     is_kept = customer.held or customer.asked in (Ask.HOLD, Ask.UNHOLD)
     after = _stage(scratch) in (Stage.WITHDRAWING, Stage.RESTORING)
-    return after and _agent(scratch).is_gone and not is_kept and not _others_talk(scratch)
+    return after and _agent(scratch).is_gone and not is_kept and not others_talk(scratch)
 
 
 def is_clear(scratch: Scratch, _event: Event) -> bool:
@@ -152,6 +152,11 @@ def fails_for_good(scratch: Scratch, event: Event) -> bool:
     if scratch.session.phase is Phase.RECALL:
         return transfer.recalls >= scratch.policy.recalls_max
     return fallback == "end" or (fallback != "recall" and transfer.fell_back)
+
+
+def fails_among_others(scratch: Scratch, event: Event) -> bool:
+    """Whether that is so, and somebody who was added is still with the customer."""
+    return fails_for_good(scratch, event) and others_talk(scratch)
 
 
 def retrieve_has_failed(scratch: Scratch, event: Event) -> bool:
@@ -250,7 +255,7 @@ def target_is_out(scratch: Scratch, _event: Event) -> bool:
 
 def customer_is_back(scratch: Scratch, _event: Event) -> bool:
     """Whether the customer is off hold, and the agent is there, or somebody who was added."""
-    has_company = not _agent(scratch).is_gone or _others_talk(scratch)
+    has_company = not _agent(scratch).is_gone or others_talk(scratch)
     return _stage(scratch) is Stage.RESTORING and _is_off_hold(_customer(scratch)) and has_company
 
 
@@ -304,6 +309,11 @@ def agent_lingers(scratch: Scratch, _event: Event) -> bool:
     without_agent = (Stage.ARRIVING, Stage.DIALING, Stage.CONNECTING, Stage.PARTING, Stage.PARKING)
     waits = _stage(scratch) in without_agent and not scratch.session.redirecting
     return waits and agent.is_leaving and agent.is_hung_up and not agent.is_gone
+
+
+def park_ends_among_others(scratch: Scratch, event: Event) -> bool:
+    """Whether nobody is to be tried when a call was parked for too long, and somebody who was added is there."""
+    return park_ends_it(scratch, event) and _customer(scratch).in_room and others_talk(scratch)
 
 
 # ---- asked when a conference ends --------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ from statemachine.actions.orders import (
     remove_party,
     switch_mode,
 )
-from statemachine.actions.parking import park_from_room, recall_parked, retrieve
+from statemachine.actions.parking import park_from_room, recall_parked, retrieve, take_out_of_park
 from statemachine.actions.passing import note_only, pass_over_late, pass_over_unknown_call
 from statemachine.actions.recording import (
     note_not_recorded,
@@ -233,7 +233,7 @@ from statemachine.guards.room import (
     joins_another_room,
     tells_of_before,
 )
-from statemachine.guards.transfers import lacks_agent_or_customer, transfer_is_pending
+from statemachine.guards.transfers import lacks_agent_or_customer, park_ends_among_others, transfer_is_pending
 from statemachine.rows.row import STAY, C, E, Row, T
 
 # fmt: off
@@ -285,6 +285,7 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, LoneOverdue,         goes_on_elsewhere,            E,    send_away),
     Row(C, LoneOverdue,         None,                         E,    end_lone),
     Row(C, OpeningOverdue,      None,                         STAY, look_for_waiter),
+    Row(C, ParkOverdue,         park_ends_among_others,       STAY, take_out_of_park),
     Row(C, ParkOverdue,         park_ends_it,                 E,    end_too_long_parked),
     Row(C, ParkOverdue,         None,                         T,    recall_parked),
     Row(C, DialOverdue,         None,                         STAY, look_after_dials),

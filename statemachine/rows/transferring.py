@@ -77,6 +77,7 @@ from statemachine.actions.handing_over import (
     fall_back,
     hand_over,
     let_customer_back,
+    let_others_go_on,
     note_nobody_reached,
     note_target_left,
     report_agent_gone,
@@ -259,6 +260,7 @@ from statemachine.guards.transfers import (
     customer_lost_room,
     customer_waits_in_another_room,
     customer_was_taken_over,
+    fails_among_others,
     fails_for_good,
     falls_back,
     first_is_held,
@@ -382,6 +384,7 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, Always,             agent_left_afterwards,        E,    end_agent_gone),
     # Nobody is there for the customer, and nobody is being dialled.
     Row(T, Always,              retrieve_has_failed,          C,    return_to_park),
+    Row(T, Always,              fails_among_others,           STAY, let_others_go_on),
     Row(T, Always,             fails_for_good,               E,    end_unreached),
     Row(T, Always,             falls_back,                   STAY, fall_back),
     # On the way to the dial.

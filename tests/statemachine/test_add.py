@@ -3,7 +3,16 @@
 import pytest
 
 from statemachine.attributes import Attributes
-from statemachine.events import CallReceived, ConfirmOverdue, DialOverdue, LoneOverdue, OrderOverdue
+from statemachine.events import (
+    CallReceived,
+    ConfirmOverdue,
+    DialOverdue,
+    LoneOverdue,
+    OrderOverdue,
+    Park,
+    ParkOverdue,
+    StageOverdue,
+)
 from statemachine.policy import Policy
 from statemachine.transfer import DialOptions
 from tests.statemachine.ordering import LAWYER, Orders, added, ordering
@@ -371,6 +380,45 @@ def test_transfer_that_was_asked_for_too_begins_when_both_are_in_and_the_added_o
 def test_agent_who_leaves_while_it_converts_for_a_transfer_fails_the_add():
     story = ordering(Story().answered().convert).add().transfer("warm").call("agent", "completed")
     story.expect("transferring", phase="blind").expect_command("add-1", "accepted", "failed", reason="agent-left")
+
+
+# ---- those who stay when the agent has handed over in vain -------------------------------------------------------
+
+
+def handing_over_blindly(policy: Policy | None = None) -> Orders:
+    """The agent has left the customer, on hold, and the lawyer, and the target rings."""
+    story = added(policy).transfer("blind").expect("transferring", "hold customer").confirms("customer")
+    return story.expect("transferring", "hang up agent", "dial target").leaves("agent").placed("target")
+
+
+@pytest.mark.parametrize("fallback, tried", [("end", 0), ("recall", 2)])
+def test_customer_and_lawyer_go_on_though_nobody_takes_the_call(fallback, tried):
+    story = handing_over_blindly(Policy(fallback=fallback)).call("target", "busy")
+    for number in range(tried):
+        story.placed("agent").call("agent", "no-answer")
+        if number + 1 < tried:
+            story.fires(StageOverdue)
+    story.expect("transferring", "unhold customer").confirms("customer").expect("conferenced", phase="").expect_held()
+    reason = "busy" + tried * ", recall no-answer"
+    story.expect_concluded(("transfer", "failed", reason)).expect_transfer("failed", reason)
+    story.leaves("lawyer").fires(LoneOverdue).expect("ended", "end room")
+
+
+def test_customer_whom_the_lawyer_leaves_too_is_told_that_nobody_was_reached():
+    story = handing_over_blindly(Policy(fallback="end")).call("target", "busy")
+    story.expect("transferring", "unhold customer").leaves("lawyer")
+    story.expect("ended", "say goodbye to customer", reason="transfer-failed")
+
+
+def test_parked_customer_talks_to_the_lawyer_when_nobody_is_to_be_tried():
+    story = added(Policy(fallback="end")).command(Park, "park-1").confirms("customer").leaves("agent")
+    story.expect("conferenced", phase="parked").fires(ParkOverdue).expect("conferenced", "unhold customer", phase="")
+    story.confirms("customer").expect_timers()
+
+
+def test_parked_customer_whom_the_lawyer_has_left_is_told_that_nobody_was_reached():
+    story = added(Policy(fallback="end")).command(Park, "park-1").confirms("customer").leaves("agent").leaves("lawyer")
+    story.fires(ParkOverdue).expect("ended", "say goodbye to customer", reason="park-timeout")
 
 
 def test_options_are_those_of_the_command():
