@@ -15,7 +15,7 @@ from runtime.settings import ServiceSettings
 from statemachine.attributes import Attributes
 from statemachine.events import CallReceived
 from statemachine.session import CUSTOMER, first_label
-from statemachine.states import SessionMode, State, Tune
+from statemachine.states import Opening, SessionMode, State, Tune
 from streams.ingest import Ingest, SessionFacts
 from telephony.addresses import Address, parse_address
 from telephony.callbacks import call_received, error_url_of, was_placed
@@ -36,6 +36,9 @@ INBOUND_PATH = "/voice/inbound"
 CONFERENCE_START_PATH = "/voice/conference"
 #: A second net below Redis's own deadline of 2 s: the caller hears silence for as long as we wait.
 _STORE_DEADLINE_S = 2.2
+#: How often, and how soon, the fallback asks for a session that is not decided upon yet.
+_ASK_AGAIN_MAX = 5
+_ASK_AGAIN_S = 0.1
 
 
 class VoiceRoutes:
@@ -124,15 +127,31 @@ class VoiceRoutes:
         facts: SessionFacts | None = None
         try:
             async with asyncio.timeout(_STORE_DEADLINE_S):
-                facts = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
+                facts = await self._store_and_read(event)
         except (StoreError, TimeoutError) as error:
             note_unstored(self._metrics, FALLBACK_PATH, event, error)
         if facts is None or facts.state == State.BRIDGED:
             return twiml(self._bridge(event, agent))
         if facts.state == State.ENDED:
             return twiml(self._documents.hang_up())  # what came after the session has failed, and is none of ours
+        if facts.state == State.CONFERENCED and facts.opening == Opening.ARRIVING:
+            return twiml(self._wait_for_agent(event.session_id, facts.attributes))  # what he has not been answered
         left = DialAction(event.session_id, CUSTOMER, DialKind.CONFERENCE)
         return await self._actions.answer(form, left, FALLBACK_PATH)
+
+    async def _store_and_read(self, event: CallReceived) -> SessionFacts | None:
+        """The session, as the first to tell of the call has opened it.
+
+        The URL that has failed may have told before, of a conference, only that its answer got lost. So what is decided
+        is waited for: whoever is bridged while his session waits for him in a conference can't be transferred.
+        """
+        facts = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
+        for _ in range(_ASK_AGAIN_MAX):
+            if facts is not None:
+                break
+            await asyncio.sleep(_ASK_AGAIN_S)
+            facts = await self._ingest.read(event.session_id)
+        return facts
 
     def _bridge(self, event: CallReceived, agent: Address) -> str:
         return self._documents.bridge_to_agent(

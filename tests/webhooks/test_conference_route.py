@@ -258,6 +258,23 @@ async def test_the_fallback_leaves_a_caller_in_the_conference_that_is_known_by_t
 
     assert (room(document).text, room(document).get("participantLabel")) == (CALLER, "customer-1")
     assert room(document).get("startConferenceOnEnter") == "false"
+    assert "tune=music" in room(document).get("waitUrl")
+
+
+async def test_the_fallback_waits_until_it_is_known_how_the_call_was_taken_first(client, ingest, monkeypatch):
+    """The conference's answer was lost on the way, and the worker is a moment behind."""
+    read = ingest.read
+
+    async def decided_by_now(session_id):
+        ingest.facts = facts("conferenced", mode="conference", opening="arriving", customer=PartyFacts(CALLER))
+        return await read(session_id)
+
+    monkeypatch.setattr(ingest, "read", decided_by_now)
+    form = fields("call_arrives", ErrorUrl=f"{PUBLIC_URL}/voice/conference")
+
+    _, document = await post(client, "/voice/fallback", form)
+
+    assert (room(document).text, room(document).get("participantLabel")) == (CALLER, "customer-1")
 
 
 async def test_the_fallback_does_not_ring_the_agent_when_what_came_after_the_session_has_failed(client, ingest):
