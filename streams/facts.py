@@ -38,7 +38,6 @@ def facts_of(record: Mapping[bytes, bytes] | list[bytes]) -> SessionFacts | None
         direction=fields.get("direction", INBOUND),
         mode=fields.get("mode", SessionMode.BRIDGE.value),
         opening=fields.get("opening", ""),
-        is_group=fields.get("is_group") == "true",
         attributes=_attributes(fields.get("attributes", "")),
         agents=tuple(fields.get("agents", "").split()),
         agent_number=_count(fields.get("agent_number", "")),

@@ -51,8 +51,6 @@ class SessionFacts:
     mode: str = SessionMode.BRIDGE.value
     #: What a conference from the start waits for, one of `statemachine.states.Opening`.
     opening: str = ""
-    #: Whether nobody's leaving ends the conference until one is left.
-    is_group: bool = False
     #: How the conference is set up.
     attributes: Attributes = PLAIN
     #: The agents to be tried, in their order, and which of them is being tried or has answered, from 0.

@@ -3,7 +3,7 @@
 Lists come in pages, so that neither Redis nor a process holds more at a time than one page needs.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -109,13 +109,6 @@ class SessionReader:
             lambda pipeline, number: pipeline.zrangebyscore(self.keys.ended(number), since_ms, "+inf"),
         )
         return [name.decode(errors="replace") for names in answers for name in names or ()]
-
-    async def live_records(self) -> AsyncIterator[dict[str, Fields]]:
-        """The hashes of all live sessions by id, `CHUNK` at a time."""
-        for partition in range(self.keys.partitions):
-            names = await self._live_in(partition)
-            for start in range(0, len(names), CHUNK):
-                yield await self.records(names[start : start + CHUNK])
 
     async def list_sessions(self, *, state: State | None = None, limit: int = 50, cursor: str = "") -> Page[Fields]:
         """One page of the sessions: live ones in no particular order, then ended ones, the newest end first.

@@ -11,7 +11,6 @@ import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberType, ValidationResult
 
 from runtime.errors import ConferralError, SettingsError
-from runtime.settings import ServiceSettings
 
 #: Source: Twilio docs, "Format phone numbers" (E.164): a plus sign and at most 15 digits, the first not 0.
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -220,20 +219,3 @@ class AllowList:
         raise AddressError(
             f"the allow-list does not name its region {region}" if region else "has no region of the allow-list"
         )
-
-
-def check_agent(settings: ServiceSettings) -> Address | None:
-    """`CONFERRAL_AGENT`, held against the allow-list; None when the setting is absent.
-
-    Raises:
-        SettingsError: it is no address, or not allowed; or the allow-list itself is wrong.
-    """
-    allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
-    if settings.agent is None:
-        return None
-    try:
-        address = parse_address(settings.agent)
-        allowed.check(address)
-    except AddressError as error:
-        raise SettingsError((f"CONFERRAL_AGENT: {error.reason}",)) from None
-    return address

@@ -22,7 +22,7 @@ from statemachine.reasons import EndReason
 from statemachine.session import AGENT, Session
 from streams.commands import BadCommandError, command_id_of, parse
 from streams.keys import Keys
-from telephony.addresses import check_agent
+from telephony.directory import agent_of
 from tests.docs.generated import ROOT
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -172,7 +172,7 @@ def test_the_example_settings_can_be_loaded_and_name_an_agent_who_may_be_dialled
         ServiceSettings, {name: value or "" for name, value in dotenv_values(ROOT / ".env.example").items()}
     )
 
-    assert check_agent(settings) is not None
+    assert agent_of(settings) is not None
 
 
 def test_the_example_names_every_setting_and_no_other():

@@ -24,7 +24,6 @@ SESSION = Session(
     end_reason="agent-left",
     mode=SessionMode.CONFERENCE,
     opening=Opening.DIALING,
-    is_group=True,
     attributes=Attributes(record="true", greeting="Good day.", max_participants=5),
     agents=("client:alice", NUMBER),
     agent_number=1,
@@ -45,7 +44,7 @@ def test_session_is_told_as_it_was_stored():
     facts = facts_of(hash_of(SESSION))
     assert facts == SessionFacts(
         "conferenced", conference_sid="CF1", phase="ringing", end_reason="agent-left", mode="conference",
-        opening="dialing", is_group=True, attributes=SESSION.attributes, agents=("client:alice", NUMBER),
+        opening="dialing", attributes=SESSION.attributes, agents=("client:alice", NUMBER),
         agent_number=1, announcements={"c1": "We close soon."},
         parties={"supervisor": PartyFacts("CA3", "supervisor-1", NUMBER, "ringing", supervises="barge")},
     )  # fmt: skip
@@ -58,7 +57,7 @@ def test_what_was_left_out_is_what_the_session_says_it_is_at_first():
     assert facts == SessionFacts("bridged", phase="ringing")
     told = {field.name: getattr(facts, field.name) for field in dataclasses.fields(facts)}
     first = Session("S1")
-    same = ("mode", "opening", "is_group", "attributes", "agents", "agent_number", "direction", "end_reason")
+    same = ("mode", "opening", "attributes", "agents", "agent_number", "direction", "end_reason")
     assert {name: told[name] for name in same} == {name: getattr(first, name) for name in same}
 
 
@@ -87,7 +86,7 @@ def test_attributes_of_a_newer_version_are_passed_over():
     assert facts.attributes == Attributes(record="true")
 
 
-@given(st.dictionaries(st.sampled_from([b"phase", b"mode", b"opening", b"is_group", b"attributes", b"agents", b"orders",
+@given(st.dictionaries(st.sampled_from([b"phase", b"mode", b"opening", b"attributes", b"agents", b"orders",
                                         b"agent_number", b"party.agent.supervises", b"party.agent.tune", b"party.",
                                         b"\xff", b"party.\xff.tune"]),
                        st.binary(max_size=40)))  # fmt: skip

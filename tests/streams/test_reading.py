@@ -52,7 +52,6 @@ def ids(fields):
 async def test_nothing_there_is_one_empty_page(reader):
     assert await all_of(reader.list_sessions) == ([], [0])
     assert await reader.live_ids() == await reader.ended_ids() == []
-    assert [records async for records in reader.live_records()] == []
     assert await reader.session("nobody") == {}
     assert await reader.records(["nobody"]) == {}
 
@@ -131,19 +130,6 @@ async def test_page_of_ended_sessions_is_filled_though_many_have_expired(reader,
     page = await reader.list_sessions(state=State.ENDED, limit=4)
     assert ids(page.items) == ["e004", "e003", "e002", "e001"]
     assert ids((await reader.list_sessions(state=State.ENDED, limit=4, cursor=page.cursor)).items) == ["e000"]
-
-
-@pytest.mark.redis
-async def test_all_live_sessions_come_some_at_a_time(reader, client, keys, monkeypatch):
-    monkeypatch.setattr(reading, "CHUNK", 3)
-    names = [f"live-{n}" for n in range(20)]
-    await add_live(client, keys, *names)
-    chunks = [records async for records in reader.live_records()]
-    assert all(1 <= len(records) <= 3 for records in chunks)
-    assert sorted(name for records in chunks for name in records) == sorted(names)
-    assert all(record == {"id": name, "state": "bridged", "party.customer.address": NUMBER}
-               for records in chunks for name, record in records.items())  # fmt: skip
-    assert sorted(await reader.live_ids()) == sorted(names)
 
 
 @pytest.mark.redis

@@ -10,11 +10,11 @@ from telephony.addresses import (
     AddressError,
     AddressKind,
     AllowList,
-    check_agent,
     is_caller_id,
     parse_address,
     region_of,
 )
+from telephony.directory import agent_of
 
 OWN_NUMBER = "+14155550100"
 ENVIRON = {
@@ -164,14 +164,14 @@ def test_without_a_region_of_its_own_number_only_clients_are_allowed():
 def test_the_agent_is_held_against_the_list_at_start():
     settings = load(ServiceSettings, ENVIRON | {"CONFERRAL_AGENT": "+14155550123"})
 
-    address = check_agent(settings)
+    address = agent_of(settings)
 
     assert address is not None
     assert address.text == "+14155550123"
 
 
 def test_no_agent_is_no_error():
-    assert check_agent(load(ServiceSettings, ENVIRON)) is None
+    assert agent_of(load(ServiceSettings, ENVIRON)) is None
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_no_agent_is_no_error():
 )
 def test_an_agent_who_may_not_be_dialled_stops_the_start(changes, setting):
     with pytest.raises(SettingsError) as caught:
-        check_agent(load(ServiceSettings, ENVIRON | changes))
+        agent_of(load(ServiceSettings, ENVIRON | changes))
 
     assert caught.value.problems[0].startswith(f"{setting}: ")
     assert all(value not in str(caught.value) for value in changes.values())
