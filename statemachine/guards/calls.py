@@ -14,7 +14,7 @@ from statemachine.events import (
     GateReached,
 )
 from statemachine.scratch import Scratch
-from statemachine.session import AGENT, INBOUND, OUTBOUND, Party
+from statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, Party
 from statemachine.states import CallStatus, PartyStatus, Phase, SessionMode
 
 _RINGING_STATUSES = frozenset({CallStatus.QUEUED, CallStatus.INITIATED, CallStatus.RINGING})
@@ -214,8 +214,11 @@ def is_of_given_up_dial(scratch: Scratch, event: CallProgressed | GateReached | 
     if event.call_sid in scratch.session.former_calls:
         return False
     party = scratch.session.party_of(call_sid=event.call_sid, dial=event.dial)
-    # A later transfer's parties may have taken the place of those whom an earlier one gave up.
-    return party is None or (party.dial_id == event.dial and party.is_gone and not party.is_hung_up)
+    if party is None:
+        return True  # a later transfer's parties may have taken the place of those whom an earlier one gave up
+    if not party.dial_id and party.name not in (CUSTOMER, AGENT):
+        return not (party.is_gone or party.is_hung_up)  # its join came first, and looked like somebody else's guest
+    return party.dial_id == event.dial and party.is_gone and not party.is_hung_up
 
 
 def is_live_leg_of_ours(scratch: Scratch, event: CallProgressed) -> bool:
