@@ -11,7 +11,7 @@ from statemachine.actions.room import leave_room, note_join
 from statemachine.actions.transferring import note_look
 from statemachine.effects import SayAndHangUp, Sentence
 from statemachine.events import CallsRead, Event, GateDecision, OpeningOverdue, ParticipantJoined
-from statemachine.guards.company import awaited_party, waiter
+from statemachine.guards.company import awaited_party, has_been_heard_of, waiter
 from statemachine.reasons import EndReason
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, Party
@@ -97,9 +97,16 @@ def stop_looking_after_waiter(scratch: Scratch, _event: Event) -> None:
 
 
 def look_for_waiter(scratch: Scratch, event: OpeningOverdue) -> None:
-    """He has not come: Twilio is asked, again and again."""
+    """He has not come: Twilio is asked, again and again.
+
+    More seldom where nothing was ever heard of him there: he may have been bridged without Redis, and talk for an hour.
+    """
+    found = waiter(scratch)
+    is_missed = found is not None and has_been_heard_of(scratch, found)
     look_at_calls(scratch, event)
-    scratch.set_timer(OpeningOverdue.timer, scratch.policy.confirm_again_ms)
+    scratch.set_timer(
+        OpeningOverdue.timer, scratch.policy.confirm_again_ms if is_missed else scratch.policy.look_again_ms
+    )
 
 
 def move_waiter(scratch: Scratch, _event: Event) -> None:

@@ -173,7 +173,7 @@ def shows_waiter_astray(scratch: Scratch, event: CallsRead) -> bool:
         and not (found.in_room or found.is_leaving)
         # Until our gate has let him in, he is not to be there.
         and scratch.session.opening is not Opening.CALLING
-        and _has_been_heard_of(scratch, found)
+        and has_been_heard_of(scratch, found)
         and bool(found.call_sid)
         and not scratch.session.redirecting
         and not is_too_soon(scratch, event)
@@ -182,7 +182,7 @@ def shows_waiter_astray(scratch: Scratch, event: CallsRead) -> bool:
     )
 
 
-def _has_been_heard_of(scratch: Scratch, found: Party) -> bool:
+def has_been_heard_of(scratch: Scratch, found: Party) -> bool:
     """Whether the party has come to the conference, or come back from it."""
     return found.was_out or found.answered or found.room_sequence >= 0 or bool(scratch.session.former_rooms)
 

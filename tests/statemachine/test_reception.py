@@ -109,6 +109,16 @@ def test_dial_of_which_nobody_knows_is_given_up_and_hung_up_when_it_shows_up():
     assert story.session.parties["agent"].status == "dialing"
 
 
+@pytest.mark.parametrize("told", ["ringing", "in-progress"])
+def test_phone_that_was_given_up_is_hung_up_though_its_join_is_told_first(told):
+    """Until its own callback names the dial, it looks like somebody whom somebody else has brought in."""
+    story = waiting(**TWO).in_doubt("agent").expect("conferenced", "dial agent")
+    story.joins("former agent").expect_parties(customer="connected", agent="dialing", guest_1="connected")
+    story.call("former agent", told).expect("conferenced", "hang up guest-1")
+    story.call("former agent", "in-progress", sequence=9).expect("conferenced")
+    story.leaves("former agent").takes_part("agent").expect("conferenced", *FLAGS, phase="")
+
+
 def test_refusal_told_by_the_conference_waits_for_the_calls_own_word():
     story = waiting().placed("agent").leaves("agent", status="busy", reason="participant_add_failed")
     story.expect("conferenced").expect_timers("dial")
@@ -220,7 +230,10 @@ def test_move_that_has_come_to_nothing_ends_it():
 def test_caller_of_whom_nothing_was_heard_in_any_conference_is_not_moved():
     """He may have been answered with another document, and talk; should he be in the conference, a look tells."""
     story = called().fires(OpeningOverdue).expect("conferenced", "look").expect_timers("opening")
-    story.reads(customer="in-progress").expect("conferenced").fires(OpeningOverdue).expect("conferenced", "look")
+    story.reads(customer="in-progress").expect("conferenced")
+    # He may talk for an hour: he is not looked at every two seconds for that.
+    assert story.session.timers["opening"] - story.now_ms == story.policy.look_again_ms
+    story.fires(OpeningOverdue).expect("conferenced", "look")
     story.reads(customer="completed").expect("ended", reason="customer-left")
 
 
