@@ -113,8 +113,9 @@ def pause_for_consult(scratch: Scratch) -> bool:
         return False
     if recording.status == RecordingStatus.PAUSED and not recording.asked:
         return False
-    _change(scratch, is_paused_for_consult=True)
-    _ask(scratch, RecordAction.PAUSE)
+    if recording.asked != RecordAction.PAUSE:  # else a command has asked for it, and it stands still beyond the consult
+        _change(scratch, is_paused_for_consult=True)
+        _ask(scratch, RecordAction.PAUSE)
     return True
 
 

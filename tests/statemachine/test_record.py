@@ -318,6 +318,19 @@ def test_recording_paused_by_command_is_left_paused_after_a_consult():
     story.expect("conferenced", "flag agent").expect_recording("paused")
 
 
+def test_pause_by_command_that_is_under_way_when_a_consult_begins_lasts_beyond_it():
+    story = consult(recorded_conference().record("pause")).expect("transferring").expect_timers("stage")
+    story.recorded().expect("transferring", "dial target").expect_command("record-pause", "accepted", "done")
+    story.takes_part("target").complete().confirms("customer").leaves("agent")
+    story.expect("conferenced", "flag agent").expect_recording("paused")
+
+
+def test_pause_by_command_that_twilio_refuses_keeps_the_consult_from_beginning():
+    story = consult(recorded_conference().record("pause")).not_recorded().expect("transferring")
+    story.expect_command("record-pause", "accepted", "failed").fires(StageOverdue)
+    story.expect("transferring", "unhold customer").expect_transfer("failed", "recording-failed")
+
+
 @pytest.mark.parametrize("begin", [recorded_conference, lambda: recorded_conference().record("pause").recorded()],
                          ids=["running", "paused"])  # fmt: skip
 def test_recording_may_not_go_on_in_a_consult(begin):
