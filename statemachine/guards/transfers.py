@@ -4,7 +4,7 @@ Those of the first part stand in the table's `Always` rows: they are asked after
 another stage, so that it is answered no afterwards.
 """
 
-from statemachine.events import ConferenceEnded, Event, ParticipantJoined, Transfer
+from statemachine.events import ConferenceEnded, Event, ParticipantJoined, Remove, Transfer
 from statemachine.guards.calls import is_connected
 from statemachine.guards.company import company, park_ends_it
 from statemachine.guards.recording import recording_is_quiet
@@ -385,6 +385,13 @@ def waits_without_agent(scratch: Scratch, _event: Event) -> bool:
 def has_let_agent_go(scratch: Scratch, _event: Event) -> bool:
     """Whether the agent is gone or on the way out, so that there is nothing to complete or to go back to."""
     return scratch.session.phase in _WITHOUT_AGENT or _agent(scratch).is_leaving or _agent(scratch).is_gone
+
+
+def names_agent_who_is_rung(scratch: Scratch, event: Remove) -> bool:
+    """Whether whoever is rung to take up a parked call, or to take one back, is meant."""
+    agent = _agent(scratch)
+    is_rung = scratch.session.phase in RINGS_AGENT and not (agent.is_gone or agent.is_leaving)
+    return is_rung and event.party in (agent.name, agent.call_sid)
 
 
 def is_being_wound_up(scratch: Scratch, _event: Event) -> bool:

@@ -4,6 +4,7 @@ import pytest
 
 from statemachine.events import ConfirmOverdue, DialOverdue, StageOverdue
 from statemachine.policy import Policy
+from tests.statemachine.rooms import as_room
 from tests.statemachine.stages import FLAGS, blind_from_bridge, dialling, ringing, talking
 from tests.statemachine.story import ALICE, BOB, CAROL, OTHER_ROOM, ROOM, Story
 
@@ -96,6 +97,12 @@ def test_recalled_agent_can_transfer_again():
     story.transfer("warm", CAROL, command_id="transfer-2").confirms("agent").expect("transferring", "dial target")
     story.expect_parties(customer="connected", agent="connected", target="dialing").takes_part("target")
     story.expect_command("transfer-2", "accepted", "done")
+
+
+def test_agent_who_is_rung_again_may_be_removed():
+    story = as_room(failed_from_bridge()).placed("agent").remove("agent").expect("transferring", "hang up agent")
+    story.call("agent", "canceled").expect("transferring", phase="recall").expect_timers("stage")
+    story.expect_command("remove-1", "accepted", "done")
 
 
 def test_steps_are_refused_while_the_agent_is_rung_again():

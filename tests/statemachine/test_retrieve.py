@@ -97,6 +97,16 @@ def test_retriever_who_does_not_press_1_leaves_it_parked(decision):
     story.expect("conferenced", phase="parked").expect_command("retrieve-1", *FAILED, reason=decision)
 
 
+@BOTH
+@pytest.mark.parametrize("named", ["name", "call"])
+def test_retriever_who_is_removed_leaves_it_parked(begin, named):
+    """Nobody has to wait for as long as a wrong number rings."""
+    story = retrieving(begin).placed("agent").call("agent", "ringing")
+    story.remove("agent" if named == "name" else story.legs["agent"].call_sid).expect("transferring", "hang up agent")
+    story.call("agent", "canceled").expect("conferenced", phase="parked").expect_timers("park")
+    story.expect_command("remove-1", "accepted", "done").expect_command("retrieve-1", *FAILED, reason="failed")
+
+
 def test_retriever_who_hangs_up_at_the_gate_leaves_it_parked():
     story = retrieving(confirm=True).placed("agent").gate("agent").call("agent", "completed")
     story.expect("conferenced", phase="parked").expect_command("retrieve-1", *FAILED, reason="hung-up")
