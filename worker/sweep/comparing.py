@@ -7,6 +7,7 @@ the lists were read, or when earlier lists showed the same; and even then it is 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from telephony.account import Account
 
@@ -55,6 +56,15 @@ class LiveSession:
     conference_sid: str
     #: SIDs of its calls, as far as they are known and not over.
     call_sids: tuple[str, ...]
+
+
+class EndedSession(NamedTuple):
+    """What the sweep has to know of a session that is over."""
+
+    #: Unix milliseconds by Redis's clock.
+    ended_at_ms: int
+    #: SIDs of the conferences that were its own.
+    rooms: frozenset[str]
 
 
 class Comparison:
@@ -112,10 +122,18 @@ class Comparison:
             return Finding(Difference.CONFERENCE_MISSING, session.session_id, room)
         return None
 
-    def show_ended(self, session_id: str, ended_at_ms: int, *, call_sid: str = "", conference_sid: str = "") -> None:
-        """Takes note that a strange call or conference is one of a session that has ended."""
-        if ended_at_ms > self._quiet_before_ms:
+    def show_ended(
+        self, session_id: str, session: EndedSession, *, call_sid: str = "", conference_sid: str = ""
+    ) -> None:
+        """Takes note that a strange call or conference is one of a session that has ended.
+
+        A conference's name alone proves nothing: whoever gives a session an id may use a word that another program
+        names its conferences by.
+        """
+        if session.ended_at_ms > self._quiet_before_ms:
             return  # its end is on the way
+        if conference_sid and conference_sid not in session.rooms:
+            return
         if call_sid:
             self.findings.append(Finding(Difference.CALL_LIVE, session_id, call_sid))
         if conference_sid:

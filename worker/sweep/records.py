@@ -11,7 +11,7 @@ from streams.connection import Client, store_errors
 from streams.keys import Keys
 from streams.reading import SessionReader
 from streams.times import from_iso
-from worker.sweep.comparing import Finding, LiveSession
+from worker.sweep.comparing import EndedSession, Finding, LiveSession
 
 _T = TypeVar("_T")
 
@@ -59,11 +59,15 @@ class SweepRecords:
         """Sessions by call; calls that are none of ours are left out."""
         return await self._reader.sessions_of_calls(call_sids)
 
-    async def ended(self, session_ids: Sequence[str]) -> dict[str, int]:
-        """When sessions ended, Unix milliseconds; those that live or don't exist are left out."""
+    async def ended(self, session_ids: Sequence[str]) -> dict[str, EndedSession]:
+        """Sessions that have ended; those that live or don't exist are left out."""
         records = await self._reader.records(session_ids)
-        found = {name: _time_of(record, "ended_at") for name, record in records.items() if not _lives(record)}
-        return {name: ended_at_ms for name, ended_at_ms in found.items() if ended_at_ms}
+        found = {
+            name: EndedSession(_time_of(record, "ended_at"), _rooms_of(record))
+            for name, record in records.items()
+            if not _lives(record)
+        }
+        return {name: session for name, session in found.items() if session.ended_at_ms}
 
     async def publish(self, findings: Iterable[Finding], interval_number: int) -> None:
         """Appends findings to their sessions' partitions.
@@ -106,6 +110,10 @@ def _live_session(session_id: str, record: Mapping[str, str]) -> LiveSession | N
         and record.get(f"{name.removesuffix('call_sid')}status") != PartyStatus.LEFT
     )
     return LiveSession(session_id, updated_at_ms, record.get("conference_sid", ""), calls)
+
+
+def _rooms_of(record: Mapping[str, str]) -> frozenset[str]:
+    return frozenset((record.get("conference_sid", ""), *record.get("former_rooms", "").split())) - {""}
 
 
 def _lives(record: Mapping[str, str]) -> bool:

@@ -17,7 +17,7 @@ from streams.connection import Client
 from streams.keys import Keys
 from streams.lease import LEASE_MS, RENEW_EVERY_S, Lease, Renewal, Taken
 from telephony.account import Account
-from worker.sweep.comparing import Comparison, Finding
+from worker.sweep.comparing import Comparison, EndedSession, Finding
 from worker.sweep.records import SweepRecords, in_parts
 
 log = structlog.get_logger()
@@ -263,7 +263,7 @@ class Sweeper:
                 if name in ended:
                     comparison.show_ended(name, ended[name], conference_sid=conference_sid)
 
-    async def _ended(self, session_ids: Iterable[str], behind: set[int]) -> dict[str, int]:
+    async def _ended(self, session_ids: Iterable[str], behind: set[int]) -> dict[str, EndedSession]:
         asked = [name for name in dict.fromkeys(session_ids) if self._keys.partition_of(name) not in behind]
         return await self._records.ended(asked)
 

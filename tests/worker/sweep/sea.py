@@ -75,8 +75,8 @@ class Sea:
         values = {"state": State.CONFERENCED, "version": 1, "updated_at_ms": updated_at_ms, "conference_sid": room}
         return Session(name, parties=parties, **(values | more))
 
-    def ended(self, name: str, *calls: str, ago_ms: int = LONG_AGO_MS) -> Session:
-        return self.session(name, *calls, state=State.ENDED, ended_at_ms=self.store_clock.now_ms() - ago_ms)
+    def ended(self, name: str, *calls: str, ago_ms: int = LONG_AGO_MS, **more: Any) -> Session:
+        return self.session(name, *calls, **more, state=State.ENDED, ended_at_ms=self.store_clock.now_ms() - ago_ms)
 
     def sweeper(self, name: str = "one", **more: Any) -> Sweeper:
         options = {"reader": self.account, "times": TIMES, "lease_ms": 5_000} | more

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from telephony.account import Account
-from worker.sweep.comparing import Comparison, Difference, Finding, LiveSession
+from worker.sweep.comparing import Comparison, Difference, EndedSession, Finding, LiveSession
 
 QUIET_MS = 100_000
 SESSION = LiveSession("s1", updated_at_ms=QUIET_MS, conference_sid="CF1", call_sids=("CA1", "CA2"))
@@ -92,8 +92,10 @@ def test_what_goes_on_after_its_session_is_told_of_unless_the_end_is_on_its_way(
 ) -> None:
     comparison = compared(Account())
 
-    comparison.show_ended("s1", ended_at_ms, call_sid="CA1")
-    comparison.show_ended("s1", ended_at_ms, conference_sid="CF1")
+    over = EndedSession(ended_at_ms, frozenset({"CF1"}))
+    comparison.show_ended("s1", over, call_sid="CA1")
+    comparison.show_ended("s1", over, conference_sid="CF1")
+    comparison.show_ended("s1", over, conference_sid="CF9")
 
     told = [Finding(Difference.CALL_LIVE, "s1", "CA1"), Finding(Difference.CONFERENCE_LIVE, "s1", "CF1")]
     assert comparison.findings == (told if is_told else [])

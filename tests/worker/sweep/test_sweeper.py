@@ -54,10 +54,10 @@ async def test_parties_that_have_left_are_not_missed(sea: Sea) -> None:
 
 
 async def test_call_and_conference_that_outlive_their_session_are_told_of(sea: Sea) -> None:
-    await sea.store(sea.ended("over", "CA1", "CA2"), sea.ended("just-over", "CA3", ago_ms=1_000))
-    sea.account.account = Account(
-        calls=frozenset({"CA1", "CA3"}), conferences={"CF1": "over", "CF3": "just-over"}
-    )  # fmt: skip
+    over = sea.ended("over", "CA1", "CA2", room="CF1")
+    await sea.store(over, sea.ended("just-over", "CA3", room="CF3", ago_ms=1_000))
+    conferences = {"CF1": "over", "CF2": "over", "CF3": "just-over"}  # CF2 only has the name of a session of ours
+    sea.account.account = Account(calls=frozenset({"CA1", "CA3"}), conferences=conferences)
 
     await sea.sweep()
 
