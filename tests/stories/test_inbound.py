@@ -137,7 +137,7 @@ async def test_convert_before_anybody_answered_is_rejected_with_what_is_allowed(
     customer = await world.customer_calls()
     await world.until(customer.sid, **{"party.agent.status": "ringing"})
     outcome = await world.command("convert", customer.sid)
-    assert (outcome.status, outcome.reason) == ("rejected", "nobody has answered yet; allowed now: end")
+    assert (outcome.status, outcome.reason) == ("rejected", "nobody has answered yet; allowed now: remove, end")
     await world.command("end", customer.sid)
     await world.settled()
 

@@ -115,8 +115,10 @@ async def test_nothing_but_the_end_is_allowed_before_the_customer_has_answered(w
     session = session_id_of(command)
     await dialled(world.sandbox, CUSTOMER)
     await world.until(session, **{"party.customer.status": "ringing"})
-    await rejected(world, "nobody has answered yet; allowed now: end", "convert", session)
-    await rejected(world, "nobody has answered yet; allowed now: end", "transfer", session, to=CUSTOMER, mode="blind")
+    await rejected(world, "nobody has answered yet; allowed now: remove, end", "convert", session)
+    await rejected(
+        world, "nobody has answered yet; allowed now: remove, end", "transfer", session, to=CUSTOMER, mode="blind"
+    )
     await done(world, "end", session)
     outcome = await outcome_of(world, command)
     assert (outcome.status, outcome.reason) == ("failed", "command")
