@@ -15,6 +15,7 @@ from telephony.callbacks import (
     call_progressed,
     call_sid_of,
     caller_callback,
+    caller_of,
     conference_event,
     parent_call_sid_of,
     recording_changed,
@@ -43,6 +44,9 @@ class CallbackRoutes:
     async def number_status(self, form: Form, _query: str) -> web.Response:
         """The status callback of the number or the TwiML app: the caller's call has ended."""
         event = call_progressed(form, caller_callback(form, None), self._own_number)
+        if caller_of(form).startswith("+"):
+            # Only a browser or a SIP phone can have named its session; nobody else's callback waits for a look.
+            return await self._store(event, event.call_sid, _STATUS_PATH)
         try:
             session_id = await self._ingest.session_of(call_sid_of(form))
         except StoreError as error:

@@ -38,7 +38,7 @@ async def test_a_callback_is_stored_and_answered_with_nothing(client, ingest, ta
 async def test_the_end_of_a_browsers_call_goes_to_the_session_that_the_browser_has_named(client, ingest):
     ingest.sessions[CALLER] = "order-7"
 
-    status, _ = await post(client, "/voice/status", fields("caller_has_hung_up"))
+    status, _ = await post(client, "/voice/status", fields("caller_has_hung_up", From="client:alice"))
 
     assert status == 204
     assert [(event.session_id, event.call_sid, event.status) for event in ingest.events] == [
