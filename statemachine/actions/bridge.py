@@ -11,13 +11,14 @@ from statemachine.events import (
     DialOverdue,
     GateDecided,
     LeaveOverdue,
+    OpeningOverdue,
     RingOverdue,
 )
 from statemachine.guards.calls import party_of_call
 from statemachine.guards.reads import next_child, seen_child
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, Party, first_label
-from statemachine.states import CallStatus, PartyStatus, Phase
+from statemachine.states import CallStatus, Opening, PartyStatus, Phase, SessionMode, Tune
 from statemachine.step import CommandStatus
 
 
@@ -96,6 +97,32 @@ def note_dial_ended(scratch: Scratch, event: DialEnded) -> None:
     scratch.set_timer(LeaveOverdue.timer, scratch.policy.leave_check_ms)
 
 
+def take_as_bridge(scratch: Scratch, event: CallProgressed) -> None:
+    """The two are, or will be, connected by an ordinary `<Dial>`, and not in a conference."""
+    scratch.change(
+        mode=SessionMode.BRIDGE,
+        opening=Opening.OVER,
+        phase=Phase.RINGING,
+        is_group=False,
+        agent_number=event.agent_number,
+        repaired=False,
+    )
+    for party in tuple(scratch.session.parties.values()):
+        scratch.change_party(party, tune=Tune.NONE)
+    scratch.cancel_timer(OpeningOverdue.timer)
+    scratch.set_timer(RingOverdue.timer, scratch.policy.ring_timeout_ms + scratch.policy.ring_slack_ms)
+    _note_child(scratch, event)
+
+
+def _note_child(scratch: Scratch, event: CallProgressed) -> None:
+    if event.status == CallStatus.IN_PROGRESS:
+        note_answer(scratch, event)
+    elif event.is_final:
+        note_child_over(scratch, event)
+    else:
+        note_ringing(scratch, event)
+
+
 # ---- several agents, one after the other -------------------------------------------------------------------------
 
 
@@ -107,12 +134,7 @@ def try_next_agent(scratch: Scratch, event: DialEnded) -> None:
 def follow_to_agent(scratch: Scratch, event: CallProgressed) -> None:
     """A later agent is being rung already: what tells of the earlier one's failure is still on its way."""
     _follow_to(scratch, event.agent_number)
-    if event.status == CallStatus.IN_PROGRESS:
-        note_answer(scratch, event)
-    elif event.is_final:
-        note_child_over(scratch, event)
-    else:
-        note_ringing(scratch, event)
+    _note_child(scratch, event)
 
 
 def follow_to_seen(scratch: Scratch, event: CallsRead) -> None:

@@ -1,7 +1,15 @@
 """Questions about who is in the conference with whom, and about whoever waits there for somebody."""
 
 from statemachine.effects import CreateParticipant
-from statemachine.events import CallsRead, ConferenceEnded, DialEnded, EffectFailed, Event, ParticipantJoined
+from statemachine.events import (
+    CallProgressed,
+    CallsRead,
+    ConferenceEnded,
+    DialEnded,
+    EffectFailed,
+    Event,
+    ParticipantJoined,
+)
 from statemachine.guards.calls import party_of_dial
 from statemachine.guards.converting import is_too_soon
 from statemachine.guards.room import is_another_room
@@ -185,6 +193,22 @@ def shows_waiter_astray(scratch: Scratch, event: CallsRead) -> bool:
 def has_been_heard_of(scratch: Scratch, found: Party) -> bool:
     """Whether the party has come to the conference, or come back from it."""
     return found.was_out or found.answered or found.room_sequence >= 0 or bool(scratch.session.former_rooms)
+
+
+def waiter_comes_out(scratch: Scratch, event: DialEnded) -> bool:
+    """Whether the `<Dial>` has ended that should have brought whoever waits in; its action leads him there again."""
+    found = waiter(scratch)
+    return found is not None and event.call_sid == found.call_sid and event.dial == "conference"
+
+
+def tells_of_bridge(scratch: Scratch, event: CallProgressed) -> bool:
+    """Whether a `<Dial>` of the webhook's own has called whoever is awaited: Redis had stored the call though its reply
+    was lost, and the caller was bridged.
+    """
+    found, session = waiter(scratch), scratch.session
+    if found is None or session.opening is not Opening.ARRIVING or has_been_heard_of(scratch, found):
+        return False
+    return not event.dial and event.party == awaited_party(scratch).name
 
 
 def shows_waiter_elsewhere(scratch: Scratch, event: CallsRead) -> bool:

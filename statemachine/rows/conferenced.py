@@ -8,6 +8,7 @@ from statemachine.actions.asking import (
     note_updated,
     stop_asking,
 )
+from statemachine.actions.bridge import take_as_bridge
 from statemachine.actions.commands import (
     refuse_another_supervisor,
     refuse_changing_recording,
@@ -170,6 +171,8 @@ from statemachine.guards.company import (
     shows_waiter_astray,
     shows_waiter_astray_again,
     shows_waiter_elsewhere,
+    tells_of_bridge,
+    waiter_comes_out,
     waiter_has_arrived,
     waiter_has_left,
     waiter_is_in,
@@ -234,16 +237,18 @@ from statemachine.guards.room import (
     tells_of_before,
 )
 from statemachine.guards.transfers import lacks_agent_or_customer, park_ends_among_others, transfer_is_pending
-from statemachine.rows.row import STAY, C, E, Row, T
+from statemachine.rows.row import STAY, B, C, E, Row, T
 
 # fmt: off
 CONFERENCED: tuple[Row, ...] = (
     #   state event              guard                         target  action
     Row(C, CallProgressed,      is_of_former_call,            STAY, pass_over_late),
+    Row(C, CallProgressed,      tells_of_bridge,              B,    take_as_bridge),
     Row(C, CallProgressed,      is_of_given_up_dial,          STAY, let_late_dial_go),
     Row(C, CallProgressed,      is_of_unknown_call,           STAY, pass_over_unknown_call),
     Row(C, CallProgressed,      is_late_status,               STAY, pass_over_late),
     Row(C, CallProgressed,      None,                         STAY, note_progress),
+    Row(C, DialEnded,           waiter_comes_out,             STAY, note_leaving),
     Row(C, DialEnded,           is_of_nobody,                 STAY, note_only),
     Row(C, DialEnded,           is_bridge_and_alive,          STAY, note_only),
     Row(C, DialEnded,           customer_goes_on_alone,       STAY, note_gone_on),
