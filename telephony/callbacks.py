@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from urllib.parse import urldefrag
 
 from runtime.errors import ConferralError
 from statemachine.attributes import PLAIN, Attributes
@@ -34,12 +35,24 @@ from statemachine.session import CUSTOMER
 from statemachine.states import SessionMode
 from telephony.addresses import is_caller_id
 from telephony.unread import unread, without_urls
-from telephony.urls import CallCallback, ConferenceCallback, DialAction, Gate, RecordingCallback, is_id
+from telephony.urls import (
+    ANNOUNCEMENT_PATH,
+    CallbackUrlError,
+    CallCallback,
+    ConferenceCallback,
+    DialAction,
+    Gate,
+    RecordingCallback,
+    is_id,
+    parse_announcement,
+)
 
 Fields = Mapping[str, str]
 
 #: Longest address that is taken over; what is longer is nobody whom we could dial.
 _ADDRESS_LENGTH_MAX = 256
+#: Longest URL of an announcement (characters), as commands may name one.
+_ANNOUNCE_URL_MAX = 2_000
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 #: Percent-encoded JSON of 1 or 2 KiB; what is longer would crowd the stream, and a call without it only loses the
@@ -63,18 +76,18 @@ _TEXT_LENGTH_MAX = 200
 #: The fields that are read. One of them sent twice is refused: which of the two would count is anybody's guess.
 FIELDS_READ = frozenset(
     {
-        "AccountSid", "CallSid", "CallSidEndingConference", "CallSidToCoach", "CallStatus", "CallToken", "Coaching",
-        "ConferenceSid", "DialCallStatus", "Digits", "Direction", "EndConferenceOnExit", "ErrorUrl", "From", "Hold",
-        "Muted", "ParentCallSid", "ParticipantCallStatus", "ParticipantLabel", "ReasonAnnouncementFailed",
-        "ReasonConferenceEnded", "ReasonParticipantLeft", "RecordingDuration", "RecordingSid", "RecordingSource",
-        "RecordingStatus", "RecordingUrl", "SequenceNumber", "SessionID", "SipResponseCode", "StartConferenceOnEnter",
-        "StatusCallbackEvent", "Timestamp", "To",
+        "AccountSid", "AnnounceUrl", "CallSid", "CallSidEndingConference", "CallSidToCoach", "CallStatus",
+        "CallToken", "Coaching", "ConferenceSid", "DialCallStatus", "Digits", "Direction", "EndConferenceOnExit",
+        "ErrorUrl", "From", "Hold", "Muted", "ParentCallSid", "ParticipantCallStatus", "ParticipantLabel",
+        "ReasonAnnouncementFailed", "ReasonConferenceEnded", "ReasonParticipantLeft", "RecordingDuration",
+        "RecordingSid", "RecordingSource", "RecordingStatus", "RecordingUrl", "SequenceNumber", "SessionID",
+        "SipResponseCode", "StartConferenceOnEnter", "StatusCallbackEvent", "Timestamp", "To",
     }
 )  # fmt: skip
 #: The parameters of conferences and recordings that we know: those that are not read say what is known anyway.
 #: Source: Twilio docs, TwiML `<Conference>` and Recordings resource, callback parameters.
 _KNOWN = FIELDS_READ | {
-    "AnnounceUrl", "ErrorCode", "FriendlyName", "ParticipantLabelEndingConference", "Reason", "RecordingChannels",
+    "ErrorCode", "FriendlyName", "ParticipantLabelEndingConference", "Reason", "RecordingChannels",
     "RecordingStartTime", "RecordingTrack",
 }  # fmt: skip
 
@@ -367,7 +380,7 @@ def conference_event(fields: Fields, callback: ConferenceCallback) -> Conference
         return AnnouncementEnded(
             session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
             conference_sid=conference_sid, other=other,
-            call_sid=call_sid, failed=_ANNOUNCEMENTS[kind],
+            call_sid=call_sid, failed=_ANNOUNCEMENTS[kind], **_announced(fields),
             reason=_text(fields, "ReasonAnnouncementFailed"),
         )  # fmt: skip
     return ConferenceNoted(
@@ -375,6 +388,17 @@ def conference_event(fields: Fields, callback: ConferenceCallback) -> Conference
         conference_sid=conference_sid, other=other,
         kind=kind, call_sid=call_sid,
     )  # fmt: skip
+
+
+def _announced(fields: Fields) -> dict[str, str]:
+    """What was played: a sentence of a command of ours, or a URL as the command named it."""
+    url, query = urldefrag(fields.get("AnnounceUrl", ""))[0], ""
+    if ANNOUNCEMENT_PATH in url:
+        url, _, query = url.partition("?")
+    try:
+        return {"command": parse_announcement(query).command_id} if query else {"url": url[:_ANNOUNCE_URL_MAX]}
+    except CallbackUrlError:
+        return {}
 
 
 def recording_changed(fields: Fields, callback: RecordingCallback) -> RecordingChanged:

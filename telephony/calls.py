@@ -28,6 +28,7 @@ from statemachine.effects import (
 from statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from statemachine.states import CallStatus
 from telephony import recordings
+from telephony.account import LIVE_CONFERENCE_STATUSES
 from telephony.client import requests_of
 from telephony.dialling import CallSetup, Dialled, call_parameters, check_may_dial, participant_parameters
 from telephony.errors import our_errors
@@ -50,8 +51,6 @@ ROOMS_MAX = 20
 PARTICIPANTS_MAX = 250
 #: A wait of more digits than this is nonsense; it is cut so that it stays a number that can be added to a time.
 _QUEUE_DIGITS_MAX = 9
-#: Source: Twilio docs, Conference resource, status values.
-LIVE_CONFERENCE_STATUSES = frozenset({"init", "in-progress"})
 
 
 class Calls:

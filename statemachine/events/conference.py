@@ -1,6 +1,6 @@
 """Facts from Twilio: the conference, and who takes part in it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from statemachine.events.base import Event
@@ -93,6 +93,10 @@ class AnnouncementEnded(ConferenceEvent):
 
     #: The participant to whom it was played; empty where the whole conference heard it.
     call_sid: str = ""
+    #: Id of the `announce` command whose sentence it was; empty where it was none of ours.
+    command: str = ""
+    #: What was played; empty for a sentence of ours, or where Twilio does not say.
+    url: str = field(default="", repr=False)
     failed: bool = False
     #: ReasonAnnouncementFailed in Twilio's words.
     reason: str = ""

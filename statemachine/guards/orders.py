@@ -311,5 +311,7 @@ def is_of_announcement(scratch: Scratch, event: AnnouncementEnded) -> bool:
     """Whether an announcement of ours is meant that is being played."""
     for order in scratch.session.orders:
         if order.name == Announce.name:
-            return event.call_sid in order.playing_to if order.playing_to else not event.call_sid
+            # An earlier one, whose end comes after its time was up, tells nothing of this one.
+            is_this = event.command == order.command_id if event.command else event.url in ("", order.url)
+            return is_this and (event.call_sid in order.playing_to if order.playing_to else not event.call_sid)
     return False

@@ -65,11 +65,11 @@ class Orders(Story):
 
     # ---- what Twilio tells ---------------------------------------------------------------------------------------
 
-    def played(self, name: str = "", *, failed: bool = False, reason: str = "") -> "Orders":
+    def played(self, name: str = "", *, failed: bool = False, reason: str = "", **what: str) -> "Orders":
         """An announcement has come to its end, to somebody or to the whole conference."""
         call_sid = self.legs[name].call_sid if name else ""
         event = AnnouncementEnded(
-            **self._common(ROOM, 1), conference_sid=ROOM, call_sid=call_sid, failed=failed, reason=reason
+            **self._common(ROOM, 1), conference_sid=ROOM, call_sid=call_sid, failed=failed, reason=reason, **what
         )
         return cast("Orders", self.take(event))
 

@@ -47,6 +47,21 @@ def test_what_is_played_is_what_the_command_names(what):
     assert (effect.url, effect.command_id, effect.call_sid) == (what.get("url", ""), "announce-1", "")
 
 
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        ({"say": "Again"}, {"command": "announce-1"}),
+        ({"url": "https://example.com/b.wav"}, {"command": "announce-1"}),
+        ({"say": "Again"}, {"url": "https://example.com/a.wav"}),
+        ({"url": "https://example.com/b.wav"}, {"url": "https://example.com/a.wav"}),
+    ],
+)
+def test_late_end_of_an_earlier_announcement_is_not_the_next_ones(second, told):
+    story = playing().fires(OrderOverdue).announce("second", **second).played(**told)
+    story.expect_command("second", "accepted").played()
+    story.expect_command("second", "accepted", "done")
+
+
 def test_bridged_call_is_converted_first():
     story = ordering(Story().answered).announce().expect("converting", "move agent").joins("agent").joins("customer")
     story.expect("conferenced", "play to all", "flag customer", "flag agent").played()

@@ -123,5 +123,3 @@ def test_orders_come_to_a_good_end(seed, faults):
 def check_dials_of_orders(network: Network) -> None:
     ids = [effect.effect_id for effect in network.effects if hasattr(effect, "timeout_s")]
     assert len(ids) == len(set(ids))
-
-

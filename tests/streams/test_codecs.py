@@ -312,7 +312,7 @@ def test_orders_are_json_of_their_attributes():
     assert written == {
         "command_id": "c1", "name": "add", "party": "lawyer", "to": NUMBER, "mode": "", "action": "", "url": "",
         "say": "", "options": {"brief": "", "confirm": True, "timeout_s": 0, "digits": ""}, "is_queued": False,
-        "is_clearing": False, "due_ms": 7, "playing_to": [], "effects": ["e1"],
+        "is_clearing": False, "due_ms": 7, "is_looked_after": False, "playing_to": [], "effects": ["e1"],
     }  # fmt: skip
 
 

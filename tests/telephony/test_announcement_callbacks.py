@@ -1,0 +1,41 @@
+"""What Twilio tells of announcements."""
+
+import pytest
+
+from statemachine.events import AnnouncementEnded
+from tests.telephony.test_callbacks import conference, fields
+
+
+@pytest.mark.parametrize(
+    ("url", "command", "played"),
+    [
+        ("https://example.com/voice/announcement?session=CS1&command=c1#rc=2", "c1", ""),
+        ("https://example.com/a.wav#rc=2", "", "https://example.com/a.wav"),
+        ("https://example.com/voice/announcement?session=CS1", "", ""),
+        ("", "", ""),
+    ],
+)
+def test_what_was_announced_is_told_by_its_url(url, command, played):
+    event = conference(fields("announcement_ends", AnnounceUrl=url))
+
+    assert (event.command, event.url) == (command, played)
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        (None, ""),
+        ("", ""),
+        ("HTTP error 11200 at wait", "HTTP error 11200 at wait"),
+        ("could not fetch https://u:p@example.com/a.wav", "could not fetch \u2026"),
+        ("call to +1 (415) 555-0123 failed", "call to \u2026 failed"),
+        ("a\nb\x00", "a\u2026b\u2026"),
+        ("x" * 999, "x" * 200),
+        ("x" * 194 + " +14155550123 failed", "x" * 194 + " \u2026 fai"),
+    ],
+)
+def test_why_an_announcement_failed_is_kept_without_what_must_not_be_shown(told, kept):
+    event = conference(fields("announcement_to_one_fails", ReasonAnnouncementFailed=told))
+
+    assert isinstance(event, AnnouncementEnded)
+    assert event.reason == kept
