@@ -82,7 +82,7 @@ async def tell(redis_url: str, folder: Any, plot: Sequence[Command], converted: 
     "plot, converted, steps",
     [
         (CONSULT, True, IN_CONSULT),
-        (BLIND, False, IN_BLIND),
+        pytest.param(BLIND, False, IN_BLIND, marks=pytest.mark.soak),
         pytest.param(BLIND, True, IN_BLIND_FROM_ROOM, marks=pytest.mark.soak),
         pytest.param(GATED, False, IN_GATED, marks=pytest.mark.soak),
     ],

@@ -50,8 +50,9 @@ async def holds_everything(world: World) -> None:
 
 
 def _marked(step: tuple[str, int, str]) -> Any:
-    """The first of each kind of step is in every run, the later batches in the long one."""
-    return pytest.param(*step, marks=[pytest.mark.soak] if step[1] > 1 else [])
+    """The first commit and the first request are in every run, reads and later batches in the long one."""
+    point, nth, _ = step
+    return pytest.param(*step, marks=[pytest.mark.soak] if nth > 1 or point in ("after_read", "before_commit") else [])
 
 
 @pytest.mark.parametrize("point, nth, kind", [_marked(step) for step in STEPS], ids=lambda value: str(value) or "loop")

@@ -1,4 +1,4 @@
-"""Which stories are in every run: of a story with many examples, the first and the last.
+"""Which stories are in every run: of a story with many examples, one.
 
 `pytest.mark.examples(1)`, on a story or on all of a file, leaves more of them to the long run.
 """
@@ -8,7 +8,7 @@ from collections import defaultdict
 import pytest
 
 #: Examples of one story in every run (count); `make soak` plays the others.
-EXAMPLES_MAX = 2
+EXAMPLES_MAX = 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
