@@ -166,6 +166,15 @@ class SandboxSettings(StoreSettings):
     auth_token: SecretStr | None = Field(
         default=None, validation_alias="TWILIO_AUTH_TOKEN", min_length=1, description="the key of the signatures"
     )
+    api_key: str | None = Field(
+        default=None,
+        validation_alias="TWILIO_API_KEY",
+        pattern=r"^SK[0-9a-fA-F]{32}$",
+        description="an API key that is taken beside the token",
+    )
+    api_secret: SecretStr | None = Field(
+        default=None, validation_alias="TWILIO_API_SECRET", description="the secret of `TWILIO_API_KEY`"
+    )
     number: str | None = Field(
         default=None,
         validation_alias="TWILIO_NUMBER",
@@ -200,7 +209,10 @@ async def _sandbox(settings: SandboxSettings, host: str, port: int, stop: asynci
 
     token = settings.auth_token.get_secret_value() if settings.auth_token else AUTH_TOKEN
     account_sid = settings.account_sid or ACCOUNT_SID
-    sandbox = Sandbox(account_sid=account_sid, auth_token=token, host=host, port=port)
+    # Of half a pair nothing is made: the processes that would sign with it refuse it, and name what is missing.
+    secret = settings.api_secret.get_secret_value() if settings.api_secret else ""
+    api_key = (settings.api_key, secret) if settings.api_key and secret else None
+    sandbox = Sandbox(account_sid=account_sid, auth_token=token, api_key=api_key, host=host, port=port)
     if settings.number and settings.public_url:
         base = settings.public_url
         sandbox.add_number(

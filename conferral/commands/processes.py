@@ -56,8 +56,8 @@ def sandbox(
       conferral sandbox
       TWILIO_API_URL=http://127.0.0.1:8081 conferral webhooks
 
-    It takes TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and, to be called at, TWILIO_NUMBER and CONFERRAL_PUBLIC_URL from the
-    settings where they are set.
+    It takes TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_API_KEY with TWILIO_API_SECRET and, to be called at,
+    TWILIO_NUMBER and CONFERRAL_PUBLIC_URL from the settings where they are set.
     """
     from conferral.running import run_sandbox
 

@@ -1,5 +1,6 @@
 """`webhooks`, `worker` and `sandbox` as processes: starting, stopping, and what stands in their way."""
 
+import base64
 import contextlib
 import json
 import signal
@@ -70,6 +71,26 @@ def test_the_sandbox_asks_the_webhooks_when_a_browser_calls_through_the_app_of_t
         asked = asked_by(url)
 
     assert asked[0] == "http://127.0.0.1:9/voice/client"
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "answered"),
+    [
+        (SERVICE["TWILIO_ACCOUNT_SID"], SERVICE["TWILIO_AUTH_TOKEN"], 200),
+        ("SK" + "d4" * 16, "hidden-secret", 200),
+        ("SK" + "d4" * 16, SERVICE["TWILIO_AUTH_TOKEN"], 401),
+        ("SK" + "e5" * 16, "hidden-secret", 401),
+    ],
+)
+def test_the_sandbox_takes_the_api_key_of_the_settings_beside_the_token(
+    redis, redis_server, tmp_path, user, password, answered
+):
+    (tmp_path / ".env").write_text(f"TWILIO_API_KEY=SK{'d4' * 16}\nTWILIO_API_SECRET=hidden-secret\n")
+    encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
+    with running("sandbox", tmp_path, redis_server.url) as (_, url):
+        until(lambda: status(f"{url}/sandbox/calls") == 200, "the sandbox does not answer")
+        calls = f"{url}/2010-04-01/Accounts/{SERVICE['TWILIO_ACCOUNT_SID']}/Calls.json"
+        assert status(urllib.request.Request(calls, headers={"Authorization": f"Basic {encoded}"})) == answered
 
 
 @pytest.mark.parametrize("command", LISTENS)
