@@ -16,6 +16,8 @@ ALICE = "client:alice"
 BOB = "client:bob"
 CAROL = "client:carol"
 DAVE = "client:dave"
+#: Whose phones are picked up when they ring, where the story does not say otherwise.
+ANSWERING = (ALICE, BOB, CAROL, DAVE, CUSTOMER)
 #: What the waiting line says first, and what the survey asks.
 GREETING = "Thank you for calling. Somebody will be with you in a moment."
 SURVEY = "What did you think of us? Please say it after the tone."

@@ -39,7 +39,7 @@ class Theatre:
 
     async def set_phones(self) -> None:
         """Everybody's phone is picked up when it rings, and 1 is pressed where a key is asked for."""
-        for address in (cast.ALICE, cast.BOB, cast.CAROL, cast.DAVE, cast.CUSTOMER):
+        for address in cast.ANSWERING:
             await self.phone(address, answer_after_s=ANSWER_AFTER_S, keys=["1"])
 
     async def set_lines(self) -> None:

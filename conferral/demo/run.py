@@ -14,7 +14,7 @@ from conferral.demo import cast, programs, stories
 from conferral.demo.children import Children
 from conferral.demo.phones import Phones
 from conferral.demo.play import Theatre
-from conferral.demo.stage import PREFIX, Stage, set_up
+from conferral.demo.stage import API_TOKEN, PREFIX, Stage, set_up
 from conferral.demo.stories import Story
 from conferral.demo.survey import survey
 from conferral.demo.waiting import put_down
@@ -107,6 +107,7 @@ def _invitation(stage: Stage, session_id: str) -> list[str]:
         f"{conferral} transfer {session_id} --to {cast.BOB} --mode consult",
         f"{conferral} swap {session_id}",
         f"{conferral} complete {session_id}",
+        f"curl -H 'Authorization: Bearer {API_TOKEN}' {stage.webhooks_url}/sessions/{session_id}",
         f"{conferral} end {session_id} --yes",
     ]
     redis_cli = programs.find_redis_cli()
@@ -122,6 +123,8 @@ def _invitation(stage: Stage, session_id: str) -> list[str]:
         f"  webhooks  {stage.webhooks_url}/healthz  {stage.webhooks_url}/metrics",
         f"  sandbox   {stage.sandbox_url}/  (calls, conferences, who hears whom)",
         f"  logs      {stage.folder}",
+        f"  phones    {', '.join(cast.ANSWERING)} answer by themselves",
+        "            after a second, and press 1 where a key is asked for; every other rings until its time is up",
         "",
         f"Other stories, instead of this one: {programs.own_command()} demo --story NAME",
         *textwrap.wrap(", ".join(stories.STORIES), 110, initial_indent="  ", subsequent_indent="  "),

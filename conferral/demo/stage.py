@@ -30,6 +30,8 @@ Look = Callable[[], Awaitable[bool]]
 #: An account that can't exist, and its token: the same in each demo.
 ACCOUNT_SID = "AC" + "0" * 32
 AUTH_TOKEN = "token-of-the-demo"  # noqa: S105  # of no account
+#: Of the control API, fixed so that it can be printed: the demo listens on loopback only.
+API_TOKEN = "api-token-of-the-demo"  # noqa: S105  # opens nothing but a demo
 APP_SID = "AP" + "0" * 32
 PREFIX = "conferral"
 PARTITIONS = 16
@@ -110,6 +112,7 @@ def settings_of(
         "TWILIO_API_URL": sandbox_url,
         "CONFERRAL_PUBLIC_URL": webhooks_url,
         "CONFERRAL_AGENT": cast.ALICE,
+        "CONFERRAL_API_TOKEN": API_TOKEN,
         "CONFERRAL_PREFIX": PREFIX,
         "CONFERRAL_PARTITIONS": str(PARTITIONS),
         "CONFERRAL_LOG_FORMAT": "console",

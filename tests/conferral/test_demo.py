@@ -120,11 +120,12 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
     with demo("--story", "convert", "--pace", PACE, folders=folders, cwd=tmp_path) as program:
         lines = read_until(program, "Ctrl-C stops everything")
         page = "\n".join(lines)
-        for url in re.findall(r"http://\S+", page):
+        # The API's own address is asked below, by the command that has its token.
+        for url in re.findall(r"http://\S+", page.partition("In another terminal")[0]):
             with urllib.request.urlopen(url, timeout=5) as answer:
                 assert answer.status == 200
-        commands = [line.strip() for line in lines if re.match(r"  (REDIS_URL=|\S*redis-cli )", line)]
-        assert len(commands) == 6
+        commands = [line.strip() for line in lines if re.match(r"  (REDIS_URL=|\S*redis-cli |curl )", line)]
+        assert len(commands) == 7
         assert commands[-1].endswith(" --yes"), "on a terminal it asks otherwise"
         answers = [
             subprocess.run(
@@ -141,7 +142,7 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
         program.send_signal(signal.SIGTERM)
         program.communicate(timeout=30)
 
-    assert [answer.returncode for answer in answers] == [0] * 6, answers
+    assert [answer.returncode for answer in answers] == [0] * 7, answers
     for answer, says in zip(
         answers,
         [
@@ -150,12 +151,14 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
             "customer +…42 and agent client:alice talk; target client:bob is held",
             "customer +…42 and agent client:bob talk",
             "-",
+            '"state":',
             "is ended",
         ],
         strict=True,
     ):
         assert says in answer.stdout
     assert re.fullmatch(r"\d+-\d+\n", answers[4].stdout)
+    assert "  phones    client:alice, client:bob, client:carol, client:dave, +14155550123 answer" in page
     assert program.returncode == 0
     assert processes_of(folders) == {}
 
