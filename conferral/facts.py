@@ -200,6 +200,10 @@ class LogEntry:
     command_id: str = ""
     #: What was ordered from Twilio, each with `id`, `kind`, `party` and `target`.
     effects: tuple[Mapping[str, str], ...] = ()
+    #: What came of commands by it, each with `command`, `type`, `status` (`done`, `failed`, `rejected`) and `reason`.
+    reports: tuple[Mapping[str, str], ...] = ()
+    #: Parameters of Twilio's callback that this version does not know.
+    other: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_end(self) -> bool:
@@ -222,6 +226,8 @@ class LogEntry:
             version=whole(entry["version"]),
             command_id=entry["command"],
             effects=tuple(rows_of(entry["effects"])),
+            reports=tuple(rows_of(entry["reports"])),
+            other=object_of(entry["other"]),
         )
 
 
@@ -301,6 +307,15 @@ def moment(text: str) -> datetime | None:
 def whole(text: str) -> int:
     """A count of a record; 0 where it can't be understood."""
     return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def object_of(text: str) -> Mapping[str, Any]:
+    """An object in JSON; empty where it can't be understood."""
+    try:
+        found = orjson.loads(text or "{}")
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def rows_of(text: str) -> list[Mapping[str, Any]]:

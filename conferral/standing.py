@@ -1,5 +1,6 @@
 """How a session stands, in words: who talks to whom, who waits, and how far its transfer has come."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -111,6 +112,14 @@ def notes(fields: Fields) -> list[str]:
     return found + [f"{order} under way" for order in orders(fields)]
 
 
+def tried_agents(fields: Fields) -> list[tuple[str, str]]:
+    """Those who were tried on an incoming call before the one who is agent: which of how many, and the address."""
+    agents = fields.get("agents", "").split()
+    number = fields.get("agent_number", "")
+    tried = int(number) if re.fullmatch(r"[0-9]{1,4}", number) else 0
+    return [(f"agent {place} of {len(agents)}", one) for place, one in enumerate(agents[:tried], start=1)]
+
+
 def orders(fields: Fields) -> list[str]:
     """The commands under way that are no transfers, each with the party that it is about."""
     try:
@@ -130,7 +139,9 @@ def transfer(fields: Fields, *, full: bool = False) -> str:
     # Each destination by itself: a comma between two numbers must not make one of them.
     to = ", ".join(words.address(one, full=full) for one in fields.get("transfer.to", "").split(","))
     reason = fields.get("transfer.reason", "")
-    return f"{fields['transfer.mode']} to {to} {fields.get('transfer.status', '')}{f' ({reason})' if reason else ''}"
+    # A park is to nobody.
+    whom, why = f"to {to}" if to else "", f"({reason})" if reason else ""
+    return " ".join(filter(None, (fields["transfer.mode"], whom, fields.get("transfer.status", ""), why)))
 
 
 def attempts(fields: Fields, now_ms: int, *, full: bool = False) -> list[tuple[str, ...]]:

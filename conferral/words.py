@@ -1,7 +1,7 @@
 """Sessions in the words of the people who look after them: addresses, ages, and what a log entry says."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import orjson
 
@@ -11,6 +11,7 @@ from streams.times import from_iso, to_iso
 
 _NO_PARTY = re.compile(r"HTTP \d|RE[0-9a-f]{32}\b")
 _COACHES = re.compile(r"coaches ([A-Za-z][\w-]*)")
+_ONE_OF = re.compile(r"agent \d+ of \d+")
 _LONG_DIGITS = re.compile(r"\+?\d[\d().-]{5,}\d")
 
 _ROLES = ("customer", "agent", "target")
@@ -24,6 +25,7 @@ _STATUSES = {
     "in-progress": "answers",
     "completed": "is off the line",
     "busy": "is busy",
+    "rejected": "refuses the call",
     "failed": "can't be reached",
     "no-answer": "does not answer",
     "canceled": "is not called any more",
@@ -39,7 +41,7 @@ _EVENTS = {
     "lone_overdue": "one party has been alone long enough",
     "dial_overdue": "nothing is heard of somebody who was called",
     "confirm_overdue": "Twilio has not said yet what a hold or a flag is",
-    "stage_overdue": "the transfer's next step takes too long",
+    "stage_overdue": "it is time to look after the transfer",
     "age_overdue": "the session is too old",
     "client_call_received": "somebody calls out from a browser or an app",
     "opening_overdue": "whoever is to wait has not come into the conference",
@@ -58,6 +60,8 @@ _CHANGES = {
     "participant-mute": "is muted",
     "participant-unmute": "is heard again",
 }
+#: A supervisor is heard as the mode says, and never was without one.
+_SUPERVISOR_CHANGES = {"participant-mute": "listens, heard by nobody", "participant-unmute": "is heard by all"}
 _RECORDING = {
     "in-progress": "runs",
     "paused": "is paused",
@@ -85,7 +89,7 @@ _EFFECTS = {
     "create_participant": "call {party} into the conference",
     "create_call": "call {party}",
     "find_call": "look for the call of {party}",
-    "update_participant": "change hold or flags of {party}",
+    "update_participant": "change how {party} takes part",
     "play_announcement": "play an announcement to {party}",
     "start_recording": "record {party}'s call",
     "change_recording": "change the recording",
@@ -111,6 +115,10 @@ _ASKED = {
     ("change_recording", "stopped"): "stop the recording",
 }
 _DIALS = frozenset({"create_participant", "create_call"})
+#: What is asked for when somebody is only looked after, whom nothing was heard of yet.
+_LOOKS = frozenset({"read_calls", "hang_up_call"})
+#: In a refusal: for whoever gave the command, who is told it by the command's own answer.
+_ALLOWED = re.compile(r"; allowed now: .*$")
 _OUTCOMES = {
     "effect_succeeded": "Twilio has done it: {what}",
     "effect_failed": "Twilio refused: {what}",
@@ -202,12 +210,21 @@ def happened(entry: LogEntry) -> str:
         return _TOLD[event](detail)
     if event in _OUTCOMES:
         return _OUTCOMES[event].format(what=_effect(detail))
-    if event == "stage_overdue" and (dialled := [who for kind, who, _ in _ordered(entry) if kind in _DIALS]):
-        # What was waited for was the time of the call itself: nothing is late.
-        return f"it is time to {'ring the agent again' if dialled == ['agent'] else 'call ' + ' and '.join(dialled)}"
+    if event == "stage_overdue" and (ordered := _ordered(entry)):
+        return _time_for(ordered)
     if event in _COMMANDS:
         return _with(f"{event} is asked for", detail)
     return _EVENTS.get(event) or " ".join(filter(None, (event.replace("_", " "), detail)))
+
+
+def _time_for(ordered: Sequence[tuple[str, str, str]]) -> str:
+    """What the time of a transfer's step is up for, by what is ordered then."""
+    if dialled := [who for kind, who, _ in ordered if kind in _DIALS]:
+        # What was waited for was the time of the call itself: nothing is late.
+        return f"it is time to {'ring the agent again' if dialled == ['agent'] else 'call ' + ' and '.join(dialled)}"
+    if all(kind in _LOOKS for kind, _, _ in ordered):
+        return "it is time to look how far the transfer has come"
+    return "a step of the transfer takes too long"
 
 
 def _with(text: str, detail: str) -> str:
@@ -217,13 +234,17 @@ def _with(text: str, detail: str) -> str:
 def _call_progressed(detail: str) -> str:
     who, _, told = detail.partition(" ")
     status, _, which = told.partition(", ")
-    return _with(f"{who} {_STATUSES.get(status, status)}", which)
+    text = _STATUSES.get(status, status)
+    return f"{which} {text}" if _ONE_OF.fullmatch(which) else _with(f"{who} {text}", which)
 
 
 def _dial_ended(detail: str) -> str:
     who, _, rest = detail.partition(" ")
     where, _, how = rest.partition(" ")
-    return f"{who}'s {'bridge' if where == 'bridge' else 'stay'} is over ({how})"
+    if where == "bridge":
+        return f"{who}'s bridge is over ({how})"
+    # Of a conference "answered" says only that there was one.
+    return _with(f"{who}'s time in the conference is over", "" if how == "answered" else how)
 
 
 def _left(detail: str) -> str:
@@ -263,6 +284,8 @@ def _participant_changed(detail: str) -> str:
     kind, _, flags = told.partition(" ")
     if coached := _COACHES.search(flags):
         return f"{party} is heard by {coached[1]} alone"
+    if party == "supervisor" and kind in _SUPERVISOR_CHANGES:
+        return f"{party} {_SUPERVISOR_CHANGES[kind]}"
     if kind == "participant-modify":
         return f"{party}'s leaving {'ends' if 'ends the conference' in flags else 'does not end'} the conference now"
     return f"{party} {_CHANGES.get(kind, told)}"
@@ -283,11 +306,25 @@ def change(entry: LogEntry) -> str:
         parts.append(f"-> {entry['to']}")
     if entry["outcome"] in ("refused", "unexpected"):
         parts.append(entry["outcome"])
-    if entry["reason"]:
-        parts.append(f"({entry['reason']})")
+    if reason := _ALLOWED.sub("", entry["reason"]):
+        parts.append(f"({reason})")
     if asked := [_asked(*ordered) for ordered in _ordered(entry)]:
         parts.append(f"Twilio is asked to {' and '.join(asked)}")
-    return " ".join(parts)
+    return "; ".join(filter(None, (" ".join(parts), *_reported(entry))))
+
+
+def _reported(entry: LogEntry) -> list[str]:
+    """What came of commands, but for one whose refusal the entry tells itself."""
+    try:
+        reports = orjson.loads(entry["reports"] or "[]")
+        told = [(str(one["type"]), str(one["status"]), str(one["reason"])) for one in reports]
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+        return []
+    return [
+        f"{kind or 'a command'} {status}{f': {reason}' if reason else ''}"
+        for kind, status, reason in told
+        if status != "rejected"
+    ]
 
 
 def _asked(kind: str, party: str, what: str) -> str:

@@ -189,7 +189,8 @@ def _also() -> tuple[str, str]:
         "`PREFIX:probe` is written by readiness checks, to see whether Redis takes writes; nobody reads it.\n",
         _prose(
             "A session's log has the fields `at`, `event`, `from`, `to`, `outcome`, `version`, `reason` and `effects` "
-            "(JSON), and where they apply `detail`, `command` and `other`: JSON of the parameters of a conference's or "
+            "(JSON), and where they apply `detail`, `command`, `reports` (JSON: what came of commands by it, each with "
+            "`command`, `type`, `status` and `reason`) and `other`: JSON of the parameters of a conference's or "
             "a recording's callback that this version does not know, at most 1 KB, without numbers of people. An entry "
             "of the dead letters has all fields of the entry that was put aside, and `dead_reason`, `dead_stream` and "
             "`dead_entry`."

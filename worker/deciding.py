@@ -11,13 +11,13 @@ from statemachine.machine import step
 from statemachine.policy import Policy
 from statemachine.session import Session
 from statemachine.states import State
-from statemachine.step import Step
+from statemachine.step import CommandStatus, Step
 from streams import effect_codec, event_codec
 from streams.effect_codec import Chore, ForgetCalls, OutboxEntry, PublishOutcome, TellCommand
 from streams.partition import Entry
 from streams.store import Batch, SessionChange, Stored
 from streams.times import to_iso
-from worker.describe import detail_of
+from worker.describe import command_of, detail_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,23 @@ def _log_entry(event: Event, taken: Step, before: Session, now_ms: int) -> dict[
         entry["other"] = event.other
     if isinstance(event, Command):
         entry["command"] = event.command_id
+    if reports := _reports(event, taken, before):
+        entry["reports"] = orjson.dumps(reports).decode()
     return entry
+
+
+def _reports(event: Event, taken: Step, before: Session) -> list[dict[str, str]]:
+    """What came of commands by this event; that one was accepted is told by its own entry."""
+    return [
+        {
+            "command": report.command_id,
+            "type": command_of(report.command_id, event, before),
+            "status": report.status.value,
+            "reason": report.reason,
+        }
+        for report in taken.reports
+        if report.status is not CommandStatus.ACCEPTED
+    ]
 
 
 def _effects_json(taken: Step) -> str:

@@ -15,10 +15,12 @@ from statemachine.events import (
     ConferenceEnded,
     ConferenceEvent,
     ConferenceNoted,
+    Convert,
     DialEnded,
     EffectFailed,
     EffectOutcome,
     EffectSucceeded,
+    End,
     Event,
     GateDecided,
     GateReached,
@@ -31,8 +33,8 @@ from statemachine.events import (
     Supervise,
     Transfer,
 )
-from statemachine.session import Session
-from statemachine.states import TRANSFER_MODES, RecordAction, SessionMode, SuperviseMode
+from statemachine.session import AGENT, Session
+from statemachine.states import TRANSFER_MODES, Opening, RecordAction, SessionMode, SuperviseMode
 
 #: Whoever writes to a stream by hand may write anything: of such fields only what is known is shown.
 _KNOWN = frozenset({*TRANSFER_MODES, *SuperviseMode, *RecordAction})
@@ -51,9 +53,10 @@ def detail_of(event: Event, session: Session) -> str:
         case CallReceived():
             return _received(event)
         case CallProgressed():
-            return f"{_whose(event, session)} {event.status}{_which_agent(event)}"
+            return f"{_whose(event, session)} {event.told_status}{_which_agent(event, session)}"
         case DialEnded():
-            return f"{_whose(event, session)} {event.dial} {event.dial_call_status}{_which_agent(event)}"
+            came_of = _came_of_dial(event, session)
+            return f"{_whose(event, session)} {event.dial} {came_of}{_which_agent(event, session)}"
         case ConferenceEvent():
             return _in_conference(event, session)
         case GateReached() | GateDecided():
@@ -75,6 +78,28 @@ def detail_of(event: Event, session: Session) -> str:
             return ""
 
 
+def command_of(command_id: str, event: Event, session: Session) -> str:
+    """Name of the command that has an outcome by this event; empty where nobody knows it any more.
+
+    Args:
+        command_id: Which.
+        event: What happened.
+        session: As it was before.
+    """
+    if isinstance(event, Command) and event.command_id == command_id:
+        return event.name
+    transfer = session.transfer
+    if transfer is not None and transfer.command_id == command_id:
+        return Transfer.name if transfer.mode in TRANSFER_MODES else transfer.mode.value
+    if transfer is not None and transfer.step_command_id == command_id:
+        return transfer.step_name
+    if command_id in session.converting_for:
+        return Convert.name
+    others = {session.calling_for: Call.name, session.ending_for: End.name}
+    others |= {order.command_id: order.name for order in session.orders}
+    return others.get(command_id, "")
+
+
 def _came_of(event: EffectOutcome) -> str:
     more = ""
     if isinstance(event, EffectFailed):
@@ -91,8 +116,28 @@ def _received(event: CallReceived) -> str:
     return ", ".join(filter(None, (mode, f"{agents} agents to be tried" if agents > 1 else "")))
 
 
-def _which_agent(event: CallProgressed | DialEnded) -> str:
-    return f", agent number {event.agent_number + 1}" if event.agent_number else ""
+def _which_agent(event: CallProgressed | DialEnded, session: Session) -> str:
+    """Which of the agents to be tried it tells of, where there are several."""
+    number = event.agent_number
+    if isinstance(event, DialEnded):
+        is_one_of_them = event.dial == "bridge"
+    elif event.dial:
+        # Dialled by REST: the URL does not say which one it was, but while somebody waits only one is being tried.
+        party = session.party_of(call_sid=event.call_sid, dial=event.dial)
+        is_one_of_them = party is not None and party.name == AGENT and session.opening is not Opening.OVER
+        number = session.agent_number
+    else:
+        is_one_of_them = event.party == AGENT
+    if not is_one_of_them or len(session.agents) < 2:
+        return f", agent number {event.agent_number + 1}" if event.agent_number else ""
+    return f", agent {number + 1} of {len(session.agents)}"
+
+
+def _came_of_dial(event: DialEnded, session: Session) -> str:
+    """Twilio's word for it, but for somebody who is known to have refused: of him it says busy here too."""
+    agent = session.parties.get(AGENT)
+    refused = event.dial == "bridge" and agent is not None and agent.left_reason == "rejected"
+    return "rejected" if refused and event.dial_call_status == "busy" else event.dial_call_status
 
 
 def _whose(event: CallProgressed | DialEnded, session: Session) -> str:

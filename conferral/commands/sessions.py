@@ -153,6 +153,10 @@ def _show_parties(fields: "Fields", *, full: bool) -> None:
         rows.append((party, of["status"], address, of["call_sid"], of["label"], notes))
         legs = "  ".join(filter(None, (of["call_sid"], of["label"])))
         entries.append(output.Entry(party, of["status"], address, tuple(filter(None, (legs, notes)))))
+    for which, agent in standing.tried_agents(fields):
+        address = words.address(agent, full=full)
+        rows.append((which, "not reached", address, "", "", "tried before"))
+        entries.append(output.Entry(which, "not reached", address, ("tried before",)))
     output.result()
     output.show_table(("party", "status", "address", "call", "label", "notes"), rows, entries=entries)
 

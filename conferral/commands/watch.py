@@ -176,10 +176,11 @@ def _as_object(change: Change) -> dict[str, Any]:
     import json
 
     fields: dict[str, Any] = {"session": change.session_id, **change.entry.fields}
-    try:
-        fields["effects"] = json.loads(change.entry["effects"] or "[]")
-    except json.JSONDecodeError:
-        fields["effects"] = change.entry["effects"]
+    for name in ("effects", "reports"):
+        try:
+            fields[name] = json.loads(change.entry[name] or "[]")
+        except json.JSONDecodeError:
+            fields[name] = change.entry[name]
     return fields
 
 

@@ -5,8 +5,6 @@ from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, State
 
-#: SIP answers that mean "I don't want to", not "I am busy". Source: RFC 3261, sections 21.6.2 and 21.6.4.
-_REFUSALS = frozenset({603, 607})
 #: ReasonParticipantLeft in Twilio's words: of somebody whom the conference's end has put out, and of a hang-up.
 _PUT_OUT, _HUNG_UP = "moderator_ended_conference", "participant_hung_up"
 #: Why a party's call goes on though it is no longer ours: we sent it to TwiML of somebody else, or somebody else did.
@@ -18,10 +16,9 @@ _WAYS_OF_HANGING_UP = frozenset({"completed", "answered", "in-progress", _HUNG_U
 
 def note_over(scratch: Scratch, party: Party, event: CallProgressed) -> None:
     """A party's call is over, by its own callback."""
-    refused = event.sip_response_code in _REFUSALS
     if not party.call_sid:
         scratch.change_party(party, call_sid=event.call_sid)
-    note_gone(scratch, party.name, "rejected" if refused else event.status)
+    note_gone(scratch, party.name, event.told_status)
 
 
 def note_gone(scratch: Scratch, name: str, reason: str) -> None:

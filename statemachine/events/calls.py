@@ -7,6 +7,9 @@ from statemachine.attributes import PLAIN, Attributes
 from statemachine.events.base import Event
 from statemachine.states import FINAL_CALL_STATUSES
 
+#: SIP answers that mean "I don't want to", not "I am busy". Source: RFC 3261, sections 21.6.2 and 21.6.4.
+_REFUSALS = frozenset({603, 607})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallReceived(Event):
@@ -70,6 +73,11 @@ class CallProgressed(Event):
     def is_final(self) -> bool:
         """Whether the call is over."""
         return self.status in FINAL_CALL_STATUSES
+
+    @property
+    def told_status(self) -> str:
+        """The status as it is told: of somebody who does not want to, Twilio says that he is busy."""
+        return "rejected" if self.is_final and self.sip_response_code in _REFUSALS else self.status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -161,15 +161,16 @@ async def test_a_log_is_told_page_by_page_oldest_first(api, store):
 async def test_an_entry_of_a_log_is_told_with_all_its_fields(api, store):
     await put(store, session())
     effects = [{"id": "e1", "kind": "hang_up_call", "party": "agent", "target": ALICE}]
-    entry_id = await store.xadd(
-        KEYS.log(CALLER), entry(4, effects=orjson.dumps(effects), detail="to", command="c1", mood="good")
-    )
+    reports = [{"command": "c1", "type": "hold", "status": "done"}]
+    lists = {"effects": orjson.dumps(effects), "reports": orjson.dumps(reports)}
+    entry_id = await store.xadd(KEYS.log(CALLER), entry(4, **lists, detail="to", command="c1", mood="good"))
 
     _, told = await get(api, f"/sessions/{CALLER}/log")
 
     (one,) = told["entries"]
     assert one == entry(4, detail="to", command="c1", mood="good") | {
         "entry": entry_id.decode(), "other": "", "effects": [effects[0] | {"detail": ""}],
+        "reports": [reports[0] | {"reason": ""}],
     }  # fmt: skip
 
 

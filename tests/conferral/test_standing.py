@@ -215,3 +215,10 @@ def test_notes_of_a_party_tell_what_it_hears_and_why_it_left():
     assert standing.party_notes(fields, "customer") == ["held", "muted", "hears music"]
     assert standing.party_notes(fields, "agent") == ["busy"]
     assert standing.party_notes(fields, "supervisor") == ["listens"]
+
+
+def test_those_who_were_tried_before_the_agent_are_told_with_their_place():
+    fields = {"agents": "client:a client:b client:c", "agent_number": "2"}
+
+    assert standing.tried_agents(fields) == [("agent 1 of 3", "client:a"), ("agent 2 of 3", "client:b")]
+    assert standing.tried_agents({**fields, "agent_number": "x"}) == []

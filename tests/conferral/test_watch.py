@@ -117,7 +117,7 @@ def test_json_is_one_object_a_line(run, redis):
     ran = run("watch", CALL, "--until", "ended", "--json")
 
     first, last = map(json.loads, ran.out.splitlines())
-    assert first == {"session": CALL, **log_entry("call_received"), "effects": []}
+    assert first == {"session": CALL, **log_entry("call_received"), "effects": [], "reports": []}
     assert last["effects"][0]["kind"] == "end_conference"
     assert last["to"] == "ended"
 

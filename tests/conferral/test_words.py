@@ -226,3 +226,24 @@ def test_everything_that_can_be_asked_of_a_participant_has_words_of_its_own(ask)
     effects = orjson.dumps([{"kind": "update_participant", "party": "bob", "detail": ask.value}]).decode()
 
     assert "flags" not in words.change(entry("swap", effects=effects))
+
+
+def test_what_came_of_commands_is_told_with_what_followed():
+    reports = [
+        {"command": "c1", "type": "add", "status": "failed", "reason": "busy"},
+        {"command": "c2", "type": "end", "status": "done", "reason": ""},
+        {"command": "c3", "type": "park", "status": "rejected", "reason": "told by the entry itself"},
+    ]
+    told = entry("call_progressed", "expert busy", reports=orjson.dumps(reports).decode(), reason="why")
+
+    assert words.change(told) == "(why); add failed: busy; end done"
+
+
+@pytest.mark.parametrize("reports", ["{", "1", "[1]", '[{"type": "add"}]'])
+def test_reports_that_make_no_sense_are_not_told(reports):
+    assert words.change(entry("swap", reports=reports)) == ""
+
+
+def test_one_of_several_agents_is_told_by_his_place():
+    assert words.happened(entry("call_progressed", "agent busy, agent 2 of 3")) == "agent 2 of 3 is busy"
+    assert words.happened(entry("call_progressed", "agent rejected")) == "agent refuses the call"

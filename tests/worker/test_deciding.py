@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 
+import orjson
 import pytest
 
 from statemachine.effects import Effect, EndConference, HangUpCall, SayAndHangUp, UpdateParticipant
 from statemachine.events import Convert, End
+from statemachine.order import Order
 from statemachine.session import Party, Session
 from statemachine.states import Phase, State
-from statemachine.step import Conclusion, Outcome, Step
+from statemachine.step import CommandReport, CommandStatus, Conclusion, Outcome, Step
 from streams import effect_codec, session_codec
 from streams.effect_codec import ForgetCalls, PublishOutcome
 from streams.partition import Entry
@@ -118,3 +120,22 @@ def open_after(decided: deciding.Decided, earlier: list[Effect], batch: str) -> 
 def test_end_drops_all_but_endings_that_it_does_not_order_itself(ends, request, earlier, of_the_end, left):
     batch = request.node.callspec.params["ends"]
     assert open_after(ends(earlier, of_the_end), earlier, batch) == left
+
+
+def test_log_tells_what_came_of_commands_but_not_that_one_was_accepted(monkeypatch):
+    session = replace(SESSION, orders=(Order("c1", "add", "expert"),))
+    reports = (
+        CommandReport("c1", CommandStatus.FAILED, "busy"),
+        CommandReport("c2", CommandStatus.ACCEPTED),
+        CommandReport("c2", CommandStatus.DONE),
+    )
+    taken = Step(replace(session, version=5), Outcome.STAYED, reports=reports)
+    monkeypatch.setattr(deciding, "step", lambda *_: taken)
+    events = [(Entry("1-0", {}), Convert(session_id="CA1", token="c2", entry_id="1-0"))]
+    stored = {"CA1": Stored(session, session_codec.encode(session))}
+    decided = deciding.decide(events, stored, NOW_MS, None, lambda _: {})
+    (change,) = decided.batch.sessions
+    assert orjson.loads(change.log[0]["reports"]) == [
+        {"command": "c1", "type": "add", "status": "failed", "reason": "busy"},
+        {"command": "c2", "type": "convert", "status": "done", "reason": ""},
+    ]

@@ -36,8 +36,11 @@ from statemachine.events import (
     Supervise,
     Transfer,
 )
+from statemachine.order import Order
 from statemachine.session import Party, Session
-from worker.describe import detail_of
+from statemachine.states import Opening, PartyStatus, TransferMode
+from statemachine.transfer import TransferState
+from worker.describe import command_of, detail_of
 
 NUMBER = "+14155550123"
 #: What is about a person, or lets somebody dial.
@@ -123,6 +126,50 @@ def test_call_is_told_under_the_name_that_its_party_has_now(call_sid, words):
 def test_command_about_a_party_names_it_however_it_was_given(command, words):
     session = Session("s", parties={"customer": Party("customer", "customer-1", "CA1")})
     assert detail_of(command, session) == words
+
+
+TRIED = Session("s", agents=("client:a", "client:b", "client:c"), agent_number=1, opening=Opening.DIALING,
+                parties={"agent": Party("agent", "agent-3", dial_id="d2")})  # fmt: skip
+PROGRESS = {"session_id": "s", "party": "agent", "call_sid": "CA2", "status": "busy"}
+
+
+@pytest.mark.parametrize("event, words", [
+    (CallProgressed(**PROGRESS, agent_number=1), "agent busy, agent 2 of 3"),
+    (CallProgressed(**PROGRESS), "agent busy, agent 1 of 3"),
+    (CallProgressed(**PROGRESS, dial="d2"), "agent busy, agent 2 of 3"),
+    (CallProgressed(**PROGRESS, dial="d1"), "agent busy"),
+    (CallProgressed(**PROGRESS, sip_response_code=603), "agent rejected, agent 1 of 3"),
+    (CallProgressed(session_id="s", party="customer", call_sid="CA1", status="completed"), "customer completed"),
+    (DialEnded(session_id="s", party="customer", call_sid="CA1", dial="bridge", dial_call_status="busy",
+               call_status="in-progress", agent_number=1), "customer bridge busy, agent 2 of 3"),
+], ids=["second", "first", "by-rest", "by-rest-given-up", "refuses", "customer", "bridge"])  # fmt: skip
+def test_of_several_agents_it_is_told_which_one_is_meant(event, words):
+    assert detail_of(event, TRIED) == words
+
+
+def test_bridge_whose_agent_is_known_to_have_refused_is_not_told_as_busy():
+    agent = Party("agent", "agent-1", "CA2", status=PartyStatus.LEFT, left_reason="rejected")
+    event = DialEnded(session_id="s", party="customer", call_sid="CA1", dial="bridge", dial_call_status="busy",
+                      call_status="in-progress")  # fmt: skip
+    assert detail_of(event, Session("s", parties={"agent": agent})) == "customer bridge rejected"
+
+
+@pytest.mark.parametrize("command_id, name", [
+    ("c1", "retrieve"), ("c2", "cancel"), ("c3", "convert"), ("c4", "call"), ("c5", "end"), ("c6", "add"),
+    ("c7", "hold"), ("c8", ""),
+])  # fmt: skip
+def test_outcome_of_a_command_is_told_with_the_commands_name(command_id, name):
+    transfer = TransferState(1, TransferMode.RETRIEVE, NUMBER, command_id="c1", step_command_id="c2",
+                             step_name="cancel")  # fmt: skip
+    session = Session("s", transfer=transfer, converting_for=("c3",), calling_for="c4", ending_for="c5",
+                      orders=(Order("c6", "add"),))  # fmt: skip
+    assert command_of(command_id, Hold(session_id="s", party="agent", token="c7"), session) == name
+
+
+@pytest.mark.parametrize("mode, name", [("warm", "transfer"), ("park", "park")])
+def test_command_of_a_transfer_is_named_by_its_way(mode, name):
+    session = Session("s", transfer=TransferState(1, TransferMode(mode), NUMBER, command_id="c1"))
+    assert command_of("c1", Cancel(session_id="s", token="c2"), session) == name
 
 
 @pytest.mark.parametrize("coaches, words", [

@@ -178,15 +178,17 @@ def _outcome(found: commands.CommandOutcome) -> models.Outcome:
 
 
 def _entry(one: LogEntry) -> models.LogEntry:
-    told = {**one.fields, "entry": one.entry_id, "effects": _effects(one["effects"])}
+    effects = [models.LogEffect.of(record) for record in _records(one["effects"])]
+    reports = [models.LogReport.of(record) for record in _records(one["reports"])]
+    told = {**one.fields, "entry": one.entry_id, "effects": effects, "reports": reports}
     return models.LogEntry.model_validate(told)
 
 
-def _effects(text: str) -> list[models.LogEffect]:
-    """What was ordered; a record that can't be understood tells nothing."""
+def _records(text: str) -> list[dict[str, Any]]:
+    """A list of an entry; one that can't be understood tells nothing."""
     try:
         found = orjson.loads(text or "[]")
     except orjson.JSONDecodeError:
         return []
     records = found if isinstance(found, list) else []
-    return [models.LogEffect.of(record) for record in records if isinstance(record, dict)]
+    return [record for record in records if isinstance(record, dict)]

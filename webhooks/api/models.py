@@ -107,6 +107,20 @@ class LogEffect(BaseModel):
         return cls(**{name: record[name] for name in cls.model_fields if isinstance(record.get(name), str)})
 
 
+class LogReport(BaseModel):
+    """What came of a command."""
+
+    command: str = Field("", description="the command's id")
+    type: str = Field("", description="which command it was")
+    status: str = Field("", description="done, failed or rejected")
+    reason: str = Field("", description="why")
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> "LogReport":
+        """The report of a record; what makes no sense in it is left out."""
+        return cls(**{name: record[name] for name in cls.model_fields if isinstance(record.get(name), str)})
+
+
 class LogEntry(BaseModel):
     """Something that has happened to a session."""
 
@@ -122,6 +136,7 @@ class LogEntry(BaseModel):
     version: str = Field("", description="the session's version after it")
     reason: str = Field("", description="why, where it was refused or passed over")
     effects: list[LogEffect] = Field(default=[], description="what was ordered in consequence")
+    reports: list[LogReport] = Field(default=[], description="what came of commands by it")
     detail: str = Field("", description="who, and with which status")
     other: str = Field("", description="JSON, what Twilio told under names that this version does not know")
     command: str = Field("", description="of a command: its id")
