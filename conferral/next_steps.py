@@ -92,9 +92,13 @@ def next_step(
     whole = " ".join(filter(None, (command_line, first, session_id, more)))
     if not others:
         return whole
-    either = " or ".join(filter(None, (", ".join(others[:-1]), others[-1])))
-    # "In place of" would leave options that the others do not have.
-    return f"{whole}, or {either} with the session alone" if more else f"{whole}, or {either} in place of {first}"
+    if more:  # "in place of" would leave options that the others do not have
+        return f"{whole}; {_listed(others, 'and')} {'needs' if len(others) == 1 else 'need'} the session only"
+    return f"{whole}, or {_listed(others, 'or')} in place of {first}"
+
+
+def _listed(names: Sequence[str], word: str) -> str:
+    return f" {word} ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _of(table: Mapping[str, T], fields: Mapping[str, str]) -> T | None:

@@ -56,7 +56,7 @@ async def test_what_is_typed_is_told_with_who_hears_whom_and_what_comes_next(red
         parked = await typed("park", sid)
         assert parked.out.startswith(f"parked: {sid} is conferenced parked\ncustomer +…23 ")
         assert "\nparked until " in parked.out
-        assert f"retrieve {sid} --to ADDRESS, or end or watch with the session alone" in parked.err
+        assert f"retrieve {sid} --to ADDRESS; end and watch need the session only" in parked.err
         retrieved = await typed("retrieve", sid, "--to", EXPERT)
         assert retrieved.out.startswith(
             f"retrieved: {sid} is conferenced\ncustomer +…23 and agent client:expert talk\n"

@@ -107,7 +107,7 @@ def test_a_command_that_is_done_is_told_with_the_new_state_and_the_next_step(run
     assert ran.code == 0
     assert ran.out == f"converted: {CALL} is conferenced\ncustomer +…23 and agent client:alice talk\n"
     assert ran.err.endswith(
-        f"conferral transfer {CALL} --to ADDRESS --mode consult, or park, end or watch with the session alone\n"
+        f"conferral transfer {CALL} --to ADDRESS --mode consult; park, end and watch need the session only\n"
     )
     assert published(redis) == [{"type": "convert", "session": AGENT_CALL, "id": "mine"}]
 
@@ -176,13 +176,13 @@ def test_a_reason_that_goes_with_what_is_done_is_told(run, redis):
         ((), "it watch CA1"),
         (("call",), "it watch CA1"),
         (("end",), "it end CA1, or watch in place of end"),
-        (("transfer",), "it transfer CA1 --to ADDRESS --mode consult, or watch with the session alone"),
+        (("transfer",), "it transfer CA1 --to ADDRESS --mode consult; watch needs the session only"),
         (
             ("end", "convert", "transfer"),
-            "it transfer CA1 --to ADDRESS --mode consult, or convert, end or watch with the session alone",
+            "it transfer CA1 --to ADDRESS --mode consult; convert, end and watch need the session only",
         ),
         (("cancel", "end", "complete"), "it complete CA1, or cancel, end or watch in place of complete"),
-        (("retrieve", "end"), "it retrieve CA1 --to ADDRESS, or end or watch with the session alone"),
+        (("retrieve", "end"), "it retrieve CA1 --to ADDRESS; end and watch need the session only"),
         (("hold", "add", "park"), "it park CA1, or watch in place of park"),
     ],
 )
@@ -193,10 +193,10 @@ def test_the_next_step_is_one_that_can_be_typed_as_it_stands_but_for_whom_to_dia
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"type": "hold", "party": "bob"}, "it unhold CA1 --party bob, or end or watch with the session alone"),
-        ({"type": "mute", "party": "bob"}, "it unmute CA1 --party bob, or end or watch with the session alone"),
-        ({"type": "add", "party": "bob"}, "it remove CA1 --party bob, or end or watch with the session alone"),
-        ({"type": "record", "action": "start"}, "it record CA1 --action pause, or end or watch with the session alone"),
+        ({"type": "hold", "party": "bob"}, "it unhold CA1 --party bob; end and watch need the session only"),
+        ({"type": "mute", "party": "bob"}, "it unmute CA1 --party bob; end and watch need the session only"),
+        ({"type": "add", "party": "bob"}, "it remove CA1 --party bob; end and watch need the session only"),
+        ({"type": "record", "action": "start"}, "it record CA1 --action pause; end and watch need the session only"),
         ({"type": "unhold", "party": "bob"}, "it end CA1, or watch in place of end"),
     ],
     ids=lambda value: value["type"] if isinstance(value, dict) else None,
@@ -210,10 +210,10 @@ def test_what_undoes_a_command_is_offered_first(given, told):
 @pytest.mark.parametrize(
     ("session", "first", "others"),
     [
-        (make_session(), "transfer", "convert, park, end or watch"),
-        (make_session(phase=Phase.RINGING), "end", "watch"),
-        (make_session(state=State.CONVERTING, phase=Phase.NONE), "end", "watch"),
-        (conferenced(), "transfer", "park, end or watch"),
+        (make_session(), "transfer", "; convert, park, end and watch need"),
+        (make_session(phase=Phase.RINGING), "end", ", or watch in"),
+        (make_session(state=State.CONVERTING, phase=Phase.NONE), "end", ", or watch in"),
+        (conferenced(), "transfer", "; park, end and watch need"),
     ],
     ids=["connected", "ringing", "converting", "conferenced"],
 )
@@ -223,7 +223,7 @@ def test_what_leads_on_is_offered_first_and_what_changes_nothing_is_not(run, red
 
     ran = run("convert", CALL, "--id", "mine")
 
-    assert re.search(rf"conferral {first} {CALL}.*, or {others} ", ran.err)
+    assert re.search(rf"conferral {first} {CALL}.*{others} ", ran.err)
 
 
 def test_a_command_that_failed_says_how_the_session_stands(run, redis):

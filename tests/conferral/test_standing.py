@@ -80,6 +80,7 @@ def test_addresses_are_cut_unless_they_are_wanted_whole():
     ("more", "told"),
     [
         ({"transfer.to": "+14155550145"}, "warm to +…45 ringing"),
+        ({"transfer.mode": "park", "transfer.to": "", "transfer.status": "completed"}, "park completed"),
         ({"transfer.to": "+14155550145,+14155550146,client:bob"}, "warm to +…45, +…46, client:bob ringing"),
         ({"transfer.status": "failed", "transfer.reason": "no-answer"}, "warm to client:bob failed (no-answer)"),
     ],

@@ -63,9 +63,9 @@ EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
         (EffectUnknown(**EFFECT, kind="create_call"), "no answer from Twilio: call target"),
         (
             EffectFailed(**EFFECT, kind="update_participant", http_status=404, code=20404),
-            "Twilio refused: change hold or flags of target (HTTP 404 code 20404)",
+            "Twilio refused: change how target takes part (HTTP 404 code 20404)",
         ),
-        (StageOverdue(session_id=CALL, due_ms=1), "the transfer's next step takes too long"),
+        (StageOverdue(session_id=CALL, due_ms=1), "it is time to look after the transfer"),
         (Transfer(session_id=CALL, to="client:a,client:b", mode="warm"), "a transfer is asked for (warm to 2 targets)"),
         (
             Call(session_id=CALL, agent="client:a", customer="client:b"),
@@ -89,13 +89,36 @@ def test_who_was_agent_before_is_not_told_as_the_agent():
         ([("create_call", "agent")], "it is time to ring the agent again"),
         ([("hang_up_call", "agent"), ("create_participant", "target")], "it is time to call target"),
         ([("create_call", "target-1"), ("create_call", "target-2")], "it is time to call target-1 and target-2"),
-        ([("update_participant", "customer")], "the transfer's next step takes too long"),
+        ([("update_participant", "customer")], "a step of the transfer takes too long"),
+        ([("read_calls", "")], "it is time to look how far the transfer has come"),
+        ([("hang_up_call", "agent"), ("read_calls", "")], "it is time to look how far the transfer has come"),
     ],
 )
 def test_a_stage_that_is_over_is_told_by_what_it_led_to(ordered, told):
     effects = orjson.dumps([{"kind": kind, "party": party} for kind, party in ordered]).decode()
 
     assert words.happened(entry("stage_overdue", effects=effects)) == told
+
+
+@pytest.mark.parametrize(
+    ("event", "detail", "told"),
+    [
+        ("dial_ended", "agent bridge answered", "agent's bridge is over (answered)"),
+        ("dial_ended", "agent d1 answered", "agent's time in the conference is over"),
+        ("dial_ended", "agent d1 failed", "agent's time in the conference is over (failed)"),
+        ("participant_changed", "supervisor participant-unmute", "supervisor is heard by all"),
+        ("participant_changed", "supervisor participant-mute (muted)", "supervisor listens, heard by nobody"),
+        ("participant_changed", "supervisor participant-unmute (coaches agent)", "supervisor is heard by agent alone"),
+    ],
+)
+def test_how_somebody_takes_part_is_told_in_words(event, detail, told):
+    assert words.happened(entry(event, detail)) == told
+
+
+def test_what_is_allowed_now_is_left_to_the_answer_of_the_command_that_was_refused():
+    refused = entry("swap", reason="no consult runs; allowed now: convert, end", outcome="refused")
+
+    assert words.change(refused) == "refused (no consult runs)"
 
 
 def test_every_event_has_words_of_its_own():
@@ -208,7 +231,7 @@ def test_every_status_of_a_recording_has_words_of_its_own(status):
         ("update_participant", "bob", "hold", "hold bob"),
         ("update_participant", "bob", "clear-end", "go on when bob leaves"),
         ("update_participant", "supervisor", "whisper", "let supervisor be heard by the agent"),
-        ("update_participant", "bob", "hum", "change hold or flags of bob"),
+        ("update_participant", "bob", "hum", "change how bob takes part"),
         ("change_recording", "", "paused", "pause the recording"),
         ("play_announcement", "", "", "play an announcement to everybody"),
         ("play_announcement", "bob", "", "play an announcement to bob"),
