@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ROOMS  := conferral runtime sandbox statemachine streams telephony webhooks worker
-CODE   := $(ROOMS) tests benchmarks scripts
+CODE   := $(ROOMS) tests benchmarks scripts examples
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test soak lint format docs bench lock clean
@@ -56,6 +56,7 @@ lint: $(VENV)/dev.done   ## style, types, import arrows, unused code and depende
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy
+	@$(BIN)/mypy --strict examples
 	@$(BIN)/lint-imports
 	@$(BIN)/vulture
 	@$(BIN)/deptry .
