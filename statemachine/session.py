@@ -108,7 +108,7 @@ class Party:
     ends_conference: bool = False
     #: Whether the party shall be muted; `muted` says what Twilio has confirmed. Not of supervisors.
     mute_wanted: bool = False
-    #: Of a supervisor: what was asked for, one of `SuperviseMode`. Empty for everybody else.
+    #: Of a supervisor: what was asked for, one of `SuperviseMode`. Empty for everybody else, and once he has left.
     supervises: str = ""
     #: SID of the call that the supervisor coaches, as Twilio has confirmed it; empty for none.
     coaches: str = ""

@@ -180,9 +180,9 @@ def await_supervisor(scratch: Scratch, _event: Event) -> None:
     watch_orders(scratch)
 
 
-def forget_supervisor(scratch: Scratch, _event: Event) -> None:
-    """Whoever supervised has left: where two are left, the leaving of each ends it again."""
-    _forget(scratch, SUPERVISOR)
+def note_supervisor_left(scratch: Scratch, _event: Event) -> None:
+    """Whoever supervised has left, and stays readable: where two are left, the leaving of each ends it again."""
+    scratch.change_party(scratch.session.parties[SUPERVISOR], supervises="")
     if scratch.state is State.CONFERENCED and scratch.session.phase is Phase.NONE and len(company(scratch.session)) > 1:
         want_ends(scratch)
 

@@ -15,5 +15,10 @@ def pass_over_unknown_call(scratch: Scratch, _event: Event) -> None:
     scratch.pass_over(Outcome.UNEXPECTED, "the call is none of the session's")
 
 
+def pass_over_former(scratch: Scratch, _event: Event) -> None:
+    """It is of somebody who has left, or was given up, and whose place somebody else may have."""
+    scratch.pass_over(Outcome.STALE, "of somebody who has left")
+
+
 def note_only(scratch: Scratch, _event: Event) -> None:
     """It is kept in the log and changes nothing."""

@@ -67,8 +67,12 @@ def is_of_unknown_call(scratch: Scratch, event: CallProgressed) -> bool:
 
 
 def is_of_former_call(scratch: Scratch, event: CallProgressed) -> bool:
-    """Whether it speaks of a leg whose party was replaced: that is over, or will be."""
-    return event.call_sid in scratch.session.former_calls
+    """Whether it speaks of a leg whose party was replaced: that is over, or will be.
+
+    The end of a dial of ours may be all that is heard of it, when its party has made room already.
+    """
+    is_end_of_earlier_dial = bool(event.dial) and event.is_final and party_of_call(scratch, event) is None
+    return event.call_sid in scratch.session.former_calls or is_end_of_earlier_dial
 
 
 def is_late_status(scratch: Scratch, event: CallProgressed) -> bool:

@@ -219,10 +219,10 @@ def is_unlimited(session: Session, order: Order) -> bool:
 
 
 def supervisor_has_left(scratch: Scratch, _event: Event) -> bool:
-    """Whether whoever supervised is gone. One whose call may still show up is kept, to be known then."""
+    """Whether whoever supervised is gone, which is not noted yet. One whose call may still show up is waited for."""
     party = scratch.session.parties.get(SUPERVISOR)
-    is_over = party is not None and party.is_gone and party.left_reason != "unknown"
-    return is_over and not any(order.party == SUPERVISOR for order in scratch.session.orders)
+    is_new = party is not None and party.is_gone and party.is_supervisor and party.left_reason != "unknown"
+    return is_new and not any(order.party == SUPERVISOR for order in scratch.session.orders)
 
 
 def verdict_on(scratch: Scratch, order: Order) -> Verdict | None:

@@ -1,5 +1,7 @@
 """Questions about the conference and who is in it."""
 
+import re
+
 from statemachine.events import (
     ConferenceEvent,
     DialEnded,
@@ -10,6 +12,8 @@ from statemachine.events import (
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER
 
+#: Of a participant label. Only ASCII digits: whoever is nobody of ours may have any label.
+_NUMBER = re.compile(r"[0-9]{1,6}")
 #: A time that is cut to its second may be this much earlier than the moment itself.
 _WHOLE_SECOND_MS = 1_000
 
@@ -17,6 +21,18 @@ _WHOLE_SECOND_MS = 1_000
 def is_stranger(scratch: Scratch, event: ParticipantJoined | ParticipantLeft | ParticipantChanged) -> bool:
     """Whether the call is none of the session's."""
     return scratch.session.party_of(call_sid=event.call_sid, label=event.label) is None
+
+
+def is_of_former_party(scratch: Scratch, event: ParticipantLeft | ParticipantChanged) -> bool:
+    """Whether it tells of somebody of ours who has left or was given up, and whose name may be somebody else's now.
+
+    Where his call was never learnt, his label tells: labels are numbered, and none is used twice.
+    """
+    if not is_stranger(scratch, event):
+        return False
+    number = event.label.rpartition("-")[2]
+    is_of_earlier_dial = _NUMBER.fullmatch(number) is not None and 1 <= int(number) <= scratch.session.dials
+    return event.call_sid in scratch.session.former_calls or is_of_earlier_dial
 
 
 def is_older_news(scratch: Scratch, event: ParticipantJoined | ParticipantLeft | ParticipantChanged) -> bool:

@@ -60,17 +60,17 @@ from statemachine.actions.orders import (
     begin_queued,
     close_orders,
     dial_cleared,
-    forget_supervisor,
     give_up_orders,
     let_all_back,
     note_announced,
     note_not_announced,
+    note_supervisor_left,
     note_supervisor_refused,
     remove_party,
     switch_mode,
 )
 from statemachine.actions.parking import park_from_room, recall_parked, retrieve, take_out_of_park
-from statemachine.actions.passing import note_only, pass_over_late, pass_over_unknown_call
+from statemachine.actions.passing import note_only, pass_over_former, pass_over_late, pass_over_unknown_call
 from statemachine.actions.recording import (
     note_not_recorded,
     note_recorded,
@@ -228,6 +228,7 @@ from statemachine.guards.recording import (
 )
 from statemachine.guards.room import (
     is_another_room,
+    is_of_former_party,
     is_of_former_room,
     is_of_nobody,
     is_of_party_let_go,
@@ -272,10 +273,12 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, ParticipantJoined,   waiter_is_in_another_room,    STAY, follow_waiter),
     Row(C, ParticipantJoined,   joins_another_room,           STAY, let_stray_leg_go),
     Row(C, ParticipantJoined,   None,                         STAY, note_join),
+    Row(C, ParticipantLeft,     is_of_former_party,           STAY, pass_over_former),
     Row(C, ParticipantLeft,     is_stranger,                  STAY, pass_over_unknown_call),
     Row(C, ParticipantLeft,     is_older_news,                STAY, pass_over_late),
     Row(C, ParticipantLeft,     is_another_room,              STAY, note_only),
     Row(C, ParticipantLeft,     None,                         STAY, note_leaving),
+    Row(C, ParticipantChanged,  is_of_former_party,           STAY, pass_over_former),
     Row(C, ParticipantChanged,  is_stranger,                  STAY, pass_over_unknown_call),
     Row(C, ParticipantChanged,  is_older_news,                STAY, pass_over_late),
     Row(C, ParticipantChanged,  tells_of_before,              STAY, pass_over_late),
@@ -347,7 +350,7 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, Always,              nobody_hears_anybody,         STAY, let_all_back),
     Row(C, Always,              some_order_may_dial,          STAY, dial_cleared),
     Row(C, Always,              supervisor_has_come,          STAY, await_supervisor),
-    Row(C, Always,              supervisor_has_left,          STAY, forget_supervisor),
+    Row(C, Always,              supervisor_has_left,          STAY, note_supervisor_left),
     Row(C, Always,              recording_is_due,             STAY, record_customer),
     Row(C, Always,              recording_is_to_go_on,        STAY, resume_after_consult),
     Row(C, Always,              is_to_look_again,             STAY, look_at_calls),

@@ -92,16 +92,16 @@ from statemachine.actions.orders import (
     begin_order,
     close_orders,
     dial_cleared,
-    forget_supervisor,
     give_up_orders,
     note_announced,
     note_not_announced,
+    note_supervisor_left,
     note_supervisor_refused,
     remove_party,
     switch_mode,
 )
 from statemachine.actions.parking import complete_retrieve, note_parked, return_to_park
-from statemachine.actions.passing import note_only, pass_over_late, pass_over_unknown_call
+from statemachine.actions.passing import note_only, pass_over_former, pass_over_late, pass_over_unknown_call
 from statemachine.actions.recording import (
     keep_paused,
     note_not_recorded,
@@ -233,6 +233,7 @@ from statemachine.guards.recording import (
 )
 from statemachine.guards.room import (
     is_another_room,
+    is_of_former_party,
     is_of_former_room,
     is_of_party_let_go,
     is_older_news,
@@ -322,10 +323,12 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, ParticipantJoined,  customer_waits_in_another_room, STAY, follow_waiting_customer),
     Row(T, ParticipantJoined,  joins_another_room,           STAY, let_stray_leg_go),
     Row(T, ParticipantJoined,  None,                         STAY, note_join),
+    Row(T, ParticipantLeft,    is_of_former_party,           STAY, pass_over_former),
     Row(T, ParticipantLeft,    is_stranger,                  STAY, pass_over_unknown_call),
     Row(T, ParticipantLeft,    is_older_news,                STAY, pass_over_late),
     Row(T, ParticipantLeft,    is_another_room,              STAY, note_only),
     Row(T, ParticipantLeft,    None,                         STAY, note_leaving),
+    Row(T, ParticipantChanged, is_of_former_party,           STAY, pass_over_former),
     Row(T, ParticipantChanged, is_stranger,                  STAY, pass_over_unknown_call),
     Row(T, ParticipantChanged, is_older_news,                STAY, pass_over_late),
     Row(T, ParticipantChanged, tells_of_before,              STAY, pass_over_late),
@@ -414,7 +417,7 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, Always,              some_order_may_dial,          STAY, dial_cleared),
     Row(T, Always,              some_order_is_over,           STAY, close_orders),
     Row(T, Always,              supervisor_has_come,          STAY, await_supervisor),
-    Row(T, Always,              supervisor_has_left,          STAY, forget_supervisor),
+    Row(T, Always,              supervisor_has_left,          STAY, note_supervisor_left),
     Row(T, Always,              recording_is_due,             STAY, record_customer),
     Row(T, Always,              recording_is_to_go_on,        STAY, resume_after_consult),
     # Last, when it stands what is wanted of whom: one thing at a time is asked for, and a hold goes before a flag.

@@ -93,8 +93,17 @@ def test_last_agent_names_the_reason():
 def test_late_callbacks_of_the_former_agent_do_not_touch_the_next():
     story = waiting(**TWO).placed("agent").call("agent", "busy").placed("agent").call("agent", "ringing")
     story.call("former agent", "completed").expect("conferenced", outcome="stale")
-    story.leaves("former agent", status="busy", reason="participant_add_failed").expect("conferenced")
-    story.expect_parties(customer="connected", agent="ringing")
+    story.leaves("former agent", status="busy", reason="participant_add_failed")
+    story.expect("conferenced", outcome="stale").expect_parties(customer="connected", agent="ringing")
+
+
+def test_former_agent_whose_call_was_never_learnt_is_known_by_his_label():
+    story = waiting(**TWO).in_doubt("agent").expect("conferenced", "dial agent")
+    story.leaves("former agent", status="busy", reason="participant_add_failed").expect("conferenced", outcome="stale")
+    story.call("former agent", "busy").expect("conferenced", outcome="stale")
+    story.legs["former agent"].label = "agent-9"
+    story.leaves("former agent", reason="somebody_else").expect("conferenced", outcome="unexpected")
+    story.expect_parties(customer="connected", agent="dialing")
 
 
 def test_refused_dial_goes_on_to_the_next_agent():

@@ -136,7 +136,7 @@ def test_supervisor_who_is_not_in_the_conference_any_more_is_looked_for():
     story = joined("barge").update_refused("supervisor", gone=True, code=20404).expect("conferenced", "look")
     story.reads(supervisor="completed", customer="in-progress", agent="in-progress", room=ROOM, inside=ALL[:2])
     story.expect_command("supervise-1", "accepted", "failed", reason="hung-up")
-    assert "supervisor" not in story.session.parties
+    story.expect_parties(customer="connected", agent="connected", supervisor="left")
 
 
 def test_flag_that_is_not_cleared_fails_it_and_nobody_is_dialled():
@@ -173,8 +173,22 @@ def test_dial_of_which_nothing_is_heard_while_a_transfer_ends_is_given_up():
 @pytest.mark.parametrize("mode", ["monitor", "whisper", "barge"])
 def test_supervisor_who_leaves_changes_nothing_but_the_flags(mode):
     story = supervised(mode).leaves("supervisor").expect("conferenced", "flag customer", "flag agent")
-    story.confirms("customer", "agent").expect_timers().expect_parties(customer="connected", agent="connected")
+    story.confirms("customer", "agent").expect_timers()
+    story.expect_parties(customer="connected", agent="connected", supervisor="left")
     story.call("supervisor", "completed").expect("conferenced", outcome="stale")
+
+
+def test_supervisor_who_has_left_stays_readable_until_the_next_takes_the_name():
+    story = supervised("barge").leaves("supervisor").confirms("customer", "agent")
+    story.legs["former supervisor"] = story.legs["supervisor"]
+    story.supervise("monitor", "again", to=CHIEF_TOO).confirms("customer", "agent").expect(
+        "conferenced", "dial supervisor"
+    )
+    story.expect_parties(customer="connected", agent="connected", supervisor="dialing")
+    story.leaves("former supervisor").expect("conferenced", outcome="stale")
+    assert story.last.reason == "of somebody who has left"
+    story.changes("former supervisor").expect("conferenced", outcome="stale")
+    story.takes_part("supervisor").expect_command("again", "accepted", "done")
 
 
 @pytest.mark.parametrize("mode", ["monitor", "barge"])
