@@ -11,7 +11,7 @@ from conferral.asking import Turns
 from conferral.client_commands import HOW, CommandMethods, Given, Which
 from conferral.errors import CommandRejected, UnknownSession
 from conferral.facts import LogEntry, Outcome, Session
-from conferral.giving import Giver
+from conferral.giving import Giver, in_own_names
 from conferral.handle import Command
 from runtime.errors import StoreUnreachableError
 from runtime.settings import StoreSettings, load
@@ -28,6 +28,9 @@ BACK_OFF_MAX_S = 5.0
 TIMEOUT_S = 30.0
 #: How long a command that is not waited for may take to be published while Redis is away, seconds.
 PUBLISH_S = 5.0
+
+#: Fields whose keywords are called otherwise.
+_KEYWORDS = {"timeout": "ring_timeout_s"}
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -98,7 +101,7 @@ class Client(CommandMethods):
         try:
             checked = command_models.validate({"type": kind, "session": named, "id": how.get("id", ""), **fields})
         except BadCommandError as error:
-            raise CommandRejected(kind, str(error)) from None
+            raise CommandRejected(kind, in_own_names(str(error), _KEYWORDS)) from None
         waits, timeout_s = how.get("wait", True), how.get("timeout_s", TIMEOUT_S)
         giver = Giver(self._reader, self._ask)
         until_s = _now_s() + timeout_s

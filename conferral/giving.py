@@ -110,6 +110,16 @@ class Giver:
             raise CommandRejected(given.kind, reason, command_id=given.command_id)
 
 
+def in_own_names(reason: str, names: Mapping[str, str]) -> str:
+    """Why a command can't be one, with the name that a field has here in front where it is another one.
+
+    >>> in_own_names("timeout must be whole seconds, 5 to 600", {"timeout": "--ring-timeout"})
+    '--ring-timeout: timeout must be whole seconds, 5 to 600'
+    """
+    own = names.get(reason.partition(" ")[0])
+    return f"{own}: {reason}" if own else reason
+
+
 def allowed_in(session: Fields) -> tuple[str, ...]:
     """Names of the commands that the session of a hash would take now."""
     # Building the machine takes longer than all else here, and only a refusal needs it.

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from streams.commands import CommandOutcome
 
 
+#: Fields whose options are called otherwise.
+_OPTIONS = {"timeout": "--ring-timeout"}
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """How a command is given, whatever it asks for."""
@@ -44,6 +48,7 @@ def order(fields: Mapping[str, str], way: Way) -> None:
         BadParameter: no session could take it; nothing was published.
         NotDoneError: it was refused or has failed, or is still under way.
     """
+    from conferral.giving import in_own_names
     from streams.command_models import BadCommandError, validate
 
     try:
@@ -51,7 +56,7 @@ def order(fields: Mapping[str, str], way: Way) -> None:
         given = validate(fields).entry()
         "".join(given.values()).encode()
     except BadCommandError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(in_own_names(str(error), _OPTIONS)) from None
     except UnicodeEncodeError:
         raise typer.BadParameter("not UTF-8") from None
     asyncio.run(_order(given, way))

@@ -214,6 +214,13 @@ async def test_dial_options_are_checked_too(client, redis, option):
     assert published(redis) == []
 
 
+async def test_a_keyword_that_is_called_otherwise_than_its_field_is_named_when_it_is_wrong(client):
+    with pytest.raises(CommandRejected) as refused:
+        await client.add(CALL, to="client:bob", party="expert", ring_timeout_s=4)
+
+    assert refused.value.reason == "ring_timeout_s: timeout must be whole seconds, 5 to 600"
+
+
 @pytest.mark.parametrize(("name", "strange"), [("convert", "brief"), ("transfer", "timeout"), ("end", "force")])
 async def test_a_keyword_that_a_command_does_not_have_is_an_error_of_the_program(client, redis, name, strange):
     with pytest.raises(TypeError, match=f"{name}.*unexpected keyword argument '{strange}'"):

@@ -33,7 +33,7 @@ async def test_what_is_typed_is_told_with_who_hears_whom_and_what_comes_next(red
             f"added: {sid} is conferenced",
             "customer +…23, agent client:alice and expert client:expert talk",
         ]
-        assert f"remove {sid} --party expert, or " in added.err
+        assert f"remove {sid} --party expert; " in added.err
 
         again = await typed("add", sid, "--to", EXPERT, "--party", "expert")
         assert (again.code, again.out) == (1, "")
@@ -41,7 +41,7 @@ async def test_what_is_typed_is_told_with_who_hears_whom_and_what_comes_next(red
 
         held = await typed("hold", sid, "--party", "customer")
         assert held.out.endswith("\nagent client:alice and expert client:expert talk; customer +…23 is held\n")
-        assert f"unhold {sid} --party customer, or " in held.err
+        assert f"unhold {sid} --party customer; " in held.err
 
         assert (await typed("unhold", sid, "--party", "customer")).out.startswith(f"off hold: {sid} ")
         listening = await typed("supervise", sid, "--to", DAVE, "--mode", "monitor")

@@ -105,6 +105,13 @@ def test_what_is_wrong_with_a_command_is_told_in_the_words_of_the_stream(run):
     assert "party must be a new name: " in ran.error["reason"]
 
 
+def test_an_option_that_is_called_otherwise_than_its_field_is_named_when_it_is_wrong(run):
+    ran = run("add", CALL, "--to", "client:bob", "--party", "expert", "--ring-timeout", "3", "--json")
+
+    assert ran.code == 2
+    assert "--ring-timeout: timeout must be whole seconds, 5 to 600" in ran.error["reason"]
+
+
 def test_the_version_is_that_of_the_distribution(run):
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
 
