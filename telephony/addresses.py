@@ -11,6 +11,7 @@ import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberType, ValidationResult
 
 from runtime.errors import ConferralError, SettingsError
+from runtime.log import EXAMPLE
 
 #: Source: Twilio docs, "Format phone numbers" (E.164): a plus sign and at most 15 digits, the first not 0.
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -90,7 +91,7 @@ def parse_address(text: str) -> Address:
     digits = text.removeprefix("+")
     if digits.isdigit() and len(digits) < _COMPLETE_DIGITS_MIN:
         raise AddressError("short and emergency numbers are never dialled")
-    raise AddressError("must be +, country code and number, such as +12025550145, client:NAME or sip:URI")
+    raise AddressError(f"must be +, country code and number, such as {EXAMPLE}, client:NAME or sip:URI")
 
 
 def is_caller_id(text: str) -> bool:

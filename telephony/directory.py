@@ -96,7 +96,7 @@ class DirectoryFile:
                 for problem in error.problems:
                     log.error("directory_refused", reason=problem)
                 return
-        log.info("directory_read", count=len(self.current.destinations) + len(self.current.numbers))
+        log.info("directory_read", destinations=len(self.current.destinations), numbers=len(self.current.numbers))
 
 
 def read_directory(settings: ServiceSettings) -> Directory:

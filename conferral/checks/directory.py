@@ -1,6 +1,6 @@
 """Whether the directory can be read, and whether those whom the settings name in it may be dialled."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from conferral.checks.line import LOOPBACK, TWILIO_URL, Line, fail, ok, warn
@@ -8,7 +8,7 @@ from runtime.errors import SettingsError
 from runtime.settings import ServiceSettings
 from telephony.addresses import AllowList, parse_address
 from telephony.directory import agent_of, fallback_of
-from telephony.directory_file import DirectoryEntry, read_file
+from telephony.directory_file import DirectoryEntry, is_name, read_file
 
 _FALLBACKS = {
     "recall": "the agent is rung again",
@@ -28,10 +28,28 @@ def check_directory(settings: ServiceSettings) -> list[Line]:
             allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
             names, entries = read_file(settings.directory, allowed)
         except SettingsError as error:
-            line = fail("directory", "; ".join(error.problems), "mend what is named; docs/directory.md has an example")
-        else:
-            line = _content(settings, names, entries)
+            return _without_directory(settings, error.problems)
+        line = _content(settings, names, entries)
     return [line, _agent(settings, names, entries), _fallback(settings, names)]
+
+
+def _without_directory(settings: ServiceSettings, problems: Sequence[str]) -> list[Line]:
+    """A line for each fault; of what the directory would have to say nothing is said."""
+    *others, last = (problem.removeprefix("CONFERRAL_DIRECTORY: ") for problem in problems)
+    lines = [fail("directory", found, "") for found in others]
+    lines.append(fail("directory", last, "mend what is named; docs/directory.md has an example"))
+    unknown, mend = "the directory was not read, so nobody knows", "mend the directory first"
+    if settings.agent is None:
+        lines.append(warn("agent", f"CONFERRAL_AGENT is not set: {unknown} whether a number has agents", mend))
+    elif is_name(settings.agent):
+        lines.append(warn("agent", f"CONFERRAL_AGENT is a name: {unknown} whose", mend))
+    else:
+        lines.append(_agent(settings, {}, {}))
+    if settings.transfer_fallback not in _FALLBACKS and is_name(settings.transfer_fallback):
+        lines.append(warn("fallback", f"CONFERRAL_TRANSFER_FALLBACK is a name: {unknown} whose", mend))
+    else:
+        lines.append(_fallback(settings, {}))
+    return lines
 
 
 def _content(settings: ServiceSettings, names: Mapping[str, str], entries: Mapping[str, DirectoryEntry]) -> Line:

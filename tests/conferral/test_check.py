@@ -187,18 +187,36 @@ def test_a_directory_is_counted_and_its_names_serve_the_settings(checked, redis,
     assert lines["fallback"]["found"].startswith("a number that the allow-list allows")
 
 
-def test_faults_of_the_directory_are_all_told_with_their_lines(checked, redis, tmp_path):
+def test_each_fault_of_the_directory_is_told_in_a_line_of_its_own(run, redis, tmp_path):
     alive(redis)
     path = tmp_path / "directory.toml"
     path.write_text(DIRECTORY.replace("+1415", "+1876").replace("wait_url", "weight"))
 
-    code, lines = checked(CONFERRAL_DIRECTORY=str(path))
+    ran = run("check", "--json", **SERVICE, CONFERRAL_DIRECTORY=str(path))
+    found = [line["found"] for line in ran.json if (line["name"], line["status"]) == ("directory", "fail")]
+
+    assert ran.code == 1
+    assert len(found) == 2
+    assert found[0] == f"{path}, line 3, destinations.billing: the allow-list does not name its region JM"
+    assert found[1].startswith(f'{path}, line 6, inbound."+…00".weight: no such key')
+    assert "5550163" not in ran.out
+    assert [line["status"] for line in ran.json if line["name"] == "agent"] == ["ok"]
+
+
+@pytest.mark.parametrize(("agent", "why"), [("alice", "is a name"), ("", "is not set")])
+def test_what_a_broken_directory_would_have_to_say_is_no_fault_of_the_other_settings(
+    checked, redis, tmp_path, agent, why
+):
+    alive(redis)
+    path = tmp_path / "directory.toml"
+    path.write_text("[destinations\n")
+
+    named = {"CONFERRAL_AGENT": agent, "CONFERRAL_TRANSFER_FALLBACK": "bob"}
+    code, lines = checked(CONFERRAL_DIRECTORY=str(path), **named)
 
     assert (code, lines["directory"]["status"]) == (1, "fail")
-    assert "directory.toml, line 3, destinations.billing: the allow-list does not name its region JM; " in str(lines)
-    assert 'directory.toml, line 6, inbound."+…00".weight: no such key' in lines["directory"]["found"]
-    assert "5550163" not in str(lines)
-    assert lines["agent"]["status"] == "ok"
+    assert [lines[name]["status"] for name in ("agent", "fallback")] == ["warn", "warn"]
+    assert lines["agent"]["found"].startswith(f"CONFERRAL_AGENT {why}: the directory was not read")
 
 
 def test_a_directory_must_name_urls_that_twilio_reaches(checked, redis, tmp_path):

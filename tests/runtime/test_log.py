@@ -64,6 +64,11 @@ def test_number_in_the_text_of_an_error_is_masked(lines):
     assert "5550123" not in json.dumps(lines()).replace("-", "").replace(" ", "")
 
 
+def test_the_example_of_our_own_words_is_nobodys_number(lines):
+    structlog.get_logger().error("directory_refused", reason=f"such as {log.EXAMPLE}, not +12025550146")
+    assert lines()[0]["reason"] == "such as +12025550145, not +…46"
+
+
 def test_address_of_a_host_is_no_number(lines):
     structlog.get_logger().info("x", reason="127.0.0.1:6379 refused, 192.168.100.200 too")
     assert lines()[0]["reason"] == "127.0.0.1:6379 refused, 192.168.100.200 too"

@@ -310,7 +310,7 @@ def test_a_file_that_has_changed_is_read_again(path, settings):
     with capture_logs() as logs:
         file.reread()
     assert dict(file.current.destinations) == {"sales": "client:dora"}
-    assert logs == [{"event": "directory_read", "log_level": "info", "count": 1}]
+    assert logs == [{"event": "directory_read", "log_level": "info", "destinations": 1, "numbers": 0}]
 
 
 def test_a_broken_file_keeps_the_old_one_and_is_told_with_line_and_key(path, settings):
