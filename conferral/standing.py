@@ -70,15 +70,23 @@ def _supervising(of: Mapping[str, str]) -> str:
     return "listens" if of["muted"] == "true" else "is heard by all"
 
 
+def address_there(fields: Fields, party: str, *, full: bool = False) -> str:
+    """A party's address; empty for one who has left a session that goes on."""
+    has_left = fields.get("state") != "ended" and fields.get(f"party.{party}.status") == "left"
+    return "" if has_left else words.address(fields.get(f"party.{party}.address", ""), full=full)
+
+
 def party_notes(fields: Fields, party: str) -> list[str]:
     """What is to be said of one party beside its status."""
     of = {name: fields.get(f"party.{party}.{name}", "") for name in (*_LOOKED_AT, "tune", "left_reason")}
+    if of["status"] == "left":
+        return [of["left_reason"]] if of["left_reason"] else []  # what he heard or was matters no more
     found = [mark for mark in ("held", "muted") if of[mark] == "true"]
     if of["tune"] and ("held" in found or of["waits"] == "true"):
         found.append(f"hears {of['tune']}")
     if of["supervises"] and of["status"] == "connected":
         found = [_supervising(of)]
-    return [*found, *filter(None, (of["left_reason"],))]
+    return found
 
 
 def beside(fields: Fields) -> list[str]:

@@ -180,7 +180,7 @@ class Session:
     orders: tuple[Order, ...] = ()
     #: Address of the agent who has parked the call, empty while it is not parked.
     parked_by: str = field(default="", repr=False)
-    #: When a parked call goes back to him, Unix milliseconds; 0 while it is not parked.
+    #: When a parked call goes back to him, Unix milliseconds; 0 while it is not parked, and once it does.
     parked_until_ms: int = 0
 
     #: How many times somebody was dialled by REST (count): part of the next participant label.

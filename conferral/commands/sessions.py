@@ -53,14 +53,14 @@ async def list_sessions(state: str | None, *, with_ended: bool) -> "list[Fields]
 
 def row(fields: "Fields", *, full: bool = False) -> tuple[str, ...]:
     """A session as a row of the table."""
-    from conferral import standing, words
+    from conferral import standing
 
     return (
         fields.get("id", "?"),
         _state(fields),
         _age(fields),
-        words.address(fields.get("party.customer.address", ""), full=full),
-        words.address(fields.get("party.agent.address", ""), full=full),
+        standing.address_there(fields, "customer", full=full),
+        standing.address_there(fields, "agent", full=full),
         standing.transfer(fields, full=full),
         "; ".join(standing.beside(fields)),
         fields.get("version", "?"),

@@ -116,11 +116,12 @@ class _Lines:
         if self._as_json:
             return
         for fields in sessions:
-            customer = words.address(fields.get("party.customer.address", ""), full=self._full)
-            agent = words.address(fields.get("party.agent.address", ""), full=self._full)
+            there = [standing.address_there(fields, party, full=self._full) for party in ("customer", "agent")]
             told = [standing.transfer(fields, full=self._full), *standing.beside(fields)]
             more = "".join(f"; {one}" for one in told if one)
-            output.result(f"{fields.get('id', '?')}  is {words.state(fields)}: {customer} and {agent}{more}")
+            output.result(
+                f"{fields.get('id', '?')}  is {words.state(fields)}: {standing.listed([one for one in there if one])}{more}"
+            )
 
     async def tell(self, changes: list[Change]) -> None:
         for change in changes:

@@ -109,6 +109,11 @@ def refuse_nobody_to_coach(scratch: Scratch, _event: Command) -> None:
     scratch.refusal = "no agent is there to whisper to"
 
 
+def refuse_coaching_the_held(scratch: Scratch, _event: Command) -> None:
+    """Who is on hold hears nobody."""
+    scratch.refusal = "the agent is on hold"
+
+
 def refuse_second_announcement(scratch: Scratch, _event: Command) -> None:
     """One at a time."""
     scratch.refusal = "an announcement is being played already"

@@ -137,7 +137,7 @@ def look_after_redirect(scratch: Scratch, event: EffectOutcome) -> None:
 
 def return_to_bridge(scratch: Scratch, event: EffectFailed) -> None:
     """Twilio refused to move the child's leg, so nothing has happened: the two talk on as before."""
-    _return(scratch, f"Twilio refused (HTTP {event.http_status}, code {event.code})")
+    _return(scratch, event.in_words)
 
 
 def give_up_converting(scratch: Scratch, _event: RepairOverdue) -> None:

@@ -321,7 +321,7 @@ def note_ending(scratch: Scratch, event: EffectOutcome) -> None:
     if isinstance(event, EffectFailed | EffectUnknown):
         reason = "unknown: Twilio gave no answer"
         if isinstance(event, EffectFailed):
-            reason = f"Twilio refused (HTTP {event.http_status}, code {event.code})"
+            reason = event.in_words
         scratch.report(scratch.session.ending_for, CommandStatus.FAILED, reason)
         scratch.change(ending_for="", ending_effects=())
     elif not rest:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from statemachine.events import Command, EffectFailed, OrderOverdue, Remove
+from statemachine.events import Command, OrderOverdue, Remove
 from statemachine.order import Order
 from statemachine.scratch import Scratch
 from statemachine.step import CommandStatus
@@ -51,8 +51,3 @@ def watch_orders(scratch: Scratch) -> None:
         scratch.cancel_timer(OrderOverdue.timer)
     elif scratch.session.timers.get(OrderOverdue.timer) != min(due):
         scratch.set_timer(OrderOverdue.timer, max(0, min(due) - scratch.now_ms))
-
-
-def refused_by_twilio(event: EffectFailed) -> str:
-    """What to say of a request that Twilio did not take."""
-    return f"Twilio refused (HTTP {event.http_status}, code {event.code})"

@@ -7,7 +7,7 @@ from statemachine.actions.commands import LAST_UNHELD
 from statemachine.actions.converting import begin_converting
 from statemachine.actions.dialling import dial, must_confirm, watch_dials
 from statemachine.actions.looking import look_at_calls
-from statemachine.actions.order_book import change_order, end_order, refused_by_twilio, take, watch_orders
+from statemachine.actions.order_book import change_order, end_order, take, watch_orders
 from statemachine.actions.parties import note_gone
 from statemachine.effects import PlayAnnouncement
 from statemachine.events import (
@@ -279,7 +279,7 @@ def note_not_announced(scratch: Scratch, event: EffectOutcome) -> None:
     if event.gone and rest:
         change_order(scratch, order, playing_to=rest)  # who has left needs not hear it
     else:
-        reason = "nobody is there to hear it" if event.gone else refused_by_twilio(event)
+        reason = "nobody is there to hear it" if event.gone else event.in_words
         end_order(scratch, order, CommandStatus.FAILED, reason)
     watch_orders(scratch)
 

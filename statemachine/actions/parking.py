@@ -90,7 +90,8 @@ def recall_parked(scratch: Scratch, event: ParkOverdue) -> None:
             mode=TransferMode.PARK,
             to=scratch.session.parked_by,
             started_at_ms=scratch.now_ms,
-        )
+        ),
+        parked_until_ms=0,
     )
     scratch.cancel_timer(OpeningOverdue.timer)
     note_failure(scratch, "park-timeout")

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from statemachine.actions.order_book import end_order, refused_by_twilio, take
+from statemachine.actions.order_book import end_order, take
 from statemachine.effects import ChangeRecording, StartRecording
 from statemachine.events import (
     EffectFailed,
@@ -147,7 +147,7 @@ def note_recorded(scratch: Scratch, event: EffectSucceeded) -> None:
 def note_not_recorded(scratch: Scratch, event: EffectOutcome) -> None:
     """Twilio refused, or nobody knows. A recording that could not be paused for a consult is stopped."""
     recording = scratch.session.recording
-    reason = refused_by_twilio(event) if isinstance(event, EffectFailed) else "unknown: Twilio gave no answer"
+    reason = event.in_words if isinstance(event, EffectFailed) else "unknown: Twilio gave no answer"
     if recording is not None and recording.updating == event.effect_id:
         asked = recording.asked
         is_over = isinstance(event, EffectFailed) and event.gone

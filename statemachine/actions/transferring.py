@@ -408,6 +408,6 @@ def return_to_bridge_after(scratch: Scratch, event: EffectFailed) -> None:
     customer, agent = scratch.session.parties[CUSTOMER], scratch.session.parties[AGENT]
     scratch.change_party(customer, tune=Tune.NONE)
     scratch.change_party(agent, is_leaving=False, is_hung_up=False)
-    note_failure(scratch, f"Twilio refused (HTTP {event.http_status}, code {event.code})")
+    note_failure(scratch, event.in_words)
     conclude_transfer(scratch, "failed")
     scratch.change(phase=Phase.CONNECTED, redirecting=())

@@ -44,6 +44,11 @@ class EffectFailed(EffectOutcome):
     #: The call or conference no longer exists or is over (20404, 21220).
     gone: bool = False
 
+    @property
+    def in_words(self) -> str:
+        """What is said to whoever gave the command, with Twilio's own numbers."""
+        return f"Twilio refused (HTTP {self.http_status}, code {self.code})"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectUnknown(EffectOutcome):

@@ -5,11 +5,11 @@ from statemachine.events import (
     Add,
     Announce,
     AnnouncementEnded,
+    EffectFailed,
     Event,
     Hold,
     PartyCommand,
     Supervise,
-    Unhold,
 )
 from statemachine.guards.company import company, is_being_dialled
 from statemachine.guards.supervising import supervises_as
@@ -93,12 +93,6 @@ def nobody_hears_anybody(scratch: Scratch, _event: Event) -> bool:
     return len(left) > 1 and all(party.hold_wanted for party in left) and not is_waiting
 
 
-def is_not_held(scratch: Scratch, event: Unhold) -> bool:
-    """Whether the party is not on hold at all."""
-    party = party_meant(scratch, event)
-    return party is not None and not (party.held or party.hold_wanted or party.asked)
-
-
 def is_opening(scratch: Scratch, _event: Event) -> bool:
     """Whether somebody still waits for whoever is being dialled first."""
     return scratch.session.opening is not Opening.OVER
@@ -161,6 +155,12 @@ def has_nobody_to_coach(scratch: Scratch, event: Supervise) -> bool:
     """Whether the agent is not there to whisper to."""
     agent = scratch.session.parties.get(AGENT)
     return event.mode == SuperviseMode.WHISPER and (agent is None or agent.is_gone or agent.is_leaving)
+
+
+def coaches_the_held(scratch: Scratch, event: Supervise) -> bool:
+    """Whether the agent is on hold, or about to be: Twilio refuses to let anybody whisper to him (16027)."""
+    agent = scratch.session.parties.get(AGENT)
+    return event.mode == SuperviseMode.WHISPER and agent is not None and (agent.held or agent.hold_wanted)
 
 
 def is_announcing(scratch: Scratch, _event: Announce) -> bool:
@@ -279,8 +279,11 @@ def _on_supervised(scratch: Scratch, order: Order) -> Verdict | None:
     if party is None or party.is_gone:
         return _left(party)
     if party.supervises != order.mode:
-        refused = party.refused_updates >= REFUSED_MAX
-        return CommandStatus.FAILED, "Twilio refused" if refused else "overtaken by another command"
+        event = scratch.event
+        # The refusal after which he listens only is what has just been taken.
+        if party.refused_updates >= REFUSED_MAX and isinstance(event, EffectFailed):
+            return CommandStatus.FAILED, event.in_words
+        return CommandStatus.FAILED, "overtaken by another command"
     is_so = party.takes_part and not party.asked and supervises_as(scratch.session, party) == order.mode
     return (CommandStatus.DONE, "") if is_so else None
 

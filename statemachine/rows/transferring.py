@@ -14,6 +14,7 @@ from statemachine.actions.commands import (
     refuse_before_answer,
     refuse_between_steps,
     refuse_changing_recording,
+    refuse_coaching_the_held,
     refuse_during_transfer,
     refuse_existing,
     refuse_full,
@@ -188,6 +189,7 @@ from statemachine.guards.calls import (
 )
 from statemachine.guards.company import is_of_second_call
 from statemachine.guards.orders import (
+    coaches_the_held,
     has_no_audience,
     has_nobody_to_coach,
     is_announcing,
@@ -475,6 +477,7 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, Supervise,           is_another_supervisor,        STAY, refuse_another_supervisor),
     Row(T, Supervise,           is_supervised_soon,           STAY, refuse_supervisor_soon),
     Row(T, Supervise,           has_nobody_to_coach,          STAY, refuse_nobody_to_coach),
+    Row(T, Supervise,           coaches_the_held,             STAY, refuse_coaching_the_held),
     Row(T, Supervise,           switches_mode,                STAY, switch_mode),
     Row(T, Supervise,           is_full,                      STAY, refuse_full),
     Row(T, Supervise,           None,                         STAY, begin_order),

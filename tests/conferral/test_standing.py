@@ -223,3 +223,18 @@ def test_those_who_were_tried_before_the_agent_are_told_with_their_place():
 
     assert standing.tried_agents(fields) == [("agent 1 of 3", "client:a"), ("agent 2 of 3", "client:b")]
     assert standing.tried_agents({**fields, "agent_number": "x"}) == []
+
+
+def test_who_has_left_a_call_that_goes_on_is_not_listed_with_it():
+    fields = {"state": "conferenced", "party.agent.status": "left", "party.agent.address": "client:a"}
+
+    assert standing.address_there(fields, "agent") == ""
+    assert standing.address_there({**fields, "state": "ended"}, "agent") == "client:a"
+    assert standing.address_there({**fields, "party.agent.status": "connected"}, "agent") == "client:a"
+
+
+def test_of_who_has_left_only_the_reason_is_noted():
+    fields = {"party.customer.status": "left", "party.customer.left_reason": "let-go"}
+    fields |= {"party.customer.tune": "music", "party.customer.waits": "true", "party.customer.muted": "true"}
+
+    assert standing.party_notes(fields, "customer") == ["let-go"]

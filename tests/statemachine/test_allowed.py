@@ -14,8 +14,7 @@ from tests.statemachine.story import Story
 
 BRIDGED = "convert transfer park add remove hold mute supervise announce record end"
 CONVERTING = "convert transfer park add remove hold mute supervise announce record end"
-#: Unhold only where somebody is on hold, or may be.
-SETTLED = "convert transfer park add remove hold mute unmute supervise announce record end"
+SETTLED = "convert transfer park add remove hold unhold mute unmute supervise announce record end"
 SITUATIONS = {
     "ringing": (lambda: Story().comes_in(), "remove end"),
     "bridged": (lambda: Story().answered(), BRIDGED),
@@ -30,13 +29,13 @@ SITUATIONS = {
     "several": (added, SETTLED),
     "one is held": (
         lambda: ordering().hold("customer").confirms("customer"),
-        SETTLED.replace("unmute", "unmute unhold"),
+        SETTLED,
     ),
     "supervised": (supervised, SETTLED),
     "announcing": (lambda: ordering().announce(), SETTLED.replace(" announce", "")),
     "one has left": (
         lambda: conferenced().leaves("agent"),
-        "convert add remove mute unmute supervise announce record end",
+        "convert add remove unhold mute unmute supervise announce record end",
     ),
     "recording asked for": (lambda: ordering().record("start"), SETTLED.replace(" record", "")),
     "parked": (parked, "convert retrieve remove record end"),

@@ -140,8 +140,10 @@ def test_whoever_still_rings_is_not_in_the_conference(command):
     refused_because(getattr(story, command)("lawyer", "late"), "late", "the party is not in the conference")
 
 
-def test_unhold_of_whoever_is_not_held():
-    refused_because(ordering().unhold("customer"), "unhold-1", "the party is not on hold")
+@pytest.mark.parametrize("command", ["unhold", "unmute"])
+def test_what_is_so_already_is_done_without_asking_twilio(command):
+    story = getattr(ordering(), command)("customer", "again").expect("conferenced").expect_no_orders()
+    story.expect_command("again", "accepted", "done").expect_timers()
 
 
 @pytest.mark.parametrize("command", ["hold", "mute"])

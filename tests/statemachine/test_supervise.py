@@ -91,7 +91,8 @@ def test_supervisor_comes_into_a_transfer():
 def test_supervisor_whose_update_is_refused_twice_monitors_and_the_command_has_failed(mode, code):
     story = joined(mode).update_refused("supervisor", code=code).expect("conferenced", f"{mode} supervisor")
     story.update_refused("supervisor", code=code).expect("conferenced").expect_muted("supervisor")
-    story.expect_command("supervise-1", "accepted", "failed", reason="Twilio refused").expect_timers()
+    story.expect_command("supervise-1", "accepted", "failed", reason=f"Twilio refused (HTTP 400, code {code})")
+    story.expect_timers()
     story.supervise(mode, "again").expect("conferenced", f"{mode} supervisor").confirms("supervisor")
     story.expect_command("again", "accepted", "done")
 
@@ -99,8 +100,8 @@ def test_supervisor_whose_update_is_refused_twice_monitors_and_the_command_has_f
 def test_one_who_is_heard_by_all_and_may_not_whisper_is_muted():
     story = supervised("barge").supervise("whisper", "switch").update_refused("supervisor")
     story.update_refused("supervisor").expect("conferenced", "monitor supervisor")
-    story.expect_command("switch", "accepted", "failed", reason="Twilio refused").confirms("supervisor")
-    story.expect_muted("supervisor").expect_timers()
+    story.expect_command("switch", "accepted", "failed", reason="Twilio refused (HTTP 400, code 16028)")
+    story.confirms("supervisor").expect_muted("supervisor").expect_timers()
 
 
 def test_update_of_unknown_outcome_is_looked_at_and_repeated():
@@ -301,6 +302,15 @@ def test_end_lets_a_supervisor_go_with_the_room():
 
 
 # ---- refused -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_nobody_whispers_to_an_agent_on_hold(confirmed):
+    """Twilio refuses it (16027)."""
+    story = ordering().hold("agent")
+    refused_because((story.confirms("agent") if confirmed else story).supervise("whisper"), "supervise-1",
+                    "the agent is on hold")  # fmt: skip
+    story.supervise("monitor", "listens").expect_command("listens", "accepted")
 
 
 def test_one_supervisor_at_a_time():

@@ -289,7 +289,7 @@ async def test_refused_mode_has_failed_and_the_supervisor_monitors(world, mode, 
     world.sandbox.faults.next_rest("POST", PARTICIPANT, status=400, code=code, count=9, **ASKED[mode])
     world.sandbox.phone(EVE).in_turn(answers())
     status, reason = await crowd.outcome(await crowd.say("supervise", to=EVE, mode=mode))
-    assert (status, reason) == ("failed", "Twilio refused")
+    assert (status, reason) == ("failed", f"Twilio refused (HTTP 400, code {code})")
     await crowd.comes("supervisor", EVE, 1)
     await is_heard_as(crowd, "monitor")
     assert crowd.never_heard("customer", "supervisor")
