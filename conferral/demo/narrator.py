@@ -130,7 +130,9 @@ def told(entry: LogEntry, people: Mapping[str, str], line: str = cast.BUSINESS) 
     reason = f", {entry['reason']}" if entry["reason"] else ""
     state = f"[{entry['to']}{reason}]"
     if entry["to"] == "ended":
-        return f"everybody is let go  {state}"
+        # There the customer is not let go with the others: something follows the conference.
+        goes_on = line == cast.SURVEY_LINE and entry["reason"] == "agent-left"
+        return f"{'the conference is over, and the customer goes on' if goes_on else 'everybody is let go'}  {state}"
     return f"{_line(entry, people) or words.happened(entry)}  {state}"
 
 
@@ -139,7 +141,8 @@ def _line(entry: LogEntry, people: Mapping[str, str]) -> str:
     if event in _TOLD:
         return _TOLD[event]
     if event == "call_progressed":
-        return _STATUSES.get(rest, "").format(who=people.get(who, who))
+        status, _, which = rest.partition(", ")  # of several agents, which one
+        return _STATUSES.get(status, "").format(who=people.get(which) or people.get(who, who))
     if event == "participant_joined":
         return f"{people.get(who, who)} is in the conference"
     if event == "participant_changed":

@@ -67,6 +67,10 @@ class Phones:
         """A party hangs up."""
         await self._ask("POST", f"/sandbox/calls/{call_sid}/hangup")
 
+    async def answer(self, call_sid: str) -> None:
+        """A phone that rings is picked up."""
+        await self._ask("POST", f"/sandbox/calls/{call_sid}/answer")
+
     async def press(self, call_sid: str, key: str) -> None:
         """A party presses a key."""
         await self._ask("POST", f"/sandbox/calls/{call_sid}/press", {"digits": key})

@@ -24,6 +24,8 @@ RING_AFTER_S = 0.3
 ANSWER_AFTER_S = 1.0
 #: When somebody answers whose ringing is to be told of.
 ANSWER_LATE_S = 3.0
+#: Longest line of what everybody hears; what is longer gets a line for each (characters).
+HEARD_WIDTH = 105
 #: What somebody hears who may hear any tune or sentence, but not silence.
 SOMETHING = "something"
 
@@ -124,8 +126,12 @@ class Play:
 
     async def act(self, sentence: str) -> None:
         """Tells what somebody does next, a moment after what went before."""
-        await asyncio.sleep(TALK_S / self.theatre.pace)
+        await self.talk()
         await self.narrator.act(sentence)
+
+    async def talk(self) -> None:
+        """They talk for a moment."""
+        await asyncio.sleep(TALK_S / self.theatre.pace)
 
     async def ask(self, kind: str, expected: str = "done", **fields: str) -> None:
         """Gives the session a command and waits for its outcome.
@@ -174,11 +180,18 @@ class Play:
 
         if not await until(so_it_is, STEP_S):
             raise NotDoneError(f"they should hear {expected}; they hear {hears}")
-        await self.narrator.add("; ".join(f"{name} hears {hears[name]}" for name in expected))
+        told = [f"{name} hears {hears[name]}" for name in expected]
+        whole = "; ".join(told)
+        for line in [whole] if len(whole) <= HEARD_WIDTH else told:
+            await self.narrator.add(line)
 
     async def press(self, party: str, key: str) -> None:
         """Somebody presses a key."""
         await self.theatre.phones.press((await self._session())[f"party.{party}.call_sid"], key)
+
+    async def answer(self, party: str) -> None:
+        """Somebody picks up."""
+        await self.theatre.phones.answer((await self._session())[f"party.{party}.call_sid"])
 
     async def leave(self, party: str) -> None:
         """Somebody hangs up."""

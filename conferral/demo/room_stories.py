@@ -1,5 +1,6 @@
 """Stories of conferences: waiting in one, calls that begin as one, more parties, parking, supervisors, recordings."""
 
+from conferral.access import Fields
 from conferral.demo import cast
 from conferral.demo.play import ANSWER_LATE_S, Theatre
 from conferral.errors import NotDoneError
@@ -8,10 +9,16 @@ from conferral.errors import NotDoneError
 async def waiting(theatre: Theatre) -> None:
     """The caller waits with music; the first agent is busy, and the second takes the call."""
     await theatre.phone(cast.ALICE, outcome="busy")
+    # The greeting lasts as long as it does, at whatever pace the story is told: bob answers when the music has begun.
+    await theatre.phone(cast.BOB)
     async with theatre.call_to_wait() as play:
+        await play.now(**{"agent 1 of 2": "alice", "agent 2 of 2": "bob"})
         await play.hear(customer=f'"{cast.GREETING}"')
-        await play.until("the next agent", lambda it: it.get("party.agent.address") == cast.BOB)
+        await play.until("bob's ringing", lambda it: it.get("party.agent.status") == "ringing")
         await play.now(agent="bob")
+        await play.hear(customer="music")
+        await play.act("bob is free, and picks up")
+        await play.answer("agent")
         await play.until("bob's answer", lambda it: it.get("party.agent.status") == "connected")
         await play.hear(customer="bob", bob="the customer")
         await play.act("the customer hangs up")
@@ -59,6 +66,7 @@ async def parties(theatre: Theatre) -> None:
         await play.hear(customer="alice and bob", alice="bob and the customer", bob="alice and the customer")
         await play.act("alice hangs up, and the others go on")
         await play.leave("agent")
+        await play.until("alice's leaving", lambda it: it.get("party.agent.status") == "left")
         await play.hear(customer="bob", bob="the customer")
         await play.act("bob hangs up, and one is left")
         await play.hang_up("expert")
@@ -136,6 +144,9 @@ async def supervise(theatre: Theatre) -> None:
         ):
             await play.act(f"{why}: supervise --to {cast.DAVE} --mode {mode}")
             await play.ask("supervise", to=cast.DAVE, mode=mode)
+            if mode == "barge":  # no callback of Twilio's says so
+                await play.until("dave's voice", _is_heard_by_all)
+                await play.narrator.add("dave is heard by all")
             await play.hear(customer=customer, alice=alice, dave="alice and the customer")
         await play.act("the customer hangs up: alice is left with the supervisor, who is no company")
         await play.hang_up("customer")
@@ -150,16 +161,26 @@ async def record(theatre: Theatre) -> None:
         await play.act(f"alice asks bob first: transfer --to {cast.BOB} --mode consult")
         await play.now(target="bob")
         await play.ask("transfer", to=cast.BOB, mode="consult")
+        # No callback of Twilio's tells of a pause, nor of its end: the session knows them from Twilio's answers.
+        await play.until("the pause", lambda it: it.get("recording.status") == "paused")
+        await play.narrator.add("the recording is paused")
         since_s = await theatre.phones.now_s()
         await play.hear(customer="music", alice="bob", bob="alice")
-        await play.act("all three talk: merge")
+        await play.talk()
         _nobody_is_recorded(await play.recorded(since_s))
         await play.narrator.add("recorded of the consult: nobody's voice")
+        await play.narrator.act("all three talk: merge")
         await play.ask("merge")
         await play.until("the recording", lambda it: it.get("recording.status") == "in-progress")
+        await play.narrator.add("the recording goes on")
         await play.hear(customer="alice and bob", alice="bob and the customer", bob="alice and the customer")
         await play.act("the customer hangs up")
         await play.hang_up("customer")
+
+
+def _is_heard_by_all(session: Fields) -> bool:
+    """Whether the supervisor is neither muted nor heard by the agent alone, as Twilio has confirmed it."""
+    return not session.get("party.supervisor.coaches") and session.get("party.supervisor.muted") != "true"
 
 
 def _nobody_is_recorded(seconds: dict[str, float]) -> None:

@@ -44,6 +44,15 @@ LAST_LINES = {
 }
 
 
+#: What a story is about, and has to be told in it.
+TOLD = {
+    "after": ["the conference is over, and the customer goes on  [ended, agent-left]"],
+    "record": ["the recording is paused", "recorded of the consult: nobody's voice", "the recording goes on"],
+    "supervise": ["dave is heard by alice alone", "dave is heard by all"],
+    "waiting": ["alice is busy", "bob's phone rings", "the customer hears music", "bob answers"],
+}
+
+
 @asynccontextmanager
 async def theatre_for(redis_url, folder, settings):
     """What a demo would set up, in one process."""
@@ -81,6 +90,9 @@ async def test_story_is_told_to_its_end_and_leaves_no_call(redis_server, tmp_pat
     assert lines[-1].strip() == "calls left at the local Twilio: 0"
     # What belongs to no state, such as a recording that can be fetched, may come after the end.
     assert any(LAST_LINES[name] in line for line in lines[-4:-1])
+    for told in TOLD.get(name, ()):
+        assert any(told in line for line in lines), f"{told} is not told"
+    assert max(map(len, lines)) <= 120
     assert not [line for line in lines if "target" in line.replace("1 target)", "").replace("2 targets)", "")]
 
 
