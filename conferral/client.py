@@ -1,6 +1,7 @@
 """The Python client: gives commands, waits for their outcomes, reads and follows sessions. Redis is all it needs."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -31,6 +32,8 @@ PUBLISH_S = 5.0
 
 #: Fields whose keywords are called otherwise.
 _KEYWORDS = {"timeout": "ring_timeout_s"}
+
+_log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -103,12 +106,23 @@ class Client(CommandMethods):
         except BadCommandError as error:
             raise CommandRejected(kind, in_own_names(str(error), _KEYWORDS)) from None
         waits, timeout_s = how.get("wait", True), how.get("timeout_s", TIMEOUT_S)
-        giver = Giver(self._reader, self._ask)
+        giver = Giver(self._reader, self._ask, self._note_away())
         until_s = _now_s() + timeout_s
         entry = {name: text for name, text in checked.entry().items() if name != "id"}
         given = await giver.give(entry, checked.id, patience_s=timeout_s if waits else PUBLISH_S)
         command = Command(giver, given)
         return await command.done(max(0.0, until_s - _now_s())) if waits else command
+
+    def _note_away(self) -> Callable[[StoreUnreachableError], None]:
+        """Tells once for each command that Redis is away: whoever waits for it would wonder why nothing comes."""
+        told: list[StoreUnreachableError] = []
+
+        def note(error: StoreUnreachableError) -> None:
+            if not told:
+                _log.warning("%s at %s; trying again", error, place_of(self._url))
+            told.append(error)
+
+        return note
 
     # ---- what there is -------------------------------------------------------------------------------------------
 

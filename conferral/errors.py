@@ -12,6 +12,7 @@ class NotDoneError(ConferralError):
         command_id: The command's id, where one was given.
         status: How far that command has come; empty while nobody has decided it.
         details: Lines that go with it.
+        told: The command's own reason, as every other way of giving one tells it; empty where there is none.
     """
 
     def __init__(
@@ -22,6 +23,7 @@ class NotDoneError(ConferralError):
         command_id: str = "",
         status: str = "",
         details: tuple[str, ...] = (),
+        told: str = "",
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -29,6 +31,7 @@ class NotDoneError(ConferralError):
         self.command_id = command_id
         self.status = status
         self.details = details
+        self.told = told
 
 
 # ---- the client's: named by what has become of a command, in the words of its status -----------------------------

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from conferral.access import Fields, Reader
@@ -33,9 +33,19 @@ class Given:
 class Giver:
     """Gives commands by way of Redis."""
 
-    def __init__(self, reader: Reader, ask: Ask = stoppable) -> None:
+    def __init__(
+        self, reader: Reader, ask: Ask = stoppable, on_away: Callable[[StoreUnreachableError], None] | None = None
+    ) -> None:
+        """Binds the reader.
+
+        Args:
+            reader: Of Redis.
+            ask: How a request is waited for.
+            on_away: Told each time that Redis was away and the request is to be repeated.
+        """
         self._reader = reader
         self._ask = ask
+        self._on_away = on_away or (lambda _error: None)
 
     async def give(self, fields: Mapping[str, str], command_id: str = "", *, patience_s: float = 0.0) -> Given:
         """Publishes a command.
@@ -63,9 +73,10 @@ class Giver:
                     self._check_own(given, await self._ask(self._outcome(given)))
                 entry = {**fields, "id": given.command_id}
                 await self._ask(commands.publish(self._reader.client, self._reader.keys, entry))
-            except StoreUnreachableError:
+            except StoreUnreachableError as error:
                 if _now_s() + pause_s >= until_s:
                     raise
+                self._on_away(error)
             else:
                 return given
             await asyncio.sleep(pause_s)
@@ -91,9 +102,10 @@ class Giver:
                 self._check_own(given, found)
                 if found.is_final or left_s <= 0:
                     return found
-            except StoreUnreachableError:
+            except StoreUnreachableError as error:
                 if left_s <= 0:
                     raise
+                self._on_away(error)
             await asyncio.sleep(min(pause_s, left_s))
             pause_s = min(LOOK_MOST_S, pause_s * 1.2)
 

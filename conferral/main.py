@@ -72,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except NotDoneError as error:
         more = {"command": error.command_id, "status": error.status} if error.command_id else {}
-        output.show_error(error.reason, as_json=as_json, allowed=error.allowed, **more)
+        # A program compares the reason with what the API or the client would say.
+        reason = error.told if as_json and error.told else error.reason
+        output.show_error(reason, as_json=as_json, allowed=error.allowed, **more)
         if not as_json:
             for line in error.details:
                 output.note(f"  {line}")

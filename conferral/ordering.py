@@ -111,6 +111,7 @@ async def _not_done(
             command_id=outcome.command_id,
             status=outcome.status,
             details=details,
+            told=outcome.reason,
         )
     reason = f"{kind} is still under way after {timeout_s:g} s; its id is {outcome.command_id}"
     if not outcome.status and not await _anybody_works(reader):

@@ -293,6 +293,8 @@ def validate(fields: Mapping[str, Any]) -> CommandModel:
         BadCommandError: unknown type, or a field that is missing, wrong or of no command of that type.
     """
     named = fields.get("type", "")
+    if named == "":
+        raise BadCommandError(f"the field type is missing: which command it is; known: {', '.join(sorted(MODELS))}")
     model = MODELS.get(named) if isinstance(named, str) else None
     if model is None:
         raise BadCommandError(f"unknown type {_shown(named)}; known: {', '.join(sorted(MODELS))}")

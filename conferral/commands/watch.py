@@ -117,11 +117,10 @@ class _Lines:
             return
         for fields in sessions:
             there = [standing.address_there(fields, party, full=self._full) for party in ("customer", "agent")]
+            who = standing.listed([one for one in there if one])
             told = [standing.transfer(fields, full=self._full), *standing.beside(fields)]
             more = "".join(f"; {one}" for one in told if one)
-            output.result(
-                f"{fields.get('id', '?')}  is {words.state(fields)}: {standing.listed([one for one in there if one])}{more}"
-            )
+            output.result(f"{fields.get('id', '?')}  is {words.state(fields)}: {who}{more}")
 
     async def tell(self, changes: list[Change]) -> None:
         for change in changes:

@@ -193,6 +193,19 @@ async def test_a_body_that_does_not_come_is_not_waited_for(open_api, monkeypatch
     never.set()
 
 
+@pytest.mark.parametrize("path", ["/sessions/", "/sessions/CS1/logs", "/sessions/CS1/log/2", "/commands", "/tokens/x"])
+async def test_path_that_there_is_not_is_refused_in_json(api, path):
+    status, told, _ = await ask(api, "GET", path)
+
+    assert (status, told["error"]["type"], told["error"]["allowed"]) == (404, "unknown", [])
+    assert told["error"]["reason"] == "there is no such path; GET /openapi.json tells them all"
+
+
+async def test_path_that_only_begins_like_one_of_the_apis_is_not_its_own(api):
+    async with api.get("/sessionsome") as response:
+        assert (response.status, response.content_type) == (404, "text/plain")
+
+
 # ---- what is written down ----------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from conferral import (
 )
 from statemachine.events import COMMANDS
 from statemachine.states import Phase, State
+from streams import commands
 from streams.command_models import MODELS, BadCommandError, validate
 from streams.commands import digest_of
 from tests.conferral.kit import AGENT_CALL, CALL, CREATED_MS, KEYS, consult, ended, make_session, put, set_up
@@ -356,6 +357,20 @@ async def test_a_redis_that_is_away_is_told_when_the_client_is_opened():
     with pytest.raises(StoreUnreachableError):
         async with Client("redis://:secret@127.0.0.1:1/0"):
             pass
+
+
+async def test_a_redis_that_goes_away_is_told_while_a_command_waits_for_it(client, redis, monkeypatch, caplog):
+    decide(redis, "mine", "done")
+    publish, away = commands.publish, iter([True, True])
+
+    async def published(*given):
+        if next(away, False):
+            raise StoreUnreachableError("Redis can't be reached")
+        return await publish(*given)
+
+    monkeypatch.setattr(commands, "publish", published)
+    await client.convert(CALL, id="mine")
+    assert [record.getMessage().startswith("Redis can't be reached at ") for record in caplog.records] == [True]
 
 
 @pytest.mark.parametrize("url", ["http://x", "redis://:secret@127.0.0.1:port/0"])

@@ -233,6 +233,7 @@ def test_parked_too_long_it_goes_back_to_the_agent_who_parked_it(begin):
     story = begin().fires(ParkOverdue).expect("transferring", "dial agent to the gate", phase="recall")
     agent = story.session.parties["agent"]
     assert (agent.address, agent.recalled_for, agent.label) == (ALICE, "park-timeout", "agent-2")
+    assert story.session.parked_until_ms == 0
     story.takes_part("agent")
     if begin is parked:
         story.expect("transferring", "unhold customer").confirms("customer").expect("conferenced", "flag agent")

@@ -118,9 +118,7 @@ class ByCommandLine:
             return Told(told["status"], told["reason"])
         error = json.loads(err)["error"]
         if code == 1:
-            kind, status, reason = re.fullmatch(r"(\w+) (\w+): (.*)", error["reason"], re.DOTALL).groups()  # type: ignore[union-attr]
-            assert (kind, status) == (fields["type"], error["status"])
-            return Told(status, reason)
+            return Told(error["status"], error["reason"])
         # What is wrong with one argument is told behind the name that it has on the command line.
         found = re.fullmatch(r"Invalid value(?: for '(?:--)?(\w+)')?: (.*)", error["reason"], re.DOTALL)
         assert found is not None, error

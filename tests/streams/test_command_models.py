@@ -90,6 +90,8 @@ URL = "url must be an http:// or https:// URL of at most 2,000 characters"
     *(({**ADD, "timeout": timeout}, "timeout must be whole seconds, 5 to 600")
       for timeout in (4, 601, 30.5, True, None, [], 10**400, -30, float("inf"), float("nan"))),
     ({"type": "supervise", "session": "s", "to": NUMBER, "mode": ["barge"]}, "mode must be monitor, whisper or barge"),
+    *(({**named, "session": "s"}, f"the field type is missing: which command it is; known: {', '.join(sorted(MODELS))}")
+      for named in ({}, {"type": ""})),
     ({"type": ["end"], "session": "s"}, f"unknown type (unprintable); known: {', '.join(sorted(MODELS))}"),
 ])  # fmt: skip
 def test_command_that_is_wrong_is_told_in_words(fields, words):

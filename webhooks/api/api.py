@@ -61,6 +61,11 @@ def add_api(
             # Whatever stands between two slashes is an id, or is told to be none.
             pattern = re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", path)
             app.router.add_route(hdrs.METH_ANY, prefix + pattern, _answering(path, answers, bearer, metrics, clock))
+        # Whoever mistypes a path gets JSON too, and learns where the paths are told.
+        with_token = [path for path, routes in paths.items() if any(route.needs_token for route in routes.values())]
+        for root in dict.fromkeys("/" + path.split("/")[1] for path in with_token):
+            unknown = _answering(f"{root}/...", {}, bearer, metrics, clock)
+            app.router.add_route(hdrs.METH_ANY, prefix + root + "{rest:(/.*)?}", unknown)
 
     async def let_go(_app: web.Application) -> None:
         giver.stop_waiting()
@@ -76,6 +81,8 @@ def _answering(
     path: str, answers: dict[str, tuple[Route, Handler]], bearer: Bearer, metrics: Metrics, clock: Clock
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def wrong_method(_asked: Asked) -> Reply:
+        if not answers:
+            raise ApiError(ErrorType.UNKNOWN, "there is no such path; GET /openapi.json tells them all")
         raise ApiError(ErrorType.METHOD, f"this path is asked by {' or '.join(answers)}", tuple(answers))
 
     async def handle(request: web.Request) -> web.Response:
