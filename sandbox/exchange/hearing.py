@@ -33,6 +33,8 @@ class Heard:
         return self
 
     def __str__(self) -> str:
+        if self.kind == "music" and "ringback" in self.what.rpartition("/")[2]:
+            return "ringback"  # a file, but somebody who listens takes it for ringing
         return ",".join(sorted(self.parties)) if self.parties else self.kind
 
 

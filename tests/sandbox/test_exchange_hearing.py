@@ -3,6 +3,7 @@
 from exchange_story import APP, Story, bridge_twiml, room_twiml
 
 from sandbox.exchange import PhoneAnswers, PhoneRings
+from sandbox.exchange.hearing import Heard
 
 
 def test_seconds_of_silence_are_told_for_any_stretch_of_time() -> None:
@@ -25,6 +26,12 @@ def test_seconds_of_silence_are_told_for_any_stretch_of_time() -> None:
     assert round(hearing.silence_s(child, began_s, story.now_s), 3) == 0.5
     assert round(hearing.seconds(parent, "ringback", began_s, story.now_s), 3) == 5.0
     assert round(hearing.silence_s(parent, began_s, began_s + 0.1), 3) == 0.1
+
+
+def test_a_file_of_ringing_is_told_as_ringing() -> None:
+    assert str(Heard("music", what="http://127.0.0.1:8080/media/ringback.wav")) == "ringback"
+    assert str(Heard("music", what="http://127.0.0.1:8080/ringback/music.wav")) == "music"
+    assert str(Heard("music")) == "music"
 
 
 def test_it_is_remembered_whether_one_ever_heard_the_other() -> None:
