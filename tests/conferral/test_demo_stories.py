@@ -90,8 +90,8 @@ async def test_story_is_told_to_its_end_and_leaves_no_call(redis_server, tmp_pat
     assert lines[-1].strip() == "calls left at the local Twilio: 0"
     # What belongs to no state, such as a recording that can be fetched, may come after the end.
     assert any(LAST_LINES[name] in line for line in lines[-4:-1])
-    for told in TOLD.get(name, ()):
-        assert any(told in line for line in lines), f"{told} is not told"
+    for needed in TOLD.get(name, ()):
+        assert any(needed in line for line in lines), f"{needed} is not told"
     assert max(map(len, lines)) <= 120
     assert not [line for line in lines if "target" in line.replace("1 target)", "").replace("2 targets)", "")]
 
