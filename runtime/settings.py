@@ -145,12 +145,13 @@ class ServiceSettings(StoreSettings):
     directory: Path | None = Field(
         default=None,
         validation_alias="CONFERRAL_DIRECTORY",
-        description="a TOML file: names of destinations, and what holds for each called number",
+        description="a TOML file: names of destinations, and what holds for each called number; a relative path counts "
+        "from the working directory of the process",
     )
     api_token: Annotated[SecretStr, AfterValidator(_bearer)] | None = Field(
         default=None,
         validation_alias="CONFERRAL_API_TOKEN",
-        description="bearer token of the control API and the console; the API answers 503 without one",
+        description="bearer token of the control API; it answers 503 without one",
     )
     allowed_destinations: str | None = Field(
         default=None,
