@@ -33,7 +33,8 @@ PUBLISH_S = 5.0
 #: Fields whose keywords are called otherwise.
 _KEYWORDS = {"timeout": "ring_timeout_s"}
 
-_log = logging.getLogger(__name__)
+#: The log of the program that uses the client: sentences for people, no events as in the log of our processes.
+_users_log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -119,7 +120,7 @@ class Client(CommandMethods):
 
         def note(error: StoreUnreachableError) -> None:
             if not told:
-                _log.warning("%s at %s; trying again", error, place_of(self._url))
+                _users_log.warning("%s at %s; trying again", error, place_of(self._url))
             told.append(error)
 
         return note

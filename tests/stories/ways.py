@@ -122,7 +122,8 @@ class ByCommandLine:
         # What is wrong with one argument is told behind the name that it has on the command line.
         found = re.fullmatch(r"Invalid value(?: for '(?:--)?(\w+)')?: (.*)", error["reason"], re.DOTALL)
         assert found is not None, error
-        return Told("rejected", f"{found[1].lower()} {found[2]}" if found[1] else found[2])
+        told = re.sub(r"^--[a-z-]+: (?=timeout )", "", found[2])
+        return Told("rejected", f"{found[1].lower()} {told}" if found[1] else told)
 
     async def publish(self, fields: Fields) -> None:
         code, _, err = await self.type(*typed(fields), "--no-wait")
@@ -160,7 +161,8 @@ class ByClient:
         try:
             command = await self._call(fields, timeout_s=DEADLINE_S)
         except CommandError as error:
-            return Told(error.word, error.reason)
+            # A keyword that is called otherwise than its field is named in front.
+            return Told(error.word, re.sub(r"^[a-z_]+: (?=timeout )", "", error.reason))
         return Told(command.status, command.reason)
 
     async def publish(self, fields: Fields) -> None:
