@@ -107,6 +107,18 @@ def test_a_transfer_is_shown_with_its_parties_and_what_they_hear(run, redis):
     ]
 
 
+def test_agents_who_were_tried_before_are_shown_with_the_parties(run, redis):
+    put(redis, make_session(agents=("+14155550145", "client:alice"), agent_number=1))
+
+    told = run("show", CALL).out.splitlines()
+
+    rows = [line.split() for line in told if line.startswith("agent ")]
+    assert rows == [
+        ["agent", "connected", "client:alice", AGENT_CALL, "agent-1"],
+        ["agent", "1", "of", "2", "not", "reached", "+…45", "tried", "before"],
+    ]
+
+
 def test_attempts_are_shown_with_how_long_they_took(run, redis):
     busy = Attempt("target", "+14155550145", "d1", CREATED_MS, ended_at_ms=CREATED_MS + 2_500, result="busy")
     transfer = TransferState(1, TransferMode.BLIND, "+14155550145", attempts=(busy,))
