@@ -138,7 +138,10 @@ async def test_list_has_each_session_that_stays_once_while_others_come_and_go(wo
             left.hang_up()
             await world.until(left.sid, state="ended")
             coming.append((await world.talking())[0].sid)
-    assert going == []
+    # How many pages there are depends on whether those who went had been listed before, so some may still be there.
+    for left in going:
+        left.hang_up()
+        await world.until(left.sid, state="ended")
     assert sorted(name for name, _ in seen if name in staying) == sorted(staying)
     # Each row was true when it was told: whoever was told of as live may have ended since.
     assert len(set(seen)) == len(seen)
