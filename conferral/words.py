@@ -114,6 +114,7 @@ _ASKED = {
     ("change_recording", "in-progress"): "go on recording",
     ("change_recording", "stopped"): "stop the recording",
 }
+_RECORDINGS_ASKED = frozenset(asked for asked in _ASKED if asked[0] == "change_recording")
 _DIALS = frozenset({"create_participant", "create_call"})
 #: What is asked for when somebody is only looked after, whom nothing was heard of yet.
 _LOOKS = frozenset({"read_calls", "hang_up_call"})
@@ -293,10 +294,13 @@ def _participant_changed(detail: str) -> str:
 
 def _effect(detail: str) -> str:
     kind, _, rest = detail.partition(" ")
-    # Of what is about no party, the outcome follows at once.
-    party, _, more = ("", "", rest) if _NO_PARTY.match(rest) else rest.partition(" ")
-    text = _EFFECTS.get(kind, kind.replace("_", " ")).format(party=party or "a party")
-    return f"{text} ({more})" if more else text
+    # Of what is about no party, what was asked or the outcome follows at once.
+    is_about_none = _NO_PARTY.match(rest) or (kind, rest.partition(" ")[0]) in _RECORDINGS_ASKED
+    party, _, rest = ("", "", rest) if is_about_none else rest.partition(" ")
+    what, _, more = rest.partition(" ")
+    if (kind, what) not in _ASKED:
+        what, more = "", rest
+    return _with(_asked(kind, party, what), more)
 
 
 def change(entry: LogEntry) -> str:
@@ -329,7 +333,7 @@ def _reported(entry: LogEntry) -> list[str]:
 
 def _asked(kind: str, party: str, what: str) -> str:
     everybody = "everybody" if kind == "play_announcement" else "a party"
-    return (_ASKED.get((kind, what)) or _EFFECTS.get(kind, kind)).format(party=party or everybody)
+    return (_ASKED.get((kind, what)) or _EFFECTS.get(kind, kind.replace("_", " "))).format(party=party or everybody)
 
 
 def _ordered(entry: LogEntry) -> list[tuple[str, str, str]]:

@@ -296,6 +296,7 @@ class Carrying:
             effect_id=effect.effect_id,
             kind=effect.kind,
             party=effect.party,
+            asked=effect.detail,
             call_sid=call_sid,
             queue_ms=queue_ms,
             recording_sid=recording_sid,
@@ -309,6 +310,7 @@ class Carrying:
             effect_id=effect.effect_id,
             kind=effect.kind,
             party=effect.party,
+            asked=effect.detail,
             http_status=error.http_status if error else 0,
             code=error.code if error else 0,
             gone=isinstance(error, ProviderGoneError),
@@ -322,6 +324,7 @@ class Carrying:
             effect_id=effect.effect_id,
             kind=effect.kind,
             party=effect.party,
+            asked=effect.detail,
         )
 
 

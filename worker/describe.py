@@ -106,7 +106,8 @@ def _came_of(event: EffectOutcome) -> str:
         more = f"HTTP {event.http_status} code {event.code}"
     elif isinstance(event, EffectSucceeded):
         more = event.recording_sid
-    return " ".join(filter(None, (event.kind, event.party, more)))
+    asked = event.asked if _HARMLESS.fullmatch(event.asked) else ""
+    return " ".join(filter(None, (event.kind, event.party, asked, more)))
 
 
 def _received(event: CallReceived) -> str:

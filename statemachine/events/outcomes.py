@@ -15,6 +15,8 @@ class EffectOutcome(Event):
     kind: str
     #: The party concerned, empty when none is.
     party: str = ""
+    #: What was asked for, where the kind does not say it: `hold`, `paused`. For the session's log.
+    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,6 +65,19 @@ EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
             EffectFailed(**EFFECT, kind="update_participant", http_status=404, code=20404),
             "Twilio refused: change how target takes part (HTTP 404 code 20404)",
         ),
+        (EffectSucceeded(**EFFECT, kind="update_participant", asked="hold"), "Twilio has done it: hold target"),
+        (
+            EffectFailed(**EFFECT, kind="update_participant", asked="whisper", http_status=400, code=16027),
+            "Twilio refused: let target be heard by the agent (HTTP 400 code 16027)",
+        ),
+        (
+            EffectSucceeded(session_id=CALL, effect_id="e1", kind="change_recording", asked="paused"),
+            "Twilio has done it: pause the recording",
+        ),
+        (
+            EffectUnknown(session_id=CALL, effect_id="e1", kind="change_recording", asked="+14155550123"),
+            "no answer from Twilio: change the recording",
+        ),
         (StageOverdue(session_id=CALL, due_ms=1), "it is time to look after the transfer"),
         (Transfer(session_id=CALL, to="client:a,client:b", mode="warm"), "a transfer is asked for (warm to 2 targets)"),
         (

@@ -125,6 +125,7 @@ def succeeded(effect: Effect, call_sid: str = "", queue_ms: int = 0, recording_s
         effect_id=effect.effect_id,
         kind=effect.kind,
         party=effect.party,
+        asked=effect.detail,
         call_sid=call_sid,
         queue_ms=queue_ms,
         recording_sid=recording_sid,

@@ -109,7 +109,7 @@ async def test_recording_that_is_refused_has_failed(world: World, error: Provide
 async def test_change_of_a_recording_is_simply_repeated(world: World, status: str) -> None:
     world.calls.script["c"].extend([UNKNOWN, BUSY, None])
 
-    assert await world.run(change("c", status=status), maybe_sent=True) == succeeded(change("c"))
+    assert await world.run(change("c", status=status), maybe_sent=True) == succeeded(change("c", status=status))
 
     assert world.calls.asked == ["c", "c", "c"]
 
