@@ -27,7 +27,7 @@ TYPES = (
 
 @pytest.mark.parametrize("fields, words", [
     ({"type": "dance", "session": "s"}, f"unknown type 'dance'; known: {TYPES}"),
-    ({"session": "s"}, f"unknown type ''; known: {TYPES}"),
+    ({"session": "s"}, f"the field type is missing: which command it is; known: {TYPES}"),
     ({"type": NUMBER, "session": "s"}, f"unknown type (unprintable); known: {TYPES}"),
     ({"type": "convert"}, "convert needs the field session: a session's id or the SID of one of its calls"),
     ({"type": "convert", "session": "a*"}, "session must be 1 to 64 letters, digits, _ or -"),
