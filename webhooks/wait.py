@@ -46,7 +46,7 @@ class WaitRoutes:
     async def wait(self, _form: Form, query: str) -> web.Response:
         """What the party shall hear now."""
         wait = parse_wait(query)
-        facts = await self._facts(wait.session_id, is_new=wait.greets)
+        facts = await self._facts(wait.session_id)
         if wait.greets:
             text = facts.attributes.greeting if facts else ""
             return twiml(self._documents.greeting(wait, text or self._greeting))
@@ -59,12 +59,12 @@ class WaitRoutes:
         own_music = facts.attributes.wait_url if facts and tune is Tune.MUSIC else ""
         return own_music or self._audio[tune]
 
-    async def _facts(self, session_id: str, *, is_new: bool) -> SessionFacts | None:
+    async def _facts(self, session_id: str) -> SessionFacts | None:
         """The session, None where Redis does not know it or can't be read in time."""
         try:
             async with asyncio.timeout(_STORE_DEADLINE_S):
                 facts = await self._ingest.read(session_id)
-                for _ in range(_ASK_AGAIN_MAX if is_new else 0):
+                for _ in range(_ASK_AGAIN_MAX):
                     if facts is not None:
                         break
                     await asyncio.sleep(_ASK_AGAIN_S)

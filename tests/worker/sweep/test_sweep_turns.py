@@ -58,17 +58,17 @@ async def test_first_sweep_comes_a_moment_after_the_lease(sea: Sea) -> None:
 async def test_lease_is_kept_while_a_list_is_long_in_coming(sea: Sea) -> None:
     sea.account.waits = asyncio.Event()
     stop = asyncio.Event()
-    running = asyncio.create_task(sea.sweeper(lease_ms=1_000).run(stop))
+    running = asyncio.create_task(sea.sweeper(lease_ms=600).run(stop))
     await sea.until(lambda: sea.account.readings > 0)
     holder = await sea.client.hget(sea.keys.sweep_lease, "holder")
-    await asyncio.sleep(1.5)  # longer than the lease
+    await asyncio.sleep(0.9)  # longer than the lease
 
-    taken, _ = await leases.take(sea.client, sea.keys.sweep_lease, "two", sea.clock, 1_000)
+    taken, _ = await leases.take(sea.client, sea.keys.sweep_lease, "two", sea.clock, 600)
 
     assert isinstance(taken, Taken)
     assert taken.holder == holder.decode()
     sea.account.waits.set()
-    await sea.until(lambda: sea.sweeps() == 1)
+    await sea.until(lambda: sea.sweeps() >= 1)
     stop.set()
     await running
 
