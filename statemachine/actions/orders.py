@@ -30,6 +30,7 @@ from statemachine.events import (
 )
 from statemachine.guards.company import company
 from statemachine.guards.orders import (
+    REFUSED_MAX,
     audience,
     is_last_to_hear,
     is_unlimited,
@@ -191,12 +192,8 @@ def note_supervisor_refused(scratch: Scratch, event: EffectFailed) -> None:
     """Twilio did not take what was asked for about a supervisor, for instance because nobody is there to be coached."""
     party = next(one for one in scratch.session.parties.values() if one.updating == event.effect_id)
     refused = party.refused_updates + 1
-    mode = SuperviseMode.MONITOR.value if refused >= _REFUSED_MAX else party.supervises
+    mode = SuperviseMode.MONITOR.value if refused >= REFUSED_MAX else party.supervises
     scratch.change_party(party, asked="", updating="", refused_updates=refused, supervises=mode)
-
-
-#: Requests about a supervisor that Twilio may refuse in a row; then he monitors (count).
-_REFUSED_MAX = 2
 
 
 # ---- removing ----------------------------------------------------------------------------------------------------
