@@ -145,7 +145,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         params: Mapping[str, object] | None,
         data: Mapping[str, object] | None,
         headers: dict[str, str],
-    ) -> "_Answer":
+    ) -> "HttpAnswer":
         try:
             async with self._open_session().request(
                 method.upper(),
@@ -155,7 +155,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                 headers=headers,
                 allow_redirects=False,
             ) as response:
-                return _Answer(response.status, response.headers, await _body(response))
+                return HttpAnswer(response.status, response.headers, await _body(response))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise ProviderUnreachableError from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -188,7 +188,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         )
 
 
-class _Answer:
+class HttpAnswer:
     """What came back, read to its end."""
 
     __slots__ = ("body", "headers", "status")

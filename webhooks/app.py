@@ -78,7 +78,7 @@ def make_app(
     """
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     reception = Reception(settings)
-    signed = _signed_routes(settings, ingest, child_lookup, metrics, directory or DirectoryFile(settings))
+    signed = signed_routes(settings, ingest, child_lookup, metrics, directory or DirectoryFile(settings))
     health = HealthRoutes(ingest, metrics)
     durations = _Durations(metrics.webhook_requests)
     audio = {path: AudioFile(path) for path in PATHS.values()}
@@ -95,10 +95,18 @@ def make_app(
     return app
 
 
-def _signed_routes(
+def signed_routes(
     settings: ServiceSettings, ingest: Ingest, child_lookup: ChildLookup, metrics: Metrics, directory: DirectoryFile
 ) -> dict[str, Action]:
-    """Who answers which of Twilio's requests, by path."""
+    """Who answers which of Twilio's requests, by path, once it was admitted.
+
+    Args:
+        settings: Of the process.
+        ingest: Where events go.
+        child_lookup: Asks Twilio for the other side of a bridge.
+        metrics: Where is counted.
+        directory: Who answers which number.
+    """
     documents = Documents(
         CallbackUrls(settings.public_url),
         language=settings.language,
