@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from redis.asyncio.cluster import RedisCluster
+from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from runtime.clock import Clock
@@ -69,7 +69,8 @@ class Publisher:
         self._clock = clock
         self._deadline_s = deadline_s
         self._call_ttl_s = CALL_INDEX_TTL_S + session_ttl_s
-        self._is_cluster = isinstance(client, RedisCluster)
+        #: A plain client's connections are written to directly; any other client, such as a cluster's, by pipelines.
+        self._is_plain = isinstance(client, Redis)
         self._waiting: deque[_Operation] = deque()
         #: Everything that somebody may wait for, those under way too. All have the same time, so the oldest is first.
         self._open: deque[_Operation] = deque()
@@ -235,7 +236,7 @@ class Publisher:
         try:
             with store_errors():
                 commands = [command for operation in batch for command in operation.commands]
-                answers = await (self._pipeline(commands) if self._is_cluster else self._exchange(commands))
+                answers = await (self._exchange(commands) if self._is_plain else self._pipeline(commands))
         except StoreUnreachableError as error:
             self._server_is_unknown = True
             await self._try_again(batch, error)
@@ -256,7 +257,7 @@ class Publisher:
             await self._try_again(refused, StoreUnreachableError("Redis can't take it now"))
 
     async def _pipeline(self, commands: list[tuple[Any, ...]]) -> list[Any]:
-        """A cluster's client knows which node each command belongs to."""
+        """Leaves to the client which connection carries each command: a cluster's knows the node."""
         pipeline = self._client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
