@@ -1,16 +1,12 @@
 """The worker process: everything above wired together, its signs of life, and its order of stopping."""
 
 import asyncio
-import os
-import random
-import secrets
-import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import structlog
 
-from runtime.clock import StoreClock, SystemClock
+from runtime.clock import StoreClock
 from runtime.errors import StoreError, StoreUnreachableError
 from runtime.lifecycle import pause, until_stopped
 from runtime.metrics import Metrics
@@ -19,7 +15,7 @@ from statemachine.effects import Dial, Effect, RedirectCall
 from statemachine.policy import Policy
 from statemachine.states import State
 from streams import config
-from streams.connection import Client, make_client, store_errors
+from streams.connection import Client, store_errors
 from streams.dials import DialAccess
 from streams.keys import Keys
 from streams.lease import LEASE_MS
@@ -28,7 +24,7 @@ from streams.store import Store
 from telephony.account import AccountReader
 from telephony.addresses import AllowList
 from telephony.calls import Calls
-from telephony.client import PooledHttpClient, http_client, rest_client
+from telephony.client import PooledHttpClient, rest_client
 from telephony.dialling import CallSetup
 from telephony.directory import Directory, DirectoryFile, read_directory
 from telephony.documents import Documents
@@ -38,6 +34,7 @@ from worker.chores import AT_ONCE_MAX
 from worker.executor import Executor, ExecutorPolicy, pass_by
 from worker.held import Surroundings
 from worker.leases import LeaseKeeper
+from worker.outside import Outside
 from worker.pace import Pace
 from worker.recording import Recorder
 from worker.router import Router
@@ -99,17 +96,19 @@ class Worker:
         policy: Policy | None = None,
         checkpoint: Checkpoint = pass_by,
         effect_checkpoint: EffectCheckpoint = pass_by,
+        outside: Outside | None = None,
     ) -> None:
         self._settings = settings
         self.metrics = metrics or Metrics()
-        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._outside = outside or Outside()
+        self.name = self._outside.name()
         self._lease_ms = lease_ms
         self._sessions_max = sessions_max
         self._directory = directory or DirectoryFile(settings)
         self._policy = policy or policy_of(settings, self._directory.current)
         self._checkpoint = checkpoint
         self._effect_checkpoint = effect_checkpoint
-        self._clock = SystemClock()
+        self._clock = self._outside.clock
         self._store_clock = StoreClock(self._clock)
         self._stop_by_s = 0.0
         self.executor: Executor | None = None
@@ -127,9 +126,9 @@ class Worker:
             SettingsError: Redis was set up with another number of partitions.
         """
         settings = self._settings
-        client = make_client(settings.redis_url, max_connections=256)
-        blocking = make_client(settings.redis_url, blocking=True, max_connections=settings.partitions + 8)
-        http = http_client(settings, clock=self._clock, metrics=self.metrics)
+        client = self._outside.redis(settings.redis_url, max_connections=256)
+        blocking = self._outside.redis(settings.redis_url, blocking=True, max_connections=settings.partitions + 8)
+        http = self._outside.http(settings, clock=self._clock, metrics=self.metrics)
         try:
             keys = await self._agree(client, stop)
             if keys is None:
@@ -214,7 +213,7 @@ class Worker:
             client,
             keys,
             self.name,
-            reader=AccountReader(rest_client(self._settings, http)),
+            reader=AccountReader(rest_client(self._settings, http), rng=self._outside.rng),
             clock=self._clock,
             store_clock=self._store_clock,
             metrics=self.metrics,
@@ -237,7 +236,7 @@ class Worker:
             now_ms=self._store_clock.now_ms,
             metrics=self.metrics,
             policy=ExecutorPolicy(),
-            rng=random.Random(),  # noqa: S311  # jitter, not a secret
+            rng=self._outside.rng,
             checkpoint=self._effect_checkpoint,
             turn=turn,
         )

@@ -1,0 +1,52 @@
+"""What a worker has of the world outside: time, chance, its own name, and the ways to Redis and to Twilio.
+
+In earnest the defaults. Whoever runs workers in a world of their own, where time is virtual and all chance comes from a
+seed, gives others; nothing else in a worker reaches outside.
+"""
+
+import os
+import random
+import secrets
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from runtime.clock import Clock, SystemClock
+from runtime.metrics import Metrics
+from runtime.settings import ServiceSettings
+from streams.connection import Client, make_client
+from telephony.client import PooledHttpClient, http_client
+
+
+class MakesClients(Protocol):
+    """Makes clients of Redis; `streams.connection.make_client` in earnest."""
+
+    def __call__(self, url: str, *, blocking: bool = False, max_connections: int = 64) -> Client:
+        """A client for commands, or for blocking reads."""
+        ...
+
+
+class MakesHttp(Protocol):
+    """Makes the HTTP client for Twilio; `telephony.client.http_client` in earnest."""
+
+    def __call__(self, settings: ServiceSettings, *, clock: Clock, metrics: Metrics) -> PooledHttpClient:
+        """A client that the worker closes."""
+        ...
+
+
+def own_name() -> str:
+    """The name under which this process holds leases: no two are alike, also after a restart."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """The world as a worker meets it."""
+
+    name: Callable[[], str] = own_name
+    clock: Clock = field(default_factory=SystemClock)
+    #: For jitter.
+    rng: random.Random = field(default_factory=random.Random)
+    redis: MakesClients = make_client
+    http: MakesHttp = http_client
