@@ -30,7 +30,13 @@ class Seen:
         return bool(event.token) and event.token in self.tokens
 
     def adding(self, event: Event) -> "Seen":
-        """The same with this event taken."""
+        """The same with this event taken.
+
+        What decides nothing may come twice without harm. Its numbers would push those of what decides out of the window:
+        somebody's leaving that comes late would count as taken.
+        """
+        if event.decides_nothing:
+            return self
         if event.sequence is not None and event.source:
             return self._adding_sequence(event.source, event.sequence)
         if event.token:

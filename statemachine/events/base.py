@@ -9,6 +9,8 @@ class Event:
     """What every event carries."""
 
     name: ClassVar[str] = ""
+    #: Why it changes nothing, whatever the session: such an event may be left out under load. Empty where it may decide.
+    decides_nothing: ClassVar[str] = ""
 
     #: The session's id, also the conference's friendly name.
     session_id: str

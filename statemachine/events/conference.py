@@ -107,6 +107,7 @@ class ConferenceNoted(ConferenceEvent):
     """A conference event that decides nothing in this version: kept for the log, whatever its name."""
 
     name: ClassVar[str] = "conference_noted"
+    decides_nothing: ClassVar[str] = "no row of the table asks for it in any state: it only stands in the session's log"
 
     #: StatusCallbackEvent in Twilio's words.
     kind: str
