@@ -6,13 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
 
 from runtime import lifecycle, log
 from runtime.settings import ServiceSettings, load
 from statemachine.policy import Policy
+from tests.support.decisions import keeping_in
 from worker.process import Worker
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -76,20 +79,38 @@ def order_of(
     die_at: str = "",
     nth: int = 1,
     kind: str = "",
+    block_s: float = 0.0,
+    decisions_file: str = "",
+    changes: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    """All that such a process is told, in plain values."""
+    """All that such a process is told, in plain values.
+
+    Args:
+        settings: Of the test's own world.
+        lease_ms: See `Worker`.
+        policy: Attributes of `Policy`.
+        arm_file: It dies only while there is this file.
+        die_at: The step at which it dies.
+        nth: The how-manieth time that it comes there.
+        kind: Kind of the effect that it is at; empty for steps of the loop.
+        block_s: It does not die, but stands still there for so many seconds, as a loop does that somebody blocks.
+        decisions_file: Where it writes down what it decides; see `tests.support.decisions`.
+        changes: Settings that it has otherwise than the test's world.
+    """
     environment = {
         str(field.validation_alias): _plain(getattr(settings, attribute))
         for attribute, field in type(settings).model_fields.items()
         if getattr(settings, attribute) is not None
     }
     return {
-        "settings": environment,
+        "settings": environment | (changes or {}),
         "lease_ms": lease_ms,
         "policy": policy,
         "die_at": die_at,
         "nth": nth,
         "kind": kind,
+        "block_s": block_s,
+        "decisions_file": decisions_file,
         "arm_file": str(arm_file),
     }
 
@@ -111,7 +132,11 @@ class _Doom:
         if point != self.order["die_at"] or kind != self.order["kind"] or not self.is_armed():
             return
         self.seen[point] += 1
-        if self.seen[point] == self.order["nth"]:
+        if self.seen[point] != self.order["nth"]:
+            return
+        if self.order["block_s"]:
+            threading.Event().wait(self.order["block_s"])
+        else:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -131,7 +156,8 @@ def run(order: dict[str, Any]) -> int:
     async def work(stop: asyncio.Event) -> int:
         return await worker.run(stop)
 
-    return lifecycle.run(work)
+    with keeping_in(Path(order["decisions_file"])) if order["decisions_file"] else nullcontext():
+        return lifecycle.run(work)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,93 @@
+"""A world whose history is kept, for faults: what Redis carried out, what was decided, and who was how long alone."""
+
+import time
+from contextlib import AsyncExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Self
+
+from streams.connection import Client, make_client
+from tests.support.decisions import Decisions, keeping
+from tests.support.forked_worker import ForkedWorker
+from tests.support.redis_history import RedisHistory
+from tests.support.redis_server import RedisServer
+from tests.support.world import FAST, World
+from worker.outside import Outside
+from worker.process import policy_of
+
+#: How long the lease of a worker lasts that is going to be killed, milliseconds: the others wait as long.
+SHORT_LEASE_MS = 1_000
+#: `CONFERRAL_SWEEP_INTERVAL` of these worlds, seconds.
+SWEEP_S = 2
+
+
+class FaultWorld(World):
+    """A `World` that keeps what is needed to hold it against the laws.
+
+        async with FaultWorld(server) as world:
+            customer, agent = await world.talking()
+            ...                                         # the fault, and everybody hangs up
+            await assert_laws(world)
+
+    Args:
+        server: The Redis.
+        redis_url: How webhooks, workers and the test itself reach it; directly where none is given.
+        worker_url: How workers of this process reach it; as everybody does where none is given.
+        options: Those of a `World`.
+    """
+
+    def __init__(self, server: RedisServer, *, redis_url: str = "", worker_url: str = "", **options: Any) -> None:
+        super().__init__(redis_url or server.url, **{"CONFERRAL_SWEEP_INTERVAL": SWEEP_S} | options)
+        self.server = server
+        self.history = RedisHistory(server)
+        self.decisions = Decisions()
+        if worker_url:
+            self.worker_options["outside"] = Outside(redis=elsewhere(worker_url))
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as keeping_on:
+            await keeping_on.enter_async_context(self.history)
+            keeping_on.enter_context(keeping(self.decisions.keep))
+            await super().__aenter__()
+            self._until_the_end = keeping_on.pop_all()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        async with self._until_the_end:
+            await super().__aexit__(*exc)
+
+    def worker_process(
+        self, folder: Path, name: str, *, lease_ms: int = SHORT_LEASE_MS, redis_url: str = "", **doom: Any
+    ) -> ForkedWorker:
+        """A worker process of its own, which may be told to die: see `ForkedWorker`."""
+        policy = asdict(replace(policy_of(self.settings), **FAST))
+        decisions = folder / f"{name}.decisions"
+        self.decisions.files.append(decisions)
+        changes = {"REDIS_URL": redis_url} if redis_url else {}
+        return ForkedWorker(
+            self, folder, name, lease_ms=lease_ms, policy=policy, decisions_file=str(decisions), changes=changes, **doom
+        )
+
+    def real_s_of(self, sandbox_s: float) -> float:
+        """A moment of the sandbox's clock, by `time.monotonic()`; only at a speed of 1."""
+        return time.monotonic() - (self.sandbox.now_s - sandbox_s)
+
+    async def everything_is_held(self) -> None:
+        """Waits until every partition and the router's task have a holder."""
+
+        async def all_held() -> bool:
+            for partition in range(self.keys.partitions):
+                if not await self.client.hexists(self.keys.lease(partition), "holder"):
+                    return False
+            return bool(await self.client.hexists(self.keys.commands_lease, "holder"))
+
+        await self.eventually(all_held, "every lease has a holder")
+
+
+def elsewhere(real_url: str) -> Any:
+    """Makes clients that go to another address than they are told."""
+
+    def make(_url: str, *, blocking: bool = False, max_connections: int = 64) -> Client:
+        return make_client(real_url, blocking=blocking, max_connections=max_connections)
+
+    return make

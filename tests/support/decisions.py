@@ -1,0 +1,121 @@
+"""Keeps what workers decide, so that a session's log can be replayed: the event, the time and the policy of each entry.
+
+A worker's own decisions are kept in memory; those of another process go to a file, before they are committed, so that
+they are there even if it is killed right after.
+"""
+
+import pickle
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from statemachine.effects import Effect
+from statemachine.events import Event
+from statemachine.machine import step
+from statemachine.policy import Policy
+from statemachine.session import Session
+from streams.partition import Entry
+from streams.store import Stored
+from worker import held
+from worker.deciding import Decided
+
+
+class Kept(NamedTuple):
+    """One decision that changed a session: whoever repeats it comes to the same."""
+
+    session_id: str
+    #: The session's version behind it.
+    version: int
+    event: Event
+    now_ms: int
+    policy: Policy
+    #: What the session's log says of it, once it is committed.
+    logged: dict[str, str]
+
+
+@dataclass
+class Decisions:
+    """What was decided, committed or not."""
+
+    by_version: dict[tuple[str, int], list[Kept]] = field(default_factory=lambda: defaultdict(list))
+    files: list[Path] = field(default_factory=list)
+
+    def keep(self, kept: Kept) -> None:
+        self.by_version[kept.session_id, kept.version].append(kept)
+
+    def read_files(self) -> None:
+        """Takes over what other processes have written so far."""
+        for path in self.files:
+            if path.exists():
+                for kept in _read(path):
+                    self.keep(kept)
+        self.files.clear()
+
+    def replayed(self, session_id: str, log: list[dict[str, str]]) -> Session:
+        """The session as it comes out when everything that its log tells is decided again, from nothing.
+
+        Raises:
+            AssertionError: the log tells of something that nobody has decided, or it comes out otherwise.
+        """
+        session = Session(session_id)
+        for entry in log:
+            version = int(entry["version"])
+            found = [one for one in self.by_version.get((session_id, version), ()) if one.logged == entry]
+            assert found, f"nobody has decided {entry} of {session_id}"
+            taken = step(session, found[0].event, found[0].now_ms, found[0].policy)
+            assert taken.session.version == version, f"replayed to version {taken.session.version}: {entry}"
+            assert taken.session.state.value == entry["to"], f"replayed to {taken.session.state}: {entry}"
+            session = taken.session
+        return session
+
+
+def _read(path: Path) -> Iterator[Kept]:
+    with path.open("rb") as file:
+        while True:
+            try:
+                yield pickle.load(file)
+            except EOFError:  # also in the middle of one that a killed process was writing: it was not committed
+                return
+
+
+@contextmanager
+def keeping(keep: Callable[[Kept], None]) -> Iterator[None]:
+    """Within it, everything that workers of this process decide is kept."""
+    real = held.decide
+
+    def decide(
+        events: list[tuple[Entry, Event]],
+        sessions: dict[str, Stored],
+        now_ms: int,
+        policy: Policy,
+        open_effects: Callable[[str], Mapping[str, Effect]],
+    ) -> Decided:
+        decided = real(events, sessions, now_ms, policy, open_effects)
+        versions = {session_id: stored.session.version for session_id, stored in sessions.items()}
+        logs = {change.after.session.id: iter(change.log) for change in decided.batch.sessions}
+        for decision in decided.decisions:
+            session = decision.step.session
+            if session.version != versions[session.id]:
+                versions[session.id] = session.version
+                keep(Kept(session.id, session.version, decision.event, now_ms, policy, next(logs[session.id])))
+        return decided
+
+    held.decide = decide
+    try:
+        yield
+    finally:
+        held.decide = real
+
+
+@contextmanager
+def keeping_in(path: Path) -> Iterator[None]:
+    """The same, into a file."""
+    with path.open("ab", buffering=0) as file, keeping(lambda kept: _write(file.write, kept)):
+        yield
+
+
+def _write(write: Callable[[bytes], object], kept: Kept) -> None:
+    write(pickle.dumps(kept))
