@@ -129,4 +129,5 @@ def _work_of(record: dict[str, Any]) -> Effect | Chore:
     values: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in record.items()}
     if "attributes" in values:
         values["attributes"] = known_part(Attributes, values["attributes"])
-    return _BY_KIND[kind](**values)
+    work: Effect = known_part(_BY_KIND[kind], values)
+    return work

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from statemachine.attributes import PLAIN, Attributes
 from statemachine.effects import EFFECTS, CreateCall, CreateParticipant, RedirectCall
-from statemachine.events import EVENTS, Always, CallSeen, GateDecided, GateDecision, ParticipantSeen
+from statemachine.events import EVENTS, Always, CallSeen, GateDecided, GateDecision, ParticipantFound, ParticipantSeen
 from statemachine.order import Order, Recording
 from statemachine.seen import Seen
 from statemachine.session import Party, Session
@@ -67,6 +67,7 @@ def built(kind, **given):
 
 BY_TYPE[tuple[CallSeen, ...]] = st.lists(built(CallSeen), max_size=3).map(tuple)
 BY_TYPE[tuple[ParticipantSeen, ...]] = st.lists(built(ParticipantSeen), max_size=3).map(tuple)
+BY_TYPE[tuple[ParticipantFound, ...]] = st.lists(built(ParticipantFound), max_size=3).map(tuple)
 BY_TYPE[tuple[Attempt, ...]] = st.lists(built(Attempt), max_size=3).map(tuple)
 BY_TYPE[DialOptions] = built(DialOptions)
 BY_TYPE[Attributes] = st.just(PLAIN) | built(Attributes)
@@ -337,7 +338,7 @@ def test_newer_versions_parts_of_events_and_effects_are_passed_over():
               "agent_address": "client:a", "attributes": '{"beep":"true","colour":"blue"}'}  # fmt: skip
     assert event_codec.decode(fields, "1-0").attributes == Attributes(beep="true")
     body = b"""{"kind":"redirect_call","ordered_at_ms":1,"effect_id":"e","session_id":"s","call_sid":"CA1","room":"CF1",
-               "label":"agent-1","attributes":{"beep":"true","colour":"blue"}}"""
+               "label":"agent-1","attributes":{"beep":"true","colour":"blue"},"colour":"blue","shades":["dark"]}"""
     assert effect_codec.decode(body).work.attributes == Attributes(beep="true")
 
 
