@@ -1,0 +1,233 @@
+"""A relay between a client and a server that loses, delays, cuts and repeats what passes through it.
+
+    async with Relay(redis_server.socket) as relay:
+        client = make_client(relay.url)
+        relay.cut_reply(b"XADD")             # the next reply to an XADD never comes back, and the connection is cut
+        relay.cut_reply(b"XREAD", keep=7)    # of this one seven bytes do
+        relay.repeat(b"XADD")                # the next XADD reaches the server twice
+        relay.delay_s = 0.2                  # from now on everything is late
+        relay.fall_silent()                  # connections stay open, nothing passes any more
+        relay.lead_to(other.socket)          # connections are cut, and new ones lead elsewhere
+
+Requests are told apart by bytes that they contain. Works between unix sockets and between TCP ports alike.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+#: Where a server listens: a unix socket, or a port on loopback.
+Address = Path | int
+
+
+@dataclass
+class _Cut:
+    """Orders that the replies to some requests are cut off."""
+
+    containing: bytes
+    keep: int
+    skip: int
+    every: int
+    count: int
+    seen: int = 0
+
+    def meets(self, request: bytes) -> bool:
+        if not self.count or self.containing not in request:
+            return False
+        self.seen += 1
+        if self.seen <= self.skip or (self.seen - self.skip - 1) % self.every:
+            return False
+        self.count -= 1
+        return True
+
+
+@dataclass
+class _Repeat:
+    containing: bytes
+    count: int
+
+
+@dataclass(eq=False)
+class _Link:
+    """One client's connection."""
+
+    from_client: asyncio.StreamReader
+    to_client: asyncio.StreamWriter
+    #: How many bytes of replies still pass; None while all do.
+    left: int | None = None
+    tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+
+    def cut(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+
+
+class Relay:
+    """Listens on a unix socket of its own or on a free port, like the server that it leads to.
+
+    Attributes:
+        requests: Pieces that clients have sent (count).
+        cut_off: Replies that were cut off (count).
+        repeated: Requests that reached the server twice (count).
+        delay_s: How late every request is, seconds.
+        on_request: Waited for with every request before it is passed on.
+    """
+
+    def __init__(self, server: Address) -> None:
+        self._server = server
+        self._folder = tempfile.TemporaryDirectory(prefix="conferral-relay-")
+        self._links: set[_Link] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._cuts: list[_Cut] = []
+        self._repeats: list[_Repeat] = []
+        self._passes = asyncio.Event()
+        self._passes.set()
+        self.requests = self.cut_off = self.repeated = 0
+        self.delay_s = 0.0
+        self.on_request: Callable[[bytes], Awaitable[None]] | None = None
+
+    async def __aenter__(self) -> Self:
+        if isinstance(self._server, Path):
+            self._listener = await asyncio.start_unix_server(self._accept, self.socket)
+        else:
+            self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+            self.port = self._listener.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        self._listener.close()
+        self._cut_links()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        self._folder.cleanup()
+
+    @property
+    def socket(self) -> Path:
+        return Path(self._folder.name) / "relay.sock"
+
+    @property
+    def url(self) -> str:
+        """For a client of Redis."""
+        return f"unix://{self.socket}" if isinstance(self._server, Path) else f"redis://127.0.0.1:{self.port}"
+
+    # ---- faults --------------------------------------------------------------------------------------------------
+
+    def cut_reply(
+        self, containing: bytes, *, keep: int = 0, skip: int = 0, every: int = 1, count: int = 1_000_000
+    ) -> None:
+        """Cuts the connection in the reply to requests: what was asked for happens, but nobody learns of it.
+
+        Args:
+            containing: Of requests that contain this.
+            keep: How many bytes of the reply still come through.
+            skip: How many of those requests are answered first.
+            every: Behind those the first, and then every so manieth.
+            count: How many replies at most.
+        """
+        self._cuts.append(_Cut(containing, keep, skip, every, count))
+
+    def repeat(self, containing: bytes, count: int = 1_000_000) -> None:
+        """Lets the next requests that contain this reach the server twice; the client sees one reply."""
+        self._repeats.append(_Repeat(containing, count))
+
+    def fall_silent(self) -> None:
+        """Keeps connections open, but lets nothing through, until `go_on`."""
+        self._passes.clear()
+
+    def go_on(self) -> None:
+        """Lets everything through, what was held back first; what was to be cut or repeated is forgotten."""
+        self._cuts.clear()
+        self._repeats.clear()
+        self.delay_s = 0.0
+        self.on_request = None
+        self._passes.set()
+
+    def lead_to(self, server: Address) -> None:
+        """Cuts every connection; new ones lead to another server of the same kind."""
+        self._server = server
+        self._cut_links()
+
+    def _cut_links(self) -> None:
+        for link in self._links:
+            link.cut()
+
+    # ---- connections ---------------------------------------------------------------------------------------------
+
+    async def _accept(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        link = _Link(from_client, to_client)
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            from_server, to_server = await self._connect()
+        except OSError:
+            to_client.close()
+            return
+        link.tasks = {
+            asyncio.create_task(self._forth(link, to_server)),
+            asyncio.create_task(self._back(link, from_server)),
+        }
+        self._links.add(link)
+        try:
+            # Whichever side goes first takes the other one along.
+            _, other = await asyncio.wait(link.tasks, return_when=asyncio.FIRST_COMPLETED)
+            for one in other:
+                one.cancel()
+            await asyncio.gather(*link.tasks, return_exceptions=True)
+        finally:
+            self._links.discard(link)
+            to_client.close()
+            to_server.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self._server, Path):
+            return await asyncio.open_unix_connection(str(self._server))
+        return await asyncio.open_connection("127.0.0.1", self._server)
+
+    async def _forth(self, link: _Link, to_server: asyncio.StreamWriter) -> None:
+        while data := await link.from_client.read(1 << 20):
+            self.requests += 1
+            for cut in self._cuts:
+                if cut.meets(data):
+                    link.left = cut.keep
+            if self.delay_s:
+                await asyncio.sleep(self.delay_s)
+            if self.on_request is not None:
+                await self.on_request(data)
+            await self._passes.wait()
+            to_server.write(data)
+            await to_server.drain()
+            for repeat in self._repeats:
+                if repeat.count and repeat.containing in data:
+                    repeat.count -= 1
+                    await self._send_once_more(data)
+
+    async def _back(self, link: _Link, from_server: asyncio.StreamReader) -> None:
+        while data := await from_server.read(1 << 16):
+            await self._passes.wait()
+            if link.left is None:
+                link.to_client.write(data)
+                await link.to_client.drain()
+                continue
+            link.to_client.write(data[: link.left])
+            await link.to_client.drain()
+            link.left -= len(data)
+            if link.left <= 0:
+                self.cut_off += 1
+                return
+
+    async def _send_once_more(self, data: bytes) -> None:
+        """Over a connection of its own, whose reply nobody reads to the end."""
+        from_server, to_server = await self._connect()
+        try:
+            to_server.write(data)
+            await to_server.drain()
+            # Until it was carried out; of a pipeline the first reply is enough to know that it arrived.
+            await from_server.read(1)
+            self.repeated += 1
+        finally:
+            to_server.close()
