@@ -60,7 +60,7 @@ async def webhooks(stop: asyncio.Event, order: dict[str, Any]) -> int:
     """The webhooks as they are run, with Redis behind them."""
     settings, clock, metrics = load(ServiceSettings, ENVIRON), SystemClock(), Metrics()
     client = make_client(order["redis_url"])
-    publisher = Publisher(client, KEYS, clock)
+    publisher = Publisher(client, KEYS, clock, metrics=metrics)
     # As if Redis had been up for more than a minute: before, every callback writes the call index again.
     await publisher._look_at_server()
     publisher._changed_at_s = None

@@ -99,7 +99,7 @@ async def _webhooks(
         # A caller gets an answer without Redis: events go by the settings' number of partitions, and whether Redis has
         # the same one is found out beside it.
         keys = Keys(settings.prefix, settings.partitions)
-        publisher = Publisher(client, keys, clock, session_ttl_s=settings.session_ttl_s)
+        publisher = Publisher(client, keys, clock, session_ttl_s=settings.session_ttl_s, metrics=metrics)
         calls = Calls(rest_client(settings, http), join_document=_redirects_nothing)
         app = make_app(settings, publisher, calls, metrics, clock, directory=directory)
         add_api(app, settings, api_client, keys, metrics, clock)

@@ -113,7 +113,7 @@ class Metrics:
         self.sweep_findings = Counter(
             "conferral_sweep_findings_total",
             "Differences between Twilio's lists and the sessions that sweeps have told of, by kind (call-missing, "
-            "conference-missing, call-live, conference-live)",
+            "conference-missing, call-live, conference-live, conference-unknown)",
             ["kind"],
             registry=registry,
         )
@@ -130,6 +130,12 @@ class Metrics:
             "conferral_webhooks_without_store_total",
             "Requests that were answered while Redis could not be reached, by route",
             ["route"],
+            registry=registry,
+        )
+        self.events_shed = Counter(
+            "conferral_events_shed_total",
+            "Events that decide nothing and were left out under load, by reason (waiting, session, backlog)",
+            ["reason"],
             registry=registry,
         )
         self.api_requests = Histogram(

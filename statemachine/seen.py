@@ -32,8 +32,8 @@ class Seen:
     def adding(self, event: Event) -> "Seen":
         """The same with this event taken.
 
-        What decides nothing may come twice without harm. Its numbers would push those of what decides out of the window:
-        somebody's leaving that comes late would count as taken.
+        What decides nothing may come twice without harm. Its numbers would push those of what decides out of the
+        window: somebody's leaving that comes late would count as taken.
         """
         if event.decides_nothing:
             return self

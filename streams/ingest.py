@@ -85,6 +85,8 @@ class Ingest(Protocol):
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
         """Appends an event to its session's partition; returns when Redis has stored it.
 
+        One that decides nothing may be left out under load; whoever sent it need not repeat it.
+
         Args:
             event: What happened.
             call_sid: When given, the call index learns that this call belongs to the event's session, first.

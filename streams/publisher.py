@@ -21,12 +21,15 @@ from redis.exceptions import ResponseError
 from runtime.clock import Clock
 from runtime.errors import StoreError, StoreUnreachableError
 from runtime.lifecycle import pause
+from runtime.metrics import Metrics
 from statemachine.events import Event
 from streams import event_codec, scripts
-from streams.connection import COMMAND_TIMEOUT_S, Client, passes_soon, store_errors
+from streams.cluster import ClusterClient
+from streams.connection import COMMAND_TIMEOUT_S, Client, identity_of, passes_soon, store_errors
 from streams.facts import facts_of
 from streams.ingest import GateClaim, SessionFacts
 from streams.keys import Keys
+from streams.shedding import Shedding
 
 log = structlog.get_logger()
 
@@ -38,6 +41,9 @@ RETRY_AFTER_S = 0.05
 PIPELINE_MAX = 500
 #: Operations that may wait, count; more are refused at once rather than held in memory.
 WAITING_MAX = 20_000
+#: Text of the operations that may wait or be under way, bytes; what is above is refused at once. In memory it takes
+#: about four times as much.
+WAITING_BYTES_MAX = 8 * 1024 * 1024
 #: Pipelines under way at the same time, count.
 PIPELINES_MAX = 4
 #: How long after a restart or a failover what Redis says may be old, seconds.
@@ -52,7 +58,7 @@ GATES_TTL_S = 86_400
 
 @dataclass(slots=True)
 class _Operation:
-    commands: Sequence[tuple[Any, ...]]
+    commands: Sequence[tuple[str, ...]]
     done: asyncio.Future[list[Any]]
     #: When nobody waits any more, seconds of the loop's clock.
     until_s: float
@@ -62,8 +68,25 @@ class Publisher:
     """Implements `streams.ingest.Ingest` on Redis."""
 
     def __init__(
-        self, client: Client, keys: Keys, clock: Clock, *, session_ttl_s: int = 86_400, deadline_s: float = DEADLINE_S
+        self,
+        client: Client,
+        keys: Keys,
+        clock: Clock,
+        *,
+        session_ttl_s: int = 86_400,
+        deadline_s: float = DEADLINE_S,
+        metrics: Metrics | None = None,
     ) -> None:
+        """Binds what is needed.
+
+        Args:
+            client: For commands.
+            keys: Of Redis.
+            clock: For rates, and for how long ago Redis was restarted.
+            session_ttl_s: How long a session is kept after its end, seconds.
+            deadline_s: How long a caller waits for Redis, seconds.
+            metrics: Where is counted what was left out under load.
+        """
         self._client = client
         self._keys = keys
         self._clock = clock
@@ -71,7 +94,10 @@ class Publisher:
         self._call_ttl_s = CALL_INDEX_TTL_S + session_ttl_s
         #: A plain client's connections are written to directly; any other client, such as a cluster's, by pipelines.
         self._is_plain = isinstance(client, Redis)
+        self._shedding = Shedding(clock, metrics or Metrics())
         self._waiting: deque[_Operation] = deque()
+        #: Text of everything that somebody waits for, bytes.
+        self._waiting_bytes = 0
         #: Everything that somebody may wait for, those under way too. All have the same time, so the oldest is first.
         self._open: deque[_Operation] = deque()
         self._deadline_watch: asyncio.TimerHandle | None = None
@@ -85,7 +111,16 @@ class Publisher:
 
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
         """See `Ingest.publish`."""
-        await self._run(self._writes(event, call_sid))
+        partition = self._keys.partition_of(event.session_id)
+        if self._shedding.leaves_out(event, partition, is_crowded=self._is_crowded):
+            return
+        writes = self._writes(event, call_sid)
+        asks = self._shedding.backlogs.is_due(partition)
+        if asks:
+            writes.append(("XLEN", self._keys.events(partition)))
+        answers = await self._run(writes)
+        if asks:
+            self._shedding.backlogs.learn(partition, int(answers[-1]))
 
     async def publish_and_read(self, event: Event, *, call_sid: str = "") -> SessionFacts | None:
         """See `Ingest.publish_and_read`."""
@@ -126,7 +161,7 @@ class Publisher:
     async def is_ready(self) -> bool:
         """See `Ingest.is_ready`: a write is tried, since a server that answers PING may refuse every write."""
         try:
-            await self._run([("SET", self._keys.probe, self._clock.wall_ms())])
+            await self._run([("SET", self._keys.probe, str(self._clock.wall_ms()))])
         except StoreError:
             return False
         return True
@@ -152,25 +187,20 @@ class Publisher:
 
     # ---- the commands --------------------------------------------------------------------------------------------
 
-    def _writes(self, event: Event, call_sid: str) -> list[tuple[Any, ...]]:
+    def _writes(self, event: Event, call_sid: str) -> list[tuple[str, ...]]:
         partition = self._keys.partition_of(event.session_id)
         entry = [part for pair in event_codec.encode(event).items() for part in pair]
-        writes: list[tuple[Any, ...]] = [("XADD", self._keys.events(partition), "*", *entry)]
+        writes: list[tuple[str, ...]] = [("XADD", self._keys.events(partition), "*", *entry)]
         if call_sid:
             # First, so that whoever finds the event finds the call too.
-            writes.insert(0, ("SET", self._keys.call(call_sid), event.session_id, "NX", "EX", self._call_ttl_s))
+            writes.insert(0, ("SET", self._keys.call(call_sid), event.session_id, "NX", "EX", str(self._call_ttl_s)))
         return writes
 
-    def _reading(self, session_id: str) -> tuple[Any, ...]:
+    def _reading(self, session_id: str) -> tuple[str, ...]:
         return ("HGETALL", self._keys.session(session_id))
 
     async def _look_at_server(self) -> None:
-        with store_errors():
-            info = await self._client.info("server")
-        if "run_id" not in info:  # a cluster answers by node; the youngest decides
-            nodes = [node for node in info.values() if isinstance(node, dict)]
-            info = min(nodes, key=lambda node: int(node["uptime_in_seconds"]))
-        run_id, up_s = str(info["run_id"]), int(info["uptime_in_seconds"])
+        run_id, up_s = await identity_of(self._client)
         now_s = self._clock.monotonic_s()
         if self._run_id and run_id != self._run_id:
             self._changed_at_s = now_s
@@ -181,9 +211,22 @@ class Publisher:
 
     # ---- pipelines -----------------------------------------------------------------------------------------------
 
-    async def _run(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        if len(self._waiting) >= WAITING_MAX:
-            raise StoreUnreachableError("too many writes wait for Redis")
+    @property
+    def _is_crowded(self) -> bool:
+        """Whether more than half of what may wait does."""
+        return self._waiting_bytes > WAITING_BYTES_MAX // 2 or len(self._waiting) > WAITING_MAX // 2
+
+    async def _run(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
+        size = sum(sum(map(len, command)) for command in commands)
+        if len(self._waiting) >= WAITING_MAX or self._waiting_bytes + size > WAITING_BYTES_MAX:
+            raise StoreUnreachableError("too much waits for Redis")
+        self._waiting_bytes += size
+        try:
+            return await self._carried(commands)
+        finally:
+            self._waiting_bytes -= size
+
+    async def _carried(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
         loop = asyncio.get_running_loop()
         operation = _Operation(commands, loop.create_future(), loop.time() + self._deadline_s)
         self._waiting.append(operation)
@@ -207,6 +250,9 @@ class Publisher:
             if not operation.done.done():
                 self._server_is_unknown = True
                 operation.done.set_exception(StoreUnreachableError("Redis did not answer in time"))
+        # Nobody waits for these any more, and what they hold makes room for others.
+        while self._waiting and self._waiting[0].done.done():
+            self._waiting.popleft()
         self._deadline_watch = loop.call_at(self._open[0].until_s, self._refuse_late) if self._open else None
 
     def _flush_soon(self) -> None:
@@ -222,6 +268,8 @@ class Publisher:
             flight = asyncio.get_running_loop().create_task(self._send(batch))
             self._flights.add(flight)
             flight.add_done_callback(self._landed)
+        elif self._waiting:
+            self._flush_soon()  # those in front had given up; behind them somebody still waits
 
     def _landed(self, flight: "asyncio.Task[None]") -> None:
         self._flights.discard(flight)
@@ -256,14 +304,16 @@ class Publisher:
         if refused:
             await self._try_again(refused, StoreUnreachableError("Redis can't take it now"))
 
-    async def _pipeline(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+    async def _pipeline(self, commands: list[tuple[str, ...]]) -> list[Any]:
         """Leaves to the client which connection carries each command: a cluster's knows the node."""
+        if isinstance(self._client, ClusterClient):
+            return await self._client.exchange(commands)
         pipeline = self._client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
         return list(await pipeline.execute(raise_on_error=False))
 
-    async def _exchange(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+    async def _exchange(self, commands: list[tuple[str, ...]]) -> list[Any]:
         """Sends commands in one piece over a connection of the pool and reads their replies in order."""
         pool = self._client.connection_pool
         connection = await pool.get_connection()

@@ -9,7 +9,7 @@ class Event:
     """What every event carries."""
 
     name: ClassVar[str] = ""
-    #: Why it changes nothing, whatever the session: such an event may be left out under load. Empty where it may decide.
+    #: Why it changes nothing, whatever the session: it may be left out under load. Empty where it may decide.
     decides_nothing: ClassVar[str] = ""
 
     #: The session's id, also the conference's friendly name.

@@ -117,7 +117,7 @@ class World:
         self.client = make_client(self.redis_url)
         clock = SystemClock()
         self.metrics = Metrics()
-        self.publisher = Publisher(self.client, self.keys, clock)
+        self.publisher = Publisher(self.client, self.keys, clock, metrics=self.metrics)
         self._http = http_client(self.settings, clock=clock, metrics=self.metrics)
         documents = Documents(CallbackUrls(self.public_url), language="en-US", voice=None)
         lookup = Calls(rest_client(self.settings, self._http), join_document=join_document_of(documents))
