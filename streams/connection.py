@@ -10,10 +10,10 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import redis.asyncio as redis_asyncio
-from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
+    AskError,
     ClusterDownError,
     MasterDownError,
     OutOfMemoryError,
@@ -26,6 +26,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from runtime.errors import StoreError, StoreUnreachableError
+from streams.cluster import ClusterClient
 from streams.packing import packed_by_hiredis
 
 #: How long one command may take, seconds: the deadline within which a webhook has to know.
@@ -37,10 +38,10 @@ BLOCK_MS = 2_000
 BLOCK_TIMEOUT_S = BLOCK_MS / 1000 + 2.0
 
 #: Answers by which Redis says "not now": the command has not happened, and may be tried again later.
-_PASSING_ERRORS = (ReadOnlyError, OutOfMemoryError, TryAgainError, ClusterDownError, MasterDownError)
+_PASSING_ERRORS = (ReadOnlyError, OutOfMemoryError, TryAgainError, AskError, ClusterDownError, MasterDownError)
 _PASSING_WORDS = ("READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "BUSY", "UNBLOCKED")
 
-Client = Any  # redis.asyncio.Redis or RedisCluster: the two share no base class
+Client = Any  # redis.asyncio.Redis or ClusterClient: the two share no base class
 
 
 def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) -> Client:
@@ -61,11 +62,28 @@ def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) 
     }
     plain_url, is_cluster = _without_cluster(url)
     if is_cluster:
-        return RedisCluster.from_url(plain_url, **options)
+        return ClusterClient.from_url(plain_url, **options)
     client = redis_asyncio.Redis.from_url(plain_url, **options)
     pool = client.connection_pool
     pool.connection_class = packed_by_hiredis(pool.connection_class)
     return client
+
+
+async def identity_of(client: Client) -> tuple[str, int]:
+    """Which server it is, a text that changes with every restart and failover, and for how long it has run, seconds.
+
+    A cluster is another one as soon as another node is a primary: what that one has not seen is forgotten. The youngest
+    primary tells the time.
+    """
+    with store_errors():
+        if isinstance(client, ClusterClient):
+            found = await client.info("server", target_nodes=ClusterClient.PRIMARIES)
+        else:
+            found = await client.info("server")
+    servers = [found] if "run_id" in found else list(found.values())
+    return " ".join(sorted(str(one["run_id"]) for one in servers)), min(
+        int(one["uptime_in_seconds"]) for one in servers
+    )
 
 
 def _without_cluster(url: str) -> tuple[str, bool]:
@@ -84,7 +102,12 @@ def _word_of(text: str) -> str:
 
 
 def passes_soon(answer: object) -> bool:
-    """Whether an answer is a refusal that is worth a second try within a second or two: not that Redis is full."""
+    """Whether an answer is a refusal that is worth a second try within a second or two: not that Redis is full.
+
+    Of a cluster it may also be that one node is out of reach.
+    """
+    if isinstance(answer, RedisConnectionError | RedisTimeoutError | OSError):
+        return True
     if not isinstance(answer, ResponseError) or isinstance(answer, OutOfMemoryError):
         return False
     word = _word_of(str(answer))

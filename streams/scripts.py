@@ -15,6 +15,8 @@ from redis.exceptions import NoScriptError
 _NAME = re.compile(r"^(?P<verb>[a-z_]+)-(?P<keys>\d+|n)\.lua$")
 
 Argument = str | bytes | int | float
+#: The commands that carry a script; behind them stand the script, the number of its keys, and the keys.
+SCRIPT_COMMANDS = ("EVALSHA", "EVAL")
 
 
 class Scriptable(Protocol):

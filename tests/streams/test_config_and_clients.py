@@ -32,18 +32,18 @@ async def test_prefix_that_nobody_has_used_is_told(client):
         await config.look_up(client, "nobody")
 
 
-async def test_write_that_times_out_is_not_repeated(server, client):
+async def test_write_that_times_out_is_not_repeated(single, client):
     """redis-py's default repeats it: seen to store an entry twice when the server was paused."""
-    slow = make_client(server.url)
+    slow = make_client(single.url)
     slow.connection_pool.connection_kwargs["socket_timeout"] = 0.2
     await slow.xadd("stream", {"n": 0})
     await slow.connection_pool.disconnect()
-    server.signal(signal.SIGSTOP)
+    single.signal(signal.SIGSTOP)
     try:
         with pytest.raises(StoreUnreachableError):
             await _write(slow)
     finally:
-        server.signal(signal.SIGCONT)
+        single.signal(signal.SIGCONT)
     await asyncio.sleep(0)
     assert await client.xlen("stream") <= 2
     await slow.aclose()

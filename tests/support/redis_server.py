@@ -15,14 +15,21 @@ import redis
 BUNDLED = Path(sys.prefix) / "libexec" / "conferral" / "redis-server"
 
 
+#: Paths of further programs that tests of Redis are to run on, such as Valkey's, with colons between them.
+SETTING = "CONFERRAL_TEST_REDIS_SERVERS"
+
+
 def found_programs() -> dict[str, Path]:
-    """Every redis-server there is: the one of our own and the one on PATH."""
+    """Every redis-server there is, by a name: the one of our own, the one on PATH, and those that the setting names."""
     programs = {}
     if BUNDLED.exists():
         programs["bundled"] = BUNDLED
     on_path = shutil.which("redis-server")
     if on_path:
         programs["on-path"] = Path(on_path)
+    for named in filter(None, os.environ.get(SETTING, "").split(":")):
+        assert Path(named).exists(), f"{SETTING}: there is no {named}"
+        programs[Path(named).name if Path(named).name not in programs else named] = Path(named)
     return programs
 
 
@@ -75,6 +82,14 @@ class RedisServer:
 
     def client(self) -> "redis.Redis":
         return redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
+
+    def reset(self) -> None:
+        """Empties it and gives it the usual settings."""
+        with self.client() as client:
+            client.config_set("maxmemory", "0")
+            client.config_set("min-replicas-to-write", "0")
+            client.flushall()
+            client.script_flush()
 
     def signal(self, number: signal.Signals) -> None:
         assert self.process is not None

@@ -1,0 +1,224 @@
+"""A real Redis Cluster for tests: three primaries with a replica each, on loopback, with an append-only file."""
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Self
+
+import redis
+
+HOST = "127.0.0.1"
+#: After how long without an answer a node counts as dead, milliseconds.
+NODE_TIMEOUT_MS = 1_000
+#: How long a cluster may take to agree on anything, seconds.
+PATIENCE_S = 40.0
+#: Ports that are tried; the nodes talk to each other 10,000 above.
+_PORTS = range(20_000, 32_000)
+_BUS_OFFSET = 10_000
+
+
+class Node:
+    """One server of a cluster; `kill` and `start` keep its folder, so that its append-only file survives."""
+
+    def __init__(self, program: Path, folder: Path, port: int, node_timeout_ms: int) -> None:
+        self.program = program
+        self.folder = folder / str(port)
+        self.folder.mkdir()
+        self.port = port
+        self._node_timeout_ms = node_timeout_ms
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Node {self.port} {'up' if self.is_up else 'down'}>"
+
+    @property
+    def is_up(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def start(self) -> None:
+        arguments = [
+            "--port", self.port, "--bind", HOST, "--dir", self.folder, "--save", "", "--appendonly", "yes",
+            "--cluster-enabled", "yes", "--cluster-node-timeout", self._node_timeout_ms,
+            "--cluster-config-file", "nodes.conf", "--cluster-require-full-coverage", "no",
+            # A replica that was cut off for longer may be promoted too: there is only one for each primary.
+            "--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0", "--loglevel", "notice",
+            "--logfile", self.folder / "log.txt",
+        ]  # fmt: skip
+        self.process = subprocess.Popen(
+            [self.program, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        _until(self._answers, f"node {self.port} answers")
+
+    def client(self) -> "redis.Redis":
+        """A client of this node alone."""
+        return redis.Redis(host=HOST, port=self.port, decode_responses=True, socket_timeout=5)
+
+    def ask(self, *command: str) -> Any:
+        """One command to this node alone."""
+        with self.client() as client:
+            return client.execute_command(*command)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """As kill -9 does: nothing is written that was not written before. A paused one goes too."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def is_primary(self) -> bool:
+        return str(self.ask("ROLE")[0]) == "master"
+
+    def _answers(self) -> bool:
+        return bool(self.ask("PING"))
+
+
+class ClusterServers:
+    """Three primaries and three replicas of one program."""
+
+    def __init__(self, program: Path, *, node_timeout_ms: int = NODE_TIMEOUT_MS) -> None:
+        self.program = program
+        self.folder = Path(tempfile.mkdtemp(prefix="conferral-cluster-"))
+        self.nodes = [Node(program, self.folder, port, node_timeout_ms) for port in _free_ports(6)]
+
+    @property
+    def url(self) -> str:
+        """Names one node; the others are found by it."""
+        return f"redis://{HOST}:{self.nodes[0].port}/?cluster=true"
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        for node in self.nodes:
+            node.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self) -> None:
+        for node in self.nodes:
+            node.start()
+        addresses = [f"{HOST}:{node.port}" for node in self.nodes]
+        command = [_command_line(self.program), "--cluster", "create", *addresses, "--cluster-replicas", "1"]
+        made = subprocess.run([*map(str, command), "--cluster-yes"], capture_output=True, timeout=60, check=False)
+        assert made.returncode == 0, made.stdout.decode() + made.stderr.decode()
+        self.wait_until_whole()
+
+    def wait_until_whole(self) -> None:
+        """Waits until every node that is up agrees that all slots are served, and every replica has its primary's
+        data."""
+        _until(lambda: all(map(_is_well, self.up())), "the cluster is whole")
+
+    def up(self) -> list[Node]:
+        return [node for node in self.nodes if node.is_up]
+
+    def primaries(self) -> list[Node]:
+        return [node for node in self.up() if node.is_primary()]
+
+    def owner_of(self, key: str) -> Node:
+        """The primary that holds a key now."""
+        slot = int(self.up()[0].ask("CLUSTER", "KEYSLOT", key))
+        for start, end, primary, *_ in self.up()[0].ask("CLUSTER", "SLOTS"):
+            if int(start) <= slot <= int(end):
+                return self._at(int(primary[1]))
+        raise AssertionError(f"nobody has slot {slot}")
+
+    def replica_of(self, primary: Node) -> Node:
+        """The replica that would follow a primary."""
+        (found,) = [node for node in self.up() if node is not primary and _primary_port(node) == primary.port]
+        return found
+
+    def signal(self, number: signal.Signals) -> None:
+        """To all nodes at once: nobody is missed by the others."""
+        for node in self.nodes:
+            node.signal(number)
+
+    def fail_over(self, primary: Node) -> Node:
+        """Hands a primary's slots to its replica in good order; returns the new primary."""
+        replica = self.replica_of(primary)
+        replica.ask("CLUSTER", "FAILOVER")
+        _until(replica.is_primary, f"{replica} has taken over")
+        return replica
+
+    def reset(self) -> None:
+        """Empties it, with everybody up and the usual settings."""
+        for node in self.nodes:
+            if not node.is_up:
+                node.start()
+        self.wait_until_whole()
+        for node in self.nodes:
+            node.ask("CONFIG", "SET", "maxmemory", "0")
+            node.ask("CONFIG", "SET", "min-replicas-to-write", "0")
+        for node in self.primaries():
+            node.ask("FLUSHALL")
+            node.ask("SCRIPT", "FLUSH")
+
+    def _at(self, port: int) -> Node:
+        return next(node for node in self.nodes if node.port == port)
+
+
+def _command_line(program: Path) -> Path:
+    """The command line that belongs to a server program."""
+    beside = program.with_name(program.name.replace("-server", "-cli"))
+    found = beside if beside.exists() else shutil.which("redis-cli")
+    assert found, f"no command line beside {program}"
+    return Path(found)
+
+
+def _is_well(node: Node) -> bool:
+    info = dict(line.split(":", 1) for line in str(node.ask("CLUSTER", "INFO")).splitlines() if ":" in line)
+    known = int(info["cluster_known_nodes"])
+    role = node.ask("ROLE")
+    is_linked = role[0] == "master" or role[3] == "connected"
+    return info["cluster_state"] == "ok" and known == 6 and info["cluster_slots_ok"] == "16384" and is_linked
+
+
+def _primary_port(node: Node) -> int:
+    role = node.ask("ROLE")
+    return int(role[2]) if role[0] == "slave" else 0
+
+
+def _free_ports(count: int) -> Iterable[int]:
+    chance = random.SystemRandom()
+    found: list[int] = []
+    while len(found) < count:
+        port = chance.choice(_PORTS)
+        if port not in found and all(map(_is_free, (port, port + _BUS_OFFSET))):
+            found.append(port)
+    return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _until(holds: Callable[[], bool], what: str) -> None:
+    until_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            if holds():
+                return
+        except redis.RedisError:
+            pass
+        assert time.monotonic() < until_s, f"not within {PATIENCE_S} s: {what}"
+        os.sched_yield()
+        time.sleep(0.02)
