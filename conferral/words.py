@@ -275,6 +275,11 @@ def _announcement_ended(detail: str) -> str:
     return _with(f"the announcement can't be played to {whom}", rest.removeprefix("failed").strip())
 
 
+def _conference_found(detail: str) -> str:
+    count = detail.rpartition("; ")[2].partition(" ")[0]
+    return f"a conference of ours was found of which nothing was known any more, with {count} in it"
+
+
 def _account_swept(detail: str) -> str:
     finding = detail.partition(" ")[0]
     return _SWEPT.get(finding, _with("the account's lists differ", detail))
@@ -358,6 +363,7 @@ _TOLD: dict[str, Callable[[str], str]] = {
     "announcement_ended": _announcement_ended,
     "recording_changed": _recording_changed,
     "account_swept": _account_swept,
+    "conference_found": _conference_found,
     "calls_read": lambda detail: f"Twilio was asked: {detail}",
     "transfer": lambda detail: _with("a transfer is asked for", detail),
 }

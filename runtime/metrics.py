@@ -63,6 +63,18 @@ class Metrics:
             buckets=_FAST_S,
             registry=registry,
         )
+        self.request_slots = Gauge(
+            "conferral_request_slots",
+            "Effects, endings apart, that this worker may have at Twilio at the same time: fewer after a 429",
+            registry=registry,
+        )
+        self.requests_held_back = Gauge(
+            "conferral_requests_held_back",
+            "1 while this worker sends Twilio nothing but endings and single tries, by reason (unreachable, "
+            "credentials)",
+            ["reason"],
+            registry=registry,
+        )
         self.lone_conferences_cleaned = Counter(
             "conferral_lone_conferences_cleaned_total",
             "Conferences completed because one participant was left alone",

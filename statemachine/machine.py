@@ -25,6 +25,7 @@ from statemachine.events import (
     ClientCallReceived,
     Command,
     Complete,
+    ConferenceFound,
     Convert,
     EffectOutcome,
     End,
@@ -189,7 +190,7 @@ def _supervisor_of(session: Session) -> str:
 
 
 def _opens(session: Session, event: Event) -> bool:
-    if isinstance(event, CallReceived | ClientCallReceived | Call):
+    if isinstance(event, CallReceived | ClientCallReceived | Call | ConferenceFound):
         return True
     return isinstance(event, CallProgressed) and opens_by_callback(Scratch(session, event, 0, DEFAULT_POLICY), event)
 

@@ -14,7 +14,7 @@ import orjson
 
 from runtime.errors import StoreError
 from statemachine.attributes import PLAIN, Attributes
-from statemachine.events import EVENTS, CallSeen, Event, ParticipantSeen
+from statemachine.events import EVENTS, CallSeen, Event, ParticipantFound, ParticipantSeen
 from streams.record import from_json, json_of_changed, known_part, texts_from_json
 from streams.times import from_iso, to_iso
 
@@ -56,6 +56,7 @@ _ENCODERS: dict[str, Callable[[Any], str] | None] = {
     "Attributes": lambda attributes: "" if attributes == PLAIN else json_of_changed(attributes),
     "tuple[CallSeen, ...]": lambda calls: orjson.dumps([_plain(call) for call in calls]).decode(),
     "tuple[ParticipantSeen, ...]": lambda seen: orjson.dumps([_plain(one) for one in seen]).decode(),
+    "tuple[ParticipantFound, ...]": lambda found: orjson.dumps([_plain(one) for one in found]).decode(),
 }
 _DECODERS: dict[str, Callable[[str], Any] | None] = {
     "str": None,
@@ -66,6 +67,7 @@ _DECODERS: dict[str, Callable[[str], Any] | None] = {
     "Attributes": lambda text: from_json(Attributes, text),
     "tuple[CallSeen, ...]": lambda text: tuple(known_part(CallSeen, one) for one in orjson.loads(text)),
     "tuple[ParticipantSeen, ...]": lambda text: tuple(known_part(ParticipantSeen, one) for one in orjson.loads(text)),
+    "tuple[ParticipantFound, ...]": lambda text: tuple(known_part(ParticipantFound, one) for one in orjson.loads(text)),
 }
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -11,9 +11,11 @@ from typing import Any
 from twilio.base.page import Page
 from twilio.rest import Client
 
-from runtime.errors import ProviderBusyError
+from runtime.errors import ProviderBusyError, ProviderGoneError
+from statemachine.events import ParticipantFound
 from telephony.client import requests_of
 from telephony.errors import our_errors
+from telephony.participants import participant_seen
 from telephony.urls import is_id
 
 #: Records asked for at a time. Source: Twilio docs, Call resource, `PageSize`: at most 1,000.
@@ -34,8 +36,20 @@ REFUSED_WAIT_MAX_S = 15.0
 LIVE_CALL_STATUSES = ("queued", "ringing", "in-progress")
 #: Likewise; an `init` one has not started: somebody waits in it. Source: Twilio docs, Conference resource.
 LIVE_CONFERENCE_STATUSES = ("init", "in-progress")
+#: Of a participant who is not in yet. Source: Twilio docs, Participants subresource, status values.
+RINGING_STATUSES = frozenset({"queued", "connecting", "ringing"})
 #: Records read before others have their turn, count.
 _AT_A_TIME = 100
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCall:
+    """A live call of a number of ours."""
+
+    #: Who is at the other end, as Twilio names it.
+    address: str = field(repr=False)
+    #: Whether it came in, else it was placed.
+    came_in: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,8 @@ class Account:
     calls: frozenset[str] = frozenset()
     #: Names of the live conferences by SID; those alone whose name could be a session's id.
     conferences: Mapping[str, str] = field(default_factory=dict, repr=False)
+    #: The live calls that came in at a number of ours, or show one, by SID.
+    own_calls: Mapping[str, OwnCall] = field(default_factory=dict, repr=False)
     #: Whether all calls were read, and all conferences.
     has_all_calls: bool = True
     has_all_conferences: bool = True
@@ -61,6 +77,7 @@ class AccountReader:
         self,
         client: Client,
         *,
+        own_numbers: Callable[[], Collection[str]] = tuple,
         pages_max: int = PAGES_MAX,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: random.Random | None = None,
@@ -69,11 +86,13 @@ class AccountReader:
 
         Args:
             client: Twilio's client over our HTTP client.
+            own_numbers: The numbers that are ours, E.164, as they are when the lists are read.
             pages_max: Pages read of calls, and as many of conferences (count).
             sleep: How time is waited out.
             rng: For jitter.
         """
         self._client = client
+        self._own_numbers = own_numbers
         self._pages_max = pages_max
         self._sleep = sleep
         self._rng = rng or random.Random()  # noqa: S311  # jitter, not a secret
@@ -89,9 +108,16 @@ class AccountReader:
         """
         calls: set[str] = set()
         conferences: dict[str, str] = {}
+        own_calls: dict[str, OwnCall] = {}
+        own_numbers = frozenset(self._own_numbers())
 
         def take_call(record: Any) -> None:
             calls.add(record.sid or "")
+            caller = record._from or ""  # noqa: SLF001  # the library's public name of `from`
+            if record.to in own_numbers:
+                own_calls[record.sid or ""] = OwnCall(caller, came_in=True)
+            elif caller in own_numbers:
+                own_calls[record.sid or ""] = OwnCall(record.to or "", came_in=False)
 
         def take_conference(record: Any) -> None:
             # Names of other people's conferences are none of our business.
@@ -110,11 +136,48 @@ class AccountReader:
         return Account(
             calls=frozenset(calls),
             conferences=conferences,
+            own_calls=own_calls,
             has_all_calls=of_calls.is_whole,
             has_all_conferences=of_conferences.is_whole,
             call_pages=of_calls.pages,
             conference_pages=of_conferences.pages,
         )
+
+    async def participants_of(self, conference_sid: str, own_calls: Mapping[str, OwnCall]) -> list[ParticipantFound]:
+        """Who is in a conference, or is being called into it; nobody when it is over.
+
+        Args:
+            conference_sid: Which.
+            own_calls: What is known of calls that it may hold.
+
+        Raises:
+            ProviderError: as of any request.
+
+        Source: Twilio docs, Participants subresource.
+        """
+        inside = self._client.conferences(conference_sid).participants
+        try:
+            with requests_of("sweep"), our_errors():
+                page = await inside.page_async(page_size=PAGE_SIZE)
+                return [_found(record, own_calls.get(record.call_sid or "")) for record in page]
+        except ProviderGoneError:
+            return []
+
+
+def _found(record: Any, call: OwnCall | None) -> ParticipantFound:
+    seen = participant_seen(record)
+    return ParticipantFound(
+        call_sid=seen.call_sid,
+        label=seen.label,
+        address=call.address if call is not None else "",
+        came_in=call is not None and call.came_in,
+        is_ringing=record.status in RINGING_STATUSES,
+        starts_conference=record.start_conference_on_enter is not False,
+        held=seen.held,
+        muted=seen.muted,
+        ends_conference=seen.ends_conference,
+        coaches=seen.coaches,
+    )
 
 
 class _Reading:

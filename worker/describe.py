@@ -14,6 +14,7 @@ from statemachine.events import (
     Command,
     ConferenceEnded,
     ConferenceEvent,
+    ConferenceFound,
     ConferenceNoted,
     Convert,
     DialEnded,
@@ -67,6 +68,8 @@ def detail_of(event: Event, session: Session) -> str:
             return f"{event.recording_sid} {event.status}, of the {of}{lasts}"
         case AccountSwept():
             return f"{event.finding} {event.call_sid or event.conference_sid}"
+        case ConferenceFound():
+            return f"{event.conference_sid}; {len(event.participants)} in the conference"
         case EffectOutcome():
             return _came_of(event)
         case CallsRead():

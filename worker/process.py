@@ -139,16 +139,15 @@ class Worker:
                 client, keys, self.name, self._clock, self._store_clock, self.metrics, self._lease_ms
             )
             allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
-            records = Recorder(access, dials, keys, keeper.held, self._store_clock.now_ms)
+            records = Recorder(access, dials, keys, keeper.held, keeper.now_ms)
             executor = self.executor = self._executor(
-                calls_of(settings, http, allowed), records, keeper.may_send, self._turns_of(dials)
+                calls_of(settings, http, allowed), records, keeper, self._turns_of(dials)
             )
             around = Surroundings(
                 access=access,
                 store=Store(client, keys, session_ttl_s=settings.session_ttl_s),
                 executor=executor,
                 clock=self._clock,
-                store_clock=self._store_clock,
                 metrics=self.metrics,
                 policy=self._policy_now,
                 session_ttl_s=settings.session_ttl_s,
@@ -160,7 +159,7 @@ class Worker:
             log.info("worker_started", holder=self.name, count=keys.partitions)
             tasks: dict[str, Awaitable[None]] = {
                 "leases": keeper.keep(stop, around, executor),
-                "timers": fire_timers(stop, keeper, self._store_clock),
+                "timers": fire_timers(stop, keeper, self._clock),
                 "router": self._router(client, blocking, keys, allowed).run(stop),
                 "signs_of_life": self._show_life(stop, client, keys),
                 "sweep": self._sweeper(client, keys, http).run(stop),
@@ -213,7 +212,11 @@ class Worker:
             client,
             keys,
             self.name,
-            reader=AccountReader(rest_client(self._settings, http), rng=self._outside.rng),
+            reader=AccountReader(
+                rest_client(self._settings, http),
+                own_numbers=lambda: {self._settings.number, *self._directory.current.numbers},
+                rng=self._outside.rng,
+            ),
             clock=self._clock,
             store_clock=self._store_clock,
             metrics=self.metrics,
@@ -225,15 +228,15 @@ class Worker:
         self,
         calls: Calls,
         records: Recorder,
-        may_send: Callable[[int], Awaitable[bool]],
+        keeper: LeaseKeeper,
         turn: Callable[[Dial], Awaitable[None]] | None,
     ) -> Executor:
         return Executor(
             calls=calls,
             records=records,
-            may_send=may_send,
+            may_send=keeper.may_send,
             clock=self._clock,
-            now_ms=self._store_clock.now_ms,
+            now_ms=keeper.now_ms,
             metrics=self.metrics,
             policy=ExecutorPolicy(),
             rng=self._outside.rng,

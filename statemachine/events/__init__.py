@@ -45,10 +45,12 @@ from statemachine.events.outcomes import (
     AccountSwept,
     CallSeen,
     CallsRead,
+    ConferenceFound,
     EffectFailed,
     EffectOutcome,
     EffectSucceeded,
     EffectUnknown,
+    ParticipantFound,
     ParticipantSeen,
 )
 from statemachine.events.timers import (
@@ -72,7 +74,9 @@ FACTS: tuple[type[Event], ...] = (
     ConferenceStarted, ConferenceEnded, ParticipantJoined, ParticipantLeft, ParticipantChanged, ConferenceNoted,
     AnnouncementEnded, RecordingChanged, GateReached, GateDecided,
 )  # fmt: skip
-OUTCOMES: tuple[type[Event], ...] = (EffectSucceeded, EffectFailed, EffectUnknown, CallsRead, AccountSwept)
+OUTCOMES: tuple[type[Event], ...] = (
+    EffectSucceeded, EffectFailed, EffectUnknown, CallsRead, AccountSwept, ConferenceFound,
+)  # fmt: skip
 TIMERS: tuple[type[TimerExpired], ...] = (
     RingOverdue, LeaveOverdue, ConvertOverdue, RepairOverdue, LoneOverdue, DialOverdue, ConfirmOverdue, StageOverdue,
     OpeningOverdue, OrderOverdue, ParkOverdue, AgeOverdue,
@@ -107,6 +111,7 @@ __all__ = (
     "Complete",
     "ConferenceEnded",
     "ConferenceEvent",
+    "ConferenceFound",
     "ConferenceNoted",
     "ConferenceStarted",
     "ConfirmOverdue",
@@ -133,6 +138,7 @@ __all__ = (
     "Park",
     "ParkOverdue",
     "ParticipantChanged",
+    "ParticipantFound",
     "ParticipantJoined",
     "ParticipantLeft",
     "ParticipantSeen",

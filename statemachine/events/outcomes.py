@@ -120,3 +120,35 @@ class AccountSwept(Event):
     call_sid: str = ""
     #: The conference that it is about, empty where it is a call.
     conference_sid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantFound:
+    """One participant of a conference that was found."""
+
+    call_sid: str
+    label: str = ""
+    #: Who is at the other end, as Twilio names it: E.164, `client:NAME`, `sip:URI`.
+    address: str = field(default="", repr=False)
+    #: Whether the call came in, else it was placed.
+    came_in: bool = False
+    #: Whether its phone still rings.
+    is_ringing: bool = False
+    #: StartConferenceOnEnter.
+    starts_conference: bool = True
+    held: bool = False
+    muted: bool = False
+    #: EndConferenceOnExit.
+    ends_conference: bool = False
+    #: SID of the call that this one coaches, empty for none.
+    coaches: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConferenceFound(Event):
+    """A live conference is ours, and nothing is known of its session: Redis has lost it. Whoever is in it goes on."""
+
+    name: ClassVar[str] = "conference_found"
+
+    conference_sid: str
+    participants: tuple[ParticipantFound, ...]

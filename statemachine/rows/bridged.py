@@ -3,6 +3,7 @@
 The parent is the one whose `<Dial>` it is (inbound: the customer), the child the one whom it rings.
 """
 
+from statemachine.actions.adopting import adopt_conference, adopt_transfer
 from statemachine.actions.bridge import (
     find_agent,
     follow_to_agent,
@@ -76,6 +77,7 @@ from statemachine.events import (
     Cancel,
     ClientCallReceived,
     Complete,
+    ConferenceFound,
     Convert,
     DialEnded,
     DialOverdue,
@@ -137,6 +139,7 @@ from statemachine.guards.calls import (
     parent_is_over_after_child,
 )
 from statemachine.guards.company import is_of_second_call
+from statemachine.guards.found import finds_transfer
 from statemachine.guards.orders import is_full, name_is_taken, names_customer, names_nobody, some_order_is_over
 from statemachine.guards.outcomes import is_dial, is_of_recording, is_read
 from statemachine.guards.reads import (
@@ -214,6 +217,9 @@ BRIDGED: tuple[Row, ...] = (
     Row(B, OrderOverdue,        None,                         STAY, give_up_orders),
     Row(B, RecordingChanged,    None,                         STAY, note_recording),
     Row(B, AccountSwept,        None,                         STAY, look_at_calls),
+    Row(B, ConferenceFound,     finds_transfer,               T,    adopt_transfer),
+    Row(B, ConferenceFound,     is_new,                       C,    adopt_conference),
+    Row(B, ConferenceFound,     None,                         STAY, look_at_calls),
     Row(B, CallsRead,          is_outdated,                  STAY, look_later),
     Row(B, CallsRead,          shows_parent_over,            E,    end_by_read),
     Row(B, CallsRead,           shows_next_agent,             STAY, follow_to_seen),

@@ -167,6 +167,11 @@ def test_every_decision_of_the_gate_has_words_of_its_own(decision):
         ("park", "", "park is asked for"),
         ("account_swept", "call-missing CA1", "the account's list does not show a call of it"),
         ("account_swept", "made-up", "the account's lists differ (made-up)"),
+        (
+            "conference_found",
+            "CF1; 2 in the conference",
+            "a conference of ours was found of which nothing was known any more, with 2 in it",
+        ),
     ],
 )
 def test_what_happens_in_a_conference_is_told_in_words(event, detail, told):

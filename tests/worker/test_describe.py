@@ -17,6 +17,7 @@ from statemachine.events import (
     CallSeen,
     Cancel,
     Command,
+    ConferenceFound,
     ConferenceNoted,
     ConferenceStarted,
     DialEnded,
@@ -27,6 +28,7 @@ from statemachine.events import (
     Hold,
     Park,
     ParticipantChanged,
+    ParticipantFound,
     ParticipantJoined,
     ParticipantLeft,
     Record,
@@ -86,6 +88,9 @@ PRIVATE = frozenset({"customer_address", "agent_address", "address", "call_token
                       url="https://example.com/RE1"), "RE1 completed, of the conference, 12 s"),
     (AccountSwept(session_id="s", finding="call-missing", call_sid="CA1"), "call-missing CA1"),
     (AccountSwept(session_id="s", finding="conference-live", conference_sid="CF1"), "conference-live CF1"),
+    (ConferenceFound(session_id="s", conference_sid="CF1",
+                     participants=(ParticipantFound(call_sid="CA1", label="customer-1", address=NUMBER),)),
+     "CF1; 1 in the conference"),
     (EffectSucceeded(session_id="s", effect_id="e", kind="start_recording", party="customer", recording_sid="RE1"),
      "start_recording customer RE1"),
     (EffectSucceeded(session_id="s", effect_id="e", kind="end_conference"), "end_conference"),
@@ -211,6 +216,8 @@ def test_no_event_tells_whom_it_is_about(kind):
             values[field] = (NUMBER,) if hint == tuple[str, ...] else NUMBER
         elif hint == tuple[CallSeen, ...]:
             values[field] = (CallSeen("CA1", "in-progress", to=NUMBER),)
+        elif hint == tuple[ParticipantFound, ...]:
+            values[field] = (ParticipantFound("CA1", label="customer-1", address=NUMBER),)
         elif hint is str and field not in ("entry_id", "name", "timer"):
             values[field] = "word"
         elif hint is int:

@@ -23,6 +23,8 @@ class Difference(StrEnum):
     CALL_LIVE = "call-live"
     #: So is a conference.
     CONFERENCE_LIVE = "conference-live"
+    #: A conference of ours is live of which no session is known: Redis has lost it.
+    CONFERENCE_UNKNOWN = "conference-unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,13 +12,15 @@ from runtime.clock import Clock, StoreClock
 from runtime.errors import ConferralError, LeaseLostError, ProviderError, StoreError
 from runtime.lifecycle import pause
 from runtime.metrics import Metrics
+from statemachine.events import ParticipantFound
 from streams import lease as leases
 from streams.connection import Client
 from streams.keys import Keys
 from streams.lease import LEASE_MS, RENEW_EVERY_S, Lease, Renewal, Taken
-from telephony.account import Account
-from worker.sweep.comparing import Comparison, EndedSession, Finding
+from telephony.account import Account, OwnCall
+from worker.sweep.comparing import Comparison, Difference, EndedSession, Finding
 from worker.sweep.records import SweepRecords, in_parts
+from worker.sweep.unknown_rooms import UnknownRooms, is_ours, may_be_ours
 
 log = structlog.get_logger()
 
@@ -31,6 +33,8 @@ AT_ONCE = 200
 #: Findings published in one sweep, count: each leads to a look at Twilio, and a list that is wrong as a whole must not
 #: lead to thousands. The rest follow in the next sweep.
 FINDINGS_MAX = 500
+#: Conferences of which no session is known that are looked at in one sweep, one request each, count.
+UNKNOWN_MAX = 200
 #: Every how many sweeps it is told at last of something that outlives its session, as a power of two.
 DOUBLINGS_MAX = 6
 
@@ -44,6 +48,10 @@ class Reader(Protocol):
 
     async def read(self, check: Callable[[], None]) -> Account:
         """What is live at Twilio; calls `check` before every request. Raises `ProviderError`."""
+        ...
+
+    async def participants_of(self, conference_sid: str, own_calls: Mapping[str, OwnCall]) -> list[ParticipantFound]:
+        """Who is in a conference. Raises `ProviderError`."""
         ...
 
 
@@ -112,6 +120,7 @@ class Sweeper:
         self._told: dict[str, tuple[int, int]] = {}
         #: What sessions miss that had just changed, by SID: since when, Unix milliseconds.
         self._doubtful: dict[str, int] = {}
+        self._unknown_rooms = UnknownRooms()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweeps until the process stops, then gives the lease back."""
@@ -195,6 +204,7 @@ class Sweeper:
         behind = await self._compare(comparison, interval_number, stop)
         self._doubtful = {sid: self._doubtful.get(sid, started_ms) for sid in comparison.doubtful}
         await self._look_for_ended(comparison, behind, stop)
+        await self._look_for_unknown(account, comparison, behind, quiet_before_ms, stop, interval_number)
         findings = self._due(comparison.findings, interval_number)
         for part in in_parts(findings, AT_ONCE):
             self._insist(stop)
@@ -262,6 +272,39 @@ class Sweeper:
             for conference_sid, name in rooms:
                 if name in ended:
                     comparison.show_ended(name, ended[name], conference_sid=conference_sid)
+
+    async def _look_for_unknown(
+        self,
+        account: Account,
+        comparison: Comparison,
+        behind: set[int],
+        unknown_before_ms: int,
+        stop: asyncio.Event,
+        interval_number: int,
+    ) -> None:
+        """Whether what no session at all has is ours all the same, since Redis has lost it: then it is adopted."""
+        named = {
+            sid: name
+            for sid, name in comparison.strange_conferences.items()
+            if may_be_ours(name) and self._keys.partition_of(name) not in behind
+        }
+        unknown: list[str] = []
+        for part in in_parts(named.items(), AT_ONCE):
+            self._insist(stop)
+            lost = await self._records.unknown([name for _, name in part])
+            unknown += [sid for sid, name in part if name in lost]
+        due = self._unknown_rooms.due(unknown, self._store_clock.now_ms(), unknown_before_ms)
+        for conference_sid in due[:UNKNOWN_MAX]:
+            self._insist(stop)
+            participants = await self._reader.participants_of(conference_sid, account.own_calls)
+            if not is_ours(participants, account.own_calls):
+                self._unknown_rooms.leave_alone(conference_sid)
+                continue
+            name = named[conference_sid]
+            self._insist(stop)
+            await self._records.adopt(name, conference_sid, participants, interval_number)
+            self._metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
+            log.warning("conference_adopted", session_id=name, conference_sid=conference_sid, count=len(participants))
 
     async def _ended(self, session_ids: Iterable[str], behind: set[int]) -> dict[str, EndedSession]:
         asked = [name for name in dict.fromkeys(session_ids) if self._keys.partition_of(name) not in behind]

@@ -2,20 +2,21 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from runtime.clock import StoreClock, SystemClock
 from runtime.errors import ProviderError
 from runtime.metrics import Metrics
-from statemachine.events import AccountSwept
+from statemachine.events import AccountSwept, ParticipantFound
 from statemachine.session import Party, Session
 from statemachine.states import State
 from streams import event_codec, session_codec
 from streams import lease as leases
 from streams.connection import make_client
 from streams.keys import Keys
-from telephony.account import Account
+from telephony.account import Account, OwnCall
 from worker.sweep.sweeper import Sweeper, SweepTimes
 
 PARTITIONS = 4
@@ -31,6 +32,9 @@ class Scripted:
         self.faults: deque[ProviderError] = deque()
         self.readings = 0
         self.waits: asyncio.Event | None = None
+        self.participants: dict[str, list[ParticipantFound] | ProviderError] = {}
+        #: Conferences whose participants were asked for.
+        self.asked: list[str] = []
 
     async def read(self, check: Callable[[], None]) -> Account:
         self.readings += 1
@@ -40,6 +44,13 @@ class Scripted:
         if self.faults:
             raise self.faults.popleft()
         return self.account
+
+    async def participants_of(self, conference_sid: str, own_calls: Mapping[str, OwnCall]) -> list[ParticipantFound]:
+        self.asked.append(conference_sid)
+        found = self.participants[conference_sid]
+        if isinstance(found, ProviderError):
+            raise found
+        return found
 
 
 class Sea:
@@ -84,6 +95,9 @@ class Sea:
             self.client, self.keys, name, clock=self.clock, store_clock=self.store_clock, metrics=self.metrics,
             **options,
         )  # fmt: skip
+
+    def times(self, **changes: float) -> SweepTimes:
+        return replace(TIMES, **changes)
 
     async def sweep(self, sweeps: int = 1, **more: Any) -> None:
         """Sweeps until so many sweeps were made in all."""

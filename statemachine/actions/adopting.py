@@ -1,0 +1,126 @@
+"""A conference of ours of which nothing is known any more: whoever is in it goes on, and nobody is left alone."""
+
+from dataclasses import replace
+
+from statemachine.actions.asking import want_ends
+from statemachine.actions.dialling import watch_dials
+from statemachine.events import AgeOverdue, ConferenceFound, ParticipantFound
+from statemachine.guards.found import names_of, number_of
+from statemachine.scratch import Scratch
+from statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, SUPERVISOR, TARGET, Party, first_label
+from statemachine.states import (
+    Opening,
+    PartyStatus,
+    Phase,
+    SessionMode,
+    Stage,
+    SuperviseMode,
+    TransferMode,
+    TransferStatus,
+    Tune,
+)
+from statemachine.transfer import TransferState
+
+
+def adopt_conference(scratch: Scratch, event: ConferenceFound) -> None:
+    """A session is made of what Twilio shows: who is in the conference, by which label, held or not.
+
+    What can't be seen is lost: orders, the directory's attributes, recordings, who was being dialled at our gate.
+    """
+    names = names_of(event)
+    if TARGET in names:
+        # Of a transfer that can't go on; the name is for the next one's.
+        guests = sum(name.startswith("guest-") for name in names)
+        names[f"guest-{guests + 1}"] = names.pop(TARGET)
+    _adopt(scratch, event, names)
+    parties = scratch.session.parties
+    there = [party for party in parties.values() if not (party.is_gone or party.is_supervisor)]
+    scratch.change(phase=Phase.NONE, is_group=len(there) > 2)
+    # A hold that nobody remembers would never end.
+    for party in tuple(parties.values()):
+        scratch.change_party(party, hold_wanted=False)
+    watch_dials(scratch)
+    if all(parties[name].in_room for name in (CUSTOMER, AGENT)):
+        want_ends(scratch)
+
+
+def adopt_transfer(scratch: Scratch, event: ConferenceFound) -> None:
+    """Customer, agent and target are there: the agent decides how it goes on, and nobody hears more than before."""
+    _adopt(scratch, event, names_of(event))
+    target = scratch.session.parties[TARGET]
+    is_apart = target.held or scratch.session.parties[CUSTOMER].held
+    scratch.change_party(target, answered=True, dial_id=_dial_id(target.call_sid), dialled_at_ms=scratch.now_ms)
+    scratch.change(
+        phase=Phase.CONSULT if is_apart else Phase.WARM,
+        transfer=TransferState(
+            # A number that no transfer of this session has had: each has dialled somebody.
+            number=scratch.session.dials + 1,
+            mode=TransferMode.CONSULT if is_apart else TransferMode.WARM,
+            to=target.address,
+            status=TransferStatus.CONSULTING if is_apart else TransferStatus.MERGED,
+            stage=Stage.TALKING,
+            started_at_ms=scratch.now_ms,
+        ),
+    )
+
+
+def _adopt(scratch: Scratch, event: ConferenceFound, names: dict[str, ParticipantFound]) -> None:
+    has_started = any(one.starts_conference and not one.is_ringing for one in event.participants)
+    parties = {name: _party(scratch, name, one, waits=not has_started) for name, one in names.items()}
+    for name in (CUSTOMER, AGENT):
+        parties.setdefault(name, Party(name, first_label(name), status=PartyStatus.LEFT))
+    scratch.change(
+        created_at_ms=scratch.now_ms,
+        direction=_direction(names),
+        mode=SessionMode.CONFERENCE,
+        opening=Opening.OVER,
+        parties=parties,
+        conference_sid=event.conference_sid,
+        dials=max(map(number_of, event.participants), default=0),
+        moved_at_ms=scratch.now_ms,
+        first_left=next((name for name in (CUSTOMER, AGENT) if parties[name].is_gone), ""),
+    )
+    scratch.set_timer(AgeOverdue.timer, scratch.policy.age_max_ms)
+
+
+def _direction(names: dict[str, ParticipantFound]) -> str:
+    customer, agent = names.get(CUSTOMER), names.get(AGENT)
+    if customer is not None:
+        return INBOUND if customer.came_in else OUTBOUND
+    return OUTBOUND if agent is not None and agent.came_in else INBOUND
+
+
+def _dial_id(call_sid: str) -> str:
+    """Stands for the dial's own id, which is forgotten; its callbacks are told by the call."""
+    return f"found:{call_sid}"
+
+
+def _party(scratch: Scratch, name: str, one: ParticipantFound, *, waits: bool) -> Party:
+    party = Party(
+        name,
+        one.label,
+        call_sid=one.call_sid,
+        address=one.address,
+        status=PartyStatus.CONNECTED,
+        in_room=True,
+        held=one.held,
+        hold_wanted=one.held,
+        muted=one.muted,
+        ends_conference=one.ends_conference,
+        coaches=one.coaches,
+        waits=waits,
+        tune=Tune.MUSIC if one.held or waits else Tune.NONE,
+    )
+    if name == SUPERVISOR:
+        mode = SuperviseMode.MONITOR if one.muted else SuperviseMode.BARGE
+        return replace(party, supervises=SuperviseMode.WHISPER if one.coaches else mode)
+    if one.is_ringing:
+        return replace(
+            party,
+            status=PartyStatus.RINGING,
+            in_room=False,
+            dial_id=_dial_id(one.call_sid),
+            dialled_at_ms=scratch.now_ms,
+            dial_due_ms=scratch.now_ms + scratch.policy.ring_timeout_ms + scratch.policy.dial_slack_ms,
+        )
+    return replace(party, mute_wanted=one.muted)

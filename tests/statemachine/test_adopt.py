@@ -1,0 +1,155 @@
+"""A conference of ours of which Redis has lost everything: whoever is in it goes on, and nobody is left alone."""
+
+import pytest
+
+from statemachine.events import ConferenceFound, DialOverdue, LoneOverdue, ParticipantFound
+from statemachine.states import SuperviseMode
+from tests.statemachine.legs import Leg
+from tests.statemachine.rooms import Room, as_room
+from tests.statemachine.stages import conferenced
+from tests.statemachine.story import ALICE, CUSTOMER_NUMBER, ROOM, Story
+
+
+def found(story: Story, *names: str, session_id: str = "", **changes: dict[str, object]) -> Room:
+    """The sweep has found these legs in a conference; `changes` says how some of them differ."""
+    participants = []
+    for name in names:
+        leg = story.legs[name]
+        values = {"label": leg.label, "address": CUSTOMER_NUMBER if name == "customer" else ALICE}
+        values |= {"came_in": name == "customer"} | changes.get(name, {})
+        participants.append(ParticipantFound(call_sid=leg.call_sid, **values))
+    event = ConferenceFound(
+        **story._common(token="sweep:1"), conference_sid=ROOM, participants=tuple(participants)
+    )  # fmt: skip
+    return as_room(story.take(event))
+
+
+def test_two_who_talk_go_on_as_they_did():
+    both_end = {"ends_conference": True}
+    story = found(Story(), "customer", "agent", customer=both_end, agent=both_end).expect("conferenced", phase="")
+    session = story.session
+    assert (session.direction, session.conference_sid, session.is_group) == ("inbound", ROOM, False)
+    assert session.parties["customer"].address == CUSTOMER_NUMBER
+    story.expect_parties(customer="connected", agent="connected").expect_timers()
+    story.leaves("agent").fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
+
+
+def test_flags_that_are_missing_are_asked_for():
+    found(Story(), "customer", "agent").expect("conferenced", "flag customer", "flag agent")
+
+
+def test_they_can_be_transferred():
+    both_end = {"ends_conference": True}
+    story = found(Story(), "customer", "agent", customer=both_end, agent=both_end)
+    story.transfer("warm").expect("transferring", "unflag agent").confirms("agent").expect(
+        "transferring", "dial target"
+    )
+    assert story.last.effects[0].label == "target-2"
+
+
+@pytest.mark.parametrize(("stays", "reason"), [("customer", "agent-left"), ("agent", "customer-left")])
+def test_one_who_is_alone_is_let_go_after_the_grace(stays: str, reason: str):
+    story = found(Story(), stays).expect("conferenced").expect_timers("lone")
+    story.fires(LoneOverdue).expect("ended", "end room", reason=reason)
+
+
+def test_nobody_at_all_ends_it():
+    found(Story()).expect("ended", "end room", reason="customer-left")
+
+
+def with_target(story: Story) -> Story:
+    story.legs["target"] = Leg("CA" + "8" * 32, "target", "target-2")
+    return story
+
+
+def test_consult_goes_on_and_the_customer_hears_nothing_of_it():
+    story = found(with_target(Story()), "customer", "agent", "target", customer={"held": True})
+    story.legs["customer"].held = True
+    story.expect("transferring", phase="consult").expect_held("customer")
+    assert story.session.transfer is not None
+    assert (story.session.transfer.mode, story.session.transfer.status) == ("consult", "consulting")
+    story.leaves("target").expect("transferring", "unhold customer").confirms("customer")
+    story.expect("conferenced", "flag customer", "flag agent")
+    assert [one.id for one in story.conclusions] == [f"{story.session.id}:transfer-3"]
+
+
+def test_consult_that_is_completed_makes_the_target_the_agent():
+    story = found(with_target(Story()), "customer", "agent", "target", target={"held": True})
+    story.complete().expect("transferring", "unhold target").confirms("target")
+    story.expect("transferring", "hang up agent").leaves("agent").expect("conferenced", "flag agent", "flag customer")
+    assert story.session.parties["agent"].call_sid == story.legs["target"].call_sid
+
+
+def test_three_who_talk_are_a_warm_transfer():
+    story = found(with_target(Story()), "customer", "agent", "target").expect("transferring", phase="warm")
+    story.complete().expect("transferring", "hang up agent")
+
+
+def test_hold_of_which_nobody_knows_any_more_is_undone():
+    found(Story(), "customer", "agent", customer={"held": True}).expect("conferenced", "unhold customer", "flag agent")
+
+
+def test_two_targets_and_whoever_is_none_of_ours_are_guests_of_a_group():
+    story = with_target(Story())
+    story.legs["second"] = Leg("CA" + "9" * 32, "target", "target-3")
+    story = found(story, "customer", "agent", "target", "second", "guest").expect("conferenced")
+    assert set(story.session.parties) == {"customer", "agent", "guest-1", "guest-2", "guest-3"}
+    assert story.session.is_group
+
+
+def test_target_who_talks_to_the_customer_alone_is_the_agent():
+    story = found(with_target(Story()), "customer", "target")
+    assert story.session.parties["agent"].call_sid == story.legs["target"].call_sid
+    assert set(story.session.parties) == {"customer", "agent"}
+    assert story.session.dials == 2
+
+
+def test_whoever_rings_is_waited_for_and_looked_after():
+    story = found(Story(), "customer", "agent", customer={"starts_conference": False}, agent={"is_ringing": True})
+    story.expect("conferenced").expect_parties(customer="connected", agent="ringing").expect_timers("dial")
+    assert story.session.parties["customer"].waits
+    answered = story.call("agent", "in-progress").joins("agent").expect("conferenced")
+    answered.expect_parties(customer="connected", agent="connected").expect_timers()
+
+
+def test_whoever_rings_for_too_long_is_given_up():
+    story = found(Story(), "customer", "agent", agent={"is_ringing": True})
+    story.fires(DialOverdue).expect("conferenced", "look")
+    story.fires(DialOverdue).expect("conferenced", "hang up agent").expect_timers("lone")
+
+
+@pytest.mark.parametrize(
+    ("seen", "mode"),
+    [
+        ({"muted": True}, SuperviseMode.MONITOR),
+        ({"coaches": "agent"}, SuperviseMode.WHISPER),
+        ({}, SuperviseMode.BARGE),
+    ],
+)
+def test_supervisor_is_no_company_and_heard_as_before(seen: dict[str, object], mode: SuperviseMode):
+    story = Story()
+    story.legs["supervisor"] = Leg("CA" + "9" * 32, "supervisor", "supervisor-2")
+    if "coaches" in seen:
+        seen = {"coaches": story.legs["agent"].call_sid}
+    story = found(story, "customer", "agent", "supervisor", supervisor=seen).expect("conferenced")
+    assert story.session.parties["supervisor"].supervises == mode
+    story.leaves("agent")
+    assert "lone" in story.session.timers
+
+
+def test_somebody_under_another_label_is_company():
+    story = found(Story(), "customer", "agent", agent={"label": "Boss"}).expect("conferenced")
+    assert story.session.parties["agent"].is_gone
+    assert story.session.parties["guest-1"].in_room
+    story.expect_timers()
+
+
+def test_session_that_is_known_takes_nothing_from_it():
+    story = conferenced()
+    before = story.session
+    found(story, "customer").expect("conferenced")
+    assert story.session.parties == before.parties
+
+
+def test_session_that_is_known_by_its_bridge_is_looked_at():
+    found(Story().answered(), "customer").expect("bridged", "look")

@@ -1,0 +1,121 @@
+"""Conferences that no session knows: ours are adopted, everybody else's are left alone."""
+
+import asyncio
+
+import pytest
+
+from runtime.errors import OutcomeUnknownError
+from statemachine.events import ConferenceFound, ParticipantFound
+from streams import event_codec
+from telephony.account import Account, OwnCall
+from tests.worker.sweep.sea import PARTITIONS, Sea
+from worker.sweep import sweeper
+from worker.sweep.unknown_rooms import UnknownRooms, is_ours, may_be_ours
+
+pytestmark = pytest.mark.redis
+NAME, OTHER_NAME = "CA" + "1" * 32, "CS" + "2" * 32
+OWN = {NAME: OwnCall("+14155550123", came_in=True)}
+CUSTOMER = ParticipantFound(NAME, "customer-1", "+14155550123", came_in=True)
+STRANGER = ParticipantFound("CA" + "9" * 32, "customer-1")
+
+
+async def adopted(sea: Sea) -> list[ConferenceFound]:
+    """What was published."""
+    found = []
+    for partition in range(PARTITIONS):
+        for entry_id, fields in await sea.client.xrange(sea.keys.events(partition)):
+            event = event_codec.decode({name.decode(): value.decode() for name, value in fields.items()}, entry_id)
+            if isinstance(event, ConferenceFound):
+                found.append(event)
+    return found
+
+
+async def test_conference_of_ours_is_adopted_once_it_was_unknown_for_long_enough(sea: Sea) -> None:
+    sea.account.account = Account(frozenset({NAME}), {"CF1": NAME}, OWN)
+    sea.account.participants = {"CF1": [CUSTOMER]}
+    await sea.sweep()
+    assert await adopted(sea) == []
+    await sea.sweep(sweeps=4, times=sea.times(quiet_s=0.0))
+
+    found = (await adopted(sea))[0]
+    assert (found.session_id, found.conference_sid, found.participants) == (NAME, "CF1", (CUSTOMER,))
+    assert await sea.client.get(sea.keys.call(NAME)) == NAME.encode()
+
+
+@pytest.mark.parametrize("record", ["live", "ended"])
+async def test_conference_of_a_session_that_is_known_is_not_asked_about(sea: Sea, record: str) -> None:
+    make = sea.session if record == "live" else sea.ended
+    await sea.store(make(NAME, "CA" + "8" * 32))
+    sea.account.account = Account(frozenset({"CA" + "8" * 32}), {"CF1": NAME}, OWN)
+    await sea.sweep(sweeps=4, times=sea.times(quiet_s=0.0))
+    assert sea.account.asked == []
+    assert await adopted(sea) == []
+
+
+async def test_conference_of_somebody_else_is_asked_about_once_and_never_again(sea: Sea) -> None:
+    sea.account.account = Account(conferences={"CF1": NAME, "CF2": "standup"}, own_calls=OWN)
+    sea.account.participants = {"CF1": [STRANGER]}
+    await sea.sweep(sweeps=6, times=sea.times(quiet_s=0.0))
+    assert sea.account.asked == ["CF1"]
+    assert await adopted(sea) == []
+
+
+async def test_so_many_are_asked_about_in_one_sweep(sea: Sea, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeper, "UNKNOWN_MAX", 3)
+    names = {f"CF{number}": f"CS{number:032x}" for number in range(10)}
+    sea.account.account = Account(conferences=names, own_calls=OWN)
+    sea.account.participants = {sid: [CUSTOMER] for sid in names}
+    await sea.sweep(sweeps=1)
+    before = len(sea.account.asked)
+    await sea.sweep(sweeps=2, times=sea.times(quiet_s=0.0, interval_s=5.0))
+    assert len(sea.account.asked) - before <= 3
+
+
+async def test_twilio_that_refuses_costs_one_sweep(sea: Sea) -> None:
+    sea.account.account = Account(frozenset({NAME}), {"CF1": NAME}, OWN)
+    sea.account.participants = {"CF1": OutcomeUnknownError()}
+    stop = asyncio.Event()
+    running = asyncio.create_task(sea.sweeper(times=sea.times(quiet_s=0.0)).run(stop))
+    await sea.until(lambda: sea.sweeps("given-up") >= 1)
+    sea.account.participants = {"CF1": [CUSTOMER]}
+    async with asyncio.timeout(10):
+        while not await adopted(sea):
+            await asyncio.sleep(0.01)
+    stop.set()
+    await running
+
+
+async def test_partition_that_nobody_decides_for_is_left_out(sea: Sea) -> None:
+    await sea.client.delete(*(sea.keys.lease(number) for number in range(PARTITIONS)))
+    sea.account.account = Account(frozenset({NAME}), {"CF1": NAME}, OWN)
+    sea.account.participants = {"CF1": [CUSTOMER]}
+    await sea.sweep(sweeps=4, times=sea.times(quiet_s=0.0))
+    assert sea.account.asked == []
+
+
+@pytest.mark.parametrize(
+    ("name", "is_made"),
+    [(NAME, True), (OTHER_NAME, True), ("order-7", False), ("CF" + "1" * 32, False), (NAME + "\n", False)],
+)
+def test_name_that_we_make(name: str, is_made: bool) -> None:
+    assert may_be_ours(name) is is_made
+
+
+def test_label_alone_and_number_alone_prove_nothing() -> None:
+    assert is_ours([CUSTOMER], OWN)
+    assert is_ours([STRANGER, CUSTOMER], OWN)
+    assert not is_ours([STRANGER], OWN)
+    assert not is_ours([ParticipantFound(NAME, "Boss")], OWN)
+    assert not is_ours([ParticipantFound(NAME)], OWN)
+    assert not is_ours([], OWN)
+
+
+def test_memory_forgets_what_is_known_or_over() -> None:
+    rooms = UnknownRooms()
+    assert rooms.due(["CF1", "CF2"], 100, 50) == []
+    assert rooms.due(["CF1", "CF2"], 200, 100) == ["CF1", "CF2"]
+    rooms.leave_alone("CF1")
+    assert rooms.due(["CF1", "CF2"], 300, 200) == ["CF2"]
+    assert rooms.due(["CF2"], 400, 300) == ["CF2"]
+    assert rooms.due(["CF1", "CF2"], 500, 400) == ["CF2"]
+    assert rooms.due(["CF1", "CF2"], 600, 500) == ["CF2", "CF1"]

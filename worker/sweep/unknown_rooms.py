@@ -1,0 +1,55 @@
+"""Conferences that are ours though no session knows them, because Redis has lost it. Pure: nothing is read here.
+
+The account may be shared, and what is somebody else's is never touched. So a conference counts as ours only when its
+name is one that we make, when it was unknown for a whole interval, and when somebody is in it under a label of ours
+whose call came in at a number of ours or shows one.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from statemachine.events import ParticipantFound
+from telephony.account import OwnCall
+
+#: What we name sessions by themselves: a CallSid, or `CS` with the hash of a command's id.
+_NAME = re.compile(r"C[AS][0-9a-f]{32}", re.ASCII)
+#: Our participant labels.
+_LABEL = re.compile(r"[a-z][A-Za-z0-9_-]{0,50}-[1-9][0-9]{0,5}", re.ASCII)
+
+
+def may_be_ours(name: str) -> bool:
+    """Whether we may have named a conference so."""
+    return _NAME.fullmatch(name) is not None
+
+
+def is_ours(participants: Sequence[ParticipantFound], own_calls: Mapping[str, OwnCall]) -> bool:
+    """Whether a conference of such a name is ours, by who is in it."""
+    return any(
+        participant.call_sid in own_calls and _LABEL.fullmatch(participant.label) is not None
+        for participant in participants
+    )
+
+
+class UnknownRooms:
+    """Remembers since when conferences are unknown, and which of them have turned out to be somebody else's."""
+
+    def __init__(self) -> None:
+        self._since_ms: dict[str, int] = {}
+        self._foreign: set[str] = set()
+
+    def due(self, unknown: Iterable[str], now_ms: int, unknown_before_ms: int) -> list[str]:
+        """SIDs to be looked at: unknown since before a moment, and not known to be somebody else's.
+
+        Args:
+            unknown: SIDs of all conferences that are unknown now; whatever is not among them is forgotten.
+            now_ms: Redis's time, Unix milliseconds.
+            unknown_before_ms: The moment, Unix milliseconds.
+        """
+        self._since_ms = {sid: self._since_ms.get(sid, now_ms) for sid in unknown}
+        self._foreign &= self._since_ms.keys()
+        due = [sid for sid, since in self._since_ms.items() if since <= unknown_before_ms and sid not in self._foreign]
+        return sorted(due, key=self._since_ms.__getitem__)
+
+    def leave_alone(self, conference_sid: str) -> None:
+        """It is somebody else's: it is not looked at again."""
+        self._foreign.add(conference_sid)
