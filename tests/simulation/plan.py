@@ -1,0 +1,85 @@
+"""What is simulated: how many sessions, how harsh the world is, and the seed from which all chance comes."""
+
+from dataclasses import dataclass, field, fields
+from random import Random
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One run. Times in virtual seconds, rates from 0 to 1, `_every_s` are means of exponential times, 0 for never."""
+
+    seed: int
+    sessions: int = 100
+    #: Sessions that begin in a second, on average.
+    arrivals_per_s: float = 1.0
+    #: How long people talk who hang up by themselves, on average.
+    talk_s: float = 45.0
+    #: After how long everybody has hung up, whatever happens.
+    talk_max_s: float = 240.0
+
+    workers: int = 3
+    webhooks: int = 2
+    partitions: int = 4
+    worker_killed_every_s: float = 5.0
+    worker_stopped_every_s: float = 60.0
+    worker_paused_every_s: float = 60.0
+    #: How long a paused one sleeps, least and most: longer than a lease.
+    pause_s: tuple[float, float] = (5.5, 20.0)
+    webhooks_killed_every_s: float = 30.0
+    #: From a death to the start of the next process, least and most.
+    restart_s: tuple[float, float] = (0.2, 2.0)
+
+    callback_loss: float = 0.2
+    callback_duplication: float = 0.2
+    #: Each callback comes so much later, evenly drawn.
+    callback_delay_s: tuple[float, float] = (0.0, 5.0)
+    fetch_delay_s: tuple[float, float] = (0.05, 0.4)
+    rest_latency_s: tuple[float, float] = (0.02, 0.5)
+    rest_429: float = 0.02
+    rest_500_before: float = 0.015
+    rest_500_after: float = 0.025
+    rest_cut_before: float = 0.015
+    rest_cut_after: float = 0.025
+
+    redis_restarted_every_s: float = 300.0
+    #: How long it is away then.
+    redis_away_s: tuple[float, float] = (0.5, 4.0)
+    #: Redis comes back with a copy of itself that is up to a second old.
+    redis_rewound_every_s: float = 0.0
+    #: Commands that are refused before, and answers that are lost after.
+    redis_refused: float = 0.0005
+    redis_reply_lost: float = 0.0005
+    #: Commands that take up to `redis_slow_s`.
+    redis_slow: float = 0.02
+    redis_slow_s: float = 0.2
+
+    #: Commands beside those that belong to a flow, sensible or not, for each session on average.
+    noise: float = 0.7
+
+    def chance(self, what: str) -> Random:
+        """Chance for one thing; what another thing draws changes nothing in it."""
+        return Random(f"{self.seed}:{what}")
+
+
+#: What is the harshest world that promises still hold in.
+HARSH: dict[str, float] = {
+    "worker_killed_every_s": 2.5,
+    "worker_paused_every_s": 20.0,
+    "webhooks_killed_every_s": 10.0,
+    "redis_restarted_every_s": 60.0,
+    "redis_refused": 0.005,
+    "redis_reply_lost": 0.005,
+    "redis_slow": 0.1,
+    "callback_loss": 0.4,
+    "rest_500_after": 0.08,
+    "rest_cut_after": 0.08,
+    "noise": 3.0,
+}
+#: Nothing goes wrong: whatever is found then is no matter of faults.
+CALM: dict[str, Any] = {
+    one.name: (0.0, 0.0) if one.name == "callback_delay_s" else 0.0
+    for one in fields(Plan)
+    if one.name.startswith(("worker_", "webhooks_killed", "callback_", "rest_4", "rest_5", "rest_cut", "redis_re"))
+    or one.name == "redis_slow"
+}

@@ -1,0 +1,35 @@
+"""What a run has shown, in words."""
+
+from tests.simulation.judge import percentile
+from tests.simulation.world import Run
+
+
+def repeat_command(run: Run) -> str:
+    """How the run is played again."""
+    return f"make simulate SEED={run.plan.seed} SESSIONS={run.plan.sessions}"
+
+
+def describe(run: Run) -> str:
+    """The figures of a run, and what was wrong."""
+    counts = run.counts
+    lines = [
+        f"seed {run.plan.seed}: {counts['sessions judged']} sessions, {run.virtual_s / 3600:.2f} h of virtual time, "
+        f"{run.call_s / 3600:.1f} h of calls, {run.real_s:.1f} s real",
+        f"log entries {counts['log entries']}, commits {counts['commits']}, "
+        f"callbacks of the loop {counts['callbacks of the loop']}",
+        _spread("alone for (s)", run.lone_s),
+        _spread("in silence for (s)", run.silent_s),
+        _spread("partitions taken over after (s)", run.taken_over_s),
+        f"nothing left {run.ending_s:.0f} s after the last caller hung up",
+    ]
+    lines += [f"  {name}: {count}" for name, count in sorted(counts.items())]
+    lines += [f"EXCEPTION {words}" for words in run.exceptions[:20]]
+    lines += [f"PROBLEM {problem}" for problem in run.problems[:40]]
+    if run.problems or run.exceptions:
+        lines += [*run.stories, f"{len(run.problems)} problems; repeat with: {repeat_command(run)}"]
+    return "\n".join(lines)
+
+
+def _spread(name: str, values: list[float]) -> str:
+    shares = ", ".join(f"p{share * 100:g} {percentile(values, share):.1f}" for share in (0.5, 0.9, 0.99, 0.999))
+    return f"{name}: {shares}, longest {values[-1] if values else 0.0:.1f} (of {len(values)})"

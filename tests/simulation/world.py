@@ -1,0 +1,490 @@
+"""The whole of it in virtual time: Redis in memory, Twilio's model, webhooks and workers that die, people, operators."""
+
+import asyncio
+import contextvars
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+from runtime.errors import StoreError
+from runtime.metrics import Metrics
+from runtime.settings import ServiceSettings
+from sandbox.exchange import InboundCall, Params, PhoneHangsUp
+from sandbox.faults import Faults
+from streams import commands
+from streams.connection import Client
+from streams.keys import Keys
+from streams.publisher import Publisher
+from telephony.calls import Calls
+from telephony.client import rest_client
+from telephony.directory import DirectoryFile
+from telephony.documents import Documents
+from telephony.urls import CallbackUrls
+from tests.simulation import people
+from tests.simulation.judge import QUIETING, Judge, Problem
+from tests.simulation.loop import KilledError, Process, VirtualLoop
+from tests.simulation.network import Network
+from tests.simulation.plan import Plan
+from tests.simulation.twilio import VirtualTwilio
+from tests.support.in_memory import Answered, Doors, ExchangeHttp
+from tests.support.world import NUMBER, settings_for
+from worker.outside import Outside
+from worker.process import Worker, join_document_of
+
+#: The world's Unix time at its beginning, seconds.
+EPOCH_S = 1_800_000_000
+PUBLIC_URL = "https://conferral.example.com"
+#: The number whose calls begin in a conference, and the application of browsers.
+ROOM_NUMBER = "+14155550101"
+APPLICATION = "AP" + "0" * 32
+#: How long everything may take to come to an end once everybody has hung up, seconds.
+ENDING_MAX_S = 1_800.0
+#: How often is looked whether it has, seconds.
+LOOK_EVERY_S = 5.0
+#: How long somebody may be alone beside the grace and the sweeps, seconds: callbacks come 5 s late, a lease runs out
+#: after 5 s and is found after another half, a new holder of the sweep waits 10 s, requests fail and are repeated.
+LONE_SLACK_S = 30.0
+#: Sweeps that may go wrong before somebody who is alone is found (count): their holder dies, a list is refused.
+LONE_SWEEPS = 2
+
+
+class VirtualClock:
+    """A process's clocks: its own zero, and a wall clock that is wrong by seconds."""
+
+    def __init__(self, loop: VirtualLoop, chance: Random) -> None:
+        self._loop = loop
+        self._zero_s = chance.uniform(1_000.0, 1_000_000.0)
+        self._wrong_ms = chance.randrange(-2_000, 2_000)
+
+    def monotonic_s(self) -> float:
+        """Seconds that only grow."""
+        return self._zero_s + self._loop.time()
+
+    def wall_ms(self) -> int:
+        """Unix milliseconds, more or less."""
+        return round((EPOCH_S + self._loop.time()) * 1000) + self._wrong_ms
+
+
+@dataclass(slots=True)
+class WorkerProcess:
+    """One worker and the process that it is."""
+
+    process: Process
+    worker: Worker
+    stop: asyncio.Event
+    task: asyncio.Task[int]
+
+
+@dataclass(slots=True)
+class Given:
+    """A command that was given."""
+
+    kind: str
+    session: str
+    at_s: float
+
+
+@dataclass(slots=True)
+class Run:
+    """What came of a run."""
+
+    plan: Plan
+    problems: list[Problem] = field(default_factory=list)
+    #: Complaints of the loop and exceptions of tasks, in words.
+    exceptions: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    lone_s: list[float] = field(default_factory=list)
+    silent_s: list[float] = field(default_factory=list)
+    #: From a worker's death to the moment when each of its partitions had another holder, seconds.
+    taken_over_s: list[float] = field(default_factory=list)
+    call_s: float = 0.0
+    virtual_s: float = 0.0
+    real_s: float = 0.0
+    #: From the last hang-up until nothing was left, seconds.
+    ending_s: float = 0.0
+    stories: list[str] = field(default_factory=list)
+
+
+class Simulation:
+    """One world."""
+
+    def __init__(self, loop: VirtualLoop, plan: Plan) -> None:
+        self.loop = loop
+        self.plan = plan
+        self.settings: ServiceSettings = settings_for(
+            "redis://memory", None, PUBLIC_URL,
+            CONFERRAL_PARTITIONS=plan.partitions, CONFERRAL_CONVERT_TIMEOUT=5, CONFERRAL_LONE_GRACE=2,
+            CONFERRAL_ALLOWED_DESTINATIONS=people.ALLOWED, CONFERRAL_SESSION_TTL=900, CONFERRAL_PARK_TIMEOUT=60,
+        )  # fmt: skip
+        self.keys = Keys(self.settings.prefix, self.settings.partitions)
+        self.run = Run(plan)
+        self.network = Network(loop, plan, lambda: round((EPOCH_S + loop.time()) * 1000))
+        self.workers: list[WorkerProcess] = []
+        self.webhooks: list[tuple[Process, Doors]] = []
+        self.given: dict[str, Given] = {}
+        self._quieted: set[str] = set()
+        self._names = 0
+        self._chaos: list[asyncio.Task[None]] = []
+        self._asked_of = plan.chance("which webhooks")
+        phones = plan.chance("phones")
+        self.twilio = VirtualTwilio(
+            loop,
+            self._ask_webhooks,
+            epoch_s=EPOCH_S,
+            seed=f"simulation {plan.seed}",
+            chance=plan.chance("travel"),
+            faults=_faults(plan),
+            script_of=lambda _address: people.phone_script(phones, plan.talk_s, plan.talk_max_s),
+        )
+        for number, path in ((NUMBER, "inbound"), (ROOM_NUMBER, "conference")):
+            self.twilio.add_number(
+                number,
+                voice_url=f"{PUBLIC_URL}/voice/{path}",
+                voice_fallback_url=f"{PUBLIC_URL}/voice/fallback",
+                status_callback=f"{PUBLIC_URL}/voice/status",
+            )
+        self.twilio.add_application(
+            APPLICATION,
+            voice_url=f"{PUBLIC_URL}/voice/client",
+            voice_fallback_url=f"{PUBLIC_URL}/voice/fallback",
+            status_callback=f"{PUBLIC_URL}/voice/status",
+        )
+        sweeps_s = LONE_SWEEPS * self.settings.sweep_interval_s
+        self.judge = Judge(
+            self.twilio,
+            lambda: self.network.values,
+            self.keys,
+            may_be_dialled=people.DIALLED,
+            lone_max_s=self.settings.lone_grace_s + sweeps_s + LONE_SLACK_S,
+            quieted=lambda session_id: session_id in self._quieted,
+        )
+        self.network.committed = self.judge.committed
+        self.client: Client = self.network.client(None)
+
+    # ---- processes ------------------------------------------------------------------------------------------------
+
+    def _name(self, kind: str) -> str:
+        self._names += 1
+        return f"{kind}-{self._names}"
+
+    def start_worker(self) -> None:
+        """One more worker."""
+        name = self._name("worker")
+        process = Process(self.loop, name)
+        chance = self.plan.chance(name)
+        outside = Outside(
+            name=lambda: name,
+            clock=VirtualClock(self.loop, chance),
+            rng=chance,
+            redis=lambda _url, *, blocking=False, max_connections=64: self.network.client(process, blocking=blocking),
+            http=lambda settings, *, clock, metrics: ExchangeHttp(self.twilio.rest, settings, clock, metrics),
+        )
+        worker = Worker(self.settings, outside=outside)
+        stop = asyncio.Event()
+        task = process.start(worker.run(stop))
+        entry = WorkerProcess(process, worker, stop, task)
+        self.workers.append(entry)
+        task.add_done_callback(lambda done: self._worker_ended(entry, done), context=contextvars.Context())
+
+    def _worker_ended(self, entry: WorkerProcess, task: asyncio.Task[int]) -> None:
+        if entry in self.workers:
+            self.workers.remove(entry)
+        if entry.process.is_dead:
+            return
+        if task.cancelled() or (error := task.exception()) is not None or task.result() != 0:
+            shown = "cancelled" if task.cancelled() else repr(task.exception() or f"code {task.result()}")
+            self.run.exceptions.append(f"{entry.process.name} ended by itself: {shown}")
+        entry.process.kill()
+
+    def start_webhooks(self) -> None:
+        """One more webhook process."""
+        name = self._name("webhooks")
+        process = Process(self.loop, name)
+        chance = self.plan.chance(name)
+        clock, metrics = VirtualClock(self.loop, chance), Metrics()
+        publisher = Publisher(
+            self.network.client(process), self.keys, clock, session_ttl_s=self.settings.session_ttl_s
+        )
+        documents = Documents(CallbackUrls(PUBLIC_URL), language="en-US", voice=None)
+        http = ExchangeHttp(self.twilio.rest, self.settings, clock, metrics)
+        lookup = Calls(rest_client(self.settings, http), join_document=join_document_of(documents))
+        doors = Doors(self.settings, publisher, lookup, metrics, DirectoryFile(self.settings))
+        process.start(publisher.watch_server(asyncio.Event()))
+        self.webhooks.append((process, doors))
+
+    async def _ask_webhooks(self, url: str, params: Params) -> Answered:
+        if not url.startswith(PUBLIC_URL):
+            return Answered(200, "audio/mpeg", b"a tune")  # somebody else's server
+        if not self.webhooks:
+            raise KilledError("no webhooks")
+        process, doors = self._asked_of.choice(self.webhooks)
+        return await process.ask(doors.ask(url, params))
+
+    # ---- chaos ----------------------------------------------------------------------------------------------------
+
+    def _begin_chaos(self) -> None:
+        plan = self.plan
+        for what, every_s, act in (
+            ("killing workers", plan.worker_killed_every_s, self._kill_worker),
+            ("stopping workers", plan.worker_stopped_every_s, self._stop_worker),
+            ("pausing workers", plan.worker_paused_every_s, self._pause_worker),
+            ("killing webhooks", plan.webhooks_killed_every_s, self._kill_webhooks),
+            ("restarting Redis", plan.redis_restarted_every_s, self._restart_redis),
+            ("rewinding Redis", plan.redis_rewound_every_s, self._rewind_redis),
+        ):
+            if every_s > 0:
+                chance = plan.chance(what)
+                self._chaos.append(self.loop.create_task(self._now_and_then(chance, every_s, act)))
+
+    async def _now_and_then(
+        self, chance: Random, every_s: float, act: Callable[[Random], Coroutine[Any, Any, None]]
+    ) -> None:
+        while True:
+            await asyncio.sleep(chance.expovariate(1 / every_s))
+            await act(chance)
+
+    async def _kill_worker(self, chance: Random) -> None:
+        if not self.workers:
+            return
+        entry = chance.choice(self.workers)
+        self.workers.remove(entry)
+        held = dict(self._holders_of(entry.process.name))
+        # Anywhere in the middle of what it does next, or now.
+        entry.process.kill_after(chance.choice((0, chance.randrange(10), chance.randrange(300))))
+        self.run.counts["workers killed"] += 1
+        entry.process.when_dead(lambda: self._after_death(chance, held))
+
+    def _after_death(self, chance: Random, held: dict[int, str]) -> None:
+        died_s = self.loop.time()
+        self.loop.create_task(self._restart(chance, self.start_worker))
+        if held:
+            self.loop.create_task(self._watch_take_over(held, died_s))
+
+    def _holders_of(self, name: str) -> list[tuple[int, str]]:
+        found = []
+        for partition in range(self.keys.partitions):
+            lease = self.network.values.get(self.keys.lease(partition).encode()) or {}
+            holder = lease.get(b"holder", b"").decode()
+            if holder.partition(":")[2] == name:
+                found.append((partition, holder))
+        return found
+
+    async def _watch_take_over(self, held: dict[int, str], died_s: float) -> None:
+        while held and self.loop.time() - died_s < 60:
+            await asyncio.sleep(0.1)
+            for partition, before in list(held.items()):
+                lease = self.network.values.get(self.keys.lease(partition).encode()) or {}
+                if lease.get(b"holder", b"").decode() not in ("", before):
+                    del held[partition]
+                    self.run.taken_over_s.append(self.loop.time() - died_s)
+
+    async def _restart(self, chance: Random, start: Callable[[], None]) -> None:
+        await asyncio.sleep(chance.uniform(*self.plan.restart_s))
+        start()
+
+    async def _stop_worker(self, chance: Random) -> None:
+        if not self.workers:
+            return
+        entry = chance.choice(self.workers)
+        self.workers.remove(entry)
+        entry.stop.set()
+        self.run.counts["workers stopped"] += 1
+        await self._restart(chance, self.start_worker)
+
+    async def _pause_worker(self, chance: Random) -> None:
+        if not self.workers:
+            return
+        entry = chance.choice(self.workers)
+        entry.process.pause()
+        self.run.counts["workers paused"] += 1
+        await asyncio.sleep(chance.uniform(*self.plan.pause_s))
+        entry.process.wake()
+
+    async def _kill_webhooks(self, chance: Random) -> None:
+        if len(self.webhooks) < 2:
+            return
+        entry = chance.choice(self.webhooks)
+        self.webhooks.remove(entry)
+        entry[0].kill_after(chance.choice((0, chance.randrange(50))))
+        self.run.counts["webhooks killed"] += 1
+        await self._restart(chance, self.start_webhooks)
+
+    async def _restart_redis(self, chance: Random) -> None:
+        self.run.counts["Redis restarted"] += 1
+        await self.network.restart(chance.uniform(*self.plan.redis_away_s))
+
+    async def _rewind_redis(self, chance: Random) -> None:
+        self.run.counts["Redis rewound"] += 1
+        await self.network.rewind(after_s=chance.uniform(0.01, 1.0), away_s=chance.uniform(*self.plan.redis_away_s))
+        self.judge.rewound()
+
+    # ---- people ---------------------------------------------------------------------------------------------------
+
+    async def _session(self, number: int) -> None:
+        """One session from its beginning until everybody has hung up."""
+        chance = self.plan.chance(f"session {number}")
+        kind = chance.choice(("inbound",) * 6 + ("room",) * 2 + ("client",) + ("call",) * 2)
+        session_id, caller = await self._opened(kind, number, chance)
+        talks_s = min(self.plan.talk_max_s, chance.expovariate(1 / (1.5 * self.plan.talk_s)))
+        operator = self.loop.create_task(self._operate(session_id, number, chance, talks_s))
+        await asyncio.sleep(talks_s)
+        if caller:
+            self.twilio.apply(PhoneHangsUp(caller))
+        await operator
+
+    async def _opened(self, kind: str, number: int, chance: Random) -> tuple[str, str]:
+        """The session's id, and the call of whoever has called in, if anybody has."""
+        if kind == "call":
+            session_id = f"out-{number}"
+            await self.give({**people.call(chance), "session": session_id}, chance)
+            return session_id, ""
+        if kind == "client":
+            named = f"browser-{number}" if chance.random() < 0.5 else ""
+            sent = {"To": chance.choice(people.DIALLED)} | ({"SessionID": named} if named else {})
+            call_in = InboundCall(f"client:caller{number}", APPLICATION, tuple(sent.items()))
+            sid = self.twilio.apply(call_in).call_sid
+            return named or sid, sid
+        to = NUMBER if kind == "inbound" else ROOM_NUMBER
+        sid = self.twilio.apply(InboundCall(f"+1415556{number % 10_000:04d}", to)).call_sid
+        return sid, sid
+
+    async def _operate(self, session_id: str, number: int, chance: Random, talks_s: float) -> None:
+        """The commands for one session."""
+        until_s = self.loop.time() + talks_s + 20.0
+        steps: list[people.Fields] = []
+        noise = chance.random() < self.plan.noise / (1 + self.plan.noise)
+        count = 0
+        while True:
+            await asyncio.sleep(chance.expovariate(1 / 8.0) if count else chance.expovariate(1 / 12.0))
+            if self.loop.time() > until_s or count > 25:
+                return
+            count += 1
+            if noise and chance.random() < 0.4:
+                fields = people.anything(chance, number * 100 + count)
+                target = session_id if chance.random() < 0.95 else chance.choice(("nobody", "out-1", ""))
+                if fields["type"] == "call":
+                    target = chance.choice(("", session_id, f"noise-{number}-{count}"))
+            else:
+                steps = steps or list(people.flow(chance))
+                fields, target = steps.pop(0), session_id
+            await self.give({**fields, "session": target}, chance)
+
+    async def give(self, fields: people.Fields, chance: Random) -> None:
+        """Gives one command, now and then twice."""
+        command_id = f"c{len(self.given)}"
+        self.given[command_id] = Given(fields.get("type", ""), fields.get("session", ""), self.loop.time())
+        if fields.get("type") in QUIETING:
+            self._quieted.add(fields.get("session", ""))
+        self.run.counts["commands"] += 1
+        for _ in range(2 if chance.random() < 0.03 else 1):
+            await self._publish({**fields, "id": command_id})
+
+    async def _publish(self, fields: people.Fields) -> None:
+        while True:
+            try:
+                await commands.publish(self.client, self.keys, fields)
+            except StoreError:
+                await asyncio.sleep(0.2)
+            else:
+                return
+
+    # ---- the whole ------------------------------------------------------------------------------------------------
+
+    async def play(self) -> Run:
+        """Lets it all happen, and judges it."""
+        started_s = time.perf_counter()
+        for _ in range(self.plan.webhooks):
+            self.start_webhooks()
+        for _ in range(self.plan.workers):
+            self.start_worker()
+        await asyncio.sleep(2.0)
+        self._begin_chaos()
+        judging = self.loop.create_task(self._judge_all_along())
+        arrivals = self.plan.chance("arrivals")
+        sessions = []
+        for number in range(self.plan.sessions):
+            await asyncio.sleep(arrivals.expovariate(self.plan.arrivals_per_s))
+            sessions.append(self.loop.create_task(self._session(number)))
+        await asyncio.gather(*sessions)
+        await self._until_empty()
+        judging.cancel()
+        for task in self._chaos:
+            task.cancel()
+        await asyncio.sleep(0)
+        await self._judge_the_end()
+        self.run.real_s = time.perf_counter() - started_s
+        return self.run
+
+    async def _judge_all_along(self) -> None:
+        while True:
+            await asyncio.sleep(20.0)
+            self.judge.judge_ended()
+
+    async def _until_empty(self) -> None:
+        """Everybody who called has hung up; whoever was dialled does so by himself. Then nothing may be left."""
+        began_s = self.loop.time()
+        quiet = 0
+        while self.loop.time() - began_s < ENDING_MAX_S and quiet < 3:
+            await asyncio.sleep(LOOK_EVERY_S)
+            quiet = quiet + 1 if not self.judge.leftovers() else 0
+        self.run.ending_s = self.loop.time() - began_s
+
+    async def _judge_the_end(self) -> None:
+        run, judge = self.run, self.judge
+        for words in judge.leftovers():
+            judge.blame("", f"{words} after {ENDING_MAX_S:.0f} s")
+        judge.judge_ended(all_of_them=True)
+        judge.judge_dials()
+        judge.judge_dead_letters()
+        self._judge_commands()
+        for entry in self.workers:
+            entry.stop.set()
+        await asyncio.sleep(12.0)
+        run.exceptions += [_shown(context) for context in self.loop.faults]
+        run.problems = judge.problems
+        run.lone_s, run.silent_s, run.call_s = sorted(judge.lone_s), sorted(judge.silent_s), judge.call_s
+        run.taken_over_s.sort()
+        run.virtual_s = self.loop.time()
+        run.counts.update(self.twilio.counts)
+        run.counts.update(self.network.counts)
+        run.counts["sessions judged"] = judge.judged
+        run.counts["log entries"] = judge.log_entries
+        run.counts["callbacks of the loop"] = self.loop.steps
+        named = dict.fromkeys(problem.session_id for problem in run.problems if problem.session_id)
+        run.stories = [judge.story_of(session_id) for session_id in list(named)[:3]]
+
+    def _judge_commands(self) -> None:
+        for command_id, given in self.given.items():
+            record = self.network.values.get(self.keys.command(command_id).encode()) or {}
+            status = record.get(b"status", b"").decode()
+            self.run.counts[f"commands {status or 'without outcome'}"] += 1
+            if status not in ("done", "rejected", "failed") and not self.plan.redis_rewound_every_s:
+                self.judge.blame(given.session, f"command {command_id} ({given.kind}) is {status or 'unknown'}")
+
+
+def _faults(plan: Plan) -> Faults:
+    return Faults(
+        seed=plan.seed,
+        callback_loss=plan.callback_loss,
+        callback_duplication=plan.callback_duplication,
+        callback_delay_s=plan.callback_delay_s,
+        fetch_delay_s=plan.fetch_delay_s,
+        latency_s=plan.rest_latency_s,
+        rate_429=plan.rest_429,
+        rate_500_before=plan.rest_500_before,
+        rate_500_after=plan.rest_500_after,
+        cut_before=plan.rest_cut_before,
+        cut_after=plan.rest_cut_after,
+    )
+
+
+def _shown(context: dict[str, Any]) -> str:
+    return f"{context.get('message')}: {context.get('exception')!r}"
+
+
+async def simulate(loop: VirtualLoop, plan: Plan) -> Run:
+    """Plays one plan."""
+    return await Simulation(loop, replace(plan)).play()
