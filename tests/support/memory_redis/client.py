@@ -1,0 +1,246 @@
+"""Clients of a Redis in memory: redis-py's own commands and reply callbacks, with the server in place of a socket."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
+
+from redis._parsers.base import BaseParser
+from redis._parsers.response_callbacks import get_response_callbacks
+from redis.asyncio.client import Pipeline
+from redis.client import EMPTY_RESPONSE, NEVER_DECODE
+from redis.commands import AsyncCoreCommands
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import DataError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from tests.support.memory_redis.faults import Fault
+from tests.support.memory_redis.server import MemoryServer, Waiter
+from tests.support.memory_redis.stream_commands import Blocked
+from tests.support.memory_redis.subscriptions import MemoryPubSub
+from tests.support.memory_redis.values import Refusal, Reply, Status
+
+_SILENT = (Fault.SILENT, Fault.SILENT_AFTER)
+
+
+class StableSet(set[bytes]):
+    """A set that is gone through in one order, whatever the hashes of this process are."""
+
+    def __init__(self, members: Sequence[bytes]) -> None:
+        super().__init__(members)
+        self._order = members
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter([member for member in self._order if member in self])
+
+
+CALLBACKS = {**get_response_callbacks(2, True), "SMEMBERS": StableSet}
+
+
+class MemoryClient(AsyncCoreCommands):
+    """Has the interface of `redis.asyncio.Redis`, with protocol 2 and without decoding; nothing is ever repeated.
+
+    A command is done when it is called, and its answer comes one turn of the loop later: whoever is cancelled in
+    between does not know what became of it, as with a socket. See `MemoryServer.latency` for longer ways.
+    """
+
+    def __init__(self, server: MemoryServer, *, timeout_s: float) -> None:
+        """Connects.
+
+        Args:
+            server: To which.
+            timeout_s: How long an answer may take, seconds.
+        """
+        self.server = server
+        self._timeout_s = timeout_s
+        #: As redis-py keeps them, for whoever looks.
+        self.response_callbacks = CALLBACKS
+        self._is_killed = False
+        self._subscriptions: list[MemoryPubSub] = []
+        self._open: dict[asyncio.Future[Any], None] = {}
+
+    # ---- what our code uses --------------------------------------------------------------------------------------
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """See redis-py."""
+        reply = (await self.exchange([encoded(args)]))[0]
+        if type(reply) is Blocked:
+            reply = await self._waited_for(reply)
+        return told(args[0], options, reply)
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> "MemoryPipeline":
+        """See redis-py."""
+        return MemoryPipeline(self, transaction=transaction)
+
+    def pubsub(self, **options: Any) -> MemoryPubSub:
+        """See redis-py."""
+        subscription = MemoryPubSub(self.server, **options)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        """See redis-py. A client that was closed may be used again, as there."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.aclose()
+
+    # ---- what simulations do with it -----------------------------------------------------------------------------
+
+    def kill(self) -> None:
+        """Its process dies: no answer arrives any more, and nothing can be sent. What was sent is done all the same."""
+        self._is_killed = True
+        for answer in self._open:
+            if not answer.done():
+                answer.set_exception(_closed())
+        for subscription in self._subscriptions:
+            subscription.kill()
+
+    # ---- the way -------------------------------------------------------------------------------------------------
+
+    async def exchange(self, commands: Sequence[list[bytes]]) -> list[Reply]:
+        """Sends commands in one piece; their replies, refusals as they are.
+
+        Raises:
+            redis.exceptions.ConnectionError: the connection broke; nobody knows what became of them.
+            redis.exceptions.TimeoutError: the same.
+        """
+        server = self.server
+        if self._is_killed or server.is_down:
+            await asyncio.sleep(0)
+            raise RedisConnectionError("Error 111 connecting to memory. Connection refused.")
+        if server.latency is not None or server.held_up is not None:
+            replies, fault = await self._travelled(commands)
+        else:
+            epoch = server.epoch
+            replies, fault = server.perform(commands)
+            await asyncio.sleep(0)
+            if self._is_killed or epoch != server.epoch:
+                raise _closed()
+        if fault in _SILENT:
+            await asyncio.sleep(self._timeout_s)
+            raise RedisTimeoutError("Timeout reading from memory")
+        if fault is Fault.UNREACHABLE or fault is Fault.REPLY_LOST:
+            raise _closed()
+        return replies
+
+    async def _travelled(self, commands: Sequence[list[bytes]]) -> tuple[list[Reply], Fault | None]:
+        """The long way: there, through a server that may be paused, and back."""
+        loop = asyncio.get_running_loop()
+        server, epoch = self.server, self.server.epoch
+        there_s, back_s = server.latency(server.name_of(commands[0])) if server.latency else (0.0, 0.0)
+        answer: asyncio.Future[tuple[list[Reply], Fault | None]] = loop.create_future()
+
+        def arrive() -> None:
+            if server.held_up is not None:
+                server.held_up.append(arrive)
+            elif server.epoch == epoch:
+                outcome = server.perform(commands)
+                loop.call_later(back_s, lambda: None if answer.done() else answer.set_result(outcome))
+
+        loop.call_later(there_s, arrive)
+        return await self._result(answer, self._timeout_s)  # type: ignore[no-any-return]
+
+    async def _waited_for(self, wanted: Blocked) -> Reply:
+        """What a read gets that found nothing at first; None when its time is up."""
+        loop = asyncio.get_running_loop()
+        server = self.server
+        waiter = Waiter(wanted, loop.create_future())
+        server.wait(waiter)
+        timer = None
+        if wanted.block_ms:
+            timer = loop.call_later(
+                wanted.block_ms / 1000, lambda: None if waiter.answer.done() else waiter.answer.set_result(None)
+            )
+        try:
+            return await self._result(waiter.answer, self._timeout_s)
+        finally:
+            server.stop_waiting(waiter)
+            if timer is not None:
+                timer.cancel()
+
+    async def _result(self, answer: "asyncio.Future[Any]", timeout_s: float) -> Any:
+        self._open[answer] = self.server.open[answer] = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await answer
+        except TimeoutError:
+            raise RedisTimeoutError("Timeout reading from memory") from None
+        finally:
+            self._open.pop(answer, None)
+            self.server.open.pop(answer, None)
+
+
+class MemoryPipeline(Pipeline):
+    """Collects commands and sends them in one piece."""
+
+    def __init__(self, client: MemoryClient, *, transaction: bool) -> None:
+        """Begins one.
+
+        Args:
+            client: Whose.
+            transaction: As in redis-py. Nothing comes between the commands of either kind.
+        """
+        self._client = client
+        self.connection = None
+        self.response_callbacks = client.response_callbacks
+        self.is_transaction = transaction
+        self.watching = self.explicit_transaction = False
+        self.command_stack = []
+        self.scripts = set()
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        """See redis-py."""
+        stack, self.command_stack = self.command_stack, []
+        if not stack:
+            return []
+        replies = await self._client.exchange([encoded(args) for args, _ in stack])
+        answers: list[Any] = []
+        for (args, options), reply in zip(stack, replies, strict=True):
+            if type(reply) is Blocked:
+                raise NotImplementedError("a read that waits within a pipeline")
+            answers.append(
+                BaseParser.parse_error(str(reply)) if type(reply) is Refusal else told(args[0], options, reply)
+            )
+        if raise_on_error:
+            self.raise_first_error(stack, answers)
+        return answers
+
+
+def told(name: Any, options: dict[str, Any], reply: Reply) -> Any:
+    """A reply as redis-py tells it.
+
+    Raises:
+        redis.exceptions.ResponseError: it is a refusal.
+    """
+    if type(reply) is Refusal:
+        if EMPTY_RESPONSE in options:
+            return options[EMPTY_RESPONSE]
+        raise BaseParser.parse_error(str(reply))
+    if type(reply) is Status:
+        reply = bytes(reply)
+    callback = CALLBACKS.get(name if isinstance(name, str) else name.decode())
+    if callback is None:
+        return reply
+    for known in ("keys", EMPTY_RESPONSE, NEVER_DECODE):
+        options.pop(known, None)
+    return callback(reply, **options)
+
+
+def encoded(args: Sequence[Any]) -> list[bytes]:
+    """A command as it goes out; redis-py names some by two words, which Redis wants apart."""
+    argv = [part if type(part) is bytes else part.encode() if type(part) is str else _encoded(part) for part in args]
+    return [*argv[0].split(), *argv[1:]] if b" " in argv[0] else argv
+
+
+def _encoded(part: Any) -> bytes:
+    if isinstance(part, bool) or not isinstance(part, (bytes, str, int, float, memoryview)):
+        raise DataError(f"Invalid input of type: '{type(part).__name__}'.")
+    if isinstance(part, str):
+        return part.encode()
+    return bytes(part) if isinstance(part, (bytes, memoryview)) else repr(part).encode()
+
+
+def _closed() -> RedisConnectionError:
+    return RedisConnectionError("Connection closed by server.")

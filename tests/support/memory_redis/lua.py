@@ -1,0 +1,163 @@
+"""Scripts, run by the Lua that Redis has in it, with Redis's own conversions between its values and Lua's."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from lupa.lua51 import LuaRuntime, LuaSyntaxError, lua_type  # type: ignore[import-untyped]
+
+from tests.support.memory_redis.values import Refusal, Reply, Status
+
+#: What scripts see. Errors travel as tables, as in Redis 7, with the place where the script was.
+_PRELUDE = b"""
+local raw, version, version_num = ...
+local error, type, tostring, xpcall, getinfo, rawset = error, type, tostring, xpcall, debug.getinfo, rawset
+local redis = {REDIS_VERSION = version, REDIS_VERSION_NUM = version_num}
+
+function redis.call(...)
+  local reply = raw(...)
+  if type(reply) == 'table' and reply.err then error(reply) end
+  return reply
+end
+redis.pcall = raw
+function redis.error_reply(text) return {err = text} end
+function redis.status_reply(text) return {ok = text} end
+
+local function at_fault(problem)
+  if type(problem) == 'userdata' then return problem end  -- a mistake of ours, which goes through as it is
+  if type(problem) ~= 'table' then problem = {err = 'ERR ' .. tostring(problem)} end
+  local level = 2
+  local place = getinfo(level, 'Sl')
+  while place and place.source ~= '@user_script' do
+    level = level + 1
+    place = getinfo(level, 'Sl')
+  end
+  if place then problem.line = place.currentline end
+  return problem
+end
+
+local globals = _G
+for _, name in ipairs({'dofile', 'loadfile', 'print', 'io', 'os', 'package', 'require', 'module', 'python',
+  'newproxy', 'coroutine', 'getfenv', 'setfenv'}) do globals[name] = nil end
+globals.debug = false  -- asked for by the binding whenever something fails, so it can't be missing
+rawset(globals, 'redis', redis)
+setmetatable(globals, {
+  __newindex = function(_, name)
+    error('Script attempted to create global variable \\'' .. tostring(name) .. '\\'', 2)
+  end,
+  __index = function(_, name)
+    error('Script attempted to access nonexistent global variable \\'' .. tostring(name) .. '\\'', 2)
+  end,
+})
+
+return function(script, keys, arguments)
+  rawset(globals, 'KEYS', keys)
+  rawset(globals, 'ARGV', arguments)
+  return xpcall(script, at_fault)
+end
+"""
+
+
+class Scripts:
+    """The scripts that a server knows, and the machine that runs them."""
+
+    def __init__(self, call: Callable[[list[bytes]], Reply], version: tuple[int, int, int]) -> None:
+        """Starts the machine.
+
+        Args:
+            call: Runs one command for a script; raises Refusal.
+            version: What the scripts are told is Redis's version.
+        """
+        self._call = call
+        self._lua = LuaRuntime(encoding=None, unpack_returned_tuples=True, register_eval=False, register_builtins=False)
+        self._table = self._lua.table_from
+        number = version[0] << 16 | version[1] << 8 | version[2]
+        self._run = self._lua.execute(_PRELUDE, self._answer, b"%d.%d.%d" % version, number)
+        #: Compiled scripts by digest. A server that has forgotten them need not compile them again.
+        self._compiled: dict[bytes, Any] = {}
+        self._known: set[bytes] = set()
+
+    def forget(self) -> None:
+        """As SCRIPT FLUSH and a restart do."""
+        self._known.clear()
+
+    def knows(self, digest: bytes) -> bool:
+        """Whether a script was loaded, by its digest in lower case."""
+        return digest in self._known
+
+    def load(self, text: bytes) -> bytes:
+        """Compiles a script; its digest.
+
+        Raises:
+            Refusal: it is no Lua.
+        """
+        digest = hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
+        if digest not in self._compiled:
+            try:
+                self._compiled[digest] = self._lua.compile(text, name=b"@user_script")
+            except LuaSyntaxError as error:
+                raise Refusal(f"ERR Error compiling script (new function): {error}") from None
+        self._known.add(digest)
+        return digest
+
+    def run(self, digest: bytes, keys: list[bytes], arguments: list[bytes]) -> Reply:
+        """Runs a script that was loaded.
+
+        Raises:
+            Refusal: it failed.
+        """
+        went_well, found = self._run(self._compiled[digest], self._table(keys), self._table(arguments))
+        if went_well:
+            return self._reply_of(found)
+        if isinstance(found, Exception):
+            raise found
+        text, line = bytes(found[b"err"]).decode(errors="replace"), found[b"line"]
+        raise Refusal(f"{text} script: {digest.decode()}, on @user_script:{line}." if line is not None else text)
+
+    def _answer(self, *words: Any) -> Any:
+        """What a script gets for a command: an error as a table, too."""
+        argv = [word if type(word) is bytes else _text_of(word) for word in words]
+        if None in argv or not argv:
+            what = "Please specify at least one argument for this redis lib call"
+            what = "Lua redis lib command arguments must be strings or integers" if argv else what
+            return self._table({b"err": b"ERR " + what.encode()})
+        try:
+            reply = self._call(argv)
+        except Refusal as refusal:
+            return self._table({b"err": str(refusal).encode()})
+        kind = type(reply)
+        return reply if kind is bytes or kind is int else self._lua_of(reply)
+
+    def _lua_of(self, reply: Reply) -> Any:
+        if reply is None:
+            return False
+        if type(reply) is Status:
+            return self._table({b"ok": bytes(reply)})
+        if type(reply) is list:
+            return self._table([self._lua_of(one) for one in reply])
+        return reply
+
+    def _reply_of(self, found: Any) -> Reply:
+        if type(found) is bytes or found is None:
+            return found
+        if found is True or found is False:
+            return 1 if found else None
+        if type(found) is int or type(found) is float:
+            return int(found)
+        if lua_type(found) != "table":
+            return None
+        for name, kind in ((b"err", Refusal), (b"ok", Status)):
+            text = found[name]
+            if type(text) is bytes:
+                if kind is Refusal:
+                    raise Refusal(text.decode(errors="replace"))
+                return Status(text)
+        answer: list[Reply] = []
+        while (one := found[len(answer) + 1]) is not None:
+            answer.append(self._reply_of(one))
+        return answer
+
+
+def _text_of(word: Any) -> Any:
+    """A number as Redis hands it on to a command; None for what can't be handed on."""
+    return b"%.17g" % word if type(word) in (int, float) else None

@@ -1,0 +1,364 @@
+"""Commands for keys, strings, hashes, sets and lists."""
+
+import re
+from functools import lru_cache
+
+from tests.support.memory_redis.keyspace import NAMES, Keyspace, command
+from tests.support.memory_redis.values import OK, Members, Refusal, Reply, Status, integer
+
+SYNTAX = "ERR syntax error"
+
+# ---- keys --------------------------------------------------------------------------------------------------------
+
+
+@command("DEL", -2, writes=True)
+@command("UNLINK", -2, writes=True)
+def delete(db: Keyspace, argv: list[bytes]) -> Reply:
+    return sum(db.remove(key) for key in argv[1:])
+
+
+@command("EXISTS", -2)
+def exists(db: Keyspace, argv: list[bytes]) -> Reply:
+    return sum(key in db.values for key in argv[1:])
+
+
+@command("TYPE", 2)
+def type_of(db: Keyspace, argv: list[bytes]) -> Reply:
+    value = db.values.get(argv[1])
+    return Status(b"none" if value is None else NAMES[type(value)])
+
+
+@command("KEYS", 2)
+def keys(db: Keyspace, argv: list[bytes]) -> Reply:
+    matches = _pattern(argv[1]).fullmatch
+    return [key for key in db.values if matches(key)]
+
+
+@command("DBSIZE", 1)
+def database_size(db: Keyspace, argv: list[bytes]) -> Reply:
+    return len(db.values)
+
+
+@command("RENAME", 3, writes=True)
+def rename(db: Keyspace, argv: list[bytes]) -> Reply:
+    if argv[1] not in db.values:
+        raise Refusal("ERR no such key")
+    value, when_ms = db.values[argv[1]], db.expires.get(argv[1])
+    db.remove(argv[1])
+    db.remove(argv[2])
+    db.values[argv[2]] = value
+    if when_ms is not None:
+        db.expire_at(argv[2], when_ms)
+    db.noted_entry(argv[2])
+    return OK
+
+
+@command("FLUSHALL", -1, writes=True)
+@command("FLUSHDB", -1, writes=True)
+def flush(db: Keyspace, argv: list[bytes]) -> Reply:
+    db.clear()
+    return OK
+
+
+@command("EXPIRE", -3, writes=True)
+def expire(db: Keyspace, argv: list[bytes]) -> Reply:
+    return _expire(db, argv, "expire", db.now_ms(), 1000)
+
+
+@command("PEXPIRE", -3, writes=True)
+def expire_ms(db: Keyspace, argv: list[bytes]) -> Reply:
+    return _expire(db, argv, "pexpire", db.now_ms(), 1)
+
+
+@command("EXPIREAT", -3, writes=True)
+def expire_at(db: Keyspace, argv: list[bytes]) -> Reply:
+    return _expire(db, argv, "expireat", 0, 1000)
+
+
+@command("PEXPIREAT", -3, writes=True)
+def expire_at_ms(db: Keyspace, argv: list[bytes]) -> Reply:
+    return _expire(db, argv, "pexpireat", 0, 1)
+
+
+def _expire(db: Keyspace, argv: list[bytes], name: str, base_ms: int, unit_ms: int) -> Reply:
+    if len(argv) > 3:
+        raise NotImplementedError(f"options of {name}: {argv[3:]!r}")
+    when_ms = base_ms + integer(argv[2]) * unit_ms
+    if not -(2**63) <= when_ms < 2**63:
+        raise Refusal(f"ERR invalid expire time in '{name}' command")
+    key = argv[1]
+    if key not in db.values:
+        return 0
+    if when_ms <= db.now_ms():
+        db.remove(key)
+    else:
+        db.expire_at(key, when_ms)
+    return 1
+
+
+@command("TTL", 2)
+def ttl(db: Keyspace, argv: list[bytes]) -> Reply:
+    left_ms = _left_ms(db, argv[1])
+    return left_ms if left_ms < 0 else (left_ms + 500) // 1000
+
+
+@command("PTTL", 2)
+def ttl_ms(db: Keyspace, argv: list[bytes]) -> Reply:
+    return _left_ms(db, argv[1])
+
+
+def _left_ms(db: Keyspace, key: bytes) -> int:
+    if key not in db.values:
+        return -2
+    return max(0, db.expires[key] - db.now_ms()) if key in db.expires else -1
+
+
+@command("PERSIST", 2, writes=True)
+def persist(db: Keyspace, argv: list[bytes]) -> Reply:
+    return int(db.expires.pop(argv[1], None) is not None)
+
+
+@lru_cache
+def _pattern(glob: bytes) -> re.Pattern[bytes]:
+    """Redis's own glob: `*`, `?`, `[a-z]`, `[^a]`, and a backslash before what is meant literally."""
+    parts, at = [], 0
+    while at < len(glob):
+        one = glob[at : at + 1]
+        end = glob.find(b"]", at + 1) if one == b"[" else -1
+        if one == b"\\" and at + 1 < len(glob):
+            at += 1
+            parts.append(re.escape(glob[at : at + 1]))
+        elif end > 0:
+            parts.append(glob[at : end + 1])
+            at = end
+        else:
+            parts.append({b"*": b".*", b"?": b"."}.get(one, re.escape(one)))
+        at += 1
+    return re.compile(b"".join(parts), re.DOTALL)
+
+
+# ---- strings -----------------------------------------------------------------------------------------------------
+
+
+@command("GET", 2)
+def get(db: Keyspace, argv: list[bytes]) -> Reply:
+    return db.string(argv[1])
+
+
+@command("SET", -3, grows=True)
+def set_value(db: Keyspace, argv: list[bytes]) -> Reply:
+    """SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]"""
+    key, value = argv[1], argv[2]
+    only_if, asks, lasts, time = b"", False, b"", b""
+    words = iter(argv[3:])
+    for word in words:
+        option = word.upper()
+        if option in (b"NX", b"XX") and only_if in (b"", option):
+            only_if = option
+        elif option == b"GET":
+            asks = True
+        elif option == b"KEEPTTL" and lasts in (b"", option):
+            lasts = option
+        elif option in (b"EX", b"PX", b"EXAT", b"PXAT") and not lasts and (given := next(words, None)) is not None:
+            lasts, time = option, given
+        else:
+            raise Refusal(SYNTAX)
+    when_ms = _expiry_of(db, lasts, time) if time else None
+    before = db.string(key) if asks else None
+    if only_if and (key in db.values) != (only_if == b"XX"):
+        return before
+    db.values[key] = value
+    if when_ms is not None:
+        db.expire_at(key, when_ms)
+    elif lasts != b"KEEPTTL":
+        db.expires.pop(key, None)
+    return before if asks else OK
+
+
+def _expiry_of(db: Keyspace, option: bytes, time: bytes) -> int:
+    amount = integer(time)
+    when_ms = amount * (1000 if option.startswith(b"E") else 1)
+    if not option.endswith(b"AT"):
+        when_ms += db.now_ms()
+    if amount <= 0 or when_ms >= 2**63:
+        raise Refusal("ERR invalid expire time in 'set' command")
+    return when_ms
+
+
+@command("INCR", 2, grows=True)
+def increment(db: Keyspace, argv: list[bytes]) -> Reply:
+    number = integer(db.string(argv[1]) or b"0") + 1
+    if number >= 2**63:
+        raise Refusal("ERR increment or decrement would overflow")
+    db.values[argv[1]] = b"%d" % number
+    return number
+
+
+# ---- hashes ------------------------------------------------------------------------------------------------------
+
+
+@command("HGET", 3)
+def hash_get(db: Keyspace, argv: list[bytes]) -> Reply:
+    found = db.hash(argv[1])
+    return None if found is None else found.get(argv[2])
+
+
+@command("HMGET", -3)
+def hash_get_many(db: Keyspace, argv: list[bytes]) -> Reply:
+    found = db.hash(argv[1]) or {}
+    return [found.get(field) for field in argv[2:]]
+
+
+@command("HGETALL", 2)
+def hash_get_all(db: Keyspace, argv: list[bytes]) -> Reply:
+    return [part for pair in (db.hash(argv[1]) or {}).items() for part in pair]
+
+
+@command("HKEYS", 2)
+def hash_keys(db: Keyspace, argv: list[bytes]) -> Reply:
+    return list(db.hash(argv[1]) or ())
+
+
+@command("HVALS", 2)
+def hash_values(db: Keyspace, argv: list[bytes]) -> Reply:
+    return list((db.hash(argv[1]) or {}).values())
+
+
+@command("HLEN", 2)
+def hash_length(db: Keyspace, argv: list[bytes]) -> Reply:
+    return len(db.hash(argv[1]) or ())
+
+
+@command("HEXISTS", 3)
+def hash_exists(db: Keyspace, argv: list[bytes]) -> Reply:
+    return int(argv[2] in (db.hash(argv[1]) or ()))
+
+
+@command("HSET", -4, grows=True)
+def hash_set(db: Keyspace, argv: list[bytes]) -> Reply:
+    if len(argv) % 2:
+        raise Refusal("ERR wrong number of arguments for 'hset' command")
+    found = _hash_to_write(db, argv[1])
+    before = len(found)
+    found.update(zip(argv[2::2], argv[3::2], strict=True))
+    return len(found) - before
+
+
+@command("HSETNX", 4, grows=True)
+def hash_set_absent(db: Keyspace, argv: list[bytes]) -> Reply:
+    found = db.hash(argv[1])
+    if found is not None and argv[2] in found:
+        return 0
+    _hash_to_write(db, argv[1])[argv[2]] = argv[3]
+    return 1
+
+
+@command("HDEL", -3, writes=True)
+def hash_delete(db: Keyspace, argv: list[bytes]) -> Reply:
+    found = db.hash(argv[1])
+    if found is None:
+        return 0
+    gone = 0
+    for field in argv[2:]:
+        gone += found.pop(field, None) is not None
+    if not found:
+        db.remove(argv[1])
+    return gone
+
+
+@command("HINCRBY", 4, grows=True)
+def hash_increment(db: Keyspace, argv: list[bytes]) -> Reply:
+    by = integer(argv[3])
+    number = integer((db.hash(argv[1]) or {}).get(argv[2], b"0"), "ERR hash value is not an integer") + by
+    if not -(2**63) <= number < 2**63:
+        raise Refusal("ERR increment or decrement would overflow")
+    _hash_to_write(db, argv[1])[argv[2]] = b"%d" % number
+    return number
+
+
+def _hash_to_write(db: Keyspace, key: bytes) -> dict[bytes, bytes]:
+    found = db.hash(key)
+    if found is None:
+        found = db.values[key] = {}
+    return found
+
+
+# ---- sets --------------------------------------------------------------------------------------------------------
+
+
+@command("SADD", -3, grows=True)
+def set_add(db: Keyspace, argv: list[bytes]) -> Reply:
+    found = db.set(argv[1])
+    if found is None:
+        found = db.values[argv[1]] = Members()
+    before = len(found)
+    for member in argv[2:]:
+        found[member] = None
+    return len(found) - before
+
+
+@command("SREM", -3, writes=True)
+def set_remove(db: Keyspace, argv: list[bytes]) -> Reply:
+    found = db.set(argv[1])
+    if found is None:
+        return 0
+    before = len(found)
+    for member in argv[2:]:
+        found.pop(member, None)
+    if not found:
+        db.remove(argv[1])
+    return before - len(found)
+
+
+@command("SCARD", 2)
+def set_size(db: Keyspace, argv: list[bytes]) -> Reply:
+    return len(db.set(argv[1]) or ())
+
+
+@command("SMEMBERS", 2)
+def set_members(db: Keyspace, argv: list[bytes]) -> Reply:
+    return list(db.set(argv[1]) or ())
+
+
+@command("SISMEMBER", 3)
+def set_is_member(db: Keyspace, argv: list[bytes]) -> Reply:
+    return int(argv[2] in (db.set(argv[1]) or ()))
+
+
+# ---- lists: no key of ours, but somebody else's may stand in the way -----------------------------------------------
+
+
+@command("RPUSH", -3, grows=True)
+def list_push(db: Keyspace, argv: list[bytes]) -> Reply:
+    found = _list_to_write(db, argv[1])
+    found.extend(argv[2:])
+    return len(found)
+
+
+@command("LPUSH", -3, grows=True)
+def list_push_front(db: Keyspace, argv: list[bytes]) -> Reply:
+    found = _list_to_write(db, argv[1])
+    found[:0] = reversed(argv[2:])
+    return len(found)
+
+
+@command("LRANGE", 4)
+def list_range(db: Keyspace, argv: list[bytes]) -> Reply:
+    start, stop = integer(argv[2]), integer(argv[3])
+    found = db.list(argv[1]) or []
+    start, stop = places(len(found), start, stop)
+    return found[start:stop]
+
+
+def places(length: int, start: int, stop: int) -> tuple[int, int]:
+    """Indices as Redis counts them, from the end where negative and the last included, for a slice."""
+    start = max(0, start + length if start < 0 else start)
+    stop = stop + length if stop < 0 else stop
+    return start, max(start, stop + 1)
+
+
+def _list_to_write(db: Keyspace, key: bytes) -> list[bytes]:
+    found = db.list(key)
+    if found is None:
+        found = db.values[key] = []
+    return found

@@ -1,0 +1,171 @@
+"""Commands for sorted sets."""
+
+from bisect import bisect_left, bisect_right
+from operator import itemgetter
+
+from tests.support.memory_redis.keyspace import Keyspace, command
+from tests.support.memory_redis.plain_commands import SYNTAX, places
+from tests.support.memory_redis.values import Refusal, Reply, SortedSet, integer, score_of, score_text
+
+Pairs = list[tuple[float, bytes]]
+#: A score, and whether it is itself left out.
+Bound = tuple[float, bool]
+_SCORE = itemgetter(0)
+
+
+@command("ZADD", -4, grows=True)
+def add(db: Keyspace, argv: list[bytes]) -> Reply:
+    """ZADD key [NX | XX] [CH] score member …"""
+    at, options = 2, set()
+    while at < len(argv) and (word := argv[at].upper()) in (b"NX", b"XX", b"CH", b"GT", b"LT", b"INCR"):
+        options.add(word)
+        at += 1
+    if {b"GT", b"LT", b"INCR"} & options:
+        raise NotImplementedError(f"options of ZADD: {options!r}")
+    pairs = argv[at:]
+    if not pairs or len(pairs) % 2:
+        raise Refusal(SYNTAX)
+    if {b"NX", b"XX"} <= options:
+        raise Refusal("ERR XX and NX options at the same time are not compatible")
+    wanted = [(score_of(score), member) for score, member in zip(pairs[::2], pairs[1::2], strict=True)]
+    found = db.sorted_set(argv[1])
+    if found is None:
+        if b"XX" in options:
+            return 0
+        found = db.values[argv[1]] = SortedSet()
+    added = changed = 0
+    for score, member in wanted:
+        before = found.scores.get(member)
+        if (before is None and b"XX" in options) or (before is not None and b"NX" in options):
+            continue
+        added += before is None
+        changed += before is not None and before != score
+        found.put(member, score)
+    return added + changed if b"CH" in options else added
+
+
+@command("ZREM", -3, writes=True)
+def remove(db: Keyspace, argv: list[bytes]) -> Reply:
+    found = db.sorted_set(argv[1])
+    if found is None:
+        return 0
+    gone = sum(found.remove(member) for member in argv[2:])
+    if not found.scores:
+        db.remove(argv[1])
+    return gone
+
+
+@command("ZCARD", 2)
+def size(db: Keyspace, argv: list[bytes]) -> Reply:
+    found = db.sorted_set(argv[1])
+    return 0 if found is None else len(found.scores)
+
+
+@command("ZSCORE", 3)
+def score(db: Keyspace, argv: list[bytes]) -> Reply:
+    found = db.sorted_set(argv[1])
+    if found is None or argv[2] not in found.scores:
+        return None
+    return score_text(found.scores[argv[2]])
+
+
+@command("ZCOUNT", 4)
+def count(db: Keyspace, argv: list[bytes]) -> Reply:
+    low, high = _bounds(argv[2], argv[3])
+    return len(_within(db.sorted_set(argv[1]), low, high))
+
+
+@command("ZRANGE", -4)
+def by_place(db: Keyspace, argv: list[bytes]) -> Reply:
+    """ZRANGE key start stop [WITHSCORES]"""
+    return _by_place(db, argv, newest_first=False)
+
+
+@command("ZREVRANGE", -4)
+def by_place_from_the_end(db: Keyspace, argv: list[bytes]) -> Reply:
+    """ZREVRANGE key start stop [WITHSCORES]"""
+    return _by_place(db, argv, newest_first=True)
+
+
+def _by_place(db: Keyspace, argv: list[bytes], *, newest_first: bool) -> Reply:
+    options = [word.upper() for word in argv[4:]]
+    if any(option in (b"BYSCORE", b"BYLEX", b"REV", b"LIMIT") for option in options):
+        raise NotImplementedError(f"options of ZRANGE: {options!r}")
+    if any(option != b"WITHSCORES" for option in options):
+        raise Refusal(SYNTAX)
+    start, stop = integer(argv[2]), integer(argv[3])
+    found = db.sorted_set(argv[1])
+    if found is None:
+        return []
+    start, stop = places(len(found.order), start, stop)
+    pairs = found.order[::-1][start:stop] if newest_first else found.order[start:stop]
+    return _told(pairs, with_scores=bool(options))
+
+
+@command("ZRANGEBYSCORE", -4)
+def by_score(db: Keyspace, argv: list[bytes]) -> Reply:
+    """ZRANGEBYSCORE key min max [WITHSCORES] [LIMIT offset count]"""
+    return _by_score(db, argv, argv[2], argv[3], newest_first=False)
+
+
+@command("ZREVRANGEBYSCORE", -4)
+def by_score_from_the_end(db: Keyspace, argv: list[bytes]) -> Reply:
+    """ZREVRANGEBYSCORE key max min [WITHSCORES] [LIMIT offset count]"""
+    return _by_score(db, argv, argv[3], argv[2], newest_first=True)
+
+
+def _by_score(db: Keyspace, argv: list[bytes], least: bytes, most: bytes, *, newest_first: bool) -> Reply:
+    with_scores, offset, limit = False, 0, -1
+    words = iter(argv[4:])
+    for word in words:
+        option = word.upper()
+        if option == b"WITHSCORES":
+            with_scores = True
+        elif (
+            option == b"LIMIT" and (first := next(words, None)) is not None and (then := next(words, None)) is not None
+        ):
+            offset, limit = integer(first), integer(then)
+        else:
+            raise Refusal(SYNTAX)
+    low, high = _bounds(least, most)
+    pairs = _within(db.sorted_set(argv[1]), low, high)
+    if newest_first:
+        pairs.reverse()
+    if offset < 0:
+        return []
+    return _told(pairs[offset : None if limit < 0 else offset + limit], with_scores=with_scores)
+
+
+@command("ZREMRANGEBYSCORE", 4, writes=True)
+def remove_by_score(db: Keyspace, argv: list[bytes]) -> Reply:
+    low, high = _bounds(argv[2], argv[3])
+    found = db.sorted_set(argv[1])
+    gone = _within(found, low, high)
+    if found is not None:
+        for _, member in gone:
+            found.remove(member)
+        if not found.scores:
+            db.remove(argv[1])
+    return len(gone)
+
+
+def _bounds(least: bytes, most: bytes) -> tuple[Bound, Bound]:
+    """Two bounds; an open one has a bracket in front."""
+    complaint = "ERR min or max is not a float"
+    is_open = least[:1] == b"(", most[:1] == b"("
+    low, high = score_of(least[is_open[0] :], complaint), score_of(most[is_open[1] :], complaint)
+    return (low, is_open[0]), (high, is_open[1])
+
+
+def _within(found: SortedSet | None, low: Bound, high: Bound) -> Pairs:
+    if found is None:
+        return []
+    start = (bisect_right if low[1] else bisect_left)(found.order, low[0], key=_SCORE)
+    end = (bisect_left if high[1] else bisect_right)(found.order, high[0], key=_SCORE)
+    return found.order[start:end]
+
+
+def _told(pairs: Pairs, *, with_scores: bool) -> Reply:
+    if not with_scores:
+        return [member for _, member in pairs]
+    return [part for own_score, member in pairs for part in (member, score_text(own_score))]

@@ -1,0 +1,352 @@
+"""Commands for streams, and for the groups that show people position and lag."""
+
+from dataclasses import dataclass
+
+from tests.support.memory_redis.keyspace import Keyspace, command
+from tests.support.memory_redis.plain_commands import SYNTAX
+from tests.support.memory_redis.values import (
+    BAD_ENTRY_ID,
+    FIRST_ID,
+    LAST_ID,
+    OK,
+    EntryId,
+    Group,
+    Refusal,
+    Reply,
+    Stream,
+    entry_id_of,
+    integer,
+    is_unsigned,
+)
+
+#: Entries that Redis keeps in one node, count: `~` trims whole nodes only.
+NODE_ENTRIES = 100
+NO_KEY_FOR_GROUP = (
+    "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option "
+    "to create an empty stream automatically."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """A read that found nothing and waits: behind which entries of which streams, and how long."""
+
+    after: dict[bytes, EntryId]
+    count: int | None
+    #: 0 for ever.
+    block_ms: int
+
+
+# ---- writing -----------------------------------------------------------------------------------------------------
+
+
+@command("XADD", -5, grows=True)
+def add(db: Keyspace, argv: list[bytes]) -> Reply:
+    """XADD key [NOMKSTREAM] [MAXLEN [= | ~] count] <id | *> field value …"""
+    trim, at, may_create = None, 2, True
+    while at < len(argv) and argv[at].upper() in (b"NOMKSTREAM", b"MAXLEN", b"MINID", b"LIMIT"):
+        if argv[at].upper() == b"NOMKSTREAM":
+            may_create, at = False, at + 1
+        else:
+            trim, at = _trim_of(argv, at)
+    fields = argv[at + 1 :]
+    wanted = _wanted_id(argv[at]) if at < len(argv) else None
+    if not fields or len(fields) % 2:
+        raise Refusal("ERR wrong number of arguments for 'xadd' command")
+    if wanted == FIRST_ID:
+        raise Refusal("ERR The ID specified in XADD must be greater than 0-0")
+    key = argv[1]
+    found = db.stream(key)
+    if found is None and not may_create:
+        return None
+    entry_id = _next_id(found.last_id if found else FIRST_ID, wanted, db)
+    if found is None:
+        found = db.values[key] = Stream()
+    text = found.append(entry_id, fields)
+    if trim is not None:
+        _trim(found, *trim)
+    db.noted_entry(key)
+    return text
+
+
+def _trim_of(argv: list[bytes], at: int) -> tuple[tuple[int, bool], int]:
+    """How many entries may stay, whether that is meant about, and where the next word stands."""
+    if argv[at].upper() != b"MAXLEN":
+        raise NotImplementedError(f"trimming by {argv[at]!r}")
+    about = argv[at + 1 : at + 2] in ([b"~"], [b"="])
+    number_at = at + 1 + about
+    if number_at >= len(argv):
+        raise Refusal(SYNTAX)
+    most = integer(argv[number_at])
+    if most < 0:
+        raise Refusal("ERR The MAXLEN argument must be >= 0.")
+    return (most, argv[at + 1] == b"~"), number_at + 1
+
+
+def _trim(found: Stream, most: int, about: bool) -> int:
+    if about:
+        surplus = len(found.entries) - most
+        most += surplus % NODE_ENTRIES if surplus > 0 else 0
+    return found.trim(most)
+
+
+def _wanted_id(text: bytes) -> tuple[int, int | None] | None:
+    """The id that is asked for: None for any, and a sequence of None for any of a millisecond."""
+    if text == b"*":
+        return None
+    if text.endswith(b"-*") and is_unsigned(text[:-2]):
+        return int(text[:-2]), None
+    return entry_id_of(text)
+
+
+def _next_id(last: EntryId, wanted: tuple[int, int | None] | None, db: Keyspace) -> EntryId:
+    if wanted is None:
+        now_ms = db.now_ms()
+        return (now_ms, 0) if now_ms > last[0] else (last[0], last[1] + 1)
+    ms, sequence = wanted
+    if sequence is None:
+        sequence = last[1] + 1 if ms == last[0] else 0
+    if (ms, sequence) <= last:
+        raise Refusal("ERR The ID specified in XADD is equal or smaller than the target stream top item")
+    return ms, sequence
+
+
+@command("XDEL", -3, writes=True)
+def delete(db: Keyspace, argv: list[bytes]) -> Reply:
+    found = db.stream(argv[1])
+    if found is None:
+        return 0
+    wanted = [entry_id_of(text) for text in argv[2:]]
+    return sum(found.delete(entry_id) for entry_id in wanted)
+
+
+@command("XTRIM", -4, writes=True)
+def trim(db: Keyspace, argv: list[bytes]) -> Reply:
+    """XTRIM key MAXLEN [= | ~] count"""
+    bound, at = _trim_of(argv, 2)
+    if at != len(argv):
+        raise Refusal(SYNTAX)
+    found = db.stream(argv[1])
+    return 0 if found is None else _trim(found, *bound)
+
+
+# ---- reading -----------------------------------------------------------------------------------------------------
+
+
+@command("XLEN", 2)
+def length(db: Keyspace, argv: list[bytes]) -> Reply:
+    found = db.stream(argv[1])
+    return 0 if found is None else len(found.entries)
+
+
+@command("XRANGE", -4)
+def between(db: Keyspace, argv: list[bytes]) -> Reply:
+    return _between(db, argv, argv[2], argv[3], newest_first=False)
+
+
+@command("XREVRANGE", -4)
+def between_from_the_end(db: Keyspace, argv: list[bytes]) -> Reply:
+    return _between(db, argv, argv[3], argv[2], newest_first=True)
+
+
+def _between(db: Keyspace, argv: list[bytes], start: bytes, end: bytes, *, newest_first: bool) -> Reply:
+    count = None
+    low, high = _first_of(start), _last_of(end)
+    if len(argv) > 4:
+        if len(argv) != 6 or argv[4].upper() != b"COUNT":
+            raise Refusal(SYNTAX)
+        count = max(0, integer(argv[5]))
+    found = db.stream(argv[1])
+    if found is None:
+        return []
+    if count == 0:
+        return None
+    return found.between(low, high, count, newest_first=newest_first)
+
+
+def _first_of(text: bytes) -> EntryId:
+    if text[:1] != b"(":
+        return _end_of(text, missing_sequence=0)
+    ms, sequence = _end_of(text[1:], missing_sequence=0)
+    if (ms, sequence) == LAST_ID:
+        raise Refusal("ERR invalid start ID for the interval")
+    return (ms, sequence + 1) if sequence < LAST_ID[1] else (ms + 1, 0)
+
+
+def _last_of(text: bytes) -> EntryId:
+    if text[:1] != b"(":
+        return _end_of(text, missing_sequence=LAST_ID[1])
+    ms, sequence = _end_of(text[1:], missing_sequence=LAST_ID[1])
+    if (ms, sequence) == FIRST_ID:
+        raise Refusal("ERR invalid end ID for the interval")
+    return (ms, sequence - 1) if sequence else (ms - 1, LAST_ID[1])
+
+
+def _end_of(text: bytes, *, missing_sequence: int) -> EntryId:
+    if text == b"-":
+        return FIRST_ID
+    if text == b"+":
+        return LAST_ID
+    return entry_id_of(text, missing_sequence=missing_sequence)
+
+
+@command("XREAD", -4)
+def read(db: Keyspace, argv: list[bytes]) -> Reply:
+    """XREAD [COUNT count] [BLOCK ms] STREAMS key … id …"""
+    count, block_ms, at = None, None, 1
+    while at < len(argv) and (word := argv[at].upper()) != b"STREAMS":
+        if at + 1 >= len(argv) or word not in (b"COUNT", b"BLOCK"):
+            raise Refusal(SYNTAX)
+        if word == b"COUNT":
+            count = integer(argv[at + 1])
+        else:
+            block_ms = integer(argv[at + 1], "ERR timeout is not an integer or out of range")
+            if block_ms < 0:
+                raise Refusal("ERR timeout is negative")
+        at += 2
+    names = argv[at + 1 :]
+    if not names:
+        raise Refusal(SYNTAX)
+    if len(names) % 2:
+        raise Refusal("ERR Unbalanced 'xread' list of streams: for each stream key an ID or '$' must be specified.")
+    half = len(names) // 2
+    after = {key: _read_from(db, key, text) for key, text in zip(names[:half], names[half:], strict=True)}
+    wanted = Blocked(after, None if count is None or count <= 0 else count, block_ms or 0)
+    answer = read_now(db, wanted)
+    return answer if answer is not None or block_ms is None else wanted
+
+
+def _read_from(db: Keyspace, key: bytes, text: bytes) -> EntryId:
+    found = db.stream(key)
+    if text == b"$":
+        return found.last_id if found else FIRST_ID
+    return entry_id_of(text)
+
+
+def read_now(db: Keyspace, wanted: Blocked) -> Reply:
+    """What a read finds, None when it finds nothing; somebody else's key is as good as none to one that waits."""
+    answer = []
+    for key, entry_id in wanted.after.items():
+        found = db.values.get(key)
+        if type(found) is Stream and (entries := found.after(entry_id, wanted.count)):
+            answer.append([key, entries])
+    return answer or None
+
+
+# ---- groups ------------------------------------------------------------------------------------------------------
+
+
+@command("XGROUP CREATE", -5, grows=True)
+def create_group(db: Keyspace, argv: list[bytes]) -> Reply:
+    """XGROUP CREATE key group <id | $> [MKSTREAM] [ENTRIESREAD n]"""
+    key, name, text = argv[2:5]
+    makes, read_count = _group_options(argv[5:], may_make=True)
+    found = db.stream(key)
+    if found is None and not makes:
+        raise Refusal(NO_KEY_FOR_GROUP)
+    position = _position(found, text)
+    if found is None:
+        found = db.values[key] = Stream()
+    if name in found.groups:
+        raise Refusal("BUSYGROUP Consumer Group name already exists")
+    found.groups[name] = Group(position, read_count)
+    return OK
+
+
+@command("XGROUP SETID", -5, writes=True)
+def set_group(db: Keyspace, argv: list[bytes]) -> Reply:
+    """XGROUP SETID key group <id | $> [ENTRIESREAD n]"""
+    key, name, text = argv[2:5]
+    _, read_count = _group_options(argv[5:], may_make=False)
+    found = db.stream(key)
+    if found is None:
+        raise Refusal(NO_KEY_FOR_GROUP)
+    group = found.groups.get(name)
+    if group is None:
+        raise Refusal(f"NOGROUP No such consumer group '{name.decode()}' for key name '{key.decode()}'")
+    group.last_id, group.read = _position(found, text), read_count
+    return OK
+
+
+def _group_options(words: list[bytes], *, may_make: bool) -> tuple[bool, int | None]:
+    makes, read_count, at = False, None, 0
+    while at < len(words):
+        option = words[at].upper()
+        if option == b"MKSTREAM" and may_make:
+            makes, at = True, at + 1
+        elif option == b"ENTRIESREAD" and at + 1 < len(words):
+            number, at = integer(words[at + 1]), at + 2
+            if number < -1:
+                raise Refusal("ERR value for ENTRIESREAD must be positive or -1")
+            read_count = None if number == -1 else number
+        else:
+            raise Refusal(
+                f"ERR unknown subcommand or wrong number of arguments for "
+                f"'{'CREATE' if may_make else 'SETID'}'. Try XGROUP HELP."
+            )
+    return makes, read_count
+
+
+def _position(found: Stream | None, text: bytes) -> EntryId:
+    if text == b"$":
+        return found.last_id if found else FIRST_ID
+    if text in (b"-", b"+"):
+        raise Refusal(BAD_ENTRY_ID)
+    return entry_id_of(text)
+
+
+@command("XINFO STREAM", -3)
+def about_stream(db: Keyspace, argv: list[bytes]) -> Reply:
+    if len(argv) > 3:
+        raise NotImplementedError("XINFO STREAM FULL")
+    found = db.stream(argv[2])
+    if found is None:
+        raise Refusal("ERR no such key")
+    # How Redis stores it (radix tree) is left out: nobody asks for it.
+    return [
+        b"length", len(found.entries), b"last-generated-id", _text(found.last_id),
+        b"max-deleted-entry-id", _text(found.max_deleted), b"entries-added", found.added,
+        b"recorded-first-entry-id", _text(found.first_id), b"groups", len(found.groups),
+        b"first-entry", next(iter(found.between(FIRST_ID, LAST_ID, 1)), None),
+        b"last-entry", next(iter(found.between(FIRST_ID, LAST_ID, 1, newest_first=True)), None),
+    ]  # fmt: skip
+
+
+@command("XINFO GROUPS", 3)
+def about_groups(db: Keyspace, argv: list[bytes]) -> Reply:
+    found = db.stream(argv[2])
+    if found is None:
+        raise Refusal("ERR no such key")
+    return [
+        [b"name", name, b"consumers", 0, b"pending", 0, b"last-delivered-id", _text(group.last_id),
+         b"entries-read", group.read, b"lag", _lag(found, group)]
+        for name, group in sorted(found.groups.items())
+    ]  # fmt: skip
+
+
+def _lag(found: Stream, group: Group) -> int | None:
+    """How many entries lie behind a group's position; None when Redis can't tell. As `streamReplyWithCGLag` has it."""
+    if not found.added:
+        return 0
+    has_gaps = bool(found.entries) and found.max_deleted != FIRST_ID and group.last_id <= found.max_deleted
+    read_count = group.read if not has_gaps else None
+    if read_count is None:
+        read_count = _read_up_to(found, group.last_id)
+    return None if read_count is None else found.added - read_count
+
+
+def _read_up_to(found: Stream, entry_id: EntryId) -> int | None:
+    if not found.entries and entry_id <= found.last_id:
+        return found.added
+    if entry_id >= found.last_id:
+        return found.added if entry_id == found.last_id else None
+    if found.max_deleted == FIRST_ID or found.max_deleted < found.first_id:
+        if entry_id < found.first_id:
+            return found.added - len(found.entries)
+        if entry_id == found.first_id:
+            return found.added - len(found.entries) + 1
+    return None
+
+
+def _text(entry_id: EntryId) -> bytes:
+    return b"%d-%d" % entry_id
