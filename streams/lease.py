@@ -1,13 +1,18 @@
-"""Who owns a partition, or a task that only one may do: a lease without a TTL, by Redis's clock.
+"""Who owns a partition, or a task that only one may do: a lease without a TTL.
 
 A holder commits as long as nobody else has taken over, even late: the commit compares the whole `holder`. The time only
 says when others may take it, and until when a holder may still send REST requests, which nothing else can fence.
+
+Holders go by their own monotonic clocks, and so do those who wait for a lease to run out (`Watch`): Redis's clock, in
+which `until` is written, may be set forwards or back at any moment.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from runtime.clock import Clock
+from runtime.errors import StoreError, StoreUnreachableError
 from streams import scripts
 from streams.connection import Client, store_errors
 
@@ -32,6 +37,10 @@ class Lease:
     ran_out_ms: int
     #: Redis's time when it was taken, Unix milliseconds.
     taken_ms: int
+    #: When it was asked for, by our own monotonic clock in seconds.
+    asked_at_s: float = 0.0
+    #: Of a partition's: by how much its time is ahead of Redis's when it is taken, milliseconds.
+    ahead_ms: int = 0
 
     @property
     def was_clean(self) -> bool:
@@ -40,8 +49,8 @@ class Lease:
 
     @property
     def sent_until_ms(self) -> int:
-        """The last moment at which the holder before could have sent a REST request."""
-        return self.ran_out_ms or self.taken_ms
+        """The last moment at which the holder before could have sent a REST request, by the partition's time."""
+        return (self.ran_out_ms or self.taken_ms) + self.ahead_ms
 
     def is_sure(self, clock: Clock, margin_s: float = 0.0) -> bool:
         """Whether nobody else can hold it now, nor within a margin, so that a REST request may be sent."""
@@ -65,10 +74,62 @@ class Renewal(Enum):
     REWOUND = 2
 
 
+class Watch:
+    """How a lease that somebody else has stands, by our own clock: one that was not renewed for so long has run out.
+
+    Of no use to who holds it; to be asked anew when it was lost.
+    """
+
+    def __init__(self, duration_ms: int = LEASE_MS) -> None:
+        """Has seen nothing yet.
+
+        Args:
+            duration_ms: How long a lease lasts without renewal, milliseconds.
+        """
+        self._duration_s = duration_ms / 1000
+        #: Who has it, and until when by Redis's clock, as they were seen last; None when it was never looked at.
+        self.seen: Taken | None = None
+        #: When it has run out unless it reads otherwise then, monotonic seconds.
+        self.over_at_s = 0.0
+
+    def note(self, seen: Taken, now_s: float, left_ms: int | None = None) -> None:
+        """Takes a look at the lease.
+
+        Args:
+            seen: What it read.
+            now_s: When, monotonic seconds.
+            left_ms: How long it still ran by Redis's clock, milliseconds. Of use for the first look alone: whoever has
+                looked before knows better than by a clock that may have been set.
+        """
+        if seen == self.seen:
+            return
+        left_s = self._duration_s
+        if self.seen is None and left_ms is not None:
+            left_s = min(max(0.0, left_ms / 1000), left_s)
+        self.seen = seen
+        self.over_at_s = now_s + left_s
+
+    def is_over(self, now_s: float) -> bool:
+        """Whether it has run out, if it still reads as it did; also when somebody has given it back."""
+        return self.seen is not None and (not self.seen.until_ms or self.over_at_s <= now_s)
+
+    def grace(self, until_s: float) -> None:
+        """Gives the holder time: nobody could look, and perhaps nobody could renew."""
+        self.over_at_s = max(self.over_at_s, until_s)
+
+
 async def take(
-    client: Client, key: str, name: str, clock: Clock, duration_ms: int = LEASE_MS
+    client: Client, key: str, name: str, clock: Clock, duration_ms: int = LEASE_MS, watch: Watch | None = None
 ) -> tuple[Lease | Taken, int]:
     """Takes a free lease or one that ran out.
+
+    Args:
+        client: Of Redis.
+        key: Of the lease.
+        name: Who asks: a random name, never used by anybody else.
+        clock: Of this machine.
+        duration_ms: How long it lasts without renewal, milliseconds.
+        watch: What the asker knows of it from earlier looks; notes what is found. Without one Redis's clock decides.
 
     Returns:
         The lease or who has it, and Redis's time, Unix milliseconds.
@@ -77,27 +138,81 @@ async def take(
         StoreError: as of any command.
     """
     asked_at_s = clock.monotonic_s()
+    seen = watch.seen if watch is not None else None
+    has_run_out = watch is not None and watch.is_over(asked_at_s)
+    arguments: list[scripts.Argument] = [name, duration_ms, seen.until_ms if seen is not None else "", int(has_run_out)]
     with store_errors():
-        answer = await scripts.take_lease(client, [key], [name, duration_ms])
+        answer = await scripts.take_lease(client, [key], arguments)
     if int(answer[0]) == 0:
-        return Taken(answer[1].decode(), int(answer[2])), int(answer[3])
+        taken, now_ms = Taken(answer[1].decode(), int(answer[2])), int(answer[3])
+        if watch is not None:
+            watch.note(taken, asked_at_s, taken.until_ms - now_ms)
+        return taken, now_ms
+    now_ms, ran_out_ms = int(answer[3]), int(answer[4])
+    if ran_out_ms and watch is not None and has_run_out:
+        ran_out_ms = now_ms - max(0, round((asked_at_s - watch.over_at_s) * 1000))
     lease = Lease(
         key=key,
         holder=answer[1].decode(),
         commit=int(answer[2]),
         sure_until_s=asked_at_s + duration_ms / 1000,
-        ran_out_ms=int(answer[4]),
-        taken_ms=int(answer[3]),
+        ran_out_ms=ran_out_ms,
+        taken_ms=now_ms,
+        asked_at_s=asked_at_s,
+        ahead_ms=int(answer[5]),
     )
-    return lease, int(answer[3])
+    return lease, now_ms
 
 
-async def renew(client: Client, lease: Lease, clock: Clock, duration_ms: int = LEASE_MS) -> tuple[Renewal, int]:
-    """Makes a lease last longer; tells Redis's time too."""
+async def look(client: Client, keys: Sequence[str]) -> list[Taken | None]:
+    """Who has leases and until when, in one round trip.
+
+    Returns:
+        For each key its standing: of a lease that nobody ever had, an empty name and 0; None of one that makes no
+        sense, as `take` will say.
+    """
+    with store_errors():
+        pipeline = client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.hmget(key, "holder", "until")
+        answers = await pipeline.execute(raise_on_error=False)
+    return [_standing(answer) for answer in answers]
+
+
+def _standing(answer: object) -> Taken | None:
+    try:
+        with store_errors():
+            if isinstance(answer, Exception):
+                raise answer
+    except StoreUnreachableError:
+        raise
+    except StoreError:
+        return None
+    assert isinstance(answer, list)
+    holder, until = answer
+    try:
+        return Taken((holder or b"").decode(errors="replace"), int(until or 0))
+    except ValueError:
+        return None
+
+
+async def renew(
+    client: Client, lease: Lease, clock: Clock, duration_ms: int = LEASE_MS, own_now_ms: int | None = None
+) -> tuple[Renewal, int]:
+    """Makes a lease last longer; tells Redis's time too.
+
+    Args:
+        client: Of Redis.
+        lease: Ours.
+        clock: Of this machine.
+        duration_ms: How long it lasts from now on, milliseconds.
+        own_now_ms: Of a partition's lease its time, Unix milliseconds: the next holder goes on with it.
+    """
     asked_at_s = clock.monotonic_s()
     commits_before = lease.commit
+    arguments: list[scripts.Argument] = [lease.holder, duration_ms, own_now_ms if own_now_ms is not None else ""]
     with store_errors():
-        answer = await scripts.renew_lease(client, [lease.key], [lease.holder, duration_ms])
+        answer = await scripts.renew_lease(client, [lease.key], arguments)
     if int(answer[0]) == 0:
         lease.sure_until_s = 0.0
         return Renewal.LOST, int(answer[1])
@@ -108,8 +223,9 @@ async def renew(client: Client, lease: Lease, clock: Clock, duration_ms: int = L
     return Renewal.RENEWED, int(answer[1])
 
 
-async def release(client: Client, lease: Lease) -> bool:
-    """Gives a lease back; False when it was lost before."""
+async def release(client: Client, lease: Lease, own_now_ms: int | None = None) -> bool:
+    """Gives a lease back, a partition's with its time; False when it was lost before."""
     lease.sure_until_s = 0.0
+    arguments: list[scripts.Argument] = [lease.holder, own_now_ms if own_now_ms is not None else ""]
     with store_errors():
-        return bool(int(await scripts.release_lease(client, [lease.key], [lease.holder])))
+        return bool(int(await scripts.release_lease(client, [lease.key], arguments)))

@@ -42,6 +42,12 @@ class Entry:
             raise BadEntryError("not UTF-8") from None
 
 
+def parts_of(entry_id: str) -> tuple[int, int]:
+    """An entry's id as numbers, which compare as Redis compares them: milliseconds, and a number within them."""
+    ms, _, number = entry_id.partition("-")
+    return int(ms), int(number or 0)
+
+
 class PartitionAccess:
     """Reads and writes of the partitions that this process holds.
 
@@ -78,6 +84,26 @@ class PartitionAccess:
         except RedisError as error:
             raise StoreUnreachableError(f"Redis can't be reached ({type(error).__name__})") from error
 
+    async def newest_id(self, partition: int) -> tuple[int, int]:
+        """The id of the newest entry that the stream ever had, as numbers; zeros where there is no stream."""
+        with store_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.xinfo_stream(self._keys.events(partition))
+            (answer,) = await pipeline.execute(raise_on_error=False)
+            if isinstance(answer, ResponseError) and "no such key" in str(answer):
+                return (0, 0)
+            if isinstance(answer, Exception):
+                raise answer
+        return parts_of(answer["last-generated-id"].decode())
+
+    async def is_quiet(self, partition: int) -> bool:
+        """Whether no session is live and no timer is set: nothing is timed by the partition's time."""
+        with store_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.scard(self._keys.live(partition))
+            pipeline.zcard(self._keys.timers(partition))
+            return not any(await pipeline.execute())
+
     async def undecided(self, partition: int) -> int:
         """How many entries are undecided (count)."""
         with store_errors():
@@ -100,8 +126,13 @@ class PartitionAccess:
                  if isinstance(answer, bytes))  # fmt: skip
         return {name: state for name, state in found if state is not None}
 
-    async def fire_timers(self, partition: int, lease: Lease) -> tuple[int, int | None]:
+    async def fire_timers(self, partition: int, lease: Lease, now_ms: int) -> tuple[int, int | None]:
         """Moves due timers onto the stream.
+
+        Args:
+            partition: Whose.
+            lease: Ours of it.
+            now_ms: Its time, Unix milliseconds.
 
         Returns:
             How many were moved, and when the next one is due, Unix milliseconds; None when there is none.
@@ -111,7 +142,7 @@ class PartitionAccess:
         """
         keys = [self._keys.lease(partition), self._keys.timers(partition), self._keys.events(partition)]
         with store_errors():
-            answer = await scripts.fire_timers(self._client, keys, [lease.holder, TIMERS_PER_CALL_MAX])
+            answer = await scripts.fire_timers(self._client, keys, [lease.holder, TIMERS_PER_CALL_MAX, now_ms])
         if int(answer[0]) == 0:
             raise LeaseLostError("another worker owns the partition")
         return int(answer[1]), (int(float(answer[2])) if answer[2] else None)

@@ -40,7 +40,7 @@ class Tools:
     may_send: Callable[[int], Awaitable[bool]]
     lanes: Lanes
     clock: Clock
-    now_ms: Callable[[], int]
+    now_ms: Callable[[int], int]
     metrics: Metrics
     policy: ExecutorPolicy
     rng: random.Random
@@ -83,7 +83,7 @@ class Carrying:
         #: Whether the outbox says that it may have been sent.
         self._is_marked = order.sent_at_ms is not None
         if order.maybe_sent and not self._is_never_repeated:
-            past_ms = tools.now_ms() - order.sent_until_ms if order.sent_until_ms is not None else 0
+            past_ms = tools.now_ms(order.partition) - order.sent_until_ms if order.sent_until_ms is not None else 0
             self._doubt(tools.clock.monotonic_s() - max(0, past_ms) / 1000)
 
     async def outcome(self) -> Outcome:
@@ -177,7 +177,7 @@ class Carrying:
         if self.attempts > 1:
             tools.metrics.effect_retries.labels(self.order.effect.kind).inc()
         elif published_ms is not None:
-            tools.metrics.command_to_rest.observe(max(0, tools.now_ms() - published_ms) / 1000)
+            tools.metrics.command_to_rest.observe(max(0, tools.now_ms(self.order.partition) - published_ms) / 1000)
 
     # ---- looking --------------------------------------------------------------------------------------------------
 

@@ -68,7 +68,7 @@ class Executor:
         records: Records,
         may_send: Callable[[int], Awaitable[bool]],
         clock: Clock,
-        now_ms: Callable[[], int],
+        now_ms: Callable[[int], int],
         metrics: Metrics,
         policy: ExecutorPolicy,
         rng: random.Random,
@@ -84,7 +84,7 @@ class Executor:
                 A `LeaseLostError` from it drops the order.
             may_send: Whether this worker owns the partition; asked right before every request.
             clock: For deadlines.
-            now_ms: The store's time, Unix milliseconds.
+            now_ms: The time of a partition, Unix milliseconds.
             metrics: Where is counted.
             policy: Bounds.
             rng: For jitter.
@@ -335,7 +335,9 @@ class Executor:
             self.retried += max(0, carrying.attempts - 1)
 
     def _beside(self, order: Order, effect: Effect) -> Order:
-        return Order(effect=effect, partition=order.partition, ordered_at_ms=self._now_ms(), ends_session=False)
+        return Order(
+            effect=effect, partition=order.partition, ordered_at_ms=self._now_ms(order.partition), ends_session=False
+        )
 
     def _report(self, carrying: Carrying, outcome: Outcome) -> None:
         effect = carrying.order.effect
@@ -356,7 +358,7 @@ class Executor:
             "party": effect.party,
             "attempt": carrying.attempts,
             # From the commit, as whoever waits for it feels it.
-            "duration_ms": max(0, self._now_ms() - carrying.order.ordered_at_ms),
+            "duration_ms": max(0, self._now_ms(carrying.order.partition) - carrying.order.ordered_at_ms),
             "outcome": word,
             "status": status,
             "code": code,

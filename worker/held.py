@@ -6,13 +6,14 @@ The order is the code of `_run_once`: read, decide, commit, then act. If the pro
 """
 
 import asyncio
+import math
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
 
-from runtime.clock import Clock, StoreClock
+from runtime.clock import STEP_MS, Clock, StoreClock
 from runtime.errors import ConferralError, LeaseLostError, StoreError, StoreUnreachableError
 from runtime.metrics import Metrics
 from statemachine.effects import Effect
@@ -21,7 +22,7 @@ from statemachine.policy import Policy
 from streams import effect_codec
 from streams.event_codec import BadEntryError
 from streams.lease import Lease
-from streams.partition import Entry, PartitionAccess
+from streams.partition import Entry, PartitionAccess, parts_of
 from streams.session_codec import BrokenRecordError
 from streams.store import Batch, CommitConflictError, CommitOutOfOrderError, Store, Stored
 from worker.cache import SESSIONS_MAX, SessionCache
@@ -53,7 +54,6 @@ class Surroundings:
     store: Store
     executor: Executor
     clock: Clock
-    store_clock: StoreClock
     metrics: Metrics
     #: The times and choices by which sessions are driven; a batch is decided by those of its beginning.
     policy: Callable[[], Policy]
@@ -75,6 +75,7 @@ class HeldPartition:
         lease: Lease,
         around: Surroundings,
         timers_changed: Callable[[], None],
+        renew: Callable[[int], Awaitable[None]],
         *,
         looks_first: bool = False,
     ) -> None:
@@ -85,6 +86,7 @@ class HeldPartition:
             lease: Our lease of it.
             around: What all partitions share.
             timers_changed: Told when a timer was set that is due before those that are known.
+            renew: Renews the lease, so that the partition's time is written down.
             looks_first: Redis's history was rewound, so what is decided may have been decided and sent before.
         """
         self.number = number
@@ -92,7 +94,11 @@ class HeldPartition:
         self.is_lost = False
         self.is_stopping = False
         self.was_rewound = False
-        #: When the next timer is due by Redis's clock, Unix milliseconds; None when there is none.
+        #: The partition's time: what decides about it, and what its timers and orders are timed by. It goes on from
+        #: holder to holder as if Redis's clock had never been set.
+        self.clock = StoreClock(around.clock, ahead_ms=lease.ahead_ms)
+        self.clock.observe(lease.taken_ms, lease.asked_at_s)
+        #: When the next timer is due by that time, Unix milliseconds; None when there is none.
         self.next_timer_ms: int | None = None
         self.states = LiveStates(number, around.access)
         self._around = around
@@ -100,10 +106,13 @@ class HeldPartition:
         self._has_recovered = False
         self._reading: asyncio.Task[list[Entry]] | None = None
         self._timers_changed = timers_changed
+        self._renew = renew
         #: What is in the outbox, by session and effect id.
         self._open_effects: dict[str, dict[str, Effect]] = defaultdict(dict)
         self._chores = Chores(number, around.access, around.chores_limit, session_ttl_s=around.session_ttl_s)
         self._looks_first = looks_first
+        #: The newest entry that stood on the stream when a partition was taken over from somebody who had died.
+        self._newest_before = (0, 0)
         #: The earliest timer that was set while due ones were being moved, Unix milliseconds.
         self._set_meanwhile_ms: int | None = None
         #: Entries to be decided one by one because a worker died over this partition, count.
@@ -131,9 +140,9 @@ class HeldPartition:
             self.states.stop()
         await self._chores.finished()
 
-    def timer_is_due(self, now_ms: int) -> bool:
-        """Whether a timer has to be moved onto the stream."""
-        return self.next_timer_ms is not None and self.next_timer_ms <= now_ms
+    def until_timer_ms(self) -> float:
+        """How long it is until the next timer is due, milliseconds; infinite where there is none."""
+        return math.inf if self.next_timer_ms is None else self.next_timer_ms - self.clock.now_ms()
 
     def stop(self) -> None:
         """Ends the work after the batch in hand. A read that waits takes nothing, so it is cut short."""
@@ -169,6 +178,8 @@ class HeldPartition:
         """Takes up what the holder before has left: effects that are not done, and the time of the next timer."""
         access = self._around.access
         await access.ensure_group(self.number)
+        if not self.lease.was_clean:
+            self._newest_before = await access.newest_id(self.number)
         outbox = await access.outbox(self.number)
         await self.fire_timers()
         self.states.start()
@@ -208,7 +219,7 @@ class HeldPartition:
     async def fire_timers(self) -> None:
         """Moves due timers onto the stream and notes when the next one is due."""
         self._set_meanwhile_ms = None
-        _, following_ms = await self._around.access.fire_timers(self.number, self.lease)
+        _, following_ms = await self._around.access.fire_timers(self.number, self.lease, self.clock.now_ms())
         # The answer does not know what was committed after it was given.
         known = [due_ms for due_ms in (following_ms, self._set_meanwhile_ms) if due_ms is not None]
         self.next_timer_ms = min(known, default=None)
@@ -221,6 +232,8 @@ class HeldPartition:
         entries = await self._read(count)
         if not entries or not self.goes_on:
             self._suspected = 0
+            if self.goes_on and abs(self.clock.ahead_ms) >= STEP_MS:
+                await self._set_clock_right()
             return
         if self._suspected:
             self._suspected -= 1
@@ -239,6 +252,12 @@ class HeldPartition:
             return []
         finally:
             self._reading = None
+
+    async def _set_clock_right(self) -> None:
+        """When nothing is timed by the partition's time any more, it may be Redis's again. No batch is in hand here."""
+        if await self._around.access.is_quiet(self.number):
+            self.clock.set_right()
+            await self._renew(self.number)
 
     async def _is_poison(self, entry: Entry) -> bool:
         if entry.entry_id in self._marked:
@@ -304,7 +323,7 @@ class HeldPartition:
             await self._put_aside([entry for entry, _ in broken], "its session's record is broken")
             unreadable = [*unreadable, *(entry.entry_id for entry, _ in broken)]
             events = [(entry, event) for entry, event in events if event.session_id in sessions]
-        now_ms = self._around.store_clock.now_ms()
+        now_ms = self.clock.now_ms()
         try:
             decided = decide(events, sessions, now_ms, self._around.policy(), self._open_effects_of)
         except DECISION_FAULTS as error:
@@ -368,13 +387,14 @@ class HeldPartition:
             self._around.executor.withdraw(session_id)
         for effect, event in decided.orders:
             self._open_effects[effect.session_id][effect.effect_id] = effect
-            published_at_ms = event.occurred_at_ms if isinstance(event, Command) else None
+            # Redis's own time, by the partition's.
+            published_at_ms = event.occurred_at_ms and event.occurred_at_ms + self.clock.ahead_ms
             self._around.executor.submit(
                 Order(
                     effect=effect,
                     partition=self.number,
-                    ordered_at_ms=self._around.store_clock.now_ms(),
-                    command_published_at_ms=published_at_ms or None,
+                    ordered_at_ms=self.clock.now_ms(),
+                    command_published_at_ms=(isinstance(event, Command) and published_at_ms) or None,
                     ends_session=effect.session_id in decided.ended,
                     maybe_sent=self._may_have_been_sent(event),
                     sent_until_ms=self.lease.sent_until_ms,
@@ -391,7 +411,7 @@ class HeldPartition:
         for effect_id in decided.batch.outbox_del:
             self._forget_effect(effect_id, decided)
         self._note_timers(decided.batch)
-        tell(decided, self.number, self._around.metrics, self._around.store_clock.now_ms())
+        tell(decided, self.number, self._around.metrics, self.clock.store_now_ms())
 
     def _forget_effect(self, effect_id: str, decided: Decided) -> None:
         for session_id in {change.after.session.id for change in decided.batch.sessions}:
@@ -416,5 +436,4 @@ class HeldPartition:
 
         A failover can lose a commit with the second that it loses; the entry is then decided again, with the same ids.
         """
-        stored_at_ms = int(event.entry_id.split("-", 1)[0])
-        return self._looks_first or (not self.lease.was_clean and stored_at_ms <= self.lease.taken_ms)
+        return self._looks_first or (not self.lease.was_clean and parts_of(event.entry_id) <= self._newest_before)

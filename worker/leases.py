@@ -96,10 +96,15 @@ class LeaseKeeper:
         """Gives leases back, so that the next worker need not wait."""
 
         async def one(number: int) -> None:
-            await leases.release(self._client, self.held[number].lease)
+            await leases.release(self._client, self.held[number].lease, self.held[number].clock.now_ms())
             del self.held[number]
 
         await self._each([number for number in self.held if number not in self._failed | {*except_for}], one)
+
+    def now_ms(self, partition: int) -> int:
+        """The time of a partition, Unix milliseconds; of one that is not held here any more, Redis's."""
+        held = self.held.get(partition)
+        return held.clock.now_ms() if held is not None else self._store_clock.now_ms()
 
     async def may_send(self, partition: int) -> bool:
         """Whether a REST request may be sent for a partition now: waits until it is sure, or sure that it is not."""
@@ -118,8 +123,11 @@ class LeaseKeeper:
         held = self.held.get(partition)
         if held is None or held.is_lost:
             return
-        renewal, now_ms = await leases.renew(self._client, held.lease, self._clock, self._lease_ms)
-        self._store_clock.observe(now_ms)
+        asked_at_s = self._clock.monotonic_s()
+        renewal, now_ms = await leases.renew(self._client, held.lease, self._clock, self._lease_ms, held.clock.now_ms())
+        self._store_clock.observe(now_ms, asked_at_s)
+        if step_ms := held.clock.observe(now_ms, asked_at_s):
+            log.warning("store_clock_set", partition=partition, duration_ms=step_ms)
         if renewal is Renewal.LOST:
             held.lose()
         elif renewal is Renewal.REWOUND:
@@ -137,7 +145,7 @@ class LeaseKeeper:
 
     def _start(self, partition: int, lease: Lease, around: Surroundings) -> None:
         was_rewound = self._rewound_until_s.get(partition, 0.0) > self._clock.monotonic_s()
-        held = HeldPartition(partition, lease, around, self.timers_changed.set, looks_first=was_rewound)
+        held = HeldPartition(partition, lease, around, self.timers_changed.set, self.renew, looks_first=was_rewound)
         self.held[partition] = held
         self._running[partition] = asyncio.get_running_loop().create_task(held.run())
         outcome = "clean" if lease.was_clean else "expired"

@@ -42,7 +42,7 @@ class Recorder:
         dials: DialAccess,
         keys: Keys,
         held: Mapping[int, Holding],
-        now_ms: Callable[[], int],
+        now_ms: Callable[[int], int],
     ) -> None:
         """Binds what is needed.
 
@@ -51,7 +51,7 @@ class Recorder:
             dials: For marks and calls.
             keys: Names.
             held: The partitions that this worker holds.
-            now_ms: The store's time, Unix milliseconds.
+            now_ms: The time of a partition, Unix milliseconds.
         """
         self._access = access
         self._dials = dials
@@ -80,7 +80,7 @@ class Recorder:
             party=effect.party,
             call_sid=call_sid,
         )
-        await self._patiently(effect.session_id, lambda: self._dials.order(partition, stray, self._now_ms()))
+        await self._patiently(effect.session_id, lambda: self._dials.order(partition, stray, self._now_ms(partition)))
         return stray
 
     async def mark_sent(self, effect: Effect) -> bool:
@@ -94,7 +94,7 @@ class Recorder:
             if held is None or held.is_lost:
                 raise LeaseLostError("the partition is not ours any more")
             try:
-                return await self._dials.mark_sent(partition, held.lease, effect.effect_id, self._now_ms())
+                return await self._dials.mark_sent(partition, held.lease, effect.effect_id, self._now_ms(partition))
             except StoreUnreachableError:
                 is_unclear = True
                 raise

@@ -7,16 +7,15 @@
 
   ARGV[1]  lease holder          text, the whole of it
   ARGV[2]  timers moved at most  count
+  ARGV[3]  the partition's time  ms, as the holder has it; Redis's own clock may have been set meanwhile
 
   Returns  {1, moved, next_due_ms}   next_due_ms is "" when no timer is left
            {0}                       lost: another holder, nothing written
   Why one script: between taking a timer off and writing its entry, a crash would lose it.
 ]]
 local lease, timers, events = KEYS[1], KEYS[2], KEYS[3]
-local holder, most = ARGV[1], tonumber(ARGV[2])
+local holder, most, now_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 if redis.call('HGET', lease, 'holder') ~= holder then return {0} end
-local time = redis.call('TIME')
-local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local due = redis.call('ZRANGEBYSCORE', timers, '-inf', now_ms, 'WITHSCORES', 'LIMIT', 0, most)
 for i = 1, #due, 2 do
   local timer, session = string.match(due[i], '^([a-z_]+)|(.+)$')

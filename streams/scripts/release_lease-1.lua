@@ -1,15 +1,23 @@
 --[[
   Gives a lease back, so that the next worker need not wait for it to run out.
 
-  KEYS[1]  lease hash: holder, until, commit
+  KEYS[1]  lease hash: holder, until, commit, and of a partition's lease ahead, at
 
-  ARGV[1]  holder  text, the whole of it
+  ARGV[1]  holder                text, the whole of it
+  ARGV[2]  the partition's time  ms, as the holder has it, see `renew_lease-1`; empty: no partition's lease
 
   Returns  1  given back
            0  it was not held any more
 ]]
-local lease, holder = KEYS[1], ARGV[1]
+local lease, holder, own_ms = KEYS[1], ARGV[1], tonumber(ARGV[2])
 if redis.call('HGET', lease, 'holder') ~= holder then return 0 end
 redis.call('HDEL', lease, '')
 redis.call('HSET', lease, 'until', '0')
+if own_ms then
+  local time = redis.call('TIME')
+  local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  local ahead_ms, found_ms = tonumber(redis.call('HGET', lease, 'ahead') or '0'), own_ms - now_ms
+  if math.abs(found_ms - ahead_ms) >= 1000 then ahead_ms = math.abs(found_ms) < 1000 and 0 or found_ms end
+  redis.call('HSET', lease, 'ahead', string.format('%.0f', ahead_ms), 'at', string.format('%.0f', own_ms))
+end
 return 1

@@ -1,18 +1,27 @@
 --[[
   Makes a lease last longer, if it is still held. One that ran out but that nobody took is still held.
 
-  KEYS[1]  lease hash: holder, until, commit
+  KEYS[1]  lease hash: holder, until, commit, and of a partition's lease ahead, at
 
-  ARGV[1]  holder                 text, the whole of it
-  ARGV[2]  duration of the lease  ms
+  ARGV[1]  holder                           text, the whole of it
+  ARGV[2]  duration of the lease            ms
+  ARGV[3]  the partition's time             ms, as the holder has it; empty: no partition's lease
 
   Returns  {1, now_ms, commit}  renewed; commit is the number of the last commit that Redis knows
            {0, now_ms}          lost: somebody else has it
+  The holder's time counts, since nobody can set it: when this clock was set, the next holder finds in `ahead` how to
+  go on, and in `at` how far the time has come.
 ]]
-local lease, holder, duration_ms = KEYS[1], ARGV[1], tonumber(ARGV[2])
+local lease, holder, duration_ms, own_ms = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 if redis.call('HGET', lease, 'holder') ~= holder then return {0, tostring(now_ms)} end
 redis.call('HDEL', lease, '')
 redis.call('HSET', lease, 'until', tostring(now_ms + duration_ms))
+if own_ms then
+  local ahead_ms, found_ms = tonumber(redis.call('HGET', lease, 'ahead') or '0'), own_ms - now_ms
+  -- What is smaller than a second is drift, which the holder follows, or the time that the request has taken.
+  if math.abs(found_ms - ahead_ms) >= 1000 then ahead_ms = math.abs(found_ms) < 1000 and 0 or found_ms end
+  redis.call('HSET', lease, 'ahead', string.format('%.0f', ahead_ms), 'at', string.format('%.0f', own_ms))
+end
 return {1, tostring(now_ms), redis.call('HGET', lease, 'commit') or '0'}

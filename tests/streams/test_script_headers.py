@@ -113,7 +113,13 @@ def test_a_script_asks_for_the_time_only_where_leases_timers_and_turns_are_decid
     _, code = halves(path)
 
     if "'TIME'" in code:
-        assert path.stem.partition("-")[0] in {"take_lease", "renew_lease", "fire_timers", "take_dial_turn"}
+        assert path.stem.partition("-")[0] in {
+            "take_lease",
+            "renew_lease",
+            "release_lease",
+            "take_dial_turn",
+            "show_life",
+        }
 
 
 @pytest.mark.skipif(shutil.which("luacheck") is None, reason="luacheck is not on PATH")

@@ -287,7 +287,7 @@ class World:
                 "records": self.records,
                 "may_send": self.may_send,
                 "clock": self.time,
-                "now_ms": self.time.now_ms,
+                "now_ms": lambda _partition: self.time.now_ms(),
                 "metrics": self.metrics,
                 "policy": policy or ExecutorPolicy(),
                 "rng": random.Random(7),

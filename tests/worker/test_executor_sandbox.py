@@ -159,12 +159,13 @@ async def scene() -> AsyncIterator[Scene]:
         )
         caller = await sandbox.call_in(CALLER, NUMBER)
         await sandbox.wait_until(lambda: any(c.status == "in-progress" for c in sandbox.calls_of("client:alice")))
+        store_clock = StoreClock(clock)
         executor = Executor(
             calls=calls,
             records=records,
             may_send=may_send,
             clock=clock,
-            now_ms=StoreClock(clock).now_ms,
+            now_ms=lambda _partition: store_clock.now_ms(),
             metrics=metrics,
             policy=POLICY,
             rng=random.Random(1),

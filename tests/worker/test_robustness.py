@@ -156,10 +156,10 @@ async def test_timer_set_while_due_ones_are_moved_is_not_forgotten(world, monkey
     customer, agent = await world.converted()
     held = world.workers[0].keeper.held[world.keys.partition_of(customer.sid)]
     fire = held._around.access.fire_timers
-    monkeypatch.setattr("worker.timers.LOOK_EVERY_MS", 10**9)
+    monkeypatch.setattr("worker.timers.LOOK_EVERY_S", 10.0**9)
 
-    async def answers_late(partition, lease):
-        answer = await fire(partition, lease)
+    async def answers_late(partition, lease, now_ms):
+        answer = await fire(partition, lease, now_ms)
         agent.hang_up()
         await world.eventually(lambda: _has_timer(held, "lone"), "the grace has begun")
         return answer
