@@ -1,6 +1,7 @@
 """Every test of this folder runs on the bundled Redis 6.2, on the one on PATH, and on those that the setting names.
 
-In `make soak` they run on a Redis Cluster of three primaries and three replicas too.
+They run on the Redis in memory of the simulations too, which is thereby held to what real ones do, and in `make soak`
+on a Redis Cluster of three primaries and three replicas.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -10,10 +11,11 @@ from typing import Any
 import pytest
 
 from runtime.clock import SystemClock
-from streams.connection import make_client
 from streams.keys import Keys
 from streams.partition import PartitionAccess
 from streams.store import Store
+from tests.support.memory_redis import MemoryServer
+from tests.support.redis_clients import AnyServer, client_of
 from tests.support.redis_cluster import ClusterServers
 from tests.support.redis_server import RedisServer, found_programs
 
@@ -29,9 +31,26 @@ SERVERS = [
     _param("bundled", "no bundled redis-server for this platform"),
     _param("on-path", "no redis-server on PATH"),
     *(pytest.param(name) for name in PROGRAMS if name not in ("bundled", "on-path")),
+    pytest.param("memory"),
 ]
 #: On a cluster as well; each needs half a second more than on one server, so only in the long run.
 CLUSTERS = [pytest.param(f"cluster of {name}", marks=[pytest.mark.soak, pytest.mark.timeout(120)]) for name in PROGRAMS]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is about a server's process, or its socket, says nothing about the one in memory, which has none."""
+    processless = {item for item in items if _server_of(item) == "memory" and "single" in _fixtures_of(item)}
+    config.hook.pytest_deselected(items=list(processless))
+    items[:] = [item for item in items if item not in processless]
+
+
+def _server_of(item: pytest.Item) -> str:
+    callspec = getattr(item, "callspec", None)
+    return "" if callspec is None else str(callspec.params.get("server", ""))
+
+
+def _fixtures_of(item: pytest.Item) -> list[str]:
+    return list(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")
@@ -43,8 +62,10 @@ def servers() -> Iterator[dict[str, RedisServer | ClusterServers]]:
 
 
 @pytest.fixture(params=[*SERVERS, *CLUSTERS])
-def server(request, servers) -> RedisServer | ClusterServers:
+def server(request, servers, clock) -> AnyServer:
     name = request.param
+    if name == "memory":
+        return MemoryServer(clock.wall_ms)
     if name not in servers:
         program = PROGRAMS[name.removeprefix("cluster of ")]
         servers[name] = ClusterServers(program) if name.startswith("cluster") else RedisServer(program)
@@ -73,7 +94,7 @@ def clock() -> SystemClock:
 
 @pytest.fixture
 async def client(server) -> AsyncIterator[Any]:
-    client = make_client(server.url)
+    client = client_of(server)
     if isinstance(server, ClusterServers):  # of which one node is set by itself, else
         client.config_set = partial(client.config_set, target_nodes=client.ALL_NODES)
     yield client
@@ -82,7 +103,7 @@ async def client(server) -> AsyncIterator[Any]:
 
 @pytest.fixture
 async def blocking(server) -> AsyncIterator[Any]:
-    client = make_client(server.url, blocking=True)
+    client = client_of(server, blocking=True)
     yield client
     await client.aclose()
 

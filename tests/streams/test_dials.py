@@ -9,10 +9,10 @@ from statemachine.session import Party, Session
 from statemachine.states import PartyStatus, State
 from streams import effect_codec, scripts, session_codec
 from streams import lease as leases
-from streams.connection import make_client
 from streams.dials import ASK_AGAIN_S, DialAccess, DialStanding, Mark
 from streams.effect_codec import OutboxEntry
 from streams.lease import Lease
+from tests.support.redis_clients import client_of
 
 pytestmark = pytest.mark.redis
 PARTITION = 0
@@ -263,7 +263,7 @@ async def test_turns_are_given_when_redis_is_full(client, dials):
 
 
 async def test_of_many_who_ask_at_once_one_gets_the_turn(server, keys):
-    clients = [make_client(server.url) for _ in range(8)]
+    clients = [client_of(server) for _ in range(8)]
     try:
         answers = [
             scripts.take_dial_turn(client, [keys.dial_pace], [f"w{number}", 0.01, 1, 1000])

@@ -14,11 +14,11 @@ from runtime.metrics import Metrics
 from statemachine.events import CallProgressed, ConferenceNoted, Event
 from streams import publisher as publishing
 from streams import shedding
-from streams.connection import Client, make_client
+from streams.connection import Client
 from streams.keys import Keys
 from streams.publisher import Publisher
 from streams.shedding import Reason, SessionRates, Shedding
-from tests.support.redis_server import RedisServer
+from tests.support.redis_clients import AnyServer, client_of
 
 SESSION = "CA" + "1" * 32
 
@@ -173,7 +173,7 @@ async def test_length_of_a_stream_is_asked_for_once_a_second(publisher: Publishe
 
 @pytest.mark.redis
 async def test_writes_that_wait_are_bounded_by_their_bytes_and_the_half_is_for_what_decides(
-    server: RedisServer, publisher: Publisher, client: Client, keys: Keys, metrics: Metrics, monkeypatch
+    server: AnyServer, publisher: Publisher, client: Client, keys: Keys, metrics: Metrics, monkeypatch
 ):
     one = sum(sum(map(len, command)) for command in publisher._writes(deciding(10), ""))
     monkeypatch.setattr(publishing, "WAITING_BYTES_MAX", 10 * one + one // 2)
@@ -201,8 +201,8 @@ async def test_writes_that_wait_are_bounded_by_their_bytes_and_the_half_is_for_w
 
 
 @pytest.mark.redis
-async def test_bytes_of_those_who_gave_up_are_free_again(server: RedisServer, keys: Keys, clock: SystemClock):
-    client = make_client(server.url)
+async def test_bytes_of_those_who_gave_up_are_free_again(server: AnyServer, keys: Keys, clock: SystemClock):
+    client = client_of(server)
     publisher = Publisher(client, keys, clock, deadline_s=0.2)
     server.signal(signal.SIGSTOP)
     try:

@@ -28,7 +28,7 @@ def own_commands(server: "MemoryServer") -> dict[bytes, Command]:
 
     note("PING", -1, lambda argv: argv[1] if len(argv) > 1 else Status(b"PONG"), in_scripts=True)
     note("ECHO", 2, lambda argv: argv[1], in_scripts=True)
-    note("TIME", 1, lambda _: _time(server), in_scripts=True)
+    note("TIME", 1, lambda _: server.time(), in_scripts=True)
     note("INFO", -1, lambda _: _info(server), in_scripts=True)
     note("PUBLISH", 3, lambda argv: server.publish(argv[1], argv[2]), in_scripts=True)
     note("CONFIG GET", -3, lambda argv: _settings(server, argv[2:]))
@@ -39,11 +39,6 @@ def own_commands(server: "MemoryServer") -> dict[bytes, Command]:
     note("EVAL", -3, lambda argv: server.run_script(server.scripts.load(argv[1]), argv))
     note("EVALSHA", -3, lambda argv: server.run_script(_known(server, argv[1]), argv))
     return table
-
-
-def _time(server: "MemoryServer") -> Reply:
-    now_ms = server.db.now_ms()
-    return [b"%d" % (now_ms // 1000), b"%d" % (now_ms % 1000 * 1000)]
 
 
 def _info(server: "MemoryServer") -> Reply:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import signal
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,7 @@ class MemoryServer:
         self._waiting: dict[bytes, dict[Waiter, None]] = {}
         self._script_has_written = False
         self._fault_now: Fault | None = None
+        self._time_us = 0
         self._table: dict[bytes, Command] = COMMANDS | own_commands(self)
 
     # ---- what simulations do with it -----------------------------------------------------------------------------
@@ -138,12 +140,16 @@ class MemoryServer:
         """Forgets every key; connections stay."""
         self.db.clear()
 
+    def signal(self, number: signal.Signals) -> None:
+        """What SIGSTOP and SIGCONT do to a process: see `pause` and `resume`."""
+        {signal.SIGSTOP: self.pause, signal.SIGCONT: self.resume}[number]()
+
     def pause(self) -> None:
-        """As SIGSTOP: what is sent is neither done nor answered."""
+        """What is sent is neither done nor answered."""
         self.held_up = self.held_up if self.held_up is not None else []
 
     def resume(self) -> None:
-        """As SIGCONT: does all that was sent meanwhile, whether anybody still waits for it or not."""
+        """Does all that was sent meanwhile, whether anybody still waits for it or not."""
         held_up, self.held_up = self.held_up or [], None
         for arrive in held_up:
             arrive()
@@ -234,6 +240,12 @@ class MemoryServer:
         if name in CONTAINERS and len(argv) > 1:
             name += b" " + argv[1].upper()
         return name.decode()
+
+    def time(self) -> list[bytes]:
+        """What TIME answers. Within one millisecond it goes on by a microsecond each time: a command takes so long."""
+        now_us = self.db.now_ms() * 1000
+        self._time_us = min(self._time_us + 1, now_us + 999) if now_us <= self._time_us <= now_us + 999 else now_us
+        return [b"%d" % (self._time_us // 10**6), b"%d" % (self._time_us % 10**6)]
 
     # ---- scripts -------------------------------------------------------------------------------------------------
 
