@@ -13,6 +13,7 @@ from typing import Literal
 from sandbox.exchange import CallbackRequest, FetchRequest, Params
 
 Moment = Literal["before", "after"]
+Mangling = Literal["", "half", "html"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,16 @@ class RestPlan:
     moment: Moment = "before"
     """Whether the error or the cut comes before or after the request has taken effect."""
     retry_after_s: int = 1
+    mangled: Mangling = ""
+    """`half`: the answer breaks off in its middle, after the effect. `html`: a page of somebody between us answers."""
 
     @property
     def fault(self) -> str:
         """Its name in the ledger."""
         if self.cut:
             return f"cut-{self.moment}"
+        if self.mangled:
+            return f"{self.mangled}-{self.moment}"
         if self.status == 429:
             return "429"
         if self.status:
@@ -143,6 +148,7 @@ class Faults:
         retry_after_s: int = 1,
         count: int = 1,
         code: int = 0,
+        mangled: Mangling = "",
         **params: str,
     ) -> None:
         """The next REST requests of this method and path, with these parameters, get this fault.
@@ -155,13 +161,16 @@ class Faults:
             cut: Close the connection without an answer, before or after the effect.
             moment: For `status`: whether the effect takes place all the same (`after`).
             latency_s: Real seconds before anything happens.
-            retry_after_s: The header of a 429.
+            retry_after_s: The header of a 429; 0 leaves it out.
             count: How many requests.
             code: Twilio's code of the error, where it isn't the usual one of `status`.
+            mangled: `half`: the answer breaks off in its middle, always after the effect. `html`: a page of a proxy
+                comes in its place, with `status`, or with 200 where that is 0.
             params: Values of the request's own parameters; `*` is any, as long as it is sent: `Hold="true"`,
                 `CallToken="*"`.
         """
-        plan = RestPlan(latency_s, status, code, cut is not None, cut or moment, retry_after_s)
+        when = "after" if mangled == "half" else cut or moment
+        plan = RestPlan(latency_s, status, code, cut is not None, when, retry_after_s, mangled)
         self._ask(f"{path}*", count, params, plan, method)
 
     def fail_fetches(self, url_part: str, *, status: int = 0, count: int = 1) -> None:

@@ -77,18 +77,19 @@ async def _answer(
     if plan.latency_s:
         await asyncio.sleep(plan.latency_s)
     await _tell(sandbox, RestMoment("before", asked.method, asked.path, asked.params))
-    if plan.moment == "before" and (plan.cut or plan.status):
+    is_faulty = plan.cut or plan.status or plan.mangled == "html"
+    if plan.moment == "before" and is_faulty:
         return _fault(sandbox, request, plan, entry)
     answer = sandbox.apply(asked).rest
     if answer is None:
         raise RuntimeError("the exchange gave no answer")
     entry.applied = True
     await _tell(sandbox, RestMoment("after", asked.method, asked.path, asked.params, answer))
-    if plan.cut or plan.status:
+    if is_faulty:
         return _fault(sandbox, request, plan, entry)
     entry.status = answer.status
     entry.code = answer.body.get("code", 0) if answer.body else 0
-    return _respond(sandbox, answer)
+    return await _half(request, answer) if plan.mangled == "half" else _respond(sandbox, answer)
 
 
 async def _tell(sandbox: Switchboard, moment: RestMoment) -> None:
@@ -101,11 +102,25 @@ def _fault(sandbox: Switchboard, request: web.Request, plan: RestPlan, entry: Re
         if request.transport is not None:
             request.transport.abort()
         return web.Response()  # reaches nobody
-    entry.status = plan.status
+    entry.status = plan.status or 200
+    if plan.mangled:
+        return web.Response(status=entry.status, text="<html>Please stand by</html>", content_type="text/html")
     usual_code, message = ERRORS.get(plan.status, (plan.status, "Refused on demand"))
     entry.code = plan.code or usual_code
-    headers = {"Retry-After": str(plan.retry_after_s)} if plan.status == 429 else None
+    headers = {"Retry-After": str(plan.retry_after_s)} if plan.status == 429 and plan.retry_after_s else None
     return _respond(sandbox, error_answer(plan.status, entry.code, message), headers)
+
+
+async def _half(request: web.Request, answer: RestAnswer) -> web.StreamResponse:
+    """The first half of an answer; then the connection is closed."""
+    body = orjson.dumps(answer.body)
+    response = web.StreamResponse(status=answer.status, headers={"Content-Type": "application/json"})
+    response.content_length = len(body)
+    await response.prepare(request)
+    await response.write(body[: len(body) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return response
 
 
 def _respond(sandbox: Switchboard, answer: RestAnswer, headers: dict[str, str] | None = None) -> web.Response:

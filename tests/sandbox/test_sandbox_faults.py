@@ -123,6 +123,44 @@ async def test_too_many_requests_say_when_to_come_again(sandbox: Sandbox) -> Non
     assert repeated.status == 200
 
 
+async def test_too_many_requests_need_not_say_when_to_come_again(sandbox: Sandbox) -> None:
+    sandbox.faults.next_rest("*", "/Calls", status=429, retry_after_s=0)
+    headers = {"Authorization": aiohttp.encode_basic_auth(ACCOUNT_SID, sandbox.auth_token)}
+    url = f"{sandbox.url}/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json"
+
+    async with aiohttp.ClientSession(headers=headers) as session, session.get(url) as refused:
+        assert (refused.status, "Retry-After" in refused.headers) == (429, False)
+
+
+async def test_answer_may_break_off_in_its_middle(sandbox: Sandbox, twilio: Client) -> None:
+    sandbox.faults.next_rest("POST", "/Calls.json", mangled="half")
+
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE)
+
+    (entry,) = sandbox.ledger.requests("POST")
+    assert (entry.status, entry.applied, entry.fault) == (201, True, "half-after")
+    assert len(sandbox.live_calls()) == 1
+
+
+@pytest.mark.parametrize(("moment", "calls"), [("before", 0), ("after", 1)])
+@pytest.mark.parametrize(("status", "answered"), [(502, 502), (0, 200)])
+async def test_page_of_a_proxy_may_come_in_place_of_an_answer(
+    sandbox: Sandbox, moment: str, calls: int, status: int, answered: int
+) -> None:
+    sandbox.faults.next_rest("POST", "/Calls.json", mangled="html", status=status, moment=moment)
+    headers = {"Authorization": aiohttp.encode_basic_auth(ACCOUNT_SID, sandbox.auth_token)}
+    form = {"To": "client:alice", "From": BUSINESS, "Twiml": PAUSE}
+
+    async with aiohttp.ClientSession(headers=headers) as session:
+        url = f"{sandbox.url}/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json"
+        async with session.post(url, data=form) as response:
+            assert (response.status, response.content_type) == (answered, "text/html")
+
+    assert len(sandbox.live_calls()) == calls
+    assert sandbox.ledger.rest[-1].fault == f"html-{moment}"
+
+
 @pytest.mark.parametrize(("moment", "calls"), [("before", 0), ("after", 1)])
 async def test_server_error_may_come_before_or_after_the_effect(
     sandbox: Sandbox, twilio: Client, moment: str, calls: int
