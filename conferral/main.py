@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from conferral import output
-from conferral.commands import checking, demo, listening, orders, parties, processes, sessions, watch
+from conferral.commands import checking, demo, listening, orders, parties, processes, sessions, upgrading, watch
 from conferral.errors import NotDoneError
 from runtime.errors import ConferralError, SettingsError
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, processes, sessions, watch, orders, parties, listening, checking):
+for module in (demo, processes, sessions, watch, orders, parties, listening, checking, upgrading):
     module.register(app)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from importlib.metadata import version
 
 import structlog
 from aiohttp import web
@@ -15,9 +16,10 @@ from runtime.errors import SettingsError, StoreError
 from runtime.metrics import Metrics
 from runtime.settings import HttpUrl, ServiceSettings, StoreSettings, load
 from statemachine.effects import RedirectCall
-from streams import config
+from streams import config, processes
 from streams.connection import Client
 from streams.keys import Keys
+from streams.levels import Level
 from streams.publisher import Publisher
 from telephony.calls import Calls
 from telephony.client import http_client, rest_client
@@ -82,6 +84,7 @@ async def _webhooks(
     # Of its own, so that no caller waits behind a list of sessions.
     api_client = make_store_client(settings.redis_url)
     http = http_client(settings, clock=clock, metrics=metrics)
+    level = Level()
     refused: list[SettingsError] = []
 
     async def server(app: web.Application) -> None:
@@ -89,11 +92,10 @@ async def _webhooks(
 
     async def agreement() -> None:
         try:
-            await _agree(client, settings, stop)
+            await _agree(client, settings, level, stop)
         except SettingsError as error:
             refused.append(error)
             stop.set()
-        await stop.wait()
 
     try:
         # A caller gets an answer without Redis: events go by the settings' number of partitions, and whether Redis has
@@ -101,7 +103,7 @@ async def _webhooks(
         keys = Keys(settings.prefix, settings.partitions)
         publisher = Publisher(client, keys, clock, session_ttl_s=settings.session_ttl_s, metrics=metrics)
         calls = Calls(rest_client(settings, http), join_document=_redirects_nothing)
-        app = make_app(settings, publisher, calls, metrics, clock, directory=directory)
+        app = make_app(settings, publisher, calls, metrics, clock, directory=directory, level=level)
         add_api(app, settings, api_client, keys, metrics, clock)
         code = await lifecycle.until_stopped(
             stop, {"server": server(app), "watch_server": publisher.watch_server(stop), "agreement": agreement()}
@@ -116,20 +118,28 @@ async def _webhooks(
     return code
 
 
-async def _agree(client: Client, settings: ServiceSettings, stop: asyncio.Event) -> None:
-    """Agrees with Redis as soon as it is there.
+async def _agree(client: Client, settings: ServiceSettings, level: Level, stop: asyncio.Event) -> None:
+    """Agrees with Redis as soon as it is there, and goes on looking at which level is written.
 
     Raises:
-        SettingsError: Redis has another number of partitions, or a newer level.
+        SettingsError: Redis has another number of partitions, or a level that is too old.
     """
+    keys = Keys(settings.prefix, settings.partitions)
+    own = processes.Process(lifecycle.own_name(), "webhooks", level.known, version("conferral"))
     while not stop.is_set():
         try:
-            await config.agree(client, settings.prefix, settings.partitions)
+            setup = await config.agree(client, settings.prefix, settings.partitions, known=level.known)
+            level.written = setup.schema
+            await processes.show(client, keys, own)
         except StoreError as error:
-            log.warning("store_unreachable", task="start", reason=str(error))
+            log.warning("store_unreachable", task="agreement", reason=str(error))
+            await lifecycle.pause(stop, AGREE_EVERY_S)
         else:
-            return
-        await lifecycle.pause(stop, AGREE_EVERY_S)
+            await lifecycle.pause(stop, processes.SHOW_EVERY_S)
+    try:
+        await processes.leave(client, keys, own.name)
+    except StoreError as error:
+        log.warning("store_unreachable", task="stop", reason=str(error))
 
 
 # ---- worker ------------------------------------------------------------------------------------------------------

@@ -2,13 +2,21 @@
 
 import asyncio
 import gc
+import os
+import secrets
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import structlog
 
 log = structlog.get_logger()
+
+
+def own_name() -> str:
+    """The name by which others know this process: no two are alike, also after a restart."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def run(

@@ -1,18 +1,34 @@
 """What all processes have to agree on: the number of partitions and the level at which records are written."""
 
+from dataclasses import dataclass
+
 from runtime.errors import SettingsError, StoreError
+from streams import scripts
 from streams.connection import Client, store_errors
 from streams.keys import Keys, config_key
-
-#: The level at which this version writes; all processes write at the level that stands in Redis.
-SCHEMA = 1
+from streams.levels import LEVEL, LEVEL_MIN
 
 
-async def agree(client: Client, prefix: str, partitions: int) -> Keys:
-    """Fixes the number of partitions at first use, and refuses another one later.
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What was agreed on."""
+
+    keys: Keys
+    #: The level at which all write: one of `streams.levels.LEVELS`, or a newer version's.
+    schema: int
+
+
+async def agree(client: Client, prefix: str, partitions: int, *, known: int = LEVEL) -> Setup:
+    """Fixes the number of partitions and the level at first use, and refuses another number of partitions later.
+
+    Args:
+        client: For commands.
+        prefix: `CONFERRAL_PREFIX`.
+        partitions: `CONFERRAL_PARTITIONS`.
+        known: The newest level that this version knows: that of a prefix which nobody has used before.
 
     Raises:
-        SettingsError: Redis has another number, or a newer level.
+        SettingsError: Redis has another number, or a level so old that this version can't write it.
         StoreError: as of any command.
     """
     key = config_key(prefix)
@@ -20,15 +36,24 @@ async def agree(client: Client, prefix: str, partitions: int) -> Keys:
         found, schema = await client.hmget(key, ["partitions", "schema"])
         if found is None or schema is None:  # written only where it is absent: a full Redis refuses writes
             await client.hsetnx(key, "partitions", partitions)
-            await client.hsetnx(key, "schema", SCHEMA)
+            await client.hsetnx(key, "schema", known)
             found, schema = await client.hmget(key, ["partitions", "schema"])
-    if int(found) != partitions:
+    count, level = _number(found), _number(schema)
+    if count is None or level is None:
+        raise SettingsError((f"{key} in Redis holds something else than numbers: is the prefix somebody else's?",))
+    if count != partitions:
         raise SettingsError(
-            (f"CONFERRAL_PARTITIONS: {partitions}, but {key} in Redis was set up with {int(found)}; use that",)
+            (f"CONFERRAL_PARTITIONS: {partitions}, but {key} in Redis was set up with {count}; use that",)
         )
-    if int(schema) > SCHEMA:
-        raise SettingsError((f"{key} in Redis is at level {int(schema)}; this version knows {SCHEMA}: update it",))
-    return Keys(prefix, partitions)
+    if level < LEVEL_MIN:
+        raise SettingsError(
+            (f"{key} in Redis is at level {level}; this version writes {LEVEL_MIN} at least: run an older one first",)
+        )
+    return Setup(Keys(prefix, partitions), level)
+
+
+def _number(text: bytes | None) -> int | None:
+    return int(text) if text is not None and text.isdigit() else None
 
 
 class NotSetUpError(StoreError):
@@ -46,3 +71,22 @@ async def look_up(client: Client, prefix: str) -> Keys:
     if found is None:
         raise NotSetUpError(f"nothing is set up under the prefix {prefix}; has a worker run on this Redis?")
     return Keys(prefix, int(found))
+
+
+async def level_of(client: Client, prefix: str) -> int:
+    """The level at which all write.
+
+    Raises:
+        NotSetUpError: no webhooks and no worker has run under this prefix.
+    """
+    with store_errors():
+        found = _number(await client.hget(config_key(prefix), "schema"))
+    if found is None:
+        raise NotSetUpError(f"nothing is set up under the prefix {prefix}; has a worker run on this Redis?")
+    return found
+
+
+async def raise_level(client: Client, prefix: str, level: int) -> int:
+    """Raises the level; it never goes back. Tells the level that stands then."""
+    with store_errors():
+        return int(await scripts.raise_schema(client, [config_key(prefix)], [level]))

@@ -114,6 +114,16 @@ class Keys:
         return f"{self.prefix}:workers"
 
     @property
+    def processes(self) -> str:
+        """Hash: the processes that run, by name: kind, level, version, last sign."""
+        return f"{self.prefix}:processes"
+
+    @property
+    def leases(self) -> str:
+        """No key, a channel of Pub/Sub: a worker's name, as a hint that it has come, or gone, or given a lease back."""
+        return f"{self.prefix}:leases"
+
+    @property
     def config(self) -> str:
         """Hash: number of partitions, schema."""
         return config_key(self.prefix)

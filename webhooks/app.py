@@ -15,6 +15,7 @@ from runtime.clock import Clock
 from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings
 from streams.ingest import Ingest
+from streams.levels import Level
 from telephony.callbacks import MalformedCallbackError
 from telephony.directory import DirectoryFile
 from telephony.documents import Documents
@@ -62,6 +63,7 @@ def make_app(
     metrics: Metrics,
     clock: Clock,
     directory: DirectoryFile | None = None,
+    level: Level | None = None,
 ) -> web.Application:
     """The webhooks, ready to be served.
 
@@ -72,6 +74,7 @@ def make_app(
         metrics: Where requests are counted, and what `/metrics` shows.
         clock: For durations.
         directory: Who answers which number; read again by the caller. By default it is read once, here.
+        level: At which records are written, for `/readyz`.
 
     Raises:
         SettingsError: the directory, the agent, the allow-list or the public URL is wrong.
@@ -79,7 +82,7 @@ def make_app(
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     reception = Reception(settings)
     signed = signed_routes(settings, ingest, child_lookup, metrics, directory or DirectoryFile(settings))
-    health = HealthRoutes(ingest, metrics)
+    health = HealthRoutes(ingest, metrics, level or Level())
     durations = _Durations(metrics.webhook_requests)
     audio = {path: AudioFile(path) for path in PATHS.values()}
     # A proxy may take the public URL's path away or leave it: both are answered, and signed as they were sent.

@@ -7,6 +7,7 @@ from aiohttp import web
 from runtime.errors import StoreError
 from runtime.metrics import Metrics
 from streams.ingest import Ingest
+from streams.levels import Level
 
 #: Source: Prometheus docs, exposition formats.
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
@@ -16,9 +17,10 @@ _READY_DEADLINE_S = 2.0
 class HealthRoutes:
     """Answers `/healthz`, `/readyz` and `/metrics`; nobody has to sign for them."""
 
-    def __init__(self, ingest: Ingest, metrics: Metrics) -> None:
+    def __init__(self, ingest: Ingest, metrics: Metrics, level: Level) -> None:
         self._ingest = ingest
         self._metrics = metrics
+        self._level = level
 
     async def alive(self, _request: web.Request) -> web.Response:
         """The process answers. Redis is not asked: restarting us would not mend it."""
@@ -32,7 +34,9 @@ class HealthRoutes:
         except (StoreError, TimeoutError):
             is_ready = False
         missing = [] if is_ready else ["redis"]
-        return web.json_response({"ready": is_ready, "missing": missing}, status=200 if is_ready else 503)
+        if self._level.problem:
+            missing.append(self._level.problem)
+        return web.json_response({"ready": not missing, "missing": missing}, status=503 if missing else 200)
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """The counts, as Prometheus reads them."""

@@ -4,18 +4,17 @@ In earnest the defaults. Whoever runs workers in a world of their own, where tim
 seed, gives others; nothing else in a worker reaches outside.
 """
 
-import os
 import random
-import secrets
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from runtime.clock import Clock, SystemClock
+from runtime.lifecycle import own_name
 from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings
 from streams.connection import Client, make_client
+from streams.levels import LEVEL
 from telephony.client import PooledHttpClient, http_client
 
 
@@ -35,11 +34,6 @@ class MakesHttp(Protocol):
         ...
 
 
-def own_name() -> str:
-    """The name under which this process holds leases: no two are alike, also after a restart."""
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
     """The world as a worker meets it."""
@@ -50,3 +44,5 @@ class Outside:
     rng: random.Random = field(default_factory=random.Random)
     redis: MakesClients = make_client
     http: MakesHttp = http_client
+    #: The newest level of records that is known; less than `LEVEL` where an older version is played.
+    level: int = LEVEL

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from importlib.metadata import version
 
 import structlog
 
@@ -14,11 +15,12 @@ from runtime.settings import ServiceSettings
 from statemachine.effects import Dial, Effect, RedirectCall
 from statemachine.policy import Policy
 from statemachine.states import State
-from streams import config
+from streams import config, processes
 from streams.connection import Client, store_errors
 from streams.dials import DialAccess
 from streams.keys import Keys
 from streams.lease import LEASE_MS
+from streams.levels import Level
 from streams.partition import PartitionAccess
 from streams.store import Store
 from telephony.account import AccountReader
@@ -111,6 +113,9 @@ class Worker:
         self._clock = self._outside.clock
         self._store_clock = StoreClock(self._clock)
         self._stop_by_s = 0.0
+        #: The level at which records are written, as Redis told last.
+        self.level = Level(self._outside.level)
+        self._shown = processes.Process(self.name, "worker", self.level.known, version("conferral"))
         self.executor: Executor | None = None
         self.keeper: LeaseKeeper | None = None
 
@@ -182,11 +187,19 @@ class Worker:
         """Waits for Redis to be there; None when the stop came first."""
         while not stop.is_set():
             try:
-                return await config.agree(client, self._settings.prefix, self._settings.partitions)
+                return (await self._agree_once(client)).keys
             except StoreUnreachableError as error:
                 log.warning("store_unreachable", task="start", reason=str(error))
                 await pause(stop, SIGN_OF_LIFE_S)
         return None
+
+    async def _agree_once(self, client: Client) -> config.Setup:
+        settings = self._settings
+        setup = await config.agree(client, settings.prefix, settings.partitions, known=self.level.known)
+        was_too_new, self.level.written = self.level.is_too_new, setup.schema
+        if self.level.is_too_new and not was_too_new:
+            log.error("version_too_old", reason=self.level.problem)
+        return setup
 
     def _policy_now(self) -> Policy:
         """The policy with the fallback that the directory names now: it may have been read again."""
@@ -203,6 +216,7 @@ class Worker:
             self.name,
             self._clock,
             self.metrics,
+            level=self.level,
             allowed=allowed,
             names=lambda: self._directory.current.destinations,
         )
@@ -221,6 +235,7 @@ class Worker:
             store_clock=self._store_clock,
             metrics=self.metrics,
             times=SweepTimes.of(self._settings.sweep_interval_s),
+            level=self.level,
             lease_ms=self._lease_ms,
         )
 
@@ -261,6 +276,7 @@ class Worker:
                 await keeper.release()
                 with store_errors():
                     await client.zrem(keys.workers, self.name)
+                await processes.leave(client, keys, self.name)
         except (StoreError, TimeoutError) as error:
             log.warning("store_unreachable", task="stop", reason=str(error))
         log.info("worker_stopped", holder=self.name)
@@ -274,7 +290,8 @@ class Worker:
             now_ms = self._store_clock.now_ms()
             try:
                 # Redis may have been emptied meanwhile; operators' commands need to know the partitions.
-                await config.agree(client, keys.prefix, keys.partitions)
+                await self._agree_once(client)
+                await processes.show(client, keys, self._shown)
                 with store_errors():
                     await client.zadd(keys.workers, {self.name: now_ms})
                     forgotten = now_ms - int(FORGOTTEN_AFTER_S * 1000)
@@ -309,6 +326,8 @@ class Worker:
                     await client.zadd(keys.workers, {self.name: self._store_clock.now_ms()})
             except StoreError as error:
                 return [f"redis: {error}"]
+            if self.level.problem:
+                return [self.level.problem]
             unsure = [number for number, held in keeper.held.items() if not held.lease.is_sure(self._clock)]
             return [f"leases not renewed in time: {unsure}"] if unsure else []
 

@@ -24,6 +24,7 @@ from streams.effect_codec import TellCommand
 from streams.event_codec import BadEntryError
 from streams.keys import Keys
 from streams.lease import LEASE_MS, Lease, Renewal, Taken
+from streams.levels import Level
 from streams.partition import COMMAND_TTL_S, Entry, bury, tell_command
 from telephony.addresses import AllowList
 from worker.destinations import resolve_destinations
@@ -52,6 +53,7 @@ class Router:
         *,
         allowed: AllowList,
         names: Callable[[], Mapping[str, str]],
+        level: Level | None = None,
     ) -> None:
         """Prepares; nothing is asked of Redis yet.
 
@@ -64,6 +66,7 @@ class Router:
             metrics: Where dead letters are counted.
             allowed: What may be dialled.
             names: The directory's addresses by name, as they are when a command is routed.
+            level: At which records are written; by default that of this version.
         """
         self._client = client
         self._blocking = blocking
@@ -73,6 +76,7 @@ class Router:
         self._metrics = metrics
         self._allowed = allowed
         self._names = names
+        self._level = level or Level()
         self._lease: Lease | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -94,6 +98,11 @@ class Router:
                 log.warning("store_unreachable", task="router", reason=str(error))
 
     async def _has_lease(self) -> bool:
+        if self._level.is_too_new:
+            lease, self._lease = self._lease, None
+            if lease is not None:
+                await leases.release(self._client, lease)
+            return False
         if self._lease is None:
             taken, _ = await leases.take(self._client, self._keys.commands_lease, self._name, self._clock, LEASE_MS)
             if isinstance(taken, Taken):

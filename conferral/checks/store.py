@@ -5,9 +5,9 @@ from typing import Any
 from conferral.checks.line import Line, fail, ok, warn
 from runtime.errors import StoreError
 from runtime.settings import ServiceSettings
-from streams import config
 from streams.connection import Client, store_errors
 from streams.keys import Keys, config_key
+from streams.levels import LEVEL
 from streams.scripts import SCRIPTS
 
 LEAST = (6, 2)
@@ -128,10 +128,11 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[Line, K
     if partitions != settings.partitions:
         why = f"CONFERRAL_PARTITIONS is {settings.partitions}, Redis was set up with {partitions}"
         return fail("set-up", why, f"set CONFERRAL_PARTITIONS={partitions}"), None
-    if level > config.SCHEMA:
-        return fail(
-            "set-up", f"Redis is at level {level}, this version knows {config.SCHEMA}", "update Conferral"
-        ), None
-    return ok("set-up", f"prefix {settings.prefix}, {partitions} partitions, level {level}"), Keys(
-        settings.prefix, partitions
-    )
+    if level > LEVEL:
+        return fail("set-up", f"Redis is at level {level}, this version knows {LEVEL}", "update Conferral"), None
+    found = f"prefix {settings.prefix}, {partitions} partitions, level {level}"
+    keys = Keys(settings.prefix, partitions)
+    if level < LEVEL:
+        mend = "when every process runs this version: conferral upgrade"
+        return warn("set-up", f"{found}; this version could write level {LEVEL}", mend), keys
+    return ok("set-up", found), keys

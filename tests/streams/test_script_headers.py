@@ -119,6 +119,8 @@ def test_a_script_asks_for_the_time_only_where_leases_timers_and_turns_are_decid
             "release_lease",
             "take_dial_turn",
             "show_life",
+            "show_process",
+            "read_processes",
         }
 
 

@@ -17,6 +17,7 @@ from streams import lease as leases
 from streams.connection import Client
 from streams.keys import Keys
 from streams.lease import LEASE_MS, RENEW_EVERY_S, Lease, Renewal, Taken
+from streams.levels import ADOPTS, Level
 from telephony.account import Account, OwnCall
 from worker.sweep.comparing import Comparison, Difference, EndedSession, Finding
 from worker.sweep.records import SweepRecords, in_parts
@@ -89,6 +90,7 @@ class Sweeper:
         metrics: Metrics,
         times: SweepTimes,
         lease_ms: int = LEASE_MS,
+        level: Level | None = None,
     ) -> None:
         """Binds what is needed.
 
@@ -102,6 +104,7 @@ class Sweeper:
             metrics: Where is counted.
             times: When.
             lease_ms: How long the lease lasts without renewal, milliseconds.
+            level: At which records are written; by default that of this version.
         """
         self._client = client
         self._keys = keys
@@ -112,6 +115,7 @@ class Sweeper:
         self._metrics = metrics
         self._times = times
         self._lease_ms = lease_ms
+        self._level = level or Level()
         self._records = SweepRecords(client, keys)
         self._lease: Lease | None = None
         #: When the next sweep begins, monotonic seconds.
@@ -146,6 +150,11 @@ class Sweeper:
             await pause(stop, min(RENEW_EVERY_S, self._lease_ms / 1000 / 3) if is_ours else PAUSE_S)
 
     async def _take_or_renew(self) -> None:
+        if self._level.is_too_new:
+            lease, self._lease = self._lease, None
+            if lease is not None:
+                await leases.release(self._client, lease)
+            return
         if self._lease is not None:
             renewal, _ = await leases.renew(self._client, self._lease, self._clock, self._lease_ms)
             if renewal is not Renewal.RENEWED:
@@ -283,6 +292,8 @@ class Sweeper:
         interval_number: int,
     ) -> None:
         """Whether what no session at all has is ours all the same, since Redis has lost it: then it is adopted."""
+        if not self._level.allows(ADOPTS):
+            return
         named = {
             sid: name
             for sid, name in comparison.strange_conferences.items()

@@ -1,0 +1,93 @@
+"""`conferral upgrade`: raised only when every process that runs knows the level."""
+
+import json
+
+import pytest
+
+from conferral.main import main
+from streams import config, processes
+from streams.connection import make_client
+from streams.keys import Keys
+from streams.levels import LEVEL, LEVELS
+from tests.support.redis_server import RedisServer
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+async def client(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("REDIS_URL", redis_server.url)
+    client = make_client(redis_server.url)
+    yield client
+    await client.aclose()
+
+
+async def at_level(client: object, level: int, **running: int) -> None:
+    keys = (await config.agree(client, "conferral", 4, known=level)).keys
+    for name, known in running.items():
+        await processes.show(client, keys, processes.Process(name, "worker", known, "0.1.0"))
+
+
+def run(*arguments: str) -> int:
+    """As at a terminal; in a thread, since the command has a loop of its own."""
+    return main(["upgrade", *arguments])
+
+
+async def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    import asyncio
+
+    code = await asyncio.to_thread(run, *arguments)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+async def test_level_is_raised_when_all_know_it(client, capsys: pytest.CaptureFixture[str]) -> None:
+    await at_level(client, 1, w1=LEVEL)
+    code, out, _ = await told(capsys)
+    assert code == 0
+    assert out.startswith(f"level 1 is now {LEVEL}")
+    assert LEVELS[LEVEL] in out
+    assert await config.level_of(client, "conferral") == LEVEL
+    code, out, _ = await told(capsys)
+    assert (code, out) == (0, f"level {LEVEL}: nothing is to be raised\n")
+
+
+async def test_check_changes_nothing(client, capsys: pytest.CaptureFixture[str]) -> None:
+    await at_level(client, 1, w1=1)
+    code, out, err = await told(capsys, "--check")
+    assert code == 0
+    assert out.startswith(f"level 1 would become {LEVEL}")
+    assert "worker w1 knows level 1" in err
+    assert await config.level_of(client, "conferral") == 1
+
+
+async def test_process_that_does_not_know_it_is_named(client, capsys: pytest.CaptureFixture[str]) -> None:
+    await at_level(client, 1, w1=LEVEL, w2=1)
+    code, _, err = await told(capsys)
+    assert code == 1
+    assert "worker w2 knows level 1" in err
+    assert "w1" not in err
+    assert await config.level_of(client, "conferral") == 1
+    code, _, _ = await told(capsys, "--force")
+    assert code == 0
+    assert await config.level_of(client, "conferral") == LEVEL
+
+
+async def test_program_reads_it_as_json(client, capsys: pytest.CaptureFixture[str]) -> None:
+    await at_level(client, 1, w1=1)
+    code, out, _ = await told(capsys, "--check", "--json")
+    assert (code, json.loads(out)) == (0, {"before": 1, "after": LEVEL, "behind": ["w1"]})
+
+
+async def test_newer_level_is_left_to_newer_versions(client, capsys: pytest.CaptureFixture[str]) -> None:
+    await at_level(client, LEVEL)
+    await client.hset(Keys("conferral", 4).config, "schema", LEVEL + 1)
+    code, _, err = await told(capsys)
+    assert code == 1
+    assert f"this version knows {LEVEL}" in err
+
+
+async def test_redis_without_conferral_is_told(client, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = await told(capsys)
+    assert code == 1
+    assert "nothing is set up" in err
