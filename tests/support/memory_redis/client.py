@@ -17,7 +17,7 @@ from tests.support.memory_redis.faults import Fault
 from tests.support.memory_redis.server import MemoryServer, Waiter
 from tests.support.memory_redis.stream_commands import Blocked
 from tests.support.memory_redis.subscriptions import MemoryPubSub
-from tests.support.memory_redis.values import Refusal, Reply, Status
+from tests.support.memory_redis.values import Refusal, Reply, Status, UnsupportedError
 
 _SILENT = (Fault.SILENT, Fault.SILENT_AFTER)
 
@@ -199,10 +199,11 @@ class MemoryPipeline(Pipeline):
         answers: list[Any] = []
         for (args, options), reply in zip(stack, replies, strict=True):
             if type(reply) is Blocked:
-                raise NotImplementedError("a read that waits within a pipeline")
-            answers.append(
-                BaseParser.parse_error(str(reply)) if type(reply) is Refusal else told(args[0], options, reply)
-            )
+                raise UnsupportedError("a read that waits within a pipeline")
+            answer = BaseParser.parse_error(str(reply)) if type(reply) is Refusal else told(args[0], options, reply)
+            if isinstance(answer, RedisConnectionError):
+                raise answer  # a server that still loads counts as none at all, for the whole pipeline
+            answers.append(answer)
         if raise_on_error:
             self.raise_first_error(stack, answers)
         return answers

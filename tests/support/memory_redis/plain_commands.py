@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 
 from tests.support.memory_redis.keyspace import NAMES, Keyspace, command
-from tests.support.memory_redis.values import OK, Members, Refusal, Reply, Status, integer
+from tests.support.memory_redis.values import OK, Members, Refusal, Reply, Status, UnsupportedError, integer
 
 SYNTAX = "ERR syntax error"
 
@@ -82,7 +82,7 @@ def expire_at_ms(db: Keyspace, argv: list[bytes]) -> Reply:
 
 def _expire(db: Keyspace, argv: list[bytes], name: str, base_ms: int, unit_ms: int) -> Reply:
     if len(argv) > 3:
-        raise NotImplementedError(f"options of {name}: {argv[3:]!r}")
+        raise UnsupportedError(f"options of {name}: {argv[3:]!r}")
     when_ms = base_ms + integer(argv[2]) * unit_ms
     if not -(2**63) <= when_ms < 2**63:
         raise Refusal(f"ERR invalid expire time in '{name}' command")

@@ -5,7 +5,7 @@ from operator import itemgetter
 
 from tests.support.memory_redis.keyspace import Keyspace, command
 from tests.support.memory_redis.plain_commands import SYNTAX, places
-from tests.support.memory_redis.values import Refusal, Reply, SortedSet, integer, score_of, score_text
+from tests.support.memory_redis.values import Refusal, Reply, SortedSet, UnsupportedError, integer, score_of, score_text
 
 Pairs = list[tuple[float, bytes]]
 #: A score, and whether it is itself left out.
@@ -21,7 +21,7 @@ def add(db: Keyspace, argv: list[bytes]) -> Reply:
         options.add(word)
         at += 1
     if {b"GT", b"LT", b"INCR"} & options:
-        raise NotImplementedError(f"options of ZADD: {options!r}")
+        raise UnsupportedError(f"options of ZADD: {options!r}")
     pairs = argv[at:]
     if not pairs or len(pairs) % 2:
         raise Refusal(SYNTAX)
@@ -90,7 +90,7 @@ def by_place_from_the_end(db: Keyspace, argv: list[bytes]) -> Reply:
 def _by_place(db: Keyspace, argv: list[bytes], *, newest_first: bool) -> Reply:
     options = [word.upper() for word in argv[4:]]
     if any(option in (b"BYSCORE", b"BYLEX", b"REV", b"LIMIT") for option in options):
-        raise NotImplementedError(f"options of ZRANGE: {options!r}")
+        raise UnsupportedError(f"options of ZRANGE: {options!r}")
     if any(option != b"WITHSCORES" for option in options):
         raise Refusal(SYNTAX)
     start, stop = integer(argv[2]), integer(argv[3])

@@ -14,6 +14,7 @@ from tests.support.memory_redis.values import (
     Refusal,
     Reply,
     Stream,
+    UnsupportedError,
     entry_id_of,
     integer,
     is_unsigned,
@@ -72,7 +73,7 @@ def add(db: Keyspace, argv: list[bytes]) -> Reply:
 def _trim_of(argv: list[bytes], at: int) -> tuple[tuple[int, bool], int]:
     """How many entries may stay, whether that is meant about, and where the next word stands."""
     if argv[at].upper() != b"MAXLEN":
-        raise NotImplementedError(f"trimming by {argv[at]!r}")
+        raise UnsupportedError(f"trimming by {argv[at]!r}")
     about = argv[at + 1 : at + 2] in ([b"~"], [b"="])
     number_at = at + 1 + about
     if number_at >= len(argv):
@@ -298,7 +299,7 @@ def _position(found: Stream | None, text: bytes) -> EntryId:
 @command("XINFO STREAM", -3)
 def about_stream(db: Keyspace, argv: list[bytes]) -> Reply:
     if len(argv) > 3:
-        raise NotImplementedError("XINFO STREAM FULL")
+        raise UnsupportedError("XINFO STREAM FULL")
     found = db.stream(argv[2])
     if found is None:
         raise Refusal("ERR no such key")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from tests.support.memory_redis.values import UnsupportedError
+
 if TYPE_CHECKING:
     from tests.support.memory_redis.server import MemoryServer
 
@@ -87,7 +89,7 @@ class MemoryPubSub(PubSub):
         elif name == "PING":
             self.deliver([b"pong", *(names or [b""])])
         else:
-            raise NotImplementedError(name)
+            raise UnsupportedError(name)
 
     async def connect(self) -> None:
         """Connects anew where it has to."""

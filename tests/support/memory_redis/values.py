@@ -15,6 +15,10 @@ class Refusal(Exception):  # noqa: N818  # as Redis speaks: a reply, not a failu
     """An error reply, with Redis's word for it in front: `WRONGTYPE Operation against …`."""
 
 
+class UnsupportedError(Exception):
+    """Redis knows what was asked for, but nothing of ours asks for it: it would have to be built first."""
+
+
 class Status(bytes):
     """A simple string, such as OK: scripts see it as a table, clients as bytes."""
 
