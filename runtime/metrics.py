@@ -35,6 +35,11 @@ class Metrics:
         self.partitions_held = Gauge(
             "conferral_partitions_held", "Partitions whose lease this worker holds", registry=registry
         )
+        self.workers_alive = Gauge(
+            "conferral_workers_alive",
+            "Workers alive as this one sees it, itself among them; each holds an equal share of the partitions",
+            registry=registry,
+        )
         self.effects = Counter(
             "conferral_effects_total",
             "Effects carried out, by kind and outcome (succeeded, failed, unknown)",

@@ -216,6 +216,28 @@ class Executor:
             if carrying.order.partition == partition and carrying.stage in (Stage.UNSENT, Stage.DOUBTED):
                 task.cancel()
 
+    async def drain_partition(self, partition: int, timeout_s: float) -> None:
+        """Leaves a partition that gets no more orders to its next holder: waits for what is under way, drops the rest.
+
+        Args:
+            partition: Which.
+            timeout_s: How long at most, seconds of the loop's clock.
+        """
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + timeout_s
+        while True:
+            # Also what has come back to be sent again.
+            self.drop_partition(partition)
+            running = [task for task, carrying in self._running.items() if carrying.order.partition == partition]
+            left_s = until_s - loop.time()
+            if not running or left_s <= 0:
+                break
+            await asyncio.wait(running, timeout=min(left_s, 0.05), return_when=asyncio.FIRST_COMPLETED)
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+
     async def drain(self, timeout_s: float) -> None:
         """Waits until everything begun has its outcome, then leaves the rest to the successor.
 

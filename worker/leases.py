@@ -1,20 +1,26 @@
-"""Which partitions this worker holds: takes free and expired ones, renews its own, gives all back on a clean stop."""
+"""Which partitions this worker holds: takes its share of them, renews its own, gives back what others lack.
+
+A share follows from who is alive and who holds what (`worker.shares`). Every worker works it out by itself, and all
+come to the same; while they don't, the lease decides. On a clean stop all are given back.
+"""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 
 from runtime.clock import Clock, StoreClock
 from runtime.errors import StoreError
-from runtime.lifecycle import pause
 from runtime.metrics import Metrics
 from streams import lease as leases
 from streams.connection import Client
 from streams.keys import Keys
 from streams.lease import LEASE_MS, RENEW_EVERY_S, Lease, Renewal, Taken
+from worker.company import Company
 from worker.executor import Executor
 from worker.held import HeldPartition, Surroundings
+from worker.shares import OthersLeases, quotas
 
 log = structlog.get_logger()
 
@@ -27,6 +33,18 @@ AT_ONCE_MAX = 64
 MARGIN = 0.2
 #: How long orders are looked up before they are sent after Redis's history was rewound, seconds.
 REWIND_CARE_S = 60.0
+#: How long one that has nothing under way at Twilio is waited for before one that has is given back, seconds.
+IDLE_WAIT_S = 0.5
+IDLE_LOOK_S = 0.02
+#: How long what is under way for a partition is waited for before it is given back, seconds.
+HAND_OVER_S = 2.0
+#: How long what is free is left to those who lack some before anybody takes it, seconds; and how long he who took more
+#: than his share keeps it then: whoever lacks it seems not to want it.
+UNCLAIMED_S = 2.0
+KEEPS_S = 60.0
+#: Tries to give a lease back while Redis is away, count, and the pause between them, seconds.
+RELEASE_TRIES = 5
+RELEASE_PAUSE_S = 0.2
 
 
 class LeaseKeeper:
@@ -50,6 +68,11 @@ class LeaseKeeper:
         self._metrics = metrics
         self._lease_ms = lease_ms
         self._renew_every_s = min(RENEW_EVERY_S, lease_ms / 1000 / 3)
+        self.company = Company(client, keys, name, clock, store_clock, self._look_soon)
+        self._others = OthersLeases(client, keys, name, clock, store_clock, lease_ms)
+        self._wakes = asyncio.Event()
+        self._giving: asyncio.Task[None] | None = None
+        self._keeps_until_s = 0.0
         self.held: dict[int, HeldPartition] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
         #: Until when the orders of a partition may be ones that were carried out before, monotonic seconds.
@@ -63,8 +86,16 @@ class LeaseKeeper:
     def __repr__(self) -> str:
         return f"<LeaseKeeper {self._name} holds {sorted(self.held)}>"
 
+    @property
+    def workers_alive(self) -> int:
+        """How many workers there are, this one among them (count)."""
+        return self.company.count
+
+    def _look_soon(self) -> None:
+        self._wakes.set()
+
     async def keep(self, stop: asyncio.Event, around: Surroundings, executor: Executor) -> None:
-        """Renews and takes until the process stops, then finishes what is in hand.
+        """Renews and shares out until the process stops, then finishes what is in hand.
 
         Leases of partitions for which nothing is under way at Twilio are given back at once; `release` does the rest.
 
@@ -76,15 +107,19 @@ class LeaseKeeper:
         drop = executor.drop_partition
         renewed_at_s = self._clock.monotonic_s()
         while not stop.is_set():
+            self._wakes.clear()
             self._reap(drop)
             if self._clock.monotonic_s() - renewed_at_s >= self._renew_every_s:
                 renewed_at_s = self._clock.monotonic_s()
                 await self._each(list(self.held), self.renew)
-            free = [number for number in range(self._keys.partitions) if number not in self.held]
-            await self._each(free, lambda number: self._take(number, around))
+            if self.company.has_looked.is_set():
+                await self._share_out(around, executor)
             self._metrics.partitions_held.set(len(self.held))
-            await pause(stop, min(TAKE_EVERY_S, self._renew_every_s))
+            self._metrics.workers_alive.set(self.workers_alive)
+            await self._wait(stop)
         self.timers_changed.set()  # whoever waits for the next timer need not wait any longer
+        if self._giving is not None:
+            await asyncio.wait({self._giving})
         for held in self.held.values():
             held.stop()
         if self._running:
@@ -100,6 +135,7 @@ class LeaseKeeper:
             del self.held[number]
 
         await self._each([number for number in self.held if number not in self._failed | {*except_for}], one)
+        await self.company.hint()
 
     def now_ms(self, partition: int) -> int:
         """The time of a partition, Unix milliseconds; of one that is not held here any more, Redis's."""
@@ -135,13 +171,98 @@ class LeaseKeeper:
             held.was_rewound = True
             held.lose()
 
+    # ---- sharing out ----------------------------------------------------------------------------------------------
+
+    async def _wait(self, stop: asyncio.Event) -> None:
+        waiting = {asyncio.ensure_future(self._wakes.wait()), asyncio.ensure_future(stop.wait())}
+        wait_s = min(TAKE_EVERY_S, self._renew_every_s)
+        await asyncio.wait(waiting, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        for waiter in waiting:
+            waiter.cancel()
+
+    async def _share_out(self, around: Surroundings, executor: Executor) -> None:
+        """Takes what this worker lacks, or gives one back of which it has too many."""
+        others, now_s = self._others, self._clock.monotonic_s()
+        try:
+            not_held = [number for number in range(self._keys.partitions) if number not in self.held]
+            await others.look(not_held, 2 * self._renew_every_s)
+        except StoreError as error:
+            log.warning("store_unreachable", task="leases", reason=str(error))
+            return
+        held = Counter({**others.held, self._name: len(self.held)})
+        shares = quotas(held, self.company.names, self._keys.partitions)
+        wanted = shares[self._name] - len(self.held)
+        if wanted > 0:
+            await self._take_some(wanted, around)
+        elif others.free:
+            if others.waited_s(others.free[0]) >= UNCLAIMED_S:
+                self._keeps_until_s = now_s + KEEPS_S
+                await self._take(others.free[0], around)
+        elif wanted < 0 and now_s >= self._keeps_until_s and self._giving is None:
+            self._giving = asyncio.get_running_loop().create_task(self._give_one_back(executor))
+
+    async def _take_some(self, wanted: int, around: Surroundings) -> None:
+        free = self._others.free
+        while free and wanted > 0:
+            asked, free = free[:wanted], free[wanted:]
+            before = len(self.held)
+            await self._each(asked, lambda number: self._take(number, around))
+            wanted -= len(self.held) - before
+
     async def _take(self, partition: int, around: Surroundings) -> None:
+        asked_at_s, watch = self._clock.monotonic_s(), self._others.watch(partition)
         taken, now_ms = await leases.take(
-            self._client, self._keys.lease(partition), self._name, self._clock, self._lease_ms
+            self._client, self._keys.lease(partition), self._name, self._clock, self._lease_ms, watch
         )
-        self._store_clock.observe(now_ms)
+        self._store_clock.observe(now_ms, asked_at_s)
         if not isinstance(taken, Taken):
+            self._others.forget(partition)
             self._start(partition, taken, around)
+
+    async def _give_one_back(self, executor: Executor) -> None:
+        """Gives a partition back between two batches: the next holder goes on at once, and finds nothing under way."""
+        held = await self._to_give(executor)
+        if held is None:
+            return
+        held.stop()
+        await asyncio.wait({self._running[held.number]})
+        if not held.is_lost and held.number not in self._failed:
+            await executor.drain_partition(held.number, HAND_OVER_S)
+            await self._release_one(held)
+        self._look_soon()
+
+    async def _to_give(self, executor: Executor) -> HeldPartition | None:
+        """Of those with nothing under way at Twilio the one with the fewest sessions; of all, when all are busy."""
+        until_s = self._clock.monotonic_s() + IDLE_WAIT_S
+        while True:
+            now_s, busy = self._clock.monotonic_s(), executor.busy_partitions
+            held = [
+                one
+                for number, one in self.held.items()
+                if one.goes_on and self._rewound_until_s.get(number, 0.0) <= now_s
+            ]
+            idle = [one for one in held if one.number not in busy]
+            if idle or not held or now_s >= until_s:
+                return min(idle or held, key=lambda one: len(one.states.by_session), default=None)
+            await asyncio.sleep(IDLE_LOOK_S)
+
+    async def _release_one(self, held: HeldPartition) -> None:
+        for _ in range(RELEASE_TRIES):
+            if held.is_lost:
+                break
+            try:
+                await leases.release(self._client, held.lease, held.clock.now_ms())
+                log.info("lease_given_back", partition=held.number, holder=held.lease.holder)
+                break
+            except StoreError as error:
+                log.warning("store_unreachable", partition=held.number, reason=str(error))
+                await asyncio.sleep(RELEASE_PAUSE_S)
+        # Where it could not be given back it runs out.
+        del self.held[held.number]
+        self._others.forget(held.number)
+        await self.company.hint()
+
+    # ---- one partition --------------------------------------------------------------------------------------------
 
     def _start(self, partition: int, lease: Lease, around: Surroundings) -> None:
         was_rewound = self._rewound_until_s.get(partition, 0.0) > self._clock.monotonic_s()
@@ -152,6 +273,9 @@ class LeaseKeeper:
         log.info("lease_taken", partition=partition, holder=lease.holder, outcome=outcome)
 
     def _reap(self, drop: Callable[[int], None]) -> None:
+        if self._giving is not None and self._giving.done():
+            self._giving.result()
+            self._giving = None
         for partition, task in list(self._running.items()):
             held = self.held[partition]
             if held.is_lost:
@@ -164,6 +288,7 @@ class LeaseKeeper:
             if held.is_lost:
                 log.warning("lease_lost", partition=partition, holder=held.lease.holder)
                 del self.held[partition]
+                self._others.forget(partition)
             if task.exception() is not None:
                 self._failed.add(partition)
             task.result()  # an error of ours ends the process: the supervisor starts a fresh one

@@ -50,10 +50,8 @@ log = structlog.get_logger()
 STOP_S = 8.5
 #: What of it is kept for giving the leases back, seconds.
 RELEASE_S = 1.5
-#: How often the worker shows that it is alive, seconds.
-SIGN_OF_LIFE_S = 1.0
-#: After how long without a sign a worker is no longer listed, seconds.
-FORGOTTEN_AFTER_S = 30.0
+#: How often it is made sure that Redis knows the number of partitions, seconds.
+AGREE_EVERY_S = 1.0
 #: How often the gauges are taken, seconds.
 GAUGES_EVERY_S = 2.0
 
@@ -166,7 +164,9 @@ class Worker:
                 "leases": keeper.keep(stop, around, executor),
                 "timers": fire_timers(stop, keeper, self._clock),
                 "router": self._router(client, blocking, keys, allowed).run(stop),
-                "signs_of_life": self._show_life(stop, client, keys),
+                "signs_of_life": keeper.company.show_life(stop),
+                "hints": keeper.company.listen(stop),
+                "agreement": self._keep_agreed(stop, client, keys),
                 "sweep": self._sweeper(client, keys, http).run(stop),
                 "gauges": self._take_gauges(stop, access, keeper),
             }
@@ -190,7 +190,7 @@ class Worker:
                 return (await self._agree_once(client)).keys
             except StoreUnreachableError as error:
                 log.warning("store_unreachable", task="start", reason=str(error))
-                await pause(stop, SIGN_OF_LIFE_S)
+                await pause(stop, AGREE_EVERY_S)
         return None
 
     async def _agree_once(self, client: Client) -> config.Setup:
@@ -274,8 +274,6 @@ class Worker:
         try:
             async with asyncio.timeout(max(RELEASE_S, self._stop_by_s - self._clock.monotonic_s())):
                 await keeper.release()
-                with store_errors():
-                    await client.zrem(keys.workers, self.name)
                 await processes.leave(client, keys, self.name)
         except (StoreError, TimeoutError) as error:
             log.warning("store_unreachable", task="stop", reason=str(error))
@@ -285,20 +283,15 @@ class Worker:
         await stop.wait()
         self._stop_by_s = self._clock.monotonic_s() + STOP_S
 
-    async def _show_life(self, stop: asyncio.Event, client: Client, keys: Keys) -> None:
+    async def _keep_agreed(self, stop: asyncio.Event, client: Client, keys: Keys) -> None:
         while not stop.is_set():
-            now_ms = self._store_clock.now_ms()
             try:
                 # Redis may have been emptied meanwhile; operators' commands need to know the partitions.
                 await self._agree_once(client)
                 await processes.show(client, keys, self._shown)
-                with store_errors():
-                    await client.zadd(keys.workers, {self.name: now_ms})
-                    forgotten = now_ms - int(FORGOTTEN_AFTER_S * 1000)
-                    await client.zremrangebyscore(keys.workers, "-inf", forgotten)
             except StoreError as error:
-                log.warning("store_unreachable", task="signs_of_life", reason=str(error))
-            await pause(stop, SIGN_OF_LIFE_S)
+                log.warning("store_unreachable", task="agreement", reason=str(error))
+            await pause(stop, AGREE_EVERY_S)
 
     async def _take_gauges(self, stop: asyncio.Event, access: PartitionAccess, keeper: LeaseKeeper) -> None:
         labelled: set[int] = set()
@@ -323,7 +316,7 @@ class Worker:
             try:
                 with store_errors():
                     # A write: a server that answers PING may refuse every write.
-                    await client.zadd(keys.workers, {self.name: self._store_clock.now_ms()})
+                    await client.set(keys.probe, self._store_clock.now_ms())
             except StoreError as error:
                 return [f"redis: {error}"]
             if self.level.problem:

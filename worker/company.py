@@ -1,0 +1,148 @@
+"""The workers alive: each shows it every second, and hears from the others when one comes or goes."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from runtime.clock import Clock, StoreClock
+from runtime.errors import StoreError
+from streams import scripts
+from streams.connection import Client, store_errors
+from streams.hints import Hints
+from streams.keys import Keys
+
+log = structlog.get_logger()
+
+#: How often a worker shows that it is alive, seconds.
+SIGN_OF_LIFE_S = 1.0
+#: After how long without a sign it counts as dead, seconds; less than a lease lasts, so that who takes over what it
+#: held knows his share by then.
+DEAD_AFTER_S = 3.5
+#: After how long it is no longer listed, seconds.
+FORGOTTEN_AFTER_S = 30.0
+#: Pause before a hint is followed, seconds: they come in swarms.
+HINT_PAUSE_S = 0.01
+
+
+class Company:
+    """Who else works.
+
+    Whether somebody lives is told by our own clock: his sign has to change. Redis's clock may be set at any moment, and
+    is believed at the first look alone.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        keys: Keys,
+        name: str,
+        clock: Clock,
+        store_clock: StoreClock,
+        changed: Callable[[], None],
+    ) -> None:
+        """Knows nobody yet but this worker.
+
+        Args:
+            client: For commands.
+            keys: Names.
+            name: This worker's.
+            clock: For durations.
+            store_clock: Is shown Redis's time.
+            changed: Called when there may be something to share out anew.
+        """
+        self._client = client
+        self._keys = keys
+        self._name = name
+        self._clock = clock
+        self._store_clock = store_clock
+        self._changed = changed
+        self._hints = Hints(client, keys, name)
+        self._hinted = asyncio.Event()
+        #: Signs by worker: what the last one read, and since when it has read so, monotonic seconds.
+        self._signs: dict[str, tuple[float, float]] = {}
+        self._looked_at_s = clock.monotonic_s()
+        #: Set once it was looked who else works.
+        self.has_looked = asyncio.Event()
+        #: Names of the workers alive, this one among them.
+        self.names = frozenset({name})
+
+    def __repr__(self) -> str:
+        return f"<Company of {self._name} names={sorted(self.names)}>"
+
+    @property
+    def count(self) -> int:
+        """Workers alive, this one among them (count)."""
+        return len(self.names)
+
+    async def show_life(self, stop: asyncio.Event) -> None:
+        """Shows that this worker is alive, and looks who else is, until the process stops."""
+        stopping = asyncio.ensure_future(stop.wait())
+        await self._patiently(self._show)
+        await self.hint()
+        while not stop.is_set():
+            hinted = asyncio.ensure_future(self._hinted.wait())
+            await asyncio.wait({hinted, stopping}, timeout=SIGN_OF_LIFE_S, return_when=asyncio.FIRST_COMPLETED)
+            hinted.cancel()
+            if self._hinted.is_set():
+                await asyncio.sleep(HINT_PAUSE_S)
+                self._hinted.clear()
+                self._changed()
+            if not stop.is_set():
+                await self._patiently(self._show)
+        await self._patiently(self._leave)
+        await self.hint()
+
+    async def listen(self, stop: asyncio.Event) -> None:
+        """Hears the hints of others until the process stops."""
+        await self._hints.listen(stop, self._hinted.set)
+
+    async def hint(self) -> None:
+        """Tells the others that something may have to be shared out anew."""
+        await self._hints.give()
+
+    async def _patiently(self, act: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await act()
+        except StoreError as error:
+            log.warning("store_unreachable", task="signs_of_life", reason=str(error))
+
+    async def _show(self) -> None:
+        asked_at_s = self._clock.monotonic_s()
+        arguments: list[scripts.Argument] = [self._name, round(FORGOTTEN_AFTER_S * 1000)]
+        with store_errors():
+            now_ms, listed = await scripts.show_life(self._client, [self._keys.workers], arguments)
+        self._store_clock.observe(int(now_ms), asked_at_s)
+        shown = zip(listed[::2], listed[1::2], strict=True)
+        self._note({name.decode(errors="replace"): float(shown_ms) for name, shown_ms in shown}, int(now_ms))
+
+    async def _leave(self) -> None:
+        with store_errors():
+            await self._client.zrem(self._keys.workers, self._name)
+
+    def _note(self, shown_ms: Mapping[str, float], now_ms: int) -> None:
+        now_s = self._clock.monotonic_s()
+        is_first = not self.has_looked.is_set()
+        # After a time in which nobody could show anything all are waited for, as long as each takes to show it again.
+        had_gap = now_s - self._looked_at_s > 2 * SIGN_OF_LIFE_S
+        signs = {}
+        for name, shown in shown_ms.items():
+            before = self._signs.get(name)
+            if before is not None and before[0] == shown:
+                since_s = before[1]
+                if had_gap and name in self.names:
+                    since_s = max(since_s, now_s + 2 * SIGN_OF_LIFE_S - DEAD_AFTER_S)
+            elif before is None and is_first and abs(now_ms - shown) >= DEAD_AFTER_S * 1000:
+                since_s = -math.inf
+            else:
+                since_s = now_s
+            signs[name] = (shown, since_s)
+        self._signs = signs
+        self._looked_at_s = now_s
+        names = frozenset(name for name, (_, since_s) in signs.items() if now_s - since_s < DEAD_AFTER_S)
+        is_news = names | {self._name} != self.names or is_first
+        self.names = names | {self._name}
+        self.has_looked.set()
+        if is_news:
+            self._changed()
