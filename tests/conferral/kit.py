@@ -15,6 +15,7 @@ from statemachine.states import PartyStatus, Phase, Stage, State, TransferMode, 
 from statemachine.transfer import TransferState
 from streams import session_codec
 from streams.keys import Keys
+from streams.levels import LEVEL
 from streams.times import to_iso
 
 KEYS = Keys("conferral", 16)
@@ -67,7 +68,7 @@ def make_session(session_id=CALL, **changes):
 
 def set_up(redis):
     """What the first worker leaves behind."""
-    redis.hset(KEYS.config, mapping={"partitions": KEYS.partitions, "schema": 1})
+    redis.hset(KEYS.config, mapping={"partitions": KEYS.partitions, "schema": LEVEL})
 
 
 def put(redis, session, *, log=()):
