@@ -221,6 +221,8 @@ def told(name: Any, options: dict[str, Any], reply: Reply) -> Any:
         raise BaseParser.parse_error(str(reply))
     if type(reply) is Status:
         reply = bytes(reply)
+    elif type(reply) is list:
+        reply = [BaseParser.parse_error(str(one)) if type(one) is Refusal else one for one in reply]
     callback = CALLBACKS.get(name if isinstance(name, str) else name.decode())
     if callback is None:
         return reply

@@ -28,6 +28,7 @@ class Keyspace:
         self.values: dict[bytes, Any] = {}
         #: When keys expire, Unix milliseconds.
         self.expires: dict[bytes, int] = {}
+        self.is_in_script = False
         self._due: list[tuple[int, bytes]] = []
         #: Streams for which somebody waits, with how many do, and those of them that have got an entry since.
         self.waited: dict[bytes, int] = {}

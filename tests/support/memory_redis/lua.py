@@ -8,23 +8,30 @@ from lupa.lua51 import LuaRuntime, LuaSyntaxError, lua_type  # type: ignore[impo
 
 from tests.support.memory_redis.values import Refusal, Reply, Status
 
-#: What scripts see. Errors travel as tables, as in Redis 7, with the place where the script was.
+NO_ARGUMENTS = "ERR Please specify at least one argument for this redis lib call"
+ODD_ARGUMENTS = "ERR Lua redis lib command arguments must be strings or integers"
+#: What scripts see. Libraries that none of ours uses (cjson, cmsgpack, bit, struct) are missing, and said to be. Errors
+#: travel as tables, as in Redis 7, with the place where the script was.
 _PRELUDE = b"""
-local raw, version, version_num = ...
-local error, type, tostring, xpcall, getinfo, rawset = error, type, tostring, xpcall, debug.getinfo, rawset
-local redis = {REDIS_VERSION = version, REDIS_VERSION_NUM = version_num}
-
-function redis.call(...)
-  local reply = raw(...)
-  if type(reply) == 'table' and reply.err then error(reply) end
-  return reply
-end
-redis.pcall = raw
+local call, try, explained, version, version_num = ...
+local error, type, tostring, pcall_of_lua, xpcall, getinfo = error, type, tostring, pcall, xpcall, debug.getinfo
+local redis = {call = call, pcall = try, REDIS_VERSION = version, REDIS_VERSION_NUM = version_num}
 function redis.error_reply(text) return {err = text} end
 function redis.status_reply(text) return {ok = text} end
 
+local function text_first(went_well, problem, ...)
+  if went_well then return went_well, problem, ... end
+  if type(problem) == 'userdata' then problem = explained(problem) or problem end
+  if type(problem) == 'table' and problem.err then problem = problem.err end
+  return went_well, problem
+end
+
 local function at_fault(problem)
-  if type(problem) == 'userdata' then return problem end  -- a mistake of ours, which goes through as it is
+  if type(problem) == 'userdata' then
+    local text = explained(problem)
+    if not text then return problem end  -- a mistake of ours, which goes through as it is
+    problem = {err = text}
+  end
   if type(problem) ~= 'table' then problem = {err = 'ERR ' .. tostring(problem)} end
   local level = 2
   local place = getinfo(level, 'Sl')
@@ -37,23 +44,24 @@ local function at_fault(problem)
 end
 
 local globals = _G
-for _, name in ipairs({'dofile', 'loadfile', 'print', 'io', 'os', 'package', 'require', 'module', 'python',
-  'newproxy', 'coroutine', 'getfenv', 'setfenv'}) do globals[name] = nil end
+for _, name in ipairs({'dofile', 'loadfile', 'print', 'io', 'os', 'package', 'require', 'module', 'python', 'newproxy',
+  'coroutine', 'getfenv', 'setfenv'}) do globals[name] = nil end
 globals.debug = false  -- asked for by the binding whenever something fails, so it can't be missing
-rawset(globals, 'redis', redis)
+globals.pcall = function(...) return text_first(pcall_of_lua(...)) end
+globals.redis, globals.KEYS, globals.ARGV = redis, false, false
 setmetatable(globals, {
   __newindex = function(_, name)
-    error('Script attempted to create global variable \\'' .. tostring(name) .. '\\'', 2)
+    error("Script attempted to create global variable '" .. tostring(name) .. "'", 2)
   end,
   __index = function(_, name)
-    error('Script attempted to access nonexistent global variable \\'' .. tostring(name) .. '\\'', 2)
+    error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
   end,
 })
 
 return function(script, keys, arguments)
-  rawset(globals, 'KEYS', keys)
-  rawset(globals, 'ARGV', arguments)
-  return xpcall(script, at_fault)
+  globals.KEYS, globals.ARGV = keys, arguments
+  local went_well, answer = xpcall(script, at_fault)
+  return went_well, answer
 end
 """
 
@@ -72,7 +80,8 @@ class Scripts:
         self._lua = LuaRuntime(encoding=None, unpack_returned_tuples=True, register_eval=False, register_builtins=False)
         self._table = self._lua.table_from
         number = version[0] << 16 | version[1] << 8 | version[2]
-        self._run = self._lua.execute(_PRELUDE, self._answer, b"%d.%d.%d" % version, number)
+        text = b"%d.%d.%d" % version
+        self._run = self._lua.execute(_PRELUDE, self._call_of, self._pcall_of, _explained, text, number)
         #: Compiled scripts by digest. A server that has forgotten them need not compile them again.
         self._compiled: dict[bytes, Any] = {}
         self._known: set[bytes] = set()
@@ -108,25 +117,30 @@ class Scripts:
         """
         went_well, found = self._run(self._compiled[digest], self._table(keys), self._table(arguments))
         if went_well:
-            return self._reply_of(found)
+            reply = self._reply_of(found)
+            if type(reply) is Refusal:
+                raise reply
+            return reply
         if isinstance(found, Exception):
             raise found
         text, line = bytes(found[b"err"]).decode(errors="replace"), found[b"line"]
         raise Refusal(f"{text} script: {digest.decode()}, on @user_script:{line}." if line is not None else text)
 
-    def _answer(self, *words: Any) -> Any:
-        """What a script gets for a command: an error as a table, too."""
+    def _call_of(self, *words: Any) -> Any:
+        """`redis.call`: what a script gets for a command. Lua takes it for one written in C, in tail calls too."""
         argv = [word if type(word) is bytes else _text_of(word) for word in words]
         if None in argv or not argv:
-            what = "Please specify at least one argument for this redis lib call"
-            what = "Lua redis lib command arguments must be strings or integers" if argv else what
-            return self._table({b"err": b"ERR " + what.encode()})
-        try:
-            reply = self._call(argv)
-        except Refusal as refusal:
-            return self._table({b"err": str(refusal).encode()})
+            raise Refusal(NO_ARGUMENTS if not argv else ODD_ARGUMENTS)
+        reply = self._call(argv)
         kind = type(reply)
         return reply if kind is bytes or kind is int else self._lua_of(reply)
+
+    def _pcall_of(self, *words: Any) -> Any:
+        """`redis.pcall`: an error is a table."""
+        try:
+            return self._call_of(*words)
+        except Refusal as refusal:
+            return self._table({b"err": str(refusal).encode()})
 
     def _lua_of(self, reply: Reply) -> Any:
         if reply is None:
@@ -149,13 +163,16 @@ class Scripts:
         for name, kind in ((b"err", Refusal), (b"ok", Status)):
             text = found[name]
             if type(text) is bytes:
-                if kind is Refusal:
-                    raise Refusal(text.decode(errors="replace"))
-                return Status(text)
+                return Status(text) if kind is Status else Refusal(text.decode(errors="replace"))
         answer: list[Reply] = []
         while (one := found[len(answer) + 1]) is not None:
             answer.append(self._reply_of(one))
         return answer
+
+
+def _explained(problem: object) -> bytes | None:
+    """Redis's words for an error reply that went through Lua; None for anything else."""
+    return str(problem).encode() if type(problem) is Refusal else None
 
 
 def _text_of(word: Any) -> Any:

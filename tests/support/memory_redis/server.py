@@ -257,7 +257,11 @@ class MemoryServer:
         if key_count < 0:
             raise Refusal("ERR Number of keys can't be negative")
         self._script_has_written = False
-        return self.scripts.run(digest, argv[3 : 3 + key_count], argv[3 + key_count :])
+        self.db.is_in_script = True
+        try:
+            return self.scripts.run(digest, argv[3 : 3 + key_count], argv[3 + key_count :])
+        finally:
+            self.db.is_in_script = False
 
     def _run_for_script(self, argv: list[bytes]) -> Reply:
         command = self._table.get(argv[0])
@@ -276,8 +280,7 @@ class MemoryServer:
             if command.grows and not self._script_has_written and (self.is_full or self._fault_now is Fault.FULL):
                 raise Refusal(OOM)
             self._script_has_written = True
-        reply = command.run(self.db, argv)
-        return None if type(reply) is Blocked else reply
+        return command.run(self.db, argv)
 
     # ---- who waits -----------------------------------------------------------------------------------------------
 

@@ -201,6 +201,8 @@ def read(db: Keyspace, argv: list[bytes]) -> Reply:
         if word == b"COUNT":
             count = integer(argv[at + 1])
         else:
+            if db.is_in_script:
+                raise Refusal(f"ERR {argv[0].decode()} command is not allowed with BLOCK option from scripts")
             block_ms = integer(argv[at + 1], "ERR timeout is not an integer or out of range")
             if block_ms < 0:
                 raise Refusal("ERR timeout is negative")
