@@ -11,7 +11,7 @@ from tests.support.decisions import Decisions, keeping
 from tests.support.forked_worker import ForkedWorker
 from tests.support.redis_history import RedisHistory
 from tests.support.redis_server import RedisServer
-from tests.support.world import FAST, World
+from tests.support.world import DEADLINE_S, FAST, World
 from worker.outside import Outside
 from worker.process import policy_of
 
@@ -33,14 +33,18 @@ class FaultWorld(World):
         server: The Redis.
         redis_url: How webhooks, workers and the test itself reach it; directly where none is given.
         worker_url: How workers of this process reach it; as everybody does where none is given.
+        webhooks_url: How what webhooks write and read reaches it; as everybody does where none is given.
         options: Those of a `World`.
     """
 
-    def __init__(self, server: RedisServer, *, redis_url: str = "", worker_url: str = "", **options: Any) -> None:
+    def __init__(
+        self, server: RedisServer, *, redis_url: str = "", worker_url: str = "", webhooks_url: str = "", **options: Any
+    ) -> None:
         super().__init__(redis_url or server.url, **{"CONFERRAL_SWEEP_INTERVAL": SWEEP_S} | options)
         self.server = server
         self.history = RedisHistory(server)
         self.decisions = Decisions()
+        self._webhooks_url = webhooks_url
         if worker_url:
             self.worker_options["outside"] = Outside(redis=elsewhere(worker_url))
 
@@ -49,6 +53,9 @@ class FaultWorld(World):
             await keeping_on.enter_async_context(self.history)
             keeping_on.enter_context(keeping(self.decisions.keep))
             await super().__aenter__()
+            if self._webhooks_url:
+                self.publisher._client = make_client(self._webhooks_url)
+                keeping_on.push_async_callback(self.publisher._client.aclose)
             self._until_the_end = keeping_on.pop_all()
         return self
 
@@ -57,13 +64,21 @@ class FaultWorld(World):
             await super().__aexit__(*exc)
 
     def worker_process(
-        self, folder: Path, name: str, *, lease_ms: int = SHORT_LEASE_MS, redis_url: str = "", **doom: Any
+        self,
+        folder: Path,
+        name: str,
+        *,
+        lease_ms: int = SHORT_LEASE_MS,
+        redis_url: str = "",
+        twilio_url: str = "",
+        **doom: Any,
     ) -> ForkedWorker:
-        """A worker process of its own, which may be told to die: see `ForkedWorker`."""
+        """A worker process, which may be told to die: its ways to Redis and Twilio may be its own."""
         policy = asdict(replace(policy_of(self.settings), **FAST))
         decisions = folder / f"{name}.decisions"
         self.decisions.files.append(decisions)
-        changes = {"REDIS_URL": redis_url} if redis_url else {}
+        ways = {"REDIS_URL": redis_url, "TWILIO_API_URL": twilio_url}
+        changes = {name: url for name, url in ways.items() if url}
         return ForkedWorker(
             self, folder, name, lease_ms=lease_ms, policy=policy, decisions_file=str(decisions), changes=changes, **doom
         )
@@ -71,6 +86,12 @@ class FaultWorld(World):
     def real_s_of(self, sandbox_s: float) -> float:
         """A moment of the sandbox's clock, by `time.monotonic()`; only at a speed of 1."""
         return time.monotonic() - (self.sandbox.now_s - sandbox_s)
+
+    async def comes_to_rest(self) -> None:
+        """Waits until nothing is left, and nothing more is on its way from Twilio that could change a log."""
+        await self.settled()
+        await self.sandbox.settled(DEADLINE_S)
+        await self.settled()
 
     async def everything_is_held(self) -> None:
         """Waits until every partition and the router's task have a holder."""

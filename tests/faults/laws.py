@@ -38,7 +38,7 @@ async def assert_laws(
         is_rewound: Redis lost what it had acknowledged, so versions were written twice.
         replays: False where a worker decided whose decisions are not kept.
     """
-    await world.settled()
+    await world.comes_to_rest()
     await world.history.caught_up()
     letters = await world.client.xrange(world.keys.dead)
     assert len(letters) == put_aside, letters
@@ -79,9 +79,10 @@ async def session_ids(world: FaultWorld) -> list[str]:
 
 
 async def _assert_logs(world: FaultWorld, *, replays: bool) -> None:
+    logs = {session_id: await world.log(session_id) for session_id in await session_ids(world)}
     world.decisions.read_files()
-    for session_id in await session_ids(world):
-        log, stored = await world.log(session_id), await world.session(session_id)
+    for session_id, log in logs.items():
+        stored = await world.session(session_id)
         versions = [int(entry["version"]) for entry in log]
         assert versions == list(range(FIRST_VERSION, FIRST_VERSION + len(versions))), f"{session_id}: {versions}"
         for before, after in pairwise(log):

@@ -37,6 +37,11 @@ class ForkedWorker:
         """From now on it dies when it comes to its step."""
         self.arm_file.touch()
 
+    def signal(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
     @property
     def was_killed(self) -> bool:
         return self._process.exitcode == -signal.SIGKILL

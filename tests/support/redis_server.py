@@ -34,10 +34,17 @@ def found_programs() -> dict[str, Path]:
 
 
 class RedisServer:
-    """One server. `kill` and `start` keep its data folder, so that an append-only file survives."""
+    """One server. `kill` and `start` keep its data folder, so that an append-only file survives.
 
-    def __init__(self, program: Path, *, append_only: bool = False) -> None:
+    Args:
+        program: Which redis-server.
+        append_only: Whether it keeps an append-only file.
+        port: Where it listens on loopback beside its socket, for a replica; nowhere by default.
+    """
+
+    def __init__(self, program: Path, *, append_only: bool = False, port: int = 0) -> None:
         self.program = program
+        self.port = port
         self.folder = Path(tempfile.mkdtemp(prefix="conferral-redis-"))
         self.append_only = append_only
         self.process: subprocess.Popen[bytes] | None = None
@@ -60,12 +67,21 @@ class RedisServer:
 
     def start(self) -> None:
         self.socket.unlink(missing_ok=True)
-        arguments = ["--port", "0", "--unixsocket", self.socket, "--dir", self.folder, "--save", "",
-                     "--appendonly", "yes" if self.append_only else "no", "--loglevel", "warning"]  # fmt: skip
+        arguments = ["--port", self.port, "--bind", "127.0.0.1", "--unixsocket", self.socket, "--dir", self.folder,
+                     "--save", "", "--loglevel", "warning",
+                     "--appendonly", "yes" if self.append_only else "no"]  # fmt: skip
         self.process = subprocess.Popen(
             [self.program, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         self._wait_until_ready()
+
+    @property
+    def append_only_file(self) -> Path:
+        """The file that grows: the only one of Redis 6, the newest of Redis 7."""
+        return max(
+            [*self.folder.glob("appendonly.aof"), *self.folder.glob("appendonlydir/*.incr.aof")],
+            key=lambda path: path.stat().st_mtime_ns,
+        )
 
     def _wait_until_ready(self) -> None:
         until = time.monotonic() + 20

@@ -74,6 +74,7 @@ class Relay:
         repeated: Requests that reached the server twice (count).
         delay_s: How late every request is, seconds.
         on_request: Waited for with every request before it is passed on.
+        on_cut: Called when a reply was cut off, before its client notices.
     """
 
     def __init__(self, server: Address) -> None:
@@ -88,6 +89,7 @@ class Relay:
         self.requests = self.cut_off = self.repeated = 0
         self.delay_s = 0.0
         self.on_request: Callable[[bytes], Awaitable[None]] | None = None
+        self.on_cut: Callable[[], None] = lambda: None
 
     async def __aenter__(self) -> Self:
         if isinstance(self._server, Path):
@@ -218,6 +220,7 @@ class Relay:
             link.left -= len(data)
             if link.left <= 0:
                 self.cut_off += 1
+                self.on_cut()
                 return
 
     async def _send_once_more(self, data: bytes) -> None:

@@ -1,0 +1,115 @@
+"""What Redis has carried out and nobody learned of, and what it was told twice: all of it counts once."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+import pytest
+import redis.asyncio as redis_asyncio
+
+from runtime.clock import SystemClock
+from streams import lease as leases
+from streams import scripts
+from streams.connection import make_client
+from streams.keys import Keys
+from streams.store import Batch, CommitResult, Store
+from tests.faults.calls import all_hang_up, transferred
+from tests.faults.kit import FaultWorld
+from tests.stories.kit import TARGET, dials_to
+from tests.streams.test_commit import SESSION, opened
+from tests.support.relay import Relay
+
+pytestmark = pytest.mark.redis
+COMMIT = scripts.commit_batch.sha.encode()
+
+
+async def life_of_a_call(world: FaultWorld) -> str:
+    """A call is bridged, a third person is asked in, the agent leaves, and everybody hangs up: the laws hold."""
+    customer, agent = await world.talking()
+    await transferred(world, customer)
+    assert (world.redirects_of(agent), dials_to(world, TARGET)) == (1, 1)
+    assert (await world.command("complete", customer.sid)).status == "done"
+    await all_hang_up(world)
+    return customer.sid
+
+
+def commits(world: FaultWorld, result: str) -> float:
+    """How many commits of the worker had this result (count)."""
+    return float(world.workers[0].metrics.commits.labels(result)._value.get())
+
+
+async def test_fault_01_commit_is_stored_and_its_reply_is_lost(redis_server):
+    relay = Relay(redis_server.socket)
+    relay.cut_reply(COMMIT, skip=1, every=5)
+    async with relay, FaultWorld(redis_server, worker_url=relay.url, CONFERRAL_CONVERT_TIMEOUT=10) as world:
+        await life_of_a_call(world)
+
+        async def all_are_recognised() -> bool:
+            return commits(world, "already") == commits(world, "unclear") == relay.cut_off > 2
+
+        await world.eventually(all_are_recognised, "every commit whose reply was lost is recognised")
+        assert commits(world, "conflict") == 0
+
+
+async def test_fault_02_commit_reaches_redis_twice(redis_server):
+    async with (
+        Relay(redis_server.socket) as relay,
+        FaultWorld(redis_server, worker_url=relay.url, CONFERRAL_CONVERT_TIMEOUT=10) as world,
+    ):
+        relay.repeat(COMMIT)
+        await life_of_a_call(world)
+        assert relay.repeated > 10
+
+
+@pytest.mark.soak
+async def test_fault_02_commit_of_a_client_that_repeats_by_itself(own_redis):
+    """The library's own defaults, which are not ours: it sends anew what a silent Redis has already taken."""
+    keys, clock = Keys("test", 4), SystemClock()
+    client, insistent = make_client(own_redis.url), redis_asyncio.Redis(unix_socket_path=str(own_redis.socket))
+    partition = keys.partition_of(SESSION)
+    taken, _ = await leases.take(client, keys.lease(partition), "one", clock)
+    assert isinstance(taken, leases.Lease)
+    await client.script_load(scripts.commit_batch.text)
+    entry_id = (await client.xadd(keys.events(partition), {"type": "x"})).decode()
+    await insistent.ping()
+    await client.config_resetstat()
+    own_redis.signal(signal.SIGSTOP)
+    batch = Batch(entry_ids=[entry_id], sessions=[opened()])
+    committing = asyncio.create_task(Store(insistent, keys, session_ttl_s=3600).commit(partition, taken, batch))
+    await asyncio.sleep(7)
+    own_redis.signal(signal.SIGCONT)
+    assert await committing is CommitResult.ALREADY
+    assert (await client.info("commandstats"))["cmdstat_evalsha"]["calls"] >= 2
+    assert await client.hget(keys.lease(partition), "commit") == b"1"
+    assert await client.hget(keys.session(SESSION), "version") == b"1"
+    assert await client.xlen(keys.log(SESSION)) == 1
+    await insistent.aclose()
+    await client.aclose()
+
+
+def cuts_the_reply(relay: Relay) -> None:
+    relay.cut_reply(b"XADD", skip=1, every=2)
+
+
+def repeats_it(relay: Relay) -> None:
+    relay.repeat(b"XADD")
+
+
+@pytest.mark.parametrize("play", [cuts_the_reply, repeats_it])
+async def test_fault_03_event_of_a_webhook_is_on_the_stream_twice(redis_server, play: Callable[[Relay], None]) -> None:
+    relay = Relay(redis_server.socket)
+    play(relay)
+    async with relay, FaultWorld(redis_server, webhooks_url=relay.url, CONFERRAL_CONVERT_TIMEOUT=10) as world:
+        session_id = await life_of_a_call(world)
+        log = await world.log(session_id)
+        doubled = [entry for entry in log if entry["outcome"] == "stale"]
+        assert len(doubled) >= relay.cut_off + relay.repeated > 3, log
+        assert (await world.session(session_id))["end_reason"] == "customer-left"
+
+
+async def test_fault_04_answer_to_a_read_is_lost(redis_server):
+    relay = Relay(redis_server.socket)
+    relay.cut_reply(b"XREAD", skip=1, every=3)
+    async with relay, FaultWorld(redis_server, worker_url=relay.url, CONFERRAL_CONVERT_TIMEOUT=10) as world:
+        await life_of_a_call(world)
+        assert relay.cut_off > 3

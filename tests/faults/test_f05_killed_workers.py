@@ -1,0 +1,143 @@
+"""A worker process killed at each step of a transfer: the other one finishes it, and dials nobody twice."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from streams import scripts
+from tests.faults.calls import all_hang_up
+from tests.faults.kit import FaultWorld
+from tests.stories.kit import TARGET, begins, dials_to, outcome_of, until_hears
+from tests.support.forked_worker import ForkedWorker
+from tests.support.phones import answers, presses
+from tests.support.relay import Relay
+
+pytestmark = [pytest.mark.redis, pytest.mark.processes]
+#: Batches of a warm transfer that are decided one after the other, at least (count).
+BATCHES = 6
+
+
+async def transfer_survives(
+    world: FaultWorld,
+    folder: Path,
+    *,
+    first_url: str = "",
+    arm: Callable[[ForkedWorker], None] = ForkedWorker.arm,
+    confirm: str = "",
+    **doom: Any,
+) -> None:
+    """A transfer is asked for; the first worker dies somewhere on the way, and all three talk in the end.
+
+    Args:
+        world: Without workers.
+        folder: For what the processes write.
+        first_url: How the first worker reaches Redis.
+        arm: Called when from now on it shall die.
+        confirm: `true` for a target that is dialled by `POST /Calls`, which can't be looked up.
+        doom: Where it dies.
+    """
+    with world.worker_process(folder, "first", redis_url=first_url, **doom) as first:
+        await world.everything_is_held()
+        with world.worker_process(folder, "second") as second:
+            customer, agent = await world.talking()
+            world.sandbox.phone(TARGET).in_turn(presses("1") if confirm else answers())
+            # Callbacks come one by one, so that each is a batch of its own.
+            world.sandbox.faults.callback_delay_s = (0.02, 0.08)
+            arm(first)
+            fields = {"to": TARGET, "mode": "warm"} | ({"confirm": confirm} if confirm else {})
+            outcome = await outcome_of(world, await begins(world, "transfer", customer.sid, **fields))
+            logs = f"{first.text()}\n----\n{second.text()}"
+            assert outcome.status == "done", f"{outcome}\n{logs}"
+            await world.eventually(lambda: asyncio.sleep(0, first.was_killed), f"the first worker is dead\n{logs}")
+            target = await world.leg(customer.sid, "target")
+            await until_hears(world, target, [customer, agent])
+            assert (world.redirects_of(agent), dials_to(world, TARGET)) == (1, 1), logs
+            await all_hang_up(world, outage_s=1.0)
+
+
+@pytest.fixture
+async def world(redis_server):
+    async with FaultWorld(redis_server, workers=0, CONFERRAL_CONVERT_TIMEOUT=20) as world:
+        yield world
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("nth", range(1, BATCHES + 1))
+async def test_fault_05_worker_killed_before_a_commit(world, tmp_path, nth):
+    await transfer_survives(world, tmp_path, die_at="before_commit", nth=nth)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("nth", range(1, BATCHES + 1))
+async def test_fault_05_worker_killed_after_reading(world, tmp_path, nth):
+    await transfer_survives(world, tmp_path, die_at="after_read", nth=nth)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("nth", range(1, BATCHES + 1))
+async def test_fault_06_worker_killed_after_a_commit_and_before_its_request(world, tmp_path, nth):
+    await transfer_survives(world, tmp_path, die_at="after_commit", nth=nth)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", ["redirect_call", "create_participant"])
+async def test_fault_06_worker_killed_with_a_request_in_hand(world, tmp_path, kind):
+    await transfer_survives(world, tmp_path, die_at="before_request", kind=kind)
+
+
+@pytest.mark.soak
+async def test_fault_06_worker_killed_with_a_dial_in_hand_that_cannot_be_looked_up(world, tmp_path):
+    """`POST /Calls` is marked before it is sent: nobody can know whether it was, so nobody sends it again."""
+    with world.worker_process(tmp_path, "first", die_at="before_request", kind="create_call") as first:
+        await world.everything_is_held()
+        with world.worker_process(tmp_path, "second"):
+            customer, agent = await world.talking()
+            first.arm()
+            outcome = await world.command("transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+            assert (outcome.status, outcome.reason) == ("failed", "unknown")
+            assert first.was_killed
+            assert dials_to(world, TARGET) == 0
+            await until_hears(world, customer, [agent])
+            await all_hang_up(world, outage_s=1.0)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["create_participant", *(pytest.param(kind, marks=pytest.mark.soak) for kind in ("redirect_call", "create_call"))],
+)
+async def test_fault_07_worker_killed_after_its_request(world, tmp_path, kind):
+    confirm = "true" if kind == "create_call" else ""
+    await transfer_survives(world, tmp_path, die_at="after_request", kind=kind, confirm=confirm)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("passes", [False, True], ids=["unsent", "stored"])
+@pytest.mark.parametrize("nth", [1, 2])
+async def test_fault_08_worker_killed_while_an_outcome_is_being_written(world, redis_server, tmp_path, passes, nth):
+    """Its last words to Redis are what came of the redirect, or of the dial: they are carried out, or they are not."""
+    written = scripts.finish_effect.sha.encode()
+    async with Relay(redis_server.socket) as relay:
+
+        async def hold_back(request: bytes) -> None:
+            nonlocal seen
+            seen += written in request
+            if written in request and seen == nth:
+                relay.fall_silent()
+                dying.signal(signal.SIGKILL)
+
+        def arm(first: ForkedWorker) -> None:
+            nonlocal dying
+            dying = first
+            if passes:
+                relay.cut_reply(written, skip=nth - 1, count=1)
+                relay.on_cut = lambda: first.signal(signal.SIGKILL)
+            else:
+                relay.on_request = hold_back
+
+        seen, dying = 0, cast("ForkedWorker", None)
+        await transfer_survives(world, tmp_path, first_url=relay.url, arm=arm)
+        assert (relay.cut_off if passes else seen) > 0
