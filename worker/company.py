@@ -12,6 +12,7 @@ from streams import scripts
 from streams.connection import Client, store_errors
 from streams.hints import Hints
 from streams.keys import Keys
+from streams.levels import Level
 
 log = structlog.get_logger()
 
@@ -41,6 +42,7 @@ class Company:
         clock: Clock,
         store_clock: StoreClock,
         changed: Callable[[], None],
+        level: Level,
     ) -> None:
         """Knows nobody yet but this worker.
 
@@ -51,6 +53,7 @@ class Company:
             clock: For durations.
             store_clock: Is shown Redis's time.
             changed: Called when there may be something to share out anew.
+            level: At which records are written: where this worker can't read them, it is no company.
         """
         self._client = client
         self._keys = keys
@@ -58,6 +61,7 @@ class Company:
         self._clock = clock
         self._store_clock = store_clock
         self._changed = changed
+        self._level = level
         self._hints = Hints(client, keys, name)
         self._hinted = asyncio.Event()
         #: Signs by worker: what the last one read, and since when it has read so, monotonic seconds.
@@ -109,6 +113,9 @@ class Company:
             log.warning("store_unreachable", task="signs_of_life", reason=str(error))
 
     async def _show(self) -> None:
+        if self._level.is_too_new:
+            await self._leave()
+            return
         asked_at_s = self._clock.monotonic_s()
         arguments: list[scripts.Argument] = [self._name, round(FORGOTTEN_AFTER_S * 1000)]
         with store_errors():

@@ -17,6 +17,7 @@ from streams import lease as leases
 from streams.connection import Client
 from streams.keys import Keys
 from streams.lease import LEASE_MS, RENEW_EVERY_S, Lease, Renewal, Taken
+from streams.levels import Level
 from worker.company import Company
 from worker.executor import Executor
 from worker.held import HeldPartition, Surroundings
@@ -59,6 +60,7 @@ class LeaseKeeper:
         store_clock: StoreClock,
         metrics: Metrics,
         lease_ms: int = LEASE_MS,
+        level: Level | None = None,
     ) -> None:
         self._client = client
         self._keys = keys
@@ -68,7 +70,8 @@ class LeaseKeeper:
         self._metrics = metrics
         self._lease_ms = lease_ms
         self._renew_every_s = min(RENEW_EVERY_S, lease_ms / 1000 / 3)
-        self.company = Company(client, keys, name, clock, store_clock, self._look_soon)
+        self._level = level or Level()
+        self.company = Company(client, keys, name, clock, store_clock, self._look_soon, self._level)
         self._others = OthersLeases(client, keys, name, clock, store_clock, lease_ms)
         self._wakes = asyncio.Event()
         self._giving: asyncio.Task[None] | None = None
@@ -181,7 +184,14 @@ class LeaseKeeper:
             waiter.cancel()
 
     async def _share_out(self, around: Surroundings, executor: Executor) -> None:
-        """Takes what this worker lacks, or gives one back of which it has too many."""
+        """Takes what this worker lacks, or gives one back of which it has too many.
+
+        What it can't read it leaves to newer versions: it takes nothing, and gives back all that it has.
+        """
+        if self._level.is_too_new:
+            if self.held and self._giving is None:
+                self._giving = asyncio.get_running_loop().create_task(self._give_one_back(executor))
+            return
         others, now_s = self._others, self._clock.monotonic_s()
         try:
             not_held = [number for number in range(self._keys.partitions) if number not in self.held]
@@ -225,8 +235,11 @@ class LeaseKeeper:
         if held is None:
             return
         held.stop()
-        await asyncio.wait({self._running[held.number]})
-        if not held.is_lost and held.number not in self._failed:
+        running = self._running[held.number]
+        await asyncio.wait({running})
+        # What went wrong is told where tasks are reaped, and its lease is left to run out.
+        if not held.is_lost and running.exception() is None:
+            self._running.pop(held.number, None)
             await executor.drain_partition(held.number, HAND_OVER_S)
             await self._release_one(held)
         self._look_soon()
@@ -257,8 +270,9 @@ class LeaseKeeper:
             except StoreError as error:
                 log.warning("store_unreachable", partition=held.number, reason=str(error))
                 await asyncio.sleep(RELEASE_PAUSE_S)
-        # Where it could not be given back it runs out.
-        del self.held[held.number]
+        # Where it could not be given back it runs out. Where it was lost, it may be gone from here already.
+        if self.held.get(held.number) is held:
+            del self.held[held.number]
         self._others.forget(held.number)
         await self.company.hint()
 
@@ -277,7 +291,11 @@ class LeaseKeeper:
             self._giving.result()
             self._giving = None
         for partition, task in list(self._running.items()):
-            held = self.held[partition]
+            held = self.held.get(partition)
+            if held is None:  # given back between two looks
+                del self._running[partition]
+                task.result()
+                continue
             if held.is_lost:
                 drop(partition)
             if not task.done():

@@ -139,7 +139,7 @@ class Worker:
             access = PartitionAccess(client, blocking, keys)
             dials = DialAccess(client, keys, session_ttl_s=settings.session_ttl_s)
             keeper = self.keeper = LeaseKeeper(
-                client, keys, self.name, self._clock, self._store_clock, self.metrics, self._lease_ms
+                client, keys, self.name, self._clock, self._store_clock, self.metrics, self._lease_ms, self.level
             )
             allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
             records = Recorder(access, dials, keys, keeper.held, keeper.now_ms)
