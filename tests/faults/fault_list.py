@@ -4,4 +4,43 @@
 NOT_TESTED: dict[int, str] = {}
 
 #: Faults whose test is still to be written. It only ever gets shorter.
-OPEN: frozenset[int] = frozenset(range(1, 63))
+OPEN: frozenset[int] = frozenset(
+    {
+        15,
+        16,
+        17,
+        18,
+        19,
+        20,
+        21,
+        22,
+        23,
+        24,
+        25,
+        26,
+        27,
+        28,
+        29,
+        30,
+        31,
+        35,
+        36,
+        37,
+        45,
+        46,
+        47,
+        48,
+        49,
+        50,
+        52,
+        53,
+        54,
+        55,
+        56,
+        57,
+        58,
+        59,
+        60,
+        61,
+    }
+)
