@@ -17,7 +17,7 @@ def upgrade(
     check: Annotated[bool, typer.Option("--check", help="Only say what would be done.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Although some process does not know the level.")] = False,
 ) -> None:
-    """Let all processes write what this version can, once every one of them runs it.
+    """Write at the level of this version, once every process runs it.
 
     \b
     Examples:
