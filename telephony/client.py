@@ -7,9 +7,10 @@ is replaced here. Nothing is repeated in here either: who repeats is decided onc
 import asyncio
 import base64
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
@@ -53,6 +54,20 @@ def requests_of(kind: str) -> Iterator[None]:
         _kind.reset(token)
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """How a request went, for whoever watches them all."""
+
+    #: HTTP status, 0 where there was no answer.
+    status: int
+    #: Twilio's error code, 0 where it named none.
+    code: int
+    #: Seconds that Twilio asks to wait, 0.0 when it did not say.
+    retry_after_s: float
+    #: When the request was begun, monotonic seconds.
+    sent_at_s: float
+
+
 class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library has no type information
     """The HTTP client that twilio-python is given.
 
@@ -80,6 +95,11 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         self._requests_max = requests_max
         self._slots = asyncio.Semaphore(requests_max)
         self._session: aiohttp.ClientSession | None = None
+        self._watcher: Callable[[Answered], None] | None = None
+
+    def watch(self, watcher: Callable[[Answered], None]) -> None:
+        """Has somebody told of every request from now on, once it was answered, failed, or was not waited for."""
+        self._watcher = watcher
 
     async def request(
         self,
@@ -108,7 +128,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         target = self._rewritten(uri)
         async with self._slots:
             started_s = self._clock.monotonic_s()
-            status, code, request_id = 0, 0, ""
+            status, code, wait_s, request_id = 0, 0, 0.0, ""
             try:
                 answer = await self._sent(method, target, params, data, _with_auth(headers, auth))
                 status, request_id = answer.status, answer.headers.get("Twilio-Request-Id", "")
@@ -120,6 +140,8 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                     raise OutcomeUnknownError(http_status=status)
             finally:
                 self._record(method, status, code, request_id, self._clock.monotonic_s() - started_s)
+                if self._watcher is not None:
+                    self._watcher(Answered(status, code, wait_s, started_s))
         return Response(status, answer.body.decode(), answer.headers)
 
     async def close(self) -> None:

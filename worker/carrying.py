@@ -110,7 +110,7 @@ class Carrying:
 
     async def _send(self) -> Outcome | None:
         effect, tools = self.order.effect, self._tools
-        async with tools.lanes.slot(ending=effect.is_ending) as has_waited:
+        async with tools.lanes.slot(ending=effect.is_ending, until_s=self._deadline_s) as has_waited:
             if self.withdrawn or self._left_s() <= 0:
                 return self._out_of_time()
             await self._insist_on_lease()
@@ -195,7 +195,9 @@ class Carrying:
 
     async def _look(self) -> Outcome | None:
         effect, tools = self.order.effect, self._tools
-        async with tools.lanes.slot(ending=False):
+        async with tools.lanes.slot(ending=False, until_s=self._deadline_s):
+            if self._left_s() <= 0:
+                return self._out_of_time()
             await self._insist_on_lease()
             # Measured before the look: what it sees may be as old as its beginning.
             since_s = tools.clock.monotonic_s() - self._doubted_since_s

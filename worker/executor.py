@@ -18,6 +18,7 @@ from runtime.metrics import Metrics
 from statemachine.effects import Dial, Effect, FindCall, ReadCalls
 from statemachine.events import EffectFailed, EffectUnknown
 from statemachine.session import Session
+from worker.allowance import Allowance
 from worker.carrying import Carrying, Stage, Tools
 from worker.lanes import Lanes
 from worker.orders import NobodyWaitsError, Order, Outcome, Provider, Records
@@ -59,6 +60,7 @@ class Executor:
         given_up: Orders refused by Twilio, out of time, or of unknown outcome (count).
         retried: Requests beyond the first of an order (count).
         dropped: Orders left without an outcome (count).
+        allowance: How much may be under way; has to be told of every answer of Twilio's.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Executor:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         checkpoint: Callable[[str, Effect], Awaitable[None]] = pass_by,
         turn: Callable[[Dial], Awaitable[None]] | None = None,
+        workers_alive: Callable[[], int] = lambda: 1,
     ) -> None:
         """Binds what is needed.
 
@@ -91,6 +94,7 @@ class Executor:
             sleep: How time is waited out.
             checkpoint: Called at `before_request` and `after_request`, for tests that end the process there.
             turn: Returns when a dial may be sent; None where the pace is left to Twilio's own queue.
+            workers_alive: How many workers there are: they share what Twilio takes at the same time.
         """
         self.performed = 0
         self.given_up = 0
@@ -99,11 +103,19 @@ class Executor:
         self._records = records
         self._metrics = metrics
         self._now_ms = now_ms
+        self.allowance = Allowance(
+            slots_max=policy.requests_max,
+            reserved_for_endings=policy.reserved_for_endings,
+            clock=clock,
+            metrics=metrics,
+            rng=rng,
+            workers_alive=workers_alive,
+        )
         self._tools = Tools(
             provider=calls,
             records=records,
             may_send=may_send,
-            lanes=Lanes(slots=policy.requests_max, reserved_for_endings=policy.reserved_for_endings),
+            lanes=Lanes(self.allowance, clock, sleep=sleep),
             clock=clock,
             now_ms=now_ms,
             metrics=metrics,
@@ -261,6 +273,7 @@ class Executor:
             task.cancel()
         if rest:
             await asyncio.wait(rest)
+        self._tools.lanes.close()
 
     # ---- scheduling -----------------------------------------------------------------------------------------------
 

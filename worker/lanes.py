@@ -1,29 +1,66 @@
 """How many effects talk to Twilio at the same time, and who goes first."""
 
 import asyncio
+import math
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from runtime.clock import Clock
+
+#: How often those who wait in a pause are looked at, seconds: the time of some may be up.
+LOOK_EVERY_S = 0.25
+
+
+class Limits(Protocol):
+    """How many may be in; changes over time."""
+
+    @property
+    def slots(self) -> int:
+        """All together (count)."""
+        ...
+
+    @property
+    def ordinary_slots(self) -> int:
+        """Others than endings (count)."""
+        ...
+
+    @property
+    def pause_s(self) -> float:
+        """For how long nobody but endings may begin, seconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    #: True with a slot, False when the time was up before there was one.
+    turn: asyncio.Future[bool]
+    until_s: float
 
 
 class Lanes:
     """A limit with two lanes: endings come before everything else, and a part of the slots is theirs alone."""
 
-    def __init__(self, *, slots: int, reserved_for_endings: int) -> None:
-        """Sets the limit.
+    def __init__(
+        self, limits: Limits, clock: Clock, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        """Binds what is needed.
 
         Args:
-            slots: How many may be in at the same time (count).
-            reserved_for_endings: How many of them nothing but endings may take (count, less than `slots`).
+            limits: How many may be in.
+            clock: For the time until which somebody wants to wait.
+            sleep: How pauses are waited out.
         """
-        if not 0 <= reserved_for_endings < slots:
-            raise ValueError(reserved_for_endings)
-        self._slots = slots
-        self._ordinary_slots = slots - reserved_for_endings
+        self._limits = limits
+        self._clock = clock
+        self._sleep = sleep
         self._endings = 0
         self._ordinaries = 0
-        self._waiting_endings: deque[asyncio.Future[None]] = deque()
-        self._waiting_ordinaries: deque[asyncio.Future[None]] = deque()
+        self._waiting_endings: deque[_Waiting] = deque()
+        self._waiting_ordinaries: deque[_Waiting] = deque()
+        self._pause: asyncio.Task[None] | None = None
 
     @property
     def taken(self) -> int:
@@ -31,23 +68,36 @@ class Lanes:
         return self._endings + self._ordinaries
 
     @asynccontextmanager
-    async def slot(self, *, ending: bool) -> AsyncIterator[bool]:
-        """Waits for a slot and holds it; tells whether it had to wait. First come, first served within a lane."""
+    async def slot(self, *, ending: bool, until_s: float = math.inf) -> AsyncIterator[bool]:
+        """Waits for a slot and holds it; tells whether it had to wait. First come, first served within a lane.
+
+        Args:
+            ending: Whether it is for an ending.
+            until_s: When nothing is to be sent any more, monotonic seconds: in a pause whoever's time is up is let
+                through without a slot.
+        """
         turn = asyncio.get_running_loop().create_future()
-        (self._waiting_endings if ending else self._waiting_ordinaries).append(turn)
+        (self._waiting_endings if ending else self._waiting_ordinaries).append(_Waiting(turn, until_s))
         self._hand_out()
         has_waited = not turn.done()
         try:
-            await turn
+            has_slot = await turn
         except asyncio.CancelledError:
             # The slot may have been handed over in the same turn of the loop; a cancelled future was not served.
-            if turn.done() and not turn.cancelled():
+            if turn.done() and not turn.cancelled() and turn.result():
                 self._give_back(ending)
             raise
         try:
             yield has_waited
         finally:
-            self._give_back(ending)
+            if has_slot:
+                self._give_back(ending)
+
+    def close(self) -> None:
+        """Waits for no pause any more."""
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
 
     def _give_back(self, ending: bool) -> None:
         if ending:
@@ -57,22 +107,41 @@ class Lanes:
         self._hand_out()
 
     def _hand_out(self) -> None:
-        while self.taken < self._slots and (turn := _next(self._waiting_endings)):
+        while self.taken < self._limits.slots and (turn := _next(self._waiting_endings)):
             self._endings += 1
-            turn.set_result(None)
+            turn.set_result(True)
         while (
-            self.taken < self._slots
-            and self._ordinaries < self._ordinary_slots
+            self.taken < self._limits.slots
+            and self._ordinaries < self._limits.ordinary_slots
             and (turn := _next(self._waiting_ordinaries))
         ):
             self._ordinaries += 1
-            turn.set_result(None)
+            turn.set_result(True)
+        # Nobody inside wakes those outside when nobody is inside.
+        if self._waiting_ordinaries and self._pause is None and self._limits.pause_s > 0:
+            self._pause = asyncio.get_running_loop().create_task(self._wait_for_pause(), name="pause-of-requests")
+
+    async def _wait_for_pause(self) -> None:
+        while self._waiting_ordinaries and (pause_s := self._limits.pause_s) > 0:
+            await self._sleep(min(pause_s, LOOK_EVERY_S))
+            self._let_late_pass()
+        self._pause = None
+        self._hand_out()
+
+    def _let_late_pass(self) -> None:
+        now_s = self._clock.monotonic_s()
+        late = [waiting for waiting in self._waiting_ordinaries if waiting.until_s <= now_s]
+        if late:
+            self._waiting_ordinaries = deque(one for one in self._waiting_ordinaries if one.until_s > now_s)
+        for waiting in late:
+            if not waiting.turn.done():
+                waiting.turn.set_result(False)
 
 
-def _next(waiting: deque[asyncio.Future[None]]) -> asyncio.Future[None] | None:
+def _next(waiting: deque[_Waiting]) -> asyncio.Future[bool] | None:
     """The longest waiting one, past those that were cancelled."""
     while waiting:
-        turn = waiting.popleft()
+        turn = waiting.popleft().turn
         if not turn.done():
             return turn
     return None

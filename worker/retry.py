@@ -79,7 +79,8 @@ class ExecutorPolicy:
             deadline_s=3600, request_timeout_s=10, wait_max_s=ENDING_WAIT_MAX_S, repeats_denied=True
         )
     )
-    #: Effects that talk to Twilio at the same time; see `telephony.client.REQUESTS_MAX`.
+    #: Effects of all workers that talk to Twilio at the same time. A look sends up to three requests at once, so that
+    #: together they stay below what an account may have under way; see `telephony.client.REQUESTS_MAX`.
     requests_max: int = 32
     #: How many of them are kept for endings, so that hung requests never keep a caller in a conference.
     reserved_for_endings: int = 8

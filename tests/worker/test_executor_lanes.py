@@ -5,7 +5,22 @@ import random
 
 import pytest
 
+from runtime.metrics import Metrics
+from tests.worker.executor_world import FakeTime
+from worker.allowance import Allowance
 from worker.lanes import Lanes
+
+
+def lanes_of(*, slots: int, reserved_for_endings: int) -> Lanes:
+    time = FakeTime()
+    allowance = Allowance(
+        slots_max=slots,
+        reserved_for_endings=reserved_for_endings,
+        clock=time,
+        metrics=Metrics(),
+        rng=random.Random(7),
+    )
+    return Lanes(allowance, time, sleep=time.sleep)
 
 
 class Holder:
@@ -53,7 +68,7 @@ def shown(those: list[Holder]) -> str:
     ],
 )
 async def test_ordinary_effects_leave_the_reserved_slots_to_endings(kinds: str, inside: str) -> None:
-    lanes = Lanes(slots=3, reserved_for_endings=1)
+    lanes = lanes_of(slots=3, reserved_for_endings=1)
 
     those = await holders(lanes, kinds)
 
@@ -65,7 +80,7 @@ async def test_ordinary_effects_leave_the_reserved_slots_to_endings(kinds: str, 
 
 
 async def test_freed_slot_goes_to_the_ending_that_came_last() -> None:
-    lanes = Lanes(slots=1, reserved_for_endings=0)
+    lanes = lanes_of(slots=1, reserved_for_endings=0)
     first, ordinary, ending = await holders(lanes, "ooe")
 
     await first.leave()
@@ -77,7 +92,7 @@ async def test_freed_slot_goes_to_the_ending_that_came_last() -> None:
 
 
 async def test_slot_given_to_somebody_who_was_cancelled_meanwhile_is_passed_on() -> None:
-    lanes = Lanes(slots=1, reserved_for_endings=0)
+    lanes = lanes_of(slots=1, reserved_for_endings=0)
     first, second, third = await holders(lanes, "ooo")
 
     first.task.cancel()
@@ -93,13 +108,13 @@ async def test_slot_given_to_somebody_who_was_cancelled_meanwhile_is_passed_on()
 
 async def test_reserve_is_less_than_the_whole() -> None:
     with pytest.raises(ValueError, match="2"):
-        Lanes(slots=2, reserved_for_endings=2)
+        lanes_of(slots=2, reserved_for_endings=2)
 
 
 @pytest.mark.parametrize("seed", range(20))
 async def test_no_slot_is_lost_whoever_is_cancelled(seed: int) -> None:
     chance = random.Random(seed)
-    lanes = Lanes(slots=3, reserved_for_endings=1)
+    lanes = lanes_of(slots=3, reserved_for_endings=1)
     those: list[Holder] = []
     for _ in range(100):
         those.append(Holder(lanes, ending=chance.random() < 0.3))

@@ -1,0 +1,195 @@
+"""How many requests may be at Twilio at the same time: a part of what all workers share, fewer after a 429.
+
+While Twilio is away or refuses our credentials it is none for a moment.
+
+Fewer means half, and one more for each round that went well, as TCP does it (additive increase, multiplicative
+decrease; source: RFC 5681, section 3.1). After a moment without requests a single one tries how it stands; the others
+follow when it was answered. None of that holds for endings: they have slots of their own, and are tried on and on.
+"""
+
+import random
+from collections.abc import Callable
+from enum import StrEnum
+
+import structlog
+
+from runtime.clock import Clock
+from runtime.metrics import Metrics
+from telephony.client import Answered
+
+log = structlog.get_logger()
+
+#: Slots that a worker has at least, count, however many workers there are.
+SLOTS_MIN = 4
+#: Requests in a row without an answer, or answered by 5xx, after which Twilio counts as away, count.
+FAILURES_MAX = 10
+#: How long nothing ordinary is sent then: the first time, and at most when single tries fail too, seconds.
+AWAY_PAUSE_S = 1.0
+AWAY_PAUSE_MAX_S = 5.0
+#: How long nothing ordinary is sent after credentials were refused, seconds.
+REFUSED_PAUSE_S = 5.0
+#: A longer Retry-After holds only the effect that met it; people wait for the others, seconds.
+BUSY_PAUSE_MAX_S = 5.0
+#: Twilio's code for wrong credentials. Source: Twilio docs, Errors, 20003.
+_PERMISSION_DENIED = 20003
+
+
+class HeldBack(StrEnum):
+    """Why nothing ordinary is sent, or a single request at a time."""
+
+    #: Nobody answers, or with 5xx.
+    UNREACHABLE = "unreachable"
+    #: 401, or 403 where the code does not say that something else is meant.
+    CREDENTIALS = "credentials"
+
+
+def refuses_credentials(answer: Answered) -> bool:
+    """Whether an answer says that our credentials are wrong; a 403 of another code may be about one destination."""
+    return answer.status == 401 or (answer.status == 403 and answer.code in (0, _PERMISSION_DENIED))
+
+
+class Allowance:
+    """What this worker may have under way at Twilio; learns from every answer."""
+
+    def __init__(
+        self,
+        *,
+        slots_max: int,
+        reserved_for_endings: int,
+        clock: Clock,
+        metrics: Metrics,
+        rng: random.Random,
+        workers_alive: Callable[[], int] = lambda: 1,
+    ) -> None:
+        """Sets the bounds.
+
+        Args:
+            slots_max: Effects that all workers together may have at Twilio at the same time (count).
+            reserved_for_endings: How many of these nothing but endings may take (count, less than `slots_max`).
+            clock: For pauses.
+            metrics: Where it is shown.
+            rng: For jitter.
+            workers_alive: How many workers share the slots, this one included.
+        """
+        if not 0 <= reserved_for_endings < slots_max:
+            raise ValueError(reserved_for_endings)
+        self._slots_max = slots_max
+        self._reserved = reserved_for_endings
+        self._clock = clock
+        self._held_back = metrics.requests_held_back
+        self._rng = rng
+        self._workers_alive = workers_alive
+        #: Ordinary slots as 429s allow.
+        self._window = float(slots_max)
+        #: When it was halved last: answers to requests from before say nothing new. Monotonic seconds.
+        self._halved_at_s = float("-inf")
+        self._why: HeldBack | None = None
+        self._paused_until_s = float("-inf")
+        self._failures = 0
+        self._away_pause_s = AWAY_PAUSE_S
+        metrics.request_slots.set_function(lambda: self.ordinary_slots)
+        for reason in HeldBack:
+            self._held_back.labels(reason.value).set(0)
+
+    def __repr__(self) -> str:
+        return f"<Allowance {self.ordinary_slots} of {self.slots} {self._why or 'open'} pause={self.pause_s:.1f}>"
+
+    @property
+    def slots(self) -> int:
+        """What this worker may have under way, endings included (count)."""
+        share = self._slots_max // max(1, self._workers_alive())
+        return max(min(SLOTS_MIN, self._slots_max), share)
+
+    @property
+    def ordinary_slots(self) -> int:
+        """How many of them others than endings may take now (count)."""
+        if self.pause_s > 0:
+            return 0
+        if self._why is not None:
+            return 1
+        return max(1, min(self._ceiling, int(self._window)))
+
+    @property
+    def pause_s(self) -> float:
+        """For how long nothing ordinary is begun, seconds; 0.0 when it may be."""
+        return max(0.0, self._paused_until_s - self._clock.monotonic_s())
+
+    @property
+    def why_held_back(self) -> HeldBack | None:
+        """Why little or nothing ordinary is sent; None when all is well, or Twilio only asked for less."""
+        return self._why
+
+    @property
+    def trouble(self) -> str:
+        """The same for `/readyz`, empty when all is well."""
+        match self._why:
+            case HeldBack.CREDENTIALS:
+                return f"twilio: credentials refused ({_PERMISSION_DENIED})"
+            case HeldBack.UNREACHABLE:
+                return "twilio: no answer"
+            case None:
+                return ""
+
+    def note(self, answer: Answered) -> None:
+        """Learns from an answer, or from none, to whatever request."""
+        if answer.status == 0 or answer.status >= 500:
+            self._note_failure()
+            return
+        self._failures = 0
+        self._away_pause_s = AWAY_PAUSE_S
+        if refuses_credentials(answer):
+            self._hold_back(HeldBack.CREDENTIALS, REFUSED_PAUSE_S, answer)
+            return
+        if self._why is not None:
+            self._go_on()
+        if answer.status == 429:
+            self._slow_down(answer)
+        elif self._window < self._ceiling:
+            self._window += 1 / self._window
+
+    @property
+    def _ceiling(self) -> int:
+        slots = self.slots
+        return max(1, slots - round(self._reserved * slots / self._slots_max))
+
+    def _slow_down(self, answer: Answered) -> None:
+        now_s = self._clock.monotonic_s()
+        # What was under way together is refused together: that is one sign, not many.
+        if answer.sent_at_s >= self._halved_at_s:
+            self._halved_at_s = now_s
+            self._window = max(1.0, min(self._window, self._ceiling) / 2)
+            log.warning("requests_slowed", count=int(self._window), wait_s=answer.retry_after_s)
+        if answer.retry_after_s > 0:
+            wait_s = min(answer.retry_after_s, BUSY_PAUSE_MAX_S)
+            self._paused_until_s = max(self._paused_until_s, now_s + wait_s)
+
+    def _note_failure(self) -> None:
+        self._failures += 1
+        if self._why is HeldBack.UNREACHABLE and self.pause_s == 0:
+            self._away_pause_s = min(2 * self._away_pause_s, AWAY_PAUSE_MAX_S)
+        if self._failures >= FAILURES_MAX or self._why is not None:
+            pause_s = self._away_pause_s * self._rng.uniform(0.8, 1.0)
+            self._hold_back(self._why or HeldBack.UNREACHABLE, pause_s, None)
+
+    def _hold_back(self, why: HeldBack, pause_s: float, answer: Answered | None) -> None:
+        if self._why is not why:
+            if self._why is not None:
+                self._held_back.labels(self._why.value).set(0)
+            self._held_back.labels(why.value).set(1)
+            self._why = why
+            if answer is not None:
+                log.error("credentials_refused", status=answer.status, code=answer.code, wait_s=pause_s)
+            else:
+                log.error("twilio_unreachable", count=self._failures, wait_s=round(pause_s, 3))
+        elif self.pause_s > 0:
+            return  # endings are tried meanwhile; that they fail too does not make it longer
+        self._paused_until_s = self._clock.monotonic_s() + pause_s
+
+    def _go_on(self) -> None:
+        assert self._why is not None
+        log.info("requests_resumed", reason=self._why.value)
+        self._held_back.labels(self._why.value).set(0)
+        self._why = None
+        self._paused_until_s = float("-inf")
+        # All that has waited would come at once.
+        self._window = 1.0
