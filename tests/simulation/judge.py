@@ -113,7 +113,7 @@ class Judge:
         self._quieted = quieted
         self._sessions: dict[str, Watched] = {}
         self._session_of: dict[str, str] = {}
-        self._dials_seen = 0
+        self._judged: set[str] = set()
         hearing = WatchedHearing()
         hearing.tell = self._heard
         twilio.exchange.hearing = hearing
@@ -136,7 +136,9 @@ class Judge:
             call = self._twilio.exchange.state.calls[sid]
             session_id = self._session_of[sid] = self._belongs_to(call)
             self._watched(session_id).calls[sid] = None
-            if call.direction != "inbound" and phone_address(call.to) not in self._may_be_dialled:
+            to = phone_address(call.to)
+            # A browser that has called in and is an agent's may be rung again.
+            if call.direction != "inbound" and to not in self._may_be_dialled and not to.startswith("client:"):
                 self.blame(session_id, f"{call.to} was dialled, which may not be")
         return self._watched(session_id)
 
@@ -159,6 +161,8 @@ class Judge:
         values = self._values()
         now_s = self._twilio.now_s
         for session_id in session_ids:
+            if session_id in self._judged:
+                continue  # what comes so late is only noted
             record = values.get(self._keys.session(session_id).encode())
             if not isinstance(record, dict):
                 self.blame(session_id, "its record is gone")
@@ -222,11 +226,12 @@ class Judge:
                 continue  # it is judged when they are over, or at the end of the run
             if live:
                 self.blame(session.session_id, f"calls go on: {', '.join(live)}")
-            elif not session.is_ended:
+            elif session.version and not session.is_ended:
                 self.blame(session.session_id, "all have hung up, and it has not ended")
             self._judge_log(session)
             self._judge_loneliness(session)
             self.judged += 1
+            self._judged.add(session.session_id)
             del self._sessions[session.session_id]
 
     def _judge_log(self, session: Watched) -> None:
@@ -244,7 +249,9 @@ class Judge:
             if int(fields[b"version"]) != version + 1:
                 self.blame(session.session_id, f"version {fields[b'version'].decode()} follows {version} in its log")
             if version and fields[b"from"] != state:
-                self.blame(session.session_id, f"its log goes on from {fields[b'from'].decode()} after {state.decode()}")
+                self.blame(
+                    session.session_id, f"its log goes on from {fields[b'from'].decode()} after {state.decode()}"
+                )
             version, state = int(fields[b"version"]), fields[b"to"]
             self.log_entries += 1
         if version != int(record[b"version"]) or state != record[b"state"]:

@@ -10,6 +10,7 @@ its callbacks, and then nothing of it runs any more; or be paused and woken, as 
 import asyncio
 import contextvars
 import heapq
+import warnings
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn, TypeVar
@@ -40,6 +41,7 @@ class NumberedFuture(asyncio.Future[Any]):
 
     def __init__(self, number: int, loop: asyncio.AbstractEventLoop) -> None:
         self._number = number
+        self.process = _process.get()
         super().__init__(loop=loop)
 
     def __hash__(self) -> int:
@@ -81,7 +83,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.faults: list[dict[str, Any]] = []
         self.trace: Callable[[str], None] | None = None
         self.set_task_factory(self._make_task)  # type: ignore[arg-type]  # the stubs know no context
-        self.set_exception_handler(lambda _loop, context: self.faults.append(context))
+        self.set_exception_handler(self._note_fault)
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
@@ -97,6 +99,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> NumberedTask:
         self._numbers += 1
         return NumberedTask(self._numbers, coro, loop=loop, **options)
+
+    def _note_fault(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        owner = context.get("task", context.get("future"))
+        process = owner.process if isinstance(owner, NumberedTask | NumberedFuture) else None
+        if process is None or not process.is_dead:  # nobody asks any more what came of a dead one's tasks
+            self.faults.append(context)
 
     # ---- one turn -------------------------------------------------------------------------------------------------
 
@@ -293,7 +301,9 @@ def _hand_over(done: asyncio.Task[Any], answer: asyncio.Future[Any]) -> None:
 def _take_apart(coro: Any) -> None:
     for _ in range(_CLOSES_MAX):
         try:
-            coro.close()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # what it had in hand was never begun
+                coro.close()
         except RuntimeError:  # it waits for something else on its way out
             continue
         except Exception:  # noqa: BLE001  # whatever it says, it is dead
@@ -307,6 +317,8 @@ def run(main: Callable[[VirtualLoop], Coroutine[Any, Any, _T]]) -> _T:
     try:
         return loop.run_until_complete(main(loop))
     finally:
-        for task in asyncio.all_tasks(loop):
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
+        left = [task for task in asyncio.all_tasks(loop) if isinstance(task, NumberedTask)]
+        for task in sorted(left, key=lambda task: task.number):
+            task._log_destroy_pending = False
+            _take_apart(task.get_coro())
         loop.close()

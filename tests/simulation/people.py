@@ -31,8 +31,10 @@ def phone_script(chance: Random, talk_s: float, talk_max_s: float) -> PhoneScrip
         return PhoneScript(ring_after_s=rings_s, answer_after_s=chance.uniform(0.5, 15.0), outcome="reject")
     if kind < 0.21:
         return PhoneScript(answer_after_s=rings_s, outcome="fail")
-    # Some are gone again at once, as who answers by mistake.
-    until_s = chance.uniform(0.0, 2.0) if chance.random() < 0.05 else chance.expovariate(1 / talk_s)
+    # Some are gone again at once, as who answers by mistake; others wait for the end of the call.
+    until_s = chance.choice((talk_max_s, talk_max_s, chance.expovariate(1 / talk_s), chance.expovariate(1 / talk_s)))
+    if chance.random() < 0.05:
+        until_s = chance.uniform(0.0, 2.0)
     return PhoneScript(
         ring_after_s=rings_s,
         answer_after_s=min(35.0, chance.expovariate(1 / 5.0)),

@@ -141,6 +141,7 @@ class VirtualTwilio(Switchboard):
                 return
             if error is not None:
                 result.set_exception(error)
+                result.exception()  # whoever has asked may be dead by now
             else:
                 result.set_result(done.result())
 

@@ -205,9 +205,7 @@ class Simulation:
         process = Process(self.loop, name)
         chance = self.plan.chance(name)
         clock, metrics = VirtualClock(self.loop, chance), Metrics()
-        publisher = Publisher(
-            self.network.client(process), self.keys, clock, session_ttl_s=self.settings.session_ttl_s
-        )
+        publisher = Publisher(self.network.client(process), self.keys, clock, session_ttl_s=self.settings.session_ttl_s)
         documents = Documents(CallbackUrls(PUBLIC_URL), language="en-US", voice=None)
         http = ExchangeHttp(self.twilio.rest, self.settings, clock, metrics)
         lookup = Calls(rest_client(self.settings, http), join_document=join_document_of(documents))
@@ -359,7 +357,9 @@ class Simulation:
         count = 0
         while True:
             await asyncio.sleep(chance.expovariate(1 / 8.0) if count else chance.expovariate(1 / 12.0))
-            if self.loop.time() > until_s or count > 25:
+            record = self.network.values.get(self.keys.session(session_id).encode()) or {}
+            is_over = record.get(b"state") == b"ended" and chance.random() < 0.8
+            if is_over or self.loop.time() > until_s or count > 25:
                 return
             count += 1
             if noise and chance.random() < 0.4:

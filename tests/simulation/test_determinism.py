@@ -1,0 +1,31 @@
+"""A seed repeats exactly: every callback of the loop, in two processes whose hashes differ."""
+
+import os
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SEED = 4
+SESSIONS = 12
+
+
+def traced(folder: Path, hash_seed: str) -> bytes:
+    file = folder / f"trace-{hash_seed}"
+    subprocess.run(
+        [sys.executable, "-m", "tests.simulation", f"--seed={SEED}", f"--sessions={SESSIONS}", f"--trace={file}",
+         "--set=arrivals_per_s=2", "--set=redis_refused=0.005", "--set=redis_reply_lost=0.005"],
+        cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": hash_seed}, check=False, timeout=50, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    return file.read_bytes()
+
+
+def test_a_seed_repeats_to_the_last_callback(tmp_path: Path):
+    first, second = traced(tmp_path, "1"), traced(tmp_path, "2")
+    assert first.count(b"\n") > 10_000
+    if first != second:
+        pairs = enumerate(zip(first.splitlines(), second.splitlines(), strict=False))
+        number, (one, other) = next((number, pair) for number, pair in pairs if pair[0] != pair[1])
+        raise AssertionError(f"callback {number} is {one.decode()} in one run and {other.decode()} in the other")
+    assert sha256(first).digest() == sha256(second).digest()
