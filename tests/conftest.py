@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.redis_server import RedisServer, found_programs
 
+pytest_plugins = ("tests.support.figures",)
+
 
 @pytest.fixture
 def chance(request) -> random.Random:
@@ -21,7 +23,8 @@ def chance(request) -> random.Random:
 def redis_program():
     programs = found_programs()
     assert programs, "no redis-server: run `make test`, which fetches one"
-    return programs.get("bundled") or programs["on-path"]
+    named = [program for name, program in programs.items() if name not in ("bundled", "on-path")]
+    return named[0] if named else programs.get("bundled") or programs["on-path"]
 
 
 @pytest.fixture(scope="session")

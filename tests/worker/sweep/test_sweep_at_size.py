@@ -1,0 +1,56 @@
+"""The sweep among 10,000 live calls: how long somebody is alone, and what it costs in requests."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.redis_server import RedisServer
+from tests.support.world import World
+from tests.worker.sweep.test_sweep_end_to_end import every_callback_is_lost, waits_for_nothing
+
+pytestmark = [pytest.mark.redis, pytest.mark.soak, pytest.mark.timeout(180)]
+INTERVAL_S = 10
+#: Calls of others in the same account: the lists show them all.
+FOREIGN = 10_000
+#: What one sweep may ask for: ten pages of calls and one more for ours, a page for each other status, one of
+#: conferences; then a look at the one session that differs.
+PAGES_MAX, LOOK_MAX = 16, 8
+
+
+async def test_lost_leave_among_ten_thousand_calls_costs_one_interval_and_so_many_requests(
+    redis_server: RedisServer, tell_figure: Callable[[str], None]
+) -> None:
+    async with World(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as world:
+        world.leaves_the_end_to_us()
+        world.sandbox.add_foreign_calls(FOREIGN, age_s=600)
+        customer, agent = await world.converted()
+        every_callback_is_lost(world)
+        await world.eventually(lambda: waits_for_nothing(world, customer.sid), "nothing is under way")
+        metrics, before = world.workers[0].metrics, len(world.sandbox.ledger.rest)
+        sweeps_before = metrics.sweeps.labels("done")._value.get()
+
+        agent.hang_up()
+        began_s = time.monotonic()
+        await world.eventually(lambda: has_ended(world, customer.sid), "the session has ended", 4 * INTERVAL_S)
+        alone_s = time.monotonic() - began_s
+
+        sweeps = int(metrics.sweeps.labels("done")._value.get() - sweeps_before)
+        asked = world.sandbox.ledger.rest[before:]
+        pages = [entry for entry in asked if entry.path in ("/Calls.json", "/Conferences.json") and entry.get("Status")]
+        others = len(asked) - len(pages)
+        tell_figure(
+            f"alone for {alone_s:.1f} s at an interval of {INTERVAL_S} s, {len(pages)} pages in {sweeps} sweeps and "
+            f"{others} other requests among {FOREIGN:,} calls"
+        )
+        # One interval, and what a sweep itself takes on a busy machine.
+        assert sweeps <= 2
+        assert len(pages) <= PAGES_MAX * (sweeps + 1)
+        assert others <= LOOK_MAX
+        await world.settled()
+        assert customer.status == "completed"
+        assert sum(not call.is_final for call in world.sandbox.exchange.state.calls.values()) == FOREIGN
+
+
+async def has_ended(world: World, session_id: str) -> bool:
+    return (await world.session(session_id)).get("state") == "ended"
