@@ -43,10 +43,10 @@ async def dead_reasons(world: FaultWorld) -> list[str]:
     return [fields[b"dead_reason"].decode() for _, fields in await world.client.xrange(world.keys.dead)]
 
 
-async def undecided(world: FaultWorld) -> int:
-    """Entries on the streams of all partitions and of the commands (count)."""
+async def nothing_waits(world: FaultWorld) -> bool:
+    """Whether no entry is undecided, on any partition's stream or on that of the commands."""
     lengths = [await world.client.xlen(world.keys.events(number)) for number in range(world.keys.partitions)]
-    return sum(lengths) + int(await world.client.xlen(world.keys.commands))
+    return not sum(lengths) and not await world.client.xlen(world.keys.commands)
 
 
 def stream_of(keys: Keys, session_id: str) -> str:
@@ -57,12 +57,3 @@ def stream_of(keys: Keys, session_id: str) -> str:
 def events_of(log: Iterable[dict[str, str]], name: str) -> list[dict[str, str]]:
     """The entries of a session's log that tell of one kind of event."""
     return [entry for entry in log if entry["event"] == name]
-
-
-async def waits_for_nothing(world: FaultWorld, session_id: str) -> bool:
-    """Whether a session waits neither for Twilio nor for a moment, but for the one at which it is a day old."""
-    partition = world.keys.partition_of(session_id)
-    if await world.client.hlen(world.keys.outbox(partition)) or await world.client.xlen(world.keys.events(partition)):
-        return False
-    timers = [timer.partition("=")[0] for timer in (await world.session(session_id))["timers"].split()]
-    return timers == ["age"]
