@@ -69,6 +69,11 @@ class ClusterClient(RedisCluster):
         """Commands that go out together; without a transaction they may be of any slots."""
         return super().pipeline(transaction, shard_hint) if transaction else _Pipeline(self)
 
+    async def aclose(self) -> None:
+        """Closes all connections; redis-py leaves them open while the map is in doubt."""
+        self._initialize = False
+        await super().aclose()
+
     # ---- the map -------------------------------------------------------------------------------------------------
 
     async def _have_map(self) -> None:

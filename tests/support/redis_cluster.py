@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -97,11 +98,10 @@ class ClusterServers:
         return f"redis://{HOST}:{self.nodes[0].port}/?cluster=true"
 
     def __enter__(self) -> Self:
-        try:
+        with ExitStack() as undoing:
+            undoing.callback(self.__exit__)
             self.start()
-        except BaseException:
-            self.__exit__()
-            raise
+            undoing.pop_all()
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -153,6 +153,19 @@ class ClusterServers:
         replica.ask("CLUSTER", "FAILOVER")
         _until(replica.is_primary, f"{replica} has taken over")
         return replica
+
+    def move_slot(self, slot: int, source: Node, target: Node, *, between: Callable[[], None] = lambda: None) -> None:
+        """Moves a slot with all its keys, as an operator's tool does; `between` is called when half of it is there."""
+        source_id, target_id = source.ask("CLUSTER", "MYID"), target.ask("CLUSTER", "MYID")
+        target.ask("CLUSTER", "SETSLOT", str(slot), "IMPORTING", source_id)
+        source.ask("CLUSTER", "SETSLOT", str(slot), "MIGRATING", target_id)
+        keys = source.ask("CLUSTER", "GETKEYSINSLOT", str(slot), "100000")
+        for at, key in enumerate(keys):
+            if at == len(keys) // 2:
+                between()
+            source.ask("MIGRATE", HOST, str(target.port), key, "0", "5000")
+        for node in (target, source, *self.primaries()):
+            node.ask("CLUSTER", "SETSLOT", str(slot), "NODE", target_id)
 
     def reset(self) -> None:
         """Empties it, with everybody up and the usual settings."""
