@@ -18,11 +18,19 @@ class SettingsError(ConferralError):
 
 
 class StoreError(ConferralError):
-    """Something about Redis."""
+    """Something about Redis.
+
+    Attributes:
+        state: How Redis is, in the words of `streams.trouble`; empty where the error is not about that.
+    """
+
+    state: str = ""
 
 
 class StoreUnreachableError(StoreError):
     """Redis did not answer within its deadline or refused for a passing reason: wait and try again."""
+
+    state = "no answer"
 
 
 class LeaseLostError(StoreError):

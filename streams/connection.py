@@ -12,22 +12,15 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import redis.asyncio as redis_asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AskError,
-    ClusterDownError,
-    MasterDownError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-    TryAgainError,
-)
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from runtime.errors import StoreError, StoreUnreachableError
 from streams.cluster import ClusterClient
 from streams.packing import packed_by_hiredis
+from streams.renewing import address_of, renewing
+from streams.trouble import PASSING_WORDS, state_of, word_of
 
 #: How long one command may take, seconds: the deadline within which a webhook has to know.
 COMMAND_TIMEOUT_S = 2.0
@@ -36,10 +29,6 @@ CONNECT_TIMEOUT_S = 2.0
 #: How long a blocking read waits in Redis, milliseconds. Far below its socket time-out, or it would fail when idle.
 BLOCK_MS = 2_000
 BLOCK_TIMEOUT_S = BLOCK_MS / 1000 + 2.0
-
-#: Answers by which Redis says "not now": the command has not happened, and may be tried again later.
-_PASSING_ERRORS = (ReadOnlyError, OutOfMemoryError, TryAgainError, AskError, ClusterDownError, MasterDownError)
-_PASSING_WORDS = ("READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "BUSY", "UNBLOCKED")
 
 Client = Any  # redis.asyncio.Redis or ClusterClient: the two share no base class
 
@@ -65,7 +54,8 @@ def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) 
         return ClusterClient.from_url(plain_url, **options)
     client = redis_asyncio.Redis.from_url(plain_url, **options)
     pool = client.connection_pool
-    pool.connection_class = packed_by_hiredis(pool.connection_class)
+    pool.connection_class = renewing(packed_by_hiredis(pool.connection_class))
+    pool.connection_kwargs["address"] = address_of(url)
     return client
 
 
@@ -94,13 +84,6 @@ def _without_cluster(url: str) -> tuple[str, bool]:
     return urlunsplit(parts._replace(query=rest)), is_cluster
 
 
-def _word_of(text: str) -> str:
-    """The word by which Redis names an error; before Redis 7 it stands inside the text when a script met it."""
-    if text.startswith("Error running script"):
-        return next((word for word in _PASSING_WORDS if word in text), "script")
-    return text.split(" ", 1)[0]
-
-
 def passes_soon(answer: object) -> bool:
     """Whether an answer is a refusal that is worth a second try within a second or two: not that Redis is full.
 
@@ -108,10 +91,7 @@ def passes_soon(answer: object) -> bool:
     """
     if isinstance(answer, RedisConnectionError | RedisTimeoutError | OSError):
         return True
-    if not isinstance(answer, ResponseError) or isinstance(answer, OutOfMemoryError):
-        return False
-    word = _word_of(str(answer))
-    return word != "OOM" and (isinstance(answer, _PASSING_ERRORS) or word in _PASSING_WORDS)
+    return word_of(answer) in PASSING_WORDS - {"OOM"}
 
 
 @contextmanager
@@ -124,12 +104,19 @@ def store_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-        raise StoreUnreachableError(f"Redis can't be reached ({type(error).__name__})") from error
-    except ResponseError as error:
-        word = _word_of(str(error))
-        if isinstance(error, _PASSING_ERRORS) or word in _PASSING_WORDS:
-            raise StoreUnreachableError(f"Redis can't take it now ({word})") from error
-        raise StoreError(f"Redis refused ({word})") from error
-    except RedisError as error:
-        raise StoreUnreachableError(f"Redis can't be reached ({type(error).__name__})") from error
+    except (RedisError, OSError) as error:
+        raise as_store_error(error) from error
+
+
+def as_store_error(error: Exception) -> StoreError:
+    """One of redis-py's errors as one of ours."""
+    word = word_of(error)
+    ours: StoreError
+    if word in PASSING_WORDS:
+        ours = StoreUnreachableError(f"Redis can't take it now ({word})")
+    elif isinstance(error, ResponseError):
+        ours = StoreError(f"Redis refused ({word})")
+    else:
+        ours = StoreUnreachableError(f"Redis can't be reached ({type(error).__name__})")
+    ours.state = state_of(error)
+    return ours

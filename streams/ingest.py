@@ -133,6 +133,6 @@ class Ingest(Protocol):
         """Whether Redis was restarted or failed over within the last minute, so that what it says may be old."""
         ...
 
-    async def is_ready(self) -> bool:
-        """Whether Redis takes writes right now (a script is run, not PING)."""
+    async def trouble(self) -> str:
+        """What keeps Redis from taking a write right now, in the words of `streams.trouble`; empty for nothing."""
         ...

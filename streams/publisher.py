@@ -25,7 +25,7 @@ from runtime.metrics import Metrics
 from statemachine.events import Event
 from streams import event_codec, scripts
 from streams.cluster import ClusterClient
-from streams.connection import COMMAND_TIMEOUT_S, Client, identity_of, passes_soon, store_errors
+from streams.connection import COMMAND_TIMEOUT_S, Client, as_store_error, identity_of, passes_soon, store_errors
 from streams.facts import facts_of
 from streams.ingest import GateClaim, SessionFacts
 from streams.keys import Keys
@@ -62,6 +62,8 @@ class _Operation:
     done: asyncio.Future[list[Any]]
     #: When nobody waits any more, seconds of the loop's clock.
     until_s: float
+    #: What Redis has said to it last, when that was "not now".
+    refused: StoreError | None = None
 
 
 class Publisher:
@@ -158,13 +160,15 @@ class Publisher:
             return True
         return self._changed_at_s is not None and self._clock.monotonic_s() - self._changed_at_s < RESTART_CARE_S
 
-    async def is_ready(self) -> bool:
-        """See `Ingest.is_ready`: a write is tried, since a server that answers PING may refuse every write."""
+    async def trouble(self) -> str:
+        """See `Ingest.trouble`: a write is tried, since a server that answers PING may refuse every write."""
         try:
-            await self._run([("SET", self._keys.probe, str(self._clock.wall_ms()))])
-        except StoreError:
-            return False
-        return True
+            with store_errors():
+                # Past the others, and once: what passes in a second or two is told too.
+                await self._client.set(self._keys.probe, self._clock.wall_ms())
+        except StoreError as error:
+            return error.state
+        return ""
 
     async def watch_server(self, stop: asyncio.Event) -> None:
         """Notices restarts and failovers until the process stops."""
@@ -249,7 +253,8 @@ class Publisher:
             operation = self._open.popleft()
             if not operation.done.done():
                 self._server_is_unknown = True
-                operation.done.set_exception(StoreUnreachableError("Redis did not answer in time"))
+                late = StoreUnreachableError("Redis did not answer in time")
+                operation.done.set_exception(_again(operation.refused) if operation.refused else late)
         # Nobody waits for these any more, and what they hold makes room for others.
         while self._waiting and self._waiting[0].done.done():
             self._waiting.popleft()
@@ -297,7 +302,8 @@ class Publisher:
         for operation in batch:
             own = answers[at : at + len(operation.commands)]
             at += len(operation.commands)
-            if any(passes_soon(answer) for answer in own):
+            if why := next((answer for answer in own if passes_soon(answer)), None):
+                operation.refused = as_store_error(why)
                 refused.append(operation)
             elif not operation.done.done():
                 operation.done.set_result(own)
@@ -336,8 +342,9 @@ class Publisher:
     async def _try_again(self, batch: list[_Operation], error: StoreUnreachableError) -> None:
         """Puts back in front what somebody still waits for."""
         again_at_s = asyncio.get_running_loop().time() + RETRY_AFTER_S
-        late = [operation for operation in batch if operation.until_s <= again_at_s]
-        _refuse(late, error)
+        for operation in batch:
+            if operation.until_s <= again_at_s:
+                _refuse([operation], operation.refused or error)
         await asyncio.sleep(RETRY_AFTER_S)
         self._waiting.extendleft(reversed([operation for operation in batch if not operation.done.done()]))
 
@@ -353,4 +360,11 @@ async def _reply(connection: Any) -> Any:
 def _refuse(batch: list[_Operation], error: StoreError) -> None:
     for operation in batch:
         if not operation.done.done():
-            operation.done.set_exception(type(error)(str(error)))
+            operation.done.set_exception(_again(error))
+
+
+def _again(error: StoreError) -> StoreError:
+    """The same error for somebody else: one that is raised twice would show the way of both."""
+    copy = type(error)(str(error))
+    copy.state = error.state
+    return copy

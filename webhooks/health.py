@@ -8,6 +8,7 @@ from runtime.errors import StoreError
 from runtime.metrics import Metrics
 from streams.ingest import Ingest
 from streams.levels import Level
+from streams.trouble import NO_ANSWER
 
 #: Source: Prometheus docs, exposition formats.
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
@@ -30,10 +31,10 @@ class HealthRoutes:
         """Whether callbacks can be stored; when not, names what is missing."""
         try:
             async with asyncio.timeout(_READY_DEADLINE_S):
-                is_ready = await self._ingest.is_ready()
+                trouble = await self._ingest.trouble()
         except (StoreError, TimeoutError):
-            is_ready = False
-        missing = [] if is_ready else ["redis"]
+            trouble = NO_ANSWER
+        missing = [f"redis: {trouble}"] if trouble else []
         if self._level.problem:
             missing.append(self._level.problem)
         return web.json_response({"ready": not missing, "missing": missing}, status=503 if missing else 200)

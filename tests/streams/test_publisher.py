@@ -101,10 +101,10 @@ async def test_full_redis_is_told_as_out_of_reach(publisher, client):
     try:
         with pytest.raises(StoreUnreachableError):
             await publisher.publish(event())
-        assert not await publisher.is_ready()
+        assert await publisher.trouble() == "full (OOM)"
     finally:
         await client.config_set("maxmemory", "0")
-    assert await publisher.is_ready()
+    assert await publisher.trouble() == ""
 
 
 async def test_silent_redis_costs_no_more_than_the_deadline(server, publisher, clock):

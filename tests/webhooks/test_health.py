@@ -23,12 +23,16 @@ async def test_ready_means_that_redis_takes_writes(client):
     assert await read(client, "/readyz") == (200, "application/json", '{"ready": true, "missing": []}')
 
 
-@pytest.mark.parametrize("fault", ["away", "hangs"])
-async def test_not_ready_names_what_is_missing(client, ingest, monkeypatch, fault):
+@pytest.mark.parametrize("fault, state", [("away", "full (OOM)"), ("hangs", "no answer")])
+async def test_not_ready_names_what_is_missing(client, ingest, monkeypatch, fault, state):
     monkeypatch.setattr(health, "_READY_DEADLINE_S", 0.01)
     setattr(ingest, fault, True)
 
-    assert await read(client, "/readyz") == (503, "application/json", '{"ready": false, "missing": ["redis"]}')
+    assert await read(client, "/readyz") == (
+        503,
+        "application/json",
+        f'{{"ready": false, "missing": ["redis: {state}"]}}',
+    )
 
 
 async def test_metrics_are_in_prometheus_text_form(client):

@@ -121,10 +121,10 @@ class FakeIngest:
     def restarted_lately(self):
         return self.old
 
-    async def is_ready(self):
+    async def trouble(self):
         if self.hangs:
             await asyncio.Event().wait()
-        return not self.away
+        return "full (OOM)" if self.away else ""
 
     async def _reach(self):
         if self.hangs:

@@ -1,0 +1,79 @@
+"""How Redis is when it does not do what it is asked: in stable words, for `/readyz` and for errors."""
+
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    AuthorizationError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TryAgainError,
+)
+
+#: What Redis's own words mean, as operators read it; docs/operating.md says what to do about each.
+#: Source: Redis docs and the server's source, shared error replies.
+STATES = {
+    "OOM": "full (OOM)",
+    "READONLY": "read-only (READONLY)",
+    "NOREPLICAS": "too few replicas (NOREPLICAS)",
+    "LOADING": "loading",
+    "MISCONF": "can't write to its disk (MISCONF)",
+    "BUSY": "busy with a script (BUSY)",
+    "CLUSTERDOWN": "cluster down (CLUSTERDOWN)",
+    "MASTERDOWN": "primary down (MASTERDOWN)",
+    "TRYAGAIN": "slots are being moved (TRYAGAIN)",
+    "ASK": "slots are being moved (ASK)",
+    "NOPERM": "not permitted (NOPERM)",
+    "NOAUTH": "password refused",
+    "WRONGPASS": "password refused",
+}
+NO_ANSWER = "no answer"
+
+#: Answers by which Redis says "not now": the command has not happened, and may be tried again later.
+PASSING_WORDS = frozenset(
+    {
+        "READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "BUSY", "UNBLOCKED", "TRYAGAIN", "ASK", "CLUSTERDOWN",
+        "MASTERDOWN",
+    }
+)  # fmt: skip
+#: redis-py has classes for these, and takes the word off the text.
+_WORDS: tuple[tuple[type[Exception], str], ...] = (
+    (ReadOnlyError, "READONLY"),
+    (OutOfMemoryError, "OOM"),
+    (BusyLoadingError, "LOADING"),
+    (TryAgainError, "TRYAGAIN"),
+    (AskError, "ASK"),
+    (MasterDownError, "MASTERDOWN"),
+    (ClusterDownError, "CLUSTERDOWN"),
+    (NoPermissionError, "NOPERM"),
+    (AuthenticationError, "WRONGPASS"),
+    (AuthorizationError, "WRONGPASS"),
+)
+
+
+def word_of(error: object) -> str:
+    """The word by which Redis names an error, empty where it is none of Redis's.
+
+    Before Redis 7 it stands inside the text when a script met it.
+    """
+    for kind, word in _WORDS:
+        if isinstance(error, kind):
+            return word
+    if not isinstance(error, ResponseError):
+        return ""
+    text = str(error)
+    if text.startswith("Error running script"):
+        return next((word for word in sorted(PASSING_WORDS) if f"{word} " in text), "script")
+    return text.split(" ", 1)[0]
+
+
+def state_of(error: object) -> str:
+    """How Redis is, from an error that it answered, or from that it did not answer."""
+    word = word_of(error)
+    if not word:
+        return NO_ANSWER
+    return STATES.get(word, f"refuses ({word})")
