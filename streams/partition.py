@@ -177,10 +177,14 @@ class PartitionAccess:
             pipeline.hdel(self._keys.outbox(partition), chore.chore_id)
             await pipeline.execute()
 
-    async def suspect(self, partition: int, entry_id: str) -> int:
-        """Marks an entry before it is decided after a worker's death; tells how often it was marked (count)."""
+    async def suspect(self, partition: int, lease: Lease, entry_id: str) -> int:
+        """Marks an entry before it is decided after a worker's death; tells under how many leases it was marked.
+
+        May be repeated: an answer that was lost is no death.
+        """
+        arguments = [entry_id, lease.holder]
         with store_errors():
-            return int(await scripts.mark_suspect(self._client, [self._keys.suspects(partition)], [entry_id]))
+            return int(await scripts.mark_suspect(self._client, [self._keys.suspects(partition)], arguments))
 
     async def bury(self, partition: int, entry: Entry, reason: str) -> None:
         """Puts an entry whole to the dead letters; the commit that follows removes it from the stream."""

@@ -262,7 +262,7 @@ class HeldPartition:
     async def _is_poison(self, entry: Entry) -> bool:
         if entry.entry_id in self._marked:
             return False
-        deaths = await self._around.access.suspect(self.number, entry.entry_id)
+        deaths = await self._around.access.suspect(self.number, self.lease, entry.entry_id)
         self._marked.add(entry.entry_id)
         # The take-over was unclean, so one worker had died before the first mark was made.
         if deaths < DEATHS_MAX:

@@ -78,7 +78,7 @@ if #conflicts > 1 then return conflicts end
 
 -- From here on nothing can fail.
 for i = 1, #entries do redis.call('XDEL', events, entries[i]) end
-redis.call('HDEL', suspects, '', unpack(entries, 1, math.min(#entries, 1000)))
+redis.call('HDEL', suspects, '', 'last', unpack(entries, 1, math.min(#entries, 1000)))
 redis.call('HSET', lease, 'commit', number)
 for i = 1, #sessions do
   local session = sessions[i]

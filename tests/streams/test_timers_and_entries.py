@@ -1,5 +1,7 @@
 """Timers move onto the stream once; entries are read from the oldest on; what can't be understood is buried whole."""
 
+from dataclasses import replace
+
 import pytest
 
 from runtime.errors import LeaseLostError
@@ -85,7 +87,14 @@ async def test_suspects_are_counted_and_forgotten_with_their_commit(access, stor
     from streams.store import Batch
 
     entry_id = (await client.xadd(keys.events(P), {"type": "x"})).decode()
-    assert await access.suspect(P, entry_id) == 1
-    assert await access.suspect(P, entry_id) == 2
+    assert await access.suspect(P, lease, entry_id) == 1
+    assert await access.suspect(P, replace(lease, holder="2:another"), entry_id) == 2
     await store.commit(P, lease, Batch(entry_ids=[entry_id]))
     assert not await client.exists(keys.suspects(P))
+
+
+async def test_a_mark_whose_answer_was_lost_is_no_second_death(access, client, keys, lease):
+    entry_id = (await client.xadd(keys.events(P), {"type": "x"})).decode()
+    other = replace(lease, holder="2:another")
+    assert [await access.suspect(P, lease, entry_id) for _ in range(3)] == [1, 1, 1]
+    assert [await access.suspect(P, other, entry_id) for _ in range(3)] == [2, 2, 2]
