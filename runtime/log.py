@@ -9,7 +9,8 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Literal, TextIO
+from contextlib import suppress
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 
@@ -87,6 +88,24 @@ def _masked(found: re.Match[str]) -> str:
     return text if text == EXAMPLE or _HOST.fullmatch(text) else redacted("+" + text)
 
 
+class _PatientStream:
+    """A stream for lines that may be lost: a full disk or a reader that has gone stops the log and not the service."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Writes, as far as that can be done."""
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Sends what was written, as far as that can be done."""
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def configure(
     log_format: Literal["console", "json"] | None,
     stream: TextIO | None = None,
@@ -104,6 +123,7 @@ def configure(
     """
     stream = stream or sys.stderr
     as_json = log_format == "json" or (log_format is None and not stream.isatty())
+    patient = cast("TextIO", _PatientStream(stream))
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if as_json
@@ -121,11 +141,11 @@ def configure(
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=structlog.PrintLoggerFactory(patient),
         cache_logger_on_first_use=for_good,
     )
     # Libraries log through the standard module: their warnings are shown, their chatter is not.
-    logging.basicConfig(level=logging.WARNING, stream=stream, format="%(levelname)s %(name)s %(message)s", force=True)
+    logging.basicConfig(level=logging.WARNING, stream=patient, format="%(levelname)s %(name)s %(message)s", force=True)
     logging.getLogger("transitions").setLevel(logging.WARNING)
     logging.getLogger("twilio").setLevel(logging.CRITICAL)  # it logs request bodies, which hold numbers
     logging.getLogger("aiohttp.access").setLevel(logging.CRITICAL)

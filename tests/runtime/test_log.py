@@ -1,7 +1,9 @@
 """Logs: static names, a closed list of keys, and nobody's number."""
 
+import errno
 import io
 import json
+import logging
 
 import pytest
 import structlog
@@ -104,3 +106,23 @@ async def test_whole_life_of_a_call_puts_no_number_and_no_name_into_the_log(line
     ):
         assert secret not in text
     assert all(line.keys() <= log.KEYS | {"event", "level", "timestamp", "exception"} for line in lines())
+
+
+class NoSpaceLeft(io.StringIO):
+    """A file on a full disk."""
+
+    def write(self, _text):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def flush(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("says", [structlog.get_logger().error, logging.getLogger("aiohttp.server").error])
+def test_log_that_can_not_be_written_stops_nobody(says, capsys):
+    log.configure("json", NoSpaceLeft(), for_good=False)
+    try:
+        says("something_happened")
+    finally:
+        structlog.reset_defaults()
+    assert capsys.readouterr().err == "", "the standard module complains of its stream there"
