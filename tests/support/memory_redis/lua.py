@@ -6,7 +6,7 @@ from typing import Any
 
 from lupa.lua51 import LuaRuntime, LuaSyntaxError, lua_type  # type: ignore[import-untyped]
 
-from tests.support.memory_redis.values import Refusal, Reply, Status
+from tests.support.memory_redis.values import Refusal, Reply, Status, shown
 
 NO_ARGUMENTS = "ERR Please specify at least one argument for this redis lib call"
 ODD_ARGUMENTS = "ERR Lua redis lib command arguments must be strings or integers"
@@ -105,7 +105,8 @@ class Scripts:
             try:
                 self._compiled[digest] = self._lua.compile(text, name=b"@user_script")
             except LuaSyntaxError as error:
-                raise Refusal(f"ERR Error compiling script (new function): {error}") from None
+                said = shown(error.args[0])
+                raise Refusal(f"ERR Error compiling script (new function): {said}") from None
         self._known.add(digest)
         return digest
 

@@ -187,7 +187,8 @@ def _expiry_of(db: Keyspace, option: bytes, time: bytes) -> int:
 
 @command("INCR", 2, grows=True)
 def increment(db: Keyspace, argv: list[bytes]) -> Reply:
-    number = integer(db.string(argv[1]) or b"0") + 1
+    before = db.string(argv[1])
+    number = integer(b"0" if before is None else before) + 1
     if number >= 2**63:
         raise Refusal("ERR increment or decrement would overflow")
     db.values[argv[1]] = b"%d" % number

@@ -13,7 +13,7 @@ from tests.support.memory_redis.faults import Fault
 from tests.support.memory_redis.keyspace import COMMANDS, Command, Keyspace, Snapshot
 from tests.support.memory_redis.lua import Scripts
 from tests.support.memory_redis.stream_commands import Blocked, read_now
-from tests.support.memory_redis.values import Refusal, Reply, integer
+from tests.support.memory_redis.values import Refusal, Reply, integer, shown
 
 if TYPE_CHECKING:
     from tests.support.memory_redis.client import MemoryClient
@@ -222,13 +222,13 @@ class MemoryServer:
         found = self._table.get(name)
         if found is not None:
             return found
-        shown = argv[0].decode(errors="replace")
+        told = shown(argv[0])
         if is_container and len(argv) == 1:
-            raise Refusal(f"ERR wrong number of arguments for '{shown.lower()}' command")
+            raise Refusal(f"ERR wrong number of arguments for '{told.lower()}' command")
         if is_container:
-            raise Refusal(f"ERR unknown subcommand '{argv[1].decode(errors='replace')}'. Try {shown.upper()} HELP.")
-        words = "".join(f"'{word.decode(errors='replace')}' " for word in argv[1:])
-        raise Refusal(f"ERR unknown command '{shown}', with args beginning with: {words}")
+            raise Refusal(f"ERR unknown subcommand '{shown(argv[1])}'. Try {told.upper()} HELP.")
+        words = "".join(f"'{shown(word)}' " for word in argv[1:])
+        raise Refusal(f"ERR unknown command '{told}', with args beginning with: {words}")
 
     def name_of(self, argv: list[bytes]) -> str:
         """The command's name in capitals; of one of our scripts its own name, in small letters."""
@@ -286,7 +286,7 @@ class MemoryServer:
 
     def wait(self, waiter: Waiter) -> None:
         """Notes a read that waits; `stop_waiting` has to follow."""
-        for key in waiter.wanted.after:
+        for key in dict(waiter.wanted.after):
             self._waiting.setdefault(key, {})[waiter] = None
             self.db.waited[key] = self.db.waited.get(key, 0) + 1
         self.open[waiter.answer] = None
@@ -294,7 +294,7 @@ class MemoryServer:
     def stop_waiting(self, waiter: Waiter) -> None:
         """Forgets it."""
         self.open.pop(waiter.answer, None)
-        for key in waiter.wanted.after:
+        for key in dict(waiter.wanted.after):
             self._waiting[key].pop(waiter, None)
             self.db.waited[key] -= 1
             if not self.db.waited[key]:

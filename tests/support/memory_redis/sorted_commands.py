@@ -153,7 +153,8 @@ def _bounds(least: bytes, most: bytes) -> tuple[Bound, Bound]:
     """Two bounds; an open one has a bracket in front."""
     complaint = "ERR min or max is not a float"
     is_open = least[:1] == b"(", most[:1] == b"("
-    low, high = score_of(least[is_open[0] :], complaint), score_of(most[is_open[1] :], complaint)
+    # Nothing at all is 0 here, as C has it.
+    low, high = (score_of(text or b"0", complaint) for text in (least[is_open[0] :], most[is_open[1] :]))
     return (low, is_open[0]), (high, is_open[1])
 
 

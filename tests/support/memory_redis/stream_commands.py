@@ -18,6 +18,7 @@ from tests.support.memory_redis.values import (
     entry_id_of,
     integer,
     is_unsigned,
+    shown,
 )
 
 #: Entries that Redis keeps in one node, count: `~` trims whole nodes only.
@@ -32,7 +33,7 @@ NO_KEY_FOR_GROUP = (
 class Blocked:
     """A read that found nothing and waits: behind which entries of which streams, and how long."""
 
-    after: dict[bytes, EntryId]
+    after: list[tuple[bytes, EntryId]]
     count: int | None
     #: 0 for ever.
     block_ms: int
@@ -101,6 +102,8 @@ def _wanted_id(text: bytes) -> tuple[int, int | None] | None:
 
 
 def _next_id(last: EntryId, wanted: tuple[int, int | None] | None, db: Keyspace) -> EntryId:
+    if last == LAST_ID:
+        raise Refusal("ERR The stream has exhausted the last possible ID, unable to add more items")
     if wanted is None:
         now_ms = db.now_ms()
         return (now_ms, 0) if now_ms > last[0] else (last[0], last[1] + 1)
@@ -168,7 +171,7 @@ def _between(db: Keyspace, argv: list[bytes], start: bytes, end: bytes, *, newes
 def _first_of(text: bytes) -> EntryId:
     if text[:1] != b"(":
         return _end_of(text, missing_sequence=0)
-    ms, sequence = _end_of(text[1:], missing_sequence=0)
+    ms, sequence = entry_id_of(text[1:])
     if (ms, sequence) == LAST_ID:
         raise Refusal("ERR invalid start ID for the interval")
     return (ms, sequence + 1) if sequence < LAST_ID[1] else (ms + 1, 0)
@@ -177,7 +180,7 @@ def _first_of(text: bytes) -> EntryId:
 def _last_of(text: bytes) -> EntryId:
     if text[:1] != b"(":
         return _end_of(text, missing_sequence=LAST_ID[1])
-    ms, sequence = _end_of(text[1:], missing_sequence=LAST_ID[1])
+    ms, sequence = entry_id_of(text[1:], missing_sequence=LAST_ID[1])
     if (ms, sequence) == FIRST_ID:
         raise Refusal("ERR invalid end ID for the interval")
     return (ms, sequence - 1) if sequence else (ms - 1, LAST_ID[1])
@@ -202,7 +205,7 @@ def read(db: Keyspace, argv: list[bytes]) -> Reply:
             count = integer(argv[at + 1])
         else:
             if db.is_in_script:
-                raise Refusal(f"ERR {argv[0].decode()} command is not allowed with BLOCK option from scripts")
+                raise Refusal(f"ERR {shown(argv[0])} command is not allowed with BLOCK option from scripts")
             block_ms = integer(argv[at + 1], "ERR timeout is not an integer or out of range")
             if block_ms < 0:
                 raise Refusal("ERR timeout is negative")
@@ -211,9 +214,9 @@ def read(db: Keyspace, argv: list[bytes]) -> Reply:
     if not names:
         raise Refusal(SYNTAX)
     if len(names) % 2:
-        raise Refusal("ERR Unbalanced 'xread' list of streams: for each stream key an ID or '$' must be specified.")
+        raise Refusal("ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.")
     half = len(names) // 2
-    after = {key: _read_from(db, key, text) for key, text in zip(names[:half], names[half:], strict=True)}
+    after = [(key, _read_from(db, key, text)) for key, text in zip(names[:half], names[half:], strict=True)]
     wanted = Blocked(after, None if count is None or count <= 0 else count, block_ms or 0)
     answer = read_now(db, wanted)
     return answer if answer is not None or block_ms is None else wanted
@@ -229,7 +232,7 @@ def _read_from(db: Keyspace, key: bytes, text: bytes) -> EntryId:
 def read_now(db: Keyspace, wanted: Blocked) -> Reply:
     """What a read finds, None when it finds nothing; somebody else's key is as good as none to one that waits."""
     answer = []
-    for key, entry_id in wanted.after.items():
+    for key, entry_id in wanted.after:
         found = db.values.get(key)
         if type(found) is Stream and (entries := found.after(entry_id, wanted.count)):
             answer.append([key, entries])
@@ -266,7 +269,7 @@ def set_group(db: Keyspace, argv: list[bytes]) -> Reply:
         raise Refusal(NO_KEY_FOR_GROUP)
     group = found.groups.get(name)
     if group is None:
-        raise Refusal(f"NOGROUP No such consumer group '{name.decode()}' for key name '{key.decode()}'")
+        raise Refusal(f"NOGROUP No such consumer group '{shown(name)}' for key name '{shown(key)}'")
     group.last_id, group.read = _position(found, text), read_count
     return OK
 

@@ -1,5 +1,6 @@
 """What a Redis in memory keeps and answers: replies as the protocol has them, sorted sets, streams, their ids."""
 
+import re
 from bisect import bisect_left, bisect_right, insort
 from typing import Any
 
@@ -8,6 +9,7 @@ EntryId = tuple[int, int]
 
 FIRST_ID: EntryId = (0, 0)
 LAST_ID: EntryId = (2**64 - 1, 2**64 - 1)
+_UNSIGNED = re.compile(rb"[ \t-\r]*\+?\d+")
 BAD_ENTRY_ID = "ERR Invalid stream ID specified as stream command argument"
 
 
@@ -174,8 +176,8 @@ def entry_id_of(text: bytes, *, missing_sequence: int = 0) -> EntryId:
 
 
 def is_unsigned(text: bytes) -> bool:
-    """Whether Redis takes it for a number of 64 bits without a sign."""
-    return text.isdigit() and (text == b"0" or text[:1] != b"0") and len(text) <= 20 and int(text) < 2**64
+    """Whether Redis takes it for a number of 64 bits without a sign: as C does, spaces and zeros in front allowed."""
+    return _UNSIGNED.fullmatch(text) is not None and int(text) < 2**64
 
 
 def integer(text: bytes, complaint: str = "ERR value is not an integer or out of range") -> int:
@@ -208,6 +210,11 @@ def score_of(text: bytes, complaint: str = "ERR value is not a valid float") -> 
     if score != score:
         raise Refusal(complaint)
     return score
+
+
+def shown(text: bytes) -> str:
+    """What somebody sent, inside an error, which ends at a zero byte as C's texts do."""
+    return text.partition(b"\0")[0].decode(errors="replace").replace("\r", " ").replace("\n", " ")
 
 
 def score_text(score: float) -> bytes:
