@@ -1,0 +1,203 @@
+"""Redis comes back with less than it had acknowledged: a torn file, an older copy, a replica that was behind."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from runtime.clock import SystemClock
+from streams import lease as leases
+from streams.connection import make_client
+from streams.keys import Keys
+from streams.store import Batch, Store
+from tests.faults.calls import all_hang_up
+from tests.faults.kit import FaultWorld
+from tests.faults.rewinding import copy_of, everything, restore, tear
+from tests.stories.kit import TARGET, begins, dials_to, done, outcome_of, until_hears
+from tests.streams.test_commit import SESSION, opened
+from tests.support.phones import dialled, rings
+from tests.support.redis_server import RedisServer
+
+pytestmark = [pytest.mark.redis, pytest.mark.processes]
+#: How long it takes at most until Redis is back and what is missing was looked for, seconds.
+AWAY_S = 3.0
+SWEEP_S = 0.5
+
+
+# ---- torn ------------------------------------------------------------------------------------------------------------
+
+
+async def commit_one(server: RedisServer) -> tuple[int, dict[str, object], dict[str, object]]:
+    """Makes one commit; tells how many bytes of the file it took, and all that there is without and with it."""
+    client, keys = make_client(server.url), Keys("test", 4)
+    partition = keys.partition_of(SESSION)
+    lease, _ = await leases.take(client, keys.lease(partition), "one", SystemClock())
+    assert isinstance(lease, leases.Lease)
+    entry_id = (await client.xadd(keys.events(partition), {"type": "x"})).decode()
+    with server.client() as other:
+        before, size = everything(other), server.append_only_file.stat().st_size
+        batch = Batch(entry_ids=[entry_id], sessions=[opened()], outbox_put={"effect": b"{}"}, timers={"t|s": 5})
+        await Store(client, keys, session_ttl_s=3600).commit(partition, lease, batch)
+        after = everything(other)
+    await client.aclose()
+    assert after != before
+    return server.append_only_file.stat().st_size - size, before, after
+
+
+def torn_by(server: RedisServer, whole: Path, count: int) -> dict[str, object]:
+    """All that is left when so many bytes were cut off."""
+    restore(server, whole)
+    tear(server, count)
+    with server.client() as client:
+        return everything(client)
+
+
+async def test_fault_15_commit_in_a_torn_file_is_whole_or_absent(durable_redis, tmp_path):
+    """Of every length of the tear the ends and some between; `make soak` tries each byte."""
+    size, before, after = await commit_one(durable_redis)
+    whole = copy_of(durable_redis, tmp_path / "whole")
+    assert torn_by(durable_redis, whole, 0) == after
+    for count in (1, size // 2, size):
+        assert torn_by(durable_redis, whole, count) == before, f"{count} of {size} bytes were cut off"
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+async def test_fault_15_commit_in_a_file_that_is_torn_at_every_byte(durable_redis, tmp_path):
+    size, before, after = await commit_one(durable_redis)
+    whole = copy_of(durable_redis, tmp_path / "whole")
+    assert torn_by(durable_redis, whole, 0) == after
+    for count in range(1, size + 1):
+        assert torn_by(durable_redis, whole, count) == before, f"{count} of {size} bytes were cut off"
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("attempt", range(12))
+async def test_fault_15_call_goes_on_though_the_file_was_torn(durable_redis, chance, attempt):
+    """What was acknowledged last is gone: commits, callbacks, outcomes, at some moment of a conversion."""
+    async with FaultWorld(durable_redis, CONFERRAL_SWEEP_INTERVAL=SWEEP_S, CONFERRAL_CONVERT_TIMEOUT=5) as world:
+        customer, agent = await world.talking()
+        await begins(world, "convert", customer.sid)
+        await asyncio.sleep(chance.uniform(0.0, 0.15))
+        tear(durable_redis, chance.randint(1, 3_000))
+        await comes_to_rest(world)
+        assert (customer.status, agent.status) == ("in-progress", "in-progress"), await world.report()
+        assert world.redirects_of(agent) <= 1
+        await all_hang_up(world, outage_s=AWAY_S, is_rewound=True)
+
+
+# ---- rewound ---------------------------------------------------------------------------------------------------------
+
+
+class Life:
+    """The life of a call, step by step, so that Redis can be brought back to any of them."""
+
+    STEPS = ("bridged", "converted", "ringing", "all talk", "handed over")
+
+    def __init__(self, world: FaultWorld) -> None:
+        self.world = world
+        self._steps = iter((self._bridged, self._converted, self._ringing, self._all_talk, self._handed_over))
+        self.transfer_id = ""
+
+    async def go_to(self, step: str) -> None:
+        """Goes on until that step is done."""
+        for name in self.STEPS[self._at :] if hasattr(self, "_at") else self.STEPS:
+            await next(self._steps)()
+            self._at = self.STEPS.index(name) + 1
+            if name == step:
+                return
+
+    async def _bridged(self) -> None:
+        self.customer, self.agent = await self.world.talking()
+
+    async def _converted(self) -> None:
+        await done(self.world, "convert", self.customer.sid)
+
+    async def _ringing(self) -> None:
+        self.world.sandbox.phone(TARGET).in_turn(rings())
+        self.transfer_id = await begins(self.world, "transfer", self.customer.sid, to=TARGET, mode="warm")
+        self.target = await dialled(self.world.sandbox, TARGET)
+        await self.world.until(self.customer.sid, **{"transfer.status": "ringing"})
+
+    async def _all_talk(self) -> None:
+        self.target.answer()
+        assert (await outcome_of(self.world, self.transfer_id)).status == "done"
+
+    async def _handed_over(self) -> None:
+        await done(self.world, "complete", self.customer.sid)
+
+
+async def comes_to_rest(world: FaultWorld) -> None:
+    """Waits until Redis is back, nothing is undecided or under way, and two sweeps have looked."""
+
+    async def nothing_under_way() -> bool:
+        for partition in range(world.keys.partitions):
+            if await world.client.xlen(world.keys.events(partition)):
+                return False
+            if await world.client.hlen(world.keys.outbox(partition)):
+                return False
+        return True
+
+    swept = world.workers[0].metrics.sweeps.labels("done")._value
+    before = swept.get()
+    await world.eventually(lambda: asyncio.sleep(0, swept.get() >= before + 2), "two sweeps have looked")
+    await world.eventually(nothing_under_way, "nothing is under way")
+
+
+def nobody_is_in_silence(world: FaultWorld) -> bool:
+    """Whether everybody on the phone hears somebody, or ringing, or music."""
+    return all(world.listening.hears(call) not in (None, "silence") for call in world.sandbox.live_calls()
+               if call.status == "in-progress")  # fmt: skip
+
+
+#: Rewound to a bridge whose agent has handed over and left since: by all that is known the bridge is over, so the
+#: customer is let go, though he talks to somebody. A failover, which loses a second, does not go back as far.
+LETS_GO = {("bridged", "handed over")}
+REWINDS = [(back, lost) for lost in range(1, len(Life.STEPS)) for back in range(lost)]
+
+
+@pytest.mark.parametrize("back, lost", [
+    pytest.param(Life.STEPS[back], Life.STEPS[lost], marks=[] if (back, lost) == (1, 3) else [pytest.mark.soak])
+    for back, lost in REWINDS
+])  # fmt: skip
+async def test_fault_16_older_copy_of_redis_comes_back(durable_redis, tmp_path, back, lost):
+    async with FaultWorld(durable_redis, CONFERRAL_SWEEP_INTERVAL=SWEEP_S, CONFERRAL_CONVERT_TIMEOUT=5) as world:
+        life = Life(world)
+        await life.go_to(back)
+        copy = copy_of(durable_redis, tmp_path / "copy")
+        await life.go_to(lost)
+        live = {call.sid for call in world.sandbox.live_calls()}
+        restore(durable_redis, copy)
+        await comes_to_rest(world)
+        await world.eventually(lambda: asyncio.sleep(0, nobody_is_in_silence(world)), "nobody is in silence")
+        gone = live - {call.sid for call in world.sandbox.live_calls()}
+        assert (life.customer.sid in gone) == ((back, lost) in LETS_GO), await world.report()
+        assert dials_to(world, TARGET) <= 1
+        await all_hang_up(world, outage_s=AWAY_S, is_rewound=True)
+
+
+@pytest.mark.soak
+async def test_fault_16_undecided_transfer_comes_back_when_its_target_has_been_dialled(durable_redis, tmp_path):
+    """Decided again it leads to the same dial, which is found; that it was answered shows when it is overdue."""
+
+    async def copy_once(point: str, _partition: int) -> None:
+        if point == "before_commit" and is_armed.is_set() and not copies:
+            copies.append(copy_of(durable_redis, tmp_path / "copy"))
+
+    is_armed, copies = asyncio.Event(), list[Path]()
+    world = FaultWorld(durable_redis, CONFERRAL_SWEEP_INTERVAL=SWEEP_S, CONFERRAL_RING_TIMEOUT=5)
+    world.worker_options["checkpoint"] = copy_once
+    async with world:
+        life = Life(world)
+        await life.go_to("converted")
+        await comes_to_rest(world)
+        is_armed.set()
+        await life.go_to("all talk")
+        restore(durable_redis, copies[0])
+        with durable_redis.client() as client:
+            assert client.hget(world.keys.session(life.customer.sid), "state") == "conferenced"
+        await world.until(life.customer.sid, state="transferring", **{"transfer.status": "merged"})
+        assert (await outcome_of(world, life.transfer_id)).status == "done"
+        assert dials_to(world, TARGET) == 1
+        await until_hears(world, life.customer, [life.agent, life.target])
+        await all_hang_up(world, outage_s=AWAY_S, is_rewound=True)
