@@ -17,7 +17,9 @@ local body = redis.call('HGET', outbox, effect_id)
 if not body or body == 'done' then return 0 end
 local fields = {}
 for i = 2, #ARGV do fields[i - 1] = ARGV[i] end
+-- A full Redis lets a script through whose first write needs no memory.
 redis.call('HDEL', outbox, '')
-redis.call('HSET', outbox, effect_id, 'done')
+-- The entry before the mark: should it be refused, the effect is still there to be finished.
 redis.call('XADD', events, '*', unpack(fields))
+redis.call('HSET', outbox, effect_id, 'done')
 return 1

@@ -17,13 +17,16 @@ local lease, timers, events = KEYS[1], KEYS[2], KEYS[3]
 local holder, most, now_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 if redis.call('HGET', lease, 'holder') ~= holder then return {0} end
 local due = redis.call('ZRANGEBYSCORE', timers, '-inf', now_ms, 'WITHSCORES', 'LIMIT', 0, most)
+-- A full Redis lets a script through whose first write needs no memory.
+if #due > 0 then redis.call('ZREM', timers, '') end
 for i = 1, #due, 2 do
   local timer, session = string.match(due[i], '^([a-z_]+)|(.+)$')
-  redis.call('ZREM', timers, due[i])
   if timer then
     redis.call('XADD', events, '*', 'type', timer .. '_overdue', 'session', session,
       'token', timer .. ':' .. due[i + 1], 'due_ms', due[i + 1])
   end
+  -- Only now: should the entry be refused, the timer is still there.
+  redis.call('ZREM', timers, due[i])
 end
 local following = redis.call('ZRANGE', timers, 0, 0, 'WITHSCORES')
 return {1, #due / 2, following[2] or ''}

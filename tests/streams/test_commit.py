@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from runtime.errors import LeaseLostError, StoreUnreachableError
+from runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from statemachine.events import CallReceived
 from statemachine.machine import step
 from statemachine.session import Ask, Party, Session
@@ -348,3 +348,16 @@ async def test_finished_effect_is_written_once(access, client, keys, partition):
     assert len(entries) == 1
     fields = {name.decode(): value.decode() for name, value in entries[0].fields.items()}
     assert event_codec.decode(fields, "").effect_id == "e"
+
+
+async def test_effect_whose_outcome_can_not_be_written_is_not_marked_as_done(access, client, keys, partition):
+    from statemachine.events import EffectSucceeded
+
+    outcome = EffectSucceeded(session_id=SESSION, token="e:outcome", effect_id="e", kind="hang_up_call")
+    await client.hset(keys.outbox(partition), "e", b"{}")
+    await client.set(keys.events(partition), "somebody else's")
+    with pytest.raises(StoreError):
+        await access.finish_effect(partition, "e", outcome)
+    assert await client.hget(keys.outbox(partition), "e") == b"{}"
+    await client.delete(keys.events(partition))
+    assert await access.finish_effect(partition, "e", outcome)

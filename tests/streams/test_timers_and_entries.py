@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from runtime.errors import LeaseLostError
+from runtime.errors import LeaseLostError, StoreError
 from statemachine.events import TIMERS, LoneOverdue
 from streams import event_codec
 from streams import lease as leases
@@ -47,6 +47,22 @@ async def test_every_timer_can_be_read_back(access, client, keys, lease, timer):
     event = event_codec.decode({n.decode(): v.decode() for n, v in entry.fields.items()}, entry.entry_id)
     assert isinstance(event, timer)
     assert event.due_ms == 1_500_000_000_123
+
+
+async def test_timer_whose_entry_can_not_be_written_stays(access, client, keys, lease):
+    await client.zadd(keys.timers(P), {"lone|s1": 1})
+    await client.set(keys.events(P), "somebody else's")
+    with pytest.raises(StoreError):
+        await access.fire_timers(P, lease, lease.taken_ms)
+    assert await client.zcard(keys.timers(P)) == 1
+    await client.delete(keys.events(P))
+    assert await access.fire_timers(P, lease, lease.taken_ms) == (1, None)
+
+
+async def test_full_redis_still_fires_timers(access, client, keys, lease):
+    await client.zadd(keys.timers(P), {"lone|s1": 1})
+    await client.config_set("maxmemory", "1")
+    assert await access.fire_timers(P, lease, lease.taken_ms) == (1, None)
 
 
 async def test_former_holder_fires_nothing(access, client, keys, lease):
