@@ -81,6 +81,7 @@ class Scripts:
         self._table = self._lua.table_from
         number = version[0] << 16 | version[1] << 8 | version[2]
         text = b"%d.%d.%d" % version
+        self._status = self._lua.eval(b"function(text) return {ok = text} end")
         self._run = self._lua.execute(_PRELUDE, self._call_of, self._pcall_of, _explained, text, number)
         #: Compiled scripts by digest. A server that has forgotten them need not compile them again.
         self._compiled: dict[bytes, Any] = {}
@@ -147,7 +148,7 @@ class Scripts:
         if reply is None:
             return False
         if type(reply) is Status:
-            return self._table({b"ok": bytes(reply)})
+            return self._status(bytes(reply))
         if type(reply) is list:
             return self._table([self._lua_of(one) for one in reply])
         return reply

@@ -194,7 +194,8 @@ class MemoryServer:
         db = self.db
         db.forget_expired()
         command = self._table.get(argv[0]) or self._find(argv)
-        if not _fits(command.arity, len(argv)):
+        arity, words = command.arity, len(argv)
+        if words != arity and (arity > 0 or words < -arity):
             raise Refusal(f"ERR wrong number of arguments for '{command.name.lower().replace(' ', '|')}' command")
         if self._fault_now is Fault.LOADING:
             raise Refusal(LOADING)
@@ -270,7 +271,8 @@ class MemoryServer:
                 command = self._find(argv)
             except Refusal:
                 raise Refusal("ERR Unknown Redis command called from script") from None
-        if not _fits(command.arity, len(argv)):
+        arity, words = command.arity, len(argv)
+        if words != arity and (arity > 0 or words < -arity):
             raise Refusal("ERR Wrong number of args calling Redis command from script")
         if not command.in_scripts:
             raise Refusal("ERR This Redis command is not allowed from script")
@@ -314,10 +316,6 @@ class MemoryServer:
         for subscriber in list(listening):
             subscriber.deliver([b"message", channel, message])
         return len(listening)
-
-
-def _fits(arity: int, words: int) -> bool:
-    return words == arity if arity > 0 else words >= -arity
 
 
 def _broken() -> Exception:
