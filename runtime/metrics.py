@@ -26,6 +26,27 @@ class Metrics:
         self.commits = Counter(
             "conferral_commits_total", "Commits: ok, already, conflict, lost, unclear", ["result"], registry=registry
         )
+        self.callback_to_commit = Histogram(
+            "conferral_callback_to_commit_seconds",
+            "From the moment an event was stored on its stream until its decision was committed",
+            buckets=_FAST_S,
+            registry=registry,
+        )
+        self.lone_conferences_cleaned = Counter(
+            "conferral_lone_conferences_cleaned_total",
+            "Conferences completed because one participant was left alone",
+            registry=registry,
+        )
+        self.dead_letters = Counter(
+            "conferral_dead_letters_total", "Entries put aside, by reason", ["reason"], registry=registry
+        )
+        self._add_partitions(registry)
+        self._add_requests(registry)
+        self._add_transfers(registry)
+        self._add_sweep(registry)
+        self._add_webhooks(registry)
+
+    def _add_partitions(self, registry: CollectorRegistry) -> None:
         self.partition_lag = Gauge(
             "conferral_partition_lag_events",
             "Undecided events of a partition held here",
@@ -35,11 +56,18 @@ class Metrics:
         self.partitions_held = Gauge(
             "conferral_partitions_held", "Partitions whose lease this worker holds", registry=registry
         )
+        self.partitions_without_holder = Gauge(
+            "conferral_partitions_without_holder",
+            "Partitions that nobody holds, as this worker sees it; every worker looks, so the newest counts",
+            registry=registry,
+        )
         self.workers_alive = Gauge(
             "conferral_workers_alive",
             "Workers alive as this one sees it, itself among them; each holds an equal share of the partitions",
             registry=registry,
         )
+
+    def _add_requests(self, registry: CollectorRegistry) -> None:
         self.effects = Counter(
             "conferral_effects_total",
             "Effects carried out, by kind and outcome (succeeded, failed, unknown)",
@@ -48,12 +76,6 @@ class Metrics:
         )
         self.effect_retries = Counter(
             "conferral_effect_retries_total", "Repeated tries of effects, by kind", ["kind"], registry=registry
-        )
-        self.callback_to_commit = Histogram(
-            "conferral_callback_to_commit_seconds",
-            "From the moment an event was stored on its stream until its decision was committed",
-            buckets=_FAST_S,
-            registry=registry,
         )
         self.command_to_rest = Histogram(
             "conferral_command_to_rest_seconds",
@@ -80,17 +102,6 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
-        self.lone_conferences_cleaned = Counter(
-            "conferral_lone_conferences_cleaned_total",
-            "Conferences completed because one participant was left alone",
-            registry=registry,
-        )
-        self.dead_letters = Counter(
-            "conferral_dead_letters_total", "Entries put aside, by reason", ["reason"], registry=registry
-        )
-        self._add_transfers(registry)
-        self._add_sweep(registry)
-        self._add_webhooks(registry)
 
     def _add_transfers(self, registry: CollectorRegistry) -> None:
         self.transfers = Counter(

@@ -142,10 +142,10 @@ class Allowance:
             return
         if self._why is not None:
             self._go_on()
+        elif answer.status != 429 and self._window < self._ceiling:
+            self._window += 1 / self._window
         if answer.status == 429:
             self._slow_down(answer)
-        elif self._window < self._ceiling:
-            self._window += 1 / self._window
 
     @property
     def _ceiling(self) -> int:

@@ -16,7 +16,7 @@ from statemachine.effects import Dial, Effect, RedirectCall
 from statemachine.policy import Policy
 from statemachine.states import State
 from streams import config, processes
-from streams.connection import Client, store_errors
+from streams.connection import Client
 from streams.dials import DialAccess
 from streams.keys import Keys
 from streams.lease import LEASE_MS
@@ -38,6 +38,7 @@ from worker.held import Surroundings
 from worker.leases import LeaseKeeper
 from worker.outside import Outside
 from worker.pace import Pace
+from worker.readiness import Holders, Readiness
 from worker.recording import Recorder
 from worker.router import Router
 from worker.status import serve_status
@@ -116,6 +117,7 @@ class Worker:
         self._shown = processes.Process(self.name, "worker", self.level.known, version("conferral"))
         self.executor: Executor | None = None
         self.keeper: LeaseKeeper | None = None
+        self.readiness: Readiness | None = None
 
     async def run(self, stop: asyncio.Event, status_port: int | None = None, host: str = "127.0.0.1") -> int:
         """Works until the process is asked to stop; returns the exit code.
@@ -158,6 +160,9 @@ class Worker:
                 sessions_max=max(1, self._sessions_max // settings.partitions),
                 checkpoint=self._checkpoint,
             )
+            http.watch(executor.allowance.note)
+            holders = Holders(client, keys, self._clock, self._store_clock, self.metrics, self._lease_ms)
+            self.readiness = Readiness(client, keys, keeper.held, holders, executor.allowance, self.level, self._clock)
             stopping = asyncio.create_task(self._note_stop(stop))
             log.info("worker_started", holder=self.name, count=keys.partitions)
             tasks: dict[str, Awaitable[None]] = {
@@ -168,12 +173,10 @@ class Worker:
                 "hints": keeper.company.listen(stop),
                 "agreement": self._keep_agreed(stop, client, keys),
                 "sweep": self._sweeper(client, keys, http).run(stop),
-                "gauges": self._take_gauges(stop, access, keeper),
+                "gauges": self._take_gauges(stop, access, keeper, holders),
             }
             if status_port is not None:
-                tasks["status"] = serve_status(
-                    stop, host, status_port, self.metrics, self._missing(client, keys, keeper)
-                )
+                tasks["status"] = serve_status(stop, host, status_port, self.metrics, self.readiness.missing)
             code = await until_stopped(stop, tasks)
             await stopping
             await self._wind_down(client, keys, keeper, executor)
@@ -257,6 +260,7 @@ class Worker:
             rng=self._outside.rng,
             checkpoint=self._effect_checkpoint,
             turn=turn,
+            workers_alive=lambda: keeper.workers_alive,
         )
 
     def _turns_of(self, dials: DialAccess) -> Callable[[Dial], Awaitable[None]] | None:
@@ -293,7 +297,9 @@ class Worker:
                 log.warning("store_unreachable", task="agreement", reason=str(error))
             await pause(stop, AGREE_EVERY_S)
 
-    async def _take_gauges(self, stop: asyncio.Event, access: PartitionAccess, keeper: LeaseKeeper) -> None:
+    async def _take_gauges(
+        self, stop: asyncio.Event, access: PartitionAccess, keeper: LeaseKeeper, holders: Holders
+    ) -> None:
         labelled: set[int] = set()
         while not stop.is_set():
             states = [state for held in keeper.held.values() for state in held.states.by_session.values()]
@@ -307,24 +313,10 @@ class Worker:
                 for number in list(keeper.held):
                     self.metrics.partition_lag.labels(str(number)).set(await access.undecided(number))
                     labelled.add(number)
+                await holders.look()
             except StoreError as error:
                 log.warning("store_unreachable", task="gauges", reason=str(error))
             await pause(stop, GAUGES_EVERY_S)
-
-    def _missing(self, client: Client, keys: Keys, keeper: LeaseKeeper) -> Callable[[], Awaitable[list[str]]]:
-        async def missing() -> list[str]:
-            try:
-                with store_errors():
-                    # A write: a server that answers PING may refuse every write.
-                    await client.set(keys.probe, self._store_clock.now_ms())
-            except StoreError as error:
-                return [f"redis: {error}"]
-            if self.level.problem:
-                return [self.level.problem]
-            unsure = [number for number, held in keeper.held.items() if not held.lease.is_sure(self._clock)]
-            return [f"leases not renewed in time: {unsure}"] if unsure else []
-
-        return missing
 
 
 def calls_of(settings: ServiceSettings, http: PooledHttpClient, allowed: AllowList) -> Calls:
