@@ -183,7 +183,7 @@ class MemoryPipeline(Pipeline):
             transaction: As in redis-py. Nothing comes between the commands of either kind.
         """
         self._client = client
-        self.connection = None
+        self.connection = self.connection_pool = None
         self.response_callbacks = client.response_callbacks
         self.is_transaction = transaction
         self.watching = self.explicit_transaction = False

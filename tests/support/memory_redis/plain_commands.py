@@ -187,11 +187,20 @@ def _expiry_of(db: Keyspace, option: bytes, time: bytes) -> int:
 
 @command("INCR", 2, grows=True)
 def increment(db: Keyspace, argv: list[bytes]) -> Reply:
-    before = db.string(argv[1])
-    number = integer(b"0" if before is None else before) + 1
-    if number >= 2**63:
+    return _increment(db, argv[1], 1)
+
+
+@command("INCRBY", 3, grows=True)
+def increment_by(db: Keyspace, argv: list[bytes]) -> Reply:
+    return _increment(db, argv[1], integer(argv[2]))
+
+
+def _increment(db: Keyspace, key: bytes, by: int) -> int:
+    before = db.string(key)
+    number = integer(b"0" if before is None else before) + by
+    if not -(2**63) <= number < 2**63:
         raise Refusal("ERR increment or decrement would overflow")
-    db.values[argv[1]] = b"%d" % number
+    db.values[key] = b"%d" % number
     return number
 
 
