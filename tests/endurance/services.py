@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -31,6 +32,7 @@ class Process:
     command: list[str]
     log: Path
     running: subprocess.Popen[bytes]
+    settings: Mapping[str, str] = field(default_factory=dict)
     #: Whether it is started anew when it has died.
     is_kept: bool = True
     #: Exit codes so far, with the moment by `time.monotonic()`.
@@ -63,6 +65,7 @@ class Services:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="conferral-endurance-"))
         self.port = free_port()
+        self.webhook_ports: list[int] = []
         self.processes: dict[str, Process] = {}
         self._environ = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
@@ -104,7 +107,7 @@ class Services:
             sys.stderr.write(f"the logs are in {self.folder}\n")
 
     def start_webhooks(self, count: int) -> None:
-        ports = [free_port() for _ in range(count)]
+        ports = self.webhook_ports = [free_port() for _ in range(count)]
         for number, port in enumerate(ports):
             self._start(f"webhooks-{number}", ["conferral", "webhooks", "--port", str(port)])
         self._start("balancer", ["tests.endurance.balancer", str(self.port), *map(str, ports)])
@@ -113,8 +116,22 @@ class Services:
         for _ in range(count):
             self.start_worker()
 
-    def start_worker(self) -> Process:
-        return self._start(f"worker-{len(self.workers)}", ["conferral", "worker"])
+    def start_worker(self, **settings: str) -> Process:
+        """One more worker.
+
+        Args:
+            settings: Of this one alone.
+        """
+        return self._start(f"worker-{len(self.workers)}", ["conferral", "worker"], settings)
+
+    def is_answering(self) -> bool:
+        """Whether all webhooks take connections."""
+        with ExitStack() as probes:
+            for port in self.webhook_ports:
+                probe = probes.enter_context(socket.socket())
+                if probe.connect_ex((HOST, port)):
+                    return False
+        return True
 
     async def supervise(self) -> None:
         """Starts anew what has died, until it is cancelled."""
@@ -126,7 +143,7 @@ class Services:
 
     def start_again(self, process: Process) -> None:
         process.ends.append((time.monotonic(), process.running.wait()))
-        process.running = self._run(process.command, process.log)
+        process.running = self._run(process.command, process.log, process.settings)
 
     async def stop(self, process: Process) -> float:
         """Asks a process to stop as a supervisor does, and waits; returns how long it took, seconds."""
@@ -162,16 +179,16 @@ class Services:
     def text(self, name: str) -> str:
         return self.processes[name].log.read_text(errors="replace")
 
-    def _start(self, name: str, arguments: list[str]) -> Process:
-        command = [sys.executable, "-m", *arguments]
-        log = self.folder / f"{name}.log"
-        process = self.processes[name] = Process(name, command, log, self._run(command, log))
+    def _start(self, name: str, arguments: list[str], settings: Mapping[str, str] | None = None) -> Process:
+        command, log, settings = [sys.executable, "-m", *arguments], self.folder / f"{name}.log", settings or {}
+        process = self.processes[name] = Process(name, command, log, self._run(command, log, settings), settings)
         return process
 
-    def _run(self, command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    def _run(self, command: list[str], log: Path, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
         with log.open("ab") as output:
+            environ = {**self._environ, **settings}
             return subprocess.Popen(
-                command, cwd=self.folder, env=self._environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                command, cwd=self.folder, env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
 
 

@@ -16,7 +16,7 @@ from streams.connection import Client, make_client
 from streams.keys import Keys
 from tests.endurance.judge import LeaseWatch, Verdict, described, judge, until
 from tests.endurance.services import Services
-from tests.endurance.traffic import Traffic
+from tests.endurance.traffic import Traffic, talking
 from tests.support.world import AGENT, NUMBER
 
 #: `CONFERRAL_SWEEP_INTERVAL` of these runs, seconds.
@@ -52,6 +52,24 @@ class Stage:
     async def all_held(self, timeout_s: float = START_S) -> float:
         """Waits until every partition has a holder that is up; returns how long it took, seconds."""
         return await until(self._is_all_held, timeout_s, "every partition is held by a worker that runs")
+
+    async def filled(self, traffic: Traffic, at_once: int, timeout_s: float) -> None:
+        """Waits until nearly so many callers are on the line."""
+        began_s = time.monotonic()
+        while talking(self.sandbox) < at_once * 0.9 and time.monotonic() < began_s + timeout_s:
+            await asyncio.sleep(0.25)
+        self.say(f"{talking(self.sandbox)} callers on the line after {time.monotonic() - began_s:.0f} s")
+
+    async def all_hang_up(self, traffic: Traffic) -> None:
+        """Nobody calls any more; waits until all have hung up, and nothing goes wrong from then on."""
+        traffic.is_over = True
+        await traffic.drained()
+        self.sandbox.faults.clear()
+
+    def gaps_since(self, at_s: float) -> list[float]:
+        """How long partitions had no holder that changed hands since a moment of `time.monotonic()`, seconds."""
+        changes = (change for change in self.leases.changes if change.at_s >= at_s)
+        return [change.gap_s for change in changes if change.gap_s is not None]
 
     def _is_all_held(self) -> bool:
         up = {worker.pid for worker in self.services.workers if worker.is_up}
@@ -117,7 +135,9 @@ async def stage(
             beside = [asyncio.create_task(one) for one in watching]
             try:
                 began_s = time.monotonic()
-                await made.all_held()
+                await until(services.is_answering, START_S, "the webhooks answer")
+                if workers:
+                    await made.all_held()
                 made.say(f"started in {time.monotonic() - began_s:.1f} s, shares {made.leases.shares()}")
                 yield made
             finally:

@@ -21,6 +21,10 @@ BUSY = "client:busy"
 BUSY_SHARE = 0.1
 #: How often somebody is looked at, seconds.
 LOOK_EVERY_S = 0.25
+#: The same while they only talk, seconds.
+TALK_LOOK_S = 0.9
+#: Within how long everybody comes to an end once nobody calls any more, seconds.
+CLOSING_S = 20.0
 #: How long a caller waits for somebody to talk to, seconds.
 PATIENCE_S = 40.0
 #: How long an operator waits for the outcome of a command, seconds.
@@ -78,6 +82,8 @@ class Traffic:
         self._lasts_s = lasts_s
         self._running: set[asyncio.Task[None]] = set()
         self._given = 0
+        self._calling: asyncio.Task[None] | None = None
+        self.is_over = False
         self._flow_names = [name for name, share in FLOWS.items() for _ in range(share)]
         sandbox.phone(BUSY).script(outcome="busy")
 
@@ -86,18 +92,26 @@ class Traffic:
         """Calls that go on (count)."""
         return len(self._running)
 
-    async def run(self, until: Callable[[], bool]) -> None:
-        """Lets calls begin until it is told to stop; then `drained` waits for those that go on."""
-        while not until():
+    def start(self) -> None:
+        """Lets calls begin until `is_over` is set; then `drained` waits for those that go on."""
+        self._calling = asyncio.create_task(self._call())
+
+    async def _call(self) -> None:
+        next_s = time.monotonic()
+        while not self.is_over:
             task = asyncio.create_task(self._one(self.figures.calls))
             self.figures.calls += 1
             self._running.add(task)
             task.add_done_callback(self._ended)
             self.figures.most_at_once = max(self.figures.most_at_once, self.at_once)
-            await asyncio.sleep(self._chance.expovariate(self._per_second))
+            # By the clock: a machine that is busy for a moment makes up for it.
+            next_s += self._chance.expovariate(self._per_second)
+            await asyncio.sleep(max(0.0, next_s - time.monotonic()))
 
     async def drained(self) -> None:
         """Waits until everybody has hung up."""
+        if self._calling is not None:
+            await self._calling
         while self._running:
             await asyncio.wait(self._running)
             await asyncio.sleep(0)
@@ -123,11 +137,21 @@ class Traffic:
             "converted": self._convert, "warm": self._warm, "consult": self._consult, "swapped": self._swap,
             "cancelled": self._cancel, "blind": self._blind, "parked": self._park,
         }  # fmt: skip
-        await self._comes(lambda: customer.record.is_final, chance.uniform(1.0, self._lasts_s * 0.8))
+        await self._talk(customer, chance.uniform(1.0, self._lasts_s * 0.8), chance)
         if flow in plays:
             await plays[flow](customer, chance)
-        await self._comes(lambda: customer.record.is_final, ends_s - time.monotonic())
+        await self._talk(customer, ends_s - time.monotonic(), chance)
         await self._ends(customer, chance)
+
+    async def _talk(self, customer: SandboxCall, lasts_s: float, chance: Random) -> None:
+        """They talk for so long; at closing time everybody comes to an end."""
+        until_s = time.monotonic() + lasts_s
+        while time.monotonic() < until_s and not customer.record.is_final:
+            if self.is_over:
+                until_s = min(until_s, time.monotonic() + chance.uniform(0.0, CLOSING_S))
+                await self._comes(lambda: customer.record.is_final, until_s - time.monotonic())
+                return
+            await asyncio.sleep(TALK_LOOK_S)
 
     async def _ends(self, customer: SandboxCall, chance: Random) -> None:
         way = chance.choice(["customer", "customer", "other", "command"])

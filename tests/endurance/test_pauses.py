@@ -1,0 +1,137 @@
+"""A worker that is stopped for longer than its lease and wakes up, and a Redis that dies and comes back."""
+
+import asyncio
+import re
+import signal
+import time
+from contextlib import AsyncExitStack
+from random import Random
+
+import pytest
+
+from tests.endurance.judge import Change, described, pid_of
+from tests.endurance.relay import RestRelay, Sent
+from tests.endurance.services import Process
+from tests.endurance.stage import SWEEP_S, Stage, gets_worse, stage
+from tests.support.redis_server import RedisServer
+
+pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(600)]
+AT_ONCE = 200
+PER_SECOND = 6.0
+ROUNDS = 4
+#: Longer than a lease (5 s), seconds.
+PAUSE_S = 8.0
+#: How long what a woken worker sends is looked at, seconds.
+AFTER_S = 4.0
+#: How long Redis is away, seconds.
+AWAY_S = 2.0
+ALONE_S = 2 + PAUSE_S + 7 + 2 * SWEEP_S + 10
+SETTLE_S = 120.0
+_SESSION = re.compile(r"/(?:Calls|Conferences)/([A-Za-z0-9_-]+)")
+
+
+async def test_worker_that_wakes_with_a_stale_lease_sends_nothing(durable_redis: RedisServer, chance: Random) -> None:
+    async with AsyncExitStack() as stack:
+        on = await stack.enter_async_context(stage(durable_redis.url, chance, workers=0))
+        relays: dict[str, RestRelay] = {}
+        for _ in range(3):
+            relay = await stack.enter_async_context(RestRelay(on.sandbox.port))
+            relays[on.services.start_worker(TWILIO_API_URL=relay.url).name] = relay
+        await on.all_held()
+        traffic = on.traffic(per_second=PER_SECOND, lasts_s=AT_ONCE / PER_SECOND)
+        traffic.start()
+        await on.filled(traffic, AT_ONCE, 2 * AT_ONCE / PER_SECOND)
+        gets_worse(on.sandbox.faults)
+        wrong: list[str] = []
+        sent = 0
+        for _ in range(ROUNDS):
+            victim = max(on.services.workers, key=lambda worker: on.leases.held_by(worker.pid))
+            lost, woke_s = await _pause(on, victim)
+            while time.monotonic() < woke_s + AFTER_S:
+                await asyncio.sleep(0.1)
+            after = [one for one in relays[victim.name].sent if one.at_s > woke_s]
+            sent += len(after)
+            wrong += await _sent_for_others(on, victim, after)
+            on.say(f"paused for {PAUSE_S:.0f} s: {len(lost)} partitions lost, in {AFTER_S:.0f} s after it woke "
+                   f"{len(after)} requests, {len(wrong)} so far for partitions of others")  # fmt: skip
+            await on.all_held()
+        assert not wrong, "\n".join(wrong)
+        on.say(f"requests of workers that had just woken: {sent}")
+        await on.all_hang_up(traffic)
+        await on.ends(traffic, settle_s=SETTLE_S, alone_s=ALONE_S)
+
+
+async def _pause(on: Stage, victim: Process) -> tuple[list[int], float]:
+    """Pauses a worker; returns which partitions it has lost, and when it woke by `time.monotonic()`."""
+    held = [number for number, holder in enumerate(on.leases.holders) if pid_of(holder) == victim.pid]
+    victim.signal(signal.SIGSTOP)
+    await asyncio.sleep(PAUSE_S)
+    lost = [number for number in held if pid_of(on.leases.holders[number]) != victim.pid]
+    woke_s = time.monotonic()
+    victim.signal(signal.SIGCONT)
+    return lost, woke_s
+
+
+async def _sent_for_others(on: Stage, victim: Process, sent: list[Sent]) -> list[str]:
+    """Writes to Twilio for a session whose partition another worker held at that moment, and had held for a while."""
+    found = []
+    for one in sent:
+        session_id = await _session_of(on, one.path)
+        if one.method != "POST" or not session_id:
+            continue
+        number = on.keys.partition_of(session_id)
+        holder = _holder_at(on.leases.changes, number, one.at_s)
+        if holder and pid_of(holder) != victim.pid:
+            found.append(f"{one.method} {one.path} of partition {number}, which {holder} held")
+    return found
+
+
+async def _session_of(on: Stage, path: str) -> str:
+    match = _SESSION.search(path)
+    if match is None:
+        return ""
+    named = match[1]
+    conference = on.sandbox.exchange.state.conferences.get(named)
+    if conference is not None:
+        return str(conference.name)
+    owner = await on.client.get(on.keys.call(named))
+    return str(owner.decode()) if owner else named if named.startswith("CA") else ""
+
+
+def _holder_at(changes: list[Change], number: int, at_s: float) -> str:
+    """Who held a partition at a moment."""
+    before = [change.after for change in changes if change.partition == number and change.at_s <= at_s]
+    return before[-1] if before else ""
+
+
+async def test_redis_is_killed_and_restarted_under_load(durable_redis: RedisServer, chance: Random) -> None:
+    async with stage(durable_redis.url, chance) as on:
+        traffic = on.traffic(per_second=PER_SECOND, lasts_s=AT_ONCE / PER_SECOND)
+        traffic.start()
+        await on.filled(traffic, AT_ONCE, 2 * AT_ONCE / PER_SECOND)
+        gets_worse(on.sandbox.faults)
+        came_back: list[float] = []
+        for _ in range(ROUNDS):
+            before = await _commits(on)
+            durable_redis.kill()
+            await asyncio.sleep(AWAY_S / 4)
+            await asyncio.sleep(AWAY_S * 3 / 4)
+            await asyncio.to_thread(durable_redis.start)
+            up_s = time.monotonic()
+            while not any(now > then for then, now in zip(before, await _commits(on), strict=True)):
+                assert time.monotonic() < up_s + 60, "nothing was committed after Redis had come back"
+                await asyncio.sleep(0.02)
+            came_back.append(time.monotonic() - up_s)
+            await on.all_held()
+            await asyncio.sleep(0.9)
+        on.say(f"Redis was away for {AWAY_S} s, {ROUNDS} times; seconds from its return to the first commit: "
+               f"{described(came_back)}")  # fmt: skip
+        await on.all_hang_up(traffic)
+        await on.ends(traffic, settle_s=SETTLE_S, alone_s=ALONE_S)
+
+
+async def _commits(on: Stage) -> list[int]:
+    pipeline = on.client.pipeline(transaction=False)
+    for number in range(on.keys.partitions):
+        pipeline.hget(on.keys.lease(number), "commit")
+    return [int(number or 0) for number in await pipeline.execute()]
