@@ -93,6 +93,19 @@ class FaultWorld(World):
         await self.sandbox.settled(DEADLINE_S)
         await self.settled()
 
+    async def nothing_under_way(self) -> None:
+        """Waits until everything is decided and done, though calls go on."""
+
+        async def nothing() -> bool:
+            for partition in range(self.keys.partitions):
+                if await self.client.xlen(self.keys.events(partition)):
+                    return False
+                if await self.client.hlen(self.keys.outbox(partition)):
+                    return False
+            return not await self.client.xlen(self.keys.commands)
+
+        await self.eventually(nothing, "nothing is under way")
+
     async def everything_is_held(self) -> None:
         """Waits until every partition and the router's task have a holder."""
 

@@ -130,18 +130,10 @@ class Life:
 async def comes_to_rest(world: FaultWorld) -> None:
     """Waits until Redis is back, nothing is undecided or under way, and two sweeps have looked."""
 
-    async def nothing_under_way() -> bool:
-        for partition in range(world.keys.partitions):
-            if await world.client.xlen(world.keys.events(partition)):
-                return False
-            if await world.client.hlen(world.keys.outbox(partition)):
-                return False
-        return True
-
     swept = world.workers[0].metrics.sweeps.labels("done")._value
     before = swept.get()
     await world.eventually(lambda: asyncio.sleep(0, swept.get() >= before + 2), "two sweeps have looked")
-    await world.eventually(nothing_under_way, "nothing is under way")
+    await world.nothing_under_way()
 
 
 def nobody_is_in_silence(world: FaultWorld) -> bool:

@@ -1,0 +1,192 @@
+"""Redis is there, but somebody takes away what lies in it, or keeps it busy, or forbids something, or is slow."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+import redis
+
+from sandbox.switchboard import RestMoment
+from statemachine.events import Mute, Unmute
+from streams import event_codec
+from tests.faults.calls import all_hang_up, transferred
+from tests.faults.kit import FaultWorld
+from tests.stories.kit import TARGET, begins, dials_to, done, outcome_of
+from tests.support.phones import answers
+from tests.support.redis_server import RedisServer, found_programs
+from tests.support.relay import Relay
+
+pytestmark = pytest.mark.redis
+
+
+@asynccontextmanager
+async def going_on(what: "asyncio.Future[None] | asyncio.Task[None]") -> AsyncIterator[None]:
+    """Within it that task runs."""
+    try:
+        yield
+    finally:
+        what.cancel()
+        with suppress(asyncio.CancelledError):
+            await what
+
+
+async def commands_within(world: FaultWorld, time_s: float) -> int:
+    """How many commands Redis carries out in that time (count)."""
+    await world.history.caught_up()
+    before = sum(world.history.calls.values())
+    await asyncio.sleep(time_s)
+    await world.history.caught_up()
+    return sum(world.history.calls.values()) - before
+
+
+async def test_fault_20_streams_are_deleted_while_workers_wait_for_them(redis_server):
+    async with FaultWorld(redis_server, CONFERRAL_PARTITIONS=1) as world:
+        customer, agent = await world.talking()
+        await world.nothing_under_way()
+        usual = await commands_within(world, 0.4)
+        await world.client.delete(world.keys.events(0), world.keys.commands)
+        without = await commands_within(world, 0.4)
+        assert without <= 2 * usual + 20, f"{without} commands in 0.4 s, {usual} before"
+        await transferred(world, customer)
+        assert [group["name"] for group in await world.client.xinfo_groups(world.keys.events(0))] == [b"workers"]
+        assert world.redirects_of(agent) == 1
+        await all_hang_up(world)
+
+
+async def test_fault_21_scripts_are_forgotten_again_and_again(redis_server):
+    async with FaultWorld(redis_server) as world:
+        forgotten = 0
+
+        async def forget() -> None:
+            nonlocal forgotten
+            while True:
+                await world.client.script_flush()
+                forgotten += 1
+                await asyncio.sleep(0.002)
+
+        async with going_on(asyncio.create_task(forget())):
+            customer, agent = await world.talking()
+            await transferred(world, customer)
+            assert (world.redirects_of(agent), dials_to(world, TARGET)) == (1, 1)
+            await done(world, "complete", customer.sid)
+        await all_hang_up(world)
+        assert forgotten > 20
+        assert world.history.calls["EVAL"] > 5, "a forgotten script is sent again"
+
+
+@pytest.mark.parametrize("delay_s", [0.01, pytest.param(0.2, marks=pytest.mark.soak)])
+async def test_fault_26_redis_is_slow(redis_server, delay_s):
+    """Everything takes longer; nobody loses a lease, and nothing is done twice."""
+    async with (
+        Relay(redis_server.socket) as relay,
+        FaultWorld(redis_server, worker_url=relay.url, webhooks_url=relay.url, CONFERRAL_CONVERT_TIMEOUT=20) as world,
+    ):
+        customer, agent = await world.talking()
+        relay.delay_s = delay_s
+        await transferred(world, customer)
+        await done(world, "complete", customer.sid)
+        assert (world.redirects_of(agent), dials_to(world, TARGET)) == (1, 1)
+        await all_hang_up(world, outage_s=20 * delay_s)
+        holders = {commit.holder for commit in world.history.commits}
+        assert len(holders) == 1
+        assert {holder.split(":")[0] for holder in holders} == {"1"}
+
+
+def busy_script(client: "redis.Redis") -> str:
+    """Keeps Redis from everything else until it is killed; tells how it ended."""
+    try:
+        client.eval("while true do end", 0)
+    except redis.ResponseError as error:
+        return str(error)
+    return "it came to an end"
+
+
+async def test_fault_29_script_of_somebody_else_keeps_redis_busy(own_redis):
+    """It answers BUSY, or nothing at all, until that script is killed."""
+    async with FaultWorld(own_redis) as world:
+        await world.client.config_set("lua-time-limit", 50)
+        customer, agent = await world.talking()
+        with own_redis.client() as other, own_redis.client() as killer:
+            converting = await begins(world, "convert", customer.sid)
+            busy = asyncio.create_task(asyncio.to_thread(busy_script, other))
+            await asyncio.sleep(0.8)
+            assert world.sandbox.live_calls()
+            killer.script_kill()
+            assert "killed" in await busy
+        assert (await outcome_of(world, converting)).status == "done"
+        assert world.redirects_of(agent) == 1
+        await all_hang_up(world, outage_s=1.0)
+
+
+@pytest.fixture
+def newer_redis() -> Iterator[RedisServer]:
+    """One that can be told which keys a command is forbidden for."""
+    program = found_programs().get("on-path")
+    if program is None:
+        pytest.skip("no redis-server on PATH")
+    with RedisServer(program) as server:
+        with server.client() as client:
+            if int(client.info("server")["redis_version"].split(".")[0]) < 7:
+                pytest.skip("the redis-server on PATH is older than 7.0, from which on permissions may depend on keys")
+        yield server
+
+
+def forbid_events(server: RedisServer, partitions: int) -> None:
+    """From now on nothing can be written onto the streams of events, while everything else goes on."""
+    with server.client() as client:
+        client.acl_setuser("default", enabled=True, nopass=True, commands=["-xadd"], selectors=[
+            ("+xadd", "~*:log:* ~*:commands ~*:outcomes ~*:dead")
+        ])  # fmt: skip
+
+
+def allow_all(server: RedisServer) -> None:
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "default", "clearselectors", "+@all")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("path", ["/Calls/", "/Participants.json"], ids=["redirect", "dial"])
+async def test_fault_60_outcome_can_not_be_written_for_five_seconds(newer_redis, path):
+    """Twilio has done it, and nobody can be told: it stays in the outbox, and is not done again.
+
+    Callbacks are lost meanwhile: that the target takes part is known when it should have answered long ago.
+    """
+    async with FaultWorld(newer_redis, CONFERRAL_CONVERT_TIMEOUT=20, CONFERRAL_RING_TIMEOUT=5) as world:
+
+        async def forbid(moment: RestMoment) -> None:
+            if moment.step == "after" and moment.method == "POST" and path in moment.path:
+                world.sandbox.on_rest = None
+                forbid_events(newer_redis, world.keys.partitions)
+
+        customer, agent = await world.talking()
+        world.sandbox.phone(TARGET).in_turn(answers())
+        world.sandbox.on_rest = forbid
+        transfer = await begins(world, "transfer", customer.sid, to=TARGET, mode="warm")
+        await world.eventually(lambda: asyncio.sleep(0, world.sandbox.on_rest is None), "Twilio was asked")
+        await asyncio.sleep(5)
+        partition = world.keys.partition_of(customer.sid)
+        assert await world.client.hlen(world.keys.outbox(partition)) >= 1
+        allow_all(newer_redis)
+        assert (await outcome_of(world, transfer)).status == "done"
+        assert (world.redirects_of(agent), dials_to(world, TARGET)) == (1, 1)
+        await all_hang_up(world, outage_s=5.0)
+
+
+async def test_fault_61_ids_of_a_stream_go_back(redis_server):
+    """After a failover to a server whose clock is behind: what comes then has lower ids than what was decided."""
+    async with FaultWorld(redis_server) as world:
+        customer, _ = await world.converted()
+        await world.nothing_under_way()
+        stream = world.keys.events(world.keys.partition_of(customer.sid))
+        async with world.client.pipeline(transaction=True) as failover:
+            failover.delete(stream)
+            for number in range(6):
+                event = (Mute, Unmute)[number % 2](session_id=customer.sid, token=f"c{number}", party="agent")
+                failover.xadd(stream, event_codec.encode(event), id=f"{5 + number}-1")
+            await failover.execute()
+        await world.nothing_under_way()
+        log = await world.log(customer.sid)
+        decided = [entry["command"] for entry in log if entry["event"] in ("mute", "unmute")]
+        assert decided == [f"c{number}" for number in range(6)], log
+        await all_hang_up(world)
