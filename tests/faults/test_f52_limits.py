@@ -1,0 +1,165 @@
+"""What the machine has too little of: disk for the log, descriptors, memory."""
+
+import asyncio
+import os
+import resource
+import signal
+import socket
+from pathlib import Path
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from sandbox import SandboxCall
+from tests.faults.calls import all_hang_up, many_talk, stream_of, transferred
+from tests.faults.kit import FaultWorld
+from tests.faults.programs import Program, program, signed, until_ready
+from tests.support.redis_server import RedisServer
+
+pytestmark = [pytest.mark.redis, pytest.mark.processes, pytest.mark.soak, pytest.mark.timeout(180)]
+
+
+async def stopped(running: Program) -> int:
+    """Asks a program to stop; returns its exit code."""
+    running.process.send_signal(signal.SIGTERM)
+    return await running.ends()
+
+
+async def test_fault_52_worker_whose_log_can_not_be_written_goes_on(redis_server: RedisServer, tmp_path: Path) -> None:
+    """First the disk is full from the start; then the reader of the log goes away in the middle of a call."""
+    (tmp_path / "full").symlink_to("/dev/full")
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    async with FaultWorld(redis_server, workers=0) as world:
+        with program(world, "worker", tmp_path / "full") as worker:
+            customer, agent = await world.converted()
+            assert await stopped(worker) == 0
+        with program(world, "worker", tmp_path / "pipe") as worker:
+            await until_ready(world, worker)
+            assert b"worker_started" in os.read(reader, 65536)
+            os.close(reader)
+            await transferred(world, customer)
+            assert world.redirects_of(agent) == 1
+            await all_hang_up(world, replays=False)
+            assert await stopped(worker) == 0
+
+
+async def test_fault_52_webhooks_whose_log_can_not_be_written_go_on(redis_server: RedisServer, tmp_path: Path) -> None:
+    (tmp_path / "full").symlink_to("/dev/full")
+    async with FaultWorld(redis_server) as world:
+        _, agent = await world.talking()
+        seen = next(entry for entry in world.sandbox.ledger.deliveries if entry.call_sid == agent.sid)
+        with program(world, "webhooks", tmp_path / "full") as webhooks:
+            await until_ready(world, webhooks)
+            for token, status in (("", 204), ("somebody else's", 403)):
+                assert await posted(webhooks, *signed(world, seen.url, dict(seen.params), token=token)) == status
+            assert await stopped(webhooks) == 0
+        await all_hang_up(world)
+
+
+async def posted(webhooks: Program, target: str, body: bytes, headers: dict[str, str]) -> int:
+    """The status that a program answers; 0 where it takes no connection."""
+    url = URL(webhooks.url + target, encoded=True)
+    try:
+        async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=headers) as response:
+            return response.status
+    except aiohttp.ClientError:
+        return 0
+
+
+#: Descriptors that the webhooks may have in the test of their limit (count).
+DESCRIPTORS = 64
+
+
+async def test_fault_53_webhooks_without_a_descriptor_left_recover(redis_server: RedisServer, tmp_path: Path) -> None:
+    """More connections than there may be; once they are gone, everybody is served again."""
+    async with FaultWorld(redis_server) as world:
+        _, agent = await world.talking()
+        seen = next(entry for entry in world.sandbox.ledger.deliveries if entry.call_sid == agent.sid)
+        callback = signed(world, seen.url, dict(seen.params))
+        with program(world, "webhooks", tmp_path / "webhooks.log") as webhooks:
+            await until_ready(world, webhooks)
+            resource.prlimit(webhooks.process.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
+            idle = [socket.create_connection(("127.0.0.1", webhooks.port)) for _ in range(2 * DESCRIPTORS)]
+
+            async def has_none_left() -> bool:
+                return webhooks.descriptors() == DESCRIPTORS
+
+            await world.eventually(has_none_left, "there is none left")
+            for connection in idle:
+                connection.close()
+
+            async def is_served() -> bool:
+                return await posted(webhooks, *callback) == 204
+
+            await world.eventually(is_served, "it serves again")
+            assert await stopped(webhooks) == 0
+        await all_hang_up(world)
+
+
+CALLS = 6
+
+
+async def test_fault_53_worker_without_a_descriptor_left_recovers(redis_server: RedisServer, tmp_path: Path) -> None:
+    """No new connection, to Twilio or to Redis, while calls are to be moved: commands may fail, no call does."""
+    async with FaultWorld(redis_server, workers=0) as world:
+        with program(world, "worker", tmp_path / "worker.log") as worker:
+            talks = await many_talk(world, CALLS)
+            _, hard = resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, (worker.descriptors(), hard))
+
+            convert = [world.command("convert", customer.sid, timeout_s=30) for customer, _ in talks]
+            words = {outcome.status for outcome in await asyncio.gather(*convert)}
+
+            assert words <= {"failed", "done"}
+            assert "ProviderUnreachableError" in worker.text() or "store_unreachable" in worker.text(), (
+                "it had none left"
+            )
+            assert worker.process.poll() is None
+            assert {call.status for talk in talks for call in talk} == {"in-progress"}
+            resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, (hard, hard))
+            for customer, _ in talks:
+                assert (await world.command("convert", customer.sid, timeout_s=30)).status == "done", worker.text()
+            await all_hang_up(world, replays=False)
+
+
+#: An entry of the flood by which a worker's memory runs out, and how many there are of them.
+ENTRY_BYTES, ENTRIES = 60_000, 300
+
+
+async def test_fault_54_worker_without_memory_dies_and_another_takes_over(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """It may have no more address space than it has, and gets much to read: it ends, and sits on no lease."""
+    async with FaultWorld(redis_server, workers=0) as world:
+        with program(world, "worker", tmp_path / "first.log") as first:
+            talks = await many_talk(world, CALLS)
+            with program(world, "worker", tmp_path / "second.log") as second:
+                await until_ready(world, second)
+                customer, agent = await held_by(world, first, talks)
+                most = first.memory_kib("VmSize") * 1024
+                resource.prlimit(first.process.pid, resource.RLIMIT_AS, (most, most))
+                about = {"type": "call_progressed", "session": customer.sid, "party": "agent", "call_sid": agent.sid}
+                for _ in range(ENTRIES):
+                    await world.client.xadd(stream_of(world.keys, customer.sid), {**about, "status": "x" * ENTRY_BYTES})
+
+                assert await first.ends() == 1
+
+                assert "task_failed" in first.text()
+                for customer, agent in talks:
+                    outcome = await world.command("convert", customer.sid, timeout_s=30)
+                    assert outcome.status == "done", second.text()[-5000:]
+                    assert world.redirects_of(agent) == 1
+                await all_hang_up(world, replays=False)
+
+
+async def held_by(
+    world: FaultWorld, worker: Program, talks: list[tuple[SandboxCall, SandboxCall]]
+) -> tuple[SandboxCall, SandboxCall]:
+    """A call whose partition a worker holds."""
+    for customer, agent in talks:
+        holder = await world.client.hget(world.keys.lease(world.keys.partition_of(customer.sid)), "holder")
+        if f"-{worker.process.pid}-" in holder.decode():
+            return customer, agent
+    raise AssertionError("it holds none of their partitions")
