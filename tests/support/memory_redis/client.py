@@ -1,14 +1,15 @@
 """Clients of a Redis in memory: redis-py's own commands and reply callbacks, with the server in place of a socket."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, Self
 
 from redis._parsers.base import BaseParser
 from redis._parsers.response_callbacks import get_response_callbacks
 from redis.asyncio.client import Pipeline
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.commands import AsyncCoreCommands
+from redis.event import EventDispatcher
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -19,6 +20,8 @@ from tests.support.memory_redis.stream_commands import Blocked
 from tests.support.memory_redis.subscriptions import MemoryPubSub
 from tests.support.memory_redis.values import Refusal, Reply, Status, UnsupportedError
 
+#: Options of commands that no callback gets.
+_FOR_THE_CLIENT = ("keys", EMPTY_RESPONSE, NEVER_DECODE)
 _SILENT = (Fault.SILENT, Fault.SILENT_AFTER)
 
 
@@ -33,7 +36,7 @@ class StableSet(set[bytes]):
         return iter([member for member in self._order if member in self])
 
 
-CALLBACKS = {**get_response_callbacks(2, True), "SMEMBERS": StableSet}
+CALLBACKS: dict[Any, Any] = {**get_response_callbacks(2, True), "SMEMBERS": StableSet}
 
 
 class MemoryClient(AsyncCoreCommands):
@@ -42,6 +45,9 @@ class MemoryClient(AsyncCoreCommands):
     A command is done when it is called, and its answer comes one turn of the loop later: whoever is cancelled in
     between does not know what became of it, as with a socket. See `MemoryServer.latency` for longer ways.
     """
+
+    #: By which redis-py's types know what kind of client it is.
+    _is_async_client: Literal[True] = True
 
     def __init__(self, server: MemoryServer, *, timeout_s: float) -> None:
         """Connects.
@@ -54,6 +60,7 @@ class MemoryClient(AsyncCoreCommands):
         self._timeout_s = timeout_s
         #: As redis-py keeps them, for whoever looks.
         self.response_callbacks = CALLBACKS
+        self._event_dispatcher = EventDispatcher()
         self._is_killed = False
         self._subscriptions: list[MemoryPubSub] = []
         self._open: dict[asyncio.Future[Any], None] = {}
@@ -116,14 +123,17 @@ class MemoryClient(AsyncCoreCommands):
             epoch = server.epoch
             replies, fault = server.perform(commands)
             await asyncio.sleep(0)
-            if self._is_killed or epoch != server.epoch:
+            if self._is_cut(epoch):
                 raise _closed()
         if fault in _SILENT:
-            await asyncio.sleep(self._timeout_s)
-            raise RedisTimeoutError("Timeout reading from memory")
+            await self._result(asyncio.get_running_loop().create_future(), self._timeout_s)
         if fault is Fault.UNREACHABLE or fault is Fault.REPLY_LOST:
             raise _closed()
         return replies
+
+    def _is_cut(self, epoch: int) -> bool:
+        """Whether a connection made then is gone."""
+        return self._is_killed or epoch != self.server.epoch
 
     async def _travelled(self, commands: Sequence[list[bytes]]) -> tuple[list[Reply], Fault | None]:
         """The long way: there, through a server that may be paused, and back."""
@@ -183,7 +193,9 @@ class MemoryPipeline(Pipeline):
             transaction: As in redis-py. Nothing comes between the commands of either kind.
         """
         self._client = client
-        self.connection = self.connection_pool = None
+        # redis-py's own class looks for them when it is shown and when it is thrown away.
+        self.connection = None
+        self.connection_pool = None  # type: ignore[assignment]
         self.response_callbacks = client.response_callbacks
         self.is_transaction = transaction
         self.watching = self.explicit_transaction = False
@@ -200,7 +212,7 @@ class MemoryPipeline(Pipeline):
         for (args, options), reply in zip(stack, replies, strict=True):
             if type(reply) is Blocked:
                 raise UnsupportedError("a read that waits within a pipeline")
-            answer = BaseParser.parse_error(str(reply)) if type(reply) is Refusal else told(args[0], options, reply)
+            answer = _error_of(reply) if type(reply) is Refusal else told(args[0], options, reply)
             if isinstance(answer, RedisConnectionError):
                 raise answer  # a server that still loads counts as none at all, for the whole pipeline
             answers.append(answer)
@@ -209,7 +221,7 @@ class MemoryPipeline(Pipeline):
         return answers
 
 
-def told(name: Any, options: dict[str, Any], reply: Reply) -> Any:
+def told(name: Any, options: Mapping[str, Any], reply: Reply) -> Any:
     """A reply as redis-py tells it.
 
     Raises:
@@ -218,17 +230,23 @@ def told(name: Any, options: dict[str, Any], reply: Reply) -> Any:
     if type(reply) is Refusal:
         if EMPTY_RESPONSE in options:
             return options[EMPTY_RESPONSE]
-        raise BaseParser.parse_error(str(reply))
+        raise _error_of(reply)
     if type(reply) is Status:
         reply = bytes(reply)
     elif type(reply) is list:
-        reply = [BaseParser.parse_error(str(one)) if type(one) is Refusal else one for one in reply]
+        reply = [_error_of(one) if type(one) is Refusal else one for one in reply]
     callback = CALLBACKS.get(name if isinstance(name, str) else name.decode())
     if callback is None:
         return reply
-    for known in ("keys", EMPTY_RESPONSE, NEVER_DECODE):
-        options.pop(known, None)
+    if options:
+        options = {option: options[option] for option in options if option not in _FOR_THE_CLIENT}
     return callback(reply, **options)
+
+
+def _error_of(refusal: Refusal) -> Exception:
+    """The exception that redis-py makes of an error reply."""
+    error: Exception = BaseParser.parse_error(str(refusal))  # type: ignore[no-untyped-call]
+    return error
 
 
 def encoded(args: Sequence[Any]) -> list[bytes]:
