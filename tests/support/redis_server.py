@@ -40,13 +40,17 @@ class RedisServer:
         program: Which redis-server.
         append_only: Whether it keeps an append-only file.
         port: Where it listens on loopback beside its socket, for a replica; nowhere by default.
+        ignores_file_size: Whether a file that may not grow is an error to it, as a full disk is, and not its end.
     """
 
-    def __init__(self, program: Path, *, append_only: bool = False, port: int = 0) -> None:
+    def __init__(
+        self, program: Path, *, append_only: bool = False, port: int = 0, ignores_file_size: bool = False
+    ) -> None:
         self.program = program
         self.port = port
         self.folder = Path(tempfile.mkdtemp(prefix="conferral-redis-"))
         self.append_only = append_only
+        self.ignores_file_size = ignores_file_size
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -71,7 +75,11 @@ class RedisServer:
                      "--save", "", "--loglevel", "warning",
                      "--appendonly", "yes" if self.append_only else "no"]  # fmt: skip
         self.process = subprocess.Popen(
-            [self.program, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [self.program, *map(str, arguments)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # Python ignores SIGXFSZ, and so do its children where it does not take that back.
+            restore_signals=not self.ignores_file_size,
         )
         self._wait_until_ready()
 

@@ -147,10 +147,11 @@ class Relay:
         self.on_request = None
         self._passes.set()
 
-    def lead_to(self, server: Address) -> None:
-        """Cuts every connection; new ones lead to another server of the same kind."""
+    def lead_to(self, server: Address, *, cut: bool = True) -> None:
+        """New connections lead to another server of the same kind; those that there are, are cut or stay."""
         self._server = server
-        self._cut_links()
+        if cut:
+            self._cut_links()
 
     def _cut_links(self) -> None:
         for link in self._links:
