@@ -7,6 +7,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 import api_page  # noqa: E402
+import faults_page  # noqa: E402
 import reference_pages  # noqa: E402
 from source_notes import notes_of  # noqa: E402
 
@@ -25,6 +26,7 @@ def pages() -> dict[str, str]:
         "docs/reference/redis.md": reference_pages.redis_page(),
         "docs/reference/log-events.md": reference_pages.log_events_page(),
     }
+    found["docs/reference/faults.md"] = faults_page.faults_page()
     found["docs/reference/api.md"] = api_page.api_page(notes_of(ROOT / "webhooks" / "api" / "errors.py", "ErrorType"))
     if reference_pages.has_command_line():
         found["docs/reference/cli.md"] = reference_pages.cli_page()
