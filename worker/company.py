@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 import structlog
 
@@ -27,11 +28,21 @@ FORGOTTEN_AFTER_S = 30.0
 HINT_PAUSE_S = 0.01
 
 
+@dataclass(frozen=True, slots=True)
+class _Sign:
+    """The last sign of life of a worker."""
+
+    #: When it was shown, Unix milliseconds by Redis's clock.
+    shown_ms: float
+    #: When it was seen first, monotonic seconds.
+    changed_s: float
+
+
 class Company:
     """Who else works.
 
     Whether somebody lives is told by our own clock: his sign has to change. Redis's clock may be set at any moment, and
-    is believed at the first look alone.
+    is believed at the first look alone, and at one after a gap.
     """
 
     def __init__(
@@ -64,8 +75,9 @@ class Company:
         self._level = level
         self._hints = Hints(client, keys, name)
         self._hinted = asyncio.Event()
-        #: Signs by worker: what the last one read, and since when it has read so, monotonic seconds.
-        self._signs: dict[str, tuple[float, float]] = {}
+        self._signs: dict[str, _Sign] = {}
+        #: Until when those count who were there before Redis was away, monotonic seconds.
+        self._hopes_until_s = 0.0
         self._looked_at_s = clock.monotonic_s()
         #: Set once it was looked who else works.
         self.has_looked = asyncio.Event()
@@ -79,6 +91,10 @@ class Company:
     def count(self) -> int:
         """Workers alive, this one among them (count)."""
         return len(self.names)
+
+    def is_fresh(self, name: str) -> bool:
+        """Whether a worker has shown that it is alive just now; one of those who are only hoped for has not."""
+        return name in self._signs and self._clock.monotonic_s() - self._signs[name].changed_s < 2 * SIGN_OF_LIFE_S
 
     async def show_life(self, stop: asyncio.Event) -> None:
         """Shows that this worker is alive, and looks who else is, until the process stops."""
@@ -131,25 +147,26 @@ class Company:
     def _note(self, shown_ms: Mapping[str, float], now_ms: int) -> None:
         now_s = self._clock.monotonic_s()
         is_first = not self.has_looked.is_set()
-        # After a time in which nobody could show anything all are waited for, as long as each takes to show it again.
         had_gap = now_s - self._looked_at_s > 2 * SIGN_OF_LIFE_S
+        if had_gap:
+            # Nobody could show anything, or we could not look: whoever was there is waited for.
+            self._hopes_until_s = now_s + 2 * SIGN_OF_LIFE_S
+        self._looked_at_s = now_s
         signs = {}
         for name, shown in shown_ms.items():
             before = self._signs.get(name)
-            if before is not None and before[0] == shown:
-                since_s = before[1]
-                if had_gap and name in self.names:
-                    since_s = max(since_s, now_s + 2 * SIGN_OF_LIFE_S - DEAD_AFTER_S)
-            elif before is None and is_first and abs(now_ms - shown) >= DEAD_AFTER_S * 1000:
-                since_s = -math.inf
+            if before is not None and before.shown_ms == shown:
+                signs[name] = before
+            elif (is_first or had_gap) and abs(now_ms - shown) >= DEAD_AFTER_S * 1000:
+                signs[name] = _Sign(shown, -math.inf)
             else:
-                since_s = now_s
-            signs[name] = (shown, since_s)
+                signs[name] = _Sign(shown, now_s)
         self._signs = signs
-        self._looked_at_s = now_s
-        names = frozenset(name for name, (_, since_s) in signs.items() if now_s - since_s < DEAD_AFTER_S)
-        is_news = names | {self._name} != self.names or is_first
-        self.names = names | {self._name}
+        names = {name for name, sign in signs.items() if now_s - sign.changed_s < DEAD_AFTER_S} | {self._name}
+        if now_s < self._hopes_until_s:
+            names |= self.names & signs.keys()
+        is_news = is_first or names != self.names
+        self.names = frozenset(names)
         self.has_looked.set()
         if is_news:
             self._changed()

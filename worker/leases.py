@@ -5,6 +5,7 @@ come to the same; while they don't, the lease decides. On a clean stop all are g
 """
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 
@@ -39,10 +40,12 @@ IDLE_WAIT_S = 0.5
 IDLE_LOOK_S = 0.02
 #: How long what is under way for a partition is waited for before it is given back, seconds.
 HAND_OVER_S = 2.0
-#: How long what is free is left to those who lack some before anybody takes it, seconds; and how long he who took more
-#: than his share keeps it then: whoever lacks it seems not to want it.
+#: How long what is free is left to those who lack some before anybody takes it, seconds.
 UNCLAIMED_S = 2.0
-KEEPS_S = 60.0
+#: How long nothing more is given back when somebody who lacks some has not taken what was, seconds, first and at most:
+#: he is offered some ever more seldom.
+KEEPS_S = 4.0
+KEEPS_MAX_S = 240.0
 #: Tries to give a lease back while Redis is away, count, and the pause between them, seconds.
 RELEASE_TRIES = 5
 RELEASE_PAUSE_S = 0.2
@@ -76,6 +79,9 @@ class LeaseKeeper:
         self._wakes = asyncio.Event()
         self._giving: asyncio.Task[None] | None = None
         self._keeps_until_s = 0.0
+        self._keeps_s = KEEPS_S
+        #: What was given back and is not taken yet, as far as is known.
+        self._given: set[int] = set()
         self.held: dict[int, HeldPartition] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
         #: Until when the orders of a partition may be ones that were carried out before, monotonic seconds.
@@ -201,15 +207,29 @@ class LeaseKeeper:
             return
         held = Counter({**others.held, self._name: len(self.held)})
         shares = quotas(held, self.company.names, self._keys.partitions)
-        wanted = shares[self._name] - len(self.held)
+        wanted = shares.pop(self._name) - len(self.held)
+        lacking = sum(max(0, share - held[name]) for name, share in shares.items() if self.company.is_fresh(name))
+        unclaimed = [number for number in others.free if others.waited_s(number) >= UNCLAIMED_S]
+        self._see_whether_taken(unclaimed)
         if wanted > 0:
             await self._take_some(wanted, around)
-        elif others.free:
-            if others.waited_s(others.free[0]) >= UNCLAIMED_S:
-                self._keeps_until_s = now_s + KEEPS_S
-                await self._take(others.free[0], around)
-        elif wanted < 0 and now_s >= self._keeps_until_s and self._giving is None:
+        elif unclaimed:
+            part = math.ceil(len(unclaimed) / self.workers_alive)
+            await self._each(unclaimed[:part], lambda number: self._take(number, around))
+        elif wanted < 0 and lacking > len(others.free) and now_s >= self._keeps_until_s and self._giving is None:
             self._giving = asyncio.get_running_loop().create_task(self._give_one_back(executor))
+
+    def _see_whether_taken(self, unclaimed: Collection[int]) -> None:
+        """Whether what was given back is taken, or whoever lacks it seems not to want it."""
+        for number in list(self._given):
+            if number in unclaimed:
+                self._keeps_until_s = self._clock.monotonic_s() + self._keeps_s
+                self._keeps_s = min(2 * self._keeps_s, KEEPS_MAX_S)
+                self._given.clear()
+                return
+            if number not in self._others.free:
+                self._keeps_s = KEEPS_S
+                self._given.discard(number)
 
     async def _take_some(self, wanted: int, around: Surroundings) -> None:
         free = self._others.free
@@ -265,6 +285,7 @@ class LeaseKeeper:
                 break
             try:
                 await leases.release(self._client, held.lease, held.clock.now_ms())
+                self._given.add(held.number)
                 log.info("lease_given_back", partition=held.number, holder=held.lease.holder)
                 break
             except StoreError as error:

@@ -89,6 +89,8 @@ class OthersLeases:
         now_s, store_now_ms = self._clock.monotonic_s(), self._store_clock.store_now_ms()
         had_gap = self._looked_at_s is not None and now_s - self._looked_at_s > gap_s
         self._looked_at_s = now_s
+        if had_gap:
+            self._free_since_s.clear()
         self.held = Counter()
         free = []
         for number, standing in zip(numbers, standings, strict=True):

@@ -1,0 +1,163 @@
+"""Workers that only hold partitions, in virtual time: they join, leave, die and stall, and Redis's clock is set."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from runtime.clock import StoreClock
+from runtime.metrics import Metrics
+from statemachine.policy import Policy
+from streams.keys import Keys
+from streams.partition import PartitionAccess
+from streams.store import Store
+from tests.simulation.loop import Process, VirtualLoop
+from tests.support.memory_redis import MemoryServer
+from worker.held import Surroundings
+from worker.leases import LeaseKeeper
+
+#: The world's Unix time at its beginning, milliseconds.
+EPOCH_MS = 1_800_000_000_000
+
+
+class TeamClock:
+    """A worker's clocks: its own zero, and a wall clock that can be set."""
+
+    def __init__(self, loop: VirtualLoop, zero_s: float) -> None:
+        self._loop = loop
+        self._zero_s = zero_s
+        self.wall_set_ms = 0
+
+    def monotonic_s(self) -> float:
+        return self._zero_s + self._loop.time()
+
+    def wall_ms(self) -> int:
+        return EPOCH_MS + round(self._loop.time() * 1000) + self.wall_set_ms
+
+
+@dataclass
+class Work:
+    """Stands in for the executor: what is under way at Twilio for a partition."""
+
+    busy_partitions: set[int] = field(default_factory=set)
+    #: How long what is under way takes, seconds.
+    request_s: float = 0.0
+    drained: list[int] = field(default_factory=list)
+
+    def drop_partition(self, _partition: int) -> None: ...
+
+    async def drain_partition(self, partition: int, timeout_s: float) -> None:
+        self.drained.append(partition)
+        if partition in self.busy_partitions:
+            await asyncio.sleep(min(self.request_s, timeout_s))
+            self.busy_partitions.discard(partition)
+
+
+@dataclass
+class Member:
+    """A worker."""
+
+    name: str
+    process: Process
+    keeper: LeaseKeeper
+    work: Work
+    clock: TeamClock
+    stop: asyncio.Event
+    tasks: list[asyncio.Task[Any]]
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    async def leave(self) -> None:
+        """Stops as SIGTERM does."""
+        self.stop.set()
+        await asyncio.wait(self.tasks)
+        for task in self.tasks:
+            task.result()
+        await self.process.start(self.keeper.release())
+
+
+class Team:
+    """All workers and their Redis."""
+
+    def __init__(self, loop: VirtualLoop, partitions: int = 16) -> None:
+        self.loop = loop
+        self.server_set_ms = 0
+        self.server = MemoryServer(lambda: EPOCH_MS + round(loop.time() * 1000) + self.server_set_ms)
+        self.keys = Keys("test", partitions)
+        self.client = self.server.client()
+        self.alive: dict[str, Member] = {}
+        self._joined = 0
+
+    def join(self, *, hears_hints: bool = True) -> Member:
+        """A worker starts."""
+        self._joined += 1
+        name = f"worker-{(self._joined * 7919) % 1000:03}"
+        process = Process(self.loop, name)
+        client, blocking = self.server.client(), self.server.client(blocking=True)
+        clock = TeamClock(self.loop, 1000.0 * self._joined)
+        metrics, work, stop = Metrics(), Work(), asyncio.Event()
+        keeper = LeaseKeeper(client, self.keys, name, clock, StoreClock(clock), metrics)
+        around = Surroundings(
+            access=PartitionAccess(client, blocking, self.keys),
+            store=Store(client, self.keys, session_ttl_s=60),
+            executor=work,  # type: ignore[arg-type]  # of which this is all that is asked here
+            clock=clock,
+            metrics=metrics,
+            policy=Policy,
+            session_ttl_s=60,
+            chores_limit=asyncio.Semaphore(8),
+        )
+        works: list[Any] = [keeper.keep(stop, around, work), keeper.company.show_life(stop)]  # type: ignore[arg-type]
+        if hears_hints:
+            works.append(keeper.company.listen(stop))
+        member = Member(name, process, keeper, work, clock, stop, [process.start(one) for one in works])
+        self.alive[name] = member
+        return member
+
+    def kill(self, member: Member) -> None:
+        member.kill()
+        del self.alive[member.name]
+
+    async def leave(self, member: Member) -> None:
+        await member.leave()
+        del self.alive[member.name]
+
+    async def holders(self) -> dict[int, str]:
+        """Who has the lease of each partition, as Redis tells; partitions that were given back are left out."""
+        found = {}
+        for number in range(self.keys.partitions):
+            holder, until = await self.client.hmget(self.keys.lease(number), "holder", "until")
+            if holder is not None and until != b"0":
+                found[number] = holder.decode().partition(":")[2]
+        return found
+
+    async def shares(self) -> list[int]:
+        """How many partitions each worker alive holds (counts), fewest first."""
+        held = Counter((await self.holders()).values())
+        return sorted(held[name] for name in self.alive)
+
+    async def is_fair(self) -> bool:
+        """Whether all partitions are held by workers alive, each by one, and shares differ by one at most."""
+        holders = await self.holders()
+        shares = await self.shares()
+        agree = all(
+            {number for number, name in holders.items() if name == member.name} == member.keeper.held.keys()
+            for member in self.alive.values()
+        )
+        return sum(shares) == self.keys.partitions and shares[-1] - shares[0] <= 1 and agree
+
+    async def until_fair(self, timeout_s: float) -> float:
+        """How long it takes until it is fair, seconds."""
+        began_s = self.loop.time()
+        while not await self.is_fair():
+            if self.loop.time() - began_s > timeout_s:
+                told = {name: sorted(member.keeper.held) for name, member in self.alive.items()}
+                raise AssertionError(f"not fair after {timeout_s} s: {await self.holders()} {told}")
+            await asyncio.sleep(0.01)
+        return self.loop.time() - began_s
+
+    async def epochs(self) -> list[int]:
+        """How often each partition has had a new holder (counts)."""
+        found = [await self.client.hget(self.keys.lease(number), "holder") for number in range(self.keys.partitions)]
+        return [int((holder or b"0:").decode().partition(":")[0]) for holder in found]

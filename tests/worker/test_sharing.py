@@ -1,0 +1,237 @@
+"""Fair shares: workers that join, leave and die, in virtual time, on a Redis in memory."""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from tests.simulation.loop import VirtualLoop, run
+from tests.support.memory_redis import Fault
+from tests.worker.team import Team
+from worker.shares import quotas
+
+#: A killed worker's partitions have other holders after so long, seconds: its lease, and a look.
+TAKE_OVER_S = 7.0
+#: Whoever comes, or goes in peace, is heard of at once.
+AT_ONCE_S = 1.0
+
+
+def of_team(story: Callable[[Team], Coroutine[Any, Any, None]], partitions: int = 16) -> None:
+    """Plays a story in virtual time."""
+
+    async def main(loop: VirtualLoop) -> None:
+        team = Team(loop, partitions)
+        try:
+            await story(team)
+            assert loop.faults == []
+            for member in list(team.alive.values()):
+                await team.leave(member)
+            assert await team.holders() == {}, "a worker that stops gives back what it holds"
+        finally:
+            for member in list(team.alive.values()):
+                team.kill(member)
+
+    run(main)
+
+
+# ---- who is to hold how many -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_quotas_differ_by_one_at_most_and_add_up(seed: int):
+    chance = random.Random(seed)
+    names = [f"w{number}" for number in range(chance.randint(1, 20))]
+    partitions = chance.randint(1, 64)
+    held = {name: chance.randint(0, partitions) for name in chance.sample(names, chance.randint(0, len(names)))}
+    shares = quotas(held, names, partitions)
+    assert shares.keys() == set(names)
+    assert sum(shares.values()) == partitions
+    assert max(shares.values()) - min(shares.values()) <= 1
+
+
+def test_who_holds_more_is_to_hold_more():
+    assert quotas({"a": 5, "b": 6, "dead": 5}, ["a", "b", "c"], 16) == {"b": 6, "a": 5, "c": 5}
+    assert quotas({"b": 1}, ["a", "b"], 1) == {"b": 1, "a": 0}
+
+
+# ---- coming and going ------------------------------------------------------------------------------------------------
+
+
+def test_the_first_worker_takes_everything_and_the_second_gets_its_half_at_once():
+    async def story(team: Team) -> None:
+        team.join()
+        await team.until_fair(AT_ONCE_S)
+        first_epochs = await team.epochs()
+        team.join()
+        await team.until_fair(AT_ONCE_S)
+        assert await team.shares() == [8, 8]
+        assert sum(await team.epochs()) - sum(first_epochs) == 8, "no partition changes hands that need not"
+
+    of_team(story)
+
+
+def test_workers_that_start_at_the_same_moment_share():
+    async def story(team: Team) -> None:
+        for _ in range(5):
+            team.join()
+        await team.until_fair(2 * AT_ONCE_S)
+        assert await team.shares() == [3, 3, 3, 3, 4]
+
+    of_team(story)
+
+
+def test_more_workers_than_partitions_leave_some_without_and_nothing_moves():
+    async def story(team: Team) -> None:
+        for _ in range(6):
+            team.join()
+        await team.until_fair(2 * AT_ONCE_S)
+        epochs = await team.epochs()
+        await asyncio.sleep(30.0)
+        assert await team.epochs() == epochs
+        assert await team.shares() == [0, 0, 1, 1, 1, 1]
+
+    of_team(story, partitions=4)
+
+
+def test_what_a_worker_that_stops_gives_back_is_shared_at_once():
+    async def story(team: Team) -> None:
+        first, *_ = [team.join() for _ in range(3)]
+        await team.until_fair(2 * AT_ONCE_S)
+        await team.leave(first)
+        assert await team.until_fair(AT_ONCE_S) < AT_ONCE_S
+        assert await team.shares() == [8, 8]
+
+    of_team(story)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_what_a_killed_worker_held_is_taken_over_in_equal_parts(number: int):
+    async def story(team: Team) -> None:
+        members = [team.join() for _ in range(3)]
+        await team.until_fair(2 * AT_ONCE_S)
+        await asyncio.sleep(0.37 * number)
+        team.kill(members[number])
+        await team.until_fair(TAKE_OVER_S)
+        assert await team.shares() == [8, 8]
+
+    of_team(story)
+
+
+def test_all_workers_killed_at_once_are_followed_by_one_that_takes_everything():
+    async def story(team: Team) -> None:
+        members = [team.join() for _ in range(3)]
+        await team.until_fair(2 * AT_ONCE_S)
+        for member in members:
+            team.kill(member)
+        team.join()
+        await team.until_fair(TAKE_OVER_S)
+
+    of_team(story)
+
+
+def test_without_pub_sub_looking_suffices():
+    """An ACL refuses it, or nobody passes it on."""
+
+    async def story(team: Team) -> None:
+        team.server.fault = lambda name: Fault.UNREACHABLE if name == "PUBLISH" else None
+        first = team.join(hears_hints=False)
+        await team.until_fair(AT_ONCE_S)
+        team.join(hears_hints=False)
+        # It is seen within a second, and what is given back within half a second each.
+        await team.until_fair(8 * 1.0 + 2.0)
+        await team.leave(first)
+        await team.until_fair(2 * AT_ONCE_S)
+
+    of_team(story)
+
+
+def test_what_has_something_under_way_at_twilio_is_given_back_last_and_waited_for():
+    async def story(team: Team) -> None:
+        first = team.join()
+        await team.until_fair(AT_ONCE_S)
+        busy = set(range(16)) - {3, 5}
+        first.work.busy_partitions |= busy
+        first.work.request_s = 0.3
+        team.join()
+        await team.until_fair(8 * (0.5 + 0.3) + 1.0)
+        assert set(first.work.drained[:2]) == {3, 5}
+        assert len(first.work.drained) == 8
+        assert first.work.busy_partitions == busy - set(first.work.drained)
+
+    of_team(story)
+
+
+def test_who_is_listed_but_takes_nothing_leaves_no_partition_without_a_holder():
+    """Whoever lacks some does not want them: another takes them after a while, and keeps them for a minute."""
+
+    async def story(team: Team) -> None:
+        team.join()
+        await team.until_fair(AT_ONCE_S)
+        for second in range(60):
+            await team.client.zadd(team.keys.workers, {"idle": second})
+            await asyncio.sleep(0.5)
+        assert len(await team.holders()) >= 15
+        moved = sum(await team.epochs()) - 16
+        await asyncio.sleep(1.0)
+        for second in range(40):
+            await team.client.zadd(team.keys.workers, {"idle": 100 + second})
+            await asyncio.sleep(0.5)
+        assert sum(await team.epochs()) - 16 - moved <= 2, "it gives back and takes again for ever"
+
+    of_team(story)
+
+
+# ---- whatever happens ------------------------------------------------------------------------------------------------
+
+
+async def _something(team: Team, chance: random.Random) -> None:
+    """Somebody joins, leaves, dies or stalls, or Redis is away, or its clock is set."""
+    members = list(team.alive.values())
+    what = chance.choice(["join", "join", "leave", "kill", "stall", "down", "set"])
+    if what == "join" and len(members) < 6:
+        team.join(hears_hints=chance.random() < 0.8)
+    elif what == "leave" and len(members) > 1:
+        await team.leave(chance.choice(members))
+    elif what == "kill" and len(members) > 1:
+        team.kill(chance.choice(members))
+    elif what == "stall":
+        member = chance.choice(members)
+        member.process.pause()
+        await asyncio.sleep(chance.uniform(0.0, 12.0))
+        member.process.wake()
+    elif what == "down":
+        team.server.stop()
+        await asyncio.sleep(chance.uniform(0.0, 10.0))
+        team.server.start()
+    elif what == "set":
+        team.server_set_ms += chance.choice([-3_600_000, 3_600_000, -5_000, 5_000])
+
+
+def _random_story(seed: int, steps: int) -> Callable[[Team], Coroutine[Any, Any, None]]:
+    async def story(team: Team) -> None:
+        chance = random.Random(seed)
+        team.join()
+        for _ in range(steps):
+            await _something(team, chance)
+            await asyncio.sleep(chance.choice([0.0, 0.1, 1.0, 5.0]))
+        took_s = await team.until_fair(25.0)
+        epochs = await team.epochs()
+        await asyncio.sleep(20.0)
+        assert await team.epochs() == epochs, f"seed {seed}: it does not come to rest (fair after {took_s} s)"
+        assert await team.is_fair()
+
+    return story
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_it_becomes_fair_again_whatever_happens(seed: int):
+    of_team(_random_story(seed, 12), partitions=random.Random(seed).choice([1, 4, 16, 17]))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(1_000, 1_060))
+def test_it_becomes_fair_again_whatever_happens_for_long(seed: int):
+    of_team(_random_story(seed, 40), partitions=random.Random(seed).choice([1, 4, 16, 17, 64]))
