@@ -63,7 +63,7 @@ class RestRelay:
             back.cancel()
             await asyncio.gather(there, back, return_exceptions=True)
             to_twilio.close()
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             return
         finally:
             writer.close()
