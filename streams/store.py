@@ -101,6 +101,10 @@ class Store:
             for session_id in session_ids:
                 pipeline.hgetall(self._keys.session(session_id))
             records = await pipeline.execute(raise_on_error=False)
+            for record in records:
+                # Another refusal says nothing of the record: of a node that was demoted, for instance.
+                if isinstance(record, Exception) and "WRONGTYPE" not in str(record):
+                    raise record
         return {name: _stored(name, record) for name, record in zip(session_ids, records, strict=True)}
 
     async def commit(self, partition: int, lease: Lease, batch: Batch) -> CommitResult:

@@ -145,3 +145,16 @@ async def test_pipelines_are_packed_alike(client):
     pipeline.xgroup_create("stream", "workers", id="0", mkstream=True)
     pipeline.get("a")
     assert (await pipeline.execute())[-1] == b"1"
+
+
+async def test_session_that_redis_does_not_show_now_is_not_taken_for_a_broken_one(single, client, store, keys):
+    """A server that was demoted and has lost its primary refuses reads; an entry must not be put aside for that."""
+    await client.hset(keys.session("s1"), mapping={"state": "bridged"})
+    await client.config_set("replica-serve-stale-data", "no")
+    await client.replicaof("127.0.0.1", 1)
+    try:
+        with pytest.raises(StoreUnreachableError, match="MASTERDOWN"):
+            await store.load(["s1"])
+    finally:
+        await client.replicaof("NO", "ONE")
+        await client.config_set("replica-serve-stale-data", "yes")
