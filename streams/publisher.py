@@ -46,6 +46,9 @@ WAITING_MAX = 20_000
 WAITING_BYTES_MAX = 8 * 1024 * 1024
 #: Pipelines under way at the same time, count.
 PIPELINES_MAX = 4
+#: Claims of gates under way at the same time, count. With the pipelines, the look at the server and what a start asks
+#: they have to fit into the client's connections: one that finds none fails at once.
+CLAIMS_MAX = 2
 #: How long after a restart or a failover what Redis says may be old, seconds.
 RESTART_CARE_S = 60.0
 #: How often it is asked whether it is still the same server, seconds.
@@ -104,6 +107,7 @@ class Publisher:
         self._open: deque[_Operation] = deque()
         self._deadline_watch: asyncio.TimerHandle | None = None
         self._flights: set[asyncio.Task[None]] = set()
+        self._claims = asyncio.Semaphore(CLAIMS_MAX)
         self._flush_is_due = False
         self._run_id = ""
         self._changed_at_s: float | None = None
@@ -145,7 +149,7 @@ class Publisher:
         """See `Ingest.claim_gate`. Not part of a pipeline: a cluster's takes no scripts."""
         try:
             with store_errors():
-                async with asyncio.timeout(self._deadline_s):
+                async with asyncio.timeout(self._deadline_s), self._claims:
                     answer = await scripts.claim_gate(
                         self._client, [self._keys.gates(session_id)], [dial_id, call_sid, contest, GATES_TTL_S, *gone]
                     )

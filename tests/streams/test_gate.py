@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from runtime.errors import StoreUnreachableError
+from streams.connection import make_client
 from streams.ingest import GateClaim
 from streams.publisher import GATES_TTL_S, Publisher
 
@@ -141,6 +142,18 @@ async def test_a_silent_redis_costs_no_more_than_the_deadline_and_is_not_trusted
     finally:
         server.signal(signal.SIGCONT)
     assert publisher.restarted_lately()
+
+
+async def test_many_who_come_at_once_wait_for_a_connection_and_are_not_turned_away(single, keys, clock):
+    """The webhooks' client has eight; who found none of them free was told that Redis is out of reach."""
+    client = make_client(single.url, max_connections=8)
+    publisher = Publisher(client, keys, clock)
+    claims = [publisher.claim_gate(f"s{number}", ONE, "CA2") for number in range(60)]
+    writes = [publisher.read(f"s{number}") for number in range(60)]
+    assert await asyncio.gather(*claims) == [GateClaim.OURS] * 60
+    assert await asyncio.gather(*writes) == [None] * 60
+    await publisher.close()
+    await client.aclose()
 
 
 async def test_a_full_redis_lets_nobody_pass(publisher, client, keys):
