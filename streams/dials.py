@@ -1,6 +1,6 @@
 """What placing calls needs of Redis: the mark before a request that can't be looked up, turns, and whose a call is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from statemachine.effects import Effect
@@ -34,6 +34,8 @@ class DialStanding:
     is_wanted: bool
     #: The call, when a callback has told already; else empty.
     call_sid: str = ""
+    #: All calls that the session knows.
+    known_calls: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 class DialAccess:
@@ -97,12 +99,16 @@ class DialAccess:
         fields = {name.decode(): value.decode(errors="replace") for name, value in record.items()}
         if fields.get("state", State.ENDED) == State.ENDED:
             return DialStanding(is_wanted=False)
+        of_parties = (
+            value for name, value in fields.items() if name.startswith("party.") and name.endswith(".call_sid")
+        )
+        known = frozenset((*of_parties, *fields.get("former_calls", "").split())) - {""}
         for name, value in fields.items():
             if name.startswith("party.") and name.endswith(".dial_id") and value == dial_id:
                 party = name.removesuffix("dial_id")
                 is_out = fields.get(f"{party}status") == PartyStatus.LEFT or fields.get(f"{party}is_leaving") == "true"
-                return DialStanding(is_wanted=not is_out, call_sid=fields.get(f"{party}call_sid", ""))
-        return DialStanding(is_wanted=False)
+                return DialStanding(not is_out, fields.get(f"{party}call_sid", ""), known)
+        return DialStanding(is_wanted=False, known_calls=known)
 
     async def has_ended(self, session_id: str) -> bool:
         """Whether a session has ended, or is forgotten already."""

@@ -26,7 +26,7 @@ from statemachine.effects import (
     UpdateParticipant,
 )
 from statemachine.events import CallSeen, CallsRead, ParticipantSeen
-from statemachine.states import CallStatus
+from statemachine.states import FINAL_CALL_STATUSES, CallStatus
 from telephony import recordings
 from telephony.account import LIVE_CONFERENCE_STATUSES
 from telephony.client import requests_of
@@ -139,6 +139,19 @@ class Calls:
             inside = await self._participants_in(effect.room)
         return next((seen.call_sid for seen in inside if seen.label == effect.label), "")
 
+    async def look_for_gone_dial(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
+        """Calls that may have come of a dial and are over, so that no room shows them any more: SIDs, newest first.
+
+        The list of calls knows no labels, so somebody else may have placed them.
+
+        Args:
+            effect: The dial.
+            since_ms: When it was ordered, Unix milliseconds.
+        """
+        with requests_of("look"):
+            placed = await self._placed_since(effect.to, effect.caller_id, since_ms)
+        return tuple(call.sid for call in placed if call.sid and call.status in FINAL_CALL_STATUSES)
+
     async def look_for_recording(self, effect: StartRecording) -> str:
         """Looks whether a call is recorded by request: SID of the recording that runs, empty for none.
 
@@ -207,18 +220,22 @@ class Calls:
         return _dialled(made.sid, made.queue_time)
 
     async def _find_call(self, effect: FindCall) -> Dialled:
-        """The one call of ours to this address since the dial was ordered; none where there are several.
+        """The one call of ours to this address since the dial was ordered; none where there are several."""
+        found = await self._placed_since(effect.to, effect.caller_id, effect.since_ms)
+        return _dialled(found[0].sid, None) if len(found) == 1 else Dialled("")
+
+    async def _placed_since(self, to: str, caller_id: str, since_ms: int) -> list[CallInstance]:
+        """The calls that were placed by REST to an address since a moment in Unix milliseconds, newest first.
 
         Source: Twilio docs, Call resource, "Read multiple Call resources" (`To`, `From`).
         """
-        shown = effect.caller_id or self._needed_setup().own_number
-        earliest = datetime.fromtimestamp(effect.since_ms / 1000, UTC) - FOUND_SLACK
-        found = [
+        shown = caller_id or self._needed_setup().own_number
+        earliest = datetime.fromtimestamp(since_ms / 1000, UTC) - FOUND_SLACK
+        return [
             call
-            for call in await _listed(self._client.calls.page_async(to=effect.to, from_=shown, page_size=FOUND_MAX))
+            for call in await _listed(self._client.calls.page_async(to=to, from_=shown, page_size=FOUND_MAX))
             if call.direction == "outbound-api" and _created_at(call) >= earliest
         ]
-        return _dialled(found[0].sid, None) if len(found) == 1 else Dialled("")
 
     async def _update_participant(self, effect: UpdateParticipant) -> None:
         """Source: Twilio docs, Participants subresource, "Update a Participant"."""

@@ -203,7 +203,8 @@ class Carrying:
             since_s = tools.clock.monotonic_s() - self._doubted_since_s
             try:
                 async with asyncio.timeout(self._request_timeout_s()):
-                    found = await look(effect, tools.provider, since_s, tools.policy.settle_s)
+                    ordered_at_ms = self.order.ordered_at_ms
+                    found = await look(effect, tools.provider, since_s, tools.policy.settle_s, ordered_at_ms)
             except TimeoutError:
                 raise OutcomeUnknownError from None
         match found.verdict:
@@ -213,6 +214,8 @@ class Carrying:
                 return await self._learned(found.call_sid)
             case Verdict.GONE:
                 return self._failed(ProviderGoneError())
+            case Verdict.NOT_HAPPENED if call_sid := await self._gone_call(effect, found.gone_calls):
+                return await self._learned(call_sid)
             case Verdict.NOT_HAPPENED:
                 self._maybe_done = False
                 self.stage = Stage.UNSENT
@@ -222,6 +225,19 @@ class Carrying:
                     return self._out_of_time()
                 await tools.sleep(tools.policy.look_interval_s)
                 return None
+
+    async def _gone_call(self, effect: Effect, gone_calls: tuple[str, ...]) -> str:
+        """Which of these calls, that are over, came of this dial: one that is nobody's and that the session misses."""
+        if not gone_calls or not isinstance(effect, Dial):
+            return ""
+        records = self._tools.records
+        standing = await records.standing_of(effect)
+        if standing.call_sid:
+            return standing.call_sid
+        for call_sid in gone_calls:
+            if call_sid not in standing.known_calls and await records.claim_call(effect.session_id, call_sid):
+                return call_sid
+        return ""
 
     # ---- trouble --------------------------------------------------------------------------------------------------
 

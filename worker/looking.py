@@ -20,6 +20,8 @@ class Found:
     call_sid: str = ""
     #: Of a recording that has begun: which.
     recording_sid: str = ""
+    #: Of a dial that is in no room: calls that are over and may have come of it all the same.
+    gone_calls: tuple[str, ...] = ()
 
 
 class Lookup(Protocol):
@@ -31,6 +33,14 @@ class Lookup(Protocol):
 
     async def look_for_dial(self, effect: CreateParticipant) -> str:
         """SID of the call that has the dial's label in its room, ringing or not; empty when there is none.
+
+        Raises:
+            ProviderError: as of any request.
+        """
+        ...
+
+    async def look_for_gone_dial(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
+        """SIDs of calls that are over and may have come of the dial, ordered at this moment in Unix milliseconds.
 
         Raises:
             ProviderError: as of any request.
@@ -53,7 +63,7 @@ CAN_BE_LOOKED_UP = (RedirectCall, CreateParticipant, StartRecording)
 NEVER_REPEATED = (CreateCall, PlayAnnouncement)
 
 
-async def look(effect: Effect, lookup: Lookup, since_s: float, settle_s: float) -> Found:
+async def look(effect: Effect, lookup: Lookup, since_s: float, settle_s: float, ordered_at_ms: int) -> Found:
     """Looks once.
 
     Args:
@@ -61,6 +71,7 @@ async def look(effect: Effect, lookup: Lookup, since_s: float, settle_s: float) 
         lookup: Who looks.
         since_s: Seconds since the last moment at which the request could have been sent.
         settle_s: Seconds after which what was carried out shows.
+        ordered_at_ms: When it was ordered, Unix milliseconds.
 
     Raises:
         ProviderError: as of any request.
@@ -73,7 +84,10 @@ async def look(effect: Effect, lookup: Lookup, since_s: float, settle_s: float) 
             call_sid = await lookup.look_for_dial(effect)
             if call_sid:
                 return Found(Verdict.HAPPENED, call_sid)
-            return Found(_not_seen(since_s, settle_s))
+            if _not_seen(since_s, settle_s) is Verdict.WAIT:
+                return Found(Verdict.WAIT)
+            # Whoever was busy, or has come and gone, is in no room any more, and would be rung again.
+            return Found(Verdict.NOT_HAPPENED, gone_calls=await lookup.look_for_gone_dial(effect, ordered_at_ms))
         case StartRecording():
             recording_sid = await lookup.look_for_recording(effect)
             if recording_sid:

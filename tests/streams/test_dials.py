@@ -136,6 +136,14 @@ async def test_dial_is_wanted_while_its_party_is_on_the_way(client, keys, dials,
     assert await dials.standing_of("S1", "d1") == standing
 
 
+async def test_calls_that_the_session_knows_are_told_with_a_dial(client, keys, dials):
+    parties = {"agent": Party("agent", label="agent-1", call_sid="CA1"), PARTY.name: PARTY}
+    session = Session("S1", state=State.TRANSFERRING, parties=parties, former_calls=("CA2", "CA3"))
+    await client.hset(keys.session("S1"), mapping=session_codec.encode(session))
+
+    assert (await dials.standing_of("S1", "d1")).known_calls == {"CA1", "CA2", "CA3"}
+
+
 async def test_dial_of_a_forgotten_session_is_not_wanted(dials):
     assert await dials.standing_of("S1", "d1") == DialStanding(is_wanted=False)
 

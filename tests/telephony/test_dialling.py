@@ -326,6 +326,21 @@ async def test_a_call_is_found_where_it_can_only_be_this_one(listed: list[dict[s
     assert http.requests == [("GET Calls", {"To": "client:alice", "From": OWN, "PageSize": 50})]
 
 
+async def test_calls_that_may_have_come_of_a_dial_and_are_over_are_listed() -> None:
+    listed = [
+        placed("CA1"),
+        placed("CA2") | {"status": "busy"},
+        placed("CA3") | {"status": "completed"},
+        placed("CA4", created=OLD) | {"status": "completed"},
+        placed("CA5", direction="inbound") | {"status": "completed"},
+    ]
+    calls, http = calls_with({"GET Calls": page("calls", *listed)}, SETUP)
+
+    assert await calls.look_for_gone_dial(PARTICIPANT, EIGHT_O_CLOCK_MS) == ("CA2", "CA3")
+
+    assert http.requests == [("GET Calls", {"To": TARGET, "From": OWN, "PageSize": 50})]
+
+
 # ---- participants and sentences ----------------------------------------------------------------------------------
 
 

@@ -170,6 +170,8 @@ class FakeCalls:
     def __init__(self) -> None:
         self.script: dict[str, deque[Step]] = defaultdict(deque)
         self.looks: dict[str, deque[Step]] = defaultdict(deque)
+        #: What the list of calls shows of calls to the dialled address that are over.
+        self.gone_calls: tuple[str, ...] = ()
         self.asked: list[str] = []
         self.at_once = 0
         self.at_once_max = 0
@@ -199,6 +201,9 @@ class FakeCalls:
 
     async def look_for_dial(self, effect: CreateParticipant) -> str:
         return await self._look_for(effect)
+
+    async def look_for_gone_dial(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
+        return self.gone_calls
 
     async def look_for_recording(self, effect: StartRecording) -> str:
         return await self._look_for(effect)

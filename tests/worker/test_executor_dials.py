@@ -160,6 +160,32 @@ async def test_dial_that_was_over_before_it_was_looked_for_is_known_by_its_callb
     assert world.calls.asked.count("d") == 1
 
 
+async def test_dial_that_has_come_and_gone_is_known_by_the_list_of_calls(world: World) -> None:
+    world.calls.script["d"].append(UNKNOWN)
+    world.calls.looks["d"].extend([""] * 9)
+    world.calls.gone_calls = ("CA7",)
+
+    assert await world.run(straight("d")) == succeeded(straight("d"), "CA7")
+
+    assert world.calls.asked.count("d") == 1
+    assert world.records.owners == {"CA7": "S1"}
+
+
+@pytest.mark.parametrize("whose", ["another session's", "of an earlier dial"])
+async def test_call_that_is_gone_and_is_somebody_elses_is_not_the_dials(world: World, whose: str) -> None:
+    world.calls.script["d"].extend([UNKNOWN, Dialled("CA8")])
+    world.calls.looks["d"].extend([""] * 9)
+    world.calls.gone_calls = ("CA7",)
+    if whose == "another session's":
+        world.records.owners["CA7"] = "S2"
+    else:
+        world.records.standings["d"] = DialStanding(is_wanted=True, known_calls=frozenset({"CA7"}))
+
+    assert await world.run(straight("d")) == succeeded(straight("d"), "CA8")
+
+    assert world.calls.asked.count("d") == 2
+
+
 async def test_dial_that_nobody_wants_any_more_is_not_sent_again(world: World) -> None:
     world.calls.script["d"].append(UNKNOWN)
     world.calls.looks["d"].append("")
