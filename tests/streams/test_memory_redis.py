@@ -22,7 +22,7 @@ from tests.support.redis_server import RedisServer, found_programs
 pytestmark = pytest.mark.redis
 Words = tuple[bytes | int | str, ...]
 #: What one run of `make test` sees, and what `make soak` does.
-EXAMPLES, EXAMPLES_SOAK = 60, 3_000
+EXAMPLES, EXAMPLES_SOAK = 50, 2_000
 
 ID_BY_CLOCK = re.compile(rb"\b\d{13}-\d+\b")
 KEYS = [b"a", b"b", b"{t}c", b"\x00\xff"]

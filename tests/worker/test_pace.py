@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from runtime.errors import StoreUnreachableError
-from streams.connection import make_client
 from streams.dials import DialAccess
 from streams.keys import Keys
-from tests.support.redis_server import RedisServer
+from tests.support.redis_clients import AnyServer, client_of
 from worker.pace import PAUSE_S, Pace
 
 
@@ -186,8 +185,8 @@ async def test_no_turn_is_lost_whoever_gives_up(dials: Dials, gates: Gates, tick
 class Shared:
     """Several workers at one Redis, whose next turn comes when the test says so."""
 
-    def __init__(self, server: RedisServer) -> None:
-        self.client = make_client(server.url)
+    def __init__(self, server: AnyServer) -> None:
+        self.client = client_of(server)
         self.keys = Keys("test", 4)
         self.got: list[str] = []
         self.ticks: dict[str, Ticks] = {}
@@ -220,8 +219,8 @@ class Shared:
 
 
 @pytest.fixture
-async def shared(redis_server: RedisServer) -> AsyncIterator[Shared]:
-    shared = Shared(redis_server)
+async def shared(any_redis: AnyServer) -> AsyncIterator[Shared]:
+    shared = Shared(any_redis)
     yield shared
     for worker in shared.workers.values():
         for task in worker.tasks.values():

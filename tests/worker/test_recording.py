@@ -12,13 +12,12 @@ from statemachine.effects import Effect, HangUpCall
 from statemachine.events import EffectSucceeded, EffectUnknown
 from streams import effect_codec
 from streams import lease as leases
-from streams.connection import make_client
 from streams.dials import DialAccess, DialStanding
 from streams.effect_codec import OutboxEntry
 from streams.keys import Keys
 from streams.lease import Lease
 from streams.partition import PartitionAccess
-from tests.support.redis_server import RedisServer
+from tests.support.redis_clients import AnyServer, client_of
 from tests.worker.executor_world import announcement, find, gated, read, straight
 from worker.orders import NobodyWaitsError
 from worker.recording import Recorder
@@ -86,8 +85,8 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(redis_server: RedisServer) -> AsyncIterator[Desk]:
-    client = make_client(redis_server.url)
+async def desk(any_redis: AnyServer) -> AsyncIterator[Desk]:
+    client = client_of(any_redis)
     lease, _ = await leases.take(client, Keys("test", 1).lease(0), "one", SystemClock())
     assert isinstance(lease, Lease)
     yield Desk(client, Held(lease))

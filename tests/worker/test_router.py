@@ -9,9 +9,9 @@ from runtime.clock import SystemClock
 from runtime.metrics import Metrics
 from statemachine.events import Call, Transfer
 from streams import commands, config, event_codec
-from streams.connection import make_client
 from streams.keys import Keys
 from telephony.addresses import AllowList
+from tests.support.redis_clients import AnyServer, client_of
 from worker.router import Router
 
 pytestmark = pytest.mark.redis
@@ -22,10 +22,10 @@ TRANSFER = {"type": "transfer", "session": CALL_SID, "mode": "warm", "to": NUMBE
 
 
 class Routing:
-    """A router on a real Redis, and what operators see of it."""
+    """A router on a Redis, and what operators see of it."""
 
-    def __init__(self, url: str) -> None:
-        self.client, self.blocking = make_client(url), make_client(url, blocking=True)
+    def __init__(self, server: AnyServer) -> None:
+        self.client, self.blocking = client_of(server), client_of(server, blocking=True)
         self.keys = Keys("test", 4)
         self.allowed = AllowList.from_setting("US,client:", "+14155550100")
         self.names: dict[str, str] = {}
@@ -72,8 +72,8 @@ class Routing:
 
 
 @pytest.fixture
-async def routing(redis_server):
-    routing = Routing(redis_server.url)
+async def routing(any_redis):
+    routing = Routing(any_redis)
     await config.agree(routing.client, "test", 4)
     yield routing
     await routing.client.aclose()

@@ -270,7 +270,9 @@ class MemoryServer:
             try:
                 command = self._find(argv)
             except Refusal:
-                raise Refusal("ERR Unknown Redis command called from script") from None
+                is_half = len(argv) == 1 and argv[0].upper() in CONTAINERS
+                complaint = "Wrong number of args calling Redis command" if is_half else "Unknown Redis command called"
+                raise Refusal(f"ERR {complaint} from script") from None
         arity, words = command.arity, len(argv)
         if words != arity and (arity > 0 or words < -arity):
             raise Refusal("ERR Wrong number of args calling Redis command from script")

@@ -4,13 +4,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.redis_server import RedisServer
+from runtime.clock import SystemClock
+from tests.support.memory_redis import MemoryServer
 from tests.worker.sweep.sea import Sea
 
 
-@pytest.fixture
-async def sea(redis_server: RedisServer) -> AsyncIterator[Sea]:
-    sea = Sea(redis_server.url)
+@pytest.fixture(params=["redis", pytest.param("memory", marks=pytest.mark.soak)])
+async def sea(request: pytest.FixtureRequest) -> AsyncIterator[Sea]:
+    is_in_memory = request.param == "memory"
+    sea = Sea(MemoryServer(SystemClock().wall_ms) if is_in_memory else request.getfixturevalue("redis_server"))
     await sea.hold_partitions()
     yield sea
     await sea.client.aclose()

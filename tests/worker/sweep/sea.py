@@ -14,9 +14,9 @@ from statemachine.session import Party, Session
 from statemachine.states import State
 from streams import event_codec, session_codec
 from streams import lease as leases
-from streams.connection import make_client
 from streams.keys import Keys
 from telephony.account import Account, OwnCall
+from tests.support.redis_clients import AnyServer, client_of
 from worker.sweep.sweeper import Sweeper, SweepTimes
 
 PARTITIONS = 4
@@ -56,8 +56,8 @@ class Scripted:
 class Sea:
     """Redis with some sessions in it, and whoever sweeps."""
 
-    def __init__(self, url: str) -> None:
-        self.client = make_client(url)
+    def __init__(self, server: AnyServer) -> None:
+        self.client = client_of(server)
         self.keys = Keys("test", PARTITIONS)
         self.clock = SystemClock()
         self.store_clock = StoreClock(self.clock)
