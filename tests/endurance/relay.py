@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -54,19 +55,26 @@ class RestRelay:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        writers = [writer]
         try:
             from_twilio, to_twilio = await asyncio.open_connection(HOST, self.port)
+            writers.append(to_twilio)
             there = asyncio.ensure_future(self._forth(reader, to_twilio))
             back = asyncio.ensure_future(_copy(from_twilio, writer))
-            await asyncio.wait({there, back}, return_when=asyncio.FIRST_COMPLETED)
-            there.cancel()
-            back.cancel()
-            await asyncio.gather(there, back, return_exceptions=True)
-            to_twilio.close()
+            try:
+                await asyncio.wait({there, back}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                there.cancel()
+                back.cancel()
+                await asyncio.gather(there, back, return_exceptions=True)
         except (OSError, asyncio.CancelledError):
             return
         finally:
-            writer.close()
+            for one in writers:
+                one.close()
+            for one in writers:
+                with suppress(OSError):
+                    await one.wait_closed()
 
     async def _forth(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65_536):

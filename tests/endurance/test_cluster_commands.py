@@ -1,0 +1,91 @@
+"""Operators, programs and the control API speak to a Redis Cluster as to a single Redis."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from runtime.clock import SystemClock
+from runtime.metrics import Metrics
+from streams.connection import make_client
+from tests.support.command_line import CommandLine
+from tests.support.phones import answers
+from tests.support.redis_cluster import ClusterServers
+from tests.support.world import World
+from webhooks.api.api import add_api
+from webhooks.api.turns import TURNS
+
+pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.timeout(180)]
+TARGET = "client:bob"
+TOKEN = "t" * 32
+
+
+@pytest.fixture(scope="module")
+def running(redis_program: Path) -> Iterator[ClusterServers]:
+    with ClusterServers(redis_program) as servers:
+        yield servers
+
+
+@pytest.fixture
+async def world(running: ClusterServers) -> AsyncIterator[World]:
+    running.reset()
+    async with World(running.url, workers=2, CONFERRAL_PARTITIONS=64, CONFERRAL_API_TOKEN=TOKEN) as world:
+        world.sandbox.phone(TARGET).in_turn(answers())
+        yield world
+
+
+def environment(world: World) -> dict[str, str]:
+    return {
+        "REDIS_URL": world.redis_url, "TWILIO_ACCOUNT_SID": world.sandbox.account_sid,
+        "TWILIO_AUTH_TOKEN": world.sandbox.auth_token, "TWILIO_API_URL": world.sandbox.url,
+        "TWILIO_NUMBER": world.settings.number, "CONFERRAL_PUBLIC_URL": world.public_url,
+        "CONFERRAL_AGENT": str(world.settings.agent), "CONFERRAL_PARTITIONS": "64",
+    }  # fmt: skip
+
+
+async def test_commands_of_operators_work_on_a_cluster(world: World) -> None:
+    caller, _ = await world.talking()
+    async with CommandLine(**environment(world)) as line:
+        code, out, err = await line.type("check", "--json")
+        assert code == 0, out + err
+        found = {one["name"]: (one["status"], one["found"]) for one in json.loads(out)}
+        assert found["persistence"][0] == found["scripts"][0] == found["workers"][0] == "ok", found
+        code, out, err = await line.type("convert", caller.sid, "--json")
+        assert code == 0, out + err
+        code, out, err = await line.type("transfer", caller.sid, "--to", TARGET, "--mode", "warm", "--json")
+        assert code == 0, out + err
+        code, out, err = await line.type("sessions", "--json")
+        assert [one["id"] for one in json.loads(out)] == [caller.sid], out + err
+        code, out, err = await line.type("show", caller.sid, "--json")
+        assert code == 0, out + err
+        assert json.loads(out)["state"] == "transferring", out
+        code, out, err = await line.type("end", caller.sid, "--yes", "--json")
+        assert code == 0, out + err
+    await world.settled()
+
+
+async def test_control_api_works_on_a_cluster(world: World) -> None:
+    caller, _ = await world.talking()
+    store = make_client(world.redis_url, max_connections=TURNS)
+    app = web.Application()
+    add_api(app, world.settings, store, world.keys, Metrics(), SystemClock())
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}", headers=headers) as client:
+        commands = f"/sessions/{caller.sid}/commands?wait=30"
+        async with client.post(commands, json={"type": "convert"}) as response:
+            assert (await response.json())["status"] == "done"
+        async with client.get("/sessions?state=conferenced") as response:
+            assert [one["id"] for one in (await response.json())["sessions"]] == [caller.sid]
+        async with client.get(f"/sessions/{caller.sid}/log?limit=500") as response:
+            assert {"call_received", "convert"} <= {one["event"] for one in (await response.json())["entries"]}
+        async with client.post(commands, json={"type": "end"}) as response:
+            assert (await response.json())["status"] == "done"
+    await runner.cleanup()
+    await store.aclose()
+    await world.settled()
