@@ -61,7 +61,8 @@ async def transfer_survives(
 
 @pytest.fixture
 async def world(redis_server):
-    async with FaultWorld(redis_server, workers=0, CONFERRAL_CONVERT_TIMEOUT=20) as world:
+    # One partition, so that the first worker keeps it when a second one comes.
+    async with FaultWorld(redis_server, workers=0, CONFERRAL_PARTITIONS=1, CONFERRAL_CONVERT_TIMEOUT=20) as world:
         yield world
 
 

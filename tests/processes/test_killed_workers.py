@@ -30,7 +30,8 @@ STEPS = [
 
 @pytest.fixture
 async def world(redis_server):
-    async with World(redis_server.url, workers=0, CONFERRAL_CONVERT_TIMEOUT=20) as world:
+    # One partition, so that the first worker keeps it when a second one comes.
+    async with World(redis_server.url, workers=0, CONFERRAL_PARTITIONS=1, CONFERRAL_CONVERT_TIMEOUT=20) as world:
         yield world
 
 
@@ -85,7 +86,7 @@ async def test_late_redirect_is_not_followed_by_one_for_the_customer(redis_serve
     The successor's redirect comes when the conversion is overdue already. The look behind it sees the customer not yet
     in the room, because his own action is on its way; moving him would ask for the same thing twice.
     """
-    async with World(redis_server.url, workers=0, CONFERRAL_CONVERT_TIMEOUT=5) as world:
+    async with World(redis_server.url, workers=0, CONFERRAL_PARTITIONS=1, CONFERRAL_CONVERT_TIMEOUT=5) as world:
         policy = asdict(policy_of(world.settings))
 
         def real(name, **doom):
