@@ -32,13 +32,14 @@ class _Cut:
     skip: int
     every: int
     count: int
+    draw: Callable[[], bool]
     seen: int = 0
 
     def meets(self, request: bytes) -> bool:
         if not self.count or self.containing not in request:
             return False
         self.seen += 1
-        if self.seen <= self.skip or (self.seen - self.skip - 1) % self.every:
+        if self.seen <= self.skip or (self.seen - self.skip - 1) % self.every or not self.draw():
             return False
         self.count -= 1
         return True
@@ -118,7 +119,14 @@ class Relay:
     # ---- faults --------------------------------------------------------------------------------------------------
 
     def cut_reply(
-        self, containing: bytes, *, keep: int = 0, skip: int = 0, every: int = 1, count: int = 1_000_000
+        self,
+        containing: bytes,
+        *,
+        keep: int = 0,
+        skip: int = 0,
+        every: int = 1,
+        count: int = 1_000_000,
+        draw: Callable[[], bool] = lambda: True,
     ) -> None:
         """Cuts the connection in the reply to requests: what was asked for happens, but nobody learns of it.
 
@@ -128,8 +136,9 @@ class Relay:
             skip: How many of those requests are answered first.
             every: Behind those the first, and then every so manieth.
             count: How many replies at most.
+            draw: Drawn for each of them: whether it is cut.
         """
-        self._cuts.append(_Cut(containing, keep, skip, every, count))
+        self._cuts.append(_Cut(containing, keep, skip, every, count, draw))
 
     def repeat(self, containing: bytes, count: int = 1_000_000) -> None:
         """Lets the next requests that contain this reach the server twice; the client sees one reply."""
