@@ -69,6 +69,11 @@ class ClusterClient(RedisCluster):
         """Commands that go out together; without a transaction they may be of any slots."""
         return super().pipeline(transaction, shard_hint) if transaction else _Pipeline(self)
 
+    def replica_counts(self) -> dict[str, int]:
+        """How many replicas each primary has (count), by its address; as the map was read last."""
+        owners = self.nodes_manager.slots_cache.values()
+        return {nodes[0].name: len(nodes) - 1 for nodes in owners}
+
     async def aclose(self) -> None:
         """Closes all connections; redis-py leaves them open while the map is in doubt."""
         self._initialize = False

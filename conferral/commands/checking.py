@@ -61,6 +61,7 @@ async def _check(settings: "ServiceSettings") -> "list[Line]":
 
 async def _check_store(client: object, settings: "ServiceSettings", place: str) -> "list[Line]":
     from conferral.checks import store
+    from conferral.checks.cluster import check_cluster
     from conferral.checks.line import fail
     from conferral.checks.workers import check_workers
     from runtime.errors import StoreError
@@ -75,6 +76,7 @@ async def _check_store(client: object, settings: "ServiceSettings", place: str) 
         set_up, keys = await store.check_keys(client, settings)
         lines.append(set_up)
         if keys is not None:
+            lines += await check_cluster(client, keys)
             lines += await check_workers(client, keys)
     except StoreError as error:
         lines.append(fail("Redis", f"{place}: {error}", "look at its log"))

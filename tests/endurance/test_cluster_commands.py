@@ -1,5 +1,6 @@
 """Operators, programs and the control API speak to a Redis Cluster as to a single Redis."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -8,9 +9,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from conferral.checks.cluster import check_cluster
 from runtime.clock import SystemClock
 from runtime.metrics import Metrics
+from streams.cluster import ClusterClient
 from streams.connection import make_client
+from streams.keys import Keys
 from tests.support.command_line import CommandLine
 from tests.support.phones import answers
 from tests.support.redis_cluster import ClusterServers
@@ -52,6 +56,9 @@ async def test_commands_of_operators_work_on_a_cluster(world: World) -> None:
         code, out, err = await line.type("check", "--json")
         assert code == 0, out + err
         found = {one["name"]: (one["status"], one["found"]) for one in json.loads(out)}
+        assert found["cluster"] == ("ok", "3 primaries with 3 replicas")
+        assert found["coverage"] == ("ok", "cluster-require-full-coverage no")
+        assert found["shares"] == ("ok", "64 partitions fall 22/21/21 on the nodes")
         assert found["persistence"][0] == found["scripts"][0] == found["workers"][0] == "ok", found
         code, out, err = await line.type("convert", caller.sid, "--json")
         assert code == 0, out + err
@@ -65,6 +72,32 @@ async def test_commands_of_operators_work_on_a_cluster(world: World) -> None:
         code, out, err = await line.type("end", caller.sid, "--yes", "--json")
         assert code == 0, out + err
     await world.settled()
+
+
+async def test_check_tells_what_calls_would_not_outlive(world: World, running: ClusterServers) -> None:
+    client = make_client(world.redis_url)
+    await client.config_set("cluster-require-full-coverage", "yes", target_nodes=client.ALL_NODES)
+    primary = running.primaries()[0]
+    replica = running.replica_of(primary)
+    replica.kill()
+    try:
+        await until_known(client)
+        lines = {line.name: line for line in await check_cluster(client, Keys("other", 16))}
+        assert lines["cluster"].found == f"1 of 3 primaries have no replica: 127.0.0.1:{primary.port}"
+        assert lines["coverage"].status == lines["shares"].status == "warn"
+    finally:
+        replica.start()
+        await client.config_set("cluster-require-full-coverage", "no", target_nodes=client.PRIMARIES)
+        await client.aclose()
+
+
+async def until_known(client: ClusterClient) -> None:
+    """Waits until the cluster does not name the replica any more that has died."""
+    async with asyncio.timeout(30):
+        while all(client.replica_counts().values()):
+            client._initialize = True
+            await client.initialize()
+            await asyncio.sleep(0.1)
 
 
 async def test_control_api_works_on_a_cluster(world: World) -> None:
