@@ -7,7 +7,7 @@ ROOMS  := conferral runtime sandbox statemachine streams telephony webhooks work
 CODE   := $(ROOMS) tests benchmarks scripts examples
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test soak lint format docs bench lock clean
+.PHONY: help install demo test soak simulate lint format docs bench lock clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -51,6 +51,11 @@ test: $(VENV)/dev.done   ## all tests, below five minutes on two cores
 
 soak: $(VENV)/dev.done   ## the longer checks: more steps at which workers are killed, more races
 	@$(BIN)/python -m pytest -q -n 2 -m soak tests
+
+SEED     ?= 1
+SESSIONS ?= 1000
+simulate: $(VENV)/dev.done   ## play one seed of the simulation, again or for the first time: SEED=7 SESSIONS=500
+	@$(BIN)/python -m tests.simulation --seed $(SEED) --sessions $(SESSIONS) $(WORLD)
 
 lint: $(VENV)/dev.done   ## style, types, import arrows, unused code and dependencies
 	@$(BIN)/ruff check $(CODE)

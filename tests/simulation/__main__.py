@@ -1,4 +1,4 @@
-"""Plays one seed and prints what it has shown: `python -m tests.simulation --seed 7 --sessions 500 [--harsh|--calm]`."""
+"""Plays one seed and prints what it has shown: `python -m tests.simulation --seed 7 --sessions 500 --harsh`."""
 
 import argparse
 import logging
@@ -16,7 +16,6 @@ from tests.simulation import loop
 from tests.simulation.plan import CALM, HARSH, Plan
 from tests.simulation.report import describe
 from tests.simulation.world import Run, simulate
-
 
 #: Lines of the log that tell of a mistake of ours, or of something lost.
 MISTAKES = frozenset({
@@ -79,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
         name, _, value = text.partition("=")
         plan = replace(plan, **{name: kinds[name](value)})
     run = play(plan, trace=given.trace)
-    print(describe(run))
+    sys.stdout.write(f"{describe(run)}\n")
     return 1 if run.problems or run.exceptions else 0
 
 

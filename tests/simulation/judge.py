@@ -57,7 +57,7 @@ class Watched:
 class WatchedHearing(Hearing):
     """Tells of every leg about which something may have changed."""
 
-    tell: Callable[[Iterable[str]], None]
+    tell: Callable[[list[str]], None]
 
     def note(self, state: State, touched: Iterable[str], now_s: float) -> set[str]:
         """See `Hearing.note`."""
@@ -207,8 +207,9 @@ class Judge:
                 continue
             record = self._values().get(self._keys.session(session.session_id).encode())
             session.was_rewound = True
-            session.version = int(record[b"version"]) if record else 0
-            session.is_ended = bool(record) and record[b"state"] == b"ended"
+            fields = record if isinstance(record, dict) else {}
+            session.version = int(fields.get(b"version", 0))
+            session.is_ended = fields.get(b"state") == b"ended"
             session.apart = None
 
     # ---- a session that is over -----------------------------------------------------------------------------------
@@ -228,8 +229,8 @@ class Judge:
                 self.blame(session.session_id, f"calls go on: {', '.join(live)}")
             elif session.version and not session.is_ended:
                 self.blame(session.session_id, "all have hung up, and it has not ended")
-            self._judge_log(session)
             self._judge_loneliness(session)
+            self._judge_log(session)
             self.judged += 1
             self._judged.add(session.session_id)
             del self._sessions[session.session_id]
@@ -281,8 +282,7 @@ class Judge:
                         session.session_id,
                         f"{call.sid} was alone for {until_s - since_s:.1f} s from {since_s:.3f} s on",
                     )
-            for since_s, until_s in self._silences(call.sid, now_s):
-                silent_s = max(silent_s, until_s - since_s)
+            silent_s = max([silent_s, *(until_s - since_s for since_s, until_s in self._silences(call.sid, now_s))])
         self.lone_s.append(longest_s)
         if not self._quieted(session.session_id):
             self.silent_s.append(silent_s)
@@ -299,13 +299,12 @@ class Judge:
 
     def leftovers(self) -> list[str]:
         """What is still to be done, in words: none once everything is over."""
-        values, keys, left = self._values(), self._keys, []
+        values, keys = self._values(), self._keys
+        names = [keys.commands]
         for partition in range(keys.partitions):
-            for name in (keys.events(partition), keys.outbox(partition), keys.timers(partition), keys.live(partition)):
-                if count := size_of(values.get(name.encode())):
-                    left.append(f"{name} holds {count}")
-        if count := size_of(values.get(keys.commands.encode())):
-            left.append(f"{keys.commands} holds {count}")
+            names += (keys.events(partition), keys.outbox(partition), keys.timers(partition), keys.live(partition))
+        sizes = {name: size_of(values.get(name.encode())) for name in names}
+        left = [f"{name} holds {count}" for name, count in sizes.items() if count]
         if calls := self._twilio.exchange.live_calls():
             left.append(f"{len(calls)} calls go on: {', '.join(call.sid for call in calls[:5])}")
         return left

@@ -53,12 +53,35 @@ class NumberedTask(asyncio.Task[Any]):
 
     def __init__(self, number: int, coro: Coroutine[Any, Any, Any], **options: Any) -> None:
         self.number = number
+        self.is_apart = False
         context = options.get("context")
         self.process: Process | None = _process.get() if context is None else context.get(_process)
         super().__init__(coro, **options)
 
     def __hash__(self) -> int:
         return self.number
+
+    def take_apart(self) -> None:
+        """Closes the coroutine of one that will never run again, so that no memory is kept."""
+        self.is_apart = True
+        self._log_destroy_pending = False
+        coro: Any = self.get_coro()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # what it had in hand was never begun
+            for _ in range(_CLOSES_MAX):
+                try:
+                    coro.close()
+                except RuntimeError:  # it waits for something else on its way out
+                    continue
+                except Exception:  # noqa: BLE001  # whatever it says, it is dead
+                    return
+                return
+
+
+def tasks_of(loop: asyncio.AbstractEventLoop) -> "list[NumberedTask]":
+    """The tasks that are not done, in the order in which they were made."""
+    found = [task for task in asyncio.all_tasks(loop) if isinstance(task, NumberedTask)]
+    return sorted(found, key=lambda task: task.number)
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -173,10 +196,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
 def _named(handle: asyncio.Handle) -> str:
     """A callback in words that are the same in every run."""
-    callback = handle._callback
+    callback: Any = getattr(handle, "_callback", None)
     owner = getattr(callback, "__self__", None)
     if isinstance(owner, NumberedTask):
-        return f"task {owner.number} {owner.get_coro().__qualname__}"
+        return f"task {owner.number} {getattr(owner.get_coro(), '__qualname__', '')}"
     return str(getattr(callback, "__qualname__", type(callback).__name__))
 
 
@@ -276,10 +299,9 @@ class Process:
             return
         self.is_dead = True
         self._held_up.clear()
-        found = [task for task in asyncio.all_tasks(self._loop) if isinstance(task, NumberedTask)]
-        for task in sorted((task for task in found if task.process is self), key=lambda task: task.number):
-            task._log_destroy_pending = False
-            self._context.copy().run(_take_apart, task.get_coro())
+        while own := [task for task in tasks_of(self._loop) if task.process is self and not task.is_apart]:
+            for task in own:  # which may begin others on their way out
+                self._context.copy().run(task.take_apart)
         for answer in self._asked:
             if not answer.done():
                 answer.set_exception(KilledError(self.name))
@@ -298,27 +320,13 @@ def _hand_over(done: asyncio.Task[Any], answer: asyncio.Future[Any]) -> None:
         answer.set_result(done.result())
 
 
-def _take_apart(coro: Any) -> None:
-    for _ in range(_CLOSES_MAX):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)  # what it had in hand was never begun
-                coro.close()
-        except RuntimeError:  # it waits for something else on its way out
-            continue
-        except Exception:  # noqa: BLE001  # whatever it says, it is dead
-            return
-        return
-
-
 def run(main: Callable[[VirtualLoop], Coroutine[Any, Any, _T]]) -> _T:
     """Runs something to its end in a new loop."""
     loop = VirtualLoop()
     try:
         return loop.run_until_complete(main(loop))
     finally:
-        left = [task for task in asyncio.all_tasks(loop) if isinstance(task, NumberedTask)]
-        for task in sorted(left, key=lambda task: task.number):
-            task._log_destroy_pending = False
-            _take_apart(task.get_coro())
+        while left := [task for task in tasks_of(loop) if not task.is_apart]:
+            for task in left:
+                task.take_apart()
         loop.close()

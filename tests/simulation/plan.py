@@ -1,6 +1,6 @@
 """What is simulated: how many sessions, how harsh the world is, and the seed from which all chance comes."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from random import Random
 from typing import Any
 
@@ -57,6 +57,9 @@ class Plan:
     #: Commands beside those that belong to a flow, sensible or not, for each session on average.
     noise: float = 0.7
 
+    #: Sweeps that may go wrong before somebody who is alone is found (count): whoever sweeps dies, a list is refused.
+    lone_sweeps: int = 2
+
     def chance(self, what: str) -> Random:
         """Chance for one thing; what another thing draws changes nothing in it."""
         return Random(f"{self.seed}:{what}")
@@ -64,7 +67,7 @@ class Plan:
 
 #: What is the harshest world that promises still hold in.
 HARSH: dict[str, float] = {
-    "worker_killed_every_s": 2.5,
+    "worker_killed_every_s": 4.0,
     "worker_paused_every_s": 20.0,
     "webhooks_killed_every_s": 10.0,
     "redis_restarted_every_s": 60.0,
@@ -75,6 +78,7 @@ HARSH: dict[str, float] = {
     "rest_500_after": 0.08,
     "rest_cut_after": 0.08,
     "noise": 3.0,
+    "lone_sweeps": 5,
 }
 #: Nothing goes wrong: whatever is found then is no matter of faults.
 CALM: dict[str, Any] = {

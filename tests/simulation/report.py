@@ -13,11 +13,15 @@ def describe(run: Run) -> str:
     """The figures of a run, and what was wrong."""
     counts = run.counts
     lines = [
-        f"seed {run.plan.seed}: {counts['sessions judged']} sessions, {run.virtual_s / 3600:.2f} h of virtual time, "
-        f"{run.call_s / 3600:.1f} h of calls, {run.real_s:.1f} s real",
-        f"log entries {counts['log entries']}, commits {counts['commits']}, "
-        f"callbacks of the loop {counts['callbacks of the loop']}",
-        _spread("alone for (s)", run.lone_s),
+        (
+            f"seed {run.plan.seed}: {counts['sessions judged']} sessions, {run.virtual_s / 3600:.2f} h of virtual "
+            f"time, {run.call_s / 3600:.1f} h of calls, {run.real_s:.1f} s real"
+        ),
+        (
+            f"log entries {counts['log entries']}, commits {counts['commits']}, "
+            f"callbacks of the loop {counts['callbacks of the loop']}"
+        ),
+        _spread("alone for (s)", run.lone_s) + f"; none may be for more than {run.lone_max_s:.0f}",
         _spread("in silence for (s)", run.silent_s),
         _spread("partitions taken over after (s)", run.taken_over_s),
         f"nothing left {run.ending_s:.0f} s after the last caller hung up",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 4
-SESSIONS = 12
+SESSIONS = 6
 
 
 def traced(folder: Path, hash_seed: str) -> bytes:
@@ -21,7 +21,7 @@ def traced(folder: Path, hash_seed: str) -> bytes:
     return file.read_bytes()
 
 
-def test_a_seed_repeats_to_the_last_callback(tmp_path: Path):
+def test_a_seed_repeats_to_the_last_callback(tmp_path: Path) -> None:
     first, second = traced(tmp_path, "1"), traced(tmp_path, "2")
     assert first.count(b"\n") > 10_000
     if first != second:

@@ -10,7 +10,7 @@ import pytest
 from tests.simulation.loop import DeadlockError, KilledError, Process, RealWorkError, VirtualLoop, run
 
 
-def test_time_is_virtual():
+def test_time_is_virtual() -> None:
     async def main(loop: VirtualLoop) -> float:
         await asyncio.sleep(86_400.0)
         return loop.time()
@@ -20,7 +20,7 @@ def test_time_is_virtual():
     assert time.monotonic() - began_s < 60  # a day has not passed
 
 
-def test_timers_run_in_order():
+def test_timers_run_in_order() -> None:
     async def main(_loop: VirtualLoop) -> list[str]:
         seen = []
 
@@ -34,7 +34,7 @@ def test_timers_run_in_order():
     assert run(main) == ["a", "b", "c", "d"]
 
 
-def test_a_time_limit_is_met_at_its_very_moment():
+def test_a_time_limit_is_met_at_its_very_moment() -> None:
     async def main(loop: VirtualLoop) -> float:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1.5):
@@ -44,7 +44,7 @@ def test_a_time_limit_is_met_at_its_very_moment():
     assert run(main) == 1.5
 
 
-def test_who_waits_for_nothing_is_found():
+def test_who_waits_for_nothing_is_found() -> None:
     async def main(loop: VirtualLoop) -> None:
         await loop.create_future()
 
@@ -53,7 +53,7 @@ def test_who_waits_for_nothing_is_found():
 
 
 @pytest.mark.parametrize("work", ["thread", "socket"])
-def test_the_real_world_is_out_of_reach(work: str):
+def test_the_real_world_is_out_of_reach(work: str) -> None:
     async def main(loop: VirtualLoop) -> None:
         if work == "thread":
             await asyncio.to_thread(time.monotonic)
@@ -64,7 +64,7 @@ def test_the_real_world_is_out_of_reach(work: str):
         run(main)
 
 
-def test_tasks_and_futures_hash_by_a_running_number():
+def test_tasks_and_futures_hash_by_a_running_number() -> None:
     async def main(loop: VirtualLoop) -> list[int]:
         tasks = {loop.create_task(asyncio.sleep(1.0)) for _ in range(3)}
         futures = {loop.create_future(): None}
@@ -74,7 +74,7 @@ def test_tasks_and_futures_hash_by_a_running_number():
     assert run(main) == run(main)
 
 
-def test_many_timers_that_were_cancelled_are_forgotten():
+def test_many_timers_that_were_cancelled_are_forgotten() -> None:
     async def main(loop: VirtualLoop) -> int:
         for _ in range(5_000):
             async with asyncio.timeout(1_000.0):
@@ -100,7 +100,7 @@ def ticking(loop: VirtualLoop, seen: list[float]) -> Coroutine[Any, Any, None]:
     return tick()
 
 
-def test_nothing_of_a_killed_process_runs_on():
+def test_nothing_of_a_killed_process_runs_on() -> None:
     async def main(loop: VirtualLoop) -> list[float]:
         seen: list[float] = []
         process = Process(loop, "one")
@@ -114,7 +114,7 @@ def test_nothing_of_a_killed_process_runs_on():
     assert run(main) == [1.0, 2.0]
 
 
-def test_what_a_process_has_started_is_of_it_too():
+def test_what_a_process_has_started_is_of_it_too() -> None:
     async def main(loop: VirtualLoop) -> list[float]:
         seen: list[float] = []
 
@@ -134,7 +134,7 @@ def test_what_a_process_has_started_is_of_it_too():
 
 
 @pytest.mark.parametrize("steps", range(6))
-def test_a_process_can_be_killed_between_any_two_callbacks(steps: int):
+def test_a_process_can_be_killed_between_any_two_callbacks(steps: int) -> None:
     async def main(loop: VirtualLoop) -> int:
         done = 0
 
@@ -154,7 +154,7 @@ def test_a_process_can_be_killed_between_any_two_callbacks(steps: int):
     assert run(main) == steps
 
 
-def test_a_paused_process_goes_on_where_it_was():
+def test_a_paused_process_goes_on_where_it_was() -> None:
     async def main(loop: VirtualLoop) -> list[float]:
         seen: list[float] = []
         process = Process(loop, "one")
@@ -170,7 +170,7 @@ def test_a_paused_process_goes_on_where_it_was():
     assert run(main) == [1.0, 7.5, 8.5]
 
 
-def test_who_asks_a_process_that_dies_is_told():
+def test_who_asks_a_process_that_dies_is_told() -> None:
     async def main(loop: VirtualLoop) -> str:
         async def answer() -> str:
             await asyncio.sleep(1.0)

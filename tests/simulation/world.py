@@ -1,4 +1,4 @@
-"""The whole of it in virtual time: Redis in memory, Twilio's model, webhooks and workers that die, people, operators."""
+"""The whole of it in virtual time: Redis in memory, Twilio's model, webhooks and workers that die, and people."""
 
 import asyncio
 import contextvars
@@ -47,8 +47,6 @@ LOOK_EVERY_S = 5.0
 #: How long somebody may be alone beside the grace and the sweeps, seconds: callbacks come 5 s late, a lease runs out
 #: after 5 s and is found after another half, a new holder of the sweep waits 10 s, requests fail and are repeated.
 LONE_SLACK_S = 30.0
-#: Sweeps that may go wrong before somebody who is alone is found (count): their holder dies, a list is refused.
-LONE_SWEEPS = 2
 
 
 class VirtualClock:
@@ -100,6 +98,8 @@ class Run:
     silent_s: list[float] = field(default_factory=list)
     #: From a worker's death to the moment when each of its partitions had another holder, seconds.
     taken_over_s: list[float] = field(default_factory=list)
+    #: What nobody may be alone for longer than.
+    lone_max_s: float = 0.0
     call_s: float = 0.0
     virtual_s: float = 0.0
     real_s: float = 0.0
@@ -152,13 +152,14 @@ class Simulation:
             voice_fallback_url=f"{PUBLIC_URL}/voice/fallback",
             status_callback=f"{PUBLIC_URL}/voice/status",
         )
-        sweeps_s = LONE_SWEEPS * self.settings.sweep_interval_s
+        sweeps_s = plan.lone_sweeps * self.settings.sweep_interval_s
+        self.lone_max_s = self.settings.lone_grace_s + sweeps_s + LONE_SLACK_S
         self.judge = Judge(
             self.twilio,
             lambda: self.network.values,
             self.keys,
             may_be_dialled=people.DIALLED,
-            lone_max_s=self.settings.lone_grace_s + sweeps_s + LONE_SLACK_S,
+            lone_max_s=self.lone_max_s,
             quieted=lambda session_id: session_id in self._quieted,
         )
         self.network.committed = self.judge.committed
@@ -194,8 +195,9 @@ class Simulation:
             self.workers.remove(entry)
         if entry.process.is_dead:
             return
-        if task.cancelled() or (error := task.exception()) is not None or task.result() != 0:
-            shown = "cancelled" if task.cancelled() else repr(task.exception() or f"code {task.result()}")
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled() or error is not None or task.result() != 0:
+            shown = "cancelled" if task.cancelled() else repr(error) if error else f"code {task.result()}"
             self.run.exceptions.append(f"{entry.process.name} ended by itself: {shown}")
         entry.process.kill()
 
@@ -454,6 +456,7 @@ class Simulation:
         run.counts["log entries"] = judge.log_entries
         run.counts["callbacks of the loop"] = self.loop.steps
         named = dict.fromkeys(problem.session_id for problem in run.problems if problem.session_id)
+        run.lone_max_s = self.lone_max_s
         run.stories = [judge.story_of(session_id) for session_id in list(named)[:3]]
 
     def _judge_commands(self) -> None:
