@@ -28,8 +28,8 @@ AWAY_PAUSE_S = 1.0
 AWAY_PAUSE_MAX_S = 5.0
 #: How long nothing ordinary is sent after credentials were refused, seconds.
 REFUSED_PAUSE_S = 5.0
-#: A longer Retry-After holds only the effect that met it; people wait for the others, seconds.
-BUSY_PAUSE_MAX_S = 5.0
+#: What is sent at the same time at least however often Twilio is busy, count: with one, a slow answer holds up all.
+WINDOW_MIN = 2
 #: Twilio's code for wrong credentials. Source: Twilio docs, Errors, 20003.
 _PERMISSION_DENIED = 20003
 
@@ -154,14 +154,12 @@ class Allowance:
 
     def _slow_down(self, answer: Answered) -> None:
         now_s = self._clock.monotonic_s()
-        # What was under way together is refused together: that is one sign, not many.
+        # What was under way together is refused together: that is one sign, not many. A Retry-After is waited out by
+        # the effect that met it; if all waited, each 429 of a busy minute would cost everybody that time.
         if answer.sent_at_s >= self._halved_at_s:
             self._halved_at_s = now_s
-            self._window = max(1.0, min(self._window, self._ceiling) / 2)
-            log.warning("requests_slowed", count=int(self._window), wait_s=answer.retry_after_s)
-        if answer.retry_after_s > 0:
-            wait_s = min(answer.retry_after_s, BUSY_PAUSE_MAX_S)
-            self._paused_until_s = max(self._paused_until_s, now_s + wait_s)
+            self._window = max(float(WINDOW_MIN), min(self._window, self._ceiling) / 2)
+            log.warning("requests_slowed", count=self.ordinary_slots, wait_s=answer.retry_after_s)
 
     def _note_failure(self) -> None:
         self._failures += 1
@@ -192,4 +190,4 @@ class Allowance:
         self._why = None
         self._paused_until_s = float("-inf")
         # All that has waited would come at once.
-        self._window = 1.0
+        self._window = float(WINDOW_MIN)

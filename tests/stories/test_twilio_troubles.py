@@ -1,0 +1,154 @@
+"""Twilio refuses our credentials, is away, or has enough of us: nobody who talks notices, and it goes on by itself."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from structlog.testing import capture_logs
+
+from sandbox.handles import SandboxCall
+from tests.stories.test_redis_troubles import readiness, talk, worker_lacks
+from tests.support.redis_server import RedisServer
+from tests.support.world import World
+from worker import allowance
+
+pytestmark = [pytest.mark.redis, pytest.mark.timeout(120)]
+REFUSED = "twilio: credentials refused (20003)"
+
+
+@pytest.fixture
+async def world(redis_server: RedisServer) -> AsyncIterator[World]:
+    async with World(redis_server.url) as world:
+        yield world
+
+
+def held_back(world: World, reason: str) -> float | None:
+    registry = world.workers[0].metrics.registry
+    return registry.get_sample_value("conferral_requests_held_back", {"reason": reason})
+
+
+async def test_refused_credentials_stop_dialling_with_one_alarm_and_calls_go_on_until_they_are_taken_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(allowance, "REFUSED_PAUSE_S", 0.5)
+    calls = [await world.talking() for _ in range(4)]
+    token, world.sandbox.auth_token = world.sandbox.auth_token, "another-token"
+    with capture_logs() as lines:
+        outcomes = await asyncio.gather(*(world.command("convert", customer.sid) for customer, _ in calls))
+        assert {outcome.status for outcome in outcomes} == {"failed"}
+        assert await worker_lacks(world) == [REFUSED]
+        assert held_back(world, "credentials") == 1
+        assert await readiness(world) == (200, []), "the webhooks ask Twilio for next to nothing"
+        for customer, agent in calls:
+            assert talk(customer, agent)
+            assert (await world.session(customer.sid))["state"] == "bridged"
+        world.sandbox.auth_token = token
+
+        async def converts() -> bool:
+            return (await world.command("convert", calls[0][0].sid)).status == "done"
+
+        await world.eventually(converts, "the worker tries again by itself")
+        outcomes = await asyncio.gather(*(world.command("convert", customer.sid) for customer, _ in calls))
+    assert {outcome.status for outcome in outcomes} == {"done"}
+    alarms = [line for line in lines if line["event"] == "credentials_refused"]
+    assert [(line["status"], line["code"], line["log_level"]) for line in alarms] == [(401, 20003, "error")]
+    assert await worker_lacks(world) == []
+    assert held_back(world, "credentials") == 0
+    for customer, _ in calls:
+        customer.hang_up()
+    await world.settled()
+
+
+@pytest.mark.soak
+async def test_twilio_that_is_away_is_asked_now_and_then_and_those_who_are_to_be_hung_up_are(
+    world: World, tell_figure: Callable[[str], None]
+):
+    calls = [await world.converted() for _ in range(8)]
+    talking = [await world.talking() for _ in range(8)]
+    faults, ledger = world.sandbox.faults, world.sandbox.ledger
+    faults.rate_500_before = 1.0
+    before = len(ledger.requests("POST"))
+    commands = [asyncio.create_task(world.command("convert", customer.sid, 30)) for customer, _ in talking]
+    async with asyncio.timeout(20):
+        while not await worker_lacks(world):
+            await asyncio.sleep(0.01)
+    assert await worker_lacks(world) == ["twilio: no answer"]
+    since = len(ledger.requests("POST"))
+    ends = [asyncio.create_task(world.command("end", customer.sid, 90)) for customer, _ in calls]
+    assert {outcome.status for outcome in await asyncio.gather(*commands)} == {"failed"}
+    sent = ledger.requests("POST")[since:]
+    ordinary = [entry for entry in sent if "Twiml" in dict(entry.params)]
+    assert len(ordinary) <= 12, "a single try every second, then more seldom"
+    tell_figure(
+        f"{since - before} requests until it counted as away, then {len(ordinary)} tries beside "
+        f"{len(sent) - len(ordinary)} of endings"
+    )
+    assert len(sent) > len(ordinary)
+    for customer, agent in talking:
+        assert talk(customer, agent)
+
+    faults.rate_500_before = 0.0
+    outcomes = await asyncio.gather(*ends)
+    assert {outcome.status for outcome in outcomes} == {"done"}
+    assert await worker_lacks(world) == []
+    for customer, _ in talking:
+        customer.hang_up()
+    await world.settled()
+
+
+@pytest.mark.soak
+async def test_order_of_each_session_is_kept_though_half_of_all_requests_are_refused_as_too_many(
+    world: World, tell_figure: Callable[[str], None]
+):
+    calls = [await world.talking() for _ in range(12)]
+    world.sandbox.faults.rate_429 = 0.5
+    world.sandbox.faults.latency_s = (0.005, 0.03)
+
+    async def several(customer: SandboxCall) -> list[str]:
+        """Each of them is a request or more, and needs the one before."""
+        done = []
+        for kind, fields in (("convert", {}), ("hold", {"party": "customer"}), ("unhold", {"party": "customer"}),
+                             ("mute", {"party": "agent"}), ("unmute", {"party": "agent"}), ("end", {})):  # fmt: skip
+            outcome = await world.command(kind, customer.sid, 60, **fields)
+            done.append(outcome.status)
+        return done
+
+    slots: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            executor = world.workers[0].executor
+            assert executor is not None
+            slots.append(executor.allowance.ordinary_slots)
+            await asyncio.sleep(0.02)
+
+    watching = asyncio.create_task(watch())
+    results = await asyncio.gather(*(several(customer) for customer, _ in calls))
+    watching.cancel()
+    posts = world.sandbox.ledger.requests("POST")
+    busy = [entry for entry in posts if entry.status == 429]
+    shown = f"slots for others than endings {max(slots):.0f} to {min(slots):.0f}"
+    tell_figure(f"{len(posts)} requests, {len(busy)} of them 429; {shown}")
+    assert len(busy) > 30
+    assert min(slots) == allowance.WINDOW_MIN
+    # One that is refused for four seconds has failed; what was done, was done in order.
+    wanted = [("Hold", "true"), ("Hold", "false"), ("Muted", "true"), ("Muted", "false")]
+    for (customer, _), outcomes in zip(calls, results, strict=True):
+        seen = applied(world, (await world.session(customer.sid))["conference_sid"])
+        rest = iter(wanted)
+        assert all(change in rest for change in seen), seen
+        if outcomes == ["done"] * 6:
+            assert seen == wanted
+    failed = sum(outcomes.count("failed") for outcomes in results)
+    assert sum(outcomes.count("done") for outcomes in results) + failed == 72
+    assert failed <= 12, results
+    await world.settled()
+
+
+def applied(world: World, conference_sid: str) -> list[tuple[str, str]]:
+    """What was changed of the participants of a conference, in the order in which Twilio did it."""
+    changes = []
+    for entry in world.sandbox.ledger.requests("POST", f"/Conferences/{conference_sid}/Participants/"):
+        if entry.status == 200:
+            changes += [(name, value) for name, value in entry.params if name in ("Hold", "Muted")]
+    return changes
