@@ -13,15 +13,16 @@ from streams import scripts
 from streams.connection import Client, store_errors
 from streams.hints import Hints
 from streams.keys import Keys
+from streams.lease import LEASE_MS
 from streams.levels import Level
 
 log = structlog.get_logger()
 
-#: How often a worker shows that it is alive, seconds.
-SIGN_OF_LIFE_S = 1.0
-#: After how long without a sign it counts as dead, seconds; less than a lease lasts, so that who takes over what it
-#: held knows his share by then.
-DEAD_AFTER_S = 3.5
+#: How often a worker shows that it is alive, as a part of how long a lease lasts: every second.
+SIGN_OF_LIFE = 0.2
+#: After how long without a sign it counts as dead, as such a part too; less than the whole, so that who takes over what
+#: it held knows his share by then: 3.5 s.
+DEAD_AFTER = 0.7
 #: After how long it is no longer listed, seconds.
 FORGOTTEN_AFTER_S = 30.0
 #: Pause before a hint is followed, seconds: they come in swarms.
@@ -54,6 +55,7 @@ class Company:
         store_clock: StoreClock,
         changed: Callable[[], None],
         level: Level,
+        lease_ms: int = LEASE_MS,
     ) -> None:
         """Knows nobody yet but this worker.
 
@@ -65,11 +67,14 @@ class Company:
             store_clock: Is shown Redis's time.
             changed: Called when there may be something to share out anew.
             level: At which records are written: where this worker can't read them, it is no company.
+            lease_ms: How long a lease lasts without renewal, milliseconds.
         """
         self._client = client
         self._keys = keys
         self._name = name
         self._clock = clock
+        self._sign_every_s = SIGN_OF_LIFE * lease_ms / 1000
+        self._dead_after_s = DEAD_AFTER * lease_ms / 1000
         self._store_clock = store_clock
         self._changed = changed
         self._level = level
@@ -94,7 +99,7 @@ class Company:
 
     def is_fresh(self, name: str) -> bool:
         """Whether a worker has shown that it is alive just now; one of those who are only hoped for has not."""
-        return name in self._signs and self._clock.monotonic_s() - self._signs[name].changed_s < 2 * SIGN_OF_LIFE_S
+        return name in self._signs and self._clock.monotonic_s() - self._signs[name].changed_s < 2 * self._sign_every_s
 
     async def show_life(self, stop: asyncio.Event) -> None:
         """Shows that this worker is alive, and looks who else is, until the process stops."""
@@ -103,7 +108,7 @@ class Company:
         await self.hint()
         while not stop.is_set():
             hinted = asyncio.ensure_future(self._hinted.wait())
-            await asyncio.wait({hinted, stopping}, timeout=SIGN_OF_LIFE_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({hinted, stopping}, timeout=self._sign_every_s, return_when=asyncio.FIRST_COMPLETED)
             hinted.cancel()
             if self._hinted.is_set():
                 await asyncio.sleep(HINT_PAUSE_S)
@@ -147,22 +152,22 @@ class Company:
     def _note(self, shown_ms: Mapping[str, float], now_ms: int) -> None:
         now_s = self._clock.monotonic_s()
         is_first = not self.has_looked.is_set()
-        had_gap = now_s - self._looked_at_s > 2 * SIGN_OF_LIFE_S
+        had_gap = now_s - self._looked_at_s > 2 * self._sign_every_s
         if had_gap:
             # Nobody could show anything, or we could not look: whoever was there is waited for.
-            self._hopes_until_s = now_s + 2 * SIGN_OF_LIFE_S
+            self._hopes_until_s = now_s + 2 * self._sign_every_s
         self._looked_at_s = now_s
         signs = {}
         for name, shown in shown_ms.items():
             before = self._signs.get(name)
             if before is not None and before.shown_ms == shown:
                 signs[name] = before
-            elif (is_first or had_gap) and abs(now_ms - shown) >= DEAD_AFTER_S * 1000:
+            elif (is_first or had_gap) and abs(now_ms - shown) >= self._dead_after_s * 1000:
                 signs[name] = _Sign(shown, -math.inf)
             else:
                 signs[name] = _Sign(shown, now_s)
         self._signs = signs
-        names = {name for name, sign in signs.items() if now_s - sign.changed_s < DEAD_AFTER_S} | {self._name}
+        names = {name for name, sign in signs.items() if now_s - sign.changed_s < self._dead_after_s} | {self._name}
         if now_s < self._hopes_until_s:
             names |= self.names & signs.keys()
         is_news = is_first or names != self.names

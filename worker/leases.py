@@ -74,7 +74,7 @@ class LeaseKeeper:
         self._lease_ms = lease_ms
         self._renew_every_s = min(RENEW_EVERY_S, lease_ms / 1000 / 3)
         self._level = level or Level()
-        self.company = Company(client, keys, name, clock, store_clock, self._look_soon, self._level)
+        self.company = Company(client, keys, name, clock, store_clock, self._look_soon, self._level, lease_ms)
         self._others = OthersLeases(client, keys, name, clock, store_clock, lease_ms)
         self._wakes = asyncio.Event()
         self._giving: asyncio.Task[None] | None = None
