@@ -122,12 +122,16 @@ async def _agree(client: Client, settings: ServiceSettings, level: Level, stop: 
     """Agrees with Redis as soon as it is there, and goes on looking at which level is written.
 
     Raises:
-        SettingsError: Redis has another number of partitions, or a level that is too old.
+        SettingsError: Redis has another number of partitions, or a level that is too old, or evicts live calls.
     """
     keys = Keys(settings.prefix, settings.partitions)
     own = processes.Process(lifecycle.own_name(), "webhooks", level.known, version("conferral"))
+    is_first = True
     while not stop.is_set():
         try:
+            if is_first:
+                await config.refuse_eviction(client)
+                is_first = False
             setup = await config.agree(client, settings.prefix, settings.partitions, known=level.known)
             level.written = setup.schema
             await processes.show(client, keys, own)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from runtime.errors import SettingsError, StoreError
+from runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from streams import scripts
 from streams.connection import Client, store_errors
 from streams.keys import Keys, config_key
@@ -54,6 +54,29 @@ async def agree(client: Client, prefix: str, partitions: int, *, known: int = LE
 
 def _number(text: bytes | None) -> int | None:
     return int(text) if text is not None and text.isdigit() else None
+
+
+async def refuse_eviction(client: Client) -> None:
+    """Refuses a Redis that forgets any key when it is full: leases, undecided events, live sessions.
+
+    What it may not be asked, `conferral check` tells.
+
+    Raises:
+        SettingsError: it is set up so.
+        StoreUnreachableError: no answer.
+    """
+    try:
+        with store_errors():
+            info = await client.info("memory")
+    except StoreUnreachableError:
+        raise
+    except StoreError:
+        return  # hosted Redis may forbid INFO
+    nodes = [info, *(node for node in info.values() if isinstance(node, dict))]  # a cluster answers by node
+    for policy in (str(node.get("maxmemory_policy", "")) for node in nodes):
+        if policy.startswith("allkeys-"):
+            problem = f"REDIS_URL: with maxmemory-policy {policy} a full Redis forgets live calls; set it to noeviction"
+            raise SettingsError((problem,))
 
 
 class NotSetUpError(StoreError):

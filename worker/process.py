@@ -128,7 +128,7 @@ class Worker:
             host: On which address.
 
         Raises:
-            SettingsError: Redis was set up with another number of partitions.
+            SettingsError: Redis was set up with another number of partitions, or evicts live calls.
         """
         settings = self._settings
         client = self._outside.redis(settings.redis_url, max_connections=256)
@@ -190,6 +190,7 @@ class Worker:
         """Waits for Redis to be there; None when the stop came first."""
         while not stop.is_set():
             try:
+                await config.refuse_eviction(client)
                 return (await self._agree_once(client)).keys
             except StoreUnreachableError as error:
                 log.warning("store_unreachable", task="start", reason=str(error))

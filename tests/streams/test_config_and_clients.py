@@ -47,6 +47,22 @@ async def test_set_up_that_is_somebody_elses_is_refused(client):
         await config.agree(client, "test", 8)
 
 
+@pytest.mark.parametrize("policy, is_refused", [
+    ("allkeys-lru", True), ("allkeys-random", True), ("volatile-lru", False), ("noeviction", False),
+])  # fmt: skip
+async def test_redis_that_forgets_any_key_is_refused(client, policy, is_refused):
+    await client.config_set("maxmemory-policy", policy)
+    try:
+        if not is_refused:
+            await config.refuse_eviction(client)
+            return
+        with pytest.raises(SettingsError) as refused:
+            await config.refuse_eviction(client)
+        assert refused.value.problems[0].startswith(f"REDIS_URL: with maxmemory-policy {policy} a full Redis forgets")
+    finally:
+        await client.config_set("maxmemory-policy", "noeviction")
+
+
 async def test_level_never_goes_back(client):
     await config.agree(client, "test", 8, known=1)
     assert await config.raise_level(client, "test", 2) == 2
