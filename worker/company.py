@@ -64,7 +64,7 @@ class Company:
             keys: Names.
             name: This worker's.
             clock: For durations.
-            store_clock: Is shown Redis's time.
+            store_clock: Is shown Redis's time; on a cluster that of one node, always the same.
             changed: Called when there may be something to share out anew.
             level: At which records are written: where this worker can't read them, it is no company.
             lease_ms: How long a lease lasts without renewal, milliseconds.

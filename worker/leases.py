@@ -170,7 +170,6 @@ class LeaseKeeper:
             return
         asked_at_s = self._clock.monotonic_s()
         renewal, now_ms = await leases.renew(self._client, held.lease, self._clock, self._lease_ms, held.clock.now_ms())
-        self._store_clock.observe(now_ms, asked_at_s)
         if step_ms := held.clock.observe(now_ms, asked_at_s):
             log.warning("store_clock_set", partition=partition, duration_ms=step_ms)
         if renewal is Renewal.LOST:
@@ -240,11 +239,10 @@ class LeaseKeeper:
             wanted -= len(self.held) - before
 
     async def _take(self, partition: int, around: Surroundings) -> None:
-        asked_at_s, watch = self._clock.monotonic_s(), self._others.watch(partition)
-        taken, now_ms = await leases.take(
+        watch = self._others.watch(partition)
+        taken, _ = await leases.take(
             self._client, self._keys.lease(partition), self._name, self._clock, self._lease_ms, watch
         )
-        self._store_clock.observe(now_ms, asked_at_s)
         if not isinstance(taken, Taken):
             self._others.forget(partition)
             self._start(partition, taken, around)

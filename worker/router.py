@@ -23,7 +23,7 @@ from streams.connection import BLOCK_MS, Client, store_errors
 from streams.effect_codec import TellCommand
 from streams.event_codec import BadEntryError
 from streams.keys import Keys
-from streams.lease import LEASE_MS, Lease, Renewal, Taken
+from streams.lease import LEASE_MS, Lease, Renewal, Taken, Watch
 from streams.levels import Level
 from streams.partition import COMMAND_TTL_S, Entry, bury, tell_command
 from telephony.addresses import AllowList
@@ -78,6 +78,7 @@ class Router:
         self._names = names
         self._level = level or Level()
         self._lease: Lease | None = None
+        self._watch = Watch()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Routes until the process stops, then gives the lease back."""
@@ -104,7 +105,9 @@ class Router:
                 await leases.release(self._client, lease)
             return False
         if self._lease is None:
-            taken, _ = await leases.take(self._client, self._keys.commands_lease, self._name, self._clock, LEASE_MS)
+            taken, _ = await leases.take(
+                self._client, self._keys.commands_lease, self._name, self._clock, LEASE_MS, self._watch
+            )
             if isinstance(taken, Taken):
                 return False
             self._lease = taken
@@ -114,6 +117,7 @@ class Router:
             if renewal is not Renewal.RENEWED:
                 log.warning("lease_lost", task="router", holder=self._lease.holder)
                 self._lease = None
+                self._watch = Watch()
                 return False
         return True
 

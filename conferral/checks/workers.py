@@ -1,5 +1,7 @@
 """Whether anybody drives the sessions: workers alive, and a holder for every partition."""
 
+from collections import Counter
+
 from conferral.checks.line import Line, ok, warn
 from streams.connection import Client, store_errors
 from streams.keys import Keys
@@ -17,9 +19,10 @@ async def now_ms(client: Client) -> int:
 
 async def alive(client: Client, keys: Keys) -> list[str]:
     """Names of the workers that have lately shown that they are alive."""
-    since_ms = await now_ms(client) - ALIVE_WITHIN_MS
+    now = await now_ms(client)
+    lately, soon = now - ALIVE_WITHIN_MS, now + ALIVE_WITHIN_MS
     with store_errors():
-        return [name.decode(errors="replace") for name in await client.zrangebyscore(keys.workers, since_ms, "+inf")]
+        return [name.decode(errors="replace") for name in await client.zrangebyscore(keys.workers, lately, soon)]
 
 
 async def check_workers(client: Client, keys: Keys) -> list[Line]:
@@ -29,15 +32,17 @@ async def check_workers(client: Client, keys: Keys) -> list[Line]:
         return [
             warn("workers", "none is alive: calls are answered, nothing else is done", "start one: conferral worker")
         ]
-    lines = [ok("workers", f"{len(names)} alive: {', '.join(sorted(names))}")]
     now = await now_ms(client)
     with store_errors():
         pipeline = client.pipeline(transaction=False)
         for partition in range(keys.partitions):
-            pipeline.hget(keys.lease(partition), "until")
+            pipeline.hmget(keys.lease(partition), "until", "holder")
         pipeline.hget(keys.commands_lease, "until")
-        *held_until, routed_until = await pipeline.execute()
-    free = [str(number) for number, until in enumerate(held_until) if int(until or 0) < now]
+        *leases, routed_until = await pipeline.execute()
+    held = Counter((holder or b"").decode(errors="replace").partition(":")[2] for _, holder in leases)
+    shown = ", ".join(f"{name} (partitions: {held[name]})" for name in sorted(names))
+    lines = [ok("workers", f"{len(names)} alive: {shown}")]
+    free = [str(number) for number, (until, _) in enumerate(leases) if int(until or 0) < now]
     if free:
         lines.append(
             warn("partitions", f"nobody holds {', '.join(free)}", "look again in 5 s; else look at the workers")

@@ -27,19 +27,22 @@ class SweepRecords:
         self._client = client
         self._keys = keys
         self._reader = SessionReader(client, keys)
+        #: By how much the times of a partition's sessions are ahead of Redis's clock, milliseconds.
+        self._ahead_ms: dict[int, int] = {}
 
     async def keeps_up(self, partition: int, now_ms: int) -> bool:
         """Whether somebody decides for a partition, and is not behind: else its sessions say what was, not what is.
 
         Args:
             partition: Which.
-            now_ms: Redis's time, Unix milliseconds.
+            now_ms: What Redis's clock shows, Unix milliseconds.
         """
         with store_errors():
             pipeline = self._client.pipeline(transaction=False)
-            pipeline.hget(self._keys.lease(partition), "until")
+            pipeline.hmget(self._keys.lease(partition), "until", "ahead")
             pipeline.xrange(self._keys.events(partition), count=1)
-            until, oldest = await pipeline.execute()
+            (until, ahead), oldest = await pipeline.execute()
+        self._ahead_ms[partition] = int(ahead or 0)
         if until is None or int(until) < now_ms:
             return False
         return not oldest or now_ms - int(oldest[0][0].split(b"-")[0]) < BEHIND_MS
@@ -53,7 +56,7 @@ class SweepRecords:
     async def live_sessions(self, session_ids: Sequence[str]) -> list[LiveSession]:
         """Live sessions; those that have ended meanwhile, or make no sense, are left out."""
         records = await self._reader.records(session_ids)
-        found = (_live_session(name, record) for name, record in records.items())
+        found = (_live_session(name, record, self._ahead_of(name)) for name, record in records.items())
         return [session for session in found if session is not None]
 
     async def owners(self, call_sids: Sequence[str]) -> dict[str, str]:
@@ -64,11 +67,14 @@ class SweepRecords:
         """Sessions that have ended; those that live or don't exist are left out."""
         records = await self._reader.records(session_ids)
         found = {
-            name: EndedSession(_time_of(record, "ended_at"), _rooms_of(record))
+            name: EndedSession(_time_of(record, "ended_at", self._ahead_of(name)), _rooms_of(record))
             for name, record in records.items()
             if not _lives(record)
         }
         return {name: session for name, session in found.items() if session.ended_at_ms}
+
+    def _ahead_of(self, session_id: str) -> int:
+        return self._ahead_ms.get(self._keys.partition_of(session_id), 0)
 
     async def unknown(self, session_ids: Sequence[str]) -> set[str]:
         """Those of whom there is no record at all, neither live nor ended."""
@@ -126,9 +132,9 @@ def in_parts(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
         yield part
 
 
-def _live_session(session_id: str, record: Mapping[str, str]) -> LiveSession | None:
+def _live_session(session_id: str, record: Mapping[str, str], ahead_ms: int) -> LiveSession | None:
     """Taken from the bare fields: a sweep reads every session there is, and needs little of each."""
-    updated_at_ms = _time_of(record, "updated_at")
+    updated_at_ms = _time_of(record, "updated_at", ahead_ms)
     if not _lives(record) or not updated_at_ms:
         return None
     calls = tuple(
@@ -150,9 +156,10 @@ def _lives(record: Mapping[str, str]) -> bool:
     return record.get("state", State.ENDED) != State.ENDED
 
 
-def _time_of(record: Mapping[str, str], name: str) -> int:
-    """Unix milliseconds; 0 when the record tells none."""
+def _time_of(record: Mapping[str, str], name: str, ahead_ms: int) -> int:
+    """Unix milliseconds by Redis's clock as it stands now; 0 when the record tells none."""
     try:
-        return from_iso(record.get(name, ""))
+        at_ms = from_iso(record.get(name, ""))
+        return at_ms and at_ms - ahead_ms
     except ValueError:
         return 0

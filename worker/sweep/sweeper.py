@@ -16,7 +16,7 @@ from statemachine.events import ParticipantFound
 from streams import lease as leases
 from streams.connection import Client
 from streams.keys import Keys
-from streams.lease import LEASE_MS, RENEW_EVERY_S, Lease, Renewal, Taken
+from streams.lease import LEASE_MS, RENEW_EVERY_S, Lease, Renewal, Taken, Watch
 from streams.levels import ADOPTS, Level
 from telephony.account import Account, OwnCall
 from worker.sweep.comparing import Comparison, Difference, EndedSession, Finding
@@ -118,6 +118,7 @@ class Sweeper:
         self._level = level or Level()
         self._records = SweepRecords(client, keys)
         self._lease: Lease | None = None
+        self._watch = Watch(lease_ms)
         #: When the next sweep begins, monotonic seconds.
         self._due_s = 0.0
         #: What outlives its session, by SID: how often it was told of, and the first sweep that tells of it again.
@@ -160,8 +161,11 @@ class Sweeper:
             if renewal is not Renewal.RENEWED:
                 log.warning("lease_lost", task="sweep", holder=self._lease.holder)
                 self._lease = None
+                self._watch = Watch(self._lease_ms)
             return
-        taken, _ = await leases.take(self._client, self._keys.sweep_lease, self._name, self._clock, self._lease_ms)
+        taken, _ = await leases.take(
+            self._client, self._keys.sweep_lease, self._name, self._clock, self._lease_ms, self._watch
+        )
         if not isinstance(taken, Taken):
             self._lease = taken
             self._due_s = self._clock.monotonic_s() + self._times.first_after_s
@@ -208,7 +212,8 @@ class Sweeper:
         await pause(stop, self._times.settle_s)
         quiet_before_ms = started_ms - round(self._times.quiet_s * 1000)
         missed_before = {sid for sid, since_ms in self._doubtful.items() if since_ms <= quiet_before_ms}
-        comparison = Comparison(account, quiet_before_ms, missed_before)
+        # Sessions' times are read as Redis's clock shows time, wherever that was set meanwhile.
+        comparison = Comparison(account, quiet_before_ms - self._store_clock.ahead_ms, missed_before)
         interval_number = int(started_ms / 1000 / self._times.interval_s)
         behind = await self._compare(comparison, interval_number, stop)
         self._doubtful = {sid: self._doubtful.get(sid, started_ms) for sid in comparison.doubtful}
@@ -257,7 +262,7 @@ class Sweeper:
         # Each sweep begins elsewhere: when there is more to be found than is published, everybody's turn comes.
         for number in ((interval_number + step) % count for step in range(count)):
             self._insist(stop)
-            if not await self._records.keeps_up(number, self._store_clock.now_ms()):
+            if not await self._records.keeps_up(number, self._store_clock.store_now_ms()):
                 behind.add(number)
                 continue
             for part in in_parts(await self._records.live_ids(number), AT_ONCE):
