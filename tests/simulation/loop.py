@@ -15,11 +15,21 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn, TypeVar
 
+from redis.exceptions import RedisError
+
+from runtime.errors import ConferralError
+
 _T = TypeVar("_T")
 #: How often a coroutine of a killed process is closed at most (count): each time it may wait for something else.
 _CLOSES_MAX = 50
 #: Timers that were cancelled are thrown away when there are so many, and they are more than half of all (count).
 _CANCELLED_MAX = 1_000
+
+#: What a coroutine may say on its way out; it is dead.
+_LAST_WORDS = (
+    asyncio.CancelledError, ConferralError, RedisError, OSError, AssertionError, AttributeError, LookupError, TypeError,
+    ValueError,
+)  # fmt: skip
 
 _process: contextvars.ContextVar["Process | None"] = contextvars.ContextVar("process", default=None)
 
@@ -73,7 +83,7 @@ class NumberedTask(asyncio.Task[Any]):
                     coro.close()
                 except RuntimeError:  # it waits for something else on its way out
                     continue
-                except Exception:  # noqa: BLE001  # whatever it says, it is dead
+                except _LAST_WORDS:
                     return
                 return
 
