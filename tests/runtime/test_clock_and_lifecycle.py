@@ -4,6 +4,9 @@ import asyncio
 import os
 import signal
 import threading
+import time
+
+import pytest
 
 from runtime import lifecycle
 from runtime.clock import StoreClock, SystemClock
@@ -37,6 +40,63 @@ def test_step_of_our_wall_clock_changes_nothing():
     store_clock.observe(5_000_000)
     clock.wall += 3_600_000
     assert store_clock.now_ms() == 5_000_000
+
+
+@pytest.mark.parametrize("step_ms", [1_000, -1_000, 3_600_000, -3_600_000])
+def test_redis_time_that_is_set_anew_is_noticed_and_not_followed(step_ms):
+    clock = SetClock()
+    store_clock = StoreClock(clock)
+    store_clock.observe(5_000_000)
+    clock.monotonic += 1.5
+    assert store_clock.observe(5_001_500 + step_ms) == step_ms
+    clock.monotonic += 1.5
+    assert store_clock.observe(5_003_000 + step_ms) == 0
+    assert store_clock.now_ms() == 5_003_000
+    assert store_clock.store_now_ms() == 5_003_000 + step_ms
+    assert store_clock.ahead_ms == -step_ms
+    store_clock.set_right()
+    assert (store_clock.now_ms(), store_clock.ahead_ms) == (5_003_000 + step_ms, 0)
+
+
+@pytest.mark.parametrize("drift_ms", [999, -999, 20, -20])
+def test_drift_of_redis_time_is_followed(drift_ms):
+    clock = SetClock()
+    store_clock = StoreClock(clock)
+    store_clock.observe(5_000_000)
+    clock.monotonic += 1.5
+    assert store_clock.observe(5_001_500 + drift_ms) == 0
+    assert store_clock.now_ms() == store_clock.store_now_ms() == 5_001_500 + drift_ms
+
+
+def test_answer_that_was_long_in_coming_is_no_step():
+    """It was read at some moment since it was asked for; a process may have been stopped in between."""
+    clock = SetClock()
+    store_clock = StoreClock(clock)
+    store_clock.observe(5_000_000)
+    asked_at_s = clock.monotonic
+    clock.monotonic += 30.0
+    assert store_clock.observe(5_000_010, asked_at_s) == 0
+    assert store_clock.now_ms() == 5_030_000
+    assert store_clock.ahead_ms == 0
+
+
+def test_time_begins_ahead_of_redis_where_the_holder_before_was():
+    clock = SetClock()
+    store_clock = StoreClock(clock, ahead_ms=3_600_000)
+    store_clock.observe(5_000_000)
+    assert store_clock.now_ms() == 8_600_000
+    assert store_clock.ahead_ms == 3_600_000
+    clock.monotonic += 1.0
+    store_clock.observe(5_001_000)
+    assert store_clock.now_ms() == 8_601_000
+
+
+def test_system_clock_counts_the_time_asleep_where_there_is_a_clock_that_does():
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        before_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+        assert before_s <= SystemClock().monotonic_s() <= time.clock_gettime(time.CLOCK_BOOTTIME)
+    else:
+        assert SystemClock().monotonic_s() <= time.monotonic()
 
 
 def test_system_clock_goes_forward():

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from streams import lease as leases
-from streams.lease import Lease, Renewal, Taken
+from streams.lease import Lease, Renewal, Taken, Watch
 
 pytestmark = pytest.mark.redis
 KEY = "test:{0}:lease"
@@ -119,3 +119,108 @@ async def test_history_that_went_back_is_noticed_by_the_renewal(client, clock):
     await client.hset(KEY, "commit", 5)
     assert (await leases.renew(client, lease, clock))[0] is Renewal.REWOUND
     assert not lease.is_sure(clock)
+
+
+# ---- clocks that are set ---------------------------------------------------------------------------------------------
+
+
+class SetClock:
+    """A monotonic clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+    def wall_ms(self) -> int:
+        return 0
+
+
+async def take_watched(client, clock, watch):
+    return (await leases.take(client, KEY, "two", clock, 5_000, watch))[0]
+
+
+async def test_lease_that_seems_to_have_run_out_is_not_taken_by_who_has_seen_it_renewed(client, clock):
+    """Redis's clock went forward an hour; the holder lives."""
+    first = await take(client, clock, "one")
+    own, watch = SetClock(), Watch(5_000)
+    assert isinstance(await take_watched(client, own, watch), Taken)
+    await client.hset(KEY, "until", 123)  # as if an hour had passed: it reads otherwise than it did
+    assert isinstance(await take_watched(client, own, watch), Taken)
+    own.now_s += 4.9
+    assert isinstance(await take_watched(client, own, watch), Taken)
+    assert (await leases.renew(client, first, clock))[0] is Renewal.RENEWED
+    assert isinstance(await take_watched(client, own, watch), Taken)
+    own.now_s += 5.1
+    lease = await take_watched(client, own, watch)
+    assert isinstance(lease, Lease)
+    assert lease.ran_out_ms == pytest.approx(lease.taken_ms - 100, abs=2)
+
+
+async def test_lease_that_seems_to_last_for_an_hour_runs_out_all_the_same(client, clock):
+    """Redis's clock went back an hour, and the holder died."""
+    await take(client, clock, "one")
+    until = int(await client.hget(KEY, "until")) + 3_600_000
+    await client.hset(KEY, "until", until)
+    own, watch = SetClock(), Watch(5_000)
+    assert isinstance(await take_watched(client, own, watch), Taken)
+    own.now_s += 4.9
+    assert isinstance(await take_watched(client, own, watch), Taken)
+    own.now_s += 0.2
+    lease = await take_watched(client, own, watch)
+    assert isinstance(lease, Lease)
+    assert not lease.was_clean
+
+
+async def test_lease_that_was_given_back_is_free_whatever_was_seen_before(client, clock):
+    first = await take(client, clock, "one")
+    own, watch = SetClock(), Watch(5_000)
+    assert isinstance(await take_watched(client, own, watch), Taken)
+    await leases.release(client, first)
+    assert isinstance(await take_watched(client, own, watch), Lease)
+
+
+@pytest.mark.parametrize("set_ms", [3_600_000, -3_600_000])
+async def test_next_holder_goes_on_with_the_time_of_the_one_before(client, clock, set_ms):
+    """Redis's clock shows an hour less or more than the partition's time."""
+    lease = await take(client, clock, "one")
+    await leases.renew(client, lease, clock, 5_000, lease.taken_ms + set_ms)
+    assert int(await client.hget(KEY, "ahead")) == pytest.approx(set_ms, abs=900)
+    await leases.release(client, lease, lease.taken_ms + set_ms + 10)
+    other = await take(client, clock, "two")
+    assert other.ahead_ms == pytest.approx(set_ms, abs=900)
+    assert other.sent_until_ms == other.taken_ms + other.ahead_ms
+
+
+async def test_small_differences_are_drift_and_leave_no_trace(client, clock):
+    lease = await take(client, clock, "one")
+    for off_ms in (-900, 700, 0):
+        await leases.renew(client, lease, clock, 5_000, lease.taken_ms + off_ms)
+        assert await client.hget(KEY, "ahead") == b"0"
+
+
+async def test_time_of_a_partition_never_goes_back(client, clock):
+    """Redis's clock was set back while nobody held it, so nobody could tell."""
+    lease = await take(client, clock, "one")
+    await leases.renew(client, lease, clock, 5_000, lease.taken_ms)
+    await leases.release(client, lease, lease.taken_ms)
+    await client.hset(KEY, "at", lease.taken_ms + 3_600_000)
+    other = await take(client, clock, "two")
+    assert other.taken_ms + other.ahead_ms == lease.taken_ms + 3_600_000
+
+
+async def test_lease_of_no_partition_has_no_time(client, clock):
+    lease = await take(client, clock, "one")
+    await leases.renew(client, lease, clock)
+    await leases.release(client, lease)
+    assert set(await client.hkeys(KEY)) == {b"holder", b"until"}
+
+
+async def test_standings_are_read_in_one_go_and_senseless_ones_left_to_take(client, clock):
+    await take(client, clock, "one")
+    await client.set("test:{1}:lease", "somebody else's")
+    await client.hset("test:{2}:lease", mapping={"holder": "1:x", "until": "soon"})
+    found = await leases.look(client, [KEY, "test:{1}:lease", "test:{2}:lease", "test:{3}:lease"])
+    assert found[0] == Taken("1:one", int(await client.hget(KEY, "until")))
+    assert found[1:] == [None, None, Taken("", 0)]

@@ -15,6 +15,7 @@ from tests.simulation.loop import Process, VirtualLoop
 from tests.support.memory_redis import MemoryServer
 from worker.held import Surroundings
 from worker.leases import LeaseKeeper
+from worker.timers import fire_timers
 
 #: The world's Unix time at its beginning, milliseconds.
 EPOCH_MS = 1_800_000_000_000
@@ -45,6 +46,8 @@ class Work:
     drained: list[int] = field(default_factory=list)
 
     def drop_partition(self, _partition: int) -> None: ...
+
+    def review_dials(self, _sessions: object) -> None: ...
 
     async def drain_partition(self, partition: int, timeout_s: float) -> None:
         self.drained.append(partition)
@@ -108,7 +111,11 @@ class Team:
             session_ttl_s=60,
             chores_limit=asyncio.Semaphore(8),
         )
-        works: list[Any] = [keeper.keep(stop, around, work), keeper.company.show_life(stop)]  # type: ignore[arg-type]
+        works: list[Any] = [
+            keeper.keep(stop, around, work),  # type: ignore[arg-type]
+            keeper.company.show_life(stop),
+            fire_timers(stop, keeper, clock),
+        ]
         if hears_hints:
             works.append(keeper.company.listen(stop))
         member = Member(name, process, keeper, work, clock, stop, [process.start(one) for one in works])
@@ -122,6 +129,18 @@ class Team:
     async def leave(self, member: Member) -> None:
         await member.leave()
         del self.alive[member.name]
+
+    def set_clock(self, by_s: float) -> None:
+        """Somebody sets Redis's clock."""
+        self.server_set_ms += round(by_s * 1000)
+
+    def assert_all_work(self) -> None:
+        """Nothing of a worker alive has ended by itself."""
+        for member in self.alive.values():
+            for task in member.tasks:
+                if task.done():
+                    task.result()
+                    raise AssertionError(f"{member.name}: {task.get_coro()} has ended")
 
     async def holders(self) -> dict[int, str]:
         """Who has the lease of each partition, as Redis tells; partitions that were given back are left out."""
