@@ -106,6 +106,14 @@ class FaultWorld(World):
 
         await self.eventually(nothing, "nothing is under way")
 
+    async def workers_are_up(self, count: int) -> None:
+        """Waits until so many workers have shown themselves."""
+
+        async def are_up() -> bool:
+            return bool(await self.client.zcard(self.keys.workers) == count)
+
+        await self.eventually(are_up, f"{count} workers are up")
+
     async def everything_is_held(self) -> None:
         """Waits until every partition and the router's task have a holder."""
 

@@ -1,13 +1,22 @@
 """Ways to bring Redis back with less than it had acknowledged, and calls that this happens to."""
 
+import asyncio
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from redis import Redis
+import redis
 
+from tests.faults.kit import FaultWorld
+from tests.stories.kit import TARGET, begins, done, outcome_of
+from tests.support.phones import dialled, rings
 from tests.support.redis_server import RedisServer
+
+#: How long it takes at most until Redis is back and what is missing was looked for, seconds.
+AWAY_S = 3.0
+#: `CONFERRAL_SWEEP_INTERVAL` of these worlds, seconds.
+SWEEP_S = 0.5
 
 
 def copy_of(server: RedisServer, folder: Path) -> Path:
@@ -37,7 +46,7 @@ def tear(server: RedisServer, count: int) -> None:
     server.start()
 
 
-def everything(client: "Redis[str]") -> dict[str, Any]:
+def everything(client: "redis.Redis") -> dict[str, Any]:
     """Every key with its content."""
     read: dict[str, Callable[[str], Any]] = {
         "hash": client.hgetall,
@@ -47,3 +56,54 @@ def everything(client: "Redis[str]") -> dict[str, Any]:
         "zset": lambda name: client.zrange(name, 0, -1, withscores=True),
     }
     return {key: read[str(client.type(key))](key) for key in sorted(client.keys("*"))}
+
+
+class Life:
+    """The life of a call, step by step, so that Redis can be brought back to any of them."""
+
+    STEPS = ("bridged", "converted", "ringing", "all talk", "handed over")
+
+    def __init__(self, world: FaultWorld) -> None:
+        self.world = world
+        self._steps = (self._bridged, self._converted, self._ringing, self._all_talk, self._handed_over)
+        self._done = 0
+        self.transfer_id = ""
+
+    async def go_to(self, step: str) -> None:
+        """Goes on until that step is done."""
+        while self._done <= self.STEPS.index(step):
+            await self._steps[self._done]()
+            self._done += 1
+
+    async def _bridged(self) -> None:
+        self.customer, self.agent = await self.world.talking()
+
+    async def _converted(self) -> None:
+        await done(self.world, "convert", self.customer.sid)
+
+    async def _ringing(self) -> None:
+        self.world.sandbox.phone(TARGET).in_turn(rings())
+        self.transfer_id = await begins(self.world, "transfer", self.customer.sid, to=TARGET, mode="warm")
+        self.target = await dialled(self.world.sandbox, TARGET)
+        await self.world.until(self.customer.sid, **{"transfer.status": "ringing"})
+
+    async def _all_talk(self) -> None:
+        self.target.answer()
+        assert (await outcome_of(self.world, self.transfer_id)).status == "done"
+
+    async def _handed_over(self) -> None:
+        await done(self.world, "complete", self.customer.sid)
+
+
+async def comes_to_rest(world: FaultWorld) -> None:
+    """Waits until Redis is back, nothing is undecided or under way, and two sweeps have looked."""
+    swept = world.workers[0].metrics.sweeps.labels("done")._value
+    before = swept.get()
+    await world.eventually(lambda: asyncio.sleep(0, swept.get() >= before + 2), "two sweeps have looked")
+    await world.nothing_under_way()
+
+
+def nobody_is_in_silence(world: FaultWorld) -> bool:
+    """Whether everybody on the phone hears somebody, or ringing, or music."""
+    return all(world.listening.hears(call) not in (None, "silence") for call in world.sandbox.live_calls()
+               if call.status == "in-progress")  # fmt: skip

@@ -53,6 +53,7 @@ async def test_fault_09_stopped_worker_that_wakes_with_a_commit_in_hand(world, r
         with world.worker_process(tmp_path, "first", redis_url=relay.url, twilio_url=api_url) as first:
             await world.everything_is_held()
             with world.worker_process(tmp_path, "second") as second:
+                await world.workers_are_up(2)
                 customer, agent = await world.talking()
                 relay.on_request = stop
                 converting = await begins(world, "convert", customer.sid)
@@ -101,17 +102,18 @@ async def test_fault_10_worker_stopped_inside_a_request(world, tmp_path):
 @pytest.mark.processes
 @pytest.mark.parametrize("point", ["after_read", "before_commit", "after_commit"])
 async def test_fault_11_loop_of_a_worker_is_blocked(world, tmp_path, point):
-    """It lives, but comes to nothing, for three times as long as its lease lasts."""
-    with world.worker_process(tmp_path, "first", die_at=point, block_s=3.0) as first:
+    """It lives, but comes to nothing, for four times as long as its lease lasts."""
+    with world.worker_process(tmp_path, "first", die_at=point, block_s=4.0) as first:
         await world.everything_is_held()
         with world.worker_process(tmp_path, "second") as second:
+            await world.workers_are_up(2)
             customer, agent = await world.talking()
             first.arm()
             assert (await world.command("convert", customer.sid)).status == "done", second.text()
             await until_dropped(world, first)
             assert not [line for line in first.text().splitlines() if "effect_" in line]
             assert world.redirects_of(agent) == 1
-            await all_hang_up(world, outage_s=3.0)
+            await all_hang_up(world, outage_s=4.0)
 
 
 @pytest.mark.soak
@@ -172,6 +174,7 @@ def started(world: FaultWorld, checkpoint: Callable[[str, int], Awaitable[None]]
     return world.start_worker()
 
 
+@pytest.mark.soak
 async def test_fault_12_lease_is_lost_between_two_commits_of_one_batch(redis_server):
     """A batch that met a conflict is committed session by session: what stood before the loss stands."""
     steps: list[str] = []

@@ -12,16 +12,22 @@ from streams.keys import Keys
 from streams.store import Batch, Store
 from tests.faults.calls import all_hang_up
 from tests.faults.kit import FaultWorld
-from tests.faults.rewinding import copy_of, everything, restore, tear
-from tests.stories.kit import TARGET, begins, dials_to, done, outcome_of, until_hears
+from tests.faults.rewinding import (
+    AWAY_S,
+    SWEEP_S,
+    Life,
+    comes_to_rest,
+    copy_of,
+    everything,
+    nobody_is_in_silence,
+    restore,
+    tear,
+)  # fmt: skip
+from tests.stories.kit import TARGET, begins, dials_to, outcome_of, until_hears
 from tests.streams.test_commit import SESSION, opened
-from tests.support.phones import dialled, rings
 from tests.support.redis_server import RedisServer
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
-#: How long it takes at most until Redis is back and what is missing was looked for, seconds.
-AWAY_S = 3.0
-SWEEP_S = 0.5
 
 
 # ---- torn ------------------------------------------------------------------------------------------------------------
@@ -87,59 +93,6 @@ async def test_fault_15_call_goes_on_though_the_file_was_torn(durable_redis, cha
 
 
 # ---- rewound ---------------------------------------------------------------------------------------------------------
-
-
-class Life:
-    """The life of a call, step by step, so that Redis can be brought back to any of them."""
-
-    STEPS = ("bridged", "converted", "ringing", "all talk", "handed over")
-
-    def __init__(self, world: FaultWorld) -> None:
-        self.world = world
-        self._steps = iter((self._bridged, self._converted, self._ringing, self._all_talk, self._handed_over))
-        self.transfer_id = ""
-
-    async def go_to(self, step: str) -> None:
-        """Goes on until that step is done."""
-        for name in self.STEPS[self._at :] if hasattr(self, "_at") else self.STEPS:
-            await next(self._steps)()
-            self._at = self.STEPS.index(name) + 1
-            if name == step:
-                return
-
-    async def _bridged(self) -> None:
-        self.customer, self.agent = await self.world.talking()
-
-    async def _converted(self) -> None:
-        await done(self.world, "convert", self.customer.sid)
-
-    async def _ringing(self) -> None:
-        self.world.sandbox.phone(TARGET).in_turn(rings())
-        self.transfer_id = await begins(self.world, "transfer", self.customer.sid, to=TARGET, mode="warm")
-        self.target = await dialled(self.world.sandbox, TARGET)
-        await self.world.until(self.customer.sid, **{"transfer.status": "ringing"})
-
-    async def _all_talk(self) -> None:
-        self.target.answer()
-        assert (await outcome_of(self.world, self.transfer_id)).status == "done"
-
-    async def _handed_over(self) -> None:
-        await done(self.world, "complete", self.customer.sid)
-
-
-async def comes_to_rest(world: FaultWorld) -> None:
-    """Waits until Redis is back, nothing is undecided or under way, and two sweeps have looked."""
-
-    swept = world.workers[0].metrics.sweeps.labels("done")._value
-    before = swept.get()
-    await world.eventually(lambda: asyncio.sleep(0, swept.get() >= before + 2), "two sweeps have looked")
-    await world.nothing_under_way()
-
-
-def nobody_is_in_silence(world: FaultWorld) -> bool:
-    """Whether everybody on the phone hears somebody, or ringing, or music."""
-    return all(world.listening.hears(call) not in (None, "silence") for call in world.sandbox.live_calls()
-               if call.status == "in-progress")  # fmt: skip
 
 
 #: Rewound to a bridge whose agent has handed over and left since: by all that is known the bridge is over, so the

@@ -54,6 +54,7 @@ class RedisHistory:
         self._committing: tuple[str, str] | None = None
         self._seen: set[str] = set()
         self._markers = 0
+        self._writer: asyncio.StreamWriter | None = None
 
     async def __aenter__(self) -> Self:
         self._listens = asyncio.Event()
@@ -64,6 +65,12 @@ class RedisHistory:
     async def __aexit__(self, *_exc: object) -> None:
         self._listening.cancel()
         await asyncio.wait({self._listening})
+
+    def follow(self, server: RedisServer) -> None:
+        """From now on listens to another server, the one that has taken over."""
+        self._server = server
+        if self._writer is not None:
+            self._writer.close()
 
     async def caught_up(self) -> None:
         """Waits until everything that was sent before is known."""
@@ -85,10 +92,12 @@ class RedisHistory:
         while True:
             try:
                 reader, writer = await asyncio.open_unix_connection(str(self._server.socket), limit=1 << 24)
+                self._writer = writer
                 try:
                     writer.write(b"MONITOR\r\n")
                     await self._take(reader)
                 finally:
+                    self._writer = None
                     writer.close()
             except OSError:
                 await asyncio.sleep(0.002)

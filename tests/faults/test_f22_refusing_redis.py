@@ -1,0 +1,198 @@
+"""Redis takes no writes, for one reason or another, or answers nothing at all: callers are connected all the same."""
+
+import asyncio
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from runtime.errors import SettingsError, StoreError
+from sandbox import SandboxCall
+from streams import commands
+from tests.faults.calls import all_hang_up
+from tests.faults.kit import FaultWorld
+from tests.stories.kit import done, outcome_of
+from tests.support.redis_server import RedisServer
+from tests.support.world import AGENT, World, settings_for
+from worker.process import Worker
+
+pytestmark = pytest.mark.redis
+#: Twilio waits for a document this long, seconds. Source: Twilio docs, "Webhooks connection overrides".
+TWILIO_WAITS_S = 15.0
+#: What our slowest answer takes: Redis is silent, and then Twilio is looked at; twice that for a busy machine.
+ANSWERS_WITHIN_S = 7.4
+#: How long Redis is in trouble in these tests, with what it takes until everybody has noticed that it is over, seconds.
+TROUBLE_S = 6.0
+
+Setting = Callable[[RedisServer], None]
+
+
+async def readiness(world: World) -> tuple[int, list[str]]:
+    """What the webhooks say of themselves."""
+    async with aiohttp.ClientSession() as session, session.get(f"{world.public_url}/readyz") as response:
+        return response.status, (await response.json())["missing"]
+
+
+async def caller_is_connected(world: FaultWorld) -> SandboxCall:
+    """Somebody calls in the middle of it, and talks to the agent."""
+    before = len(world.sandbox.calls_of(AGENT))
+    caller = await world.customer_calls()
+    await world.sandbox.wait_until(lambda: len(world.sandbox.calls_of(AGENT)) > before, TWILIO_WAITS_S)
+    agent = world.sandbox.calls_of(AGENT)[-1]
+    await world.sandbox.wait_until(lambda: caller.ever_heard(agent), TWILIO_WAITS_S)
+    return caller
+
+
+def documents_came_in_time(world: FaultWorld) -> bool:
+    """Whether every document that Twilio asked for came, at the first try, within the time that it has."""
+    return all(
+        entry.attempts and entry.attempts[0].status == 200 and entry.attempts[0].duration_ms < ANSWERS_WITHIN_S * 1000
+        for entry in world.sandbox.ledger.deliveries
+        if entry.kind == "voice"
+    )
+
+
+def configured(**values: Any) -> Setting:
+    def configure(server: RedisServer) -> None:
+        with server.client() as client:
+            for name, value in values.items():
+                client.config_set(name.replace("_", "-"), value)
+
+    return configure
+
+
+async def call_goes_on(server: RedisServer, begin: Setting, end: Setting, state: str, *, lasts_s: float) -> None:
+    """A conversion is asked for, Redis is in trouble, somebody calls; when it is over everything is done."""
+    async with FaultWorld(server, CONFERRAL_CONVERT_TIMEOUT=20) as world:
+        assert await readiness(world) == (200, [])
+        customer, agent = await world.talking()
+        begin(server)
+        try:
+            assert await readiness(world) == (503, [f"redis: {state}"])
+            with pytest.raises(StoreError):
+                await commands.publish(world.client, world.keys, {"type": "convert", "session": customer.sid})
+            caller = await caller_is_connected(world)
+            await asyncio.sleep(lasts_s)
+        finally:
+            end(server)
+        assert documents_came_in_time(world)
+
+        async def is_ready() -> bool:
+            return await readiness(world) == (200, [])
+
+        await world.eventually(is_ready, "ready again")
+        await done(world, "convert", customer.sid)
+        assert world.redirects_of(agent) == 1
+        assert caller.status == "in-progress"
+        await all_hang_up(world, outage_s=TROUBLE_S + lasts_s)
+
+
+async def test_fault_22_redis_is_full(own_redis):
+    await call_goes_on(own_redis, configured(maxmemory="100kb"), configured(maxmemory=0), "full (OOM)", lasts_s=0.2)
+
+
+async def test_fault_22_backlog_drains_while_redis_is_full(own_redis):
+    """What was stored before is decided, effects are carried out, and their outcomes are written."""
+    is_held, may_go = asyncio.Event(), asyncio.Event()
+
+    async def hold(point: str, _partition: int) -> None:
+        if point == "after_read" and is_held.is_set():
+            await may_go.wait()
+
+    world = FaultWorld(own_redis, CONFERRAL_CONVERT_TIMEOUT=20)
+    world.worker_options["checkpoint"] = hold
+    async with world:
+        customer, agent = await world.talking()
+        is_held.set()
+        converting = await commands.publish(world.client, world.keys, {"type": "convert", "session": customer.sid})
+        stream = world.keys.events(world.keys.partition_of(customer.sid))
+        await world.eventually(lambda: world.client.xlen(stream), "the command is on the stream")
+        configured(maxmemory="100kb")(own_redis)
+        may_go.set()
+
+        async def is_drained() -> bool:
+            return world.redirects_of(agent) == 1 and not await world.client.xlen(stream)
+
+        await world.eventually(is_drained, "the backlog is drained though Redis is full")
+        configured(maxmemory=0)(own_redis)
+        assert (await outcome_of(world, converting)).status == "done"
+        await all_hang_up(world, outage_s=TROUBLE_S)
+
+
+async def test_fault_23_redis_that_evicts_live_calls_is_refused_at_the_start(own_redis):
+    configured(maxmemory_policy="allkeys-lru")(own_redis)
+    worker = Worker(settings_for(own_redis.url, None, "http://127.0.0.1:9"))
+    with pytest.raises(SettingsError, match="maxmemory-policy allkeys-lru a full Redis forgets live calls"):
+        await worker.run(asyncio.Event())
+
+
+@pytest.mark.soak
+@pytest.mark.processes
+@pytest.mark.parametrize("command", ["worker", "webhooks"])
+def test_fault_23_processes_end_with_a_line_that_names_the_setting(own_redis, tmp_path, command):
+    configured(maxmemory_policy="allkeys-lru")(own_redis)
+    environment = {
+        "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+        "TWILIO_AUTH_TOKEN": "token",
+        "TWILIO_NUMBER": "+14155550100",
+        "CONFERRAL_AGENT": AGENT,
+        "CONFERRAL_PUBLIC_URL": "https://example.com",
+        "REDIS_URL": own_redis.url,
+    }
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = ["--port", str(free.getsockname()[1])] if command == "webhooks" else []
+    program = subprocess.run(
+        [Path(sys.executable).parent / "conferral", command, *port],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert program.returncode == 2
+    assert "maxmemory-policy allkeys-lru" in program.stderr
+
+
+@pytest.mark.soak
+async def test_fault_24_too_few_replicas(own_redis):
+    await call_goes_on(
+        own_redis,
+        configured(min_replicas_to_write=1),
+        configured(min_replicas_to_write=0),
+        "too few replicas (NOREPLICAS)",
+        lasts_s=0.2,
+    )
+
+
+def fails_to_save(server: RedisServer) -> None:
+    """Its folder is gone, so that it can't write a snapshot, and refuses all writes because of that."""
+    gone = server.folder / "gone"
+    gone.mkdir()
+    with server.client() as client:
+        client.config_set("dir", str(gone))
+        client.config_set("save", "3600 1")
+        shutil.rmtree(gone)
+        client.bgsave()
+        while client.info("persistence")["rdb_last_bgsave_status"] != "err":
+            pass
+
+
+@pytest.mark.soak
+async def test_fault_24_redis_can_not_write_to_its_disk(own_redis):
+    mended = configured(stop_writes_on_bgsave_error="no")
+    await call_goes_on(own_redis, fails_to_save, mended, "can't write to its disk (MISCONF)", lasts_s=0.2)
+
+
+@pytest.mark.soak
+async def test_fault_25_redis_is_silent(own_redis):
+    """Connections are open and nothing comes: every command ends at its deadline, and every document comes in time."""
+    await call_goes_on(
+        own_redis,
+        lambda server: server.signal(signal.SIGSTOP),
+        lambda server: server.signal(signal.SIGCONT),
+        "no answer",
+        lasts_s=1.0,
+    )
