@@ -16,7 +16,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio.cluster import ClusterNode, ClusterPipeline, PipelineCommand, RedisCluster
-from redis.exceptions import AskError, ClusterDownError, MaxConnectionsError, MovedError, TryAgainError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MaxConnectionsError,
+    MovedError,
+    RedisClusterException,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -45,6 +52,8 @@ class ClusterClient(RedisCluster):
         self.connection_kwargs["connection_class"] = quick
         for node in self.nodes_manager.startup_nodes.values():
             node.connection_class = quick
+        #: The nodes of the URL, by their address.
+        self._named = dict(self.nodes_manager.startup_nodes)
         #: From when on the map may be read anew, seconds of the loop's clock.
         self._refresh_from_s = 0.0
         self._failed_node: str | None = None
@@ -81,6 +90,21 @@ class ClusterClient(RedisCluster):
 
     # ---- the map -------------------------------------------------------------------------------------------------
 
+    async def initialize(self, *args: Any, **options: Any) -> "ClusterClient":
+        """Reads the map.
+
+        Raises:
+            redis.exceptions.ConnectionError: no node tells it; redis-py's own error here is none of Redis's errors.
+        """
+        try:
+            await super().initialize(*args, **options)
+        except RedisClusterException as error:
+            # Of those that were known none answers: next the URL is asked again, whose name may lead to new ones.
+            for name, node in self._named.items():
+                self.nodes_manager.startup_nodes.setdefault(name, node)
+            raise RedisConnectionError("no node of the cluster tells its map") from error
+        return self
+
     async def _have_map(self) -> None:
         """Reads the map where there is none, or where it is in doubt; whoever comes meanwhile goes by the old one."""
         if not self._initialize:
@@ -92,7 +116,10 @@ class ClusterClient(RedisCluster):
         await self.initialize(last_failed_node_name=self._failed_node)
 
     def _owner(self, args: Sequence[Any]) -> ClusterNode:
-        return self.nodes_manager.get_node_from_slot(self.keyslot(key_of(args)))
+        nodes = self.nodes_manager.slots_cache.get(self.keyslot(key_of(args)))
+        if not nodes:
+            raise RedisConnectionError("no node has the key's slot")
+        return nodes[0]
 
     async def _doubt(self, node: ClusterNode) -> None:
         """A node has failed: its connections are worth nothing, and another one may have its slots."""
@@ -180,8 +207,9 @@ class _Pipeline(ClusterPipeline):
         self._commands.append(PipelineCommand(len(self._commands), *args, **kwargs))
         return self
 
-    async def execute(self, raise_on_error: bool = True, allow_redirections: bool = True) -> list[Any]:  # noqa: ARG002
-        """Sends them; see redis-py."""
+    async def execute(self, raise_on_error: bool = True, allow_redirections: bool = True) -> list[Any]:
+        """Sends them; see redis-py. Redirections are always followed."""
+        del allow_redirections
         commands, self._commands = self._commands, []
         await self._client._exchange(commands)  # noqa: SLF001
         answers = [command.result for command in commands]

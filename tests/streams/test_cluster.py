@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from redis.asyncio.cluster import ClusterNode
 
 from runtime.clock import SystemClock
 from runtime.errors import StoreError, StoreUnreachableError
 from statemachine.events import CallProgressed
+from streams import config
 from streams import lease as leases
 from streams.cluster import ClusterClient
 from streams.connection import Client, identity_of, make_client, store_errors
@@ -87,7 +89,7 @@ async def eventually(act: Any, timeout_s: float = FAILOVER_S) -> Any:
 
 async def test_of_a_dead_primary_only_its_own_partitions_wait_until_the_replica_has_taken_over(
     cluster: ClusterServers, client: Client, publisher: Publisher
-):
+) -> None:
     """And webhooks, which send nothing but pipelines, find the replica as well."""
     (dead, theirs), (_, others), *_ = partitions_by_node(cluster).items()
     await asyncio.gather(*(publisher.publish(event(partition, "before")) for partition in range(KEYS.partitions)))
@@ -110,7 +112,7 @@ async def test_of_a_dead_primary_only_its_own_partitions_wait_until_the_replica_
 
 
 @pytest.mark.soak
-async def test_commits_and_leases_go_on_at_the_replica(cluster: ClusterServers, client: Client):
+async def test_commits_and_leases_go_on_at_the_replica(cluster: ClusterServers, client: Client) -> None:
     clock, partition = SystemClock(), 0
     key = KEYS.lease(partition)
     lease, _ = await leases.take(client, key, "one", clock)
@@ -125,7 +127,7 @@ async def test_commits_and_leases_go_on_at_the_replica(cluster: ClusterServers, 
     assert await client.hget(key, "commit") == b"2"
 
 
-async def test_open_read_finds_the_replica_and_misses_nothing(cluster: ClusterServers, client: Client):
+async def test_open_read_finds_the_replica_and_misses_nothing(cluster: ClusterServers, client: Client) -> None:
     blocking = make_client(cluster.url, blocking=True)
     access = PartitionAccess(client, blocking, KEYS)
     reading = asyncio.create_task(access.read(0, 10, block=True))
@@ -149,7 +151,9 @@ async def test_open_read_finds_the_replica_and_misses_nothing(cluster: ClusterSe
 
 
 @pytest.mark.soak
-async def test_failover_is_noticed_as_another_server(cluster: ClusterServers, client: Client, publisher: Publisher):
+async def test_failover_is_noticed_as_another_server(
+    cluster: ClusterServers, client: Client, publisher: Publisher
+) -> None:
     before, _ = await identity_of(client)
     await publisher._look_at_server()
     publisher._changed_at_s = None  # as if it had been up for long
@@ -162,10 +166,44 @@ async def test_failover_is_noticed_as_another_server(cluster: ClusterServers, cl
     assert (await identity_of(client))[0] != before
 
 
+async def test_cluster_that_is_not_there_is_out_of_reach_and_no_mistake_of_ours() -> None:
+    """Every process waits for it; redis-py's error would have ended them."""
+    client = make_client("redis://127.0.0.1:9/?cluster=true")
+    publisher = Publisher(client, KEYS, SystemClock(), deadline_s=0.3)
+    with pytest.raises(StoreUnreachableError):
+        await config.agree(client, "test", 64)
+    with pytest.raises(StoreUnreachableError):
+        await identity_of(client)
+    with pytest.raises(StoreUnreachableError):
+        await publisher.publish(event(0))
+    with pytest.raises(StoreUnreachableError):
+        await Store(client, KEYS, session_ttl_s=60).load(["s1"])
+    await publisher.close()
+    await client.aclose()
+
+
+async def test_url_is_asked_again_when_all_nodes_have_other_addresses(client: Client) -> None:
+    """As after a move of the whole cluster: its name leads to the new nodes."""
+    await client.set("a", 1)
+    gone = ClusterNode("127.0.0.1", 9, **client.connection_kwargs)
+    manager = client.nodes_manager
+    await manager.aclose()
+    await manager.aclose("startup_nodes")
+    manager.startup_nodes = {gone.name: gone}
+    manager.nodes_cache = {gone.name: gone}
+    manager.slots_cache = {slot: [gone] for slot in manager.slots_cache}
+
+    async def read() -> Any:
+        with store_errors():
+            return await client.get("a")
+
+    assert await eventually(read) == b"1"
+
+
 # ---- nothing is repeated ---------------------------------------------------------------------------------------------
 
 
-async def test_write_that_times_out_is_not_repeated(cluster: ClusterServers):
+async def test_write_that_times_out_is_not_repeated(cluster: ClusterServers) -> None:
     impatient = ClusterClient.from_url(
         cluster.url.partition("?")[0], socket_timeout=0.2, retry=make_client(cluster.url).retry, protocol=2
     )
@@ -185,7 +223,7 @@ async def test_write_that_times_out_is_not_repeated(cluster: ClusterServers):
     await impatient.aclose()
 
 
-async def test_reads_and_scripts_ask_no_node_where_their_keys_are(cluster: ClusterServers, client: Client):
+async def test_reads_and_scripts_ask_no_node_where_their_keys_are(cluster: ClusterServers, client: Client) -> None:
     for node in cluster.nodes:
         node.ask("CONFIG", "RESETSTAT")
     access = PartitionAccess(client, client, KEYS)
@@ -202,7 +240,7 @@ async def test_reads_and_scripts_ask_no_node_where_their_keys_are(cluster: Clust
 
 async def test_slot_that_is_being_moved_costs_time_and_nothing_else(
     cluster: ClusterServers, client: Client, publisher: Publisher
-):
+) -> None:
     """Scripts need all keys at one place: they wait until the move is over. Events are stored meanwhile."""
     partition, clock = 5, SystemClock()
     lease, _ = await leases.take(client, KEYS.lease(partition), "one", clock)
