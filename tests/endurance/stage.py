@@ -53,6 +53,17 @@ class Stage:
         """Waits until every partition has a holder that is up; returns how long it took, seconds."""
         return await until(self._is_all_held, timeout_s, "every partition is held by a worker that runs")
 
+    async def is_fair(self, timeout_s: float = START_S) -> float:
+        """Waits until all workers hold everything in shares that differ by one at most; returns how long it took."""
+
+        def holds() -> bool:
+            up = {worker.pid for worker in self.services.workers if worker.is_up}
+            shares = self.leases.shares()
+            is_even = bool(shares) and max(shares.values()) - min(shares.values()) <= 1
+            return shares.keys() == up and sum(shares.values()) == self.keys.partitions and is_even
+
+        return await until(holds, timeout_s, "shares are fair")
+
     async def filled(self, traffic: Traffic, at_once: int, timeout_s: float) -> None:
         """Waits until nearly so many callers are on the line."""
         began_s = time.monotonic()

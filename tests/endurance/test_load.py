@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from tests.endurance.judge import described
-from tests.endurance.stage import SWEEP_S, gets_worse, stage
+from tests.endurance.judge import described, until
+from tests.endurance.stage import START_S, SWEEP_S, gets_worse, stage
 from tests.endurance.traffic import talking
 from tests.support.redis_server import RedisServer
 
@@ -50,14 +50,18 @@ async def test_all_processes_are_restarted_one_by_one_under_load(durable_redis: 
         traffic.start()
         await on.filled(traffic, int(AT_ONCE), 2 * AT_ONCE / PER_SECOND)
         gets_worse(on.sandbox.faults)
+        await on.is_fair()
         began_s = time.monotonic()
         stops = []
         for worker in on.services.workers:
             stops.append(await on.services.restart(worker))
-            await on.all_held()
+            await on.is_fair()
         on.say(f"seconds a worker took to stop: {described(stops)}")
         on.say(f"seconds a partition had no holder: {described(on.gaps_since(began_s))}")
-        stops = [await on.services.restart(webhooks) for webhooks in on.services.webhooks]
+        stops = []
+        for webhooks in on.services.webhooks:
+            stops.append(await on.services.restart(webhooks))
+            await until(on.services.is_answering, START_S, "the webhooks answer again")
         on.say(f"seconds a process of webhooks took to stop: {described(stops)}")
         await on.all_hang_up(traffic)
         verdict = await on.ends(traffic, settle_s=SETTLE_S, alone_s=ALONE_S)
