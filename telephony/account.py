@@ -11,7 +11,7 @@ from typing import Any
 from twilio.base.page import Page
 from twilio.rest import Client
 
-from runtime.errors import ProviderBusyError, ProviderGoneError
+from runtime.errors import OutcomeUnknownError, ProviderBusyError, ProviderGoneError, ProviderUnreachableError
 from statemachine.events import ParticipantFound
 from telephony.client import requests_of
 from telephony.errors import our_errors
@@ -27,6 +27,9 @@ PAGES_MAX = 100
 PAGE_PAUSE_S = 0.1
 #: Refusals for load (429) in a row that are waited out, count.
 REFUSALS_MAX = 4
+#: Requests for one page in a row that break or fail and are repeated, count: a list changes nothing, and a sweep that
+#: is given up costs those whom it would have found some seconds more.
+FAILURES_MAX = 2
 #: End of the first wait after a refusal without Retry-After, seconds; it doubles.
 REFUSED_WAIT_S = 1.0
 #: A longer Retry-After is not waited out: the next reading comes anyway.
@@ -104,7 +107,7 @@ class AccountReader:
             check: Called before every request; what it raises ends the reading.
 
         Raises:
-            ProviderError: as of any request; for a refusal for load (429) only when waiting did not help.
+            ProviderError: as of any request; only when waiting and asking again did not help, where that may help.
         """
         calls: set[str] = set()
         conferences: dict[str, str] = {}
@@ -221,8 +224,8 @@ class _Reading:
             await self._sleep(PAGE_PAUSE_S)
 
     async def _patiently(self, request: Callable[[], Awaitable[Page | None]]) -> Page | None:
-        """One page; a refusal for load is waited out a few times."""
-        refusals = 0
+        """One page; a refusal for load is waited out a few times, and what fails or breaks is asked for again."""
+        refusals = failures = 0
         while True:
             self._check()
             try:
@@ -232,5 +235,13 @@ class _Reading:
                 refusals += 1
                 if refusals > REFUSALS_MAX or error.retry_after_s > REFUSED_WAIT_MAX_S:
                     raise
-                doubled_s = REFUSED_WAIT_S * 2.0 ** (refusals - 1)
-                await self._sleep(error.retry_after_s or self._rng.uniform(doubled_s / 2, doubled_s))
+                await self._sleep(error.retry_after_s or self._wait_s(refusals))
+            except (OutcomeUnknownError, ProviderUnreachableError):
+                failures += 1
+                if failures > FAILURES_MAX:
+                    raise
+                await self._sleep(self._wait_s(failures))
+
+    def _wait_s(self, times: int) -> float:
+        doubled_s = REFUSED_WAIT_S * 2.0 ** (times - 1)
+        return self._rng.uniform(doubled_s / 2, doubled_s)

@@ -11,8 +11,15 @@ import pytest
 from twilio.http.response import Response
 from twilio.rest import Client
 
-from runtime.errors import LeaseLostError, OutcomeUnknownError, ProviderBusyError, ProviderError, ProviderRefusedError
-from telephony.account import PAGE_PAUSE_S, REFUSALS_MAX, AccountReader
+from runtime.errors import (
+    LeaseLostError,
+    OutcomeUnknownError,
+    ProviderBusyError,
+    ProviderError,
+    ProviderRefusedError,
+    ProviderUnreachableError,
+)
+from telephony.account import FAILURES_MAX, PAGE_PAUSE_S, REFUSALS_MAX, AccountReader
 from tests.telephony.scripted_http import ACCOUNT, BASE, ScriptedHttp
 
 LISTS = [
@@ -145,15 +152,28 @@ async def test_refusal_for_load_is_waited_out_and_the_same_page_asked_for_again(
     assert 1.0 <= pauses[1] <= 2.0
 
 
+@pytest.mark.parametrize("error", [OutcomeUnknownError(http_status=503), ProviderUnreachableError()])
+async def test_page_that_could_not_be_had_is_asked_for_again(error: ProviderError) -> None:
+    http = ListingHttp({("Calls", "in-progress"): calls(1_500)})
+    reader, pauses = reader_of(http)
+    http.faults.extend([error] * FAILURES_MAX)
+
+    assert len((await reader.read()).calls) == 1_500
+
+    assert http.asked[:3] == [("Calls", "queued", 0)] * 3
+    assert 0.5 <= pauses[0] <= 1.0 <= pauses[1] <= 2.0
+
+
 @pytest.mark.parametrize(
     "faults, asked",
     [
         ([ProviderBusyError(http_status=429)] * 9, REFUSALS_MAX + 1),
         ([ProviderBusyError(http_status=429, retry_after_s=60.0)], 1),
         ([ProviderRefusedError(http_status=401, code=20003)], 1),
-        ([OutcomeUnknownError(http_status=503)], 1),
+        ([OutcomeUnknownError(http_status=503)] * 9, FAILURES_MAX + 1),
+        ([ProviderUnreachableError()] * 9, FAILURES_MAX + 1),
     ],
-    ids=["busy-for-long", "busy-for-a-minute", "denied", "unavailable"],
+    ids=["busy-for-long", "busy-for-a-minute", "denied", "unavailable", "unreachable"],
 )
 async def test_reading_that_is_refused_is_given_up(faults: list[ProviderError], asked: int) -> None:
     http = ListingHttp()

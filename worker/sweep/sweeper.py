@@ -9,7 +9,14 @@ from typing import Protocol
 import structlog
 
 from runtime.clock import Clock, StoreClock
-from runtime.errors import ConferralError, LeaseLostError, ProviderError, StoreError
+from runtime.errors import (
+    ConferralError,
+    LeaseLostError,
+    ProviderBusyError,
+    ProviderError,
+    ProviderRefusedError,
+    StoreError,
+)
 from runtime.lifecycle import pause
 from runtime.metrics import Metrics
 from statemachine.events import ParticipantFound
@@ -63,6 +70,7 @@ class SweepTimes:
     #: Between the beginnings of two sweeps (`CONFERRAL_SWEEP_INTERVAL`).
     interval_s: float
     #: From taking the lease to the first sweep: whoever had it may have died, and his sessions are being taken over.
+    #: Also from a sweep that was given up, or that left somebody out, to the next.
     first_after_s: float
     #: How long a session must have been quiet before the lists are read: they may not show yet what is new.
     quiet_s: float
@@ -195,7 +203,9 @@ class Sweeper:
                 self._give_up(error)
 
     def _give_up(self, error: ConferralError) -> None:
-        """Until the next interval: whatever it was, it may be over by then."""
+        """Whatever it was, it may be over soon; a refusal of Twilio's only by the next interval."""
+        if not isinstance(error, ProviderRefusedError | ProviderBusyError):
+            self._sweep_again_soon()
         self._metrics.sweeps.labels("given-up").inc()
         is_of_twilio = isinstance(error, ProviderError)
         log.warning(
@@ -205,6 +215,10 @@ class Sweeper:
             code=error.code if isinstance(error, ProviderError) else 0,
             reason="" if is_of_twilio else str(error),
         )
+
+    def _sweep_again_soon(self) -> None:
+        """For who was not looked at: the next interval would be a long time for somebody who is alone."""
+        self._due_s = min(self._due_s, self._clock.monotonic_s() + self._times.first_after_s)
 
     async def _sweep(self, stop: asyncio.Event, started_s: float) -> None:
         started_ms = self._store_clock.now_ms()
@@ -223,6 +237,8 @@ class Sweeper:
         for part in in_parts(findings, AT_ONCE):
             self._insist(stop)
             await self._records.publish(part, interval_number)
+        if behind:
+            self._sweep_again_soon()
         self._tell(account, comparison, findings, len(behind), self._clock.monotonic_s() - started_s)
 
     def _due(self, findings: list[Finding], interval_number: int) -> list[Finding]:

@@ -6,6 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 from twilio.rest import Client
 
+from runtime.errors import OutcomeUnknownError, ProviderRefusedError
 from statemachine.events import ConferenceStarted
 from statemachine.session import Party, Session
 from statemachine.states import PartyStatus, State
@@ -275,3 +276,49 @@ async def test_sweep_is_counted(sea: Sea) -> None:
     assert 0 <= age_s < 15
     (line,) = [line for line in lines if line["event"] == "account_swept"]
     assert line["reason"] == "more is live than is read"
+
+
+DAILY = SweepTimes(interval_s=86_400, first_after_s=0.05, quiet_s=5.0, settle_s=0.0)
+
+
+async def test_sweep_that_was_given_up_is_not_missed_for_a_whole_interval(sea: Sea) -> None:
+    await sea.store(sea.session("s1", "CA1"))
+    sea.account.faults.append(OutcomeUnknownError(http_status=503))
+
+    await sea.sweep(times=DAILY)
+
+    assert (sea.sweeps("given-up"), sea.account.readings) == (1, 2)
+    assert await sea.told() == {("call-missing", "s1", "CA1", "")}
+
+
+async def test_refused_sweep_waits_for_its_interval(sea: Sea) -> None:
+    sea.account.faults.append(ProviderRefusedError(http_status=401, code=20003))
+    sweeper = sea.sweeper(times=DAILY)
+    stop = asyncio.Event()
+    running = asyncio.create_task(sweeper.run(stop))
+
+    await sea.until(lambda: sea.sweeps("given-up") == 1)
+
+    assert sweeper._due_s - sea.clock.monotonic_s() > 80_000
+    stop.set()
+    await running
+
+
+async def test_partition_that_was_behind_is_swept_soon(sea: Sea) -> None:
+    await sea.store(sea.session("s1", "CA1"))
+    key = sea.keys.lease(sea.keys.partition_of("s1"))
+    until = await sea.client.hget(key, "until")
+    await sea.client.hset(key, "until", "1")
+    stop = asyncio.Event()
+    running = asyncio.create_task(sea.sweeper(times=DAILY).run(stop))
+    await sea.until(lambda: sea.sweeps() == 1)
+    assert await sea.told() == set()
+
+    await sea.client.hset(key, "until", until)
+    async with asyncio.timeout(15):
+        while not await sea.told():
+            await asyncio.sleep(0.01)
+
+    assert await sea.told() == {("call-missing", "s1", "CA1", "")}
+    stop.set()
+    await running
