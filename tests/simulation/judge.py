@@ -72,6 +72,9 @@ class Judge:
 
     Attributes:
         problems: What must not be, in the order in which it was seen.
+        double_dials: Dials that were placed more than once (count).
+        stranded: Times that somebody was alone for too long (count).
+        left: Sessions that went on when the run was over, or whose calls did (count).
         lone_s: The longest time that somebody of a session was alone, for each session that is over, seconds.
         silent_s: The longest time that somebody of a session heard nobody and nothing, likewise.
         judged: Sessions that were judged (count).
@@ -100,6 +103,7 @@ class Judge:
             quieted: Whether a command was given to a session after which somebody may hear nobody.
         """
         self.problems: list[Problem] = []
+        self.double_dials = self.stranded = self.left = 0
         self.lone_s: list[float] = []
         self.silent_s: list[float] = []
         self.judged = 0
@@ -225,6 +229,7 @@ class Judge:
             live = [sid for sid in session.calls if not calls[sid].is_final]
             if live and not all_of_them:
                 continue  # it is judged when they are over, or at the end of the run
+            self.left += bool(live or (session.version and not session.is_ended))
             if live:
                 self.blame(session.session_id, f"calls go on: {', '.join(live)}")
             elif session.version and not session.is_ended:
@@ -278,6 +283,7 @@ class Judge:
             for since_s, until_s in without((began_s, ended_s), company):
                 longest_s = max(longest_s, until_s - since_s)
                 if until_s - since_s > self._lone_max_s:
+                    self.stranded += 1
                     self.blame(
                         session.session_id,
                         f"{call.sid} was alone for {until_s - since_s:.1f} s from {since_s:.3f} s on",
@@ -313,6 +319,7 @@ class Judge:
         """That no dial was placed twice."""
         for dial_id, legs in self._twilio.dialled.items():
             if len(legs) > 1:
+                self.double_dials += 1
                 sids = ", ".join(leg.call_sid for leg in legs)
                 self.blame(legs[0].session_id, f"dial {dial_id} was placed {len(legs)} times: {sids}")
 

@@ -21,6 +21,7 @@ def describe(run: Run) -> str:
             f"log entries {counts['log entries']}, commits {counts['commits']}, "
             f"callbacks of the loop {counts['callbacks of the loop']}"
         ),
+        ", ".join(f"{name}: {counts[name]}" for name in ("stranded", "double dials", "sessions left")),
         _spread("alone for (s)", run.lone_s) + f"; none may be for more than {run.lone_max_s:.0f}",
         _spread("in silence for (s)", run.silent_s),
         _spread("partitions taken over after (s)", run.taken_over_s),
