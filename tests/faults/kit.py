@@ -9,6 +9,7 @@ from typing import Any, Self
 from streams.connection import Client, make_client
 from tests.support.decisions import Decisions, keeping
 from tests.support.forked_worker import ForkedWorker
+from tests.support.redis_cluster import ClusterServers
 from tests.support.redis_history import RedisHistory
 from tests.support.redis_server import RedisServer
 from tests.support.world import DEADLINE_S, FAST, World
@@ -30,7 +31,7 @@ class FaultWorld(World):
             await assert_laws(world)
 
     Args:
-        server: The Redis.
+        server: The Redis, or a cluster.
         redis_url: How webhooks, workers and the test itself reach it; directly where none is given.
         worker_url: How workers of this process reach it; as everybody does where none is given.
         webhooks_url: How what webhooks write and read reaches it; as everybody does where none is given.
@@ -38,11 +39,20 @@ class FaultWorld(World):
     """
 
     def __init__(
-        self, server: RedisServer, *, redis_url: str = "", worker_url: str = "", webhooks_url: str = "", **options: Any
+        self,
+        server: RedisServer | ClusterServers,
+        *,
+        redis_url: str = "",
+        worker_url: str = "",
+        webhooks_url: str = "",
+        **options: Any,
     ) -> None:
         super().__init__(redis_url or server.url, **{"CONFERRAL_SWEEP_INTERVAL": SWEEP_S} | options)
-        self.server = server
-        self.history = RedisHistory(server)
+        self.histories = (
+            [RedisHistory(server.socket)]
+            if isinstance(server, RedisServer)
+            else [RedisHistory(node.port, may_be_replica=True) for node in server.nodes]
+        )
         self.decisions = Decisions()
         self._webhooks_url = webhooks_url
         if worker_url:
@@ -50,7 +60,8 @@ class FaultWorld(World):
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as keeping_on:
-            await keeping_on.enter_async_context(self.history)
+            for history in self.histories:
+                await keeping_on.enter_async_context(history)
             keeping_on.enter_context(keeping(self.decisions.keep))
             await super().__aenter__()
             if self._webhooks_url:
@@ -62,6 +73,12 @@ class FaultWorld(World):
     async def __aexit__(self, *exc: object) -> None:
         async with self._until_the_end:
             await super().__aexit__(*exc)
+
+    @property
+    def history(self) -> RedisHistory:
+        """What the one Redis has carried out."""
+        (history,) = self.histories
+        return history
 
     def worker_process(
         self,

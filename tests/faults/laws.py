@@ -39,7 +39,8 @@ async def assert_laws(
         replays: False where a worker decided whose decisions are not kept.
     """
     await world.comes_to_rest()
-    await world.history.caught_up()
+    for history in world.histories:
+        await history.caught_up()
     letters = await world.client.xrange(world.keys.dead)
     assert len(letters) == put_aside, letters
     assert_one_dial_an_intent(world)
@@ -103,12 +104,12 @@ def _difference(one: dict[str, str], other: dict[str, str]) -> dict[str, tuple[s
 
 
 def _assert_commits(world: FaultWorld, *, is_rewound: bool) -> None:
-    history = world.history
-    assert not history.strange, f"written by no commit: {history.strange}"
-    for commit in history.commits:
-        assert commit.leased_to in (None, commit.holder), f"not the holder of the lease: {commit}"
-        if commit.before is not None and not is_rewound:
-            assert commit.version > commit.before, f"a version that was there: {commit}"
+    for history in world.histories:
+        assert not history.strange, f"written by no commit: {history.strange}"
+        for commit in history.commits:
+            assert commit.leased_to in (None, commit.holder), f"not the holder of the lease: {commit}"
+            if commit.before is not None and not is_rewound:
+                assert commit.version > commit.before, f"a version that was there: {commit}"
 
 
 # ---- who was alone ---------------------------------------------------------------------------------------------------

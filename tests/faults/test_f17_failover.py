@@ -66,7 +66,7 @@ async def test_fault_17_failover_loses_what_was_acknowledged_last(pair, back, lo
             client.replicaof("127.0.0.1", "1")
         await life.go_to(lost)
         primary.kill()
-        world.history.follow(replica)
+        world.history.follow(replica.socket)
         promote(replica)
         relay.lead_to(replica.socket)
         await comes_to_rest(world)
@@ -87,7 +87,7 @@ async def test_fault_18_old_primary_is_demoted_and_connections_stay_open(pair, s
         life = Life(world)
         await life.go_to(step)
         await has_everything(primary, replica)
-        world.history.follow(replica)
+        world.history.follow(replica.socket)
         promote(replica)
         with primary.client() as client:
             client.replicaof("127.0.0.1", str(replica.port))

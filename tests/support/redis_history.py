@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple, Self
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -11,7 +12,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from streams import scripts
 from streams.connection import Client, make_client
-from tests.support.redis_server import RedisServer
+from tests.support.relay import Address
 
 _LINE = re.compile(rb"^\+(?P<at>[\d.]+) \[(?P<db>\d+) (?P<who>[^\]]*)\] (?P<words>.*)\r\n$", re.DOTALL)
 _WORD = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
@@ -36,10 +37,16 @@ class Commit(NamedTuple):
 
 
 class RedisHistory:
-    """Listens from its start to its end. What happens while its connection is away is missed, and noted."""
+    """Listens from its start to its end. What happens while its connection is away is missed, and noted.
 
-    def __init__(self, server: RedisServer) -> None:
+    Args:
+        server: Its socket, or its port on loopback.
+        may_be_replica: Whether what it was told by another server is no reason to wonder.
+    """
+
+    def __init__(self, server: Address, *, may_be_replica: bool = False) -> None:
         self._server = server
+        self._may_be_replica = may_be_replica
         self.commits: list[Commit] = []
         #: Versions that somebody wrote otherwise than by a commit.
         self.strange: list[str] = []
@@ -66,7 +73,7 @@ class RedisHistory:
         self._listening.cancel()
         await asyncio.wait({self._listening})
 
-    def follow(self, server: RedisServer) -> None:
+    def follow(self, server: Address) -> None:
         """From now on listens to another server, the one that has taken over."""
         self._server = server
         if self._writer is not None:
@@ -76,7 +83,7 @@ class RedisHistory:
         """Waits until everything that was sent before is known."""
         self._markers += 1
         marker = f"marker-{id(self)}-{self._markers}"
-        client: Client = make_client(self._server.url)
+        client: Client = make_client(url_of(self._server))
         try:
             async with asyncio.timeout(20):
                 while marker not in self._seen:
@@ -91,7 +98,7 @@ class RedisHistory:
     async def _listen(self) -> None:
         while True:
             try:
-                reader, writer = await asyncio.open_unix_connection(str(self._server.socket), limit=1 << 24)
+                reader, writer = await self._connect()
                 self._writer = writer
                 try:
                     writer.write(b"MONITOR\r\n")
@@ -103,6 +110,11 @@ class RedisHistory:
                 await asyncio.sleep(0.002)
             self.gaps += 1
             self._forget()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self._server, Path):
+            return await asyncio.open_unix_connection(str(self._server), limit=1 << 24)
+        return await asyncio.open_connection("127.0.0.1", self._server, limit=1 << 24)
 
     async def _take(self, reader: asyncio.StreamReader) -> None:
         if await reader.readline() != b"+OK\r\n":
@@ -147,11 +159,18 @@ class RedisHistory:
         if match is None or "version" not in fields:
             return
         if not by_script or self._committing is None:
-            self.strange.append(f"{key} {fields['version']}")
+            self._versions[key] = int(fields["version"])
+            if not self._may_be_replica:
+                self.strange.append(f"{key} {fields['version']}")
             return
         version, (holder, lease) = int(fields["version"]), self._committing
         before, self._versions[key] = self._versions.get(key), version
         self.commits.append(Commit(at_s, match["id"], version, holder, self._holders.get(lease), before))
+
+
+def url_of(server: Address) -> str:
+    """For a client of Redis."""
+    return f"unix://{server}" if isinstance(server, Path) else f"redis://127.0.0.1:{server}"
 
 
 _ESCAPED = re.compile(rb"\\(x[0-9a-fA-F]{2}|.)", re.DOTALL)

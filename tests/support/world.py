@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any, Self
 
 from aiohttp import web
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from runtime.clock import SystemClock
+from runtime.errors import StoreUnreachableError
 from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings, load
 from sandbox.exchange import Rules
@@ -16,7 +16,7 @@ from sandbox.handles import SandboxCall
 from sandbox.service import Sandbox
 from streams import commands
 from streams.commands import CommandOutcome
-from streams.connection import make_client
+from streams.connection import make_client, store_errors
 from streams.keys import Keys
 from streams.publisher import Publisher
 from telephony.calls import Calls
@@ -70,10 +70,11 @@ def settings_for(redis_url: str, sandbox: Sandbox | None, public_url: str, **cha
 
 
 async def _holds(condition: Any) -> bool:
-    """Whether a condition is met; while Redis is being restarted it is not."""
+    """Whether a condition is met; while Redis is out of reach or takes nothing it is not."""
     try:
-        return bool(await condition())
-    except RedisConnectionError:
+        with store_errors():
+            return bool(await condition())
+    except StoreUnreachableError:
         return False
 
 

@@ -1,0 +1,58 @@
+"""Somebody empties Redis in the middle of calls: they go on, and whoever is in a conference is known again."""
+
+import pytest
+
+from tests.faults.calls import all_hang_up, transferred
+from tests.faults.kit import FaultWorld
+from tests.faults.rewinding import SWEEP_S, Life
+from tests.stories.kit import TARGET, dials_to, done, until_hears
+from tests.support.world import DEADLINE_S
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.mark.parametrize("step", ["converted", pytest.param("all talk", marks=pytest.mark.soak)])
+async def test_fault_19_redis_is_emptied_while_a_conference_goes_on(redis_server, step):
+    """The sweep finds the room, whose name is the session's id, and takes it on with those who are in it."""
+    async with FaultWorld(redis_server, CONFERRAL_SWEEP_INTERVAL=SWEEP_S) as world:
+        life = Life(world)
+        await life.go_to(step)
+        await world.nothing_under_way()
+        in_room = [call.sid for call in world.sandbox.live_calls()]
+        await world.client.flushall()
+        await world.until(life.customer.sid, state="conferenced" if step == "converted" else "transferring")
+        assert [call.sid for call in world.sandbox.live_calls()] == in_room
+        for partition in range(world.keys.partitions):
+            assert [group["name"] for group in await groups_of(world, partition)] == [b"workers"]
+        if step == "converted":
+            await transferred(world, life.customer)
+            assert dials_to(world, TARGET) == 1
+        await all_hang_up(world, outage_s=2 * SWEEP_S)
+
+
+async def groups_of(world: FaultWorld, partition: int) -> list[dict[str, bytes]]:
+    """The groups of a partition's stream; made again with the next entry, or by the next who takes it."""
+    found: list[dict[str, bytes]] = []
+
+    async def are_there() -> bool:
+        if await world.client.exists(world.keys.events(partition)):
+            found[:] = await world.client.xinfo_groups(world.keys.events(partition))
+        return bool(found)
+
+    await world.eventually(are_there, f"partition {partition} has its group again")
+    return found
+
+
+@pytest.mark.parametrize("leaves", ["customer", pytest.param("agent", marks=pytest.mark.soak)])
+async def test_fault_19_redis_is_emptied_while_a_bridge_goes_on(redis_server, leaves):
+    """Nothing can be known of it any more, and nothing is needed: whoever stays is let go by what Twilio says."""
+    async with FaultWorld(redis_server, CONFERRAL_SWEEP_INTERVAL=SWEEP_S) as world:
+        customer, agent = await world.talking()
+        await world.client.flushall()
+        next_customer, next_agent = await world.talking()
+        await until_hears(world, customer, [agent])
+        {"customer": customer, "agent": agent}[leaves].hang_up()
+        await world.sandbox.wait_until(lambda: customer.record.is_final and agent.record.is_final, DEADLINE_S)
+        await done(world, "convert", next_customer.sid)
+        await until_hears(world, next_customer, [next_agent])
+        await all_hang_up(world, outage_s=2 * SWEEP_S)
