@@ -18,11 +18,13 @@ from streams.levels import Level
 
 log = structlog.get_logger()
 
-#: How often a worker shows that it is alive, as a part of how long a lease lasts: every second.
-SIGN_OF_LIFE = 0.2
-#: After how long without a sign it counts as dead, as such a part too; less than the whole, so that who takes over what
-#: it held knows his share by then: 3.5 s.
-DEAD_AFTER = 0.7
+#: How often a worker shows that it is alive, seconds.
+SIGN_OF_LIFE_S = 1.0
+#: After how long without a sign it counts as dead, seconds; less than a lease lasts, so that who takes over what it
+#: held knows his share by then.
+DEAD_AFTER_S = 3.5
+#: The same where leases are short, as parts of how long they last.
+SIGN_OF_LIFE, DEAD_AFTER = 0.2, 0.7
 #: After how long it is no longer listed, seconds.
 FORGOTTEN_AFTER_S = 30.0
 #: Pause before a hint is followed, seconds: they come in swarms.
@@ -73,8 +75,8 @@ class Company:
         self._keys = keys
         self._name = name
         self._clock = clock
-        self._sign_every_s = SIGN_OF_LIFE * lease_ms / 1000
-        self._dead_after_s = DEAD_AFTER * lease_ms / 1000
+        self._sign_every_s = min(SIGN_OF_LIFE_S, SIGN_OF_LIFE * lease_ms / 1000)
+        self._dead_after_s = min(DEAD_AFTER_S, DEAD_AFTER * lease_ms / 1000)
         self._store_clock = store_clock
         self._changed = changed
         self._level = level

@@ -9,14 +9,14 @@ import asyncio
 import math
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from runtime.clock import STEP_MS, Clock, StoreClock
 from runtime.errors import ConferralError, LeaseLostError, StoreError, StoreUnreachableError
 from runtime.metrics import Metrics
-from statemachine.effects import Effect
+from statemachine.effects import Effect, FindCall
 from statemachine.events import Command, Event
 from statemachine.policy import Policy
 from streams import effect_codec
@@ -202,7 +202,7 @@ class HeldPartition:
                 self._open_effects[entry.work.session_id][entry.work.effect_id] = entry.work
                 self._around.executor.submit(
                     Order(
-                        effect=entry.work,
+                        effect=self._as_sent(entry.work),
                         partition=self.number,
                         ordered_at_ms=entry.ordered_at_ms,
                         maybe_sent=True,
@@ -391,7 +391,7 @@ class HeldPartition:
             published_at_ms = event.occurred_at_ms and event.occurred_at_ms + self.clock.ahead_ms
             self._around.executor.submit(
                 Order(
-                    effect=effect,
+                    effect=self._as_sent(effect),
                     partition=self.number,
                     ordered_at_ms=self.clock.now_ms(),
                     command_published_at_ms=(isinstance(event, Command) and published_at_ms) or None,
@@ -412,6 +412,15 @@ class HeldPartition:
             self._forget_effect(effect_id, decided)
         self._note_timers(decided.batch)
         tell(decided, self.number, self._around.metrics, self.clock.store_now_ms())
+
+    def _as_sent(self, effect: Effect) -> Effect:
+        """An effect as Twilio is to be asked: it has its own clock, and either of ours may be wrong.
+
+        Of the two moments from which on a call is looked for the earlier one is taken: so none is missed.
+        """
+        if isinstance(effect, FindCall) and self.clock.ahead_ms >= STEP_MS:
+            return replace(effect, since_ms=effect.since_ms - self.clock.ahead_ms)
+        return effect
 
     def _forget_effect(self, effect_id: str, decided: Decided) -> None:
         for session_id in {change.after.session.id for change in decided.batch.sessions}:
