@@ -1,4 +1,4 @@
-"""Runs all benchmarks, or those that are named: `python -m benchmarks webhooks worker latency silence`."""
+"""Runs all benchmarks, or those that are named: `python -m benchmarks webhooks worker latency silence neighbours`."""
 
 import importlib
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks import machine
 from runtime import log
 
-NAMES = ("webhooks", "worker", "latency", "silence")
+NAMES = ("webhooks", "worker", "latency", "silence", "neighbours")
 
 
 def main(names: list[str]) -> int:

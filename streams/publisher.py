@@ -41,9 +41,9 @@ RETRY_AFTER_S = 0.05
 PIPELINE_MAX = 500
 #: Operations that may wait, count; more are refused at once rather than held in memory.
 WAITING_MAX = 20_000
-#: Text of the operations that may wait or be under way, bytes; what is above is refused at once. In memory it takes
-#: about four times as much.
-WAITING_BYTES_MAX = 8 * 1024 * 1024
+#: Text of the operations that may wait or be under way, bytes: about what one process is sent within the deadline. What
+#: is above is refused at once. In memory it takes about four times as much.
+WAITING_BYTES_MAX = 4 * 1024 * 1024
 #: Pipelines under way at the same time, count.
 PIPELINES_MAX = 4
 #: Claims of gates under way at the same time, count. With the pipelines, the look at the server and what a start asks
@@ -221,8 +221,13 @@ class Publisher:
 
     @property
     def _is_crowded(self) -> bool:
-        """Whether more than half of what may wait does."""
-        return self._waiting_bytes > WAITING_BYTES_MAX // 2 or len(self._waiting) > WAITING_MAX // 2
+        """Whether more than half of what may wait does, or somebody has waited for more than half of the deadline."""
+        if self._waiting_bytes > WAITING_BYTES_MAX // 2 or len(self._waiting) > WAITING_MAX // 2:
+            return True
+        oldest = self._open[0] if self._open else None
+        if oldest is None or oldest.done.done():
+            return False
+        return oldest.until_s - asyncio.get_running_loop().time() < self._deadline_s / 2
 
     async def _run(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
         size = sum(sum(map(len, command)) for command in commands)

@@ -7,6 +7,7 @@ import structlog
 from aiohttp import web
 
 from runtime.lifecycle import pause
+from webhooks.door import Door
 
 log = structlog.get_logger()
 
@@ -47,10 +48,12 @@ async def serve(app: web.Application, host: str, port: int, stop: asyncio.Event)
         handler_cancellation=False,
     )
     await runner.setup()
+    assert runner.server is not None
     try:
-        problem = await _listen(runner, host, port)
-        if problem:
-            log.error("port_unavailable", host=host, port=port, reason=problem)
+        try:
+            door = await Door.open(runner.server, host, port)
+        except OSError as error:
+            log.error("port_unavailable", host=host, port=port, reason=error.strerror or type(error).__name__)
             return 1
         log.info("webhooks_listening", host=host, port=port)
         while not stop.is_set():
@@ -58,16 +61,8 @@ async def serve(app: web.Application, host: str, port: int, stop: asyncio.Event)
             # many. Those are few objects, by whose count the process would collect far too late.
             gc.collect()
             await pause(stop, _COLLECT_EVERY_S)
+        door.close()
         return 0
     finally:
         await runner.cleanup()
         log.info("webhooks_stopped", host=host, port=port)
-
-
-async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
-    """Opens the port; what stands in the way, empty when nothing does."""
-    try:
-        await web.TCPSite(runner, host, port, backlog=1024).start()
-    except OSError as error:
-        return error.strerror or type(error).__name__
-    return ""

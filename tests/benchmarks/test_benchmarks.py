@@ -2,10 +2,12 @@
 
 import importlib
 import math
+from collections.abc import Callable
+from statistics import median
 
 import pytest
 
-from benchmarks import figures, machine
+from benchmarks import figures, machine, neighbours
 from benchmarks.__main__ import NAMES, main
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
@@ -27,6 +29,26 @@ def test_benchmark_names_its_question_and_prints_ratios(name, capsys):
     assert "nan" not in printed
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+def test_neighbours_of_a_noisy_session_wait_at_most_twice_as_long(tell_figure: Callable[[str], None]) -> None:
+    """Side by side in one run: what else the machine does slows both down."""
+    measured = machine.run(neighbours.measure(neighbours.Size(rounds=5, samples=60)))
+    quiet, noisy, unshed = (measured[kind] for kind in neighbours.KINDS)
+    ratios = {
+        share: median(one / other for one, other in zip(noisy.of_rounds(share), quiet.of_rounds(share), strict=True))
+        for share in (0.5, 0.95)
+    }
+    tell_figure(
+        f"neighbours beside 200 speaker events a second: p50 x {ratios[0.5]:.2f}, p95 x {ratios[0.95]:.2f}; "
+        f"{median(noisy.stored_per_s):.0f} of them stored a second"
+    )
+    assert median(unshed.stored_per_s) > 150, "there was noise"
+    assert median(noisy.stored_per_s) < 100, "fifty, and once the burst"
+    assert ratios[0.5] < 2
+    assert ratios[0.95] < 4, "of few samples on a busy machine"
+
+
 def test_machine_is_told():
     described = "\n".join(machine.describe())
     assert "Redis" in described
@@ -35,7 +57,7 @@ def test_machine_is_told():
 
 def test_unknown_benchmark_is_refused(capsys):
     assert main(["unheard-of"]) == 2
-    assert "webhooks, worker, latency, silence" in capsys.readouterr().err
+    assert "webhooks, worker, latency, silence, neighbours" in capsys.readouterr().err
 
 
 def test_percentiles_are_values_that_were_measured():

@@ -1,0 +1,207 @@
+"""How long do callbacks wait for their decision beside a call that has speaker events all the time?"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from statistics import median
+from urllib.parse import urlencode
+
+from twilio.request_validator import RequestValidator
+
+from benchmarks import backlog, figures, webhooks
+from benchmarks.children import Child
+from benchmarks.machine import OTHER_CORE, pin, redis_server
+from benchmarks.settings import ACCOUNT_SID, AUTH_TOKEN, KEYS, PUBLIC_URL
+from benchmarks.worker import NO_API, all_decided
+from statemachine.events import ConferenceNoted
+from streams import event_codec
+from streams.connection import Client, make_client
+
+#: How long an answer may take, seconds.
+PATIENCE_S = 10.0
+NOISY = 0
+CONFERENCE_SID = "CF" + "9" * 32
+#: Without noise; with it through the webhooks, which shed; with it past them, as it would be if they did not.
+KINDS = {
+    "quiet": "alone",
+    "noisy": "beside one that has 200 speaker events a second",
+    "unshed": "the same, and nothing shed",
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    rounds: int = 3
+    samples: int = 100
+    neighbours: int = 10
+    #: Mean pause between two samples, seconds.
+    pause_s: float = 0.02
+    #: Speaker events of the noisy session, count a second.
+    noise_per_s: int = 200
+
+
+TINY = Size(rounds=1, samples=3, neighbours=2)
+
+
+@dataclass
+class Measured:
+    """What the rounds of one kind have given."""
+
+    rounds_s: list[list[float]] = field(default_factory=list)
+    #: Speaker events that reached the stream, count a second.
+    stored_per_s: list[float] = field(default_factory=list)
+
+    @property
+    def all_s(self) -> list[float]:
+        """Every sample."""
+        return [sample for samples in self.rounds_s for sample in samples]
+
+    def of_rounds(self, share: float) -> list[float]:
+        """The value of each round below which a share of its samples lies, seconds."""
+        return [figures.percentile(samples, share) for samples in self.rounds_s]
+
+
+def _numbers(count: int) -> list[int]:
+    """Calls of one partition, the noisy one first."""
+    partition = KEYS.partition_of(backlog.call_sids(NOISY)[0])
+    found = (number for number in range(100_000) if KEYS.partition_of(backlog.call_sids(number)[0]) == partition)
+    return [number for number, _ in zip(found, range(count + 1), strict=False)]
+
+
+def _speaker_request(sequence: int) -> bytes:
+    session, agent = backlog.call_sids(NOISY)
+    form = {
+        "AccountSid": ACCOUNT_SID, "ConferenceSid": CONFERENCE_SID, "FriendlyName": session, "CallSid": agent,
+        "StatusCallbackEvent": "participant-speech-start", "SequenceNumber": str(sequence),
+        "Timestamp": "Fri, 20 Nov 2026 08:00:00 +0000", "Muted": "false", "Hold": "false", "Coaching": "false",
+    }  # fmt: skip
+    target = f"/callbacks/conference?session={session}"
+    signature = RequestValidator(AUTH_TOKEN).compute_signature(PUBLIC_URL + target, form)
+    body = urlencode(form).encode()
+    head = (
+        f"POST {target} HTTP/1.1\r\nHost: example.com\r\nContent-Length: {len(body)}\r\n"
+        f"Content-Type: application/x-www-form-urlencoded; charset=UTF-8\r\nX-Twilio-Signature: {signature}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def _post(port: int, requests: "asyncio.Queue[bytes]") -> None:
+    """Sends what is in the queue over one connection; an empty request ends it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        while request := await requests.get():
+            writer.write(request)
+            status = await reader.readuntil(b"\r\n\r\n")
+            if not status.startswith(b"HTTP/1.1 204"):
+                raise SystemExit(f"answered with {status.splitlines()[0]!r}")
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def _noise(kind: str, port: int, client: Client, size: Size) -> AsyncIterator[None]:
+    session, agent = backlog.call_sids(NOISY)
+    stream = KEYS.events(KEYS.partition_of(session))
+
+    async def past_the_webhooks(sequence: int) -> None:
+        event = ConferenceNoted(
+            session_id=session, source=CONFERENCE_SID, sequence=sequence, conference_sid=CONFERENCE_SID,
+            kind="participant-speech-start", call_sid=agent,
+        )  # fmt: skip
+        await client.xadd(stream, event_codec.encode(event))
+
+    async def make() -> None:
+        ready = [_speaker_request(sequence) for sequence in range(size.noise_per_s)] if kind == "noisy" else []
+        requests: asyncio.Queue[bytes] = asyncio.Queue()
+        posting = asyncio.ensure_future(_post(port, requests))
+        began_s, sent = time.monotonic(), 0
+        try:
+            while not posting.done():
+                due = int((time.monotonic() - began_s) * size.noise_per_s)
+                for sequence in range(sent, due):
+                    if kind == "noisy":
+                        requests.put_nowait(ready[sequence % len(ready)])
+                    elif kind == "unshed":
+                        await past_the_webhooks(sequence)
+                sent = max(sent, due)
+                await asyncio.sleep(1 / size.noise_per_s)
+            await posting
+        finally:
+            posting.cancel()
+
+    making = asyncio.ensure_future(make())
+    yield
+    if making.done():
+        await making
+    making.cancel()
+    await asyncio.wait([making])
+
+
+async def _sample(client: Client, requests: "asyncio.Queue[bytes]", number: int, sequence: int) -> float:
+    """From the sending of a callback until its decision stands in the session's log."""
+    log = KEYS.log(backlog.call_sids(number)[0])
+    newest = (await client.xrevrange(log, count=1))[0][0]
+    began_s = time.monotonic()
+    # Late, since the agent has answered: it is decided and logged, and nothing follows.
+    requests.put_nowait(webhooks._request(number, sequence, "ringing"))
+    async with asyncio.timeout(PATIENCE_S):
+        while not await client.xread({log: newest}, block=1_000):
+            pass
+    return time.monotonic() - began_s
+
+
+async def _round(kind: str, redis_url: str, client: Client, size: Size, measured: Measured) -> None:
+    await client.flushall()
+    numbers = _numbers(size.neighbours)
+    port = webhooks._free_port()
+    async with (
+        Child("worker", redis_url=redis_url, api_url=NO_API) as worker,
+        Child("webhooks", port=port, redis_url=redis_url),
+    ):
+        await backlog.store(client, [event for number in numbers for event in backlog.answered(number)])
+        await all_decided(client, worker)
+        requests: asyncio.Queue[bytes] = asyncio.Queue()
+        posting = asyncio.ensure_future(_post(port, requests))
+        log = KEYS.log(backlog.call_sids(NOISY)[0])
+        async with _noise(kind, port, client, size):
+            samples = []
+            before, began_s = await client.xlen(log), time.monotonic()
+            for count in range(size.samples):
+                await asyncio.sleep(size.pause_s)
+                samples.append(await _sample(client, requests, numbers[1 + count % size.neighbours], 10 + count))
+            stored = await client.xlen(log) - before
+            measured.stored_per_s.append(stored / (time.monotonic() - began_s))
+        requests.put_nowait(b"")
+        await posting
+        measured.rounds_s.append(samples)
+
+
+async def measure(size: Size) -> dict[str, Measured]:
+    """Alternates between the kinds; each round has fresh processes."""
+    measured = {kind: Measured() for kind in KINDS}
+    with redis_server() as redis:
+        assert redis.process is not None
+        pin(redis.process.pid, OTHER_CORE)
+        client = make_client(redis.url)
+        for _ in range(size.rounds):
+            for kind in KINDS:
+                await _round(kind, redis.url, client, size, measured[kind])
+        await client.aclose()
+    return measured
+
+
+async def report(size: Size) -> None:
+    """Measures and prints."""
+    measured = await measure(size)
+    rows = [
+        [name, f"{median(measured[kind].stored_per_s):.0f}", *figures.milliseconds(measured[kind].all_s)]
+        for kind, name in KINDS.items()
+    ]
+    figures.show("a neighbour, from callback to decision", ["speaker/s stored", *figures.MILLISECONDS], rows)
+    for share, name in ((0.5, "p50"), (0.95, "p95")):
+        quiet = measured["quiet"].of_rounds(share)
+        print(f"  {name}, beside the noisy one / alone: {figures.ratio(measured['noisy'].of_rounds(share), quiet)}")
