@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest
 PARTITIONS = 64
 AT_ONCE = 150
 PER_SECOND = 5.0
+#: A lease that is held is written to at least so often, seconds.
+RENEWED_S = 1.5
 #: How long a primary hangs, seconds: longer than the others wait for it.
 HANGS_S = 8.0
 #: Until a replica has taken over and everybody has found it, on a busy machine.
@@ -46,8 +48,31 @@ async def test_cluster_fails_over_under_load(cluster: ClusterServers, chance: Ra
                 await asyncio.to_thread(primary.start)
             await asyncio.to_thread(cluster.wait_until_whole)
             await on.all_held()
+        await _slot_moves(on, cluster)
         await on.all_hang_up(traffic)
         await on.ends(traffic, settle_s=SETTLE_S, alone_s=ALONE_S)
+
+
+async def _slot_moves(on: Stage, cluster: ClusterServers) -> None:
+    """The slot of a partition is given to another primary, key by key, while its calls go on."""
+    number = on.chance.randrange(PARTITIONS)
+    key = on.keys.lease(number)
+    source = cluster.owner_of(key)
+    target = next(node for node in cluster.primaries() if node is not source)
+    slot = int(source.ask("CLUSTER", "KEYSLOT", key))
+    keys = int(source.ask("CLUSTER", "COUNTKEYSINSLOT", str(slot)))
+    began_s = time.monotonic()
+    moving = asyncio.create_task(asyncio.to_thread(cluster.move_slot, slot, source, target))
+    longest_s, seen, since_s = 0.0, await _lease(on, number), began_s
+    while not moving.done() or time.monotonic() < since_s + RENEWED_S:
+        found = await _lease(on, number)
+        if found is not None and found != seen:
+            longest_s, seen, since_s = max(longest_s, time.monotonic() - since_s), found, time.monotonic()
+        assert time.monotonic() < began_s + FAILOVER_S, "the partition goes on at its new node"
+        await asyncio.sleep(0.05)
+    await moving
+    assert cluster.owner_of(key) is target
+    on.say(f"a slot of {keys} keys moved; longest time without a write to its lease {longest_s:.2f} s")
 
 
 async def _kill(_cluster: ClusterServers, primary: Node) -> None:
