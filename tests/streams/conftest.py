@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+import redis
 
 from runtime.clock import SystemClock
 from streams.keys import Keys
@@ -116,3 +117,14 @@ def store(client, keys) -> Store:
 @pytest.fixture
 def access(client, blocking, keys) -> PartitionAccess:
     return PartitionAccess(client, blocking, keys)
+
+
+@pytest.fixture(scope="session")
+def real() -> Iterator[redis.Redis]:
+    """A server of the version whose words the one in memory speaks; settings and keys are each test's own matter."""
+    program = PROGRAMS.get("on-path") or next(iter(PROGRAMS.values()))
+    with RedisServer(program) as server, redis.Redis(unix_socket_path=str(server.socket), protocol=2) as client:
+        version = client.info("server")["redis_version"]
+        if not version.startswith("7.0."):
+            pytest.skip(f"compared word by word with Redis 7.0, and this is {version}")
+        yield client

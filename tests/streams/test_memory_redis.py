@@ -3,29 +3,18 @@
 A failure shows the shortest sequence that hypothesis found, and the line that repeats it.
 """
 
-import re
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-import redis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.clock import SystemClock
-from streams.scripts import SCRIPTS
-from tests.support.memory_redis import MemoryServer
-from tests.support.memory_redis.client import encoded, told
-from tests.support.memory_redis.stream_commands import Blocked
-from tests.support.redis_server import RedisServer, found_programs
+from tests.support.redis_comparison import IN_SCRIPTS, KEYS, Words, compare, limits
 
 pytestmark = pytest.mark.redis
-Words = tuple[bytes | int | str, ...]
 #: What one run of `make test` sees, and what `make soak` does.
 EXAMPLES, EXAMPLES_SOAK = 50, 2_000
 
-ID_BY_CLOCK = re.compile(rb"\b\d{13}-\d+\b")
-KEYS = [b"a", b"b", b"{t}c", b"\x00\xff"]
 key = st.sampled_from(KEYS)
 field = st.sampled_from([b"f", b"g", b"", b"\xff\x00", b"n"])
 value = st.sampled_from([b"", b"v", b"7", b"-3", b"9223372036854775807", b"007", b"\r\n\x00", b"\xc3\xbc", b"x" * 70])
@@ -120,14 +109,6 @@ SERVER = [
     words("CONFIG", b"SET", b"min-replicas-to-write", b"0"), words("SCRIPT", b"FLUSH"),
     words("EVALSHA", b"0" * 40, b"0"), words("EVAL", b"return 1", number), words("EVAL", b"return 1 +", b"0"),
 ]  # fmt: skip
-IN_SCRIPTS = (
-    "return redis.call(unpack(ARGV))",
-    """
-      local answer = redis.pcall(unpack(ARGV))
-      return type(answer) == 'table' and answer.err or answer
-    """,
-    "redis.call('HDEL', KEYS[1], 'f')\nreturn redis.call(unpack(ARGV))",
-)
 # A read that waits is for one connection alone, and a pipeline would wait for it: scripts do not wait.
 plain_command = st.one_of(*(st.one_of(*kind) for kind in (PLAIN, HASHES, SETS, STREAMS, STREAMS, SERVER)))
 scripted = st.tuples(st.sampled_from(IN_SCRIPTS), plain_command).map(
@@ -136,92 +117,10 @@ scripted = st.tuples(st.sampled_from(IN_SCRIPTS), plain_command).map(
 any_command = st.one_of(plain_command, plain_command, plain_command, scripted)
 
 
-@pytest.fixture(scope="module")
-def real() -> Iterator[redis.Redis]:
-    """A server of the version whose words the one in memory speaks."""
-    program = found_programs().get("on-path") or next(iter(found_programs().values()))
-    with RedisServer(program) as server, redis.Redis(unix_socket_path=str(server.socket), protocol=2) as client:
-        version = client.info("server")["redis_version"]
-        if not version.startswith("7.0."):
-            pytest.skip(f"compared word by word with Redis 7.0, and this is {version}")
-        yield client
-
-
-def replies_of_real(client: redis.Redis, commands: Sequence[Words]) -> list[Any]:
-    client.execute_command("FLUSHALL")
-    client.execute_command("SCRIPT", "FLUSH")
-    client.execute_command("CONFIG", "SET", "maxmemory", "0", "min-replicas-to-write", "0")
-    pipeline = client.pipeline(transaction=False)
-    for one in commands:
-        pipeline.execute_command(*one)
-    return pipeline.execute(raise_on_error=False)
-
-
-def replies_of_memory(commands: Sequence[Words]) -> list[Any]:
-    server = MemoryServer(SystemClock().wall_ms)
-    replies, fault = server.perform([encoded(one) for one in commands])
-    assert fault is None
-    answers = []
-    for one, reply in zip(commands, replies, strict=True):
-        if type(reply) is Blocked:  # nobody writes meanwhile, so it comes back empty
-            reply = None
-        try:
-            answers.append(told(one[0], {}, reply))
-        except redis.ResponseError as error:
-            answers.append(error)
-    return answers
-
-
-def looks() -> list[Words]:
-    """Everything that can be seen of the keys."""
-    reset: list[Words] = [("CONFIG", "SET", "maxmemory", "0", "min-replicas-to-write", "0")]
-    return reset + [
-        (*look[:1], one, *look[1:])
-        for one in KEYS
-        for look in (("TYPE",), ("TTL",), ("GET",), ("HGETALL",), ("SMEMBERS",), ("ZRANGE", 0, -1, "WITHSCORES"),
-                     ("LRANGE", 0, -1), ("XRANGE", "-", "+"))
-    ] + [("XINFO", kind, one) for one in KEYS for kind in ("STREAM", "GROUPS")]  # fmt: skip
-
-
-def comparable(one: Words, reply: Any) -> Any:
-    """A reply without what may differ: the order of sets and keys, what the clock says, how a stream is stored."""
-    if one[0] == "EVAL" and one[1] in IN_SCRIPTS:
-        one = one[4:]
-    name = one[0] if one else ""
-    if name in ("TTL", "PTTL") and isinstance(reply, int):
-        return min(reply, 1)
-    if name in ("KEYS", "SMEMBERS", "HKEYS", "HVALS", "HGETALL") and isinstance(reply, list):
-        return sorted(reply)
-    if name == "XINFO" and isinstance(reply, list) and reply and reply[0] == b"length":
-        shown = dict(zip(reply[::2], reply[1::2], strict=True))
-        reply = [(word, shown[word]) for word in shown if not word.startswith(b"radix-tree")]
-    return plain(reply)
-
-
-def plain(reply: Any) -> Any:
-    if isinstance(reply, Exception):
-        return type(reply).__name__, str(reply)
-    if isinstance(reply, (list, tuple)):
-        return [plain(part) for part in reply]
-    return ID_BY_CLOCK.sub(b"*", reply) if isinstance(reply, bytes) else reply
-
-
-def compare(client: redis.Redis, commands: list[Words]) -> None:
-    commands = commands + looks()
-    wanted, found = replies_of_real(client, commands), replies_of_memory(commands)
-    for at, (one, theirs, ours) in enumerate(zip(commands, wanted, found, strict=True)):
-        assert comparable(one, ours) == comparable(one, theirs), f"command {at}: {one!r} after {commands[:at]!r}"
-
-
-def limits(examples: int) -> Any:
-    kept = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
-    return settings(max_examples=examples, deadline=None, print_blob=True, suppress_health_check=kept)
-
-
 @limits(EXAMPLES)
 @given(commands=st.lists(any_command, min_size=1, max_size=25))
 def test_random_commands_get_the_same_replies_and_leave_the_same_keys(real, commands):
-    compare(real, commands)
+    compare(real, commands, KEYS)
 
 
 @pytest.mark.soak
@@ -229,7 +128,7 @@ def test_random_commands_get_the_same_replies_and_leave_the_same_keys(real, comm
 @limits(EXAMPLES_SOAK)
 @given(commands=st.lists(any_command, min_size=1, max_size=60))
 def test_many_random_commands_get_the_same_replies_and_leave_the_same_keys(real, commands):
-    compare(real, commands)
+    compare(real, commands, KEYS)
 
 
 def any_of(*kinds: list[st.SearchStrategy[Words]]) -> st.SearchStrategy[list[Words]]:
@@ -245,61 +144,6 @@ def test_commands_of_one_kind_get_the_same_replies(real, kinds):
     @limits(EXAMPLES_SOAK // 3)
     @given(commands=any_of(*kinds))
     def agree(commands):
-        compare(real, commands)
+        compare(real, commands, KEYS)
 
     agree()
-
-
-EXPRESSIONS = """
-    1                   2.9                     -2.9                  'text'              ''              true
-    false               nil                     {}                    {1, 2.5, 'x', true, false, 3, nil, 4}
-    {{1, {2}}, {}}      {ok = 'FINE'}           {err = 'ODD word'}    {1, {err = 'ODD inside'}}
-    redis.status_reply('S')         redis.error_reply('ERR mine')     redis.sha1hex
-    error('thrown')     error({err = 'ERR thrown'})                   error()             unknown_name    os.time()
-    redis.call()        redis.call('NONSENSE')  redis.call('GET')     redis.call('GET', {})
-    redis.call('GET', nil)          redis.pcall('GET', true)          redis.pcall('NONSENSE').err
-    redis.call('SET', 'n', 1e17)    redis.call('SET', 'n', 0.1)       redis.call('get', 'absent') == false
-    redis.call('SET', 'n', 'x').ok  redis.call('SET', 'n', 'x', 'NX', 'XX')
-    redis.call('HSET', 'h', 'a', 3, 'b', 4.5)   redis.call('PING')    type(redis.call('TIME')[1])
-    redis.call('EVAL', 'return 1', 0)           redis.call('CONFIG', 'GET', 'x')
-    redis.call('XREAD', 'BLOCK', 1, 'STREAMS', 'none', '0')           redis.call('XGROUP', 'CREATE', 'none', 'g', '0')
-    redis.call('SMEMBERS', 'none')  redis.call('HMGET', 'none', 'a', 'b')
-    tostring(1e15)      tostring(1797000000123)                       string.format('%.0f', 1797000000123456)
-    1797000000123 / 1000            redis.REDIS_VERSION_NUM >= 0x70000                    math.floor(-1.5)
-    #KEYS               KEYS[1]                 ARGV[2]               tonumber(nil)       ('x')()         unpack({1, 2})
-    pcall(redis.call, 'NONSENSE')   select(2, pcall(redis.call, 'GET'))                   select(2, pcall(error, 'x'))
-"""
-
-
-@pytest.mark.parametrize("expression", re.split(r"\s{2,}", EXPRESSIONS.strip()))
-def test_scripts_see_and_answer_the_same(real, expression):
-    text = f"local a = 1\nlocal b = 2\nreturn {expression}\n"
-    compare(real, [("EVAL", text, b"1", KEYS[0], b"one", b"two")])
-
-
-#: Words that mean something to one script or another, beside those that don't.
-script_word = st.one_of(
-    st.sampled_from(
-        [b"7:me", b"1", b"2", b"0", b"60", b"", b"accepted", b"done", b"failed", b"d1", b"CA1", b"e1", b"{}", b"3"]
-    ),
-    value,
-)
-WITHOUT_TIME = ["claim_command", "claim_gate", "finish_effect", "mark_sent", "mark_suspect", "release_lease",
-                "report_command", "bury_entry", "commit_batch"]  # fmt: skip
-script_call = st.sampled_from(WITHOUT_TIME).flatmap(
-    lambda name: st.tuples(
-        st.just(name),
-        st.lists(key, min_size=SCRIPTS[name].key_count or 7, max_size=SCRIPTS[name].key_count or 9),
-        st.lists(script_word, max_size=9),
-    )
-)
-setting_up = st.one_of(*HASHES[-4:], words("HSET", key, b"holder", b"7:me", b"commit", b"0"), *SETS[:1], *STREAMS[:1])
-
-
-@limits(EXAMPLES)
-@given(before=st.lists(setting_up, max_size=5), calls=st.lists(script_call, min_size=1, max_size=6))
-def test_our_scripts_do_the_same_whatever_they_are_given(real, before, calls):
-    """Whatever a script answers or stumbles over, at which line, and what it has written until then."""
-    commands: list[Words] = [*before]
-    commands += (("EVAL", SCRIPTS[name].text, len(keys), *keys, *rest) for name, keys, rest in calls)
-    compare(real, commands)

@@ -86,7 +86,7 @@ def _trim_of(argv: list[bytes], at: int) -> tuple[tuple[int, bool], int]:
 
 
 def _trim(found: Stream, most: int, about: bool) -> int:
-    if about:
+    if about and most:  # to nothing at all every node is surplus
         surplus = len(found.entries) - most
         most += surplus % NODE_ENTRIES if surplus > 0 else 0
     return found.trim(most)
