@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import structlog
+from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import RedisClusterException
 
 from runtime.errors import StoreError, StoreUnreachableError
 from runtime.lifecycle import pause
@@ -62,7 +64,7 @@ class Hints:
 
     async def _listen(self, stop: asyncio.Event, heard: Callable[[], None]) -> None:
         stopping = asyncio.ensure_future(stop.wait())
-        channel = self._client.pubsub(ignore_subscribe_messages=True)
+        channel = await self._channel_of_one_node()
         try:
             await channel.subscribe(self._channel)
             heard()
@@ -73,6 +75,16 @@ class Hints:
         finally:
             stopping.cancel()
             await channel.aclose()
+
+    async def _channel_of_one_node(self) -> Any:
+        if not isinstance(self._client, RedisCluster):
+            return self._client.pubsub(ignore_subscribe_messages=True)
+        try:
+            await self._client.initialize()
+            node = self._client.get_random_node()
+            return self._client.pubsub(node=node, ignore_subscribe_messages=True)
+        except RedisClusterException as error:  # which is none of redis-py's own family of errors
+            raise StoreUnreachableError("no node of the cluster can be listened to") from error
 
 
 async def _message(channel: Any, stopping: "asyncio.Task[Literal[True]]") -> Any:
