@@ -64,6 +64,7 @@ async def test_fault_51_entries_with_more_fields_are_taken_and_unknown_ones_put_
     await all_hang_up(world, put_aside=1)
 
 
+@pytest.mark.soak
 async def test_fault_51_effect_with_more_fields_is_carried_out_and_one_of_an_unknown_kind_left(
     world: FaultWorld,
 ) -> None:
