@@ -25,6 +25,7 @@ from sandbox.exchange import Call
 from streams.connection import Client, store_errors
 from streams.keys import Keys
 from tests.endurance.services import Services
+from tests.support.stalls import Stalls
 
 #: How often it is looked whether anything is left, seconds.
 LOOK_EVERY_S = 0.5
@@ -49,7 +50,14 @@ class Verdict:
 
 
 async def judge(
-    sandbox: Sandbox, client: Client, keys: Keys, services: Services, *, settle_s: float, alone_s: float
+    sandbox: Sandbox,
+    client: Client,
+    keys: Keys,
+    services: Services,
+    stalls: Stalls,
+    *,
+    settle_s: float,
+    alone_s: float,
 ) -> Verdict:
     """Waits until everything has come to its end, then looks.
 
@@ -58,6 +66,7 @@ async def judge(
         client: Of Redis.
         keys: Its keys.
         services: The processes.
+        stalls: When this process stood still, and Twilio and all people with it: that time does not count.
         settle_s: How long the end may take, seconds.
         alone_s: How long somebody may have been on the line alone, seconds.
     """
@@ -71,7 +80,7 @@ async def judge(
     verdict.broken += left
     verdict.broken += _dialled_twice(sandbox)
     verdict.broken += await _wrong_logs(client, keys, verdict)
-    verdict.alone = sorted(_times_alone(sandbox, verdict.parked), reverse=True)
+    verdict.alone = sorted(_times_alone(sandbox, verdict.parked, stalls), reverse=True)
     verdict.broken += [f"{sid} was alone for {seconds:.1f} s" for seconds, sid in verdict.alone if seconds > alone_s]
     verdict.broken += services.unexpected_ends()
     return verdict
@@ -153,7 +162,7 @@ def _gaps(stored: list[bytes | None], log: list[dict[bytes, bytes]]) -> list[str
 # ---- who was alone ---------------------------------------------------------------------------------------------------
 
 
-def _times_alone(sandbox: Sandbox, parked: Collection[str]) -> list[tuple[float, str]]:
+def _times_alone(sandbox: Sandbox, parked: Collection[str], stalls: Stalls) -> list[tuple[float, str]]:
     """How long each call was on the line while no other of its session was, nor was anybody rung."""
     of_session: dict[str, list[Call]] = defaultdict(list)
     calls = sandbox.exchange.state.calls
@@ -163,10 +172,14 @@ def _times_alone(sandbox: Sandbox, parked: Collection[str]) -> list[tuple[float,
             first = calls[first.parent_sid]
         of_session[_field(first, "session") or first.sid].append(call)
     found = []
+    offset_s = time.monotonic() - sandbox.now_s  # from the sandbox's clock to ours
     for name, together in of_session.items():
         for call in [] if name in parked else together:
             spans = _alone(call, together, sandbox.now_s)
-            found += [(end_s - start_s, call.sid) for start_s, end_s in spans]
+            found += [
+                (end_s - start_s - stalls.lost_s(offset_s + start_s, offset_s + end_s), call.sid)
+                for start_s, end_s in spans
+            ]
     return found
 
 

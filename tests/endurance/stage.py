@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
 
+import pytest
+
 from sandbox import PhoneScript, Sandbox
 from sandbox.faults import Faults
 from streams.connection import Client, make_client
@@ -17,8 +19,11 @@ from streams.keys import Keys
 from tests.endurance.judge import LeaseWatch, Verdict, described, judge, until
 from tests.endurance.services import Services
 from tests.endurance.traffic import Traffic, talking
+from tests.support.stalls import Stalls
 from tests.support.world import AGENT, NUMBER
 
+#: Of these runs one goes on at a time: each needs the machine for itself.
+ALONE = pytest.mark.xdist_group("endurance")
 #: `CONFERRAL_SWEEP_INTERVAL` of these runs, seconds.
 SWEEP_S = 10
 #: How long processes may take to start on a busy machine, seconds.
@@ -37,6 +42,8 @@ class Stage:
     keys: Keys
     leases: LeaseWatch
     chance: Random
+    stalls: Stalls = field(default_factory=Stalls)
+    began_s: float = field(default_factory=time.monotonic)
     lines: list[str] = field(default_factory=list)
 
     def say(self, line: str) -> None:
@@ -90,7 +97,7 @@ class Stage:
     async def ends(self, traffic: Traffic, *, settle_s: float, alone_s: float) -> Verdict:
         """Judges the run and prints its figures; fails when a law is broken."""
         verdict = await judge(
-            self.sandbox, self.client, self.keys, self.services, settle_s=settle_s, alone_s=alone_s
+            self.sandbox, self.client, self.keys, self.services, self.stalls, settle_s=settle_s, alone_s=alone_s
         )  # fmt: skip
         self.say_figures(traffic, verdict)
         assert not verdict.broken, "\n".join(verdict.broken[:40])
@@ -112,6 +119,10 @@ class Stage:
         voice = [one.duration_ms / 1000 for one in ledger.deliveries if one.kind == "voice" and one.attempts]
         self.say(f"seconds to TwiML, repetitions included: {described(voice)}")
         self.say(f"seconds on the line alone: {described([seconds for seconds, _ in verdict.alone])}")
+        rest = [one.duration_ms / 1000 for one in ledger.rest]
+        now_s = time.monotonic()
+        self.say(f"seconds a REST request took at the sandbox, faults included: {described(rest)}; it stood still for "
+                 f"{self.stalls.lost_s(self.began_s, now_s):.1f} of {now_s - self.began_s:.1f} s")  # fmt: skip
         used = {name: round(seconds, 1) for name, seconds in self.services.cpu_s.items()}
         self.say(f"CPU seconds {used}, sandbox and people {time.process_time():.1f}; load {os.getloadavg()}")
         self.say(f"seconds until nothing was left: {verdict.settled_s:.1f}; broken laws {len(verdict.broken)}")
@@ -142,7 +153,7 @@ async def stage(
             made = Stage(sandbox, services, client, keys, LeaseWatch(client, keys), chance)
             services.start_webhooks(webhooks)
             services.start_workers(workers)
-            watching = (services.supervise(), services.measure(), made.leases.watch())
+            watching = (services.supervise(), services.measure(), made.leases.watch(), made.stalls.watch())
             beside = [asyncio.create_task(one) for one in watching]
             try:
                 began_s = time.monotonic()

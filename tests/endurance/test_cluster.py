@@ -11,10 +11,10 @@ import pytest
 from runtime.errors import StoreError
 from streams.connection import store_errors
 from tests.endurance.judge import described, until
-from tests.endurance.stage import SWEEP_S, Stage, gets_worse, stage
+from tests.endurance.stage import ALONE, SWEEP_S, Stage, gets_worse, stage
 from tests.support.redis_cluster import ClusterServers, Node
 
-pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(600), ALONE]
 PARTITIONS = 64
 AT_ONCE = 150
 PER_SECOND = 5.0

@@ -15,6 +15,7 @@ from runtime.metrics import Metrics
 from streams.cluster import ClusterClient
 from streams.connection import make_client
 from streams.keys import Keys
+from tests.endurance.stage import ALONE
 from tests.support.command_line import CommandLine
 from tests.support.phones import answers
 from tests.support.redis_cluster import ClusterServers
@@ -22,7 +23,7 @@ from tests.support.world import World
 from webhooks.api.api import add_api
 from webhooks.api.turns import TURNS
 
-pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.timeout(180), ALONE]
 TARGET = "client:bob"
 TOKEN = "t" * 32
 

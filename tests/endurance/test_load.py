@@ -8,11 +8,11 @@ from random import Random
 import pytest
 
 from tests.endurance.judge import described, until
-from tests.endurance.stage import START_S, SWEEP_S, gets_worse, stage
+from tests.endurance.stage import ALONE, START_S, SWEEP_S, gets_worse, stage
 from tests.endurance.traffic import talking
 from tests.support.redis_server import RedisServer
 
-pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(900), ALONE]
 #: Calls that shall go on at the same time (count), how many begin a second, and how long each lasts.
 AT_ONCE = 1_000
 PER_SECOND = 5.0

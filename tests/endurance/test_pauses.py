@@ -12,10 +12,10 @@ import pytest
 from tests.endurance.judge import Change, described, pid_of
 from tests.endurance.relay import RestRelay, Sent
 from tests.endurance.services import Process
-from tests.endurance.stage import SWEEP_S, Stage, gets_worse, stage
+from tests.endurance.stage import ALONE, SWEEP_S, Stage, gets_worse, stage
 from tests.support.redis_server import RedisServer
 
-pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(600), ALONE]
 AT_ONCE = 200
 PER_SECOND = 6.0
 ROUNDS = 4

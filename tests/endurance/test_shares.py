@@ -7,10 +7,10 @@ from random import Random
 import pytest
 
 from tests.endurance.judge import described
-from tests.endurance.stage import START_S, stage
+from tests.endurance.stage import ALONE, START_S, stage
 from tests.support.redis_server import RedisServer
 
-pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(600), ALONE]
 PARTITIONS = 64
 WORKERS = 4
 #: A lease, a look at it, a start, and a busy machine.
