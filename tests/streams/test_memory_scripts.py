@@ -12,7 +12,7 @@ from streams.scripts import SCRIPTS
 from tests.support.redis_comparison import KEYS, Words, compare, limits
 
 pytestmark = pytest.mark.redis
-EXAMPLES, EXAMPLES_SOAK = 40, 2_000
+EXAMPLES, EXAMPLES_SOAK = 25, 2_000
 
 EXPRESSIONS = """
     1                   2.9                     -2.9                  'text'              ''              true
