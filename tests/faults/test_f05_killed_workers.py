@@ -16,7 +16,7 @@ from tests.support.forked_worker import ForkedWorker
 from tests.support.phones import answers, presses
 from tests.support.relay import Relay
 
-pytestmark = [pytest.mark.redis, pytest.mark.processes]
+pytestmark = [pytest.mark.redis, pytest.mark.processes, pytest.mark.soak]
 #: Batches of a warm transfer that are decided one after the other, at least (count).
 BATCHES = 6
 
@@ -66,31 +66,26 @@ async def world(redis_server):
         yield world
 
 
-@pytest.mark.soak
 @pytest.mark.parametrize("nth", range(1, BATCHES + 1))
 async def test_fault_05_worker_killed_before_a_commit(world, tmp_path, nth):
     await transfer_survives(world, tmp_path, die_at="before_commit", nth=nth)
 
 
-@pytest.mark.soak
 @pytest.mark.parametrize("nth", range(1, BATCHES + 1))
 async def test_fault_05_worker_killed_after_reading(world, tmp_path, nth):
     await transfer_survives(world, tmp_path, die_at="after_read", nth=nth)
 
 
-@pytest.mark.soak
 @pytest.mark.parametrize("nth", range(1, BATCHES + 1))
 async def test_fault_06_worker_killed_after_a_commit_and_before_its_request(world, tmp_path, nth):
     await transfer_survives(world, tmp_path, die_at="after_commit", nth=nth)
 
 
-@pytest.mark.soak
 @pytest.mark.parametrize("kind", ["redirect_call", "create_participant"])
 async def test_fault_06_worker_killed_with_a_request_in_hand(world, tmp_path, kind):
     await transfer_survives(world, tmp_path, die_at="before_request", kind=kind)
 
 
-@pytest.mark.soak
 async def test_fault_06_worker_killed_with_a_dial_in_hand_that_cannot_be_looked_up(world, tmp_path):
     """`POST /Calls` is marked before it is sent: nobody can know whether it was, so nobody sends it again."""
     with world.worker_process(tmp_path, "first", die_at="before_request", kind="create_call") as first:
@@ -106,16 +101,12 @@ async def test_fault_06_worker_killed_with_a_dial_in_hand_that_cannot_be_looked_
             await all_hang_up(world, outage_s=1.0)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    ["create_participant", *(pytest.param(kind, marks=pytest.mark.soak) for kind in ("redirect_call", "create_call"))],
-)
+@pytest.mark.parametrize("kind", ["create_participant", "redirect_call", "create_call"])
 async def test_fault_07_worker_killed_after_its_request(world, tmp_path, kind):
     confirm = "true" if kind == "create_call" else ""
     await transfer_survives(world, tmp_path, die_at="after_request", kind=kind, confirm=confirm)
 
 
-@pytest.mark.soak
 @pytest.mark.parametrize("passes", [False, True], ids=["unsent", "stored"])
 @pytest.mark.parametrize("nth", [1, 2])
 async def test_fault_08_worker_killed_while_an_outcome_is_being_written(world, redis_server, tmp_path, passes, nth):

@@ -183,7 +183,7 @@ async def nobody_gets_somebody_elses_reply(server: RedisServer, chance: random.R
 
 
 async def test_fault_28_caller_is_cancelled_while_he_waits(furnished, chance):
-    await nobody_gets_somebody_elses_reply(furnished, chance, SEEDS // 10)
+    await nobody_gets_somebody_elses_reply(furnished, chance, SEEDS // 50)
 
 
 @pytest.mark.soak
