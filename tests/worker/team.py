@@ -130,6 +130,10 @@ class Team:
         await member.leave()
         del self.alive[member.name]
 
+    async def passes(self, time_s: float) -> None:
+        """Time passes, which is virtual."""
+        await asyncio.sleep(time_s)
+
     def set_clock(self, by_s: float) -> None:
         """Somebody sets Redis's clock."""
         self.server_set_ms += round(by_s * 1000)

@@ -30,6 +30,15 @@ class SetRedis:
     def set_clock(self, by_ms: int) -> None:
         self._set_ms += by_ms
 
+    async def runs(self, script: str, times: int) -> None:
+        """Waits until a script has run so often from now on."""
+        run: list[str] = []
+        self.server.fault = lambda name: run.append(name) if name == script else None
+        async with asyncio.timeout(15):
+            while len(run) < times:
+                await asyncio.sleep(0.005)
+        self.server.fault = None
+
     def client(self, _url: str, *, blocking: bool = False, max_connections: int = 64) -> Client:
         return self.server.client(blocking=blocking)
 
@@ -73,7 +82,7 @@ async def test_people_who_talk_or_ring_go_on(world: World, redis: SetRedis, by_m
     await world.until(ringing.sid, phase="ringing")
     redis.set_clock(by_ms)
     await seen(world)
-    await asyncio.sleep(1.2)  # timers are asked for every second, known or not
+    await redis.runs("fire_timers", 2 * world.keys.partitions)  # all are asked for every second, known or not
     assert (await world.session(customer.sid))["phase"] == "connected"
     assert (await world.session(ringing.sid))["phase"] == "ringing"
     assert customer.status == agent.status == "in-progress"

@@ -3,7 +3,6 @@
 In virtual time, on a Redis in memory whose clock can be set.
 """
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -38,7 +37,7 @@ async def three(team: Team) -> None:
     for _ in range(3):
         team.join()
     await team.until_fair(3.0)
-    await asyncio.sleep(3.0)
+    await team.passes(3.0)
 
 
 async def set_timer(team: Team, after_s: float, name: str = "lone|s1") -> float:
@@ -56,7 +55,7 @@ async def fired_at(team: Team, timeout_s: float) -> float:
     until_s = team.loop.time() + timeout_s
     while await team.client.zcard(team.keys.timers(1)):
         assert team.loop.time() < until_s, f"not fired within {timeout_s} s"
-        await asyncio.sleep(0.01)
+        await team.passes(0.01)
     return team.loop.time()
 
 
@@ -67,7 +66,7 @@ def test_no_lease_changes_hands(by_s: float):
         epochs = await team.epochs()
         for _ in range(3):
             team.set_clock(by_s)
-            await asyncio.sleep(11.3)
+            await team.passes(11.3)
             assert await team.epochs() == epochs
             assert all(member.keeper.workers_alive == 3 for member in team.alive.values())
 
@@ -80,7 +79,7 @@ def test_what_a_worker_held_that_dies_then_is_taken_over_in_time(by_s: float, af
     async def story(team: Team) -> None:
         await three(team)
         team.set_clock(by_s)
-        await asyncio.sleep(after_s)
+        await team.passes(after_s)
         team.kill(next(iter(team.alive.values())))
         await team.until_fair(TAKE_OVER_S)
 
@@ -92,7 +91,7 @@ def test_timer_fires_when_it_would_have(by_s: float):
     async def story(team: Team) -> None:
         await three(team)
         due_s = await set_timer(team, 10.0)
-        await asyncio.sleep(2.0)
+        await team.passes(2.0)
         team.set_clock(by_s)
         off_s = by_s if abs(by_s) < 1 else 0.0  # what is less than a second is followed, as drift
         assert await fired_at(team, 12.0) == pytest.approx(due_s - off_s, abs=0.6)
@@ -110,7 +109,7 @@ def test_next_holder_goes_on_with_the_same_time(by_s: float, how: str, after_s: 
         await three(team)
         due_s = await set_timer(team, 60.0)
         team.set_clock(by_s)
-        await asyncio.sleep(after_s if how == "stopped" else max(after_s, 1.6))
+        await team.passes(after_s if how == "stopped" else max(after_s, 1.6))
         (holder,) = [member for member in team.alive.values() if 1 in member.keeper.held]
         if how == "stopped":
             await team.leave(holder)
@@ -144,7 +143,7 @@ def test_all_restart_after_the_clock_was_set_while_nobody_looked():
         for member in list(team.alive.values()):
             await team.leave(member)
         team.set_clock(-HOUR_S)
-        await asyncio.sleep(20.0)
+        await team.passes(20.0)
         team.join()
         assert await fired_at(team, 90.0) == pytest.approx(due_s + 20.0, abs=1.0)
 
@@ -167,12 +166,12 @@ def test_timer_that_falls_due_while_nobody_works_fires_once():
         await set_timer(team, 5.0)
         for member in list(team.alive.values()):
             await team.leave(member)
-        await asyncio.sleep(30.0)
+        await team.passes(30.0)
         stream = team.keys.events(1)
         added = (await team.client.xinfo_stream(stream))["entries-added"]
         team.join()
         await fired_at(team, 2.0)
-        await asyncio.sleep(5.0)
+        await team.passes(5.0)
         assert (await team.client.xinfo_stream(stream))["entries-added"] == added + 1
 
     of_team(story)
@@ -184,13 +183,13 @@ def test_time_is_redis_s_again_when_nothing_is_timed_by_it(by_s: float):
         await three(team)
         await set_timer(team, 10.0)
         team.set_clock(by_s)
-        await asyncio.sleep(8.0)
+        await team.passes(8.0)
         (holder,) = [member for member in team.alive.values() if 1 in member.keeper.held]
         assert holder.keeper.held[1].clock.ahead_ms == pytest.approx(-by_s * 1000, abs=5)
         assert int(await team.client.hget(team.keys.lease(1), "ahead")) == pytest.approx(-by_s * 1000, abs=5)
         await fired_at(team, 10.0)
         await team.client.srem(team.keys.live(1), "s1")
-        await asyncio.sleep(5.0)
+        await team.passes(5.0)
         assert holder.keeper.held[1].clock.ahead_ms == 0
         assert await team.client.hget(team.keys.lease(1), "ahead") == b"0"
         assert holder.keeper.held[1].clock.now_ms() == pytest.approx(team.server.db.now_ms(), abs=5)
@@ -206,7 +205,7 @@ def test_workers_own_wall_clock_changes_nothing(by_s: float):
         for member in team.alive.values():
             member.clock.wall_set_ms = round(by_s * 1000)
         assert await fired_at(team, 12.0) == pytest.approx(due_s, abs=0.6)
-        await asyncio.sleep(10.0)
+        await team.passes(10.0)
         assert await team.epochs() == epochs
 
     of_team(story)
@@ -219,7 +218,7 @@ def test_worker_that_was_stopped_takes_that_for_no_step_of_redis_s_clock(stalled
         await team.until_fair(3.0)
         due_s = await set_timer(team, 40.0)
         member.process.pause()
-        await asyncio.sleep(stalled_s)
+        await team.passes(stalled_s)
         member.process.wake()
         assert await fired_at(team, 60.0) == pytest.approx(due_s, abs=0.6)
         assert member.keeper.held[1].clock.ahead_ms == pytest.approx(0, abs=5)

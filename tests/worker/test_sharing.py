@@ -1,6 +1,5 @@
 """Fair shares: workers that join, leave and die, in virtual time, on a Redis in memory."""
 
-import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -89,7 +88,7 @@ def test_more_workers_than_partitions_leave_some_without_and_nothing_moves():
             team.join()
         await team.until_fair(2 * AT_ONCE_S)
         epochs = await team.epochs()
-        await asyncio.sleep(30.0)
+        await team.passes(30.0)
         assert await team.epochs() == epochs
         assert await team.shares() == [0, 0, 1, 1, 1, 1]
 
@@ -112,7 +111,7 @@ def test_what_a_killed_worker_held_is_taken_over_in_equal_parts(number: int):
     async def story(team: Team) -> None:
         members = [team.join() for _ in range(3)]
         await team.until_fair(2 * AT_ONCE_S)
-        await asyncio.sleep(0.37 * number)
+        await team.passes(0.37 * number)
         team.kill(members[number])
         await team.until_fair(TAKE_OVER_S)
         assert await team.shares() == [8, 8]
@@ -172,13 +171,13 @@ def test_who_is_listed_but_takes_nothing_leaves_no_partition_without_a_holder():
         await team.until_fair(AT_ONCE_S)
         for second in range(60):
             await team.client.zadd(team.keys.workers, {"idle": second})
-            await asyncio.sleep(0.5)
+            await team.passes(0.5)
         assert len(await team.holders()) >= 15
         moved = sum(await team.epochs()) - 16
-        await asyncio.sleep(1.0)
+        await team.passes(1.0)
         for second in range(40):
             await team.client.zadd(team.keys.workers, {"idle": 100 + second})
-            await asyncio.sleep(0.5)
+            await team.passes(0.5)
         assert sum(await team.epochs()) - 16 - moved <= 2, "it gives back and takes again for ever"
 
     of_team(story)
@@ -200,11 +199,11 @@ async def _something(team: Team, chance: random.Random) -> None:
     elif what == "stall":
         member = chance.choice(members)
         member.process.pause()
-        await asyncio.sleep(chance.uniform(0.0, 12.0))
+        await team.passes(chance.uniform(0.0, 12.0))
         member.process.wake()
     elif what == "down":
         team.server.stop()
-        await asyncio.sleep(chance.uniform(0.0, 10.0))
+        await team.passes(chance.uniform(0.0, 10.0))
         team.server.start()
     elif what == "set":
         team.server_set_ms += chance.choice([-3_600_000, 3_600_000, -5_000, 5_000])
@@ -216,10 +215,10 @@ def _random_story(seed: int, steps: int) -> Callable[[Team], Coroutine[Any, Any,
         team.join()
         for _ in range(steps):
             await _something(team, chance)
-            await asyncio.sleep(chance.choice([0.0, 0.1, 1.0, 5.0]))
+            await team.passes(chance.choice([0.0, 0.1, 1.0, 5.0]))
         took_s = await team.until_fair(25.0)
         epochs = await team.epochs()
-        await asyncio.sleep(20.0)
+        await team.passes(20.0)
         assert await team.epochs() == epochs, f"seed {seed}: it does not come to rest (fair after {took_s} s)"
         assert await team.is_fair()
 
