@@ -5,10 +5,15 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.redis_server import RedisServer, found_programs
 
 pytest_plugins = ("tests.support.figures",)
+
+# No test may fail because the machine is busy: neither an example nor the making of examples is timed.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture
