@@ -203,7 +203,8 @@ class Carrying:
             since_s = tools.clock.monotonic_s() - self._doubted_since_s
             try:
                 async with asyncio.timeout(self._request_timeout_s()):
-                    ordered_at_ms = self.order.ordered_at_ms
+                    since_ms, ordered_at_ms = self.order.sent_since_ms, self.order.ordered_at_ms
+                    ordered_at_ms = ordered_at_ms if since_ms is None else min(since_ms, ordered_at_ms)
                     found = await look(effect, tools.provider, since_s, tools.policy.settle_s, ordered_at_ms)
             except TimeoutError:
                 raise OutcomeUnknownError from None

@@ -398,6 +398,8 @@ class HeldPartition:
                     ends_session=effect.session_id in decided.ended,
                     maybe_sent=self._may_have_been_sent(event),
                     sent_until_ms=self.lease.sent_until_ms,
+                    # Not before the entry was there, in whatever history it was decided.
+                    sent_since_ms=parts_of(event.entry_id)[0] + self.clock.ahead_ms,
                     mark_may_be_lost=self._looks_first,
                 )
             )

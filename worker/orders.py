@@ -35,6 +35,9 @@ class Order:
     #: Of an order taken over: the last moment at which the other worker could have sent it, for instance the end of its
     #: lease, Unix milliseconds by the store's clock. None: until just now.
     sent_until_ms: int | None = None
+    #: Of an order that may have been decided before, in a history that Redis has forgotten: the first moment at which
+    #: it could have been sent then, Unix milliseconds by the store's clock. None: not before it was committed.
+    sent_since_ms: int | None = None
     #: Marked in the outbox as one that may have been sent, Unix milliseconds by the store's clock; None while it is
     #: not. Only what is never repeated is marked.
     sent_at_ms: int | None = None

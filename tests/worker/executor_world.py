@@ -172,6 +172,8 @@ class FakeCalls:
         self.looks: dict[str, deque[Step]] = defaultdict(deque)
         #: What the list of calls shows of calls to the dialled address that are over.
         self.gone_calls: tuple[str, ...] = ()
+        #: Since when it was asked for them, Unix milliseconds.
+        self.gone_since_ms: list[int] = []
         self.asked: list[str] = []
         self.at_once = 0
         self.at_once_max = 0
@@ -203,6 +205,7 @@ class FakeCalls:
         return await self._look_for(effect)
 
     async def look_for_gone_dial(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
+        self.gone_since_ms.append(since_ms)
         return self.gone_calls
 
     async def look_for_recording(self, effect: StartRecording) -> str:

@@ -171,6 +171,20 @@ async def test_dial_that_has_come_and_gone_is_known_by_the_list_of_calls(world: 
     assert world.records.owners == {"CA7": "S1"}
 
 
+@pytest.mark.parametrize("since_ms, asked_ms", [(None, START_MS), (START_MS - 9_000, START_MS - 9_000)])
+async def test_dial_of_a_history_that_is_forgotten_is_looked_for_since_its_entry_was_there(
+    world: World, since_ms: int | None, asked_ms: int
+) -> None:
+    world.calls.looks["d"].extend([""] * 9)
+    world.calls.gone_calls = ("CA7",)
+
+    dial = straight("d")
+    assert await world.run(dial, maybe_sent=True, sent_since_ms=since_ms) == succeeded(dial, "CA7")
+
+    assert world.calls.gone_since_ms == [asked_ms]
+    assert "d" not in world.calls.asked
+
+
 @pytest.mark.parametrize("whose", ["another session's", "of an earlier dial"])
 async def test_call_that_is_gone_and_is_somebody_elses_is_not_the_dials(world: World, whose: str) -> None:
     world.calls.script["d"].extend([UNKNOWN, Dialled("CA8")])
