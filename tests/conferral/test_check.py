@@ -362,6 +362,23 @@ def test_dead_workers_do_not_count(checked, redis):
     assert (code, lines["workers"]["status"]) == (0, "warn")
 
 
+def test_signs_of_life_from_the_future_do_not_count(checked, redis):
+    """Redis's clock went back; who lives shows it again within a second."""
+    alive(redis)
+    redis.zadd(KEYS.workers, {"host-1-abc": int(time.time() * 1000) + 3_600_000})
+
+    assert checked()[1]["workers"]["status"] == "warn"
+
+
+def test_workers_are_told_with_how_many_partitions_each_holds(checked, redis):
+    alive(redis)
+    for number in range(KEYS.partitions):
+        redis.hset(KEYS.lease(number), "holder", f"{number + 1}:host-1-abc" if number % 4 else "9:another")
+
+    held = KEYS.partitions - len(range(0, KEYS.partitions, 4))
+    assert checked()[1]["workers"]["found"] == f"1 alive: host-1-abc (partitions: {held})"
+
+
 def test_partitions_without_a_holder_are_named(checked, redis):
     alive(redis)
     redis.delete(KEYS.lease(3))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from statemachine.effects import FindCall
 from tests.simulation.loop import VirtualLoop, run
 from tests.worker.team import Team
 
@@ -222,5 +223,24 @@ def test_worker_that_was_stopped_takes_that_for_no_step_of_redis_s_clock(stalled
         member.process.wake()
         assert await fired_at(team, 60.0) == pytest.approx(due_s, abs=0.6)
         assert member.keeper.held[1].clock.ahead_ms == pytest.approx(0, abs=5)
+
+    of_team(story)
+
+
+@pytest.mark.parametrize("by_s, earlier_s", [(-HOUR_S, HOUR_S), (HOUR_S, 0.0), (0.0, 0.0)])
+def test_call_is_looked_for_from_the_earlier_of_two_times_on(by_s: float, earlier_s: float):
+    """Twilio's list goes by Twilio's clock; nobody knows whether ours or Redis's agrees with it."""
+
+    async def story(team: Team) -> None:
+        member = team.join()
+        await team.until_fair(3.0)
+        await set_timer(team, 60.0)
+        team.set_clock(by_s)
+        await team.passes(3.0)
+        held = member.keeper.held[1]
+        find = FindCall(effect_id="f", session_id="s1", dial_id="d", to="+1", since_ms=held.clock.now_ms())
+        sent = held._as_sent(find)
+        assert isinstance(sent, FindCall)
+        assert find.since_ms - sent.since_ms == pytest.approx(earlier_s * 1000, abs=5)
 
     of_team(story)
