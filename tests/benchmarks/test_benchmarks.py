@@ -19,7 +19,11 @@ def _on_any_core(monkeypatch):
     monkeypatch.setattr(machine, "_ALLOWED_CORES", set())
 
 
-@pytest.mark.parametrize("name", NAMES)
+#: Those that start so many processes that they are left to the long run.
+LONG = {"neighbours"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.soak] if n in LONG else []) for n in NAMES])
 def test_benchmark_names_its_question_and_prints_ratios(name, capsys):
     module = importlib.import_module(f"benchmarks.{name}")
     assert module.__doc__.strip().endswith("?")
