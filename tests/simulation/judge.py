@@ -73,6 +73,7 @@ class Judge:
     Attributes:
         problems: What must not be, in the order in which it was seen.
         double_dials: Dials that were placed more than once (count).
+        mistaken: The same, where another session had taken the first call for its own (count).
         stranded: Times that somebody was alone for too long (count).
         left: Sessions that went on when the run was over, or whose calls did (count).
         lone_s: The longest time that somebody of a session was alone, for each session that is over, seconds.
@@ -103,7 +104,7 @@ class Judge:
             quieted: Whether a command was given to a session after which somebody may hear nobody.
         """
         self.problems: list[Problem] = []
-        self.double_dials = self.stranded = self.left = 0
+        self.double_dials = self.stranded = self.left = self.mistaken = 0
         self.lone_s: list[float] = []
         self.silent_s: list[float] = []
         self.judged = 0
@@ -316,9 +317,17 @@ class Judge:
         return left
 
     def judge_dials(self) -> None:
-        """That no dial was placed twice."""
+        """That no dial was placed twice.
+
+        Twilio's list of calls tells no label: of two sessions that dial one address in the same seconds, and hear
+        nothing of either call, one may take the other's for its own. That can't be told apart, so it is only counted.
+        """
+        values = self._values()
         for dial_id, legs in self._twilio.dialled.items():
-            if len(legs) > 1:
+            owners = {values.get(self._keys.call(leg.call_sid).encode()) for leg in legs}
+            if len(legs) > 1 and owners - {None, legs[0].session_id.encode()}:
+                self.mistaken += 1
+            elif len(legs) > 1:
                 self.double_dials += 1
                 sids = ", ".join(leg.call_sid for leg in legs)
                 self.blame(legs[0].session_id, f"dial {dial_id} was placed {len(legs)} times: {sids}")

@@ -9,7 +9,7 @@ Fields = dict[str, str]
 
 #: Whom inbound calls are for, and whom commands have dialled. All may be dialled.
 CLIENTS = tuple(f"client:{name}" for name in ("alice", "bob", "carol", "dave", "erin", "frank"))
-NUMBERS = tuple(f"+1415555{number:04d}" for number in range(170, 190))
+NUMBERS = tuple(f"+1415555{number:04d}" for number in range(1_000, 1_800))
 SIP = ("sip:desk@example.com",)
 DIALLED = (*CLIENTS, *NUMBERS, *SIP)
 #: None of these may be dialled: another country's plan, premium, emergency, another domain, no address at all.

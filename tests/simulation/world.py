@@ -454,7 +454,7 @@ class Simulation:
         run.counts.update(self.network.counts)
         run.counts["sessions judged"] = judge.judged
         run.counts["double dials"], run.counts["stranded"] = judge.double_dials, judge.stranded
-        run.counts["sessions left"] = judge.left
+        run.counts["sessions left"], run.counts["dials mistaken for others"] = judge.left, judge.mistaken
         run.counts["log entries"] = judge.log_entries
         run.counts["callbacks of the loop"] = self.loop.steps
         named = dict.fromkeys(problem.session_id for problem in run.problems if problem.session_id)
