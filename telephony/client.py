@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
@@ -42,6 +43,31 @@ BODY_MAX_BYTES = 8 * 1024 * 1024
 
 _API_HOST = "api.twilio.com"
 _kind: ContextVar[str] = ContextVar("kind_of_request", default="other")
+
+
+_may_go: ContextVar[Callable[[], bool]] = ContextVar("may_go", default=lambda: True)
+
+
+@contextmanager
+def sent_only_while(holds: Callable[[], bool]) -> Iterator[None]:
+    """Requests made inside leave only if this holds at that moment, else `ProviderUnreachableError`.
+
+    Connecting takes its time, and the whole process may be stopped meanwhile: who was allowed to ask may be so no more.
+    """
+    token = _may_go.set(holds)
+    try:
+        yield
+    finally:
+        _may_go.reset(token)
+
+
+class _Request(aiohttp.ClientRequest):
+    """One that is looked at once more when it has its connection."""
+
+    async def send(self, conn: Any) -> aiohttp.ClientResponse:
+        if not _may_go.get()():
+            raise ProviderUnreachableError
+        return await super().send(conn)
 
 
 @contextmanager
@@ -191,6 +217,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                 connector=aiohttp.TCPConnector(limit=self._requests_max, keepalive_timeout=KEEPALIVE_TIMEOUT_S),
                 timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
+                request_class=_Request,
                 trust_env=False,
                 raise_for_status=False,
             )

@@ -19,6 +19,7 @@ from runtime.errors import (
 from runtime.metrics import Metrics
 from statemachine.effects import ChangeRecording, Dial, Effect, FindCall
 from statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
+from telephony.client import sent_only_while
 from telephony.dialling import Dialled
 from telephony.look import Verdict
 from telephony.recordings import Recorded
@@ -38,6 +39,7 @@ class Tools:
     provider: Provider
     records: Records
     may_send: Callable[[int], Awaitable[bool]]
+    is_ours: Callable[[int], bool]
     lanes: Lanes
     clock: Clock
     now_ms: Callable[[int], int]
@@ -124,7 +126,8 @@ class Carrying:
             found: CallsRead | Dialled | Recorded | None = None
             try:
                 async with asyncio.timeout(self._request_timeout_s()):
-                    found = await tools.provider.perform(effect)
+                    with sent_only_while(lambda: tools.is_ours(self.order.partition)):
+                        found = await tools.provider.perform(effect)
             except TimeoutError:
                 error = OutcomeUnknownError()
             except ProviderError as raised:

@@ -78,6 +78,7 @@ class Executor:
         checkpoint: Callable[[str, Effect], Awaitable[None]] = pass_by,
         turn: Callable[[Dial], Awaitable[None]] | None = None,
         workers_alive: Callable[[], int] = lambda: 1,
+        is_ours: Callable[[int], bool] = lambda _partition: True,
     ) -> None:
         """Binds what is needed.
 
@@ -95,6 +96,8 @@ class Executor:
             checkpoint: Called at `before_request` and `after_request`, for tests that end the process there.
             turn: Returns when a dial may be sent; None where the pace is left to Twilio's own queue.
             workers_alive: How many workers there are: they share what Twilio takes at the same time.
+            is_ours: Whether nobody else can have the partition now, as far as is known here; asked once more when a
+                request has its connection.
         """
         self.performed = 0
         self.given_up = 0
@@ -115,6 +118,7 @@ class Executor:
             provider=calls,
             records=records,
             may_send=may_send,
+            is_ours=is_ours,
             lanes=Lanes(self.allowance, clock, sleep=sleep),
             clock=clock,
             now_ms=now_ms,

@@ -151,6 +151,11 @@ class LeaseKeeper:
         held = self.held.get(partition)
         return held.clock.now_ms() if held is not None else self._store_clock.now_ms()
 
+    def is_ours(self, partition: int) -> bool:
+        """Whether the lease of a partition runs now, by our own clock: a stop of the whole process counts."""
+        held = self.held.get(partition)
+        return held is not None and not held.is_lost and held.lease.is_sure(self._clock)
+
     async def may_send(self, partition: int) -> bool:
         """Whether a REST request may be sent for a partition now: waits until it is sure, or sure that it is not."""
         while (held := self.held.get(partition)) is not None and not held.is_lost:

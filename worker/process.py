@@ -262,6 +262,7 @@ class Worker:
             checkpoint=self._effect_checkpoint,
             turn=turn,
             workers_alive=lambda: keeper.workers_alive,
+            is_ours=keeper.is_ours,
         )
 
     def _turns_of(self, dials: DialAccess) -> Callable[[Dial], Awaitable[None]] | None:

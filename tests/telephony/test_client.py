@@ -25,7 +25,7 @@ from runtime.settings import ServiceSettings, load
 from statemachine.effects import HangUpCall, RedirectCall
 from telephony import client as client_module
 from telephony.calls import Calls
-from telephony.client import PooledHttpClient, http_client, requests_of, rest_client
+from telephony.client import PooledHttpClient, http_client, requests_of, rest_client, sent_only_while
 
 ACCOUNT = "AC" + "a" * 32
 KEY = "SK" + "b" * 32
@@ -229,6 +229,20 @@ async def test_one_connection_serves_requests_that_follow_each_other(
         await http.request("POST", URI, data={"Status": "completed"})
 
     assert (len(twilio.requests), twilio.connections) == (5, 1)
+
+
+async def test_request_that_may_go_no_more_when_it_has_its_connection_is_not_sent(
+    twilio: ScriptedTwilio, http: PooledHttpClient
+) -> None:
+    """As after a stop of the whole process, which may have lasted longer than its lease."""
+    answers = iter([True, False])
+    with sent_only_while(lambda: next(answers)):
+        await http.request("POST", URI, data={"Status": "completed"})
+        with pytest.raises(ProviderUnreachableError):
+            await http.request("POST", URI, data={"Status": "completed"})
+    await http.request("POST", URI, data={"Status": "canceled"})
+
+    assert [request.body for request in twilio.requests] == ["Status=completed", "Status=canceled"]
 
 
 async def test_requests_at_the_same_time_are_bounded(twilio: ScriptedTwilio, http: PooledHttpClient) -> None:
