@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from statemachine.events import Event
 
 #: Sequence numbers below the highest that are still told apart; older ones count as taken.
-WINDOW_BITS = 64
+WINDOW_BITS = 256
 #: Tokens kept; the oldest is forgotten first. Meaning refuses what a token no longer can.
 TOKENS_MAX = 128
 #: Calls and conferences whose sequence is kept; a session has at most 250 participants at a time.
