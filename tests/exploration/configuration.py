@@ -1,0 +1,136 @@
+"""Where a run stands: one plain value, made of numbers of what was met before. Equal places are equal values."""
+
+from collections.abc import Hashable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from sandbox.exchange import Number
+from statemachine.events import Event
+from tests.exploration.doors import ACCOUNT_SID, NUMBER, Gates, Served, Way, settings_of
+from tests.exploration.exchanges import Exchanges
+from tests.exploration.flows import Flow
+from tests.exploration.idle import KNOWN, Idle, Kind
+from tests.exploration.orders import Order
+from tests.exploration.plain import digest, flat
+from tests.exploration.sessions import Sessions
+from worker.looking import Found
+
+_H = TypeVar("_H", bound=Hashable)
+
+
+class Table(Generic[_H]):
+    """Values by number, each once."""
+
+    def __init__(self) -> None:
+        self.values: list[_H] = []
+        self._numbers: dict[_H, int] = {}
+
+    def number_of(self, value: _H) -> int:
+        number = self._numbers.get(value)
+        if number is None:
+            number = self._numbers[value] = len(self.values)
+            self.values.append(value)
+        return number
+
+    def __getitem__(self, number: int) -> _H:
+        return self.values[number]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+class Faults(NamedTuple):
+    """What may still go wrong, and what people may still do (counts)."""
+
+    #: Faults of any kind.
+    faults: int
+    #: Commands that an operator may still give.
+    commands: int
+    #: People who may still hang up.
+    hang_ups: int
+
+
+class Letter(NamedTuple):
+    """A callback on its way to us."""
+
+    #: Number of the event.
+    event: int
+    #: How many entries of the stream come before it: those that were stored before Twilio sent it (count).
+    ahead: int = 0
+
+
+class Lonely(NamedTuple):
+    """A leg that hears nobody, or music for no reason, since a moment."""
+
+    sid: str
+    since_ms: int
+
+
+class Place(NamedTuple):
+    """Where a run stands."""
+
+    exchange: int
+    session: int
+    #: Numbers of the orders that are carried out one after the other, and of those beside them.
+    line: tuple[int, ...] = ()
+    asides: tuple[int, ...] = ()
+    #: Callbacks on their way, sorted.
+    letters: tuple[Letter, ...] = ()
+    #: Numbers of the events that are stored and undecided, oldest first.
+    stream: tuple[int, ...] = ()
+    #: Tokens of what handlers have stored and what is decided, as far as it may come again.
+    taken: tuple[str, ...] = ()
+    gates: Gates = ()
+    #: Until when nobody decides, because a worker has died; 0 while one works.
+    down_until_ms: int = 0
+    left: Faults = Faults(0, 0, 0)
+    #: How far each command has come, sorted.
+    told: tuple[tuple[str, str], ...] = ()
+    #: Names of the commands that were given, sorted.
+    given: tuple[str, ...] = ()
+    lonely: tuple[Lonely, ...] = ()
+    #: Since when the sweep would find something, and whether a sweep has seen it already; 0 for never.
+    differs_since_ms: int = 0
+    was_missed: bool = False
+
+
+class World:
+    """Everything that was met in the exploration of one flow, by number."""
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        settings = settings_of(**flow.settings)
+        url = settings.public_url
+        number = Number(
+            NUMBER,
+            voice_url=f"{url}{flow.voice_path}",
+            voice_fallback_url=f"{url}/voice/fallback",
+            status_callback=f"{url}/voice/status",
+            application_sid="AP" + "0" * 32 if flow.begins == "client" else "",
+        )
+        self.way = Way(settings, flow.agents)
+        self.exchanges = Exchanges(ACCOUNT_SID, (number,), flow.rules)
+        self.sessions = Sessions(flow.policy)
+        self.idle = Idle(self.sessions, KNOWN)
+        self.events: Table[Event] = Table()
+        self.orders: Table[Order] = Table()
+        self.session_id = ""
+        self.served: dict[tuple[object, ...], Served] = {}
+        self.performed: dict[tuple[object, ...], Any] = {}
+        self.looked: dict[tuple[object, ...], Found] = {}
+        self._facts: dict[int, int] = {}
+        self._facts_known: dict[bytes, int] = {}
+
+    def facts_number(self, session: int) -> int:
+        """What webhooks read of a session, as a number: many sessions look the same to them."""
+        if session not in self._facts:
+            key = digest(flat(self.sessions.facts(session)))
+            self._facts[session] = self._facts_known.setdefault(key, len(self._facts_known))
+        return self._facts[session]
+
+    def begin_anew(self, kinds: frozenset[Kind]) -> None:
+        """Forgets which callbacks were decided early: those of these kinds were so wrongly."""
+        self.idle = Idle(self.sessions, self.idle.excluded | kinds)
+
+    def close(self) -> None:
+        """Closes what it has opened."""
+        self.way.close()

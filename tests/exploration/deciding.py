@@ -1,0 +1,164 @@
+"""One event is decided and committed: what `worker.deciding` and `worker.held` do, on plain values."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from statemachine.effects import Dial
+from statemachine.events import CallsRead, Event
+from statemachine.session import Session
+from statemachine.step import CommandStatus, Outcome
+from tests.exploration.configuration import Letter, Place, World
+from tests.exploration.orders import Order, Stage, answered, new, settled_before, stray, with_old_look
+from tests.exploration.plain import OLD
+from worker.executor import is_dial_wanted
+
+_FINAL = frozenset({CommandStatus.DONE, CommandStatus.REJECTED, CommandStatus.FAILED})
+
+
+class BrokenLawError(Exception):
+    """Something has happened that must never happen.
+
+    Attributes:
+        law: Which law it is, in a few words.
+        reason: What has happened.
+    """
+
+    def __init__(self, law: str, reason: str) -> None:
+        super().__init__(f"{law}: {reason}")
+        self.law = law
+        self.reason = reason
+
+
+def decided(world: World, place: Place, event: Event, *, was_taken: bool = False) -> tuple[Place, Outcome]:
+    """The place after an event was decided, which is on no list of the place any more."""
+    orders = [world.orders[number] for number in (*place.line, *place.asides)]
+    used = frozenset(
+        (
+            *(order.effect.effect_id for order in orders),
+            *(getattr(world.events[number], "effect_id", "") for number in place.stream),
+        )
+    )
+    decision = world.sessions.decide(place.session, event, was_taken=was_taken, used=used)
+    world.idle.follows(place.session, decision.session)
+    line = [world.orders[number] for number in place.line]
+    asides = [world.orders[number] for number in place.asides]
+    stream = place.stream
+    if decision.outdates_looks:
+        asides = [with_old_look(order) for order in asides]
+        stream = tuple(_with_old_look(world, number) for number in stream)
+    if decision.ends:
+        targets = {effect.target for effect in decision.effects if effect.is_ending}
+        line, asides = _after_the_end(line, asides, targets)
+    for effect in decision.effects:
+        order = new(effect)
+        if order.stands_in_line:
+            line.append(order._replace(to_be_asked=bool(line)))
+        else:
+            asides.append(order)
+    line, asides = _reviewed(line, asides, world.sessions.known[decision.session], len(stream))
+    after = place._replace(
+        session=decision.session,
+        line=tuple([world.orders.number_of(order) for order in line]),
+        asides=tuple(sorted([world.orders.number_of(order) for order in asides])),
+        stream=stream,
+        told=_told(place, ((report.command_id, report.status) for report in decision.reports)),
+    )
+    return after, decision.outcome
+
+
+def _with_old_look(world: World, number: int) -> int:
+    event = world.events[number]
+    if not isinstance(event, CallsRead) or event.read_version == OLD:
+        return number
+    return world.events.number_of(replace(event, read_version=OLD))
+
+
+def _after_the_end(line: list[Order], asides: list[Order], targets: set[str]) -> tuple[list[Order], list[Order]]:
+    """What the end of a session leaves of what was ordered before: what is under way, and endings of other things."""
+    kept: list[Order] = []
+    under_way = line[:1] + asides
+    for order in under_way:
+        if order.effect.is_ending:
+            kept.append(order._replace(is_dropped=order.is_dropped or order.effect.target in targets))
+        elif order.stage is Stage.ANSWERED:
+            hang_up = stray(order)
+            if hang_up is not None:
+                kept.append(hang_up)
+        elif order.stage is Stage.DOUBTED and order.stands_in_line:
+            kept.append(order._replace(is_dropped=True))
+    return [], kept
+
+
+def _reviewed(line: list[Order], asides: list[Order], session: Session, ahead: int) -> tuple[list[Order], list[Order]]:
+    """Dials that stand in line and that nobody wants any more are taken back, and reported at once."""
+    kept, back = line[:1], []
+    for order in line[1:]:
+        effect = order.effect
+        if isinstance(effect, Dial) and not is_dial_wanted(session, effect.effect_id):
+            outcome = settled_before(order, session, is_withdrawn=True)
+            assert outcome is not None
+            back.append(answered(order, outcome, ahead))
+        else:
+            kept.append(order)
+    return kept, asides + back
+
+
+def _told(place: Place, reports: Iterable[tuple[str, CommandStatus]]) -> tuple[tuple[str, str], ...]:
+    told = dict(place.told)
+    for command_id, status in reports:
+        before = told.get(command_id)
+        if before in _FINAL and status in _FINAL and before != status:
+            raise BrokenLawError("a command has one outcome", f"{command_id} was {before}, and is {status}")
+        if before not in _FINAL:
+            told[command_id] = status.value
+    return tuple(sorted(told.items()))
+
+
+def head_taken(world: World, place: Place) -> tuple[Place, Event]:
+    """The oldest entry leaves the stream."""
+    return _without_entry(world, place, 0), world.events[place.stream[0]]
+
+
+def _without_entry(world: World, place: Place, at: int) -> Place:
+    """One entry leaves the stream: whatever comes behind it has one entry less before it."""
+
+    def moved_up(number: int) -> int:
+        order = world.orders[number]
+        return world.orders.number_of(order._replace(ahead=order.ahead - 1)) if order.ahead > at else number
+
+    return place._replace(
+        stream=place.stream[:at] + place.stream[at + 1 :],
+        letters=tuple(sorted([_moved_up(letter, at) for letter in place.letters])),
+        line=tuple(map(moved_up, place.line)),
+        asides=tuple(sorted(map(moved_up, place.asides))),
+    )
+
+
+def _moved_up(letter: Letter, at: int) -> Letter:
+    return letter._replace(ahead=letter.ahead - 1) if letter.ahead > at else letter
+
+
+def without_idle(world: World, place: Place) -> Place:
+    """The place once everything is decided that changes nothing: see `idle`."""
+    takes, session, events = world.idle.takes, place.session, world.events
+    letters = tuple([one for one in place.letters if not takes(session, events[one.event])])
+    if len(letters) != len(place.letters):
+        place = place._replace(letters=letters)
+    for at in reversed(range(len(place.stream))):
+        if takes(session, events[place.stream[at]]):
+            place = _without_entry(world, place, at)
+    if place.asides and not place.left.faults:
+        # With no worker left to die, nothing depends on when an answer is noted that changes nothing.
+        asides = tuple([number for number in place.asides if not _is_idle(world, session, world.orders[number])])
+        place = place._replace(asides=asides) if len(asides) != len(place.asides) else place
+    return place
+
+
+def _is_idle(world: World, session: int, order: Order) -> bool:
+    return order.stage is Stage.ANSWERED and order.outcome is not None and world.idle.takes(session, order.outcome)
+
+
+def with_letters(world: World, place: Place, events: Iterable[Event]) -> Place:
+    """Callbacks are on their way: they will be stored behind what is stored already."""
+    new = [Letter(world.events.number_of(event), len(place.stream)) for event in events]
+    return place._replace(letters=tuple(sorted((*place.letters, *new)))) if new else place

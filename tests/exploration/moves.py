@@ -1,0 +1,403 @@
+"""Every move that can be made from a place, and where it leads."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+from runtime.errors import ConferralError
+from sandbox.exchange import (
+    CallbackRequest,
+    Input,
+    PhoneAnswers,
+    PhoneBusy,
+    PhoneFails,
+    PhoneHangsUp,
+    PhonePresses,
+    PhoneRejects,
+    TwimlFailed,
+    TwimlFetched,
+)
+from statemachine.events import TIMERS, Command, Event
+from statemachine.states import State
+from statemachine.step import Outcome
+from tests.exploration import passing
+from tests.exploration.configuration import Letter, Place, World
+from tests.exploration.deciding import BrokenLawError, decided, head_taken, with_letters, without_idle
+from tests.exploration.doors import Served
+from tests.exploration.exchanges import TUNES, Fetch, Followed, Leg
+from tests.exploration.laws import check, noted
+from tests.exploration.orders import (
+    SETTLE_MS,
+    TAKE_OVER_MS,
+    Order,
+    Stage,
+    after_look,
+    after_lost_answer,
+    answered,
+    outcome_of,
+    settled_before,
+    stray,
+    taken_over,
+)
+from tests.exploration.plain import NOW_MS
+from worker.held import DECISION_FAULTS
+from worker.orders import Outcome as OrderOutcome
+
+TIMER = {timer.timer: timer for timer in TIMERS}
+_PHONES: dict[str, Callable[[str], Input]] = {
+    "answer": PhoneAnswers,
+    "reject": PhoneRejects,
+    "busy": PhoneBusy,
+    "fail": PhoneFails,
+}
+#: How long something may be under way, at most, milliseconds.
+SLOW_MS = 5_000
+#: What may go wrong, each against the same count of faults.
+FAULTS = ("lose", "double", "unknown", "crash", "slow")
+
+
+class Move(NamedTuple):
+    """One thing that can happen."""
+
+    kind: str
+    #: Number of the event or the order, or of the document; the call; the name of a timer or a command.
+    what: int | str = ""
+    how: str = ""
+
+
+#: What an error in the product, or in here, may look like.
+FAULTS_OF_OURS = (ConferralError, *DECISION_FAULTS)
+
+Led = tuple[Move, Place | BrokenLawError]
+
+
+class Moves:
+    """The moves of one flow.
+
+    Args:
+        world: What was met so far.
+        faults: Which kinds of faults there are; all by default.
+    """
+
+    def __init__(self, world: World, faults: tuple[str, ...] = FAULTS) -> None:
+        self.world = world
+        self._faults = frozenset(faults)
+
+    def of(self, place: Place) -> list[Led]:
+        """All moves, and where each leads: to another place, or against a law."""
+        led: list[Led] = []
+        for move, make in self._open(place):
+            try:
+                after = make()
+                if after is None:
+                    continue
+                after = noted(self.world, place, without_idle(self.world, after))
+                check(self.world, after)
+            except BrokenLawError as broken:
+                led.append((move, broken))
+            except FAULTS_OF_OURS as error:
+                fault = BrokenLawError("nothing raises", f"{type(error).__name__}: {error}")
+                fault.__cause__ = error
+                led.append((move, fault))
+            else:
+                led.append((move, after))
+        return led
+
+    def _open(self, place: Place) -> Iterator[tuple[Move, Callable[[], Place | None]]]:
+        fetches = self.world.exchanges.fetches[place.exchange]
+        tune = next((fetch for fetch in fetches if fetch.purpose in TUNES), None)
+        if tune is not None:
+            # What somebody who waits hears depends on nothing but the session, and nothing but that depends on it: in
+            # whatever order it comes, the rest is the same. So it comes first.
+            yield from self._of_fetch(place, tune)
+            return
+        for fetch in fetches:
+            yield from self._of_fetch(place, fetch)
+        works = not place.down_until_ms
+        if works:
+            yield from self._decisions(place)
+            yield from self._orders(place)
+        yield from self._people(place)
+        if works:
+            yield from self._commands(place)
+        yield from self._time(place, is_busy=bool(fetches))
+        if works and place.left.faults and "crash" in self._faults and (place.line or place.asides):
+            yield Move("crash"), lambda: self._crashed(place)
+
+    # ---- callbacks and documents -------------------------------------------------------------------------------------
+
+    def _of_fetch(self, place: Place, fetch: Fetch) -> Iterator[tuple[Move, Callable[[], Place | None]]]:
+        yield Move("fetch", fetch.fetch_id), lambda: self._fetched(place, fetch)
+        if place.left.faults and "lose" in self._faults:
+            yield Move("lose-fetch", fetch.fetch_id), lambda: self._not_fetched(place, fetch)
+        if place.left.faults and "double" in self._faults and fetch.purpose not in TUNES:
+            yield Move("double-fetch", fetch.fetch_id), lambda: self._served_for_nothing(place, fetch)
+
+    def _decisions(self, place: Place) -> Iterator[tuple[Move, Callable[[], Place | None]]]:
+        spends = bool(place.left.faults)
+        for letter in dict.fromkeys(place.letters):
+            if spends and "lose" in self._faults:
+                yield Move("lose", letter.event), lambda letter=letter: self._lost(place, letter)  # type: ignore[misc]
+            if letter.ahead:
+                continue
+            yield Move("callback", letter.event), lambda letter=letter: self._told(place, letter)  # type: ignore[misc]
+            if spends and "double" in self._faults:
+                yield Move("double", letter.event), lambda letter=letter: self._doubled(place, letter)  # type: ignore[misc]
+        if place.stream:
+            yield Move("entry", place.stream[0]), lambda: self._head_decided(place)
+        session = self.world.sessions.known[place.session]
+        for timer, due_ms in session.timers.items():
+            if due_ms <= NOW_MS:
+                yield Move("timer", timer), lambda timer=timer: self._timer_fired(place, timer)  # type: ignore[misc]
+
+    def _fetched(self, place: Place, fetch: Fetch) -> Place:
+        served = self._served(place, fetch)
+        answer = served.answer
+        if answer.status != 200 and fetch.purpose != "announce":  # of an announcement that is over nothing is known
+            raise BrokenLawError("every document is answered", f"{fetch.url}: {answer.status}")
+        came = TwimlFetched(fetch.fetch_id, answer.status, answer.content_type, answer.body, fetch.url)
+        after = self._stored(place, served)
+        return self._followed(after, self.world.exchanges.follow(place.exchange, came))
+
+    def _not_fetched(self, place: Place, fetch: Fetch) -> Place:
+        after = _spent(place)
+        return self._followed(after, self.world.exchanges.follow(place.exchange, TwimlFailed(fetch.fetch_id)))
+
+    def _served_for_nothing(self, place: Place, fetch: Fetch) -> Place | None:
+        """The answer is lost on the way: what the handler has stored stays, and the same is asked again."""
+        served = self._served(place, fetch)
+        if not served.published and served.gates == place.gates:
+            return None
+        return self._stored(_spent(place), served)
+
+    def _served(self, place: Place, fetch: Fetch) -> Served:
+        world = self.world
+        facts = world.sessions.facts(place.session)
+        fields = replace(fetch, fetch_id=0)
+        key = fields, world.facts_number(place.session), place.gates
+        found = world.served.get(key) or world.served.get((*key, place.exchange))
+        if found is not None:
+            return found
+        _, served = world.exchanges.visit(
+            place.exchange, lambda visit: world.way.serve(fields, facts, place.gates, visit)
+        )
+        world.served[(*key, place.exchange) if served.asked_twilio else key] = served
+        return served
+
+    def _stored(self, place: Place, served: Served) -> Place:
+        stream = (*place.stream, *(self.world.events.number_of(event) for event in served.published))
+        return place._replace(stream=stream, gates=served.gates)
+
+    def _told(self, place: Place, letter: Letter) -> Place:
+        after = place._replace(letters=_without(place.letters, letter))
+        return decided(self.world, after, self.world.events[letter.event])[0]
+
+    def _lost(self, place: Place, letter: Letter) -> Place:
+        return _spent(place)._replace(letters=_without(place.letters, letter))
+
+    def _doubled(self, place: Place, letter: Letter) -> None:
+        """It comes twice: the second time must change nothing, so that no place follows from it that is not known."""
+        event = self.world.events[letter.event]
+        once = decided(self.world, place._replace(letters=_without(place.letters, letter)), event)[0]
+        again = decided(self.world, once, event, was_taken=True)[0]
+        if again != once:
+            raise BrokenLawError("what comes again changes nothing", event.name)
+
+    def _head_decided(self, place: Place) -> Place:
+        after, event = head_taken(self.world, place)
+        was_taken = event.token in place.taken
+        after, _ = decided(self.world, after, event, was_taken=was_taken)
+        if event.token and not was_taken and not hasattr(event, "effect_id"):
+            after = after._replace(taken=tuple(sorted((*after.taken, event.token))))
+        return after
+
+    def _timer_fired(self, place: Place, timer: str) -> Place:
+        session = self.world.sessions.known[place.session]
+        event = TIMER[timer](session_id=session.id, due_ms=session.timers[timer])
+        return decided(self.world, place, event)[0]
+
+    # ---- people ------------------------------------------------------------------------------------------------------
+
+    def _people(self, place: Place) -> Iterator[tuple[Move, Callable[[], Place | None]]]:
+        flow = self.world.flow
+        for leg in self.world.exchanges.legs[place.exchange]:
+            if leg.direction != "inbound" and leg.status == "ringing":
+                for act in flow.phones.get(leg.to, ()):
+                    yield self._person(place, leg, act, _PHONES[act](leg.sid))
+            elif leg.activity == "gathering":
+                for key in flow.keys:
+                    yield self._person(place, leg, f"press {key}", PhonePresses(leg.sid, key))
+            if place.left.hang_ups and leg.hears:
+                hangs_up = place._replace(left=place.left._replace(hang_ups=place.left.hang_ups - 1))
+                yield self._person(hangs_up, leg, "hang up", PhoneHangsUp(leg.sid))
+
+    def _person(self, place: Place, leg: Leg, act: str, happened: Input) -> tuple[Move, Callable[[], Place]]:
+        return Move("person", leg.sid, act), lambda: self._followed(
+            place, self.world.exchanges.follow(place.exchange, happened)
+        )
+
+    def _commands(self, place: Place) -> Iterator[tuple[Move, Callable[[], Place | None]]]:
+        if not place.left.commands:
+            return
+        for name in self.world.flow.commands:
+            if name not in place.given:
+                yield Move("command", name), lambda name=name: self._commanded(place, name)  # type: ignore[misc]
+
+    def _commanded(self, place: Place, name: str) -> Place | None:
+        event = self.command(name)
+        after = place._replace(
+            given=tuple(sorted((*place.given, name))), left=place.left._replace(commands=place.left.commands - 1)
+        )
+        after, outcome = decided(self.world, after, event)
+        # A command that is refused changes nothing.
+        return None if outcome is Outcome.REFUSED else after
+
+    def command(self, name: str) -> Command:
+        """The flow's command of that name."""
+        return self.world.flow.commands[name](self.world.session_id, name)
+
+    # ---- orders ------------------------------------------------------------------------------------------------------
+
+    def _orders(self, place: Place) -> Iterator[tuple[Move, Callable[[], Place | None]]]:
+        for number in dict.fromkeys((*place.line[:1], *place.asides)):
+            order = self.world.orders[number]
+            match order.stage:
+                case Stage.UNSENT:
+                    yield Move("send", number), lambda order=order: self._sent(place, order)  # type: ignore[misc]
+                    yield from self._mishaps(place, number, order)
+                case Stage.DOUBTED if not order.was_looked_up or order.since_ms + SETTLE_MS <= NOW_MS:
+                    yield Move("look", number), lambda order=order: self._looked(place, order)  # type: ignore[misc]
+                case Stage.ANSWERED if not order.ahead:
+                    yield Move("answer", number), lambda order=order: self._answer_decided(place, order)  # type: ignore[misc]
+                    if number in place.line and len(place.line) > 1:
+                        yield Move("note", number), lambda order=order: self._answer_stored(place, order)  # type: ignore[misc]
+                case _:
+                    pass
+
+    def _mishaps(self, place: Place, number: int, order: Order) -> Iterator[tuple[Move, Callable[[], Place | None]]]:
+        if not place.left.faults or settled_before(order, self.world.sessions.known[place.session]) is not None:
+            return
+        if "unknown" in self._faults:
+            yield Move("unknown", number, "before"), lambda: self._answer_lost(place, order, happens=False)
+            yield Move("unknown", number, "after"), lambda: self._answer_lost(place, order, happens=True)
+        if "crash" in self._faults and order.is_never_repeated:
+            yield Move("crash", number, "marked"), lambda: self._crashed(place, order)
+
+    def _sent(self, place: Place, order: Order) -> Place:
+        world = self.world
+        outcome = settled_before(order, world.sessions.known[place.session])
+        if outcome is not None:
+            return self._with_order(place, order, answered(order, outcome, len(place.stream)))
+        followed, outcome = self._performed(place, order)
+        after = self._with_order(place, order, answered(order, outcome, len(place.stream)))
+        return self._followed(after, followed)
+
+    def _performed(self, place: Place, order: Order) -> tuple[Followed, OrderOutcome]:
+        world = self.world
+        key = place.exchange, order.effect
+        found = world.performed.get(key)
+        if found is None:
+            found = world.performed[key] = world.exchanges.visit(
+                place.exchange, lambda visit: world.way.perform(order.effect, visit)
+            )
+        followed, result = found
+        return followed, outcome_of(order, result)
+
+    def _answer_lost(self, place: Place, order: Order, *, happens: bool) -> Place:
+        lost = after_lost_answer(order, len(place.stream))
+        if order.is_dropped and lost.stage is Stage.UNSENT:
+            lost = order._replace(maybe_done=True)
+        after = self._with_order(_spent(place), order, lost)
+        return self._followed(after, self._performed(place, order)[0]) if happens else after
+
+    def _looked(self, place: Place, order: Order) -> Place | None:
+        world = self.world
+        since_s = (NOW_MS - order.since_ms) / 1000
+        key = place.exchange, order.effect, since_s >= SETTLE_MS / 1000, order.ordered_at_ms
+        if key not in world.looked:
+            _, world.looked[key] = world.exchanges.visit(
+                place.exchange,
+                lambda visit: world.way.look(order.effect, visit, since_s, SETTLE_MS / 1000, order.ordered_at_ms),
+            )
+        after = after_look(order, world.looked[key], world.sessions.known[place.session], len(place.stream))
+        if order.is_dropped and after.stage is Stage.UNSENT:
+            return self._with_order(place, order, None)
+        return self._with_order(place, order, after)
+
+    def _answer_decided(self, place: Place, order: Order) -> Place:
+        assert order.outcome is not None
+        after = self._with_order(place, order, None)
+        return after if order.is_dropped else decided(self.world, after, order.outcome)[0]
+
+    def _answer_stored(self, place: Place, order: Order) -> Place:
+        assert order.outcome is not None
+        after = self._with_order(place, order, None)
+        return after._replace(stream=(*after.stream, self.world.events.number_of(order.outcome)))
+
+    def _with_order(self, place: Place, before: Order, after: Order | None) -> Place:
+        """The place with one order changed, or gone. One that nobody is told of hangs up what it has placed."""
+        world = self.world
+        if after is not None and after.is_dropped and after.stage is Stage.ANSWERED:
+            after = stray(after)
+        old = world.orders.number_of(before)
+        new = () if after is None else (world.orders.number_of(after),)
+        if place.line and place.line[0] == old:
+            return place._replace(line=(*new, *place.line[1:]))
+        asides = list(place.asides)
+        asides.remove(old)
+        return place._replace(asides=tuple(sorted((*asides, *new))))
+
+    # ---- time, and the death of a worker -----------------------------------------------------------------------------
+
+    def _time(self, place: Place, *, is_busy: bool) -> Iterator[tuple[Move, Callable[[], Place | None]]]:
+        due_ms = passing.next_due_ms(self.world, place)
+        if due_ms is None or due_ms <= 0:
+            return
+        if not is_busy and not passing.is_moving(self.world, place):
+            yield Move("time", due_ms), lambda: self._passed(place, due_ms)
+        elif place.left.faults and "slow" in self._faults:
+            by_ms = min(due_ms, SLOW_MS)
+            yield Move("slow", by_ms), lambda: self._passed(_spent(place), by_ms)
+
+    def _passed(self, place: Place, by_ms: int) -> Place:
+        followed = self.world.exchanges.later(place.exchange, by_ms)
+        after = passing.later(self.world, place, by_ms)
+        after = self._followed(after, followed)
+        return passing.swept(self.world, after)
+
+    def _crashed(self, place: Place, marked: Order | None = None) -> Place:
+        """The worker dies. Its successor finds the outbox when the lease has run out."""
+        world = self.world
+
+        def found(numbers: tuple[int, ...]) -> list[int]:
+            orders = [world.orders[number] for number in numbers]
+            kept = [taken_over(one, was_marked=one is marked) for one in orders if not one.is_dropped]
+            return [world.orders.number_of(one) for one in kept]
+
+        return _spent(place)._replace(
+            line=tuple(found(place.line)),
+            asides=tuple(sorted(found(place.asides))),
+            down_until_ms=NOW_MS + TAKE_OVER_MS,
+        )
+
+    # ---- what Twilio tells of it -------------------------------------------------------------------------------------
+
+    def _followed(self, place: Place, followed: Followed) -> Place:
+        events = [self._event_of(callback) for callback in followed.callbacks]
+        return with_letters(self.world, place._replace(exchange=followed.exchange), events)
+
+    def _event_of(self, callback: CallbackRequest) -> Event:
+        return self.world.way.event_of(callback)
+
+    def is_over(self, place: Place) -> bool:
+        """Whether the session has ended."""
+        return self.world.sessions.known[place.session].state is State.ENDED
+
+
+def _spent(place: Place) -> Place:
+    return place._replace(left=place.left._replace(faults=place.left.faults - 1))
+
+
+def _without(letters: tuple[Letter, ...], letter: Letter) -> tuple[Letter, ...]:
+    at = letters.index(letter)
+    return letters[:at] + letters[at + 1 :]

@@ -1,0 +1,248 @@
+"""Orders on their way to Twilio, as plain values, and what comes of them: what `worker.carrying` does, step by step."""
+
+from dataclasses import replace
+from enum import IntEnum
+from typing import NamedTuple
+
+from runtime.errors import ProviderError, ProviderGoneError, ProviderRefusedError
+from statemachine.effects import (
+    ChangeRecording,
+    CreateParticipant,
+    Dial,
+    Effect,
+    FindCall,
+    HangUpCall,
+    ReadCalls,
+    effect_id,
+)
+from statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
+from statemachine.session import Session
+from statemachine.states import State
+from streams.dials import DialStanding
+from telephony.dialling import Dialled
+from telephony.look import Verdict
+from telephony.recordings import Recorded
+from tests.exploration.plain import NOW_MS, OLD, since
+from worker.looking import CAN_BE_LOOKED_UP, NEVER_REPEATED, Found
+from worker.orders import Outcome
+from worker.retry import ExecutorPolicy
+
+#: After how long a look counts that shows nothing, milliseconds.
+SETTLE_MS = round(ExecutorPolicy().settle_s * 1000)
+#: How long nobody decides when a worker dies: its lease has to run out first, milliseconds.
+TAKE_OVER_MS = 5_000
+
+
+class Stage(IntEnum):
+    """How far an order is."""
+
+    #: Not at Twilio, or to be repeated.
+    UNSENT = 0
+    #: It may have happened and is looked up.
+    DOUBTED = 1
+    #: Twilio's answer is on its way, or was lost for good: the outcome is known, and not on the stream.
+    ANSWERED = 2
+
+
+class Order(NamedTuple):
+    """One order that has no outcome on the stream yet."""
+
+    effect: Effect
+    stage: Stage = Stage.UNSENT
+    outcome: Outcome | None = None
+    #: How many entries of the stream come before the outcome (count).
+    ahead: int = 0
+    #: Since when it is in doubt, and whether it was looked up once.
+    since_ms: int = 0
+    was_looked_up: bool = False
+    #: Whether a request may have been carried out.
+    maybe_done: bool = False
+    #: Whether it was found in the outbox, or stood in line: somebody may not wait for it any more.
+    to_be_asked: bool = False
+    #: It is not in the outbox any more: nobody is told of its outcome.
+    is_dropped: bool = False
+    #: When it was ordered, of what is looked for by that.
+    ordered_at_ms: int = 0
+
+    @property
+    def stands_in_line(self) -> bool:
+        """Whether it is carried out in order, else beside everything else."""
+        return not self.effect.is_ending and not isinstance(self.effect, ReadCalls | FindCall)
+
+    @property
+    def is_never_repeated(self) -> bool:
+        return isinstance(self.effect, NEVER_REPEATED)
+
+
+def answered(order: Order, outcome: Outcome, ahead: int) -> Order:
+    """The order with its outcome on the way, behind so many entries of the stream."""
+    return order._replace(stage=Stage.ANSWERED, outcome=outcome, ahead=ahead, since_ms=0, was_looked_up=False)
+
+
+def standing_of(session: Session, dial_id: str) -> DialStanding:
+    """What the session knows of a dial, as `DialAccess.standing_of` reads it."""
+    if session.state is State.ENDED:
+        return DialStanding(is_wanted=False)
+    known = frozenset((*(party.call_sid for party in session.parties.values()), *session.former_calls)) - {""}
+    for party in session.parties.values():
+        if party.dial_id == dial_id:
+            return DialStanding(not (party.is_gone or party.is_leaving), party.call_sid, known)
+    return DialStanding(is_wanted=False, known_calls=known)
+
+
+def settled_before(order: Order, session: Session, *, is_withdrawn: bool = False) -> Outcome | None:
+    """What is known of a dial before anything is sent: it was placed, or nobody wants it. None: it is sent."""
+    if not isinstance(order.effect, Dial) or not (order.to_be_asked or order.maybe_done or is_withdrawn):
+        return None
+    standing = standing_of(session, order.effect.effect_id)
+    if standing.call_sid:
+        return succeeded(order.effect, call_sid=standing.call_sid)
+    if is_withdrawn or not standing.is_wanted:
+        return unknown(order.effect) if order.maybe_done else failed(order.effect, None)
+    return None
+
+
+def outcome_of(order: Order, result: CallsRead | Dialled | Recorded | ProviderError | None) -> Outcome:
+    """The outcome that follows from Twilio's answer."""
+    effect = order.effect
+    match result:
+        case CallsRead():
+            return result
+        case Dialled():
+            return succeeded(effect, result.call_sid, result.queue_ms)
+        case Recorded():
+            return succeeded(effect, recording_sid=result.recording_sid)
+        case ProviderRefusedError():
+            # What is paused can't be paused: that it is refused may mean that an earlier request was carried out.
+            is_unclear = order.maybe_done and isinstance(effect, ChangeRecording)
+            return (
+                unknown(effect) if is_unclear and not isinstance(result, ProviderGoneError) else failed(effect, result)
+            )
+        case None:
+            return succeeded(effect)
+        case _:
+            raise AssertionError(f"Twilio's model does not answer so: {result!r}")
+
+
+def after_lost_answer(order: Order, ahead: int) -> Order:
+    """Nobody knows what came of the request."""
+    if order.is_never_repeated:
+        return answered(order, unknown(order.effect), ahead)
+    if isinstance(order.effect, CAN_BE_LOOKED_UP):
+        return order._replace(
+            stage=Stage.DOUBTED, since_ms=NOW_MS, was_looked_up=False, maybe_done=True, to_be_asked=True
+        )
+    return order._replace(maybe_done=True)
+
+
+def new(effect: Effect) -> Order:
+    """An order that was just committed."""
+    return Order(effect, ordered_at_ms=NOW_MS if isinstance(effect, CreateParticipant) else 0)
+
+
+def after_look(order: Order, found: Found, session: Session, ahead: int) -> Order:
+    """What a look has shown."""
+    match found.verdict:
+        case Verdict.HAPPENED:
+            outcome = succeeded(order.effect, found.call_sid, recording_sid=found.recording_sid)
+            return answered(order, outcome, ahead)
+        case Verdict.GONE:
+            return answered(order, failed(order.effect, ProviderGoneError()), ahead)
+        case Verdict.NOT_HAPPENED if call_sid := _gone_call(order.effect, found, session):
+            return answered(order, succeeded(order.effect, call_sid), ahead)
+        case Verdict.NOT_HAPPENED:
+            return order._replace(stage=Stage.UNSENT, since_ms=0, was_looked_up=False, maybe_done=False)
+        case Verdict.WAIT if order.was_looked_up:
+            return answered(order, unknown(order.effect), ahead)  # its time runs out
+    return order._replace(was_looked_up=True)
+
+
+def _gone_call(effect: Effect, found: Found, session: Session) -> str:
+    """A call that is over and came of this dial: one that the session misses."""
+    if not found.gone_calls:
+        return ""
+    standing = standing_of(session, effect.effect_id)
+    return standing.call_sid or next((one for one in found.gone_calls if one not in standing.known_calls), "")
+
+
+def taken_over(order: Order, *, was_marked: bool = False) -> Order:
+    """The order as the next holder finds it in the outbox, once the lease of who died has run out."""
+    found = Order(order.effect, to_be_asked=True, ordered_at_ms=order.ordered_at_ms)
+    if order.is_never_repeated:
+        may_be_sent = was_marked or order.maybe_done or order.stage is Stage.ANSWERED
+        return answered(found, unknown(order.effect), 0) if may_be_sent else found
+    if isinstance(order.effect, CAN_BE_LOOKED_UP):
+        return found._replace(stage=Stage.DOUBTED, since_ms=NOW_MS + TAKE_OVER_MS, maybe_done=True)
+    return found._replace(maybe_done=True)
+
+
+def stray(order: Order) -> Order | None:
+    """Who hangs up a call that was placed for a session that has ended meanwhile; None where there is none."""
+    outcome = order.outcome
+    if not isinstance(outcome, EffectSucceeded) or not outcome.call_sid:
+        return None
+    if not isinstance(order.effect, Dial | FindCall):
+        return None
+    name = effect_id(order.effect.session_id, order.effect.effect_id, 0, HangUpCall.kind, outcome.call_sid)
+    hang_up = HangUpCall(
+        effect_id=name, session_id=order.effect.session_id, party=order.effect.party, call_sid=outcome.call_sid
+    )
+    return Order(hang_up)
+
+
+def later(order: Order, effect: Effect, by_ms: int) -> Order:
+    """The order after so many milliseconds, with its effect as it is then."""
+    since_ms = max(order.since_ms - by_ms, NOW_MS - 60_000) if order.since_ms else 0
+    ordered_at_ms = since(order.ordered_at_ms - by_ms) if order.ordered_at_ms else 0
+    return order._replace(effect=effect, since_ms=since_ms, ordered_at_ms=ordered_at_ms)
+
+
+# ---- outcomes ----------------------------------------------------------------------------------------------------
+
+
+def succeeded(effect: Effect, call_sid: str = "", queue_ms: int = 0, recording_sid: str = "") -> EffectSucceeded:
+    return EffectSucceeded(
+        session_id=effect.session_id,
+        token=f"{effect.effect_id}:outcome",
+        effect_id=effect.effect_id,
+        kind=effect.kind,
+        party=effect.party,
+        asked=effect.detail,
+        call_sid=call_sid,
+        queue_ms=queue_ms,
+        recording_sid=recording_sid,
+    )
+
+
+def failed(effect: Effect, error: ProviderError | None) -> EffectFailed:
+    return EffectFailed(
+        session_id=effect.session_id,
+        token=f"{effect.effect_id}:outcome",
+        effect_id=effect.effect_id,
+        kind=effect.kind,
+        party=effect.party,
+        asked=effect.detail,
+        http_status=error.http_status if error else 0,
+        code=error.code if error else 0,
+        gone=isinstance(error, ProviderGoneError),
+    )
+
+
+def unknown(effect: Effect) -> EffectUnknown:
+    return EffectUnknown(
+        session_id=effect.session_id,
+        token=f"{effect.effect_id}:outcome",
+        effect_id=effect.effect_id,
+        kind=effect.kind,
+        party=effect.party,
+        asked=effect.detail,
+    )
+
+
+def with_old_look(order: Order) -> Order:
+    """The same order, now that facts have changed since its look was ordered."""
+    if isinstance(order.effect, ReadCalls):
+        order = order._replace(effect=replace(order.effect, read_version=OLD))
+    if isinstance(order.outcome, CallsRead):
+        order = order._replace(outcome=replace(order.outcome, read_version=OLD))
+    return order

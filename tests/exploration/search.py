@@ -1,0 +1,228 @@
+"""Breadth first through all places of a flow, so that what is found first has the shortest story."""
+
+import struct
+import time
+from array import array
+from dataclasses import dataclass, field
+
+from sandbox.exchange import InboundCall, PhoneAnswers
+from sandbox.exchange.sids import make_sid
+from statemachine.session import Session
+from tests.exploration.configuration import Faults, Place, Table, World
+from tests.exploration.deciding import BrokenLawError, decided
+from tests.exploration.doors import CUSTOMER, NUMBER
+from tests.exploration.flows import BROWSER, Flow
+from tests.exploration.idle import NotIdleError
+from tests.exploration.moves import FAULTS, Move, Moves
+
+#: What is done first where nothing is to be explored.
+_USUAL = ("fetch", "entry", "callback", "send", "look", "answer", "timer")
+#: Places looked at between two looks at the clock (count).
+_AT_A_TIME = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is explored."""
+
+    #: Faults, commands and hang-ups in one run (counts).
+    left: Faults = field(default_factory=lambda: Faults(1, 1, 1))
+    #: Which kinds of faults.
+    faults: tuple[str, ...] = FAULTS
+    #: Places (count) and seconds after which it is left.
+    places_max: int = 20_000_000
+    seconds_max: float = 60.0
+    #: Broken laws of different kinds after which it is left (count).
+    findings_max: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A law that was broken, and the moves that led to it."""
+
+    broken: BrokenLawError
+    moves: tuple[Move, ...]
+
+
+@dataclass(slots=True)
+class Explored:
+    """What an exploration has seen."""
+
+    flow: str
+    places: int = 0
+    moves: int = 0
+    #: Moves of the longest of the shortest ways (count).
+    depth: int = 0
+    #: Whether there is no place within the bounds of a run that it has not seen.
+    is_exhausted: bool = False
+    #: Whether it was left because time or places ran out, else because of what it found.
+    seconds: float = 0.0
+    findings: list[Finding] = field(default_factory=list)
+    #: Decisions, inputs of Twilio's model and kinds of news that were worked out afresh (counts).
+    sessions: int = 0
+    exchanges: int = 0
+
+
+class Exploration:
+    """One flow, from its beginning."""
+
+    def __init__(self, flow: Flow, bounds: Bounds | None = None) -> None:
+        self.flow = flow
+        self.bounds = bounds or Bounds()
+        self.world = World(flow)
+        self.moves = Moves(self.world, self.bounds.faults)
+        self.start = self._begin()
+
+    def close(self) -> None:
+        """Closes what it has opened."""
+        self.world.close()
+
+    # ---- before ------------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> Place:
+        while True:
+            try:
+                return self._start()
+            except NotIdleError as error:
+                self.world.begin_anew(error.kinds)
+
+    def _start(self) -> Place:
+        flow, world = self.flow, self.world
+        first = world.exchanges.first
+        if flow.call is not None:
+            world.session_id = "outbound"
+            place = Place(first, world.sessions.number_of(Session(world.session_id)))
+            place, _ = decided(world, place, flow.call(world.session_id, "call"))
+        else:
+            world.session_id = make_sid("CA", "0", 0)
+            caller, custom = (BROWSER, (("To", CUSTOMER),)) if flow.begins == "client" else (CUSTOMER, ())
+            followed = world.exchanges.follow(first, InboundCall(caller, NUMBER, custom))
+            place = Place(followed.exchange, world.sessions.number_of(Session(world.session_id)))
+        for act in flow.before:
+            place = self._acted(self.settled(place), act)
+        if flow.before:
+            place = self.settled(place)._replace(told=(), taken=place.taken)
+        if flow.first:
+            place, _ = decided(world, place, self.moves.command(flow.first))
+            place = place._replace(given=tuple(sorted((*place.given, flow.first))))
+        return place._replace(left=self.bounds.left)
+
+    def _acted(self, place: Place, act: str) -> Place:
+        """What somebody has done before it begins."""
+        what, _, whom = act.partition(" ")
+        if what == "answer":
+            legs = self.world.exchanges.legs[place.exchange]
+            sid = next(leg.sid for leg in legs if leg.to == whom and leg.status == "ringing")
+            return self.moves._followed(place, self.world.exchanges.follow(place.exchange, PhoneAnswers(sid)))
+        after, _ = decided(self.world, place, self.moves.command(act))
+        return after._replace(given=tuple(sorted((*after.given, act))))
+
+    def settled(self, place: Place) -> Place:
+        """The place once all has come that is under way, in the usual order; no time passes."""
+        for _ in range(300):
+            led = self.moves.of(place)
+            usual = min(
+                (one for one in led if one[0].kind in _USUAL), key=lambda one: _USUAL.index(one[0].kind), default=None
+            )
+            if usual is None:
+                return place
+            if isinstance(usual[1], BrokenLawError):
+                raise usual[1]
+            place = usual[1]
+        raise AssertionError("no end of what follows")
+
+    # ---- the search --------------------------------------------------------------------------------------------------
+
+    def explore(self) -> Explored:
+        """Goes through all places, or as many as the bounds allow."""
+        began_s = time.perf_counter()
+        while True:
+            try:
+                return self._explore(began_s)
+            except NotIdleError as error:
+                self.world.begin_anew(error.kinds)
+
+    def _explore(self, began_s: float) -> Explored:
+        seen = _Seen()
+        seen.add(self.start, 0, Move("start"))
+        explored, bounds = Explored(self.flow.name), self.bounds
+        laws: set[tuple[str, str]] = set()
+        depth_ends, at = 1, 0
+        while at < len(seen):
+            if at % _AT_A_TIME == 0:
+                explored.seconds = time.perf_counter() - began_s
+                if explored.seconds > bounds.seconds_max or len(seen) > bounds.places_max:
+                    break
+            if at == depth_ends:
+                explored.depth += 1
+                depth_ends = len(seen)
+            for move, after in self.moves.of(seen.place(at)):
+                explored.moves += 1
+                if not isinstance(after, BrokenLawError):
+                    seen.add(after, at, move)
+                elif (after.law, after.reason) not in laws:
+                    laws.add((after.law, after.reason))
+                    explored.findings.append(Finding(after, (*seen.way_to(at), move)))
+            at += 1
+            if len(explored.findings) >= bounds.findings_max:
+                break
+        explored.is_exhausted = at == len(seen) and not explored.findings
+        explored.places = len(seen)
+        explored.seconds = time.perf_counter() - began_s
+        explored.sessions, explored.exchanges = len(self.world.sessions.known), len(self.world.exchanges.legs)
+        return explored
+
+    def follow(self, moves: tuple[Move, ...]) -> list[Place]:
+        """The places of a story, in order; the last move may break a law, and is left out then."""
+        places = [self.start]
+        for move in moves:
+            led = dict(self.moves.of(places[-1]))
+            after = led.get(move)
+            if after is None:
+                raise LookupError(f"no such move here: {move}")
+            if isinstance(after, BrokenLawError):
+                break
+            places.append(after)
+        return places
+
+
+class _Seen:
+    """Places by number, packed; each knows from where it was reached first, and how."""
+
+    _PACKED = struct.Struct("<7I")
+
+    def __init__(self) -> None:
+        self._numbers: dict[bytes, int] = {}
+        self._keys: list[bytes] = []
+        self._from = array("I")
+        self._by = array("I")
+        self._moves: Table[Move] = Table()
+        self._tuples: Table[tuple[object, ...]] = Table()
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, place: Place, reached_from: int, by: Move) -> None:
+        """Takes a place on; one that is known stays as it is."""
+        number_of = self._tuples.number_of
+        key = self._PACKED.pack(
+            place[0], place[1], number_of(place[2]), number_of(place[3]), number_of(place[4]), number_of(place[5]),
+            number_of(place[6:]),
+        )  # fmt: skip
+        number = len(self._keys)
+        if self._numbers.setdefault(key, number) == number:
+            self._keys.append(key)
+            self._from.append(reached_from)
+            self._by.append(self._moves.number_of(by))
+
+    def place(self, number: int) -> Place:
+        exchange, session, *parts, rest = self._PACKED.unpack(self._keys[number])
+        return Place(exchange, session, *(self._tuples[part] for part in parts), *self._tuples[rest])  # type: ignore[arg-type]
+
+    def way_to(self, number: int) -> tuple[Move, ...]:
+        """The moves that have led there."""
+        moves: list[Move] = []
+        while number:
+            moves.append(self._moves[self._by[number]])
+            number = self._from[number]
+        return tuple(reversed(moves))

@@ -1,0 +1,156 @@
+"""What was found, told in words, step by step; and such a story played again."""
+
+from collections.abc import Iterable, Iterator
+
+from statemachine.events import Event, TimerExpired
+from tests.exploration.configuration import Place, World
+from tests.exploration.deciding import BrokenLawError
+from tests.exploration.moves import Move
+from tests.exploration.search import Exploration, Finding
+
+#: What of an event tells it from others, in this order.
+_TELLING = (
+    "finding", "kind", "asked", "status", "dial", "dial_call_status", "decision", "call_status", "left_reason",
+    "conference_reason", "held", "muted",
+)  # fmt: skip
+_ORDERED = {"send": "is carried out", "answer": "is answered", "note": "is answered, and that is stored"}
+_DOCUMENTS = {
+    "fetch": "is answered",
+    "lose-fetch": "gets no answer",
+    "double-fetch": "is answered, but the answer is lost, and it is asked again",
+}
+_CALLBACKS = {"callback": "arrives", "lose": "is lost", "double": "arrives twice", "entry": "is decided"}
+
+
+def tell(exploration: Exploration, finding: Finding) -> list[str]:
+    """The story of a finding: numbered steps, each with what has changed by it."""
+    places = exploration.follow(finding.moves)
+    lines = [
+        f"{exploration.flow.name}: {exploration.flow.about}",
+        f"   at first {moment(exploration.world, places[0])}",
+    ]
+    before = ""
+    for number, move in enumerate(finding.moves, 1):
+        at = places[number - 1]
+        lines.append(f"{number:2}. {said(exploration.world, at, move)}")
+        if number < len(places):
+            now = moment(exploration.world, places[number])
+            if now != before:
+                lines.append(f"      {now}")
+            before = now
+    return [*lines, f"Broken: {finding.broken.law}: {finding.broken.reason}"]
+
+
+def replay(exploration: Exploration, story: Iterable[str]) -> tuple[list[Place], BrokenLawError | None]:
+    """Plays the numbered steps of a story, as `tell` has told them.
+
+    Returns:
+        The places it has come through, and the law that its last step breaks, if it does.
+
+    Raises:
+        LookupError: a step can't be made where the story stands.
+    """
+    places = [exploration.start]
+    for wanted in steps_of(story):
+        led = exploration.moves.of(places[-1])
+        after = next((after for move, after in led if said(exploration.world, places[-1], move) == wanted), None)
+        if after is None:
+            there = "\n  ".join(said(exploration.world, places[-1], move) for move, _ in led)
+            raise LookupError(f"no such step: {wanted}\nthere are:\n  {there}")
+        if isinstance(after, BrokenLawError):
+            return places, after
+        places.append(after)
+    return places, None
+
+
+def steps_of(story: Iterable[str]) -> Iterator[str]:
+    """The steps among the lines of a story: those with a number."""
+    for line in story:
+        number, dot, step = line.strip().partition(". ")
+        if dot and number.isdigit():
+            yield step.strip()
+
+
+# ---- words -------------------------------------------------------------------------------------------------------
+
+
+def said(world: World, place: Place, move: Move) -> str:
+    """What a move is, in words; no two moves of one place are said alike, unless they are the same."""
+    match move.kind:
+        case "callback" | "lose" | "double" | "entry":
+            assert isinstance(move.what, int)
+            return f"{_event(world, place, world.events[move.what])} {_CALLBACKS[move.kind]}"
+        case "fetch" | "lose-fetch" | "double-fetch":
+            fetch = next(one for one in world.exchanges.fetches[place.exchange] if one.fetch_id == move.what)
+            path = fetch.url.partition("?")[0].rpartition("example")[2]
+            return f"{_who(world, place, fetch.call_sid)}'s {fetch.purpose} document {path} {_DOCUMENTS[move.kind]}"
+        case "send" | "look" | "answer" | "note" | "unknown":
+            assert isinstance(move.what, int)
+            return _order(world, place, move)
+        case "person":
+            return f"{_who(world, place, str(move.what))}: {move.how}"
+        case "command":
+            return f"the operator commands {move.what}"
+        case "timer":
+            return f"the timer {move.what} is due"
+        case "time":
+            return f"{move.what} ms pass"
+        case "slow":
+            return f"{move.what} ms pass, though something is under way"
+        case "crash" if move.how:
+            return "the worker dies between the mark and the request; another takes over 5 s later"
+        case "crash":
+            return "the worker dies; another takes over 5 s later"
+    raise ValueError(move.kind)
+
+
+def _order(world: World, place: Place, move: Move) -> str:
+    assert isinstance(move.what, int)
+    order = world.orders[move.what]
+    words = (order.effect.kind, order.effect.detail, order.effect.party, _who(world, place, order.effect.target))
+    name = " ".join(dict.fromkeys(word for word in words if word))
+    if move.kind == "unknown":
+        return f"the order {name} is sent, and its answer is lost {move.how} it has happened"
+    if move.kind == "look":
+        return f"the order {name} is looked up"
+    outcome = "" if order.outcome is None or move.kind == "send" else f" ({order.outcome.name})"
+    return f"the order {name} {_ORDERED[move.kind]}{outcome}"
+
+
+def _event(world: World, place: Place, event: Event) -> str:
+    if isinstance(event, TimerExpired):
+        return event.name
+    whose = getattr(event, "call_sid", "") or getattr(event, "conference_sid", "")
+    told = (str(getattr(event, name, "")) for name in _TELLING)
+    number = "" if event.sequence is None else f"#{event.sequence}"
+    words = (event.name, _who(world, place, whose), *told, number)
+    return " ".join(word for word in words if word and word != "False")
+
+
+def _who(world: World, place: Place, sid: str) -> str:
+    """Whose call it is, or which conference."""
+    if not sid.startswith(("CA", "CF")):
+        return sid
+    if sid.startswith("CF"):
+        return f"room {sid[2:5]}"
+    party = world.sessions.known[place.session].party_of(call_sid=sid)
+    leg = next((leg for leg in world.exchanges.legs[place.exchange] if leg.sid == sid), None)
+    if party is not None:
+        return party.name
+    return f"call {sid[2:5]}" if leg is None else f"call {sid[2:5]} to {leg.to}"
+
+
+def moment(world: World, place: Place) -> str:
+    """How it stands: what the session believes, and what each leg hears."""
+    session = world.sessions.known[place.session]
+    state = " ".join(word for word in (session.state.value, session.phase.value) if word)
+    transfer = session.transfer
+    stage = f", {transfer.stage.value}" if transfer is not None and transfer.runs else ""
+    heard = []
+    for leg in world.exchanges.legs[place.exchange]:
+        whom = ", ".join(_who(world, place, sid) for sid in leg.whom)
+        status = "" if leg.status == "in-progress" else f"{leg.status}, "
+        what = whom or leg.hears
+        heard.append(f"{_who(world, place, leg.sid)} {status}{'hears ' + what if what else leg.activity}")
+    known = state + stage if session.version else "unknown"
+    return f"[{known}] " + ("; ".join(heard) or "nobody is there")
