@@ -99,13 +99,8 @@ class Executor:
             is_ours: Whether nobody else can have the partition now, as far as is known here; asked once more when a
                 request has its connection.
         """
-        self.performed = 0
-        self.given_up = 0
-        self.retried = 0
-        self.dropped = 0
-        self._records = records
-        self._metrics = metrics
-        self._now_ms = now_ms
+        self.performed = self.given_up = self.retried = self.dropped = 0
+        self._records, self._metrics, self._now_ms = records, metrics, now_ms
         self.allowance = Allowance(
             slots_max=policy.requests_max,
             reserved_for_endings=policy.reserved_for_endings,
