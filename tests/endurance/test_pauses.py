@@ -1,10 +1,12 @@
 """A worker that is stopped for longer than its lease and wakes up, and a Redis that dies and comes back."""
 
 import asyncio
+import json
 import re
 import signal
 import time
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from random import Random
 
 import pytest
@@ -77,15 +79,27 @@ async def _pause(on: Stage, victim: Process) -> tuple[list[int], float]:
 async def _sent_for_others(on: Stage, victim: Process, sent: list[Sent]) -> list[str]:
     """Writes to Twilio for a session whose partition another worker held at that moment."""
     found = []
+    taken = _taken_since(victim, sent[0].at_s) if sent else set()
     for one in sent:
         session_id = await _session_of(on, one.path)
         if one.method != "POST" or not session_id:
             continue
         number = on.keys.partition_of(session_id)
         holders = _holders_about(on.leases.changes, number, one.at_s)
-        if holders and victim.pid not in map(pid_of, holders):
+        if holders and victim.pid not in map(pid_of, holders) and number not in taken:
             found.append(f"{one.method} {one.path} of partition {number}, which {holders} held")
     return found
+
+
+def _taken_since(victim: Process, at_s: float) -> set[int]:
+    """Partitions that a worker says to have taken since about a moment: it knows before it is seen in Redis."""
+    since = datetime.fromtimestamp(time.time() - (time.monotonic() - at_s) - AFTER_S, UTC)
+    lines = (json.loads(line) for line in victim.log.read_text().splitlines() if '"lease_taken"' in line)
+    return {line["partition"] for line in lines if "partition" in line and _moment(line) >= since}
+
+
+def _moment(line: dict[str, str]) -> datetime:
+    return datetime.fromisoformat(line["timestamp"])
 
 
 async def _session_of(on: Stage, path: str) -> str:
