@@ -1,9 +1,7 @@
 """Clocks that jump, timers that fall due while nobody works, leases that seem to have run out."""
 
-import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
@@ -28,12 +26,6 @@ class WallClock(SystemClock):
 
     def wall_ms(self) -> int:
         return super().wall_ms() + self.wrong_by_ms
-
-
-@pytest.fixture
-async def world(redis_server: RedisServer) -> AsyncIterator[FaultWorld]:
-    async with FaultWorld(redis_server) as world:
-        yield world
 
 
 async def holders(world: FaultWorld) -> list[str]:
@@ -104,24 +96,34 @@ async def test_fault_37_leases_that_seem_to_have_run_out_change_hands_once_at_mo
         await all_hang_up(world)
 
 
-async def test_fault_57_timer_that_falls_due_while_no_worker_is_there_fires_once(world: FaultWorld) -> None:
-    world.leaves_the_end_to_us()
-    customer, agent = await world.converted()
-    agent.hang_up()
-    await world.eventually(lambda: is_alone(world, customer.sid), "his time alone has begun")
-    await world.stop_worker()
-    due_ms = int((await world.session(customer.sid))["timers"].partition("lone=")[2].split()[0])
-    seconds, micros = await world.client.time()
-    # Twice the time that was left.
-    await asyncio.sleep(max(0.0, 2 * (due_ms / 1000 - seconds - micros / 1e6)))
-    assert (await world.session(customer.sid))["state"] == "conferenced"
+async def test_fault_57_timer_that_falls_due_while_no_worker_is_there_fires_once(redis_server: RedisServer) -> None:
+    async with FaultWorld(redis_server, CONFERRAL_LONE_GRACE="1") as world:
+        world.leaves_the_end_to_us()
+        customer, agent = await world.converted()
+        agent.hang_up()
+        await world.eventually(lambda: is_alone(world, customer.sid), "his time alone has begun")
+        await world.stop_worker()
+        due_ms = await lets_go_at(world, customer.sid)
+        await world.eventually(lambda: is_past(world, due_ms + 500), "his time is over, with nobody there to see")
+        assert (await world.session(customer.sid))["state"] == "conferenced"
 
-    world.start_worker()
+        world.start_worker()
 
-    session = await world.until(customer.sid, state="ended")
-    assert session["end_reason"] == "agent-left"
-    assert len(events_of(await world.log(customer.sid), "lone_overdue")) == 1
-    await all_hang_up(world, outage_s=2.0)
+        session = await world.until(customer.sid, state="ended")
+        assert session["end_reason"] == "agent-left"
+        assert len(events_of(await world.log(customer.sid), "lone_overdue")) == 1
+        await all_hang_up(world, outage_s=2.0)
+
+
+async def lets_go_at(world: FaultWorld, session_id: str) -> int:
+    """When somebody who is alone is to be let go, Unix milliseconds."""
+    return int((await world.session(session_id))["timers"].partition("lone=")[2].split()[0])
+
+
+async def is_past(world: FaultWorld, moment_ms: int) -> bool:
+    """Whether a moment is over by Redis's clock."""
+    seconds, microseconds = await world.client.time()
+    return bool(seconds * 1000 + microseconds // 1000 > moment_ms)
 
 
 async def is_alone(world: FaultWorld, session_id: str) -> bool:
@@ -137,13 +139,15 @@ async def test_fault_57_timers_of_killed_workers_fire_once_after_take_over(
         world.leaves_the_end_to_us()
         with world.worker_process(tmp_path, "first") as first:
             talks = await many_talk(world, 4)
-            for customer, agent in talks:
+            for customer, _ in talks:
                 assert (await world.command("convert", customer.sid)).status == "done"
+            for _, agent in talks:
                 agent.hang_up()
             for customer, _ in talks:
                 await world.eventually(partial(is_alone, world, customer.sid), "his time alone has begun")
             first.signal(signal.SIGKILL)
-        await asyncio.sleep(3.0)
+        latest_ms = max([await lets_go_at(world, customer.sid) for customer, _ in talks])
+        await world.eventually(partial(is_past, world, latest_ms + 1_500), "their time is over")
         with world.worker_process(tmp_path, "second"):
             for customer, _ in talks:
                 await world.until(customer.sid, state="ended")

@@ -9,6 +9,7 @@ import pytest
 
 from sandbox import RestMoment, SandboxCall
 from sandbox.ledger import RestEntry
+from streams import commands
 from tests.faults.calls import all_hang_up, many_talk
 from tests.faults.kit import FaultWorld
 from tests.stories.kit import TARGET, begins, dial_requests, outcome_of
@@ -173,7 +174,8 @@ async def test_fault_40_two_hundred_requests_that_hang_cost_their_commands_and_n
         assert (await world.command("end", ended.sid)).status == "done"
         assert not [entry for _, agent in stuck for entry in redirects(world, agent) if entry.applied]
 
-        outcomes = await few_at_a_time(partial(outcome_of, world, command_id) for command_id in ids)
+        wait = partial(commands.wait_for_outcome, world.client, world.keys, timeout_s=60.0)
+        outcomes = await few_at_a_time(partial(wait, command_id) for command_id in ids)
         world.sandbox.faults.clear()
         words = {outcome.status for outcome in outcomes}
         assert words == {"failed"}, words

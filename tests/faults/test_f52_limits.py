@@ -137,6 +137,7 @@ async def test_fault_54_worker_without_memory_dies_and_another_takes_over(
             talks = await many_talk(world, CALLS)
             with program(world, "worker", tmp_path / "second.log") as second:
                 await until_ready(world, second)
+                await world.eventually(lambda: share_evenly(world, first, second), "each holds half of the partitions")
                 customer, agent = await held_by(world, first, talks)
                 most = first.memory_kib("VmSize") * 1024
                 resource.prlimit(first.process.pid, resource.RLIMIT_AS, (most, most))
@@ -154,12 +155,23 @@ async def test_fault_54_worker_without_memory_dies_and_another_takes_over(
                 await all_hang_up(world, replays=False)
 
 
+async def share_evenly(world: FaultWorld, *workers: Program) -> bool:
+    """Whether each holds as many partitions as the other."""
+    numbers = range(world.keys.partitions)
+    held = [await world.client.hget(world.keys.lease(number), "holder") for number in numbers]
+    return all(sum(is_of(worker, holder) for holder in held) == len(numbers) // len(workers) for worker in workers)
+
+
+def is_of(worker: Program, holder: bytes | None) -> bool:
+    return f"-{worker.process.pid}-" in (holder or b"").decode()
+
+
 async def held_by(
     world: FaultWorld, worker: Program, talks: list[tuple[SandboxCall, SandboxCall]]
 ) -> tuple[SandboxCall, SandboxCall]:
     """A call whose partition a worker holds."""
     for customer, agent in talks:
         holder = await world.client.hget(world.keys.lease(world.keys.partition_of(customer.sid)), "holder")
-        if f"-{worker.process.pid}-" in holder.decode():
+        if is_of(worker, holder):
             return customer, agent
     raise AssertionError("it holds none of their partitions")
