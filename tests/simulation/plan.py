@@ -58,7 +58,7 @@ class Plan:
     noise: float = 0.7
 
     #: Sweeps that may go wrong before somebody who is alone is found (count): whoever sweeps dies, a list is refused.
-    lone_sweeps: int = 2
+    lone_sweeps: int = 3
 
     def chance(self, what: str) -> Random:
         """Chance for one thing; what another thing draws changes nothing in it."""
