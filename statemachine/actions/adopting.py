@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 from statemachine.actions.asking import want_ends
+from statemachine.actions.commands import report_call
 from statemachine.actions.dialling import watch_dials
-from statemachine.events import AgeOverdue, ConferenceFound, ParticipantFound
-from statemachine.guards.found import names_of, number_of
+from statemachine.events import AgeOverdue, CallsRead, ConferenceFound, ParticipantFound
+from statemachine.guards.found import found_by_look, names_of, number_of
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, SUPERVISOR, TARGET, Party, first_label
 from statemachine.states import (
@@ -19,6 +20,7 @@ from statemachine.states import (
     TransferStatus,
     Tune,
 )
+from statemachine.step import CommandStatus
 from statemachine.transfer import TransferState
 
 
@@ -27,6 +29,36 @@ def adopt_conference(scratch: Scratch, event: ConferenceFound) -> None:
 
     What can't be seen is lost: orders, the directory's attributes, recordings, who was being dialled at our gate.
     """
+    scratch.change(created_at_ms=scratch.now_ms)
+    _take_conference(scratch, event)
+
+
+def adopt_transfer(scratch: Scratch, event: ConferenceFound) -> None:
+    """Customer, agent and target are there: the agent decides how it goes on, and nobody hears more than before."""
+    scratch.change(created_at_ms=scratch.now_ms)
+    _take_transfer(scratch, event)
+
+
+def adopt_seen_conference(scratch: Scratch, event: CallsRead) -> None:
+    """A look shows that those of a bridge are in a conference: Redis has forgotten how they came there."""
+    _leave_bridge(scratch)
+    _take_conference(scratch, found_by_look(scratch, event))
+
+
+def adopt_seen_transfer(scratch: Scratch, event: CallsRead) -> None:
+    """The same, with the target of a transfer that was forgotten as well."""
+    _leave_bridge(scratch)
+    _take_transfer(scratch, found_by_look(scratch, event))
+
+
+def _leave_bridge(scratch: Scratch) -> None:
+    report_call(scratch, CommandStatus.DONE)
+    for timer in tuple(scratch.session.timers):
+        scratch.cancel_timer(timer)
+    scratch.change(dial_call_status="", repaired=False)
+
+
+def _take_conference(scratch: Scratch, event: ConferenceFound) -> None:
     names = names_of(event)
     if TARGET in names:
         # Of a transfer that can't go on; the name is for the next one's.
@@ -44,8 +76,7 @@ def adopt_conference(scratch: Scratch, event: ConferenceFound) -> None:
         want_ends(scratch)
 
 
-def adopt_transfer(scratch: Scratch, event: ConferenceFound) -> None:
-    """Customer, agent and target are there: the agent decides how it goes on, and nobody hears more than before."""
+def _take_transfer(scratch: Scratch, event: ConferenceFound) -> None:
     _adopt(scratch, event, names_of(event))
     target = scratch.session.parties[TARGET]
     is_apart = target.held or scratch.session.parties[CUSTOMER].held
@@ -70,17 +101,17 @@ def _adopt(scratch: Scratch, event: ConferenceFound, names: dict[str, Participan
     for name in (CUSTOMER, AGENT):
         parties.setdefault(name, Party(name, first_label(name), status=PartyStatus.LEFT))
     scratch.change(
-        created_at_ms=scratch.now_ms,
         direction=_direction(names),
         mode=SessionMode.CONFERENCE,
         opening=Opening.OVER,
         parties=parties,
         conference_sid=event.conference_sid,
-        dials=max(map(number_of, event.participants), default=0),
+        dials=max(scratch.session.dials, *map(number_of, event.participants)) if event.participants else 0,
         moved_at_ms=scratch.now_ms,
         first_left=next((name for name in (CUSTOMER, AGENT) if parties[name].is_gone), ""),
     )
-    scratch.set_timer(AgeOverdue.timer, scratch.policy.age_max_ms)
+    age_ms = scratch.now_ms - scratch.session.created_at_ms
+    scratch.set_timer(AgeOverdue.timer, max(0, scratch.policy.age_max_ms - age_ms))
 
 
 def _direction(names: dict[str, ParticipantFound]) -> str:

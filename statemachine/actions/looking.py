@@ -26,7 +26,8 @@ def look_at_calls(scratch: Scratch, _event: Event) -> None:
         ReadCalls,
         parent_call_sid=parent,
         call_sids=others,
-        with_conference=scratch.state is not State.BRIDGED,
+        # Of a bridge too: Redis may have been rewound to before the two were moved.
+        with_conference=True,
         read_version=session.version + 1,
     )
     scratch.change(reading=reading, reading_since_ms=scratch.now_ms, reads_again=False)

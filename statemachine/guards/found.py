@@ -2,10 +2,11 @@
 
 import re
 
-from statemachine.events import ConferenceFound, ParticipantFound
+from statemachine.events import CallsRead, ConferenceFound, ParticipantFound
 from statemachine.guards.calls import is_new
 from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET
+from statemachine.session import AGENT, CUSTOMER, INBOUND, SUPERVISOR, TARGET
+from statemachine.states import FINAL_CALL_STATUSES
 
 #: A participant label of ours: the party's name and a number that no other leg of the session has had.
 _LABEL = re.compile(r"(?P<name>[a-z][A-Za-z0-9_-]{0,50})-(?P<number>[1-9][0-9]{0,5})", re.ASCII)
@@ -13,10 +14,53 @@ _LABEL = re.compile(r"(?P<name>[a-z][A-Za-z0-9_-]{0,50})-(?P<number>[1-9][0-9]{0
 
 def finds_transfer(scratch: Scratch, event: ConferenceFound) -> bool:
     """Whether customer, agent and one target are in it: a transfer was running, and waits for the agent."""
-    names = names_of(event)
-    there = {name for name, one in names.items() if not one.is_ringing}
-    is_whole = len(there - {SUPERVISOR}) == len(names.keys() - {SUPERVISOR})
-    return is_new(scratch, event) and is_whole and there - {SUPERVISOR} == {CUSTOMER, AGENT, TARGET}
+    return is_new(scratch, event) and _is_transfer(names_of(event))
+
+
+def _is_transfer(names: dict[str, ParticipantFound]) -> bool:
+    rings = any(one.is_ringing for name, one in names.items() if name != SUPERVISOR)
+    return not rings and names.keys() - {SUPERVISOR} == {CUSTOMER, AGENT, TARGET}
+
+
+def shows_talk_in_room(scratch: Scratch, event: CallsRead) -> bool:
+    """Whether the customer of a bridge talks to somebody in a conference: Redis has forgotten how he came there.
+
+    An agent who goes on elsewhere is none of it: then a leg is on its way, and is waited for.
+    """
+    inside = {seen.call_sid for seen in event.participants}
+    customer, agent = scratch.session.parties.get(CUSTOMER), scratch.session.parties.get(AGENT)
+    if customer is None or agent is None or customer.call_sid not in inside or len(inside) < 2:
+        return False
+    is_over = agent.is_gone or not agent.call_sid or event.status_of(agent.call_sid) in FINAL_CALL_STATUSES
+    return is_over or agent.call_sid in inside
+
+
+def shows_transfer_in_room(scratch: Scratch, event: CallsRead) -> bool:
+    """Whether a transfer was running there that Redis has forgotten."""
+    return shows_talk_in_room(scratch, event) and _is_transfer(names_of(found_by_look(scratch, event)))
+
+
+def found_by_look(scratch: Scratch, event: CallsRead) -> ConferenceFound:
+    """What a look at the session's own conference shows, as a sweep would tell it."""
+    session = scratch.session
+    addresses = {call.call_sid: call.to for call in event.calls} | {
+        party.call_sid: party.address for party in session.parties.values() if party.address
+    }
+    came_in = session.parent.call_sid if session.direction == INBOUND else ""
+    participants = tuple(
+        ParticipantFound(
+            call_sid=seen.call_sid,
+            label=seen.label,
+            address=addresses.get(seen.call_sid, ""),
+            came_in=seen.call_sid == came_in,
+            held=seen.held,
+            muted=seen.muted,
+            ends_conference=seen.ends_conference,
+            coaches=seen.coaches,
+        )
+        for seen in event.participants
+    )
+    return ConferenceFound(session_id=session.id, conference_sid=event.conference_sid, participants=participants)
 
 
 def number_of(one: ParticipantFound) -> int:

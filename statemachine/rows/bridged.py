@@ -3,7 +3,12 @@
 The parent is the one whose `<Dial>` it is (inbound: the customer), the child the one whom it rings.
 """
 
-from statemachine.actions.adopting import adopt_conference, adopt_transfer
+from statemachine.actions.adopting import (
+    adopt_conference,
+    adopt_seen_conference,
+    adopt_seen_transfer,
+    adopt_transfer,
+)
 from statemachine.actions.bridge import (
     find_agent,
     follow_to_agent,
@@ -139,7 +144,7 @@ from statemachine.guards.calls import (
     parent_is_over_after_child,
 )
 from statemachine.guards.company import is_of_second_call
-from statemachine.guards.found import finds_transfer
+from statemachine.guards.found import finds_transfer, shows_talk_in_room, shows_transfer_in_room
 from statemachine.guards.orders import is_full, name_is_taken, names_customer, names_nobody, some_order_is_over
 from statemachine.guards.outcomes import is_dial, is_of_recording, is_read
 from statemachine.guards.reads import (
@@ -221,6 +226,9 @@ BRIDGED: tuple[Row, ...] = (
     Row(B, ConferenceFound,     is_new,                       C,    adopt_conference),
     Row(B, ConferenceFound,     None,                         STAY, look_at_calls),
     Row(B, CallsRead,          is_outdated,                  STAY, look_later),
+    # Redis was rewound to before the conversion.
+    Row(B, CallsRead,           shows_transfer_in_room,       T,    adopt_seen_transfer),
+    Row(B, CallsRead,           shows_talk_in_room,           C,    adopt_seen_conference),
     Row(B, CallsRead,          shows_parent_over,            E,    end_by_read),
     Row(B, CallsRead,           shows_next_agent,             STAY, follow_to_seen),
     Row(B, CallsRead,           awaits_next_agent,            STAY, look_later),

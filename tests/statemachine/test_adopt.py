@@ -153,3 +153,46 @@ def test_session_that_is_known_takes_nothing_from_it():
 
 def test_session_that_is_known_by_its_bridge_is_looked_at():
     found(Story().answered(), "customer").expect("bridged", "look")
+
+
+# ---- a bridge that is none any more: Redis was rewound ------------------------------------------------------------
+
+
+def rewound() -> Story:
+    """By all that is known the two talk over a bridge; the sweep misses the agent's call, and a look follows."""
+    story = as_room(Story().answered().later(30_000)).sweep_finds("call-missing", "agent").expect("bridged", "look")
+    return with_target(story)
+
+
+def test_customer_who_talks_to_whoever_took_the_call_is_not_let_go():
+    story = rewound()
+    story.reads(customer="in-progress", agent="completed", room=ROOM, inside=("customer", "target"))
+    story.expect("conferenced", "flag customer", "flag agent", phase="")
+    assert story.session.parties["agent"].call_sid == story.legs["target"].call_sid
+    assert story.session.parties["customer"].address == CUSTOMER_NUMBER
+    story.expect_parties(customer="connected", agent="connected")
+
+
+def test_transfer_that_was_running_goes_on():
+    story = rewound()
+    story.legs["customer"].held = True
+    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "agent", "target"))
+    story.expect("transferring", phase="consult").complete().expect("transferring", "unhold customer")
+
+
+def test_two_who_were_converted_are_so():
+    story = rewound()
+    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "agent"))
+    story.expect("conferenced", "flag customer", "flag agent")
+
+
+def test_customer_who_is_alone_there_is_let_go():
+    story = rewound()
+    story.reads(customer="in-progress", agent="completed", room=ROOM, inside=("customer",))
+    story.expect("ended", "end room", reason="agent-left")
+
+
+def test_bridge_whose_other_leg_is_still_on_its_way_is_looked_at_again():
+    story = rewound()
+    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "target"))
+    story.expect("bridged")
