@@ -1,19 +1,25 @@
-"""Timers: waits for the next one that is due in any partition held here, and moves it onto the stream."""
+"""Timers: waits for the next one that is due in any partition held here, and moves it onto the stream.
+
+Partitions are asked side by side: on a cluster the node of some may be silent, and the others do not wait for it.
+"""
 
 import asyncio
 import math
+from collections.abc import Collection
 
 import structlog
 
 from runtime.clock import Clock
 from runtime.errors import LeaseLostError, StoreError
+from worker.held import HeldPartition
 from worker.leases import LeaseKeeper
 
 log = structlog.get_logger()
 
 #: How often every partition is asked, due or not, seconds: timers may have come back with an older copy of Redis.
 LOOK_EVERY_S = 1.0
-#: Longest wait, seconds: another partition may have been taken meanwhile.
+#: Longest wait, seconds: another partition may have been taken meanwhile. Also how long a partition is left alone whose
+#: Redis was out of reach.
 WAIT_MAX_S = 0.5
 #: Shortest wait, seconds: due times are whole milliseconds.
 WAIT_MIN_S = 0.002
@@ -22,25 +28,37 @@ WAIT_MIN_S = 0.002
 async def fire_timers(stop: asyncio.Event, keeper: LeaseKeeper, clock: Clock) -> None:
     """Fires timers until the process stops, each by its partition's own time."""
     looked_s = float("-inf")
+    firing: dict[int, asyncio.Task[None]] = {}
     while not stop.is_set():
         keeper.timers_changed.clear()
+        for number in [number for number, task in firing.items() if task.done()]:
+            firing.pop(number).result()
         looks_anyway = clock.monotonic_s() - looked_s >= LOOK_EVERY_S
         if looks_anyway:
             looked_s = clock.monotonic_s()
-        for held in list(keeper.held.values()):
-            if held.goes_on and (looks_anyway or held.until_timer_ms() <= 0):
-                try:
-                    await held.fire_timers()
-                except LeaseLostError:
-                    held.lose()
-                except StoreError as error:
-                    log.warning("store_unreachable", partition=held.number, reason=str(error))
-                    await asyncio.sleep(WAIT_MAX_S)
-        await _wait(keeper)
+        for held in keeper.held.values():
+            if held.number not in firing and held.goes_on and (looks_anyway or held.until_timer_ms() <= 0):
+                firing[held.number] = asyncio.get_running_loop().create_task(_fire(held))
+        await _wait(keeper, firing)
+    for result in await asyncio.gather(*firing.values(), return_exceptions=True):
+        if result is not None:
+            raise result
 
 
-async def _wait(keeper: LeaseKeeper) -> None:
-    until_due_ms = min((held.until_timer_ms() for held in keeper.held.values() if held.goes_on), default=math.inf)
+async def _fire(held: HeldPartition) -> None:
+    try:
+        await held.fire_timers()
+    except LeaseLostError:
+        held.lose()
+    except StoreError as error:
+        log.warning("store_unreachable", partition=held.number, reason=str(error))
+        await asyncio.sleep(WAIT_MAX_S)
+
+
+async def _wait(keeper: LeaseKeeper, firing: Collection[int]) -> None:
+    """Until the next timer is due, but for those of partitions that are being asked: their answers wake us."""
+    waiting = [held for held in keeper.held.values() if held.goes_on and held.number not in firing]
+    until_due_ms = min((held.until_timer_ms() for held in waiting), default=math.inf)
     wait_s = min(WAIT_MAX_S, max(WAIT_MIN_S, until_due_ms / 1000))
     try:
         async with asyncio.timeout(wait_s):

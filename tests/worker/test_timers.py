@@ -1,0 +1,71 @@
+"""Timers of one partition don't wait for those of another. In virtual time, on a Redis in memory."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from runtime.errors import StoreError, StoreUnreachableError
+from streams.lease import Lease
+from tests.simulation.loop import VirtualLoop, run
+from tests.worker.team import Member, Team
+
+#: The partition with a timer, and those whose node says nothing.
+HEARD, SILENT = 9, range(8)
+#: How long nothing is said until the client gives up, seconds.
+SILENCE_S = 2.0
+
+
+def fail_partitions(member: Member, error: StoreError | Exception, asked: list[int]) -> None:
+    """From now on some of a worker's partitions answer late, with an error."""
+    access: Any = member.keeper.held[HEARD]._around.access
+    fire = access.fire_timers
+
+    async def fire_timers(partition: int, lease: Lease, now_ms: int) -> tuple[int, int | None]:
+        if partition in SILENT:
+            asked.append(partition)
+            await asyncio.sleep(SILENCE_S)
+            raise error
+        answer: tuple[int, int | None] = await fire(partition, lease, now_ms)
+        return answer
+
+    access.fire_timers = fire_timers
+
+
+def test_timer_does_not_wait_for_partitions_whose_node_is_silent() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        team = Team(loop)
+        member = team.join()
+        await team.until_fair(1.0)
+        asked: list[int] = []
+        fail_partitions(member, StoreUnreachableError("no answer"), asked)
+        await team.passes(3.0)
+        for _ in range(5):
+            due_ms = member.keeper.held[HEARD].clock.now_ms() + 700
+            await team.client.zadd(team.keys.timers(HEARD), {"lone|s1": due_ms})
+            await team.client.sadd(team.keys.live(HEARD), "s1")
+            # Nobody was told when it is due: it is found within a second, and fired when it is.
+            await team.passes(2.0)
+            assert await team.client.zcard(team.keys.timers(HEARD)) == 0
+        assert set(asked) == {*SILENT}
+        # Each is asked, waited for, and then left alone for a moment.
+        assert len(asked) <= len(SILENT) * (loop.time() / SILENCE_S)
+        assert loop.faults == []
+        team.assert_all_work()
+        await team.leave(member)
+
+    run(story)
+
+
+def test_mistake_of_ours_while_timers_are_fired_ends_the_process() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        team = Team(loop)
+        member = team.join()
+        await team.until_fair(1.0)
+        fail_partitions(member, ZeroDivisionError("a mistake"), [])
+        await team.passes(SILENCE_S + 2.0)
+        with pytest.raises(ZeroDivisionError):
+            team.assert_all_work()
+        team.kill(member)
+
+    run(story)
