@@ -72,6 +72,7 @@ class Renewal(Enum):
     """What came of a renewal."""
 
     RENEWED = 1
+    #: Somebody else has it, or we gave it back.
     LOST = 0
     #: Redis knows fewer commits than were made: its history was rewound, and what is in memory is worth nothing.
     REWOUND = 2

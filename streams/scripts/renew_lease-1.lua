@@ -1,5 +1,6 @@
 --[[
-  Makes a lease last longer, if it is still held. One that ran out but that nobody took is still held.
+  Makes a lease last longer, if it is still held. One that ran out but that nobody took is still held; one that was
+  given back is not, though its holder stands there: a renewal that comes late must not take it back.
 
   KEYS[1]  lease hash: holder, until, commit, and of a partition's lease ahead, at
 
@@ -8,14 +9,15 @@
   ARGV[3]  the partition's time             ms, as the holder has it; empty: no partition's lease
 
   Returns  {1, now_ms, commit}  renewed; commit is the number of the last commit that Redis knows
-           {0, now_ms}          lost: somebody else has it
+           {0, now_ms}          lost: somebody else has it, or it was given back
   The holder's time counts, since nobody can set it: when this clock was set, the next holder finds in `ahead` how to
   go on, and in `at` how far the time has come.
 ]]
 local lease, holder, duration_ms, own_ms = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-if redis.call('HGET', lease, 'holder') ~= holder then return {0, tostring(now_ms)} end
+local found = redis.call('HMGET', lease, 'holder', 'until')
+if found[1] ~= holder or found[2] == '0' then return {0, tostring(now_ms)} end
 redis.call('HDEL', lease, '')
 redis.call('HSET', lease, 'until', tostring(now_ms + duration_ms))
 if own_ms then

@@ -78,6 +78,16 @@ async def test_renewal_of_a_lost_lease_says_so(client, clock):
     assert (await client.hget(KEY, "holder")) == b"2:two"
 
 
+async def test_late_renewal_does_not_take_back_what_was_given_back(client, clock):
+    """It may have been asked for right before, over another connection."""
+    lease = await take(client, clock, "one")
+    assert await leases.release(client, lease)
+    assert (await leases.renew(client, lease, clock))[0] is Renewal.LOST
+    assert not lease.is_sure(clock)
+    assert (await client.hget(KEY, "until")) == b"0"
+    assert isinstance(await take(client, clock, "two"), Lease)
+
+
 async def test_lease_that_ran_out_by_our_own_clock_is_not_sure(client, clock):
     lease = await take(client, clock, "one", duration_ms=1)
     await asyncio.sleep(0.002)
