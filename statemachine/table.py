@@ -63,9 +63,9 @@ IGNORED: tuple[Ignored, ...] = (
     Ignored((B,), (ConfirmOverdue, StageOverdue), "timers of a transfer are cancelled with it"),
     Ignored((V,), (RingOverdue, LeaveOverdue, LoneOverdue), "timers of the bridge are cancelled before converting"),
     Ignored((V,), _TRANSFER_TIMERS, "timers of a transfer are set when both are in the conference"),
-    Ignored((C,), (RingOverdue, LeaveOverdue, ConvertOverdue, RepairOverdue), "cancelled when both had joined"),
+    Ignored((C,), (RingOverdue, ConvertOverdue, RepairOverdue), "cancelled when both had joined"),
     Ignored((C,), (StageOverdue,), "cancelled when the transfer was over"),
-    Ignored((T,), (RingOverdue, LeaveOverdue, ConvertOverdue, RepairOverdue, LoneOverdue),
+    Ignored((T,), (RingOverdue, ConvertOverdue, RepairOverdue, LoneOverdue),
             "cancelled when the transfer began"),
     Ignored(
         (E,),

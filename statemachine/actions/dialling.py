@@ -327,6 +327,15 @@ def let_placed_call_go(scratch: Scratch, event: EffectSucceeded) -> None:
     scratch.reason = "its dial was given up"
 
 
+def let_party_go(scratch: Scratch, party: Party) -> None:
+    """Somebody is to leave: hung up as soon as the call is known."""
+    scratch.change_party(party, is_leaving=True)
+    if party.doubt in ("unknown", "searched") and not party.call_sid:
+        # Nobody knows of a call, so there is nothing to wait for; should one show up, it is hung up.
+        note_gone(scratch, party.name, "cancelled")
+    watch_dials(scratch)
+
+
 def give_up_call(scratch: Scratch, name: str) -> None:
     """Somebody is not waited for any more: the call is hung up if it is known; else as soon as it shows up."""
     party = scratch.session.parties[name]

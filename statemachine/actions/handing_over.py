@@ -5,8 +5,8 @@ from dataclasses import replace
 from statemachine.actions.asking import want_ends, want_everybody_unheld, want_hold, want_unhold
 from statemachine.actions.commands import report_step, report_transfer, take_step
 from statemachine.actions.concluding import conclude_transfer, note_failure
-from statemachine.actions.dialling import dial, must_confirm, next_label, watch_dials
-from statemachine.actions.parties import note_gone, told_reason
+from statemachine.actions.dialling import dial, let_party_go, must_confirm, next_label, watch_dials
+from statemachine.actions.parties import told_reason
 from statemachine.actions.recording import note_conference_recording
 from statemachine.actions.transferring import enter, forget_targets, let_agent_go, wait_for_answer
 from statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
@@ -28,7 +28,7 @@ def hand_over(scratch: Scratch, _event: Event) -> None:
     scratch.change_transfer(attempts=transfer.with_attempt(winner.dial_id, result="answered"))
     for other in awaited(scratch):
         if other.name != winner.name and not other.is_gone:
-            scratch.change_party(other, is_leaving=True)
+            let_party_go(scratch, other)
     if scratch.session.phase not in RINGS_AGENT:
         _rename(scratch, {winner.name: TARGET})
     watch_dials(scratch)
@@ -103,11 +103,7 @@ def withdraw(scratch: Scratch, event: Cancel) -> None:
     report_transfer(scratch, CommandStatus.FAILED, "cancelled")
     for target in scratch.session.targets:
         if not target.is_gone:
-            scratch.change_party(target, is_leaving=True)
-        if target.doubt in ("unknown", "searched") and not target.call_sid:
-            # Nobody knows of a call, so there is nothing to wait for; should one show up, it is hung up.
-            note_gone(scratch, target.name, "cancelled")
-    watch_dials(scratch)
+            let_party_go(scratch, target)
     enter(scratch, Stage.WITHDRAWING, scratch.policy.part_timeout_ms)
 
 

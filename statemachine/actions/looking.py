@@ -1,9 +1,23 @@
 """Asking Twilio when something is overdue."""
 
 from statemachine.effects import ReadCalls
-from statemachine.events import ConvertOverdue, Event, LeaveOverdue, RepairOverdue, RingOverdue
+from statemachine.events import (
+    ConfirmOverdue,
+    ConvertOverdue,
+    EffectOutcome,
+    Event,
+    LeaveOverdue,
+    OpeningOverdue,
+    RepairOverdue,
+    RingOverdue,
+)
 from statemachine.scratch import Scratch
 from statemachine.states import Phase, State
+
+#: Timers that lead to a look by themselves.
+_LEAD_TO_A_LOOK = frozenset(
+    timer.timer for timer in (LeaveOverdue, RingOverdue, OpeningOverdue, ConfirmOverdue, ConvertOverdue, RepairOverdue)
+)
 
 
 def look_at_calls(scratch: Scratch, _event: Event) -> None:
@@ -40,6 +54,13 @@ def look_later(scratch: Scratch, _event: Event) -> None:
     timer = LeaveOverdue.timer if child_is_gone or session.dial_call_status else RingOverdue.timer
     if session.phase is Phase.RINGING or timer == LeaveOverdue.timer:
         scratch.set_timer(timer, scratch.policy.look_again_ms)
+
+
+def look_once_more(scratch: Scratch, event: EffectOutcome) -> None:
+    """The look itself came to nothing, so whatever it was for is still to be found out."""
+    look_later(scratch, event)
+    if _LEAD_TO_A_LOOK.isdisjoint(scratch.session.timers):
+        scratch.set_timer(LeaveOverdue.timer, scratch.policy.look_again_ms)
 
 
 def look_for_missing(scratch: Scratch, event: ConvertOverdue) -> None:

@@ -5,10 +5,9 @@ from typing import Any
 from statemachine.actions.asking import want_ends, want_everybody_unheld, want_nobody_ends
 from statemachine.actions.commands import LAST_UNHELD
 from statemachine.actions.converting import begin_converting
-from statemachine.actions.dialling import dial, must_confirm, watch_dials
+from statemachine.actions.dialling import dial, let_party_go, must_confirm
 from statemachine.actions.looking import look_at_calls
 from statemachine.actions.order_book import change_order, end_order, take, watch_orders
-from statemachine.actions.parties import note_gone
 from statemachine.effects import PlayAnnouncement
 from statemachine.events import (
     Add,
@@ -40,7 +39,7 @@ from statemachine.guards.orders import (
 )
 from statemachine.order import Order
 from statemachine.scratch import Scratch
-from statemachine.session import AGENT, SUPERVISOR, Party
+from statemachine.session import AGENT, SUPERVISOR
 from statemachine.states import Phase, State, SuperviseMode, Tune
 from statemachine.step import CommandStatus
 from statemachine.transfer import DialOptions
@@ -209,15 +208,6 @@ def remove_party(scratch: Scratch, event: Remove) -> None:
         scratch.change(first_left=AGENT)
     let_party_go(scratch, party)
     watch_orders(scratch)
-
-
-def let_party_go(scratch: Scratch, party: Party) -> None:
-    """Somebody is to leave: hung up as soon as the call is known."""
-    scratch.change_party(party, is_leaving=True)
-    if party.doubt in ("unknown", "searched") and not party.call_sid:
-        # Nobody knows of a call, so there is nothing to wait for; should one show up, it is hung up.
-        note_gone(scratch, party.name, "cancelled")
-    watch_dials(scratch)
 
 
 # ---- announcements -----------------------------------------------------------------------------------------------

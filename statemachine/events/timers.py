@@ -26,7 +26,7 @@ class RingOverdue(TimerExpired):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaveOverdue(TimerExpired):
-    """One side of the bridge is over and the other side's callback is still missing."""
+    """One side of the bridge is over and the other side's callback is still missing; or a look came to nothing."""
 
     name: ClassVar[str] = "leave_overdue"
     timer: ClassVar[str] = "leave"

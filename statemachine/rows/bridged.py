@@ -54,7 +54,7 @@ from statemachine.actions.endings import (
     end_too_old,
     end_turned_away,
 )
-from statemachine.actions.looking import look_at_calls, look_later
+from statemachine.actions.looking import look_at_calls, look_later, look_once_more
 from statemachine.actions.opening import (
     adopt_session,
     let_second_call_go,
@@ -242,12 +242,12 @@ BRIDGED: tuple[Row, ...] = (
     Row(B, EffectSucceeded,    None,                         STAY, note_only),
     Row(B, EffectFailed,       is_dial,                      E,    end_not_dialled),
     Row(B, EffectFailed,       is_searched,                  E,    end_not_dialled),
-    Row(B, EffectFailed,       is_read,                      STAY, look_later),
+    Row(B, EffectFailed,       is_read,                      STAY, look_once_more),
     Row(B, EffectFailed,        is_of_recording,              STAY, note_not_recorded),
     Row(B, EffectFailed,       None,                         STAY, note_only),
     Row(B, EffectUnknown,      is_dial,                      STAY, doubt_dial),
     Row(B, EffectUnknown,      is_searched,                  E,    end_not_dialled),
-    Row(B, EffectUnknown,      is_read,                      STAY, look_later),
+    Row(B, EffectUnknown,      is_read,                      STAY, look_once_more),
     Row(B, EffectUnknown,       is_of_recording,              STAY, note_not_recorded),
     Row(B, EffectUnknown,      None,                         STAY, note_only),
     Row(B, Always,             is_to_look_again,             STAY, look_at_calls),

@@ -52,7 +52,7 @@ from statemachine.actions.dialling import (
 )
 from statemachine.actions.endings import end_by_command, end_room_ended, end_room_over, end_too_old, let_stray_leg_go
 from statemachine.actions.lone import end_deserted, end_lone, note_gone_on, send_away, start_lone_grace, stop_lone_grace
-from statemachine.actions.looking import look_at_calls
+from statemachine.actions.looking import look_at_calls, look_once_more
 from statemachine.actions.opening import let_second_call_go
 from statemachine.actions.orders import (
     await_supervisor,
@@ -123,6 +123,7 @@ from statemachine.events import (
     GateDecided,
     GateReached,
     Hold,
+    LeaveOverdue,
     LoneOverdue,
     Merge,
     Mute,
@@ -210,6 +211,7 @@ from statemachine.guards.outcomes import (
     is_of_forgotten_dial,
     is_of_playing,
     is_of_recording,
+    is_read,
     is_redirect,
     is_refused_for_its_caller_id,
     is_refused_update_of_supervisor,
@@ -298,6 +300,7 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, ParkOverdue,         None,                         T,    recall_parked),
     Row(C, DialOverdue,         None,                         STAY, look_after_dials),
     Row(C, ConfirmOverdue,      None,                         STAY, look_at_participants),
+    Row(C, LeaveOverdue,        None,                         STAY, look_at_calls),
     Row(C, AgeOverdue,          None,                         E,    end_too_old),
     Row(C, CallsRead,           is_outdated,                  STAY, note_only),
     Row(C, CallsRead,           shows_waiter_astray_again,    E,    end_waiter_astray),
@@ -323,6 +326,7 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, EffectFailed,        is_redirect,                  STAY, look_after_redirect),
     Row(C, EffectFailed,        is_of_recording,              STAY, note_not_recorded),
     Row(C, EffectFailed,        is_of_playing,                STAY, note_not_announced),
+    Row(C, EffectFailed,        is_read,                      STAY, look_once_more),
     Row(C, EffectFailed,        None,                         STAY, note_only),
     Row(C, EffectUnknown,       is_dial,                      STAY, doubt_dial),
     Row(C, EffectUnknown,       is_searched,                  STAY, note_not_found),
@@ -330,6 +334,7 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, EffectUnknown,       is_redirect,                  STAY, look_after_redirect),
     Row(C, EffectUnknown,       is_of_recording,              STAY, note_not_recorded),
     Row(C, EffectUnknown,       is_of_playing,                STAY, note_not_announced),
+    Row(C, EffectUnknown,       is_read,                      STAY, look_once_more),
     Row(C, EffectUnknown,       None,                         STAY, note_only),
     # Somebody waits: from the start, until somebody else answers, or parked.
     Row(C, Always,              waiter_has_left,              E,    end_waiter_gone),

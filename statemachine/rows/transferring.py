@@ -86,7 +86,7 @@ from statemachine.actions.handing_over import (
     ring_agent,
     withdraw,
 )
-from statemachine.actions.looking import look_at_calls
+from statemachine.actions.looking import look_at_calls, look_once_more
 from statemachine.actions.opening import let_second_call_go
 from statemachine.actions.orders import (
     await_supervisor,
@@ -156,6 +156,7 @@ from statemachine.events import (
     GateDecided,
     GateReached,
     Hold,
+    LeaveOverdue,
     Merge,
     Mute,
     OrderOverdue,
@@ -214,6 +215,7 @@ from statemachine.guards.outcomes import (
     is_dial,
     is_of_playing,
     is_of_recording,
+    is_read,
     is_redirect,
     is_refused_for_its_caller_id,
     is_refused_move_from_bridge,
@@ -357,6 +359,7 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, EffectFailed,       is_redirect,                  STAY, look_after_redirect),
     Row(T, EffectFailed,        is_of_recording,              STAY, note_not_recorded),
     Row(T, EffectFailed,        is_of_playing,                STAY, note_not_announced),
+    Row(T, EffectFailed,        is_read,                      STAY, look_once_more),
     Row(T, EffectFailed,       None,                         STAY, note_only),
     Row(T, EffectUnknown,      is_dial,                      STAY, doubt_dial),
     Row(T, EffectUnknown,      is_searched,                  STAY, note_not_found),
@@ -364,9 +367,11 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, EffectUnknown,      is_redirect,                  STAY, look_after_redirect),
     Row(T, EffectUnknown,       is_of_recording,              STAY, note_not_recorded),
     Row(T, EffectUnknown,       is_of_playing,                STAY, note_not_announced),
+    Row(T, EffectUnknown,       is_read,                      STAY, look_once_more),
     Row(T, EffectUnknown,      None,                         STAY, note_only),
     Row(T, DialOverdue,        None,                         STAY, look_after_dials),
     Row(T, ConfirmOverdue,     None,                         STAY, look_at_participants),
+    Row(T, LeaveOverdue,        None,                         STAY, look_at_calls),
     Row(T, StageOverdue,       clears_too_long,              STAY, fail_unconfirmed),
     Row(T, StageOverdue,       holds_too_long,               STAY, fail_unconfirmed),
     Row(T, StageOverdue,        records_too_long,             STAY, fail_unconfirmed),

@@ -228,6 +228,13 @@ def test_all_of_several_fail_and_the_last_ones_reason_counts():
     story.expect_transfer("failed", "busy")
 
 
+def test_one_of_several_who_may_not_have_been_dialled_is_not_waited_for_once_somebody_took_it():
+    story = dialling("warm", BOB, CAROL).placed("target-1").in_doubt("target-2").expect("transferring")
+    story.takes_part("target-1").expect("transferring").expect_transfer("merged")
+    assert story.session.parties["target-2"].is_gone
+    story.call("target-2", "ringing").expect("transferring", "hang up target-2")
+
+
 def test_one_of_several_that_is_refused_does_not_stop_the_others():
     story = dialling("warm", BOB, CAROL).refused("target-1").expect("transferring").takes_part("target-2")
     story.expect_transfer("merged").expect_attempts((BOB, "failed"), (CAROL, "answered"))

@@ -3,7 +3,7 @@
 import pytest
 
 from statemachine.attributes import Attributes
-from statemachine.events import LoneOverdue
+from statemachine.events import LeaveOverdue, LoneOverdue
 from tests.statemachine.rooms import (
     Room,
     as_room,
@@ -191,3 +191,18 @@ def test_agent_of_a_conference_call_who_waits_is_seen_gone():
     story = later(called_in().placed("customer")).sweep_finds("call-missing", "agent").expect("conferenced", "look")
     story.reads(agent="completed", customer="ringing").expect("ended", "end room", "hang up customer")
     assert story.session.end_reason == "agent-left"
+
+
+# ---- looks that come to nothing ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("situation", ["bridged", "outbound", "conferenced", "browser", "warm", "parked"])
+@pytest.mark.parametrize("way", ["fails", "is_unknown"])
+def test_look_that_came_to_nothing_is_repeated(situation, way):
+    story = later(LIVE[situation]())
+    state = story.session.state.value
+    story.sweep_finds("call-missing", "agent").expect(state, "look")
+    getattr(story, way)("read_calls")
+    story.expect(state)
+    assert "leave" in story.session.timers
+    story.fires(LeaveOverdue).expect(state, "look")
