@@ -128,7 +128,7 @@ class Traffic:
         flow = chance.choice(self._flow_names)
         ends_s = time.monotonic() + self._lasts_s * chance.uniform(0.8, 1.2)
         customer = await self._sandbox.call_in(f"+1415555{number % 10_000:04}", NUMBER)
-        if not await self._comes(lambda: self._talks(customer), PATIENCE_S):
+        if not await self._comes(lambda: self._talks(customer), PATIENCE_S) or customer.record.is_final:
             self.figures.never_talked.append(customer.sid)
             customer.hang_up()
             return
