@@ -58,7 +58,8 @@ def look_later(scratch: Scratch, _event: Event) -> None:
 
 def look_once_more(scratch: Scratch, event: EffectOutcome) -> None:
     """The look itself came to nothing, so whatever it was for is still to be found out."""
-    look_later(scratch, event)
+    if scratch.state is State.BRIDGED:
+        look_later(scratch, event)
     if _LEAD_TO_A_LOOK.isdisjoint(scratch.session.timers):
         scratch.set_timer(LeaveOverdue.timer, scratch.policy.look_again_ms)
 
