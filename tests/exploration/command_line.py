@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.exploration.configuration import Faults
+from tests.exploration.configuration import left_of
 from tests.exploration.flows import ALL, FLOWS
 from tests.exploration.moves import FAULTS
 from tests.exploration.quiet import quietly
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.writelines(f"{name:18}{FLOWS[name].about}\n" for name in names)
         return 0
     bounds = Bounds(
-        left=Faults(asked.faults, asked.commands, asked.hang_ups),
+        left=left_of(asked.faults, asked.commands, asked.hang_ups, asked.together),
         faults=tuple(asked.only.split(",")) if asked.only else FAULTS,
         seconds_max=asked.minutes * 60,
         findings_max=asked.findings,
@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--faults", type=int, default=1, help="faults in one run (count)")
     parser.add_argument("--commands", type=int, default=1, help="commands in one run beside the first (count)")
     parser.add_argument("--hang-ups", type=int, default=1, help="people who hang up in one run (count)")
+    parser.add_argument("--together", type=int, default=2, help="of these three at most so many in one run (count)")
     parser.add_argument("--only", default="", help=f"kinds of faults, separated by commas: {', '.join(FAULTS)}")
     parser.add_argument("--findings", type=int, default=1, help="broken laws after which a flow is left (count)")
     parser.add_argument("--jobs", type=int, default=2, help="flows at the same time (count)")
@@ -74,8 +75,8 @@ def _parser() -> argparse.ArgumentParser:
 def _explore(names: Sequence[str], bounds: Bounds, jobs: int) -> int:
     sys.stdout.write(
         f"in one run: {bounds.left.faults} faults ({', '.join(bounds.faults)}), {bounds.left.commands} commands, "
-        f"{bounds.left.hang_ups} hang-ups\n\n"
-        f"{'flow':18}{'places':>10}{'moves':>11}{'depth':>7}{'seconds':>9}{'moves/s':>9}  exhausted\n"
+        f"{bounds.left.hang_ups} hang-ups, of these {bounds.left.together} together\n\n"
+        f"{'flow':18}{'places':>10}{'moves':>11}{'others':>8}{'seconds':>9}{'moves/s':>9}  exhausted\n"
     )
     found = 0
     context = multiprocessing.get_context("spawn")  # nothing is shared with the parent
@@ -102,7 +103,7 @@ def _show(told: Told) -> None:
     how = "yes" if seen.is_exhausted else "no: a law is broken" if told.stories else "no: cut at the limit"
     speed = seen.moves / max(seen.seconds, 0.001)
     sys.stdout.write(
-        f"{seen.flow:18}{seen.places:>10,}{seen.moves:>11,}{seen.depth:>7}{seen.seconds:>9.1f}{speed:>9,.0f}  {how}\n"
+        f"{seen.flow:18}{seen.places:>10,}{seen.moves:>11,}{seen.others:>8}{seen.seconds:>9.1f}{speed:>9,.0f}  {how}\n"
     )
     for story in told.stories:
         sys.stdout.write("\n" + "\n".join(story) + "\n\n")

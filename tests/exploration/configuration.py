@@ -38,15 +38,31 @@ class Table(Generic[_H]):
         return len(self.values)
 
 
-class Faults(NamedTuple):
-    """What may still go wrong, and what people may still do (counts)."""
+class Left(NamedTuple):
+    """What may still go wrong, and what people may still do, in a run (counts)."""
 
-    #: Faults of any kind.
-    faults: int
-    #: Commands that an operator may still give.
-    commands: int
-    #: People who may still hang up.
-    hang_ups: int
+    faults: int = 0
+    #: Commands that an operator may give.
+    commands: int = 0
+    #: People who may hang up.
+    hang_ups: int = 0
+    #: How many of all these together.
+    together: int = 0
+
+    def but_one(self, what: str) -> "Left":
+        """What is left when one of it has happened; where nothing may happen any more, all counts are the same."""
+        if self.together <= 1:
+            return _NOTHING
+        left = self._replace(together=self.together - 1, **{what: getattr(self, what) - 1})
+        return left._replace(together=min(left.together, left.faults + left.commands + left.hang_ups))
+
+
+_NOTHING = Left()
+
+
+def left_of(faults: int, commands: int, hang_ups: int, together: int) -> Left:
+    """What may happen in a run, with no more together than there are."""
+    return Left(faults, commands, hang_ups, min(together, faults + commands + hang_ups)) if together else _NOTHING
 
 
 class Letter(NamedTuple):
@@ -82,7 +98,7 @@ class Place(NamedTuple):
     gates: Gates = ()
     #: Until when nobody decides, because a worker has died; 0 while one works.
     down_until_ms: int = 0
-    left: Faults = Faults(0, 0, 0)
+    left: Left = _NOTHING
     #: How far each command has come, sorted.
     told: tuple[tuple[str, str], ...] = ()
     #: Names of the commands that were given, sorted.

@@ -228,7 +228,7 @@ class Moves:
                 for key in flow.keys:
                     yield self._person(place, leg, f"press {key}", PhonePresses(leg.sid, key))
             if place.left.hang_ups and leg.hears:
-                hangs_up = place._replace(left=place.left._replace(hang_ups=place.left.hang_ups - 1))
+                hangs_up = place._replace(left=place.left.but_one("hang_ups"))
                 yield self._person(hangs_up, leg, "hang up", PhoneHangsUp(leg.sid))
 
     def _person(self, place: Place, leg: Leg, act: str, happened: Input) -> tuple[Move, Callable[[], Place]]:
@@ -245,9 +245,7 @@ class Moves:
 
     def _commanded(self, place: Place, name: str) -> Place | None:
         event = self.command(name)
-        after = place._replace(
-            given=tuple(sorted((*place.given, name))), left=place.left._replace(commands=place.left.commands - 1)
-        )
+        after = place._replace(given=tuple(sorted((*place.given, name))), left=place.left.but_one("commands"))
         after, outcome = decided(self.world, after, event)
         # A command that is refused changes nothing.
         return None if outcome is Outcome.REFUSED else after
@@ -395,7 +393,7 @@ class Moves:
 
 
 def _spent(place: Place) -> Place:
-    return place._replace(left=place.left._replace(faults=place.left.faults - 1))
+    return place._replace(left=place.left.but_one("faults"))
 
 
 def _without(letters: tuple[Letter, ...], letter: Letter) -> tuple[Letter, ...]:

@@ -1,22 +1,33 @@
-"""Breadth first through all places of a flow, so that what is found first has the shortest story."""
+"""Breadth first through all places of a flow, the usual order of things first.
+
+First come the runs in which whatever is under way arrives and is done in the usual order, and everything else happens
+at any moment: people act, commands are given, something goes wrong. Then those with one move out of that order, then
+with two, until no place is left. So what is found first has a simple story, and a search that is cut has seen all runs
+up to a known measure of disorder, to their ends.
+"""
 
 import struct
 import time
 from array import array
+from collections import deque
 from dataclasses import dataclass, field
 
 from sandbox.exchange import InboundCall, PhoneAnswers
 from sandbox.exchange.sids import make_sid
 from statemachine.session import Session
-from tests.exploration.configuration import Faults, Place, Table, World
+from tests.exploration.configuration import Left, Place, Table, World
 from tests.exploration.deciding import BrokenLawError, decided
 from tests.exploration.doors import CUSTOMER, NUMBER
 from tests.exploration.flows import BROWSER, Flow
 from tests.exploration.idle import NotIdleError
-from tests.exploration.moves import FAULTS, Move, Moves
+from tests.exploration.moves import FAULTS, Led, Move, Moves
 
-#: What is done first where nothing is to be explored.
-_USUAL = ("fetch", "entry", "callback", "send", "look", "answer", "timer")
+#: What happens first where nothing is out of the ordinary.
+_USUAL = {kind: at for at, kind in enumerate(("fetch", "entry", "callback", "send", "look", "answer", "timer", "time"))}
+#: What people do, and what goes wrong: counted by itself, and so no matter of order.
+_OF_ITSELF = frozenset(
+    {"person", "command", "lose", "lose-fetch", "double", "double-fetch", "unknown", "crash", "slow"}
+)
 #: Places looked at between two looks at the clock (count).
 _AT_A_TIME = 200
 
@@ -25,8 +36,8 @@ _AT_A_TIME = 200
 class Bounds:
     """How much is explored."""
 
-    #: Faults, commands and hang-ups in one run (counts).
-    left: Faults = field(default_factory=lambda: Faults(1, 1, 1))
+    #: What may happen in one run.
+    left: Left = field(default_factory=lambda: Left(1, 1, 1, 2))
     #: Which kinds of faults.
     faults: tuple[str, ...] = FAULTS
     #: Places (count) and seconds after which it is left.
@@ -51,8 +62,9 @@ class Explored:
     flow: str
     places: int = 0
     moves: int = 0
-    #: Moves of the longest of the shortest ways (count).
-    depth: int = 0
+    #: How many other moves than the usual ones there are in the runs that are being looked at (count): all runs with
+    #: fewer were seen.
+    others: int = 0
     #: Whether there is no place within the bounds of a run that it has not seen.
     is_exhausted: bool = False
     #: Whether it was left because time or places ran out, else because of what it found.
@@ -121,14 +133,13 @@ class Exploration:
         """The place once all has come that is under way, in the usual order; no time passes."""
         for _ in range(300):
             led = self.moves.of(place)
-            usual = min(
-                (one for one in led if one[0].kind in _USUAL), key=lambda one: _USUAL.index(one[0].kind), default=None
-            )
-            if usual is None:
+            usual = usual_of(led)
+            if usual is None or usual.kind == "time":
                 return place
-            if isinstance(usual[1], BrokenLawError):
-                raise usual[1]
-            place = usual[1]
+            after = dict(led)[usual]
+            if isinstance(after, BrokenLawError):
+                raise after
+            place = after
         raise AssertionError("no end of what follows")
 
     # ---- the search --------------------------------------------------------------------------------------------------
@@ -144,29 +155,29 @@ class Exploration:
 
     def _explore(self, began_s: float) -> Explored:
         seen = _Seen()
-        seen.add(self.start, 0, Move("start"))
+        seen.add(self.start, 0, Move("start"), is_usual=True)
         explored, bounds = Explored(self.flow.name), self.bounds
         laws: set[tuple[str, str]] = set()
-        depth_ends, at = 1, 0
-        while at < len(seen):
-            if at % _AT_A_TIME == 0:
+        count = 0
+        while (at := seen.next()) is not None:
+            if count % _AT_A_TIME == 0:
                 explored.seconds = time.perf_counter() - began_s
                 if explored.seconds > bounds.seconds_max or len(seen) > bounds.places_max:
                     break
-            if at == depth_ends:
-                explored.depth += 1
-                depth_ends = len(seen)
-            for move, after in self.moves.of(seen.place(at)):
+            count += 1
+            led = self.moves.of(seen.place(at))
+            usual = usual_of(led)
+            for move, after in led:
                 explored.moves += 1
                 if not isinstance(after, BrokenLawError):
-                    seen.add(after, at, move)
+                    seen.add(after, at, move, is_usual=move == usual or move.kind in _OF_ITSELF)
                 elif (after.law, after.reason) not in laws:
                     laws.add((after.law, after.reason))
                     explored.findings.append(Finding(after, (*seen.way_to(at), move)))
-            at += 1
             if len(explored.findings) >= bounds.findings_max:
                 break
-        explored.is_exhausted = at == len(seen) and not explored.findings
+        explored.is_exhausted = at is None
+        explored.others = seen.level
         explored.places = len(seen)
         explored.seconds = time.perf_counter() - began_s
         explored.sessions, explored.exchanges = len(self.world.sessions.known), len(self.world.exchanges.legs)
@@ -186,36 +197,73 @@ class Exploration:
         return places
 
 
+def usual_of(led: list[Led]) -> Move | None:
+    """What happens next where nothing is out of the ordinary; None where nothing happens by itself."""
+    usual = (move for move, _ in led if move.kind in _USUAL)
+    return min(usual, key=lambda move: _USUAL[move.kind], default=None)
+
+
 class _Seen:
-    """Places by number, packed; each knows from where it was reached first, and how."""
+    """Places by number, packed; each knows from where it was reached, and how, in the most usual way.
+
+    Those with the fewest moves out of the usual order come first, and among them the first that were found.
+    """
 
     _PACKED = struct.Struct("<7I")
 
     def __init__(self) -> None:
+        self.level = 0
         self._numbers: dict[bytes, int] = {}
         self._keys: list[bytes] = []
         self._from = array("I")
         self._by = array("I")
+        self._levels = array("H")
+        self._is_done = bytearray()
+        self._now: deque[int] = deque()
+        self._then: deque[int] = deque()
         self._moves: Table[Move] = Table()
         self._tuples: Table[tuple[object, ...]] = Table()
 
     def __len__(self) -> int:
         return len(self._keys)
 
-    def add(self, place: Place, reached_from: int, by: Move) -> None:
-        """Takes a place on; one that is known stays as it is."""
+    def add(self, place: Place, reached_from: int, by: Move, *, is_usual: bool) -> None:
+        """Takes a place on; one that is known stays as it is, unless this way there is a more usual one."""
         number_of = self._tuples.number_of
         key = self._PACKED.pack(
             place[0], place[1], number_of(place[2]), number_of(place[3]), number_of(place[4]), number_of(place[5]),
             number_of(place[6:]),
         )  # fmt: skip
-        number = len(self._keys)
-        if self._numbers.setdefault(key, number) == number:
+        new, level = len(self._keys), self.level if is_usual else self.level + 1
+        number = self._numbers.setdefault(key, new)
+        if number == new:
             self._keys.append(key)
             self._from.append(reached_from)
             self._by.append(self._moves.number_of(by))
+            self._levels.append(level)
+            self._is_done.append(0)
+        elif self._is_done[number] or self._levels[number] <= level:
+            return
+        else:
+            self._levels[number] = level
+            self._from[number], self._by[number] = reached_from, self._moves.number_of(by)
+        (self._now if is_usual else self._then).append(number)
+
+    def next(self) -> int | None:
+        """The next place to be looked at; None when all were."""
+        while True:
+            if not self._now:
+                if not self._then:
+                    return None
+                self._now, self._then = self._then, self._now
+                self.level += 1
+            number = self._now.popleft()
+            if not self._is_done[number]:
+                self._is_done[number] = 1
+                return number
 
     def place(self, number: int) -> Place:
+        """The place of that number."""
         exchange, session, *parts, rest = self._PACKED.unpack(self._keys[number])
         return Place(exchange, session, *(self._tuples[part] for part in parts), *self._tuples[rest])  # type: ignore[arg-type]
 
