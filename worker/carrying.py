@@ -112,11 +112,16 @@ class Carrying:
 
     async def _send(self) -> Outcome | None:
         effect, tools = self.order.effect, self._tools
+        if not tools.is_ours(self.order.partition):
+            # Outside of any slot: whoever waits for Redis takes none from those who need not.
+            await self._insist_on_lease()
         async with tools.lanes.slot(ending=effect.is_ending, until_s=self._deadline_s) as has_waited:
             if self.withdrawn or self._left_s() <= 0:
                 return self._out_of_time()
             await self._insist_on_lease()
             settled = await self._before_sending(effect, has_waited=has_waited)
+            if settled is None and self._left_s() <= 0:
+                settled = self._out_of_time()  # Redis may have been waited for
             if settled is not None:
                 return settled
             await tools.checkpoint("before_request", effect)

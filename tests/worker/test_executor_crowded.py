@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from runtime.errors import LeaseLostError
-from statemachine.effects import Dial
-from statemachine.events import EffectFailed
+from statemachine.effects import Dial, Effect
+from statemachine.events import EffectFailed, EffectSucceeded
 from statemachine.session import Party, Session
 from statemachine.states import PartyStatus
 from streams.dials import DialStanding
@@ -19,6 +19,7 @@ from tests.worker.executor_world import (
     World,
     find,
     gated,
+    hang_up,
     read,
     straight,
     succeeded,
@@ -318,3 +319,54 @@ async def test_dial_taken_over_whose_lease_is_lost_meanwhile_is_dropped() -> Non
     await world.settle()
 
     assert (shown, world.calls.asked, world.executor.dropped, world.executor.waiting) == ([], [], 1, 0)
+
+
+# ---- Redis keeps somebody waiting ------------------------------------------------------------------------------------
+
+
+async def test_orders_that_wait_for_their_lease_take_no_slot_from_others() -> None:
+    """On a cluster one node may be away, and the calls of the others go on."""
+    is_back = asyncio.Event()
+
+    async def may_send(partition: int) -> bool:
+        if partition == 3:
+            await is_back.wait()
+        return True
+
+    world = World(
+        ExecutorPolicy(requests_max=4, reserved_for_endings=1),
+        may_send=may_send,
+        is_ours=lambda partition: partition != 3 or is_back.is_set(),
+    )
+    for number in range(6):
+        world.submit(update(f"waits-{number}", f"S{number}"), partition=3)
+    world.submit(update("goes", "S9"))
+    await world.settle()
+    assert world.finished == ["goes"]
+
+    is_back.set()
+    await world.executor.drain(5)
+    assert sorted(world.finished[1:]) == [f"waits-{number}" for number in range(6)]
+
+
+@pytest.mark.parametrize("order", [update("a"), straight("a"), gated("a")], ids=lambda order: order.kind)
+async def test_order_whose_time_is_up_when_redis_is_back_is_not_sent(order: Effect) -> None:
+    """Whoever waited for it has been told otherwise, or has gone."""
+
+    async def may_send(_partition: int) -> bool:
+        away.time.s += 30.0
+        return True
+
+    away = World(may_send=may_send)
+    assert isinstance(await away.run(order), EffectFailed)
+    assert away.calls.asked == []
+
+
+async def test_ending_is_sent_however_long_redis_was_away() -> None:
+    async def may_send(_partition: int) -> bool:
+        away.time.s += 600.0
+        return True
+
+    away = World(may_send=may_send)
+    assert isinstance(await away.run(hang_up("a")), EffectSucceeded)
+    assert away.calls.asked == ["a"]
