@@ -279,6 +279,7 @@ def note_agent_gone_by_read(scratch: Scratch, event: CallsRead) -> None:
 
 def note_read(scratch: Scratch, event: CallsRead) -> None:
     """What a look shows of the calls and of the conference is taken over."""
+    scratch.cancel_timer(LeaveOverdue.timer)  # an earlier look had come to nothing
     for party in tuple(scratch.session.parties.values()):
         status = event.status_of(party.call_sid) if party.call_sid else ""
         if status in FINAL_CALL_STATUSES:
