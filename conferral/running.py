@@ -132,7 +132,7 @@ async def _agree(client: Client, settings: ServiceSettings, level: Level, stop: 
             if is_first:
                 await config.refuse_eviction(client)
                 is_first = False
-            setup = await config.agree(client, settings.prefix, settings.partitions, known=level.known)
+            setup = await config.agree(client, settings.prefix, settings.partitions, level=level.writes_at)
             level.written = setup.schema
             await processes.show(client, keys, own)
         except StoreError as error:

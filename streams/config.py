@@ -18,14 +18,14 @@ class Setup:
     schema: int
 
 
-async def agree(client: Client, prefix: str, partitions: int, *, known: int = LEVEL) -> Setup:
+async def agree(client: Client, prefix: str, partitions: int, *, level: int = LEVEL) -> Setup:
     """Fixes the number of partitions and the level at first use, and refuses another number of partitions later.
 
     Args:
         client: For commands.
         prefix: `CONFERRAL_PREFIX`.
         partitions: `CONFERRAL_PARTITIONS`.
-        known: The newest level that this version knows: that of a prefix which nobody has used before.
+        level: At which a prefix is written that nobody has used before, or that Redis has forgotten.
 
     Raises:
         SettingsError: Redis has another number, or a level so old that this version can't write it.
@@ -36,20 +36,20 @@ async def agree(client: Client, prefix: str, partitions: int, *, known: int = LE
         found, schema = await client.hmget(key, ["partitions", "schema"])
         if found is None or schema is None:  # written only where it is absent: a full Redis refuses writes
             await client.hsetnx(key, "partitions", partitions)
-            await client.hsetnx(key, "schema", known)
+            await client.hsetnx(key, "schema", level)
             found, schema = await client.hmget(key, ["partitions", "schema"])
-    count, level = _number(found), _number(schema)
-    if count is None or level is None:
+    count, agreed = _number(found), _number(schema)
+    if count is None or agreed is None:
         raise SettingsError((f"{key} in Redis holds something else than numbers: is the prefix somebody else's?",))
     if count != partitions:
         raise SettingsError(
             (f"CONFERRAL_PARTITIONS: {partitions}, but {key} in Redis was set up with {count}; use that",)
         )
-    if level < LEVEL_MIN:
+    if agreed < LEVEL_MIN:
         raise SettingsError(
-            (f"{key} in Redis is at level {level}; this version writes {LEVEL_MIN} at least: run an older one first",)
+            (f"{key} in Redis is at level {agreed}; this version writes {LEVEL_MIN} at least: run an older one first",)
         )
-    return Setup(Keys(prefix, partitions), level)
+    return Setup(Keys(prefix, partitions), agreed)
 
 
 def _number(text: bytes | None) -> int | None:

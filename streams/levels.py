@@ -36,6 +36,11 @@ class Level:
         return self.written > self.known
 
     @property
+    def writes_at(self) -> int:
+        """At which level this process writes, and what it tells a Redis that has forgotten the level."""
+        return min(self.written, self.known)
+
+    @property
     def problem(self) -> str:
         """What to tell whoever asks why this process does nothing; empty where nothing is wrong."""
         if not self.is_too_new:
@@ -44,4 +49,4 @@ class Level:
 
     def allows(self, level: int) -> bool:
         """Whether what belongs to a level may be written."""
-        return level <= min(self.written, self.known)
+        return level <= self.writes_at

@@ -199,7 +199,8 @@ class Worker:
 
     async def _agree_once(self, client: Client) -> config.Setup:
         settings = self._settings
-        setup = await config.agree(client, settings.prefix, settings.partitions, known=self.level.known)
+        # A Redis that was emptied is told the level that was written: older processes may still run.
+        setup = await config.agree(client, settings.prefix, settings.partitions, level=self.level.writes_at)
         was_too_new, self.level.written = self.level.is_too_new, setup.schema
         if self.level.is_too_new and not was_too_new:
             log.error("version_too_old", reason=self.level.problem)
@@ -292,7 +293,7 @@ class Worker:
     async def _keep_agreed(self, stop: asyncio.Event, client: Client, keys: Keys) -> None:
         while not stop.is_set():
             try:
-                # Redis may have been emptied meanwhile; operators' commands need to know the partitions.
+                # Operators' commands need to know the partitions, also of a Redis that was emptied.
                 await self._agree_once(client)
                 await processes.show(client, keys, self._shown)
             except StoreError as error:

@@ -23,7 +23,7 @@ async def client(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch):
 
 
 async def at_level(client: object, level: int, **running: int) -> None:
-    keys = (await config.agree(client, "conferral", 4, known=level)).keys
+    keys = (await config.agree(client, "conferral", 4, level=level)).keys
     for name, known in running.items():
         await processes.show(client, keys, processes.Process(name, "worker", known, "0.1.0"))
 

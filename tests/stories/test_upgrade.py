@@ -68,6 +68,27 @@ async def test_old_and_new_version_work_side_by_side_until_the_level_is_raised(r
         await world.settled()
 
 
+async def test_redis_that_has_forgotten_the_level_is_told_the_one_that_was_written(redis_server: RedisServer) -> None:
+    """Older processes may still run: what they don't know waits until somebody raises the level."""
+    async with World(redis_server.url, workers=0) as world:
+        config_key = world.keys.config
+        await world.client.hset(config_key, mapping={"partitions": world.keys.partitions, "schema": OLD})
+        new = start(world, LEVEL)
+
+        async def new_holds_all() -> bool:
+            return await holders(world) == {new.name}
+
+        await world.eventually(new_holds_all, "the new version holds everything")
+        await world.client.flushall()
+
+        async def is_set_up() -> bool:
+            return bool(await world.client.hexists(config_key, "schema"))
+
+        await world.eventually(is_set_up, "Redis is set up again")
+        assert await config.level_of(world.client, world.keys.prefix) == OLD
+        assert not new.level.allows(LEVEL)
+
+
 async def test_worker_that_is_too_old_from_the_start_takes_nothing_and_says_so(
     redis_server: RedisServer, unused_tcp_port: int
 ) -> None:

@@ -24,7 +24,7 @@ async def test_number_of_partitions_is_fixed_at_first_use(client):
 
 
 async def test_level_of_the_first_version_that_comes_stands(client):
-    assert (await config.agree(client, "test", 8, known=1)).schema == 1
+    assert (await config.agree(client, "test", 8, level=1)).schema == 1
     assert (await config.agree(client, "test", 8)).schema == 1
     assert await config.level_of(client, "test") == 1
     assert (await config.agree(client, "fresh", 8)).schema == LEVEL
@@ -64,7 +64,7 @@ async def test_redis_that_forgets_any_key_is_refused(client, policy, is_refused)
 
 
 async def test_level_never_goes_back(client):
-    await config.agree(client, "test", 8, known=1)
+    await config.agree(client, "test", 8, level=1)
     assert await config.raise_level(client, "test", 2) == 2
     assert await config.raise_level(client, "test", 1) == 2
     assert await config.level_of(client, "test") == 2
