@@ -74,6 +74,7 @@ _RECORDING = {
 _SWEPT = {
     "call-missing": "the account's list does not show a call of it",
     "conference-missing": "the account's list does not show its conference",
+    "call-answered": "the account's list shows a call of it as answered, which rings by all that is known",
     "call-live": "the account's list shows a call of it, though it has ended",
     "conference-live": "the account's list shows its conference, though it has ended",
 }

@@ -141,7 +141,7 @@ class Metrics:
         self.sweep_findings = Counter(
             "conferral_sweep_findings_total",
             "Differences between Twilio's lists and the sessions that sweeps have told of, by kind (call-missing, "
-            "conference-missing, call-live, conference-live, conference-unknown)",
+            "conference-missing, call-answered, call-live, conference-live, conference-unknown)",
             ["kind"],
             registry=registry,
         )

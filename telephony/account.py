@@ -13,6 +13,7 @@ from twilio.rest import Client
 
 from runtime.errors import OutcomeUnknownError, ProviderBusyError, ProviderGoneError, ProviderUnreachableError
 from statemachine.events import ParticipantFound
+from statemachine.states import CallStatus
 from telephony.client import requests_of
 from telephony.errors import our_errors
 from telephony.participants import participant_seen
@@ -61,6 +62,8 @@ class Account:
 
     #: SIDs of the live calls.
     calls: frozenset[str] = frozenset()
+    #: SIDs of those of them that were answered.
+    answered: frozenset[str] = frozenset()
     #: Names of the live conferences by SID; those alone whose name could be a session's id.
     conferences: Mapping[str, str] = field(default_factory=dict, repr=False)
     #: The live calls that came in at a number of ours, or show one, by SID.
@@ -111,11 +114,14 @@ class AccountReader:
         """
         calls: set[str] = set()
         conferences: dict[str, str] = {}
+        answered: set[str] = set()
         own_calls: dict[str, OwnCall] = {}
         own_numbers = frozenset(self._own_numbers())
 
-        def take_call(record: Any) -> None:
+        def take_call(status: str, record: Any) -> None:
             calls.add(record.sid or "")
+            if status == CallStatus.IN_PROGRESS:
+                answered.add(record.sid or "")
             caller = record._from or ""  # noqa: SLF001  # the library's public name of `from`
             if record.to in own_numbers:
                 own_calls[record.sid or ""] = OwnCall(caller, came_in=True)
@@ -131,13 +137,14 @@ class AccountReader:
             of_calls = _Reading(self._pages_max, self._sleep, self._rng, check)
             for status in LIVE_CALL_STATUSES:
                 first = partial(self._client.calls.page_async, status=status, page_size=PAGE_SIZE)
-                await of_calls.follow(first, take_call)
+                await of_calls.follow(first, partial(take_call, status))
             of_conferences = _Reading(self._pages_max, self._sleep, self._rng, check)
             for status in LIVE_CONFERENCE_STATUSES:
                 first = partial(self._client.conferences.page_async, status=status, page_size=PAGE_SIZE)
                 await of_conferences.follow(first, take_conference)
         return Account(
             calls=frozenset(calls),
+            answered=frozenset(answered),
             conferences=conferences,
             own_calls=own_calls,
             has_all_calls=of_calls.is_whole,

@@ -61,12 +61,16 @@ def sent_only_while(holds: Callable[[], bool]) -> Iterator[None]:
         _may_go.reset(token)
 
 
+class _WithheldError(ProviderUnreachableError):
+    """It did not leave because it may not any more; that says nothing about Twilio."""
+
+
 class _Request(aiohttp.ClientRequest):
     """One that is looked at once more when it has its connection."""
 
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
         if not _may_go.get()():
-            raise ProviderUnreachableError
+            raise _WithheldError
         return await super().send(conn)
 
 
@@ -124,7 +128,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         self._watcher: Callable[[Answered], None] | None = None
 
     def watch(self, watcher: Callable[[Answered], None]) -> None:
-        """Has somebody told of every request from now on, once it was answered, failed, or was not waited for."""
+        """Has somebody told of every request that leaves, once it was answered, failed, or was not waited for."""
         self._watcher = watcher
 
     async def request(
@@ -155,6 +159,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         async with self._slots:
             started_s = self._clock.monotonic_s()
             status, code, wait_s, request_id = 0, 0, 0.0, ""
+            was_withheld = False
             try:
                 answer = await self._sent(method, target, params, data, _with_auth(headers, auth))
                 status, request_id = answer.status, answer.headers.get("Twilio-Request-Id", "")
@@ -164,10 +169,14 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                     raise errors.from_status(status, code, wait_s)
                 if answer.body and errors.json_object(answer.body) is None:
                     raise OutcomeUnknownError(http_status=status)
+            except _WithheldError:
+                was_withheld = True
+                raise
             finally:
-                self._record(method, status, code, request_id, self._clock.monotonic_s() - started_s)
-                if self._watcher is not None:
-                    self._watcher(Answered(status, code, wait_s, started_s))
+                if not was_withheld:
+                    self._record(method, status, code, request_id, self._clock.monotonic_s() - started_s)
+                    if self._watcher is not None:
+                        self._watcher(Answered(status, code, wait_s, started_s))
         return Response(status, answer.body.decode(), answer.headers)
 
     async def close(self) -> None:

@@ -89,6 +89,7 @@ async def test_lists_of_everything_live_are_read_in_the_order_of_a_calls_life() 
     account = await reader.read()
 
     assert account.calls == {"CAq0", "CAr0", "CAp0"}
+    assert account.answered == {"CAp0"}
     assert account.conferences == {"CFi": "one", "CFp": "two"}
     assert http.asked == [(kind, status, 0) for kind, status in LISTS]
 

@@ -25,7 +25,7 @@ from runtime.settings import ServiceSettings, load
 from statemachine.effects import HangUpCall, RedirectCall
 from telephony import client as client_module
 from telephony.calls import Calls
-from telephony.client import PooledHttpClient, http_client, requests_of, rest_client, sent_only_while
+from telephony.client import Answered, PooledHttpClient, http_client, requests_of, rest_client, sent_only_while
 
 ACCOUNT = "AC" + "a" * 32
 KEY = "SK" + "b" * 32
@@ -234,8 +234,10 @@ async def test_one_connection_serves_requests_that_follow_each_other(
 async def test_request_that_may_go_no_more_when_it_has_its_connection_is_not_sent(
     twilio: ScriptedTwilio, http: PooledHttpClient
 ) -> None:
-    """As after a stop of the whole process, which may have lasted longer than its lease."""
+    """As after a stop of the whole process, which may have lasted longer than its lease. It says nothing of Twilio."""
     answers = iter([True, False])
+    told: list[Answered] = []
+    http.watch(told.append)
     with sent_only_while(lambda: next(answers)):
         await http.request("POST", URI, data={"Status": "completed"})
         with pytest.raises(ProviderUnreachableError):
@@ -243,6 +245,7 @@ async def test_request_that_may_go_no_more_when_it_has_its_connection_is_not_sen
     await http.request("POST", URI, data={"Status": "canceled"})
 
     assert [request.body for request in twilio.requests] == ["Status=completed", "Status=canceled"]
+    assert [answer.status for answer in told] == [200, 200]
 
 
 async def test_requests_at_the_same_time_are_bounded(twilio: ScriptedTwilio, http: PooledHttpClient) -> None:

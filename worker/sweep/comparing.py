@@ -19,6 +19,8 @@ class Difference(StrEnum):
     CALL_MISSING = "call-missing"
     #: So is a conference.
     CONFERENCE_MISSING = "conference-missing"
+    #: A call of a live session was answered, though it rings by all that is known.
+    CALL_ANSWERED = "call-answered"
     #: A call of an ended session is live.
     CALL_LIVE = "call-live"
     #: So is a conference.
@@ -58,6 +60,8 @@ class LiveSession:
     conference_sid: str
     #: SIDs of its calls, as far as they are known and not over.
     call_sids: tuple[str, ...]
+    #: SIDs of those of them that have not been answered yet, as far as is known.
+    ringing_sids: tuple[str, ...] = ()
 
 
 class EndedSession(NamedTuple):
@@ -119,6 +123,9 @@ class Comparison:
             for call_sid in session.call_sids:
                 if call_sid not in account.calls:
                     return Finding(Difference.CALL_MISSING, session.session_id, call_sid)
+        for call_sid in session.ringing_sids:
+            if call_sid in account.answered:
+                return Finding(Difference.CALL_ANSWERED, session.session_id, call_sid)
         room = session.conference_sid
         if room and account.has_all_conferences and room not in account.conferences:
             return Finding(Difference.CONFERENCE_MISSING, session.session_id, room)

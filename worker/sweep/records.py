@@ -5,6 +5,7 @@ from itertools import islice
 from typing import TypeVar
 
 from statemachine.events import AccountSwept, ConferenceFound, ParticipantFound
+from statemachine.session import AGENT, CUSTOMER, OUTBOUND
 from statemachine.states import PartyStatus, State
 from streams.append import append_events
 from streams.connection import Client, store_errors
@@ -18,6 +19,8 @@ _T = TypeVar("_T")
 
 #: How old the oldest undecided entry of a partition may be before its sessions count as behind, milliseconds.
 BEHIND_MS = 1_000
+#: Of parties whose phone rings, or is about to.
+_UNANSWERED = frozenset({PartyStatus.DIALING.value, PartyStatus.RINGING.value})
 
 
 class SweepRecords:
@@ -137,15 +140,23 @@ def _live_session(session_id: str, record: Mapping[str, str], ahead_ms: int) -> 
     updated_at_ms = _time_of(record, "updated_at", ahead_ms)
     if not _lives(record) or not updated_at_ms:
         return None
-    calls = tuple(
-        call_sid
+    parties = {
+        name.removesuffix("call_sid"): call_sid
         for name, call_sid in record.items()
-        if call_sid
-        and name.startswith("party.")
-        and name.endswith(".call_sid")
-        and record.get(f"{name.removesuffix('call_sid')}status") != PartyStatus.LEFT
-    )
-    return LiveSession(session_id, updated_at_ms, record.get("conference_sid", ""), calls)
+        if call_sid and name.startswith("party.") and name.endswith(".call_sid")
+    }
+    there = {party: sid for party, sid in parties.items() if record.get(f"{party}status") != PartyStatus.LEFT}
+    calls = tuple(there.values())
+    ringing = tuple(sid for party, sid in there.items() if _is_called(party, record))
+    return LiveSession(session_id, updated_at_ms, record.get("conference_sid", ""), calls, ringing)
+
+
+def _is_called(party: str, record: Mapping[str, str]) -> bool:
+    """Whether somebody has been called and has not answered, as far as is known. Whoever calls hears ringing too."""
+    if record.get(f"{party}status") not in _UNANSWERED:
+        return False
+    child = CUSTOMER if record.get("direction") == OUTBOUND else AGENT
+    return bool(record.get(f"{party}dial_id")) or party == f"party.{child}."
 
 
 def _rooms_of(record: Mapping[str, str]) -> frozenset[str]:

@@ -46,6 +46,14 @@ def test_session_that_misses_something_is_told_of_once(account: Account, missing
     assert compared(account, SESSION).findings == [Finding(difference, "s1", sid)]
 
 
+def test_call_that_was_answered_though_it_rings_by_all_that_is_known_is_told_of() -> None:
+    rings = LiveSession("s1", QUIET_MS, "", ("CA1", "CA2"), ringing_sids=("CA2",))
+    both = frozenset({"CA1", "CA2"})
+    assert compared(Account(both, answered=frozenset({"CA1"})), rings).findings == []
+    found = compared(Account(both, answered=both), rings).findings
+    assert found == [Finding(Difference.CALL_ANSWERED, "s1", "CA2")]
+
+
 def test_session_that_has_just_changed_is_left_alone_but_its_calls_are_known() -> None:
     account = Account(calls=frozenset({"CA1", "CA9"}), conferences={"CF1": "s1"})
 

@@ -1,6 +1,7 @@
 """Sweeps on a real Redis, with an account by script: what is published, and what is asked."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
@@ -9,7 +10,7 @@ from twilio.rest import Client
 from runtime.errors import OutcomeUnknownError, ProviderRefusedError
 from statemachine.events import ConferenceStarted
 from statemachine.session import Party, Session
-from statemachine.states import PartyStatus, State
+from statemachine.states import PartyStatus, Phase, State
 from streams import event_codec
 from telephony.account import Account, AccountReader
 from tests.telephony.scripted_http import ACCOUNT
@@ -322,3 +323,22 @@ async def test_partition_that_was_behind_is_swept_soon(sea: Sea) -> None:
     assert await sea.told() == {("call-missing", "s1", "CA1", "")}
     stop.set()
     await running
+
+
+# ---- who rings ------------------------------------------------------------------------------------------------------
+
+
+async def test_whoever_was_called_and_has_answered_is_told_of_and_whoever_calls_is_not(sea: Sea) -> None:
+    """A caller's own call is answered by the document, though he hears ringing."""
+    session = sea.session("s1", phase=Phase.RINGING, state=State.TRANSFERRING)
+    parties = {
+        "customer": Party("customer", "customer-1", call_sid="CA1", status=PartyStatus.RINGING),
+        "target": Party("target", "target-2", call_sid="CA2", status=PartyStatus.RINGING, dial_id="d1"),
+    }
+    await sea.store(replace(session, parties=parties))
+    sea.account.account = Account(frozenset({"CA1", "CA2"}), frozenset({"CA1"}))
+    await sea.sweep()
+    assert await sea.told() == set()
+    sea.account.account = Account(frozenset({"CA1", "CA2"}), frozenset({"CA1", "CA2"}))
+    await sea.sweep(sweeps=2)
+    assert await sea.told() == {("call-answered", "s1", "CA2", "")}

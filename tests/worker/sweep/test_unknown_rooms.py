@@ -31,7 +31,7 @@ async def adopted(sea: Sea) -> list[ConferenceFound]:
 
 
 async def test_conference_of_ours_is_adopted_once_it_was_unknown_for_long_enough(sea: Sea) -> None:
-    sea.account.account = Account(frozenset({NAME}), {"CF1": NAME}, OWN)
+    sea.account.account = Account(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
     sea.account.participants = {"CF1": [CUSTOMER]}
     await sea.sweep()
     assert await adopted(sea) == []
@@ -46,7 +46,7 @@ async def test_conference_of_ours_is_adopted_once_it_was_unknown_for_long_enough
 async def test_conference_of_a_session_that_is_known_is_not_asked_about(sea: Sea, record: str) -> None:
     make = sea.session if record == "live" else sea.ended
     await sea.store(make(NAME, "CA" + "8" * 32))
-    sea.account.account = Account(frozenset({"CA" + "8" * 32}), {"CF1": NAME}, OWN)
+    sea.account.account = Account(frozenset({"CA" + "8" * 32}), conferences={"CF1": NAME}, own_calls=OWN)
     await sea.sweep(sweeps=4, times=sea.times(quiet_s=0.0))
     assert sea.account.asked == []
     assert await adopted(sea) == []
@@ -72,7 +72,7 @@ async def test_so_many_are_asked_about_in_one_sweep(sea: Sea, monkeypatch: pytes
 
 
 async def test_twilio_that_refuses_costs_one_sweep(sea: Sea) -> None:
-    sea.account.account = Account(frozenset({NAME}), {"CF1": NAME}, OWN)
+    sea.account.account = Account(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
     sea.account.participants = {"CF1": OutcomeUnknownError()}
     stop = asyncio.Event()
     running = asyncio.create_task(sea.sweeper(times=sea.times(quiet_s=0.0)).run(stop))
@@ -87,7 +87,7 @@ async def test_twilio_that_refuses_costs_one_sweep(sea: Sea) -> None:
 
 async def test_partition_that_nobody_decides_for_is_left_out(sea: Sea) -> None:
     await sea.client.delete(*(sea.keys.lease(number) for number in range(PARTITIONS)))
-    sea.account.account = Account(frozenset({NAME}), {"CF1": NAME}, OWN)
+    sea.account.account = Account(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
     sea.account.participants = {"CF1": [CUSTOMER]}
     await sea.sweep(sweeps=4, times=sea.times(quiet_s=0.0))
     assert sea.account.asked == []
