@@ -91,10 +91,9 @@ def _explore(names: Sequence[str], bounds: Bounds, jobs: int) -> int:
 def _explored(task: tuple[str, Bounds]) -> Told:
     quietly()
     name, bounds = task
-    exploration = Exploration(FLOWS[name], bounds)
-    seen = exploration.explore()
-    stories = tuple(tuple(tell(exploration, finding)) for finding in seen.findings)
-    exploration.close()
+    with Exploration(FLOWS[name], bounds) as exploration:
+        seen = exploration.explore()
+        stories = tuple(tuple(tell(exploration, finding)) for finding in seen.findings)
     return Told(replace(seen, findings=[]), stories)
 
 
@@ -112,10 +111,9 @@ def _show(told: Told) -> None:
 
 def _play(name: str, bounds: Bounds, story: Sequence[str]) -> int:
     quietly()
-    exploration = Exploration(FLOWS[name], bounds)
-    places, broken = replay(exploration, story)
-    for step, place in zip(["at first", *steps_of(story)], places, strict=False):
-        sys.stdout.write(f"{step}\n      {moment(exploration.world, place)}\n")
+    with Exploration(FLOWS[name], bounds) as exploration:
+        places, broken = replay(exploration, story)
+        for step, place in zip(["at first", *steps_of(story)], places, strict=False):
+            sys.stdout.write(f"{step}\n      {moment(exploration.world, place)}\n")
     sys.stdout.write(f"{broken or 'no law is broken'}\n")
-    exploration.close()
     return 1 if broken else 0

@@ -11,6 +11,7 @@ import time
 from array import array
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Self
 
 from sandbox.exchange import InboundCall, PhoneAnswers
 from sandbox.exchange.sids import make_sid
@@ -85,8 +86,10 @@ class Exploration:
         self.moves = Moves(self.world, self.bounds.faults)
         self.start = self._begin()
 
-    def close(self) -> None:
-        """Closes what it has opened."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.world.close()
 
     # ---- before ------------------------------------------------------------------------------------------------------

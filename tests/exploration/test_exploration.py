@@ -1,0 +1,49 @@
+"""Every flow, explored: in every run as far as so many places lead, the whole of it in `make explore`."""
+
+import pytest
+
+from tests.exploration.configuration import Left
+from tests.exploration.flows import FLOWS
+from tests.exploration.quiet import quietly
+from tests.exploration.search import Bounds, Exploration, Explored
+from tests.exploration.stories import tell
+
+#: Flows that come to an end within a few seconds, whatever goes wrong once: all of it is seen in every run.
+WHOLE = ("inbound", "three")
+#: Those of which in every run only the beginning is seen: the usual order of things, with one disturbance.
+BEGUN = ("convert", "warm", "consulting", "blind", "park", "hold", "supervise", "waiting", "browser", "call")
+#: Places that are looked at then (count): about 2 s each.
+PLACES_MAX = 1_500
+
+
+def explored(name: str, bounds: Bounds) -> Explored:
+    """What was seen of a flow; fails with the story of the first law that was broken."""
+    quietly()
+    with Exploration(FLOWS[name], bounds) as exploration:
+        seen = exploration.explore()
+        stories = ["\n".join(tell(exploration, finding)) for finding in seen.findings]
+    assert not stories, "\n\n" + "\n\n".join(stories)
+    return seen
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_flow_with_one_disturbance(name: str) -> None:
+    seen = explored(name, Bounds(left=Left(1, 1, 1, 1), seconds_max=50))
+    assert seen.is_exhausted or seen.seconds > 50  # a machine may be that busy
+
+
+@pytest.mark.parametrize("name", BEGUN)
+def test_flow_at_its_beginning(name: str) -> None:
+    seen = explored(name, Bounds(left=Left(1, 1, 1, 1), places_max=PLACES_MAX, seconds_max=50))
+    assert seen.moves > 0
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", FLOWS)
+def test_flow_for_half_a_minute(name: str) -> None:
+    explored(name, Bounds(left=Left(1, 1, 1, 2), seconds_max=30))
+
+
+def test_no_flow_is_forgotten() -> None:
+    assert {*WHOLE, *BEGUN} <= set(FLOWS)
