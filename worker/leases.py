@@ -13,6 +13,7 @@ import structlog
 
 from runtime.clock import Clock, StoreClock
 from runtime.errors import StoreError
+from runtime.lifecycle import pause
 from runtime.metrics import Metrics
 from streams import lease as leases
 from streams.connection import Client
@@ -146,6 +147,28 @@ class LeaseKeeper:
         await self._each([number for number in self.held if number not in self._failed | {*except_for}], one)
         await self.company.hint()
 
+    async def wind_down(self, is_over: asyncio.Event, executor: Executor) -> None:
+        """While a worker that stops finishes what is under way: gives back what has nothing left, renews the rest.
+
+        Twilio may take its time, and a lease that ran out would make the next holder look at everything twice.
+
+        Args:
+            is_over: Set when nothing is waited for any more.
+            executor: Tells what is under way.
+        """
+        renewed_at_s = self._clock.monotonic_s()
+        while not is_over.is_set() and self.held:
+            if self._clock.monotonic_s() - renewed_at_s >= self._renew_every_s:
+                renewed_at_s = self._clock.monotonic_s()
+                await self._each(list(self.held), self.renew)
+                for number in [number for number, held in self.held.items() if held.is_lost]:
+                    executor.drop_partition(number)
+                    del self.held[number]
+            busy = executor.busy_partitions
+            if not self.held.keys() <= busy | self._failed:
+                await self.release(except_for=busy)
+            await pause(is_over, IDLE_LOOK_S)
+
     def now_ms(self, partition: int) -> int:
         """The time of a partition, Unix milliseconds; of one that is not held here any more, Redis's."""
         held = self.held.get(partition)
@@ -257,12 +280,13 @@ class LeaseKeeper:
         held = await self._to_give(executor)
         if held is None:
             return
+        running = self._running.pop(held.number)
         held.stop()
-        running = self._running[held.number]
         await asyncio.wait({running})
-        # What went wrong is told where tasks are reaped, and its lease is left to run out.
-        if not held.is_lost and running.exception() is None:
-            self._running.pop(held.number, None)
+        if held.is_lost or running.exception() is not None:
+            executor.drop_partition(held.number)
+            self._note_end(held, running)
+        else:
             await executor.drain_partition(held.number, HAND_OVER_S)
             await self._release_one(held)
         self._look_soon()
@@ -294,10 +318,8 @@ class LeaseKeeper:
             except StoreError as error:
                 log.warning("store_unreachable", partition=held.number, reason=str(error))
                 await asyncio.sleep(RELEASE_PAUSE_S)
-        # Where it could not be given back it runs out. Where it was lost, it may be gone from here already.
-        if self.held.get(held.number) is held:
-            del self.held[held.number]
-        self._others.forget(held.number)
+        # Where it could not be given back it runs out.
+        self._forget(held)
         await self.company.hint()
 
     # ---- one partition --------------------------------------------------------------------------------------------
@@ -315,25 +337,27 @@ class LeaseKeeper:
             self._giving.result()
             self._giving = None
         for partition, task in list(self._running.items()):
-            held = self.held.get(partition)
-            if held is None:  # given back between two looks
-                del self._running[partition]
-                task.result()
-                continue
+            held = self.held[partition]
             if held.is_lost:
                 drop(partition)
-            if not task.done():
-                continue
-            del self._running[partition]
-            if held.was_rewound:
-                self._rewound_until_s[partition] = self._clock.monotonic_s() + REWIND_CARE_S
-            if held.is_lost:
-                log.warning("lease_lost", partition=partition, holder=held.lease.holder)
-                del self.held[partition]
-                self._others.forget(partition)
-            if task.exception() is not None:
-                self._failed.add(partition)
-            task.result()  # an error of ours ends the process: the supervisor starts a fresh one
+            if task.done():
+                del self._running[partition]
+                self._note_end(held, task)
+
+    def _note_end(self, held: HeldPartition, task: asyncio.Task[None]) -> None:
+        """A partition's work has ended: it was stopped, its lease was lost, or it failed."""
+        if held.is_lost:
+            log.warning("lease_lost", partition=held.number, holder=held.lease.holder)
+            self._forget(held)
+        if task.exception() is not None:
+            self._failed.add(held.number)
+        task.result()  # an error of ours ends the process: the supervisor starts a fresh one
+
+    def _forget(self, held: HeldPartition) -> None:
+        if held.was_rewound:
+            self._rewound_until_s[held.number] = self._clock.monotonic_s() + REWIND_CARE_S
+        del self.held[held.number]
+        self._others.forget(held.number)
 
     async def _each(self, partitions: list[int], act: Callable[[int], Awaitable[None]]) -> None:
         for start in range(0, len(partitions), AT_ONCE_MAX):

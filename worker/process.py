@@ -277,8 +277,12 @@ class Worker:
     async def _wind_down(self, client: Client, keys: Keys, keeper: LeaseKeeper, executor: Executor) -> None:
         """What is under way is finished, then its leases are given back too: nobody has to wait for them to run out."""
         left_s = self._stop_by_s - self._clock.monotonic_s()
+        is_drained = asyncio.Event()
+        handing_over = asyncio.ensure_future(keeper.wind_down(is_drained, executor))
         await executor.drain(max(0.0, left_s - RELEASE_S))
+        is_drained.set()
         try:
+            await handing_over
             async with asyncio.timeout(max(RELEASE_S, self._stop_by_s - self._clock.monotonic_s())):
                 await keeper.release()
                 await processes.leave(client, keys, self.name)

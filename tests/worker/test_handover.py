@@ -12,6 +12,7 @@ from streams.connection import Client, make_client
 from tests.support.redis_server import RedisServer
 from tests.support.world import World
 from worker.outside import MakesClients, Outside
+from worker.process import Worker
 
 pytestmark = pytest.mark.redis
 PARTITIONS = 8
@@ -130,3 +131,32 @@ async def test_without_the_right_to_pub_sub_partitions_are_shared_all_the_same(r
         finally:
             await asyncio.gather(*(world.stop_worker(index) for index in range(2)))
             await world.client.execute_command("ACL", "DELUSER", "narrow")
+
+
+async def test_worker_that_stops_keeps_what_it_has_under_way_until_it_is_done(redis_server: RedisServer) -> None:
+    """Twilio takes longer than a lease lasts: it is renewed, and given back when the answer is there."""
+    async with World(redis_server.url, lease_ms=800, CONFERRAL_PARTITIONS=1, CONFERRAL_CONVERT_TIMEOUT=10) as world:
+        customer, agent = await world.talking()
+        world.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", latency_s=2.5)
+        converting = asyncio.create_task(world.command("convert", customer.sid))
+        await world.eventually(lambda: asked(world, agent.sid), "the request is under way")
+        successor = world.start_worker()
+        assert await world.stop_worker(0) == 0
+        assert (await converting).status == "done"
+        await shared_by(world, successor)
+        assert successor.keeper is not None
+        assert successor.keeper.held[0].lease.was_clean
+        assert world.redirects_of(agent) == 1
+        agent.hang_up()
+        await world.settled()
+
+
+async def asked(world: World, call_sid: str) -> bool:
+    return bool(world.sandbox.ledger.requests("POST", f"/Calls/{call_sid}"))
+
+
+async def shared_by(world: World, worker: Worker) -> None:
+    async def has_it() -> bool:
+        return worker.keeper is not None and 0 in worker.keeper.held
+
+    await world.eventually(has_it, "the successor has the partition")
