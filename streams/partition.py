@@ -186,6 +186,10 @@ class PartitionAccess:
         with store_errors():
             return int(await scripts.mark_suspect(self._client, [self._keys.suspects(partition)], arguments))
 
+    async def tell(self, chore: effect_codec.TellCommand) -> None:
+        """Writes how far a command has come that no commit tells of."""
+        await tell_command(self._client, self._keys, chore)
+
     async def bury(self, partition: int, entry: Entry, reason: str) -> None:
         """Puts an entry whole to the dead letters; the commit that follows removes it from the stream."""
         await bury(self._client, self._keys, self._keys.events(partition), entry, reason)

@@ -19,7 +19,9 @@ from runtime.metrics import Metrics
 from statemachine.effects import Effect, FindCall
 from statemachine.events import Command, Event
 from statemachine.policy import Policy
+from statemachine.step import CommandReport, CommandStatus
 from streams import effect_codec
+from streams.effect_codec import TellCommand
 from streams.event_codec import BadEntryError
 from streams.lease import Lease
 from streams.partition import Entry, PartitionAccess, parts_of
@@ -378,6 +380,22 @@ class HeldPartition:
             await self._around.access.bury(self.number, entry, reason)
             self._around.metrics.dead_letters.labels(reason).inc()
             log.error("entry_put_aside", partition=self.number, entry_id=entry.entry_id, reason=reason)
+            await self._tell_put_aside(entry, reason)
+
+    async def _tell_put_aside(self, entry: Entry, reason: str) -> None:
+        """Whoever has given a command that nobody will decide is told so."""
+        try:
+            event = parse(entry)
+        except BadEntryError:
+            return
+        if isinstance(event, Command):
+            report = CommandReport(event.command_id, CommandStatus.FAILED, f"put aside: {reason}")
+            try:
+                await self._around.access.tell(TellCommand(event.session_id, report))
+            except StoreUnreachableError:
+                raise
+            except StoreError as error:  # its key is somebody else's: that costs the command its outcome, no more
+                log.error("chore_refused", partition=self.number, session_id=event.session_id, reason=str(error))
 
     # ---- after the commit ----------------------------------------------------------------------------------------
 

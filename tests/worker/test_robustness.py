@@ -8,6 +8,7 @@ import pytest
 
 from runtime.clock import SystemClock
 from statemachine.effects import HangUpCall, ReadCalls
+from streams import commands
 from tests.support.world import World
 from worker.carrying import Order
 
@@ -47,6 +48,8 @@ async def test_mistake_in_deciding_costs_its_entry_and_not_the_worker(world, mon
     assert (await world.command("convert", healthy.sid)).status == "done"
     await world.eventually(lambda: world.client.xlen(world.keys.dead), "a dead letter")
     assert await dead_reasons(world) == [b"deciding it failed"]
+    told = await commands.wait_for_outcome(world.client, world.keys, "c1", 5)
+    assert (told.status, told.reason) == ("failed", "put aside: deciding it failed")
     monkeypatch.undo()
     assert (await world.command("convert", customer.sid)).status == "done"
     assert world.redirects_of(agent) == 1
