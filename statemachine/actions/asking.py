@@ -33,6 +33,11 @@ def want_hold(scratch: Scratch, name: str, tune: Tune) -> None:
     scratch.change_party(scratch.session.parties[name], hold_wanted=True, tune=tune)
 
 
+def want_tune(scratch: Scratch, _event: Event) -> None:
+    """The customer waits where no wait music is played any more: he is held to hear what he is to hear."""
+    want_hold(scratch, CUSTOMER, scratch.session.parties[CUSTOMER].tune)
+
+
 def want_unhold(scratch: Scratch, name: str) -> None:
     """Somebody shall hear the others again."""
     scratch.change_party(scratch.session.parties[name], hold_wanted=False, tune=Tune.NONE)

@@ -14,7 +14,6 @@ from statemachine.events import (
     Event,
     GateDecided,
     GateReached,
-    ParticipantJoined,
 )
 from statemachine.guards.calls import party_of_call, party_of_dial, searched_party
 from statemachine.guards.supervising import may_hang_up
@@ -356,9 +355,3 @@ def hang_up_leaving(scratch: Scratch, _event: Event) -> None:
         if may_hang_up(scratch.session, party):
             scratch.order(HangUpCall, party=party.name, call_sid=party.call_sid)
             scratch.change_party(party, is_hung_up=True)
-
-
-def let_arrival_go(scratch: Scratch, event: ParticipantJoined) -> None:
-    """Somebody has reached the conference who is to leave: hung up, once more if need be."""
-    scratch.order(HangUpCall, call_sid=event.call_sid)
-    scratch.reason = "joined when nobody waited any more"

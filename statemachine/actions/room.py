@@ -2,6 +2,7 @@
 
 from statemachine.actions.dialling import watch_dials
 from statemachine.actions.parties import note_gone, note_over
+from statemachine.effects import HangUpCall
 from statemachine.events import (
     CallProgressed,
     CallsRead,
@@ -58,6 +59,14 @@ def end_waiting(scratch: Scratch) -> None:
     for party in tuple(scratch.session.parties.values()):
         if party.waits:
             scratch.change_party(party, waits=False)
+
+
+def let_arrival_go(scratch: Scratch, event: ParticipantJoined) -> None:
+    """Somebody has reached the conference who is to leave: hung up, once more if need be."""
+    if event.starts_conference:
+        end_waiting(scratch)
+    scratch.order(HangUpCall, call_sid=event.call_sid)
+    scratch.reason = "joined when nobody waited any more"
 
 
 def note_start(scratch: Scratch, event: ConferenceStarted) -> None:

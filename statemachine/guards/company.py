@@ -50,6 +50,23 @@ def waiter(scratch: Scratch) -> Party | None:
     return session.parties[waiter_name(session)] if session.opening is not Opening.OVER else None
 
 
+def waits_in_silence(scratch: Scratch, _event: Event) -> bool:
+    """Whether the customer, who is to hear a tune until somebody comes, is alone in a conference that has started.
+
+    Wait music is over there for good. Whoever was answered and is about to come in ends the silence by himself.
+    """
+    session = scratch.session
+    customer = session.parties[CUSTOMER]
+    is_left_alone = customer.in_room and bool(customer.tune) and not (customer.waits or customer.hold_wanted)
+    comes = any(_is_dialled(party) and party.answered for party in session.parties.values())
+    return is_left_alone and company(session) == (customer,) and not comes
+
+
+def parked_in_silence(scratch: Scratch, event: Event) -> bool:
+    """Whether that is so of a parked call."""
+    return scratch.session.phase is Phase.PARKED and waits_in_silence(scratch, event)
+
+
 def awaited_party(scratch: Scratch) -> Party:
     """Whom a conference from the start is waiting for."""
     return scratch.session.parties[AGENT if waiter_name(scratch.session) == CUSTOMER else CUSTOMER]

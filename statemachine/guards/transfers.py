@@ -6,7 +6,7 @@ another stage, so that it is answered no afterwards.
 
 from statemachine.events import ConferenceEnded, Event, ParticipantJoined, Remove, Transfer
 from statemachine.guards.calls import is_connected
-from statemachine.guards.company import company, park_ends_it
+from statemachine.guards.company import company, park_ends_it, waits_in_silence
 from statemachine.guards.recording import recording_is_quiet
 from statemachine.guards.room import is_another_room
 from statemachine.scratch import Scratch
@@ -271,16 +271,11 @@ def _nobody_is_held(scratch: Scratch) -> bool:
 # ---- asked when a timer expires ----------------------------------------------------------------------------------
 
 
-def clears_too_long(scratch: Scratch, _event: Event) -> bool:
-    """Whether Twilio does not confirm that the agent may leave."""
-    return _stage(scratch) is Stage.CLEARING
-
-
-def holds_too_long(scratch: Scratch, _event: Event) -> bool:
-    """Whether Twilio does not confirm a hold without which agent and target could be overheard."""
+def is_unconfirmed_too_long(scratch: Scratch, _event: Event) -> bool:
+    """Whether Twilio confirms neither that the agent may leave nor a hold without which people could be overheard."""
     agent_stays = not (_agent(scratch).is_gone or _agent(scratch).is_leaving)
     needed = scratch.session.phase is Phase.CONSULT or (scratch.session.phase is Phase.PARK and agent_stays)
-    return _stage(scratch) is Stage.HOLDING and needed
+    return _stage(scratch) is Stage.CLEARING or (_stage(scratch) is Stage.HOLDING and needed)
 
 
 def records_too_long(scratch: Scratch, _event: Event) -> bool:
@@ -380,6 +375,11 @@ def is_transferring_already(scratch: Scratch, _event: Event) -> bool:
 def waits_without_agent(scratch: Scratch, _event: Event) -> bool:
     """Whether the customer is to be handed over with nobody beside him."""
     return scratch.session.phase in _WITHOUT_AGENT
+
+
+def is_left_in_silence(scratch: Scratch, event: Event) -> bool:
+    """Whether the customer is to be handed over, and hears nothing meanwhile."""
+    return waits_without_agent(scratch, event) and waits_in_silence(scratch, event)
 
 
 def has_let_agent_go(scratch: Scratch, _event: Event) -> bool:

@@ -7,6 +7,7 @@ from statemachine.actions.asking import (
     note_change,
     note_updated,
     stop_asking,
+    want_tune,
 )
 from statemachine.actions.bridge import take_as_bridge
 from statemachine.actions.commands import (
@@ -39,7 +40,6 @@ from statemachine.actions.dialling import (
     dial_again_as_business,
     doubt_dial,
     hang_up_leaving,
-    let_arrival_go,
     let_late_dial_go,
     let_placed_call_go,
     note_dial_failed,
@@ -79,7 +79,7 @@ from statemachine.actions.recording import (
     record_customer,
     resume_after_consult,
 )
-from statemachine.actions.room import note_guest, note_join, note_leaving, note_start
+from statemachine.actions.room import let_arrival_go, note_guest, note_join, note_leaving, note_start
 from statemachine.actions.transferring import begin_in_room, begin_pending, look_after_dials, note_look
 from statemachine.actions.waiting import (
     dial_awaited,
@@ -168,6 +168,7 @@ from statemachine.guards.company import (
     next_agent_is_due,
     nobody_is_there,
     park_ends_it,
+    parked_in_silence,
     shows_room_over,
     shows_waiter_astray,
     shows_waiter_astray_again,
@@ -361,6 +362,7 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, Always,              is_to_look_again,             STAY, look_at_calls),
     Row(C, Always,              has_call_to_hang_up,          STAY, hang_up_leaving),
     # Last, when it stands what is wanted of whom.
+    Row(C, Always,              parked_in_silence,            STAY, want_tune),
     Row(C, Always,              differs_from_wanted,          STAY, ask),
     Row(C, Always,              is_confirmed,                 STAY, stop_asking),
     Row(C, Call,                None,                         STAY, refuse_existing),

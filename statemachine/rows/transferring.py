@@ -7,6 +7,7 @@ from statemachine.actions.asking import (
     note_change,
     note_updated,
     stop_asking,
+    want_tune,
 )
 from statemachine.actions.commands import (
     refuse_agent_gone,
@@ -51,7 +52,6 @@ from statemachine.actions.dialling import (
     dial_again_as_business,
     doubt_dial,
     hang_up_leaving,
-    let_arrival_go,
     let_late_dial_go,
     note_dial_failed,
     note_dialled,
@@ -112,7 +112,7 @@ from statemachine.actions.recording import (
     record_customer,
     resume_after_consult,
 )
-from statemachine.actions.room import note_guest, note_join, note_leaving, note_start
+from statemachine.actions.room import let_arrival_go, note_guest, note_join, note_leaving, note_start
 from statemachine.actions.transferring import (
     dial_when_quiet,
     follow_customer,
@@ -255,7 +255,6 @@ from statemachine.guards.transfers import (
     agent_took_room_along,
     agent_went_on_command,
     all_talk,
-    clears_too_long,
     customer_has_arrived,
     customer_has_left,
     customer_is_back,
@@ -270,16 +269,17 @@ from statemachine.guards.transfers import (
     falls_back,
     first_is_held,
     has_let_agent_go,
-    holds_too_long,
     is_before_answer,
     is_being_wound_up,
     is_between_steps,
     is_clear,
     is_completing,
+    is_left_in_silence,
     is_no_consult,
     is_pausing,
     is_retrieved,
     is_silenced,
+    is_unconfirmed_too_long,
     may_do_without_hold,
     may_let_agent_go,
     names_agent_who_is_rung,
@@ -372,8 +372,7 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, DialOverdue,        None,                         STAY, look_after_dials),
     Row(T, ConfirmOverdue,     None,                         STAY, look_at_participants),
     Row(T, LeaveOverdue,        None,                         STAY, look_at_calls),
-    Row(T, StageOverdue,       clears_too_long,              STAY, fail_unconfirmed),
-    Row(T, StageOverdue,       holds_too_long,               STAY, fail_unconfirmed),
+    Row(T, StageOverdue,        is_unconfirmed_too_long,      STAY, fail_unconfirmed),
     Row(T, StageOverdue,        records_too_long,             STAY, fail_unconfirmed),
     Row(T, StageOverdue,       may_do_without_hold,          STAY, go_on_when_held),
     Row(T, StageOverdue,       swaps_too_long,               STAY, give_up_swap),
@@ -398,7 +397,6 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, Always,              fails_among_others,           STAY, let_others_go_on),
     Row(T, Always,             fails_for_good,               E,    end_unreached),
     Row(T, Always,             falls_back,                   STAY, fall_back),
-    # On the way to the dial.
     Row(T, Always,             agent_left_too_soon,          STAY, go_on_as_blind),
     Row(T, Always,             is_clear,                     STAY, go_on_when_clear),
     Row(T, Always,             customer_is_held,             STAY, go_on_when_held),
@@ -413,7 +411,6 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, Always,             first_is_held,                STAY, let_second_back),
     Row(T, Always,             second_is_back,               STAY, end_swap),
     Row(T, Always,             all_talk,                     STAY, end_merge),
-    # On the way out.
     Row(T, Always,             may_let_agent_go,             STAY, part_agent),
     Row(T, Always,             agent_is_out,                 C,    complete_transfer),
     Row(T, Always,              is_retrieved,                 C,    complete_retrieve),
@@ -428,6 +425,7 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, Always,              recording_is_due,             STAY, record_customer),
     Row(T, Always,              recording_is_to_go_on,        STAY, resume_after_consult),
     # Last, when it stands what is wanted of whom: one thing at a time is asked for, and a hold goes before a flag.
+    Row(T, Always,              is_left_in_silence,           STAY, want_tune),
     Row(T, Always,             differs_from_wanted,          STAY, ask),
     Row(T, Always,             is_confirmed,                 STAY, stop_asking),
     Row(T, Call,               None,                         STAY, refuse_existing),

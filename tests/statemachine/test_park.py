@@ -220,9 +220,12 @@ def test_customer_who_does_not_come_again_is_moved_and_then_let_go(begin):
 def test_customer_whose_other_conference_nobody_told_of_is_found_by_the_sweep(begin):
     story = begin().later(30_000).sweep_finds("conference-missing").expect("conferenced", "look")
     story.legs["customer"].held = story.legs["customer"].ends_conference = False
-    story.reads(customer="in-progress", room=OTHER_ROOM, inside=("customer",)).expect("conferenced", phase="parked")
+    # Nobody knows whether it has started; on hold he hears music in any case.
+    story.reads(customer="in-progress", room=OTHER_ROOM, inside=("customer",))
+    story.expect("conferenced", "hold customer", phase="parked")
     assert story.session.conference_sid == OTHER_ROOM
-    story.expect_timers("park")
+    story.does("customer")
+    story.changes("customer", kind="participant-hold", room=OTHER_ROOM).expect_timers("park")
 
 
 # ---- too long ----------------------------------------------------------------------------------------------------

@@ -283,3 +283,16 @@ def test_time_out_that_comes_as_the_retrieve_is_taken_is_stale():
     due_ms = story.session.timers["park"]
     story.retrieve().take(ParkOverdue(session_id=CUSTOMER_CALL, entry_id="9-9", token="late", due_ms=due_ms))
     story.expect("transferring", outcome="stale", phase="retrieve")
+
+
+# ---- who takes it up and leaves before that is known -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tells", ["join", "start"])
+def test_customer_whose_room_was_started_by_somebody_already_gone_is_held_to_hear_music(tells):
+    story = answers(retrieving(parked_from_bridge)).leaves("agent").expect("conferenced", phase="parked")
+    if tells == "join":
+        story.joins("agent").expect("conferenced", "hang up a call", "hold customer", phase="parked")
+    else:
+        story.conference_starts().expect("conferenced", "hold customer", phase="parked")
+    story.confirms("customer").expect("conferenced", phase="parked").expect_held("customer").expect_timers("park")
