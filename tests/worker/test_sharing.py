@@ -9,6 +9,7 @@ import pytest
 from tests.simulation.loop import VirtualLoop, run
 from tests.support.memory_redis import Fault
 from tests.worker.team import Team
+from worker.held import HeldPartition
 from worker.shares import quotas
 
 #: A killed worker's partitions have other holders after so long, seconds: its lease, and a look.
@@ -159,6 +160,37 @@ def test_what_has_something_under_way_at_twilio_is_given_back_last_and_waited_fo
         assert set(first.work.drained[:2]) == {3, 5}
         assert len(first.work.drained) == 8
         assert first.work.busy_partitions == busy - set(first.work.drained)
+
+    of_team(story)
+
+
+@pytest.mark.parametrize("when", ["before its work has ended", "while what is under way is waited for"])
+def test_what_is_lost_while_it_is_given_back_is_not_counted_as_held_for_ever(when: str):
+    async def story(team: Team) -> None:
+        first = team.join()
+        await team.until_fair(AT_ONCE_S)
+        lost = set()
+        drain = first.work.drain_partition
+
+        async def lose_then_drain(partition: int, timeout_s: float) -> None:
+            if len(lost) < 3:
+                first.keeper.held[partition].lose()
+                lost.add(partition)
+            await drain(partition, timeout_s)
+
+        def lose_then_look(held: HeldPartition) -> None:
+            held.is_stopping = True
+            held.lose()
+            lost.add(held.number)
+
+        if when == "before its work has ended":
+            for held in list(first.keeper.held.values())[:3]:
+                held.stop = lambda held=held: lose_then_look(held)  # type: ignore[method-assign]
+        else:
+            first.work.drain_partition = lose_then_drain  # type: ignore[method-assign]
+        team.join()
+        await team.until_fair(20.0)
+        assert lost
 
     of_team(story)
 
