@@ -40,6 +40,9 @@ log = structlog.get_logger()
 BATCH_MAX = 200
 #: After how many deaths of workers an entry that they were deciding is put aside, count.
 DEATHS_MAX = 3
+#: For how long after a rewind what was lost with it is told anew, milliseconds: commands are routed again, timers fire
+#: again. Whoever is dialled later is dialled for the first time.
+REPETITIONS_MS = 5_000
 #: Mistakes of our own in deciding an entry: they cost that entry, not the partition.
 DECISION_FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 
@@ -79,7 +82,7 @@ class HeldPartition:
         timers_changed: Callable[[], None],
         renew: Callable[[int], Awaitable[None]],
         *,
-        looks_first: bool = False,
+        looks_first_until_s: float = 0.0,
     ) -> None:
         """Takes a partition on.
 
@@ -89,7 +92,8 @@ class HeldPartition:
             around: What all partitions share.
             timers_changed: Told when a timer was set that is due before those that are known.
             renew: Renews the lease, so that the partition's time is written down.
-            looks_first: Redis's history was rewound, so what is decided may have been decided and sent before.
+            looks_first_until_s: Redis's history was rewound, so what is decided until then may have been decided and
+                sent before, monotonic seconds.
         """
         self.number = number
         self.lease = lease
@@ -112,8 +116,9 @@ class HeldPartition:
         #: What is in the outbox, by session and effect id.
         self._open_effects: dict[str, dict[str, Effect]] = defaultdict(dict)
         self._chores = Chores(number, around.access, around.chores_limit, session_ttl_s=around.session_ttl_s)
-        self._looks_first = looks_first
-        #: The newest entry that stood on the stream when a partition was taken over from somebody who had died.
+        self._looks_first_until_s = looks_first_until_s
+        #: The newest entry that stood on the stream when a partition was taken over from somebody who had died, or
+        #: after a rewind.
         self._newest_before = (0, 0)
         #: The earliest timer that was set while due ones were being moved, Unix milliseconds.
         self._set_meanwhile_ms: int | None = None
@@ -180,7 +185,7 @@ class HeldPartition:
         """Takes up what the holder before has left: effects that are not done, and the time of the next timer."""
         access = self._around.access
         await access.ensure_group(self.number)
-        if not self.lease.was_clean:
+        if self._looks_first or not self.lease.was_clean:
             self._newest_before = await access.newest_id(self.number)
         outbox = await access.outbox(self.number)
         await self.fire_timers()
@@ -418,7 +423,7 @@ class HeldPartition:
                     sent_until_ms=self.lease.sent_until_ms,
                     # Not before the entry was there, in whatever history it was decided.
                     sent_since_ms=parts_of(event.entry_id)[0] + self.clock.ahead_ms,
-                    mark_may_be_lost=self._looks_first,
+                    mark_may_be_lost=self._looks_first and self._may_be_a_repetition(event),
                 )
             )
         sessions = {change.after.session.id: change.after.session for change in decided.batch.sessions}
@@ -465,4 +470,17 @@ class HeldPartition:
 
         A failover can lose a commit with the second that it loses; the entry is then decided again, with the same ids.
         """
-        return self._looks_first or (not self.lease.was_clean and parts_of(event.entry_id) <= self._newest_before)
+        return self._looks_first or (not self.lease.was_clean and self._stood_there_before(event))
+
+    def _may_be_a_repetition(self, event: Event) -> bool:
+        """Whether what an entry tells may have been decided in a lost history: it was there, or is being told anew."""
+        told_ms = parts_of(event.entry_id)[0]
+        return self._stood_there_before(event) or told_ms <= self.lease.taken_ms + REPETITIONS_MS
+
+    def _stood_there_before(self, event: Event) -> bool:
+        """Whether the entry was there when the partition was taken over."""
+        return parts_of(event.entry_id) <= self._newest_before
+
+    @property
+    def _looks_first(self) -> bool:
+        return self._around.clock.monotonic_s() < self._looks_first_until_s

@@ -325,8 +325,8 @@ class LeaseKeeper:
     # ---- one partition --------------------------------------------------------------------------------------------
 
     def _start(self, partition: int, lease: Lease, around: Surroundings) -> None:
-        was_rewound = self._rewound_until_s.get(partition, 0.0) > self._clock.monotonic_s()
-        held = HeldPartition(partition, lease, around, self.timers_changed.set, self.renew, looks_first=was_rewound)
+        until_s = self._rewound_until_s.get(partition, 0.0)
+        held = HeldPartition(partition, lease, around, self.timers_changed.set, self.renew, looks_first_until_s=until_s)
         self.held[partition] = held
         self._running[partition] = asyncio.get_running_loop().create_task(held.run())
         outcome = "clean" if lease.was_clean else "expired"

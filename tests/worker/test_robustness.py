@@ -236,6 +236,29 @@ async def test_rewound_history_is_looked_up_before_anything_is_sent_again(world)
     assert world.redirects_of(agent) == 1
 
 
+@pytest.mark.parametrize("repetitions_ms, result", [(60_000, ("failed", "unknown")), (100, ("done", ""))])
+async def test_whoever_is_dialled_a_while_after_a_rewind_is_dialled_for_the_first_time(
+    world, monkeypatch, repetitions_ms, result
+):
+    """It used to be in doubt, and so was not dialled, for as long as the same worker held the partition."""
+    monkeypatch.setattr("worker.held.REPETITIONS_MS", repetitions_ms)
+    world.sandbox.phone("client:bob").script(answer_after_s=0.02, keys="1", keys_after_s=0.01)
+    customer, _ = await world.converted()
+    lease = world.keys.lease(world.keys.partition_of(customer.sid))
+    holder = await world.client.hget(lease, "holder")
+    await world.client.hincrby(lease, "commit", -1)
+
+    async def was_noticed():
+        return await world.client.hget(lease, "holder") != holder
+
+    await world.eventually(was_noticed, "the worker has taken its lease anew")
+    await asyncio.sleep(0.2)
+    outcome = await world.command("transfer", customer.sid, to="client:bob", mode="warm", confirm="true")
+    assert (outcome.status, outcome.reason) == result
+    assert len(world.sandbox.calls_of("client:bob")) == (outcome.status == "done")
+    await ends_well(world, customer)
+
+
 async def test_timers_of_an_older_copy_of_redis_are_found(world):
     """Nothing was committed since, so only a look shows them."""
     customer, agent = await world.converted()
