@@ -8,7 +8,7 @@ from statemachine.events import Event
 from tests.exploration.doors import ACCOUNT_SID, NUMBER, Gates, Served, Way, settings_of
 from tests.exploration.exchanges import Exchanges
 from tests.exploration.flows import Flow
-from tests.exploration.idle import KNOWN, Idle, Kind
+from tests.exploration.idle import Idle
 from tests.exploration.orders import Order
 from tests.exploration.plain import digest, flat
 from tests.exploration.sessions import Sessions
@@ -126,7 +126,7 @@ class World:
         self.way = Way(settings, flow.agents)
         self.exchanges = Exchanges(ACCOUNT_SID, (number,), flow.rules)
         self.sessions = Sessions(flow.policy)
-        self.idle = Idle(self.sessions, KNOWN)
+        self.idle = Idle(self.sessions)
         self.events: Table[Event] = Table()
         self.orders: Table[Order] = Table()
         self.session_id = ""
@@ -143,9 +143,9 @@ class World:
             self._facts[session] = self._facts_known.setdefault(key, len(self._facts_known))
         return self._facts[session]
 
-    def begin_anew(self, kinds: frozenset[Kind]) -> None:
-        """Forgets which callbacks were decided early: those of these kinds were so wrongly."""
-        self.idle = Idle(self.sessions, self.idle.excluded | kinds)
+    def begin_anew(self) -> None:
+        """Forgets which callbacks were decided early, but not where that was wrong."""
+        self.idle = Idle(self.sessions, self.idle.excluded)
 
     def close(self) -> None:
         """Closes what it has opened."""

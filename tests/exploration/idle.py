@@ -4,8 +4,8 @@ A callback that changes nothing in a session now, and that would change nothing 
 may be decided at once: every run in which it comes later has a twin in which it comes now, with the same places but for
 the callback itself. That it changes nothing now is asked of the real machine. That it never will is not taken for
 granted: whatever was decided so early is decided again in every session that is met later on the way, with the real
-machine, and the exploration begins anew, without this shortcut for such events in such states, when that changes
-something.
+machine. When that changes something, such events are not decided early any more in such states, and the exploration
+begins anew once it has learnt of all of them: until then it has seen only runs that there are, but not all.
 """
 
 from dataclasses import dataclass, field, replace
@@ -16,21 +16,6 @@ from tests.exploration.sessions import Sessions
 
 Kind = tuple[str, str, str]
 """An event's name, and the state and the phase of a session in which it changes nothing."""
-
-#: Where an event that changes nothing may well change something later; each was found by the check below.
-KNOWN: frozenset[Kind] = frozenset()
-
-
-class NotIdleError(Exception):
-    """An event that was decided early because it changed nothing would have changed something later.
-
-    Attributes:
-        kinds: Where it must not be decided early any more.
-    """
-
-    def __init__(self, kinds: frozenset[Kind], reason: str) -> None:
-        super().__init__(reason)
-        self.kinds = kinds
 
 
 @dataclass(slots=True)
@@ -46,9 +31,12 @@ class _Met:
 class Idle:
     """Says which callbacks change nothing, and watches over that."""
 
-    def __init__(self, sessions: Sessions, excluded: frozenset[Kind]) -> None:
+    def __init__(self, sessions: Sessions, excluded: frozenset[Kind] = frozenset()) -> None:
         self._sessions = sessions
+        #: Where events are not decided early because they may change something later.
         self.excluded = excluded
+        #: Whether one was decided early that would have changed something later.
+        self.was_wrong = False
         self._met: dict[int, _Met] = {}
         #: Callbacks that were decided early, and repetitions of that in later sessions (counts).
         self.early = 0
@@ -82,10 +70,11 @@ class Idle:
             if one in met.early:
                 continue
             self.checked += 1
-            if not self._changes_nothing(at, one):
-                found = self._sessions.known[at]
-                raise NotIdleError(frozenset({kind}), f"{kind} changes {found.state}, {found.phase}")
             met.early[one] = kind
+            if not self._changes_nothing(at, one):
+                self.excluded |= {kind}
+                self.was_wrong = True
+                continue
             open_ += [(follower, later(one, by_ms)) for follower, by_ms in met.followers]
 
     def _changes_nothing(self, session: int, event: Event) -> bool:

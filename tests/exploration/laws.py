@@ -44,19 +44,19 @@ def _is_lonely(world: World, place: Place, leg: Leg) -> bool:
     if leg.hears in ("", "parties", "speech"):
         return False
     session, legs = world.sessions.known[place.session], world.exchanges.legs[place.exchange]
+    if any(other.status in ("queued", "ringing") for other in legs if other is not leg):
+        return False  # somebody is on the way: that ends by itself
     if leg.hears == "silence":
         # Beside somebody who is held or muted one is not alone.
         return not leg.conference_sid or not _has_company(session, legs, leg)
-    return not _is_waited_for(session, legs, leg)
+    return not _waits_for_a_reason(session, legs, leg)
 
 
-def _is_waited_for(session: Session, legs: tuple[Leg, ...], leg: Leg) -> bool:
+def _waits_for_a_reason(session: Session, legs: tuple[Leg, ...], leg: Leg) -> bool:
     """Whether somebody who hears ringing or music does so for a reason."""
     if session.state is State.TRANSFERRING or session.phase in (Phase.PARKED, Phase.RINGING):
         return True
     if session.version and session.opening is not Opening.OVER:
-        return True
-    if any(other.status in ("queued", "ringing") for other in legs if other is not leg):
         return True
     return leg.held and _has_company(session, legs, leg)
 

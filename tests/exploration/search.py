@@ -20,7 +20,6 @@ from tests.exploration.configuration import Left, Place, Table, World
 from tests.exploration.deciding import BrokenLawError, decided
 from tests.exploration.doors import CUSTOMER, NUMBER
 from tests.exploration.flows import BROWSER, Flow
-from tests.exploration.idle import NotIdleError
 from tests.exploration.moves import FAULTS, Led, Move, Moves
 
 #: What happens first where nothing is out of the ordinary.
@@ -29,6 +28,8 @@ _USUAL = {kind: at for at, kind in enumerate(("fetch", "entry", "callback", "sen
 _OF_ITSELF = frozenset(
     {"person", "command", "lose", "lose-fetch", "double", "double-fetch", "unknown", "crash", "slow"}
 )
+#: The part of the time in which it is only learnt which callbacks must not come early, at most: see `idle`.
+_TO_LEARN = 0.25
 #: Places looked at between two looks at the clock (count).
 _AT_A_TIME = 200
 
@@ -84,7 +85,7 @@ class Exploration:
         self.bounds = bounds or Bounds()
         self.world = World(flow)
         self.moves = Moves(self.world, self.bounds.faults)
-        self.start = self._begin()
+        self.start = self._start()
 
     def __enter__(self) -> Self:
         return self
@@ -93,13 +94,6 @@ class Exploration:
         self.world.close()
 
     # ---- before ------------------------------------------------------------------------------------------------------
-
-    def _begin(self) -> Place:
-        while True:
-            try:
-                return self._start()
-            except NotIdleError as error:
-                self.world.begin_anew(error.kinds)
 
     def _start(self) -> Place:
         flow, world = self.flow, self.world
@@ -150,13 +144,17 @@ class Exploration:
     def explore(self) -> Explored:
         """Goes through all places, or as many as the bounds allow."""
         began_s = time.perf_counter()
+        seconds_max = self.bounds.seconds_max
+        until_s = seconds_max * _TO_LEARN
         while True:
-            try:
-                return self._explore(began_s)
-            except NotIdleError as error:
-                self.world.begin_anew(error.kinds)
+            explored = self._explore(began_s, until_s)
+            if explored.findings or not self.world.idle.was_wrong or explored.seconds > seconds_max:
+                return explored
+            self.world.begin_anew()
+            self.start = self._start()
+            until_s = seconds_max
 
-    def _explore(self, began_s: float) -> Explored:
+    def _explore(self, began_s: float, until_s: float) -> Explored:
         seen = _Seen()
         seen.add(self.start, 0, Move("start"), is_usual=True)
         explored, bounds = Explored(self.flow.name), self.bounds
@@ -165,7 +163,7 @@ class Exploration:
         while (at := seen.next()) is not None:
             if count % _AT_A_TIME == 0:
                 explored.seconds = time.perf_counter() - began_s
-                if explored.seconds > bounds.seconds_max or len(seen) > bounds.places_max:
+                if explored.seconds > until_s or len(seen) > bounds.places_max:
                     break
             count += 1
             led = self.moves.of(seen.place(at))
@@ -179,7 +177,7 @@ class Exploration:
                     explored.findings.append(Finding(after, (*seen.way_to(at), move)))
             if len(explored.findings) >= bounds.findings_max:
                 break
-        explored.is_exhausted = at is None
+        explored.is_exhausted = at is None and not self.world.idle.was_wrong
         explored.others = seen.level
         explored.places = len(seen)
         explored.seconds = time.perf_counter() - began_s
