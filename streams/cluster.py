@@ -12,7 +12,7 @@ Nodes, connections and the map of the slots are redis-py's; how a command finds 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.asyncio.cluster import ClusterNode, ClusterPipeline, PipelineCommand, RedisCluster
@@ -65,13 +65,20 @@ class ClusterClient(RedisCluster):
         await self._have_map()
         return await self._execute_command(self._owner(args), *args, **options)
 
-    async def exchange(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    async def exchange(
+        self, commands: Sequence[tuple[Any, ...]], answered: Callable[[int, Any], None] | None = None
+    ) -> list[Any]:
         """Sends commands to their nodes, one pipeline for each, and returns all answers in order.
 
         An answer that is an exception is that of its command alone, also where its node is gone.
+
+        Args:
+            commands: What is sent.
+            answered: Told the place of a command and its answer as soon as its node has answered: another node may be
+                silent. Not told of what is sent on to other nodes.
         """
         waiting = [PipelineCommand(at, *command) for at, command in enumerate(commands)]
-        await self._exchange(waiting)
+        await self._exchange(waiting, answered)
         return [command.result for command in waiting]
 
     def pipeline(self, transaction: Any | None = None, shard_hint: Any | None = None) -> ClusterPipeline:
@@ -163,12 +170,14 @@ class ClusterClient(RedisCluster):
                 raise
         raise refusal
 
-    async def _exchange(self, commands: Sequence[PipelineCommand]) -> None:
+    async def _exchange(
+        self, commands: Sequence[PipelineCommand], answered: Callable[[int, Any], None] | None = None
+    ) -> None:
         await self._have_map()
         of_node: dict[ClusterNode, list[PipelineCommand]] = {}
         for command in commands:
             of_node.setdefault(self._owner(command.args), []).append(command)
-        await asyncio.gather(*(self._send(node, own) for node, own in of_node.items()))
+        await asyncio.gather(*(self._send(node, own, answered) for node, own in of_node.items()))
         # One after the other: those of one key stay in their order.
         for command in commands:
             if isinstance(command.result, (AskError, TryAgainError)):
@@ -177,12 +186,18 @@ class ClusterClient(RedisCluster):
                 except (*_FAILURES, AskError, TryAgainError) as error:
                     command.result = error
 
-    async def _send(self, node: ClusterNode, commands: list[PipelineCommand]) -> None:
+    async def _send(
+        self, node: ClusterNode, commands: list[PipelineCommand], answered: Callable[[int, Any], None] | None
+    ) -> None:
         try:
             await node.execute_pipeline(commands)
         except _FAILURES as error:
             for command in commands:
                 command.result = error
+        if answered is not None:
+            for command in commands:
+                if not isinstance(command.result, (AskError, TryAgainError)):
+                    answered(command.position, command.result)
         results = (command.result for command in commands)
         if any(isinstance(one, _FAILURES) and not isinstance(one, MaxConnectionsError) for one in results):
             await self._doubt(node)

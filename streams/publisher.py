@@ -10,7 +10,7 @@ shows what it gives.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,9 @@ WAITING_MAX = 20_000
 WAITING_BYTES_MAX = 4 * 1024 * 1024
 #: Pipelines under way at the same time, count.
 PIPELINES_MAX = 4
+#: On a cluster: how long a pipeline holds up those behind it, seconds. One that is under way for longer waits for a
+#: silent node, and the others are well.
+HOLDS_UP_S = 0.25
 #: Claims of gates under way at the same time, count. With the pipelines, the look at the server and what a start asks
 #: they have to fit into the client's connections: one that finds none fails at once.
 CLAIMS_MAX = 2
@@ -107,6 +110,8 @@ class Publisher:
         self._open: deque[_Operation] = deque()
         self._deadline_watch: asyncio.TimerHandle | None = None
         self._flights: set[asyncio.Task[None]] = set()
+        #: Those among them that hold up others no more.
+        self._slow_flights: set[asyncio.Task[None]] = set()
         self._claims = asyncio.Semaphore(CLAIMS_MAX)
         self._flush_is_due = False
         self._run_id = ""
@@ -270,7 +275,7 @@ class Publisher:
         self._deadline_watch = loop.call_at(self._open[0].until_s, self._refuse_late) if self._open else None
 
     def _flush_soon(self) -> None:
-        if not self._flush_is_due and len(self._flights) < PIPELINES_MAX:
+        if not self._flush_is_due and len(self._flights) - len(self._slow_flights) < PIPELINES_MAX:
             self._flush_is_due = True
             asyncio.get_running_loop().call_soon(self._flush)
 
@@ -282,11 +287,20 @@ class Publisher:
             flight = asyncio.get_running_loop().create_task(self._send(batch))
             self._flights.add(flight)
             flight.add_done_callback(self._landed)
+            if isinstance(self._client, ClusterClient):
+                asyncio.get_running_loop().call_later(HOLDS_UP_S, self._let_pass, flight)
         elif self._waiting:
             self._flush_soon()  # those in front had given up; behind them somebody still waits
 
+    def _let_pass(self, flight: "asyncio.Task[None]") -> None:
+        if flight in self._flights:
+            self._slow_flights.add(flight)
+            if self._waiting:
+                self._flush_soon()
+
     def _landed(self, flight: "asyncio.Task[None]") -> None:
         self._flights.discard(flight)
+        self._slow_flights.discard(flight)
         while self._open and self._open[0].done.done():
             self._open.popleft()
         if not flight.cancelled():
@@ -298,7 +312,7 @@ class Publisher:
         try:
             with store_errors():
                 commands = [command for operation in batch for command in operation.commands]
-                answers = await (self._exchange(commands) if self._is_plain else self._pipeline(commands))
+                answers = await (self._exchange(commands) if self._is_plain else self._pipeline(batch, commands))
         except StoreUnreachableError as error:
             self._server_is_unknown = True
             await self._try_again(batch, error)
@@ -319,10 +333,10 @@ class Publisher:
         if refused:
             await self._try_again(refused, StoreUnreachableError("Redis can't take it now"))
 
-    async def _pipeline(self, commands: list[tuple[str, ...]]) -> list[Any]:
+    async def _pipeline(self, batch: list[_Operation], commands: list[tuple[str, ...]]) -> list[Any]:
         """Leaves to the client which connection carries each command: a cluster's knows the node."""
         if isinstance(self._client, ClusterClient):
-            return await self._client.exchange(commands)
+            return await self._client.exchange(commands, _settling(batch))
         pipeline = self._client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
@@ -364,6 +378,25 @@ async def _reply(connection: Any) -> Any:
         return await connection.read_response()
     except ResponseError as refusal:
         return refusal
+
+
+def _settling(batch: list[_Operation]) -> Callable[[int, Any], None]:
+    """Takes answers by their place, and settles each operation as soon as all of its own are there."""
+    #: By place: whose answer it is, and where the operation's first one stands.
+    owners: list[tuple[_Operation, int]] = []
+    for operation in batch:
+        owners += [(operation, len(owners))] * len(operation.commands)
+    answers: dict[int, Any] = {}
+
+    def answered(place: int, answer: Any) -> None:
+        answers[place] = answer
+        operation, first = owners[place]
+        own = [answers[at] for at in range(first, first + len(operation.commands)) if at in answers]
+        is_whole = len(own) == len(operation.commands)
+        if is_whole and not operation.done.done() and not any(map(passes_soon, own)):
+            operation.done.set_result(own)
+
+    return answered
 
 
 def _refuse(batch: list[_Operation], error: StoreError) -> None:

@@ -18,7 +18,7 @@ from streams.connection import Client, identity_of, make_client, store_errors
 from streams.keys import Keys
 from streams.lease import Lease
 from streams.partition import PartitionAccess
-from streams.publisher import Publisher
+from streams.publisher import PIPELINES_MAX, Publisher
 from streams.store import Batch, CommitResult, Store
 from tests.support.redis_cluster import ClusterServers
 from tests.support.redis_server import found_programs
@@ -109,6 +109,25 @@ async def test_of_a_dead_primary_only_its_own_partitions_wait_until_the_replica_
     assert replica.is_primary()
     tokens = [fields[b"token"] for _, fields in await client.xrange(KEYS.events(others[0]))]
     assert len(tokens) == len(set(tokens)), "what a node has stored is not sent to it again because another one is dead"
+
+
+@pytest.mark.soak
+async def test_of_a_silent_primary_only_its_own_partitions_wait(cluster: ClusterServers, publisher: Publisher) -> None:
+    """As when its machine is gone: nobody refuses the connection, and it takes the whole deadline to notice."""
+    (silent, theirs), (_, others), *_ = partitions_by_node(cluster).items()
+    await asyncio.gather(*(publisher.publish(event(partition, "before")) for partition in range(KEYS.partitions)))
+    node = cluster._at(silent)
+    node.signal(signal.SIGSTOP)
+    waiting = []
+    try:
+        for number in range(3 * PIPELINES_MAX):
+            waiting.append(asyncio.create_task(publisher.publish(event(theirs[0], f"theirs-{number}"))))
+            # Of the same turn, so of the same pipeline.
+            await publisher.publish(event(others[0], f"others-{number}"))
+        told = await asyncio.gather(*waiting, return_exceptions=True)
+    finally:
+        node.signal(signal.SIGCONT)
+    assert any(isinstance(error, StoreUnreachableError) for error in told), "the node was silent"
 
 
 @pytest.mark.soak
