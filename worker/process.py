@@ -282,8 +282,8 @@ class Worker:
         await executor.drain(max(0.0, left_s - RELEASE_S))
         is_drained.set()
         try:
-            await handing_over
             async with asyncio.timeout(max(RELEASE_S, self._stop_by_s - self._clock.monotonic_s())):
+                await handing_over
                 await keeper.release()
                 await processes.leave(client, keys, self.name)
         except (StoreError, TimeoutError) as error:

@@ -1,0 +1,50 @@
+"""A worker's stop has an end, whoever is silent. In virtual time."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from streams.keys import Keys
+from tests.simulation.loop import VirtualLoop, run
+from tests.support.memory_redis import MemoryServer
+from tests.support.world import settings_for
+from tests.worker.team import EPOCH_MS, TeamClock
+from worker.outside import Outside
+from worker.process import STOP_S, Worker
+
+#: From the signal to the end of the process at most, seconds.
+STOPPED_WITHIN_S = 10.0
+
+
+class Silent:
+    """A keeper whose Redis says nothing, and an executor whose Twilio says nothing."""
+
+    def __init__(self) -> None:
+        self.drained_s = 0.0
+
+    async def wind_down(self, _is_over: asyncio.Event, _executor: object) -> None:
+        await asyncio.sleep(60.0)
+
+    async def release(self) -> None:
+        await asyncio.sleep(60.0)
+
+    async def drain(self, timeout_s: float) -> None:
+        self.drained_s = timeout_s
+        await asyncio.sleep(timeout_s)
+
+
+@pytest.mark.parametrize("spent_s", [0.0, 4.0, 8.0])
+def test_worker_that_stops_waits_for_neither_redis_nor_twilio_beyond_its_time(spent_s: float) -> None:
+    async def story(loop: VirtualLoop) -> None:
+        clock, silent = TeamClock(loop, 0.0), Silent()
+        worker = Worker(settings_for("redis://localhost", None, "https://example.com"), outside=Outside(clock=clock))
+        client = MemoryServer(lambda: EPOCH_MS).client()
+        worker._stop_by_s = clock.monotonic_s() + STOP_S
+        await asyncio.sleep(spent_s)
+        around: Any = silent
+        await worker._wind_down(client, Keys("test", 4), around, around)
+        assert loop.time() <= STOPPED_WITHIN_S
+        assert silent.drained_s > 0 or spent_s == 8.0, "what is under way is given its time"
+
+    run(story)
