@@ -19,6 +19,8 @@ _T = TypeVar("_T")
 
 #: How old the oldest undecided entry of a partition may be before its sessions count as behind, milliseconds.
 BEHIND_MS = 1_000
+#: Field of the sweep's lease.
+_SWEPT = "swept"
 #: Of parties whose phone rings, or is about to.
 _UNANSWERED = frozenset({PartyStatus.DIALING.value, PartyStatus.RINGING.value})
 
@@ -32,6 +34,20 @@ class SweepRecords:
         self._reader = SessionReader(client, keys)
         #: By how much the times of a partition's sessions are ahead of Redis's clock, milliseconds.
         self._ahead_ms: dict[int, int] = {}
+
+    async def swept_ms(self) -> int | None:
+        """When the last sweep began that has looked at everybody, Unix milliseconds by Redis's clock; None: never."""
+        with store_errors():
+            swept = await self._client.hget(self._keys.sweep_lease, _SWEPT)
+        try:
+            return None if swept is None else int(swept)
+        except ValueError:  # somebody writes under our prefix
+            return None
+
+    async def note_swept(self, at_ms: int) -> None:
+        """Writes that down, for whoever sweeps next."""
+        with store_errors():
+            await self._client.hset(self._keys.sweep_lease, _SWEPT, at_ms)
 
     async def keeps_up(self, partition: int, now_ms: int) -> bool:
         """Whether somebody decides for a partition, and is not behind: else its sessions say what was, not what is.

@@ -69,8 +69,8 @@ class SweepTimes:
 
     #: Between the beginnings of two sweeps (`CONFERRAL_SWEEP_INTERVAL`).
     interval_s: float
-    #: From taking the lease to the first sweep: whoever had it may have died, and his sessions are being taken over.
-    #: Also from a sweep that was given up, or that left somebody out, to the next.
+    #: From taking the lease to the first sweep, where none is due before: whoever had it may have died, and his
+    #: sessions are being taken over. Also from a sweep that was given up, or that left somebody out, to the next.
     first_after_s: float
     #: How long a session must have been quiet before the lists are read: they may not show yet what is new.
     quiet_s: float
@@ -171,13 +171,25 @@ class Sweeper:
                 self._lease = None
                 self._watch = Watch(self._lease_ms)
             return
-        taken, _ = await leases.take(
+        taken, now_ms = await leases.take(
             self._client, self._keys.sweep_lease, self._name, self._clock, self._lease_ms, self._watch
         )
         if not isinstance(taken, Taken):
-            self._lease = taken
-            self._due_s = self._clock.monotonic_s() + self._times.first_after_s
+            due_s = self._clock.monotonic_s() + await self._first_after_s(now_ms)
+            self._lease, self._due_s = taken, due_s
             log.info("lease_taken", task="sweep", holder=taken.holder)
+
+    async def _first_after_s(self, now_ms: int) -> float:
+        """How long the first sweep may wait: where holders die young, whoever is alone would wait for each of them.
+
+        When the lists have been read, the partitions of who died with the last holder have been taken over, or they are
+        left out and looked at soon.
+        """
+        swept_ms = await self._records.swept_ms()
+        if swept_ms is None:
+            return self._times.first_after_s
+        left_s = self._times.interval_s - (now_ms - swept_ms) / 1000
+        return min(self._times.first_after_s, max(0.0, left_s))
 
     def _insist(self, stop: asyncio.Event) -> None:
         if stop.is_set():
@@ -221,7 +233,7 @@ class Sweeper:
         self._due_s = min(self._due_s, self._clock.monotonic_s() + self._times.first_after_s)
 
     async def _sweep(self, stop: asyncio.Event, started_s: float) -> None:
-        started_ms = self._store_clock.now_ms()
+        started_ms, store_started_ms = self._store_clock.now_ms(), self._store_clock.store_now_ms()
         account = await self._read_account(stop)
         await pause(stop, self._times.settle_s)
         quiet_before_ms = started_ms - round(self._times.quiet_s * 1000)
@@ -239,7 +251,15 @@ class Sweeper:
             await self._records.publish(part, interval_number)
         if behind:
             self._sweep_again_soon()
+        else:
+            await self._note_swept(store_started_ms)
         self._tell(account, comparison, findings, len(behind), self._clock.monotonic_s() - started_s)
+
+    async def _note_swept(self, at_ms: int) -> None:
+        try:
+            await self._records.note_swept(at_ms)
+        except StoreError as error:  # a full Redis, for instance: whoever sweeps next sweeps somewhat sooner
+            log.warning("store_unreachable", task="sweep", reason=str(error))
 
     def _due(self, findings: list[Finding], interval_number: int) -> list[Finding]:
         """What is told of in this sweep.

@@ -55,6 +55,39 @@ async def test_first_sweep_comes_a_moment_after_the_lease(sea: Sea) -> None:
     assert sea.account.readings == 1
 
 
+async def test_overdue_sweep_does_not_wait_for_its_new_holder_to_settle_in(sea: Sea) -> None:
+    """Where whoever sweeps dies young, hardly anybody would ever come to sweep."""
+    await swept(sea, ago_s=90)
+    await sea.sweep(times=SweepTimes(interval_s=60, first_after_s=3_600, quiet_s=5.0, settle_s=0.0))
+    assert sea.account.readings == 1
+
+
+@pytest.mark.parametrize("ago_s", [10, -90, None], ids=["lately", "by a clock that was set back", "nobody knows when"])
+async def test_sweep_that_is_not_overdue_waits_for_its_new_holder_to_settle_in(sea: Sea, ago_s: int | None) -> None:
+    await swept(sea, ago_s)
+    began_s = sea.clock.monotonic_s()
+    await sea.sweep(times=SweepTimes(interval_s=60, first_after_s=0.3, quiet_s=5.0, settle_s=0.0))
+    assert sea.clock.monotonic_s() - began_s >= 0.3
+
+
+async def swept(sea: Sea, ago_s: int | None) -> None:
+    """Somebody has swept, so many seconds ago by Redis's clock."""
+    seconds, _ = await sea.client.time()
+    when = "soon" if ago_s is None else (seconds - ago_s) * 1000
+    await sea.client.hset(sea.keys.sweep_lease, "swept", when)
+
+
+async def test_sweep_that_has_looked_at_everybody_is_noted_for_the_next_holder(sea: Sea) -> None:
+    await sea.client.hset(sea.keys.lease(1), "until", 1)
+    await sea.sweep()
+    assert await sea.client.hget(sea.keys.sweep_lease, "swept") is None, "one partition had no holder"
+
+    await sea.hold_partitions()
+    before_ms = sea.store_clock.store_now_ms()
+    await sea.sweep(sea.sweeps() + 1)
+    assert int(await sea.client.hget(sea.keys.sweep_lease, "swept")) >= before_ms - 1_000
+
+
 async def test_lease_is_kept_while_a_list_is_long_in_coming(sea: Sea) -> None:
     sea.account.waits = asyncio.Event()
     stop = asyncio.Event()
