@@ -165,9 +165,11 @@ class LeaseKeeper:
                     executor.drop_partition(number)
                     del self.held[number]
             busy = executor.busy_partitions
-            if not self.held.keys() <= busy | self._failed:
+            free = self.held.keys() - busy - self._failed
+            if free:
                 await self.release(except_for=busy)
-            await pause(is_over, IDLE_LOOK_S)
+            was_refused = not free.isdisjoint(self.held)
+            await pause(is_over, RELEASE_PAUSE_S if was_refused else IDLE_LOOK_S)
 
     def now_ms(self, partition: int) -> int:
         """The time of a partition, Unix milliseconds; of one that is not held here any more, Redis's."""

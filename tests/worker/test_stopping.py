@@ -1,15 +1,18 @@
 """A worker's stop has an end, whoever is silent. In virtual time."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from streams.keys import Keys
 from tests.simulation.loop import VirtualLoop, run
 from tests.support.memory_redis import MemoryServer
 from tests.support.world import settings_for
-from tests.worker.team import EPOCH_MS, TeamClock
+from tests.worker.team import EPOCH_MS, Team, TeamClock
+from worker.executor import Executor
+from worker.leases import RELEASE_PAUSE_S
 from worker.outside import Outside
 from worker.process import STOP_S, Worker
 
@@ -46,5 +49,32 @@ def test_worker_that_stops_waits_for_neither_redis_nor_twilio_beyond_its_time(sp
         await worker._wind_down(client, Keys("test", 4), around, around)
         assert loop.time() <= STOPPED_WITHIN_S
         assert silent.drained_s > 0 or spent_s == 8.0, "what is under way is given its time"
+
+    run(story)
+
+
+def test_leases_that_redis_does_not_take_back_now_are_offered_again_with_pauses() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        team = Team(loop, partitions=4)
+        member = team.join()
+        await team.until_fair(1.0)
+        member.work.busy_partitions = {0, 1, 2, 3}
+        member.stop.set()
+        await asyncio.wait(member.tasks)
+        assert len(member.keeper.held) == 4
+        member.work.busy_partitions = {3}
+        team.server.stop()
+        is_over, work = asyncio.Event(), cast("Executor", member.work)
+        with capture_logs() as lines:
+            winding = member.process.start(member.keeper.wind_down(is_over, work))
+            await team.passes(2.0)
+        told = [line for line in lines if line["event"] == "store_unreachable"]
+        assert 0 < len(told) <= 4 * (2.0 / RELEASE_PAUSE_S + 1)
+        team.server.start()
+        await team.passes(1.0)
+        assert member.keeper.held.keys() == {3}
+        is_over.set()
+        await winding
+        team.kill(member)
 
     run(story)
