@@ -27,10 +27,10 @@ class Silent:
         self.drained_s = 0.0
 
     async def wind_down(self, _is_over: asyncio.Event, _executor: object) -> None:
-        await asyncio.sleep(60.0)
+        await asyncio.Event().wait()
 
     async def release(self) -> None:
-        await asyncio.sleep(60.0)
+        await asyncio.Event().wait()
 
     async def drain(self, timeout_s: float) -> None:
         self.drained_s = timeout_s
