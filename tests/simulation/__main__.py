@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ import structlog
 from tests.simulation import loop
 from tests.simulation.plan import CALM, HARSH, Plan
 from tests.simulation.report import describe
-from tests.simulation.world import Run, simulate
+from tests.simulation.run import Run
+from tests.simulation.world import simulate
 
 #: Lines of the log that tell of a mistake of ours, or of something lost.
 MISTAKES = frozenset({
@@ -73,11 +74,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     plan = Plan(seed=given.seed, sessions=given.sessions)
     plan = replace(plan, **(HARSH if given.harsh else CALM if given.calm else {}))
-    kinds = {one.name: type(getattr(plan, one.name)) for one in fields(Plan)}
-    for text in given.set:
-        name, _, value = text.partition("=")
-        plan = replace(plan, **{name: kinds[name](value)})
-    run = play(plan, trace=given.trace)
+    run = play(plan.changed(given.set), trace=given.trace)
     sys.stdout.write(f"{describe(run)}\n")
     return 1 if run.problems or run.exceptions else 0
 

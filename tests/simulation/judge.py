@@ -1,7 +1,7 @@
 """Who judges a run: at every moment what may be heard and what may be stored, in the end that nothing is left."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -10,11 +10,11 @@ from sandbox.exchange import Call, Hearing, State
 from sandbox.phones import phone_address
 from streams.keys import Keys
 from streams.times import from_iso
+from tests.simulation.replay import Replays
 from tests.simulation.twilio import VirtualTwilio
+from tests.simulation.unheard import Supervision, Unheard, apart, note_supervision, supervised
 from tests.support.memory_redis.values import FIRST_ID, LAST_ID, Stream
 
-#: Stages of a consult in which customer and target must not hear each other.
-APART = frozenset({"talking", "swapping", "swapped"})
 #: Commands after which somebody may rightly hear nobody.
 QUIETING = frozenset({"hold", "mute", "supervise", "park", "announce"})
 #: How long after its end a session is judged, seconds: late callbacks have come by then.
@@ -48,8 +48,9 @@ class Watched:
     #: When it was parked, and by now is not.
     parked: list[Span] = field(default_factory=list)
     parked_since_s: float | None = None
-    #: Customer's and target's calls, while they must not hear each other.
-    apart: tuple[str, str] | None = None
+    #: Who must not be heard as it stands.
+    unheard: list[Unheard] = field(default_factory=list)
+    supervision: Supervision | None = None
     #: Redis's history was rewound while it lived.
     was_rewound: bool = False
 
@@ -92,6 +93,7 @@ class Judge:
         may_be_dialled: Iterable[str],
         lone_max_s: float,
         quieted: Callable[[str], bool],
+        replays: Replays,
     ) -> None:
         """Begins to watch.
 
@@ -102,6 +104,7 @@ class Judge:
             may_be_dialled: Addresses.
             lone_max_s: How long somebody may be alone, seconds.
             quieted: Whether a command was given to a session after which somebody may hear nobody.
+            replays: Decides a sample of the sessions again.
         """
         self.problems: list[Problem] = []
         self.double_dials = self.stranded = self.left = self.mistaken = 0
@@ -116,6 +119,7 @@ class Judge:
         self._may_be_dialled = frozenset(may_be_dialled)
         self._lone_max_s = lone_max_s
         self._quieted = quieted
+        self._replays = replays
         self._sessions: dict[str, Watched] = {}
         self._session_of: dict[str, str] = {}
         self._judged: set[str] = set()
@@ -132,8 +136,8 @@ class Judge:
     def _heard(self, sids: list[str]) -> None:
         for sid in sids:
             session = self._of_call(sid)
-            if session.apart is not None and sid in session.apart:
-                self._check_apart(session)
+            if session.unheard:
+                self._check_unheard(session, (sid,))
 
     def _of_call(self, sid: str) -> Watched:
         session_id = self._session_of.get(sid)
@@ -184,9 +188,10 @@ class Judge:
                 session.ended_s = now_s
             session.is_ended = is_ended
             self._note_parking(session, is_parked=record.get(b"phase") == b"parked" and not is_ended, now_s=now_s)
-            session.apart = _apart(record)
-            if session.apart is not None:
-                self._check_apart(session)
+            session.supervision = note_supervision(record, session.supervision)
+            session.unheard = apart(record) + supervised(record, session.supervision)
+            if session.unheard:
+                self._check_unheard(session, session.calls)
 
     def _note_parking(self, session: Watched, *, is_parked: bool, now_s: float) -> None:
         if is_parked and session.parked_since_s is None:
@@ -195,15 +200,15 @@ class Judge:
             session.parked.append((session.parked_since_s, now_s))
             session.parked_since_s = None
 
-    def _check_apart(self, session: Watched) -> None:
-        if session.apart is None or session.was_rewound:
+    def _check_unheard(self, session: Watched, listeners: Iterable[str]) -> None:
+        if session.was_rewound:
             return
-        customer, target = session.apart
-        hearing = self._twilio.exchange.hearing
-        for listener, other in ((customer, target), (target, customer)):
-            heard = hearing.now(listener)
-            if heard is not None and other in heard.parties:
-                self.blame(session.session_id, f"in a consult {listener} hears {other}")
+        for listener in listeners:
+            heard = self._twilio.exchange.hearing.now(listener)
+            for one in session.unheard if heard is not None and heard.parties else ():
+                assert heard is not None
+                if one.speaker in heard.parties and one.forbids(listener):
+                    self.blame(session.session_id, f"{one.why} {one.speaker} is heard by {listener}")
 
     def rewound(self) -> None:
         """Redis knows less than it did: what was stored is compared with what is there now."""
@@ -215,7 +220,7 @@ class Judge:
             fields = record if isinstance(record, dict) else {}
             session.version = int(fields.get(b"version", 0))
             session.is_ended = fields.get(b"state") == b"ended"
-            session.apart = None
+            session.unheard.clear()
 
     # ---- a session that is over -----------------------------------------------------------------------------------
 
@@ -252,7 +257,8 @@ class Judge:
                 self.blame(session.session_id, "its record or its log is gone")
             return
         state, version = b"", 0
-        for fields in entries_of(log):
+        entries = entries_of(log)
+        for fields in entries:
             if int(fields[b"version"]) != version + 1:
                 self.blame(session.session_id, f"version {fields[b'version'].decode()} follows {version} in its log")
             if version and fields[b"from"] != state:
@@ -265,6 +271,8 @@ class Judge:
             self.blame(session.session_id, f"its log ends at {version} {state.decode()}, not where the session is")
         if session.version != version:
             self.blame(session.session_id, f"version {version} is there, {session.version} was stored")
+        if complaint := self._replays.complaint(session.session_id, entries, record):
+            self.blame(session.session_id, complaint)
         if not self.problems:
             del values[log_key]  # so that a long run needs little memory; where something is wrong all is kept
 
@@ -401,16 +409,6 @@ def size_of(value: Any) -> int:
     if value is None:
         return 0
     return len(value.entries) if isinstance(value, Stream) else len(getattr(value, "scores", value))
-
-
-def _apart(record: Mapping[bytes, bytes]) -> tuple[str, str] | None:
-    """The calls of those who must not hear each other as a session stands."""
-    if record.get(b"phase") != b"consult" or record.get(b"transfer.status") != b"consulting":
-        return None
-    if record.get(b"transfer.stage", b"").decode() not in APART or record[b"state"] == b"ended":
-        return None
-    customer, target = record.get(b"party.customer.call_sid"), record.get(b"party.target.call_sid")
-    return (customer.decode(), target.decode()) if customer and target else None
 
 
 def without(span: Span, others: Iterable[Span]) -> list[Span]:

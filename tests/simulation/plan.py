@@ -1,6 +1,7 @@
 """What is simulated: how many sessions, how harsh the world is, and the seed from which all chance comes."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
 from random import Random
 from typing import Any
 
@@ -59,6 +60,34 @@ class Plan:
 
     #: Sweeps that may go wrong before somebody who is alone is found (count): whoever sweeps dies, a list is refused.
     lone_sweeps: int = 3
+
+    #: One session in so many is decided again from its log (count); 0 for none.
+    replayed_every: int = 20
+
+    def changed(self, settings: Iterable[str]) -> "Plan":
+        """The plan with other values, each given as `name=value`; two numbers are parted by a comma.
+
+        Raises:
+            ValueError: there is no such setting, or that is no value for it.
+        """
+        values: dict[str, Any] = {}
+        for setting in settings:
+            name, _, text = setting.partition("=")
+            kind = type(getattr(self, name, None))
+            if kind not in (int, float, tuple):
+                raise ValueError(f"no setting of a simulated world: {setting}")
+            values[name] = tuple(map(float, text.split(","))) if kind is tuple else kind(text)
+        return replace(self, **values)
+
+    def settings(self) -> list[str]:
+        """What `changed` has to be given to make this plan of one with the same seed and sessions alone."""
+        usual = Plan(seed=self.seed, sessions=self.sessions)
+        told = []
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if value != getattr(usual, one.name):
+                told.append(f"{one.name}={','.join(map(str, value)) if isinstance(value, tuple) else value}")
+        return told
 
     def chance(self, what: str) -> Random:
         """Chance for one thing; what another thing draws changes nothing in it."""

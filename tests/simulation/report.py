@@ -1,12 +1,14 @@
 """What a run has shown, in words."""
 
 from tests.simulation.judge import percentile
-from tests.simulation.world import Run
+from tests.simulation.run import Run
 
 
 def repeat_command(run: Run) -> str:
     """How the run is played again."""
-    return f"make simulate SEED={run.plan.seed} SESSIONS={run.plan.sessions}"
+    settings = " ".join(f"--set {setting}" for setting in run.plan.settings())
+    world = f' WORLD="{settings}"' if settings else ""
+    return f"make simulate SEED={run.plan.seed} SESSIONS={run.plan.sessions}{world}"
 
 
 def describe(run: Run) -> str:
@@ -25,6 +27,7 @@ def describe(run: Run) -> str:
         _spread("alone for (s)", run.lone_s) + f"; none may be for more than {run.lone_max_s:.0f}",
         _spread("in silence for (s)", run.silent_s),
         _spread("partitions taken over after (s)", run.taken_over_s),
+        _spread("and where something else went wrong meanwhile (s)", run.taken_over_disturbed_s),
         f"nothing left {run.ending_s:.0f} s after the last caller hung up",
     ]
     lines += [f"  {name}: {count}" for name, count in sorted(counts.items())]

@@ -3,9 +3,8 @@
 import asyncio
 import contextvars
 import time
-from collections import Counter
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -24,11 +23,14 @@ from telephony.directory import DirectoryFile
 from telephony.documents import Documents
 from telephony.urls import CallbackUrls
 from tests.simulation import people
-from tests.simulation.judge import QUIETING, Judge, Problem
+from tests.simulation.judge import QUIETING, Judge
 from tests.simulation.loop import KilledError, Process, VirtualLoop
 from tests.simulation.network import Network
 from tests.simulation.plan import Plan
+from tests.simulation.replay import Replays
+from tests.simulation.run import Run
 from tests.simulation.twilio import VirtualTwilio
+from tests.support.decisions import keeping
 from tests.support.in_memory import Answered, Doors, ExchangeHttp
 from tests.support.world import NUMBER, settings_for
 from worker.outside import Outside
@@ -85,29 +87,6 @@ class Given:
     at_s: float
 
 
-@dataclass(slots=True)
-class Run:
-    """What came of a run."""
-
-    plan: Plan
-    problems: list[Problem] = field(default_factory=list)
-    #: Complaints of the loop and exceptions of tasks, in words.
-    exceptions: list[str] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    lone_s: list[float] = field(default_factory=list)
-    silent_s: list[float] = field(default_factory=list)
-    #: From a worker's death to the moment when each of its partitions had another holder, seconds.
-    taken_over_s: list[float] = field(default_factory=list)
-    #: What nobody may be alone for longer than.
-    lone_max_s: float = 0.0
-    call_s: float = 0.0
-    virtual_s: float = 0.0
-    real_s: float = 0.0
-    #: From the last hang-up until nothing was left, seconds.
-    ending_s: float = 0.0
-    stories: list[str] = field(default_factory=list)
-
-
 class Simulation:
     """One world."""
 
@@ -127,6 +106,8 @@ class Simulation:
         self.given: dict[str, Given] = {}
         self._quieted: set[str] = set()
         self._names = 0
+        #: Deaths and stops of workers, outages of Redis (count).
+        self._disturbances = 0
         self._chaos: list[asyncio.Task[None]] = []
         self._asked_of = plan.chance("which webhooks")
         phones = plan.chance("phones")
@@ -152,6 +133,7 @@ class Simulation:
             voice_fallback_url=f"{PUBLIC_URL}/voice/fallback",
             status_callback=f"{PUBLIC_URL}/voice/status",
         )
+        self.replays = Replays(plan.replayed_every)
         sweeps_s = plan.lone_sweeps * self.settings.sweep_interval_s
         self.lone_max_s = self.settings.lone_grace_s + sweeps_s + LONE_SLACK_S
         self.judge = Judge(
@@ -161,6 +143,7 @@ class Simulation:
             may_be_dialled=people.DIALLED,
             lone_max_s=self.lone_max_s,
             quieted=lambda session_id: session_id in self._quieted,
+            replays=self.replays,
         )
         self.network.committed = self.judge.committed
         self.client: Client = self.network.client(None)
@@ -259,6 +242,7 @@ class Simulation:
 
     def _after_death(self, chance: Random, held: dict[int, str]) -> None:
         died_s = self.loop.time()
+        self._disturbances += 1
         self.loop.create_task(self._restart(chance, self.start_worker))
         if held:
             self.loop.create_task(self._watch_take_over(held, died_s))
@@ -273,13 +257,16 @@ class Simulation:
         return found
 
     async def _watch_take_over(self, held: dict[int, str], died_s: float) -> None:
+        disturbances = self._disturbances
         while held and self.loop.time() - died_s < 60:
             await asyncio.sleep(0.1)
             for partition, before in list(held.items()):
                 lease = self.network.values.get(self.keys.lease(partition).encode()) or {}
                 if lease.get(b"holder", b"").decode() not in ("", before):
                     del held[partition]
-                    self.run.taken_over_s.append(self.loop.time() - died_s)
+                    is_alone = disturbances == self._disturbances
+                    found = self.run.taken_over_s if is_alone else self.run.taken_over_disturbed_s
+                    found.append(self.loop.time() - died_s)
 
     async def _restart(self, chance: Random, start: Callable[[], None]) -> None:
         await asyncio.sleep(chance.uniform(*self.plan.restart_s))
@@ -291,6 +278,7 @@ class Simulation:
         entry = chance.choice(self.workers)
         self.workers.remove(entry)
         entry.stop.set()
+        self._disturbances += 1
         self.run.counts["workers stopped"] += 1
         await self._restart(chance, self.start_worker)
 
@@ -299,8 +287,10 @@ class Simulation:
             return
         entry = chance.choice(self.workers)
         entry.process.pause()
+        self._disturbances += 1
         self.run.counts["workers paused"] += 1
         await asyncio.sleep(chance.uniform(*self.plan.pause_s))
+        self._disturbances += 1
         entry.process.wake()
 
     async def _kill_webhooks(self, chance: Random) -> None:
@@ -314,11 +304,15 @@ class Simulation:
 
     async def _restart_redis(self, chance: Random) -> None:
         self.run.counts["Redis restarted"] += 1
+        self._disturbances += 1
         await self.network.restart(chance.uniform(*self.plan.redis_away_s))
+        self._disturbances += 1
 
     async def _rewind_redis(self, chance: Random) -> None:
         self.run.counts["Redis rewound"] += 1
+        self._disturbances += 1
         await self.network.rewind(after_s=chance.uniform(0.01, 1.0), away_s=chance.uniform(*self.plan.redis_away_s))
+        self._disturbances += 1
         self.judge.rewound()
 
     # ---- people ---------------------------------------------------------------------------------------------------
@@ -449,13 +443,14 @@ class Simulation:
         run.problems = judge.problems
         run.lone_s, run.silent_s, run.call_s = sorted(judge.lone_s), sorted(judge.silent_s), judge.call_s
         run.taken_over_s.sort()
+        run.taken_over_disturbed_s.sort()
         run.virtual_s = self.loop.time()
         run.counts.update(self.twilio.counts)
         run.counts.update(self.network.counts)
         run.counts["sessions judged"] = judge.judged
         run.counts["double dials"], run.counts["stranded"] = judge.double_dials, judge.stranded
         run.counts["sessions left"], run.counts["dials mistaken for others"] = judge.left, judge.mistaken
-        run.counts["log entries"] = judge.log_entries
+        run.counts["log entries"], run.counts["sessions decided again"] = judge.log_entries, self.replays.done
         run.counts["callbacks of the loop"] = self.loop.steps
         named = dict.fromkeys(problem.session_id for problem in run.problems if problem.session_id)
         run.lone_max_s = self.lone_max_s
@@ -492,4 +487,6 @@ def _shown(context: dict[str, Any]) -> str:
 
 async def simulate(loop: VirtualLoop, plan: Plan) -> Run:
     """Plays one plan."""
-    return await Simulation(loop, replace(plan)).play()
+    simulation = Simulation(loop, plan)
+    with keeping(simulation.replays.keep):
+        return await simulation.play()

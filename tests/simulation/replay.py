@@ -1,0 +1,52 @@
+"""Decides a sample of the sessions again, from what their logs tell: it has to come to what is stored."""
+
+import zlib
+from collections.abc import Iterable, Mapping
+
+from streams import session_codec
+from tests.support.decisions import Decisions, Kept
+
+
+class Replays:
+    """Keeps the decisions of one session in so many.
+
+    Attributes:
+        done: Sessions decided again (count).
+    """
+
+    def __init__(self, every: int) -> None:
+        """Begins with nothing kept.
+
+        Args:
+            every: One session in so many is in the sample (count); 0 for none.
+        """
+        self.done = 0
+        self._every = every
+        self._decisions: dict[str, Decisions] = {}
+
+    def keep(self, kept: Kept) -> None:
+        """Notes a decision, committed or not."""
+        if self._every and zlib.crc32(kept.session_id.encode()) % self._every == 0:
+            self._decisions.setdefault(kept.session_id, Decisions()).keep(kept)
+
+    def complaint(self, session_id: str, log: Iterable[Mapping[bytes, bytes]], record: Mapping[bytes, bytes]) -> str:
+        """What is wrong with a session's log, in words; empty when nothing is, and for those not in the sample."""
+        decisions = self._decisions.pop(session_id, None)
+        if decisions is None:
+            return ""
+        self.done += 1
+        try:
+            replayed = session_codec.encode(decisions.replayed(session_id, [_in_text(entry) for entry in log]))
+        except AssertionError as error:
+            return f"its log can't be decided again: {error}"
+        stored = _in_text(record)
+        differ = {
+            name: (replayed.get(name, "-"), stored.get(name, "-"))
+            for name in sorted(replayed.keys() | stored.keys())
+            if replayed.get(name) != stored.get(name)
+        }
+        return f"decided again its log comes to {differ}" if differ else ""
+
+
+def _in_text(fields: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in fields.items()}

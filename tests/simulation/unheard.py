@@ -1,0 +1,90 @@
+"""Who must not be heard by whom, as a session's record stands."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+#: Stages of a consult in which customer and target must not hear each other.
+APART = frozenset({"talking", "swapping", "swapped"})
+#: Twilio's refusals after which a supervisor is left as he is (count).
+REFUSED_MAX = 4
+
+Record = Mapping[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Unheard:
+    """One who must not be heard."""
+
+    #: SID of his call.
+    speaker: str
+    #: SIDs of those who must not hear him; None for everybody.
+    listeners: frozenset[str] | None
+    #: SIDs of those who may all the same.
+    but_for: frozenset[str] = frozenset()
+    why: str = ""
+
+    def forbids(self, listener: str) -> bool:
+        """Whether this one must not hear him."""
+        return (self.listeners is None or listener in self.listeners) and listener not in {self.speaker, *self.but_for}
+
+
+@dataclass(slots=True)
+class Supervision:
+    """How somebody has supervised so far."""
+
+    call_sid: str
+    #: Modes that were ever asked for.
+    modes: set[str]
+    #: SIDs of the agents whom he may have coached.
+    coached: set[str]
+
+
+def apart(record: Record) -> list[Unheard]:
+    """Customer and target, while the agent consults."""
+    if record.get(b"phase") != b"consult" or record.get(b"transfer.status") != b"consulting":
+        return []
+    if _text(record, b"transfer.stage") not in APART or record[b"state"] == b"ended":
+        return []
+    customer, target = _text(record, b"party.customer.call_sid"), _text(record, b"party.target.call_sid")
+    if not (customer and target):
+        return []
+    pairs = ((customer, target), (target, customer))
+    return [Unheard(speaker, frozenset({listener}), why="in a consult") for speaker, listener in pairs]
+
+
+def note_supervision(record: Record, before: Supervision | None) -> Supervision | None:
+    """What is known of a supervisor by now; None where there is none on the line."""
+    call_sid = _text(record, b"party.supervisor.call_sid")
+    if not call_sid or record.get(b"party.supervisor.status") == b"left" or record[b"state"] == b"ended":
+        return None
+    if before is None or before.call_sid != call_sid:
+        before = Supervision(call_sid, set(), set())
+    before.modes.add(_text(record, b"party.supervisor.supervises"))
+    before.coached |= {_text(record, b"party.agent.call_sid"), _text(record, b"party.supervisor.coaches")} - {""}
+    return before
+
+
+def supervised(record: Record, known: Supervision | None) -> list[Unheard]:
+    """A supervisor: monitoring he is heard by nobody, whispering by the agent alone.
+
+    He comes in muted. So until another mode is asked for he is never heard, whatever is lost and whoever dies. Once
+    one was, what Twilio has confirmed counts: until then he may be heard as before.
+    """
+    if known is None or int(_text(record, b"party.supervisor.refused_updates") or 0) >= REFUSED_MAX:
+        return []
+    if known.modes <= {"monitor"}:
+        return [Unheard(known.call_sid, None, why="monitoring")]
+    if known.modes <= {"monitor", "whisper"}:
+        return [Unheard(known.call_sid, None, frozenset(known.coached), why="whispering")]
+    wanted = _text(record, b"party.supervisor.supervises")
+    is_settled = not _text(record, b"party.supervisor.asked") and record.get(b"party.supervisor.in_room") == b"true"
+    is_muted, coaches = record.get(b"party.supervisor.muted") == b"true", _text(record, b"party.supervisor.coaches")
+    if is_settled and wanted == "monitor" and is_muted and not coaches:
+        return [Unheard(known.call_sid, None, why="monitoring again")]
+    if is_settled and wanted == "whisper" and coaches:
+        return [Unheard(known.call_sid, None, frozenset(known.coached), why="whispering now")]
+    return []
+
+
+def _text(record: Record, name: bytes) -> str:
+    return record.get(name, b"").decode()
