@@ -42,7 +42,7 @@ BATCH_MAX = 200
 DEATHS_MAX = 3
 #: For how long after a rewind what was lost with it is told anew, milliseconds: commands are routed again, timers fire
 #: again. Whoever is dialled later is dialled for the first time.
-REPETITIONS_MS = 5_000
+REPETITIONS_MS = 10_000
 #: Mistakes of our own in deciding an entry: they cost that entry, not the partition.
 DECISION_FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 

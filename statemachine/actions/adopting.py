@@ -81,8 +81,10 @@ def _take_transfer(scratch: Scratch, event: ConferenceFound) -> None:
     target = scratch.session.parties[TARGET]
     is_apart = target.held or scratch.session.parties[CUSTOMER].held
     scratch.change_party(target, answered=True, dial_id=_dial_id(target.call_sid), dialled_at_ms=scratch.now_ms)
+    there = [party for party in scratch.session.parties.values() if not party.is_supervisor]
     scratch.change(
         phase=Phase.CONSULT if is_apart else Phase.WARM,
+        is_group=len(there) > 3,
         transfer=TransferState(
             # A number that no transfer of this session has had: each has dialled somebody.
             number=scratch.session.dials + 1,

@@ -18,8 +18,11 @@ def finds_transfer(scratch: Scratch, event: ConferenceFound) -> bool:
 
 
 def _is_transfer(names: dict[str, ParticipantFound]) -> bool:
-    rings = any(one.is_ringing for name, one in names.items() if name != SUPERVISOR)
-    return not rings and names.keys() - {SUPERVISOR} == {CUSTOMER, AGENT, TARGET}
+    three = {CUSTOMER, AGENT, TARGET}
+    if not three <= names.keys() or any(names[name].is_ringing for name in three):
+        return False
+    # With guests there it may be one or not; where somebody is held, it is taken for one: he is not to hear the others.
+    return names[CUSTOMER].held or names[TARGET].held or names.keys() - {SUPERVISOR} == three
 
 
 def shows_talk_in_room(scratch: Scratch, event: CallsRead) -> bool:

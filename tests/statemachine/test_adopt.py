@@ -196,3 +196,10 @@ def test_bridge_whose_other_leg_is_still_on_its_way_is_looked_at_again():
     story = rewound()
     story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "target"))
     story.expect("bridged")
+
+
+def test_consult_with_a_guest_goes_on_as_one_too():
+    story = with_target(Story())
+    story = found(story, "customer", "agent", "target", "guest", customer={"held": True})
+    story.expect("transferring", phase="consult").expect_held("customer")
+    assert story.session.is_group

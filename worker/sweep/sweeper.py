@@ -350,7 +350,8 @@ class Sweeper:
             self._insist(stop)
             participants = await self._reader.participants_of(conference_sid, account.own_calls)
             if not is_ours(participants, account.own_calls):
-                self._unknown_rooms.leave_alone(conference_sid)
+                if participants and account.has_all_calls:  # else it may show to be ours yet
+                    self._unknown_rooms.leave_alone(conference_sid)
                 continue
             name = named[conference_sid]
             self._insist(stop)
