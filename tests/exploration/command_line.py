@@ -1,5 +1,8 @@
 """Explores every flow: `make explore`.
 
+What it shows of a flow: places seen, moves made, and how many unusual things there are in the runs that it was looking
+at when it was left: a fault, a hang-up, a command, or a move out of the usual order. All runs with fewer were seen.
+
 Examples:
   python -m tests.exploration                                  every flow, one fault, for a minute each
   python -m tests.exploration --flow warm --minutes 10         one flow
@@ -76,7 +79,7 @@ def _explore(names: Sequence[str], bounds: Bounds, jobs: int) -> int:
     sys.stdout.write(
         f"in one run: {bounds.left.faults} faults ({', '.join(bounds.faults)}), {bounds.left.commands} commands, "
         f"{bounds.left.hang_ups} hang-ups, of these {bounds.left.together} together\n\n"
-        f"{'flow':18}{'places':>10}{'moves':>11}{'others':>8}{'seconds':>9}{'moves/s':>9}  exhausted\n"
+        f"{'flow':18}{'places':>10}{'moves':>11}{'unusual':>8}{'seconds':>9}{'moves/s':>9}  exhausted\n"
     )
     found = 0
     context = multiprocessing.get_context("spawn")  # nothing is shared with the parent
@@ -102,7 +105,7 @@ def _show(told: Told) -> None:
     how = "yes" if seen.is_exhausted else "no: a law is broken" if told.stories else "no: cut at the limit"
     speed = seen.moves / max(seen.seconds, 0.001)
     sys.stdout.write(
-        f"{seen.flow:18}{seen.places:>10,}{seen.moves:>11,}{seen.others:>8}{seen.seconds:>9.1f}{speed:>9,.0f}  {how}\n"
+        f"{seen.flow:18}{seen.places:>10,}{seen.moves:>11,}{seen.unusual:>8}{seen.seconds:>9.1f}{speed:>9,.0f}  {how}\n"
     )
     for story in told.stories:
         sys.stdout.write("\n" + "\n".join(story) + "\n\n")

@@ -1,9 +1,9 @@
-"""Breadth first through all places of a flow, the usual order of things first.
+"""Breadth first through all places of a flow, the usual things first.
 
-First come the runs in which whatever is under way arrives and is done in the usual order, and everything else happens
-at any moment: people act, commands are given, something goes wrong. Then those with one move out of that order, then
-with two, until no place is left. So what is found first has a simple story, and a search that is cut has seen all runs
-up to a known measure of disorder, to their ends.
+First come the runs in which whatever is under way arrives and is done in the usual order, and phones are answered or
+not at any moment. Then those with one unusual thing at any moment: something goes wrong, somebody hangs up, a command
+is given, or one move comes out of the usual order. Then those with two, until no place is left. So what is found first
+has a simple story, and a search that is cut has seen all runs with less than so many unusual things, to their ends.
 """
 
 import struct
@@ -24,10 +24,6 @@ from tests.exploration.moves import FAULTS, Led, Move, Moves
 
 #: What happens first where nothing is out of the ordinary.
 _USUAL = {kind: at for at, kind in enumerate(("fetch", "entry", "callback", "send", "look", "answer", "timer", "time"))}
-#: What people do, and what goes wrong: counted by itself, and so no matter of order.
-_OF_ITSELF = frozenset(
-    {"person", "command", "lose", "lose-fetch", "double", "double-fetch", "unknown", "crash", "slow"}
-)
 #: The part of the time in which it is only learnt which callbacks must not come early, at most: see `idle`.
 _TO_LEARN = 0.25
 #: Places looked at between two looks at the clock (count).
@@ -64,9 +60,8 @@ class Explored:
     flow: str
     places: int = 0
     moves: int = 0
-    #: How many other moves than the usual ones there are in the runs that are being looked at (count): all runs with
-    #: fewer were seen.
-    others: int = 0
+    #: How many unusual things there are in the runs that are being looked at (count): all runs with fewer were seen.
+    unusual: int = 0
     #: Whether there is no place within the bounds of a run that it has not seen.
     is_exhausted: bool = False
     #: Whether it was left because time or places ran out, else because of what it found.
@@ -171,14 +166,14 @@ class Exploration:
             for move, after in led:
                 explored.moves += 1
                 if not isinstance(after, BrokenLawError):
-                    seen.add(after, at, move, is_usual=move == usual or move.kind in _OF_ITSELF)
+                    seen.add(after, at, move, is_usual=move == usual or is_answer(move))
                 elif (after.law, after.reason) not in laws:
                     laws.add((after.law, after.reason))
                     explored.findings.append(Finding(after, (*seen.way_to(at), move)))
             if len(explored.findings) >= bounds.findings_max:
                 break
         explored.is_exhausted = at is None and not self.world.idle.was_wrong
-        explored.others = seen.level
+        explored.unusual = seen.level
         explored.places = len(seen)
         explored.seconds = time.perf_counter() - began_s
         explored.sessions, explored.exchanges = len(self.world.sessions.known), len(self.world.exchanges.legs)
@@ -198,6 +193,11 @@ class Exploration:
         return places
 
 
+def is_answer(move: Move) -> bool:
+    """Whether somebody does with a phone that rings or asks what may be done with it: nothing is unusual in that."""
+    return move.kind == "person" and move.how != "hang up"
+
+
 def usual_of(led: list[Led]) -> Move | None:
     """What happens next where nothing is out of the ordinary; None where nothing happens by itself."""
     usual = (move for move, _ in led if move.kind in _USUAL)
@@ -207,7 +207,7 @@ def usual_of(led: list[Led]) -> Move | None:
 class _Seen:
     """Places by number, packed; each knows from where it was reached, and how, in the most usual way.
 
-    Those with the fewest moves out of the usual order come first, and among them the first that were found.
+    Those with the fewest unusual things on the way come first, and among them the first that were found.
     """
 
     _PACKED = struct.Struct("<7I")
