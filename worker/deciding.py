@@ -1,6 +1,6 @@
 """From stream entries to one batch: every event is decided in order, and what follows is gathered for the commit."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -14,6 +14,7 @@ from statemachine.states import State
 from statemachine.step import CommandStatus, Step
 from streams import effect_codec, event_codec
 from streams.effect_codec import Chore, ForgetCalls, OutboxEntry, PublishOutcome, TellCommand
+from streams.event_codec import BadEntryError
 from streams.partition import Entry
 from streams.store import Batch, SessionChange, Stored
 from streams.times import to_iso
@@ -89,6 +90,20 @@ def decide(
     for change in changes.values():
         change.after = change.before.becoming(change.after.session)
     return decided
+
+
+def set_aside(entries: Iterable[Entry]) -> Batch:
+    """What takes entries off the stream that nobody decides; an outcome takes its effect out of the outbox with it."""
+    batch = Batch()
+    for entry in entries:
+        batch.entry_ids.append(entry.entry_id)
+        try:
+            event = parse(entry)
+        except BadEntryError:
+            continue
+        if isinstance(event, EffectOutcome | CallsRead):
+            batch.outbox_del.append(event.effect_id)
+    return batch
 
 
 def _gather(decided: Decided, event: Event, taken: Step, now_ms: int) -> None:

@@ -29,7 +29,7 @@ from streams.session_codec import BrokenRecordError
 from streams.store import Batch, CommitConflictError, CommitOutOfOrderError, Store, Stored
 from worker.cache import SESSIONS_MAX, SessionCache
 from worker.chores import PAUSE_S, Chores
-from worker.deciding import Decided, decide, parse
+from worker.deciding import Decided, decide, parse, set_aside
 from worker.executor import Executor, Order, pass_by
 from worker.live_states import LiveStates
 from worker.telling import tell
@@ -275,7 +275,7 @@ class HeldPartition:
         if deaths < DEATHS_MAX:
             return False
         await self._put_aside([entry], "workers died deciding it")
-        await self._commit(Batch(entry_ids=[entry.entry_id]))
+        await self._commit(set_aside([entry]))
         return True
 
     async def _decide_all(self, entries: list[Entry]) -> None:
@@ -317,11 +317,11 @@ class HeldPartition:
             entry, event = events[0]
             log.error("decision_failed", entry_id=entry.entry_id, event_name=event.name, exc_info=error.__cause__)
             await self._put_aside([entry], "deciding it failed")
-            await self._commit(Batch(entry_ids=[entry.entry_id]))
+            await self._commit(set_aside([entry]))
         except CommitConflictError:
             self._cache.drop({event.session_id for _, event in events})
             await self._put_aside([entry for entry, _ in events], "its session can't be committed")
-            await self._commit(Batch(entry_ids=[entry.entry_id for entry, _ in events]))
+            await self._commit(set_aside(entry for entry, _ in events))
 
     async def _decide_and_commit(self, events: list[tuple[Entry, Event]], unreadable: list[str]) -> None:
         sessions = await self._sessions_of(events)

@@ -20,8 +20,8 @@ from tests.simulation.world import simulate
 
 #: Lines of the log that tell of a mistake of ours, or of something lost.
 MISTAKES = frozenset({
-    "task_failed", "task_ended", "decision_failed", "record_broken", "outbox_entry_unreadable", "entry_put_aside",
-    "chore_refused", "call_not_noted",
+    "task_failed", "task_ended", "decision_failed", "record_broken", "outbox_entry_unreadable", "chore_refused",
+    "call_not_noted",
 })  # fmt: skip
 
 

@@ -25,11 +25,13 @@ class Network:
         server: The server.
         counts: What went wrong, by name.
         committed: Told of the sessions of every commit that was stored, in the very moment.
+        marked: Told of every entry that is marked as one that a worker may die of, and of the lease's holder.
     """
 
     def __init__(self, loop: VirtualLoop, plan: Plan, now_ms: Callable[[], int]) -> None:
         self.counts: Counter[str] = Counter()
         self.committed: Callable[[Iterable[str]], None] = lambda _session_ids: None
+        self.marked: Callable[[str, str], None] = lambda _entry_id, _holder: None
         self.server = _WatchedServer(now_ms, self)
         self._loop = loop
         self._plan = plan
@@ -89,7 +91,7 @@ class Network:
 
 
 class _WatchedServer(MemoryServer):
-    """Tells of commits."""
+    """Tells of commits and marks."""
 
     def __init__(self, now_ms: Callable[[], int], network: Network) -> None:
         super().__init__(now_ms)
@@ -99,7 +101,10 @@ class _WatchedServer(MemoryServer):
         """See `MemoryServer.perform`."""
         replies, fault = super().perform(commands)
         for argv, reply in zip(commands, replies, strict=False):
-            if argv[0][:4] == b"EVAL" and self.name_of(argv) == "commit_batch":
+            name = self.name_of(argv) if argv[0][:4] == b"EVAL" else ""
+            if name == "mark_suspect":
+                self._network.marked(argv[-2].decode(), argv[-1].decode())
+            elif name == "commit_batch":
                 self._network.counts["commits"] += 1
                 if isinstance(reply, list) and reply[0] == 1:
                     keys = argv[3 : 3 + int(argv[2])]

@@ -33,6 +33,7 @@ from sandbox.rest_routes import ERRORS
 from sandbox.switchboard import Switchboard
 from telephony.client import TOTAL_TIMEOUT_S
 from tests.simulation.loop import KilledError, VirtualLoop
+from tests.simulation.plan import Plan
 from tests.support.in_memory import Answered
 
 _T = TypeVar("_T")
@@ -263,3 +264,20 @@ class _DrawingPhone(Phone):
         script = self.playing[call_sid] = self._script_of(self.address)
         self.call_sids.append(call_sid)
         return script
+
+
+def faults_of(plan: Plan) -> Faults:
+    """What goes wrong between Twilio and us."""
+    return Faults(
+        seed=plan.seed,
+        callback_loss=plan.callback_loss,
+        callback_duplication=plan.callback_duplication,
+        callback_delay_s=plan.callback_delay_s,
+        fetch_delay_s=plan.fetch_delay_s,
+        latency_s=plan.rest_latency_s,
+        rate_429=plan.rest_429,
+        rate_500_before=plan.rest_500_before,
+        rate_500_after=plan.rest_500_after,
+        cut_before=plan.rest_cut_before,
+        cut_after=plan.rest_cut_after,
+    )

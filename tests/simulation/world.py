@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import time
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from random import Random
@@ -12,7 +13,6 @@ from runtime.errors import StoreError
 from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings
 from sandbox.exchange import InboundCall, Params, PhoneHangsUp
-from sandbox.faults import Faults
 from streams import commands
 from streams.connection import Client
 from streams.keys import Keys
@@ -29,10 +29,11 @@ from tests.simulation.network import Network
 from tests.simulation.plan import Plan
 from tests.simulation.replay import Replays
 from tests.simulation.run import Run
-from tests.simulation.twilio import VirtualTwilio
+from tests.simulation.twilio import VirtualTwilio, faults_of
 from tests.support.decisions import keeping
 from tests.support.in_memory import Answered, Doors, ExchangeHttp
 from tests.support.world import NUMBER, settings_for
+from worker.held import DEATHS_MAX
 from worker.outside import Outside
 from worker.process import Worker, join_document_of
 
@@ -108,6 +109,10 @@ class Simulation:
         self._names = 0
         #: Deaths and stops of workers, outages of Redis (count).
         self._disturbances = 0
+        #: Workers that were killed, or stood still for longer than a lease lasts, by name.
+        self._fallen: set[str] = set()
+        #: Who has marked an entry as one that he may die of.
+        self._marks: defaultdict[str, list[str]] = defaultdict(list)
         self._chaos: list[asyncio.Task[None]] = []
         self._asked_of = plan.chance("which webhooks")
         phones = plan.chance("phones")
@@ -117,7 +122,7 @@ class Simulation:
             epoch_s=EPOCH_S,
             seed=f"simulation {plan.seed}",
             chance=plan.chance("travel"),
-            faults=_faults(plan),
+            faults=faults_of(plan),
             script_of=lambda _address: people.phone_script(phones, plan.talk_s, plan.talk_max_s),
         )
         for number, path in ((NUMBER, "inbound"), (ROOM_NUMBER, "conference")):
@@ -144,8 +149,10 @@ class Simulation:
             lone_max_s=self.lone_max_s,
             quieted=lambda session_id: session_id in self._quieted,
             replays=self.replays,
+            died_over=self._died_over,
         )
         self.network.committed = self.judge.committed
+        self.network.marked = lambda entry_id, holder: self._marks[entry_id].append(holder.partition(":")[2])
         self.client: Client = self.network.client(None)
 
     # ---- processes ------------------------------------------------------------------------------------------------
@@ -237,6 +244,7 @@ class Simulation:
         held = dict(self._holders_of(entry.process.name))
         # Anywhere in the middle of what it does next, or now.
         entry.process.kill_after(chance.choice((0, chance.randrange(10), chance.randrange(300))))
+        self._fallen.add(entry.process.name)
         self.run.counts["workers killed"] += 1
         entry.process.when_dead(lambda: self._after_death(chance, held))
 
@@ -268,6 +276,10 @@ class Simulation:
                     found = self.run.taken_over_s if is_alone else self.run.taken_over_disturbed_s
                     found.append(self.loop.time() - died_s)
 
+    def _died_over(self, entry_id: str) -> bool:
+        markers = set(self._marks[entry_id][:-1])
+        return len(markers) >= DEATHS_MAX - 1 and markers <= self._fallen
+
     async def _restart(self, chance: Random, start: Callable[[], None]) -> None:
         await asyncio.sleep(chance.uniform(*self.plan.restart_s))
         start()
@@ -288,6 +300,7 @@ class Simulation:
         entry = chance.choice(self.workers)
         entry.process.pause()
         self._disturbances += 1
+        self._fallen.add(entry.process.name)
         self.run.counts["workers paused"] += 1
         await asyncio.sleep(chance.uniform(*self.plan.pause_s))
         self._disturbances += 1
@@ -434,7 +447,6 @@ class Simulation:
             judge.blame("", f"{words} after {ENDING_MAX_S:.0f} s")
         judge.judge_ended(all_of_them=True)
         judge.judge_dials()
-        judge.judge_dead_letters()
         self._judge_commands()
         for entry in self.workers:
             entry.stop.set()
@@ -450,6 +462,7 @@ class Simulation:
         run.counts["sessions judged"] = judge.judged
         run.counts["double dials"], run.counts["stranded"] = judge.double_dials, judge.stranded
         run.counts["sessions left"], run.counts["dials mistaken for others"] = judge.left, judge.mistaken
+        run.counts["innocent entries put aside"] = judge.put_aside
         run.counts["log entries"], run.counts["sessions decided again"] = judge.log_entries, self.replays.done
         run.counts["callbacks of the loop"] = self.loop.steps
         named = dict.fromkeys(problem.session_id for problem in run.problems if problem.session_id)
@@ -463,22 +476,6 @@ class Simulation:
             self.run.counts[f"commands {status or 'without outcome'}"] += 1
             if status not in ("done", "rejected", "failed") and not self.plan.redis_rewound_every_s:
                 self.judge.blame(given.session, f"command {command_id} ({given.kind}) is {status or 'unknown'}")
-
-
-def _faults(plan: Plan) -> Faults:
-    return Faults(
-        seed=plan.seed,
-        callback_loss=plan.callback_loss,
-        callback_duplication=plan.callback_duplication,
-        callback_delay_s=plan.callback_delay_s,
-        fetch_delay_s=plan.fetch_delay_s,
-        latency_s=plan.rest_latency_s,
-        rate_429=plan.rest_429,
-        rate_500_before=plan.rest_500_before,
-        rate_500_after=plan.rest_500_after,
-        cut_before=plan.rest_cut_before,
-        cut_after=plan.rest_cut_after,
-    )
 
 
 def _shown(context: dict[str, Any]) -> str:

@@ -57,6 +57,30 @@ async def test_mistake_in_deciding_costs_its_entry_and_not_the_worker(world, mon
     await ends_well(world, customer)
 
 
+async def test_outcome_that_is_put_aside_leaves_nothing_in_the_outbox(world, monkeypatch):
+    """It used to leave its effect there for ever."""
+    from worker import held as module
+
+    customer, _ = await world.talking()
+    decide = module.decide
+
+    def stumbles(events, *rest):
+        if any(event.name == "effect_succeeded" for _, event in events):
+            raise KeyError("a mistake of ours")
+        return decide(events, *rest)
+
+    monkeypatch.setattr(module, "decide", stumbles)
+    assert (await world.command("convert", customer.sid)).status == "done"
+    await world.eventually(lambda: world.client.xlen(world.keys.dead), "a dead letter")
+    monkeypatch.undo()
+
+    async def is_gone():
+        return not await world.client.hlen(world.keys.outbox(world.keys.partition_of(customer.sid)))
+
+    await world.eventually(is_gone, "the effect has left the outbox")
+    await ends_well(world, customer)
+
+
 async def test_partition_whose_work_failed_is_not_given_back_as_clean(world, monkeypatch):
     """An error nobody thought of ends the process; the next holder has to know that somebody died here."""
 
