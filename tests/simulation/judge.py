@@ -79,7 +79,8 @@ class Judge:
         put_aside: Entries that were put aside because workers had died over them, by chance (count).
         left: Sessions that went on when the run was over, or whose calls did (count).
         lone_s: The longest time that somebody of a session was alone, for each session that is over, seconds.
-        silent_s: The longest time that somebody of a session heard nobody and nothing, likewise.
+        silent_s: The longest time that somebody of a session who was not alone heard nobody and nothing, likewise;
+            without sessions in which somebody was put on hold, muted and so on by command.
         judged: Sessions that were judged (count).
         call_s: How long all legs together lasted, seconds.
         log_entries: Entries of all logs (count).
@@ -93,6 +94,7 @@ class Judge:
         *,
         may_be_dialled: Iterable[str],
         lone_max_s: float,
+        silent_max_s: float,
         quieted: Callable[[str], bool],
         replays: Replays,
         died_over: Callable[[str], bool],
@@ -105,6 +107,7 @@ class Judge:
             keys: Their names.
             may_be_dialled: Addresses.
             lone_max_s: How long somebody may be alone, seconds.
+            silent_max_s: How long one who is not may hear nobody and nothing, seconds.
             quieted: Whether a command was given to a session after which somebody may hear nobody.
             replays: Decides a sample of the sessions again.
             died_over: Whether all died, or slept too long, who had marked an entry before it was put aside.
@@ -121,6 +124,7 @@ class Judge:
         self._keys = keys
         self._may_be_dialled = frozenset(may_be_dialled)
         self._lone_max_s = lone_max_s
+        self._silent_max_s = silent_max_s
         self._quieted = quieted
         self._replays = replays
         self._died_over = died_over
@@ -295,7 +299,8 @@ class Judge:
             if began_s is None:
                 continue
             company = [span for sid, span in live.items() if sid != call.sid] + parked
-            for since_s, until_s in without((began_s, ended_s), company):
+            alone = without((began_s, ended_s), company)
+            for since_s, until_s in alone:
                 longest_s = max(longest_s, until_s - since_s)
                 if until_s - since_s > self._lone_max_s:
                     self.stranded += 1
@@ -303,7 +308,12 @@ class Judge:
                         session.session_id,
                         f"{call.sid} was alone for {until_s - since_s:.1f} s from {since_s:.3f} s on",
                     )
-            silent_s = max([silent_s, *(until_s - since_s for since_s, until_s in self._silences(call.sid, now_s))])
+            for silence in [] if self._quieted(session.session_id) else self._silences(call.sid, now_s):
+                for since_s, until_s in without(silence, alone):
+                    silent_s = max(silent_s, until_s - since_s)
+                    if until_s - since_s > self._silent_max_s:
+                        words = f"{call.sid} was not alone and heard nothing for {until_s - since_s:.1f} s"
+                        self.blame(session.session_id, f"{words} from {since_s:.3f} s on")
         self.lone_s.append(longest_s)
         if not self._quieted(session.session_id):
             self.silent_s.append(silent_s)

@@ -61,6 +61,10 @@ class Plan:
     #: Sweeps that may go wrong before somebody who is alone is found (count): whoever sweeps dies, a list is refused.
     lone_sweeps: int = 3
 
+    #: How long somebody who is not alone may hear nobody and nothing, seconds: while a leg is moved, whoever moves it
+    #: dies and is taken over from, twice; then a look and a repair follow, whose requests fail and are repeated.
+    silent_max_s: float = 45.0
+
     #: One session in so many is decided again from its log (count); 0 for none.
     replayed_every: int = 20
 
@@ -108,6 +112,7 @@ HARSH: dict[str, float] = {
     "rest_cut_after": 0.08,
     "noise": 3.0,
     "lone_sweeps": 5,
+    "silent_max_s": 90.0,
 }
 #: Nothing goes wrong: whatever is found then is no matter of faults.
 CALM: dict[str, Any] = {

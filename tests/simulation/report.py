@@ -24,8 +24,8 @@ def describe(run: Run) -> str:
             f"callbacks of the loop {counts['callbacks of the loop']}"
         ),
         ", ".join(f"{name}: {counts[name]}" for name in ("stranded", "double dials", "sessions left")),
-        _spread("alone for (s)", run.lone_s) + f"; none may be for more than {run.lone_max_s:.0f}",
-        _spread("in silence for (s)", run.silent_s),
+        _spread("alone for (s)", run.lone_s) + f"; {run.lone_max_s:.0f} at most",
+        _spread("in company, in silence for (s)", run.silent_s) + f"; {run.plan.silent_max_s:.0f} at most",
         _spread("partitions taken over after (s)", run.taken_over_s),
         _spread("and where something else went wrong meanwhile (s)", run.taken_over_disturbed_s),
         f"nothing left {run.ending_s:.0f} s after the last caller hung up",
@@ -36,6 +36,16 @@ def describe(run: Run) -> str:
     if run.problems or run.exceptions:
         lines += [*run.stories, f"{len(run.problems)} problems; repeat with: {repeat_command(run)}"]
     return "\n".join(lines)
+
+
+def figures(run: Run) -> list[str]:
+    """What a run has shown, in a few lines."""
+    told = describe(run).splitlines()[:8]
+    faults = (
+        "callbacks", "callbacks lost", "callbacks doubled", "rest GET", "rest POST", "workers killed", "workers paused",
+        "webhooks killed", "Redis restarted", "Redis rewound", "innocent entries put aside", "sessions decided again",
+    )  # fmt: skip
+    return [*told, ", ".join(f"{name}: {run.counts[name]}" for name in faults if run.counts[name])]
 
 
 def _spread(name: str, values: list[float]) -> str:

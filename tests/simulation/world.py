@@ -147,6 +147,7 @@ class Simulation:
             self.keys,
             may_be_dialled=people.DIALLED,
             lone_max_s=self.lone_max_s,
+            silent_max_s=plan.silent_max_s,
             quieted=lambda session_id: session_id in self._quieted,
             replays=self.replays,
             died_over=self._died_over,
