@@ -23,6 +23,7 @@ from streams.levels import Level
 from worker.company import Company
 from worker.executor import Executor
 from worker.held import HeldPartition, Surroundings
+from worker.rewinds import REWIND_CARE_S, RedisWatch
 from worker.shares import OthersLeases, quotas
 
 log = structlog.get_logger()
@@ -34,8 +35,6 @@ TAKE_EVERY_S = 0.5
 AT_ONCE_MAX = 64
 #: Share of a lease that has to be left when a REST request is sent: connecting takes its time.
 MARGIN = 0.2
-#: How long orders are looked up before they are sent after Redis's history was rewound, seconds.
-REWIND_CARE_S = 60.0
 #: How long one that has nothing under way at Twilio is waited for before one that has is given back, seconds.
 IDLE_WAIT_S = 0.5
 IDLE_LOOK_S = 0.02
@@ -77,6 +76,7 @@ class LeaseKeeper:
         self._level = level or Level()
         self.company = Company(client, keys, name, clock, store_clock, self._look_soon, self._level, lease_ms)
         self._others = OthersLeases(client, keys, name, clock, store_clock, lease_ms)
+        self._redis = RedisWatch(client, clock)
         self._wakes = asyncio.Event()
         self._giving: asyncio.Task[None] | None = None
         self._keeps_until_s = 0.0
@@ -116,12 +116,13 @@ class LeaseKeeper:
         """
         drop = executor.drop_partition
         renewed_at_s = self._clock.monotonic_s()
+        await self._look_at_redis()
         while not stop.is_set():
             self._wakes.clear()
             self._reap(drop)
             if self._clock.monotonic_s() - renewed_at_s >= self._renew_every_s:
                 renewed_at_s = self._clock.monotonic_s()
-                await self._each(list(self.held), self.renew)
+                await asyncio.gather(self._each(list(self.held), self.renew), self._look_at_redis())
             if self.company.has_looked.is_set():
                 await self._share_out(around, executor)
             self._metrics.partitions_held.set(len(self.held))
@@ -275,7 +276,15 @@ class LeaseKeeper:
         )
         if not isinstance(taken, Taken):
             self._others.forget(partition)
+            if not taken.was_clean:
+                await self._look_at_redis()
             self._start(partition, taken, around)
+
+    async def _look_at_redis(self) -> None:
+        try:
+            await self._redis.look()
+        except StoreError as error:
+            log.warning("store_unreachable", task="leases", reason=str(error))
 
     async def _give_one_back(self, executor: Executor) -> None:
         """Gives a partition back between two batches: the next holder goes on at once, and finds nothing under way."""
@@ -328,6 +337,8 @@ class LeaseKeeper:
 
     def _start(self, partition: int, lease: Lease, around: Surroundings) -> None:
         until_s = self._rewound_until_s.get(partition, 0.0)
+        if not lease.was_clean:  # whoever died may not have lived to notice
+            until_s = max(until_s, self._redis.care_until_s)
         held = HeldPartition(partition, lease, around, self.timers_changed.set, self.renew, looks_first_until_s=until_s)
         self.held[partition] = held
         self._running[partition] = asyncio.get_running_loop().create_task(held.run())

@@ -10,6 +10,7 @@ from tests.simulation.loop import VirtualLoop, run
 from tests.support.memory_redis import Fault
 from tests.worker.team import Team
 from worker.held import HeldPartition
+from worker.rewinds import REWIND_CARE_S
 from worker.shares import quotas
 
 #: A killed worker's partitions have other holders after so long, seconds: its lease, and a look.
@@ -116,6 +117,26 @@ def test_what_a_killed_worker_held_is_taken_over_in_equal_parts(number: int):
         team.kill(members[number])
         await team.until_fair(TAKE_OVER_S)
         assert await team.shares() == [8, 8]
+
+    of_team(story)
+
+
+@pytest.mark.parametrize("other_redis", [False, True])
+def test_who_takes_over_after_redis_was_another_one_looks_before_anything_is_sent(other_redis: bool):
+    """Whoever died may not have lived to notice that Redis had forgotten what he had done."""
+
+    async def story(team: Team) -> None:
+        first, second = team.join(), team.join()
+        await team.until_fair(2 * AT_ONCE_S)
+        kept = set(first.keeper.held)
+        if other_redis:
+            team.server.restart()
+        team.kill(second)
+        await team.until_fair(TAKE_OVER_S)
+        careful = {number for number, held in first.keeper.held.items() if held._looks_first}
+        assert careful == (set(first.keeper.held) - kept if other_redis else set())
+        await team.passes(REWIND_CARE_S)
+        assert not any(held._looks_first for held in first.keeper.held.values())
 
     of_team(story)
 
