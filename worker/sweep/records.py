@@ -19,8 +19,10 @@ _T = TypeVar("_T")
 
 #: How old the oldest undecided entry of a partition may be before its sessions count as behind, milliseconds.
 BEHIND_MS = 1_000
-#: Field of the sweep's lease.
-_SWEPT = "swept"
+#: Unknown conferences that are noted for the next holder, count: about 25 KB.
+UNKNOWN_NOTED_MAX = 500
+#: Fields of the sweep's lease.
+_SWEPT, _UNKNOWN = "swept", "unknown"
 #: Of parties whose phone rings, or is about to.
 _UNANSWERED = frozenset({PartyStatus.DIALING.value, PartyStatus.RINGING.value})
 
@@ -48,6 +50,19 @@ class SweepRecords:
         """Writes that down, for whoever sweeps next."""
         with store_errors():
             await self._client.hset(self._keys.sweep_lease, _SWEPT, at_ms)
+
+    async def unknown_since_ms(self) -> dict[str, int]:
+        """Since when conferences are unknown, by SID, as the last holder has noted; see `UnknownRooms`."""
+        with store_errors():
+            noted = await self._client.hget(self._keys.sweep_lease, _UNKNOWN)
+        pairs = (pair.split(":") for pair in (noted or b"").decode(errors="replace").split())
+        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
+
+    async def note_unknown(self, since_ms: Mapping[str, int]) -> None:
+        """Writes that down; of many only so many, since each is looked at again soon."""
+        noted = " ".join(f"{sid}:{since}" for sid, since in islice(since_ms.items(), UNKNOWN_NOTED_MAX))
+        with store_errors():
+            await self._client.hset(self._keys.sweep_lease, _UNKNOWN, noted)
 
     async def keeps_up(self, partition: int, now_ms: int) -> bool:
         """Whether somebody decides for a partition, and is not behind: else its sessions say what was, not what is.

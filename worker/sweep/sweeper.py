@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -176,6 +176,8 @@ class Sweeper:
         )
         if not isinstance(taken, Taken):
             due_s = self._clock.monotonic_s() + await self._first_after_s(now_ms)
+            # A holder that dies young would else never know anything unknown for long enough.
+            self._unknown_rooms.go_on_from(await self._records.unknown_since_ms(), now_ms)
             self._lease, self._due_s = taken, due_s
             log.info("lease_taken", task="sweep", holder=taken.holder)
 
@@ -252,13 +254,14 @@ class Sweeper:
         if behind:
             self._sweep_again_soon()
         else:
-            await self._note_swept(store_started_ms)
+            await self._note(self._records.note_swept(store_started_ms))
         self._tell(account, comparison, findings, len(behind), self._clock.monotonic_s() - started_s)
 
-    async def _note_swept(self, at_ms: int) -> None:
+    async def _note(self, noting: Awaitable[None]) -> None:
+        """Writes something down for whoever sweeps next; where that fails, a full Redis, he does without."""
         try:
-            await self._records.note_swept(at_ms)
-        except StoreError as error:  # a full Redis, for instance: whoever sweeps next sweeps somewhat sooner
+            await noting
+        except StoreError as error:
             log.warning("store_unreachable", task="sweep", reason=str(error))
 
     def _due(self, findings: list[Finding], interval_number: int) -> list[Finding]:
@@ -335,17 +338,17 @@ class Sweeper:
         """Whether what no session at all has is ours all the same, since Redis has lost it: then it is adopted."""
         if not self._level.allows(ADOPTS):
             return
-        named = {
-            sid: name
-            for sid, name in comparison.strange_conferences.items()
-            if may_be_ours(name) and self._keys.partition_of(name) not in behind
-        }
+        strange = {sid: name for sid, name in comparison.strange_conferences.items() if may_be_ours(name)}
+        named = {sid: name for sid, name in strange.items() if self._keys.partition_of(name) not in behind}
         unknown: list[str] = []
         for part in in_parts(named.items(), AT_ONCE):
             self._insist(stop)
             lost = await self._records.unknown([name for _, name in part])
             unknown += [sid for sid, name in part if name in lost]
-        due = self._unknown_rooms.due(unknown, self._store_clock.now_ms(), unknown_before_ms)
+        unasked, before = strange.keys() - named.keys(), self._unknown_rooms.since_ms
+        due = self._unknown_rooms.due(unknown, self._store_clock.now_ms(), unknown_before_ms, unasked)
+        if (since_ms := self._unknown_rooms.since_ms) != before:
+            await self._note(self._records.note_unknown(since_ms))
         for conference_sid in due[:UNKNOWN_MAX]:
             self._insist(stop)
             participants = await self._reader.participants_of(conference_sid, account.own_calls)

@@ -7,6 +7,7 @@ whose call came in at a number of ours or shows one.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from statemachine.events import ParticipantFound
 from telephony.account import OwnCall
@@ -37,17 +38,36 @@ class UnknownRooms:
         self._since_ms: dict[str, int] = {}
         self._foreign: set[str] = set()
 
-    def due(self, unknown: Iterable[str], now_ms: int, unknown_before_ms: int) -> list[str]:
+    @property
+    def since_ms(self) -> dict[str, int]:
+        """Since when conferences are unknown, by SID, Unix milliseconds."""
+        return dict(self._since_ms)
+
+    def go_on_from(self, since_ms: Mapping[str, int], now_ms: int) -> None:
+        """Takes up what whoever swept before has known.
+
+        Args:
+            since_ms: His `since_ms`.
+            now_ms: Redis's time, Unix milliseconds, which may have been set back since.
+        """
+        self._since_ms = {sid: min(since, now_ms) for sid, since in since_ms.items()}
+
+    def due(
+        self, unknown: Iterable[str], now_ms: int, unknown_before_ms: int, unasked: AbstractSet[str] = frozenset()
+    ) -> list[str]:
         """SIDs to be looked at: unknown since before a moment, and not known to be somebody else's.
 
         Args:
-            unknown: SIDs of all conferences that are unknown now; whatever is not among them is forgotten.
+            unknown: SIDs of all conferences that are unknown now; what is not among them is forgotten.
             now_ms: Redis's time, Unix milliseconds.
             unknown_before_ms: The moment, Unix milliseconds.
+            unasked: SIDs of those of which nobody can tell now whether they are unknown: they are not forgotten.
         """
-        self._since_ms = {sid: self._since_ms.get(sid, now_ms) for sid in unknown}
+        waiting = {sid: since for sid, since in self._since_ms.items() if sid in unasked}
+        now_unknown = {sid: self._since_ms.get(sid, now_ms) for sid in unknown}
+        self._since_ms = waiting | now_unknown
         self._foreign &= self._since_ms.keys()
-        due = [sid for sid, since in self._since_ms.items() if since <= unknown_before_ms and sid not in self._foreign]
+        due = [sid for sid, since in now_unknown.items() if since <= unknown_before_ms and sid not in self._foreign]
         return sorted(due, key=self._since_ms.__getitem__)
 
     def leave_alone(self, conference_sid: str) -> None:

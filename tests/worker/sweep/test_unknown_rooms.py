@@ -42,6 +42,24 @@ async def test_conference_of_ours_is_adopted_once_it_was_unknown_for_long_enough
     assert await sea.client.get(sea.keys.call(NAME)) == NAME.encode()
 
 
+async def test_conference_that_each_holder_has_seen_once_is_adopted(sea: Sea) -> None:
+    """Where whoever sweeps dies young, nobody would ever know it unknown for long enough."""
+    sea.account.account = Account(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
+    sea.account.participants = {"CF1": [CUSTOMER]}
+    once = sea.times(interval_s=86_400, quiet_s=0.0)
+    await sea.sweep(name="one", times=once)
+    await sea.client.hdel(sea.keys.sweep_lease, "swept")
+    assert await adopted(sea) == []
+    await sea.sweep(2, name="two", times=once)
+    assert [found.conference_sid for found in await adopted(sea)] == ["CF1"]
+
+
+@pytest.mark.parametrize("noted", ["", "CF1", "CF1:soon CF2:1:2 CF3:7", b"\xff:1"])
+async def test_notes_that_make_no_sense_stop_nobody(sea: Sea, noted: str | bytes) -> None:
+    await sea.client.hset(sea.keys.sweep_lease, "unknown", noted)
+    await sea.sweep()
+
+
 @pytest.mark.parametrize("record", ["live", "ended"])
 async def test_conference_of_a_session_that_is_known_is_not_asked_about(sea: Sea, record: str) -> None:
     make = sea.session if record == "live" else sea.ended
@@ -119,3 +137,13 @@ def test_memory_forgets_what_is_known_or_over() -> None:
     assert rooms.due(["CF2"], 400, 300) == ["CF2"]
     assert rooms.due(["CF1", "CF2"], 500, 400) == ["CF2"]
     assert rooms.due(["CF1", "CF2"], 600, 500) == ["CF2", "CF1"]
+
+
+def test_memory_goes_on_where_somebody_else_has_left_off() -> None:
+    rooms = UnknownRooms()
+    rooms.go_on_from({"CF1": 10, "CF2": 900}, 100)
+    assert rooms.since_ms == {"CF1": 10, "CF2": 100}, "the clock was set back"
+    assert rooms.due(["CF2"], 200, 50, unasked={"CF1", "CF3"}) == []
+    assert rooms.since_ms == {"CF1": 10, "CF2": 100}
+    assert rooms.due(["CF1"], 300, 50) == ["CF1"]
+    assert rooms.since_ms == {"CF1": 10}
