@@ -97,6 +97,8 @@ def said(world: World, place: Place, move: Move) -> str:
             return f"{move.what} ms pass"
         case "slow":
             return f"{move.what} ms pass, though something is under way"
+        case "crash" if move.how == "turned":
+            return "the worker dies; another takes over 5 s later and finds its orders in the opposite order"
         case "crash" if move.how:
             return "the worker dies between the mark and the request; another takes over 5 s later"
         case "crash":
