@@ -216,8 +216,12 @@ class Judge:
             heard = self._twilio.exchange.hearing.now(listener)
             for one in session.unheard if heard is not None and heard.parties else ():
                 assert heard is not None
-                if one.speaker in heard.parties and one.forbids(listener):
+                if one.speaker in heard.parties and one.forbids(listener) and self._holds(one):
                     self.blame(session.session_id, f"{one.why} {one.speaker} is heard by {listener}")
+
+    def _holds(self, one: Unheard) -> bool:
+        calls = self._twilio.exchange.state.calls
+        return not one.while_live or any(sid in calls and not calls[sid].is_final for sid in one.while_live)
 
     def rewound(self) -> None:
         """Redis knows less than it did: what was stored is compared with what is there now."""

@@ -58,8 +58,10 @@ class Plan:
     #: Commands beside those that belong to a flow, sensible or not, for each session on average.
     noise: float = 0.7
 
-    #: Sweeps that may go wrong before somebody who is alone is found (count): whoever sweeps dies, a list is refused.
-    lone_sweeps: int = 3
+    #: Intervals of the sweep in which somebody who is alone has to be found (count). The law is one. Where whoever
+    #: sweeps lives for fifteen seconds on average it is two: a sweep takes four seconds, and one that dies with its
+    #: worker is made up for when its lease has run out.
+    lone_sweeps: int = 2
 
     #: How long somebody who is not alone may hear nobody and nothing, seconds: while a leg is moved, whoever moves it
     #: dies and is taken over from, twice; then a look and a repair follow, whose requests fail and are repeated.
@@ -111,7 +113,7 @@ HARSH: dict[str, float] = {
     "rest_500_after": 0.08,
     "rest_cut_after": 0.08,
     "noise": 3.0,
-    "lone_sweeps": 5,
+    "lone_sweeps": 3,
     "silent_max_s": 90.0,
 }
 #: Nothing goes wrong: whatever is found then is no matter of faults.

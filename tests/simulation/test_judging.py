@@ -69,6 +69,7 @@ def test_supervisor_is_heard_as_his_mode_says(
         known = note_supervision(record, known)
     rules = supervised(record, known)
     assert {listener for listener in ("CA1", "CA2") if not any(one.forbids(listener) for one in rules)} == heard_by
+    assert all(one.while_live == ({"CA2"} if "whisper" in one.why else set()) for one in rules)
     assert note_supervision(record | {b"party.supervisor.status": b"left"}, known) is None
 
 

@@ -21,6 +21,8 @@ class Unheard:
     listeners: frozenset[str] | None
     #: SIDs of those who may all the same.
     but_for: frozenset[str] = frozenset()
+    #: The rule holds while one of these calls goes on; empty for always.
+    while_live: frozenset[str] = frozenset()
     why: str = ""
 
     def forbids(self, listener: str) -> bool:
@@ -69,20 +71,26 @@ def supervised(record: Record, known: Supervision | None) -> list[Unheard]:
 
     He comes in muted. So until another mode is asked for he is never heard, whatever is lost and whoever dies. Once
     one was, what Twilio has confirmed counts: until then he may be heard as before.
+
+    When the agent to whom he whispers hangs up by himself, nobody can mute him before. What Twilio does then is not
+    documented; its model here supposes the worst, that all hear him until he is muted.
     """
     if known is None or int(_text(record, b"party.supervisor.refused_updates") or 0) >= REFUSED_MAX:
         return []
     if known.modes <= {"monitor"}:
         return [Unheard(known.call_sid, None, why="monitoring")]
+    agents = frozenset(known.coached)
+    coaches = _text(record, b"party.supervisor.coaches")
     if known.modes <= {"monitor", "whisper"}:
-        return [Unheard(known.call_sid, None, frozenset(known.coached), why="whispering")]
+        coached = frozenset({coaches or _text(record, b"party.agent.call_sid")})
+        return [Unheard(known.call_sid, None, agents, while_live=coached, why="whispering")]
     wanted = _text(record, b"party.supervisor.supervises")
     is_settled = not _text(record, b"party.supervisor.asked") and record.get(b"party.supervisor.in_room") == b"true"
-    is_muted, coaches = record.get(b"party.supervisor.muted") == b"true", _text(record, b"party.supervisor.coaches")
+    is_muted = record.get(b"party.supervisor.muted") == b"true"
     if is_settled and wanted == "monitor" and is_muted and not coaches:
         return [Unheard(known.call_sid, None, why="monitoring again")]
     if is_settled and wanted == "whisper" and coaches:
-        return [Unheard(known.call_sid, None, frozenset(known.coached), why="whispering now")]
+        return [Unheard(known.call_sid, None, agents, while_live=frozenset({coaches}), why="whispering now")]
     return []
 
 

@@ -47,8 +47,9 @@ APPLICATION = "AP" + "0" * 32
 ENDING_MAX_S = 1_800.0
 #: How often is looked whether it has, seconds.
 LOOK_EVERY_S = 5.0
-#: How long somebody may be alone beside the grace and the sweeps, seconds: callbacks come 5 s late, a lease runs out
-#: after 5 s and is found after another half, a new holder of the sweep waits 10 s, requests fail and are repeated.
+#: How long somebody may be alone beside the grace and the sweeps, seconds: 5 for a callback that is late; 7 until a
+#: dead worker's partition has another holder, twice; 10 for a look whose requests fail, until it is given up and
+#: repeated; and a second for what is asked of Twilio in the end.
 LONE_SLACK_S = 30.0
 
 
