@@ -11,6 +11,8 @@ import pytest
 
 from runtime.log import KEYS
 
+# In one process: each file is read and taken apart once for all of these tests.
+pytestmark = pytest.mark.xdist_group("tidy")
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("conferral", "runtime", "sandbox", "statemachine", "streams", "telephony", "webhooks", "worker")
 FILE_LINES_MAX = 500

@@ -116,6 +116,7 @@ def test_the_tour_is_told_and_nothing_is_left(folders, tmp_path):
     assert processes_of(folders) == {}
 
 
+@pytest.mark.soak
 def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_path):
     with demo("--story", "convert", "--pace", PACE, folders=folders, cwd=tmp_path) as program:
         lines = read_until(program, "Ctrl-C stops everything")
@@ -166,7 +167,7 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
 @pytest.mark.parametrize(
     ("moment", "how"),
     [
-        ("The story:", signal.SIGINT),
+        pytest.param("The story:", signal.SIGINT, marks=pytest.mark.soak),
         ("bob hears music", signal.SIGHUP),
         pytest.param("Conferral's demo", signal.SIGINT, marks=pytest.mark.soak),
         pytest.param("alice answers", signal.SIGINT, marks=pytest.mark.soak),
@@ -197,6 +198,7 @@ def test_a_demo_that_is_killed_outright_leaves_nothing(folders, tmp_path):
     until(lambda: not list(folders.iterdir()), "the folder is left")
 
 
+@pytest.mark.soak
 def test_a_reader_who_has_seen_enough_leaves_nothing(folders, tmp_path):
     with demo(folders=folders, cwd=tmp_path) as program:
         read_until(program, "The story:")
@@ -207,6 +209,7 @@ def test_a_reader_who_has_seen_enough_leaves_nothing(folders, tmp_path):
     assert processes_of(folders) == {}
 
 
+@pytest.mark.soak
 def test_a_process_that_dies_is_named_with_the_end_of_its_log(folders, tmp_path):
     with demo(folders=folders, cwd=tmp_path) as program:
         read_until(program, "The story:")
@@ -220,6 +223,7 @@ def test_a_process_that_dies_is_named_with_the_end_of_its_log(folders, tmp_path)
     assert processes_of(folders) == {}
 
 
+@pytest.mark.soak
 def test_a_port_that_is_taken_is_named_and_the_next_is_used(folders, tmp_path):
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

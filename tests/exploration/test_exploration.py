@@ -13,7 +13,7 @@ WHOLE = ("inbound", "three")
 #: Those of which in every run only the beginning is seen: the usual order of things, with one disturbance.
 BEGUN = ("convert", "warm", "consulting", "blind", "park", "hold", "supervise", "waiting", "browser", "call")
 #: Places that are looked at then (count): about 2 s each.
-PLACES_MAX = 1_500
+PLACES_MAX = 1_000
 
 
 def explored(name: str, bounds: Bounds) -> Explored:

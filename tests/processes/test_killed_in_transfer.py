@@ -78,6 +78,7 @@ async def tell(redis_url: str, folder: Any, plot: Sequence[Command], converted: 
             return company, *(outcome.status for outcome in (await cast.answers()).values()), (await cast.told())[0]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "plot, converted, steps",
     [

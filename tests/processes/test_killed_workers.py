@@ -80,6 +80,7 @@ async def test_conversion_survives_a_worker_killed_at_any_step(world, tmp_path, 
             await world.settled()
 
 
+@pytest.mark.soak
 async def test_late_redirect_is_not_followed_by_one_for_the_customer(redis_server, tmp_path):
     """The times of real life: a lease of 5 s, Twilio's 0.3 s until it asks for a document, late callbacks.
 
@@ -107,6 +108,7 @@ async def test_late_redirect_is_not_followed_by_one_for_the_customer(redis_serve
                 await world.settled()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("point, kind", [
     pytest.param("before_commit", "", marks=pytest.mark.soak), ("after_commit", ""),
     ("before_request", "end_conference"), pytest.param("after_request", "end_conference", marks=pytest.mark.soak),
@@ -139,6 +141,7 @@ async def test_timer_that_falls_due_while_nobody_works_fires_once_after_take_ove
         assert [entry["event"] for entry in log].count("lone_overdue") == 1
 
 
+@pytest.mark.soak
 async def test_entry_that_kills_three_workers_is_put_aside(world, tmp_path):
     """Poison is counted by workers' deaths, never by deliveries."""
     customer = None
@@ -184,6 +187,7 @@ async def _second_is_up(world: World) -> bool:
     return await world.client.zcard(world.keys.workers) == 2
 
 
+@pytest.mark.soak
 async def test_paused_worker_that_wakes_sends_nothing_for_what_it_lost(world, tmp_path):
     """SIGSTOP for longer than the lease, with another worker taking over in between."""
     import signal

@@ -215,7 +215,7 @@ class Watched(Story):
 
 @pytest.mark.parametrize("beginning", BEGINNINGS)
 @given(st.data())
-@settings(max_examples=40, deadline=None, derandomize=True, phases=set(hypothesis.Phase) - {hypothesis.Phase.explain})
+@settings(max_examples=20, deadline=None, derandomize=True, phases=set(hypothesis.Phase) - {hypothesis.Phase.explain})
 def test_any_history_keeps_the_invariants(beginning, data):
     story = BEGINNINGS[beginning]()
     story.__class__ = Watched

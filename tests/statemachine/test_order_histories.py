@@ -122,7 +122,7 @@ class Watched(Orders):
 
 @pytest.mark.parametrize("beginning", BEGINNINGS)
 @given(st.data())
-@settings(max_examples=40, deadline=None, derandomize=True, phases=set(hypothesis.Phase) - {hypothesis.Phase.explain})
+@settings(max_examples=20, deadline=None, derandomize=True, phases=set(hypothesis.Phase) - {hypothesis.Phase.explain})
 def test_any_history_of_orders_keeps_the_invariants(beginning, data):
     story = BEGINNINGS[beginning]()
     story.__class__ = Watched
