@@ -187,6 +187,7 @@ def test_a_demo_that_is_stopped_in_the_middle_leaves_nothing(folders, tmp_path, 
     assert processes_of(folders) == {}
 
 
+@pytest.mark.soak
 def test_a_demo_that_is_killed_outright_leaves_nothing(folders, tmp_path):
     with demo(folders=folders, cwd=tmp_path) as program:
         read_until(program, "The story:")

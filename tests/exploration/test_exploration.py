@@ -12,8 +12,8 @@ from tests.exploration.stories import tell
 WHOLE = ("inbound", "three")
 #: Those of which in every run only the beginning is seen: the usual order of things, with one disturbance.
 BEGUN = ("convert", "warm", "consulting", "blind", "park", "hold", "supervise", "waiting", "browser", "call")
-#: Places that are looked at then (count): about 2 s each.
-PLACES_MAX = 1_000
+#: Places that are looked at then (count): about 1 s each.
+PLACES_MAX = 600
 
 
 def explored(name: str, bounds: Bounds) -> Explored:

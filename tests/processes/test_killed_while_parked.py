@@ -52,6 +52,7 @@ async def tell(redis_url: str, folder: Any, converted: bool, step: Any) -> tuple
             return await cast.company(), *found
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "converted, steps",
     [

@@ -311,6 +311,7 @@ async def test_log_replays_to_the_stored_state_without_a_gap_in_versions(world):
     assert int(session["version"]) == len(log)
 
 
+@pytest.mark.soak
 async def test_twilio_that_answers_nothing_leaves_the_two_talking(redis_server):
     """Nobody could be moved in time. To hang up two people who talk would be the worst answer of all."""
     async with World(redis_server.url, CONFERRAL_CONVERT_TIMEOUT=1) as world:

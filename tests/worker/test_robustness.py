@@ -321,6 +321,7 @@ async def _alive(world: World, count: int) -> bool:
     return await world.client.zcard(world.keys.workers) == count
 
 
+@pytest.mark.soak
 async def test_stop_takes_no_longer_than_promised_though_redis_is_silent(redis_server):
     clock = SystemClock()
     async with World(redis_server.url, CONFERRAL_PARTITIONS=16) as world:
