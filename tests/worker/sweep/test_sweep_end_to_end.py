@@ -45,10 +45,12 @@ async def test_lone_participant_is_found_and_foreigners_are_left_alone(redis_ser
 async def waits_for_nothing(world: World, session_id: str) -> bool:
     """Neither for an answer of Twilio's nor for a moment, but for the one at which it is a day old."""
     partition = world.keys.partition_of(session_id)
+    # Three reads are one moment only where nothing was decided between the first and the last.
+    before = await world.session(session_id)
     if await world.client.hlen(world.keys.outbox(partition)) or await world.client.xlen(world.keys.events(partition)):
         return False
-    timers = [timer.partition("=")[0] for timer in (await world.session(session_id))["timers"].split()]
-    return timers == ["age"]
+    timers = [timer.partition("=")[0] for timer in before["timers"].split()]
+    return timers == ["age"] and (await world.session(session_id))["version"] == before["version"]
 
 
 async def test_conference_and_calls_that_outlive_their_session_are_ended(redis_server: RedisServer) -> None:
