@@ -7,13 +7,14 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from conferral.access import Fields, Reader, make_store_client, place_of
-from conferral.asking import Turns
+from conferral.access import make_store_client, place_of
 from conferral.client_commands import HOW, CommandMethods, Given, Which
-from conferral.errors import CommandRejected, UnknownSession
 from conferral.facts import LogEntry, Outcome, Session
-from conferral.giving import Giver, in_own_names
 from conferral.handle import Command
+from operators.asking import Turns
+from operators.errors import CommandRejected, UnknownSession
+from operators.giving import Giver, in_own_names
+from operators.reader import Fields, Reader
 from runtime.errors import StoreUnreachableError
 from runtime.settings import StoreSettings, load
 from streams import command_models, config

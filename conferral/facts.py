@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from conferral.access import Fields
-from conferral.access import LogEntry as RawEntry
+from operators.reader import Fields
+from operators.reader import LogEntry as RawEntry
 
 
 @dataclass(frozen=True, slots=True)

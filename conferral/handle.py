@@ -1,7 +1,7 @@
 """A command that was given, and what has come of it."""
 
-from conferral.errors import CommandFailed, CommandPending, CommandRejected
-from conferral.giving import Given, Giver
+from operators.errors import CommandFailed, CommandPending, CommandRejected
+from operators.giving import Given, Giver
 from streams.commands import CommandOutcome
 
 

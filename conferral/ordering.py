@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from conferral import output
-from conferral.errors import CommandRejected, NotDoneError
+from conferral.errors import NotDoneError
+from operators.errors import CommandRejected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from conferral.access import Fields, Reader
+    from operators.reader import Fields, Reader
     from runtime.settings import StoreSettings
     from streams.commands import CommandOutcome
 
@@ -48,7 +49,7 @@ def order(fields: Mapping[str, str], way: Way) -> None:
         BadParameter: no session could take it; nothing was published.
         NotDoneError: it was refused or has failed, or is still under way.
     """
-    from conferral.giving import in_own_names
+    from operators.giving import in_own_names
     from streams.command_models import BadCommandError, validate
 
     try:
@@ -64,7 +65,7 @@ def order(fields: Mapping[str, str], way: Way) -> None:
 
 async def _order(fields: dict[str, str], way: Way) -> None:
     from conferral.access import opened
-    from conferral.giving import Giver
+    from operators.giving import Giver
     from runtime.settings import StoreSettings, load
 
     settings = load(StoreSettings)
@@ -97,8 +98,8 @@ async def _order(fields: dict[str, str], way: Way) -> None:
 async def _not_done(
     reader: Reader, kind: str, outcome: CommandOutcome, session: Fields, timeout_s: float, command_line: str
 ) -> Exception:
-    from conferral import standing, words
-    from conferral.giving import allowed_in
+    from operators import standing, words
+    from operators.giving import allowed_in
 
     if outcome.is_final:
         reason = f"{kind} {outcome.status}: {outcome.reason or 'no reason was told'}"
@@ -138,8 +139,8 @@ def _command_line(settings: StoreSettings) -> str:
 
 
 def _tell_done(fields: Mapping[str, str], session_id: str, reason: str, session: Fields, command_line: str) -> None:
-    from conferral import next_steps, standing, words
-    from conferral.giving import allowed_in
+    from operators import next_steps, standing, words
+    from operators.giving import allowed_in
 
     why = f" ({reason})" if reason else ""
     word = next_steps.done_word(fields)

@@ -11,8 +11,8 @@ from conferral import output
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from conferral.access import Fields
-    from conferral.following import Change
+    from operators.following import Change
+    from operators.reader import Fields
 
 #: Lines that changes may take (count), where the terminal has them.
 CHANGES_MOST = 12
@@ -103,7 +103,7 @@ def clock_of(change: Change) -> str:
 
 def text_of(change: Change, *, full: bool) -> str:
     """What happened, and what followed."""
-    from conferral import words
+    from operators import words
 
     what = words.happened(change.entry)
     if not full and "+" in what:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 #: The packages that ship.
-ROOMS = ("conferral", "runtime", "sandbox", "statemachine", "streams", "telephony", "webhooks", "worker")
+ROOMS = ("conferral", "console", "operators", "runtime", "sandbox", "statemachine", "streams", "telephony", "webhooks", "worker")
 LOG_LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "exception"})
 
 

@@ -14,7 +14,7 @@ from runtime.log import KEYS
 # In one process: each file is read and taken apart once for all of these tests.
 pytestmark = pytest.mark.xdist_group("tidy")
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("conferral", "runtime", "sandbox", "statemachine", "streams", "telephony", "webhooks", "worker")
+ROOMS = ("conferral", "console", "operators", "runtime", "sandbox", "statemachine", "streams", "telephony", "webhooks", "worker")
 FILE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
 #: Functions that are longer for now, with their length: they may shrink, never grow, and none may join them.

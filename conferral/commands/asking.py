@@ -28,8 +28,8 @@ def ask_before(question: str, session: str, party: str = "") -> None:
 
 async def _whom(named: str, party: str) -> str:
     """Whom it would hang up, in words."""
-    from conferral import standing, words
     from conferral.access import opened
+    from operators import standing, words
     from runtime.settings import StoreSettings, load
 
     async with opened(load(StoreSettings)) as reader:

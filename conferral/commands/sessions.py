@@ -10,7 +10,7 @@ from conferral import output
 from conferral.commands.options import AsJson, Full, SessionName
 
 if TYPE_CHECKING:
-    from conferral.access import Fields, LogEntry
+    from operators.reader import Fields, LogEntry
 
 COLUMNS = ("session", "state", ">age", "customer", "agent", "transfer", "more", ">version")
 _STATES = ("bridged", "converting", "conferenced", "transferring", "ended")
@@ -53,7 +53,7 @@ async def list_sessions(state: str | None, *, with_ended: bool) -> "list[Fields]
 
 def row(fields: "Fields", *, full: bool = False) -> tuple[str, ...]:
     """A session as a row of the table."""
-    from conferral import standing
+    from operators import standing
 
     return (
         fields.get("id", "?"),
@@ -69,7 +69,7 @@ def row(fields: "Fields", *, full: bool = False) -> tuple[str, ...]:
 
 def entry(fields: "Fields", *, full: bool = False) -> output.Entry:
     """A session as a few lines, for a narrow terminal."""
-    from conferral import standing
+    from operators import standing
 
     told = [standing.transfer(fields, full=full), *standing.notes(fields)]
     lines = filter(None, (standing.company(fields, full=full), "; ".join(filter(None, told))))
@@ -77,13 +77,13 @@ def entry(fields: "Fields", *, full: bool = False) -> output.Entry:
 
 
 def _state(fields: "Fields") -> str:
-    from conferral import words
+    from operators import words
 
     return " ".join(filter(None, (words.state(fields), fields.get("end_reason", ""))))
 
 
 def _age(fields: "Fields") -> str:
-    from conferral import words
+    from operators import words
     from runtime.clock import SystemClock
 
     end_ms = words.time_ms(fields.get("ended_at", "")) or SystemClock().wall_ms()
@@ -124,7 +124,7 @@ async def _show(named: str) -> "tuple[Fields, list[LogEntry]]":
 
 
 def _show_fields(fields: "Fields", *, full: bool) -> None:
-    from conferral import standing, words
+    from operators import standing, words
 
     shown = {
         "session": fields.get("id", ""),
@@ -144,7 +144,7 @@ def _show_fields(fields: "Fields", *, full: bool) -> None:
 
 
 def _show_parties(fields: "Fields", *, full: bool) -> None:
-    from conferral import standing, words
+    from operators import standing, words
 
     rows, entries = [], []
     for party in words.parties(fields):
@@ -162,7 +162,7 @@ def _show_parties(fields: "Fields", *, full: bool) -> None:
 
 
 def _show_attempts(fields: "Fields", *, full: bool) -> None:
-    from conferral import standing
+    from operators import standing
     from runtime.clock import SystemClock
 
     rows = standing.attempts(fields, SystemClock().wall_ms(), full=full)
@@ -172,7 +172,7 @@ def _show_attempts(fields: "Fields", *, full: bool) -> None:
 
 
 def _show_log(log: "list[LogEntry]", *, full: bool) -> None:
-    from conferral import words
+    from operators import words
 
     rows, before_ms = [], 0
     for entry in log:

@@ -16,8 +16,8 @@ from conferral.screen import CHANGES_MOST, draw, line_of
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from conferral.access import Fields, Reader
-    from conferral.following import Change, Follower
+    from operators.following import Change, Follower
+    from operators.reader import Fields, Reader
 
 #: Longest pause while Redis is out of reach, seconds.
 BACK_OFF_MAX_S = 5.0
@@ -52,7 +52,7 @@ def watch(
 
 async def _watch(named: str | None, *, until_ended: bool, full: bool, as_json: bool) -> None:
     from conferral.access import opened, place_of
-    from conferral.following import Follower
+    from operators.following import Follower
     from runtime.settings import StoreSettings, load
 
     settings = load(StoreSettings)
@@ -69,7 +69,7 @@ async def _watch(named: str | None, *, until_ended: bool, full: bool, as_json: b
 
 
 async def _follow(follower: Follower, view: _Lines | _Screen, place: str, *, until_ended: bool) -> None:
-    from conferral.following import LOOK_EVERY_S
+    from operators.following import LOOK_EVERY_S
     from runtime.clock import SystemClock
     from runtime.errors import StoreError
     from runtime.lifecycle import pause
@@ -111,7 +111,7 @@ class _Lines:
         return
 
     async def begin(self, sessions: list[Fields]) -> None:
-        from conferral import standing, words
+        from operators import standing, words
 
         if self._as_json:
             return

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from conferral import output, words
-from conferral.access import LogEntry
+from conferral import output
 from conferral.demo import cast
-from conferral.following import Follower
+from operators import words
+from operators.following import Follower
+from operators.reader import LogEntry
 from runtime.clock import SystemClock
 
 LOOK_EVERY_S = 0.05

@@ -6,8 +6,8 @@ from typing import Any
 
 import aiohttp
 
-from conferral import standing
 from conferral.errors import NotDoneError
+from operators import standing
 
 #: What a phone can be told.
 Does = float | str | list[str]

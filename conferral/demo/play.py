@@ -5,15 +5,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from conferral import words
-from conferral.access import Fields
 from conferral.demo import cast
 from conferral.demo.narrator import Narrator, narrated
 from conferral.demo.phones import Does, Phones
 from conferral.demo.stage import Stage
 from conferral.demo.waiting import until
 from conferral.errors import NotDoneError
-from conferral.following import Follower
+from operators import words
+from operators.following import Follower
+from operators.reader import Fields
 from streams import commands
 
 #: How long one step may take, seconds.

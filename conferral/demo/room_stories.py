@@ -1,9 +1,9 @@
 """Stories of conferences: waiting in one, calls that begin as one, more parties, parking, supervisors, recordings."""
 
-from conferral.access import Fields
 from conferral.demo import cast
 from conferral.demo.play import ANSWER_LATE_S, Theatre
 from conferral.errors import NotDoneError
+from operators.reader import Fields
 
 
 async def waiting(theatre: Theatre) -> None:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conferral import output
-from conferral.access import Reader, make_store_client
+from conferral.access import make_store_client
 from conferral.checks.workers import check_workers
 from conferral.demo import cast, ports, programs
 from conferral.demo.children import Child, Children
 from conferral.demo.waiting import until
 from conferral.errors import NotDoneError
+from operators.reader import Reader
 from runtime.errors import StoreError
 from runtime.settings import ServiceSettings
 from streams.connection import store_errors

@@ -7,7 +7,6 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from conferral.access import Reader
 from conferral.demo import cast
 from conferral.demo.narrator import told
 from conferral.demo.phones import Phones
@@ -16,6 +15,7 @@ from conferral.demo.stage import APP_SID, Stage, directory_of
 from conferral.demo.stories import STORIES
 from conferral.demo.survey import survey
 from conferral.errors import NotDoneError
+from operators.reader import Reader
 from tests.conferral.test_words import entry
 from tests.support.world import World
 

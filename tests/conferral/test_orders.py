@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from conferral.next_steps import next_step
+from operators.next_steps import next_step
 from statemachine.events import COMMANDS
 from statemachine.states import Phase, State
 from streams.commands import digest_of

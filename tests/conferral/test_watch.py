@@ -7,9 +7,9 @@ import threading
 import pytest
 from rich.console import Console
 
-from conferral.access import LogEntry, Reader
-from conferral.following import Change, Follower
 from conferral.screen import draw
+from operators.following import Change, Follower
+from operators.reader import LogEntry, Reader
 from streams.connection import make_client
 from tests.conferral.kit import CALL, CREATED_MS, KEYS, consult, ended, log_entry, make_session, put, set_up, start
 

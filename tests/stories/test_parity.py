@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conferral.giving import allowed_in
+from operators.giving import allowed_in
 from streams.command_models import MODELS
 from tests.stories.kit import CAROL, everybody_is_gone, outcome_of
 from tests.stories.test_redis_cli import pairs, redis_cli

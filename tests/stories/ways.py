@@ -10,7 +10,7 @@ import aiohttp
 from aiohttp import web
 
 from conferral import Client
-from conferral.errors import CommandError
+from operators.errors import CommandError
 from runtime.clock import SystemClock
 from runtime.metrics import Metrics
 from streams import commands

@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from conferral import words
-from conferral.access import Fields
+from operators import words
+from operators.reader import Fields
 
 _LOOKED_AT = ("status", "address", "held", "muted", "waits", "is_leaving", "supervises", "coaches")
 _ON_THE_WAY = {"dialing": "is being called", "ringing": "rings", "confirming": "is asked to press 1"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral import standing, words
+from operators import standing, words
 from statemachine.order import Order, Recording
 from statemachine.states import Phase, State, TransferMode
 from statemachine.transfer import Attempt, TransferState

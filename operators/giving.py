@@ -5,9 +5,9 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from conferral.access import Fields, Reader
-from conferral.asking import Ask, stoppable
-from conferral.errors import CommandRejected
+from operators.asking import Ask, stoppable
+from operators.errors import CommandRejected
+from operators.reader import Fields, Reader
 from runtime.errors import StoreError, StoreUnreachableError
 from streams import commands, session_codec
 from streams.commands import CommandOutcome

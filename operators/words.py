@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import orjson
 
-from conferral.access import Fields, LogEntry
+from operators.reader import Fields, LogEntry
 from runtime.log import redacted
 from streams.times import from_iso, to_iso
 

@@ -3,8 +3,8 @@
 import orjson
 import pytest
 
-from conferral import words
-from conferral.access import LogEntry
+from operators import words
+from operators.reader import LogEntry
 from statemachine.effects import EFFECTS
 from statemachine.events import (
     EVENTS,

@@ -6,7 +6,7 @@ and one that starts again misses nothing that is still there.
 
 from dataclasses import dataclass, field
 
-from conferral.access import Fields, LogEntry, Reader
+from operators.reader import Fields, LogEntry, Reader
 
 #: How often is looked, seconds.
 LOOK_EVERY_S = 0.2
