@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 #: The packages that ship.
-ROOMS = ("conferral", "console", "operators", "runtime", "sandbox", "statemachine", "streams", "telephony", "webhooks", "worker")
+ROOMS = (
+    "conferral", "console", "operators", "runtime", "sandbox", "statemachine", "streams", "telephony", "webhooks",
+    "worker",
+)  # fmt: skip
 LOG_LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "exception"})
 
 
