@@ -306,7 +306,7 @@ def _effect(detail: str) -> str:
     what, _, more = rest.partition(" ")
     if (kind, what) not in _ASKED:
         what, more = "", rest
-    return _with(_asked(kind, party, what), more)
+    return _with(asked(kind, party, what), more)
 
 
 def change(entry: LogEntry) -> str:
@@ -316,11 +316,16 @@ def change(entry: LogEntry) -> str:
         parts.append(f"-> {entry['to']}")
     if entry["outcome"] in ("refused", "unexpected"):
         parts.append(entry["outcome"])
-    if reason := _ALLOWED.sub("", entry["reason"]):
+    if reason := why(entry):
         parts.append(f"({reason})")
-    if asked := [_asked(*ordered) for ordered in _ordered(entry)]:
-        parts.append(f"Twilio is asked to {' and '.join(asked)}")
+    if wanted := [asked(*ordered) for ordered in _ordered(entry)]:
+        parts.append(f"Twilio is asked to {' and '.join(wanted)}")
     return "; ".join(filter(None, (" ".join(parts), *_reported(entry))))
+
+
+def why(entry: LogEntry) -> str:
+    """Why an entry was refused, passed over, or led to the end; empty when nothing is to be said."""
+    return _ALLOWED.sub("", entry["reason"])
 
 
 def _reported(entry: LogEntry) -> list[str]:
@@ -337,7 +342,12 @@ def _reported(entry: LogEntry) -> list[str]:
     ]
 
 
-def _asked(kind: str, party: str, what: str) -> str:
+def asked(kind: str, party: str, what: str) -> str:
+    """What is asked of Twilio by an effect.
+
+    >>> asked("update_participant", "customer", "hold")
+    'hold customer'
+    """
     everybody = "everybody" if kind == "play_announcement" else "a party"
     return (_ASKED.get((kind, what)) or _EFFECTS.get(kind, kind.replace("_", " "))).format(party=party or everybody)
 

@@ -155,17 +155,33 @@ def allowed_commands(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple
     return tuple(allowed)
 
 
+def tried_commands(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple[tuple[Command, str], ...]:
+    """Every command that a session could be given, each with why it would be refused now: empty where it would not be.
+
+    One for each mode and action, and those about a party for everybody who is there: of hundreds of parties it is many.
+    """
+    if session.version == 0:
+        return ()
+    return tuple((trial, _refusal_of(session, trial, policy)) for trial in _trials(session))
+
+
 def _would_take(session: Session, trial: Command, policy: Policy) -> bool:
-    """Whether a command would not be refused; what would follow from it is not worked out."""
+    """Whether a command would not be refused."""
+    return not _refusal_of(session, trial, policy)
+
+
+def _refusal_of(session: Session, trial: Command, policy: Policy) -> str:
+    """Why a command would be refused, empty where it would be taken; what would follow from it is not worked out."""
     scratch = Scratch(session, trial, session.updated_at_ms, policy)
     _TRIGGERS[trial.name].trigger(scratch, scratch, trial)
-    return not scratch.refusal
+    return scratch.refusal
 
 
 def _trials(session: Session) -> tuple[Command, ...]:
     """Commands that a session which exists could be given: one of each, those about a party for everybody."""
     session_id = session.id
-    there = [party.name for party in session.parties.values() if not party.is_gone]
+    # Where nobody is left, somebody who is not there: then that is the refusal.
+    there = [party.name for party in session.parties.values() if not party.is_gone] or ["anybody"]
     return (
         Convert(session_id=session_id),
         *(Transfer(session_id=session_id, to="client:anybody", mode=mode) for mode in TRANSFER_MODES),

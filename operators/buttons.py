@@ -1,0 +1,155 @@
+"""The commands that a session can be given, each with its fields, and why those that are not allowed now are not."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from operators import words
+from operators.reader import Fields
+from operators.standing import listed
+from runtime.errors import StoreError
+from statemachine.events import Command, PartyCommand, Record, Supervise, Transfer
+from statemachine.machine import tried_commands
+from statemachine.states import TRANSFER_MODES, RecordAction, SuperviseMode
+from streams import session_codec
+
+Kind = Literal["destination", "party", "choice", "text", "flag", "seconds"]
+
+_LABELS = {
+    "convert": "Convert",
+    "transfer": "Transfer",
+    "complete": "Complete",
+    "cancel": "Cancel",
+    "swap": "Swap",
+    "merge": "Merge",
+    "park": "Park",
+    "retrieve": "Retrieve",
+    "add": "Add",
+    "remove": "Remove",
+    "hold": "Hold",
+    "unhold": "Unhold",
+    "mute": "Mute",
+    "unmute": "Unmute",
+    "supervise": "Supervise",
+    "announce": "Announce",
+    "record": "Record",
+    "end": "End",
+}
+_CHOICES: dict[str, tuple[str, Sequence[str]]] = {
+    "transfer": ("mode", [mode.value for mode in TRANSFER_MODES]),
+    "supervise": ("mode", [mode.value for mode in SuperviseMode]),
+    "record": ("action", [action.value for action in RecordAction]),
+}
+_DIALS = frozenset({"transfer", "retrieve", "add", "supervise"})
+_OF_PARTY = frozenset({"remove", "hold", "unhold", "mute", "unmute"})
+#: What is true already of a party of whom a command would change nothing: its field, and the value.
+_IS_SO = {
+    "hold": ("held", "true"),
+    "unhold": ("held", "false"),
+    "mute": ("muted", "true"),
+    "unmute": ("muted", "false"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a command."""
+
+    #: As the command has it.
+    name: str
+    kind: Kind
+    #: What can be chosen, the values that would be refused now left out; empty where anything can be said.
+    options: tuple[str, ...] = ()
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """One command."""
+
+    #: The command's name.
+    type: str
+    label: str
+    allowed: bool
+    #: Why it is not allowed, in words; empty where it is.
+    reason: str
+    fields: tuple[Field, ...] = ()
+    #: What will happen to whom; empty where nobody is hung up by it.
+    danger: str = ""
+
+
+def buttons(fields: Fields) -> tuple[Button, ...]:
+    """Every command, always in the same order; none for a record that can't be understood.
+
+    Args:
+        fields: The session's hash.
+    """
+    try:
+        tried = tried_commands(session_codec.decode(fields))
+    except StoreError:
+        return ()
+    by_type: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for command, refusal in tried:
+        by_type[command.name].append((_choice_of(command), refusal))
+    return tuple(_button(kind, by_type[kind], fields) for kind in _LABELS if kind in by_type)
+
+
+def _choice_of(command: Command) -> str:
+    """What tells a trial from the others of its type: mode, action or party."""
+    if isinstance(command, Transfer | Supervise):
+        return command.mode
+    if isinstance(command, Record):
+        return command.action
+    return command.party if isinstance(command, PartyCommand) else ""
+
+
+def _button(kind: str, trials: Sequence[tuple[str, str]], fields: Fields) -> Button:
+    taken = [choice for choice, refusal in trials if not refusal]
+    # One reason for all of them is the rule; where they differ, the one that most have.
+    refusals = [refusal for _, refusal in trials if refusal]
+    reason = "" if taken else max(refusals, key=refusals.count)
+    return Button(kind, _LABELS[kind], bool(taken), reason, _fields(kind, taken, fields), _danger(kind, fields))
+
+
+def _fields(kind: str, taken: Sequence[str], fields: Fields) -> tuple[Field, ...]:
+    found: list[Field] = []
+    if kind in _DIALS:
+        found.append(Field("to", "destination", required=True))
+    if kind in _CHOICES:
+        name, every = _CHOICES[kind]
+        found.append(Field(name, "choice", tuple(taken) or tuple(every), required=True))
+    if kind in _OF_PARTY:
+        found.append(Field("party", "party", _useful(kind, taken, fields), required=True))
+    if kind == "add":
+        found.append(Field("party", "text", required=True))
+    if kind == "announce":
+        found += [Field("say", "text"), Field("url", "text")]
+    if kind in _DIALS:
+        found += [
+            Field("brief", "text"),
+            Field("confirm", "flag"),
+            Field("timeout", "seconds"),
+            Field("digits", "text"),
+        ]
+    return tuple(found)
+
+
+def _useful(kind: str, parties: Sequence[str], fields: Fields) -> tuple[str, ...]:
+    """The parties in the usual order; without those for whom nothing would change, unless none were left."""
+    ordered = [party for party in words.parties(fields) if party in parties]
+    name, so = _IS_SO.get(kind, ("", ""))
+    useful = [party for party in ordered if fields.get(f"party.{party}.{name}") != so] if name else ordered
+    return tuple(useful or ordered)
+
+
+def _danger(kind: str, fields: Fields) -> str:
+    if kind == "remove":
+        return "the party will be hung up; without the customer the call ends"
+    if kind != "end":
+        return ""
+    there = [party for party in words.parties(fields) if fields.get(f"party.{party}.status") != "left"]
+    return f"{listed([f'the {one}' if one in _ROLES else one for one in there]) or 'everybody'} will be hung up"
+
+
+_ROLES = frozenset({"customer", "agent", "target", "supervisor"})

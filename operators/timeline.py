@@ -1,0 +1,226 @@
+"""A session's log as a time line: what happened, how long after what, what was asked of Twilio and what came of it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from operators import words
+from operators.reader import LogEntry
+from statemachine.reasons import EndReason
+
+#: What came of an effect, by the event that tells it.
+_CAME_OF = {
+    "effect_succeeded": "succeeded",
+    "effect_failed": "failed",
+    "effect_unknown": "unknown",
+    "calls_read": "succeeded",
+}
+_TWILIO_CODE = re.compile(r"\bcode (\d{1,6})\b")
+#: What is told of a call when it did not come to a talk. One that is cancelled was cancelled by us.
+_NOT_REACHED = frozenset({"busy", "failed", "no-answer", "rejected"})
+#: Timers that run out only when something has gone wrong. What the others bring about is part of the way.
+_TOO_LATE = frozenset(
+    {"ring_overdue", "convert_overdue", "repair_overdue", "dial_overdue", "opening_overdue", "order_overdue",
+     "park_overdue", "age_overdue"}
+)  # fmt: skip
+#: Ends that nobody wished for, and that say more than that somebody did not pick up.
+BAD_ENDS = frozenset(
+    {EndReason.AGENT_FAILED, EndReason.CUSTOMER_FAILED, EndReason.TRANSFER_FAILED, EndReason.RECALL_FAILED,
+     EndReason.FALLBACK_FAILED, EndReason.PARK_TIMEOUT, EndReason.ALONE, EndReason.CONVERT_FAILED, EndReason.TOO_OLD}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Something that was asked of Twilio."""
+
+    id: str
+    #: The effect's kind, for instance `redirect_call`.
+    kind: str
+    #: Whom it concerns; empty for nobody in particular.
+    party: str
+    words: str
+    #: When it was decided, Unix milliseconds.
+    asked_at_ms: int
+    #: `succeeded`, `failed`, `unknown` (nobody can say whether it happened); empty while nothing is known.
+    outcome: str = ""
+    #: From the decision until the outcome was decided upon, milliseconds; None while there is none.
+    took_ms: int | None = None
+    #: Twilio's error code; 0 for none.
+    twilio_code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One entry of the log."""
+
+    entry_id: str
+    version: int
+    #: Unix milliseconds.
+    at_ms: int
+    #: Since the entry before, milliseconds; 0 for the first.
+    gap_ms: int
+    event: str
+    #: What happened.
+    words: str
+    #: What followed from it, in one line; empty for nothing.
+    follow: str
+    #: `moved`, `stayed`, `refused`, `stale` or `unexpected`.
+    outcome: str
+    state_before: str
+    state_after: str
+    #: Why it was refused or passed over, or why the session ended.
+    reason: str
+    #: A command was refused, or something has gone wrong.
+    is_failure: bool
+    #: What was asked of Twilio in consequence, with what came of it.
+    effects: tuple[Asked, ...]
+    #: Of the outcome of an effect: the entry in whose consequence it was asked for.
+    asked_in: str = ""
+
+
+def timeline(log: Sequence[LogEntry], *, full: bool = False) -> tuple[Moment, ...]:
+    """The moments of a log, oldest first; what makes no sense in it is passed over.
+
+    Args:
+        log: Oldest first.
+        full: Whether numbers are shown whole.
+    """
+    open_effects = _Open()
+    moments: list[Moment] = []
+    before_ms = 0
+    for entry in log:
+        at_ms = words.time_ms(entry["at"])
+        asked_in, changed = open_effects.settle(entry, at_ms)
+        if changed is not None:
+            place = open_effects.place_of[asked_in]
+            moments[place] = replace(moments[place], effects=_with(moments[place].effects, changed))
+        effects = _asked(entry, at_ms)
+        open_effects.add(entry.entry_id, len(moments), effects)
+        moments.append(
+            Moment(
+                entry_id=entry.entry_id,
+                version=int(entry["version"]) if entry["version"].isdecimal() else 0,
+                at_ms=at_ms,
+                gap_ms=max(0, at_ms - before_ms) if before_ms and at_ms else 0,
+                event=entry["event"],
+                words=_shown(words.happened(entry), full=full),
+                follow=_shown(words.change(entry), full=full),
+                outcome=entry["outcome"],
+                state_before=entry["from"],
+                state_after=entry["to"],
+                reason=_shown(words.why(entry), full=full),
+                is_failure=is_failure(entry),
+                effects=effects,
+                asked_in=asked_in,
+            )
+        )
+        before_ms = at_ms or before_ms
+    return tuple(moments)
+
+
+def pending(moments: Sequence[Moment]) -> tuple[Asked, ...]:
+    """What was asked of Twilio and has no outcome yet, as far as the log tells: the end drops what was not sent."""
+    ended_at = next((place for place, one in enumerate(moments) if is_end(one)), 0)
+    return tuple(asked for one in moments[ended_at:] for asked in one.effects if not asked.outcome)
+
+
+def is_end(moment: Moment) -> bool:
+    """Whether the session ended by it."""
+    return moment.state_after == "ended" and moment.state_before != "ended"
+
+
+def is_failure(entry: LogEntry) -> bool:
+    """Whether a command was refused, or something has gone wrong."""
+    if entry["outcome"] == "stale":
+        return False
+    if entry["outcome"] == "refused":
+        return True
+    event, told = entry["event"], entry["detail"].replace(",", " ").split()
+    if event in ("effect_failed", "effect_unknown") or event in _TOO_LATE:
+        return True
+    if event in ("call_progressed", "dial_ended") and not _NOT_REACHED.isdisjoint(told[1:]):
+        return True
+    if event == "gate_decided" and not {"rejected", "no-confirmation"}.isdisjoint(told):
+        return True
+    if event in ("announcement_ended", "recording_changed") and not {"failed", "absent"}.isdisjoint(told[1:]):
+        return True
+    if entry["to"] == "ended" and entry["from"] != "ended" and entry["reason"] in BAD_ENDS:
+        return True
+    return any(report.get("status") == "failed" for report in rows(entry["reports"]))
+
+
+def twilio_code(entry: LogEntry) -> int:
+    """Twilio's error code of an effect that failed; 0 for none."""
+    found = _TWILIO_CODE.search(entry["detail"]) if entry["event"] == "effect_failed" else None
+    return int(found[1]) if found else 0
+
+
+def rows(text: str) -> list[Mapping[str, Any]]:
+    """The objects of a JSON list; none where it makes no sense."""
+    try:
+        found = orjson.loads(text or "[]")
+    except orjson.JSONDecodeError:
+        return []
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+
+
+def _shown(text: str, *, full: bool) -> str:
+    return words.address(text, full=full) if "+" in text else text
+
+
+def _asked(entry: LogEntry, at_ms: int) -> tuple[Asked, ...]:
+    return tuple(
+        Asked(
+            id=str(row.get("id", "")),
+            kind=str(row["kind"]),
+            party=str(row.get("party", "")),
+            words=words.asked(str(row["kind"]), str(row.get("party", "")), str(row.get("detail", ""))),
+            asked_at_ms=at_ms,
+        )
+        for row in rows(entry["effects"])
+        if "kind" in row
+    )
+
+
+def _with(effects: tuple[Asked, ...], changed: Asked) -> tuple[Asked, ...]:
+    return tuple(changed if one.id == changed.id else one for one in effects)
+
+
+class _Open:
+    """Effects that have no outcome yet, and where each was asked for."""
+
+    def __init__(self) -> None:
+        self.place_of: dict[str, int] = {}
+        self._open: dict[str, tuple[str, Asked]] = {}
+
+    def add(self, entry_id: str, place: int, effects: tuple[Asked, ...]) -> None:
+        """Takes note of what an entry has led to."""
+        if effects:
+            self.place_of[entry_id] = place
+            self._open |= {one.id: (entry_id, one) for one in effects}
+
+    def settle(self, entry: LogEntry, at_ms: int) -> tuple[str, Asked | None]:
+        """The entry in which that was asked of which this one tells the outcome, and the effect with it."""
+        outcome = _CAME_OF.get(entry["event"], "")
+        found = self._open.pop(self._id_of(entry), None) if outcome else None
+        if found is None:
+            return "", None
+        asked_in, asked = found
+        took_ms = max(0, at_ms - asked.asked_at_ms)
+        return asked_in, replace(asked, outcome=outcome, took_ms=took_ms, twilio_code=twilio_code(entry))
+
+    def _id_of(self, entry: LogEntry) -> str:
+        if entry["effect"]:
+            return entry["effect"]
+        # Entries of before the field: the oldest that it may be.
+        kind, _, rest = entry["detail"].partition(" ")
+        if entry["event"] == "calls_read":
+            return next((name for name, (_, one) in self._open.items() if one.kind == "read_calls"), "")
+        party = rest.partition(" ")[0]
+        return next(
+            (name for name, (_, one) in self._open.items() if one.kind == kind and one.party in ("", party)), ""
+        )

@@ -1,0 +1,117 @@
+"""Which sessions need somebody's eyes, and why: the first question of whoever looks after them."""
+
+from dataclasses import dataclass
+
+import orjson
+
+from operators import waiting, words
+from operators.reader import Fields
+from operators.timeline import BAD_ENDS
+
+#: Ranks, the worst first.
+OVERDUE, LONE, FAILING = 1, 2, 3
+#: How long after its time a timer counts as overdue, milliseconds: workers ask every second which are due.
+OVERDUE_AFTER_MS = 2_000
+#: How long a transfer that has failed is told of, milliseconds.
+FAILED_LATELY_MS = 300_000
+#: Phases in which a customer is alone for a reason, and somebody or something is to end that.
+_ALONE_ON_PURPOSE = frozenset({"ringing", "blind", "park", "parked", "retrieve", "recall"})
+_ON_THE_WAY = frozenset({"dialing", "ringing", "confirming"})
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a session needs to be looked at."""
+
+    #: 1 is the worst.
+    rank: int
+    #: One short sentence.
+    words: str
+
+
+def trouble_of(fields: Fields, now_ms: int) -> Trouble | None:
+    """The worst that is to be said of a session; None when nothing is.
+
+    Args:
+        fields: The session's hash.
+        now_ms: Unix milliseconds, by Redis's clock: timers are set by it.
+    """
+    if fields.get("state") == "ended":
+        reason = fields.get("end_reason", "")
+        return Trouble(FAILING, f"ended: {reason}") if reason in BAD_ENDS else None
+    if overdue := _overdue(fields, now_ms):
+        return Trouble(OVERDUE, overdue)
+    if is_lone(fields):
+        return Trouble(LONE, _alone(fields))
+    failing = _failing(fields, now_ms)
+    return Trouble(FAILING, failing) if failing else None
+
+
+def sort_key(fields: Fields, now_ms: int) -> tuple[int, int, str]:
+    """Puts those in trouble first, the worst of them at the top, then the newest.
+
+    Args:
+        fields: The session's hash.
+        now_ms: Unix milliseconds.
+    """
+    trouble = trouble_of(fields, now_ms)
+    rank = trouble.rank if trouble else FAILING + 1
+    return rank, -words.time_ms(fields.get("created_at", "")), fields.get("id", "")
+
+
+def is_lone(fields: Fields) -> bool:
+    """Whether one party is left in a conference, nobody is being dialled, and nobody meant it so."""
+    state, phase = fields.get("state", ""), fields.get("phase", "")
+    if state not in ("conferenced", "transferring") or phase in _ALONE_ON_PURPOSE:
+        return False
+    statuses = {party: fields.get(f"party.{party}.status", "") for party in words.parties(fields)}
+    if not _ON_THE_WAY.isdisjoint(statuses.values()):
+        return False
+    return len([party for party, status in statuses.items() if status == "connected" and _counts(fields, party)]) == 1
+
+
+def _counts(fields: Fields, party: str) -> bool:
+    """Whether a party is company: a supervisor is not, nor is who is on the way out."""
+    of = {name: fields.get(f"party.{party}.{name}", "") for name in ("supervises", "is_leaving")}
+    return not of["supervises"] and of["is_leaving"] != "true"
+
+
+def _alone(fields: Fields) -> str:
+    there = (one for one in words.parties(fields) if fields.get(f"party.{one}.status") == "connected")
+    who = next((party for party in there if _counts(fields, party)), "somebody")
+    return f"{who} is alone in the conference"
+
+
+def _overdue(fields: Fields, now_ms: int) -> str:
+    timers = waiting.timers(fields)
+    if not timers:
+        return "it waits for nothing, not even a timer"
+    name = min(timers, key=timers.__getitem__)
+    late_ms = now_ms - timers[name]
+    if late_ms <= OVERDUE_AFTER_MS:
+        return ""
+    return f"overdue for {words.age(timers[name], now_ms)}: {waiting.comes_by(name, fields)}"
+
+
+def _failing(fields: Fields, now_ms: int) -> str:
+    """That its newest transfer has failed lately, or that the agent is being rung again for it."""
+    reason = fields.get("transfer.reason", "")
+    why = f" ({reason})" if reason else ""
+    if fields.get("phase") == "recall":
+        return f"the transfer has failed{why}: the agent is rung again"
+    if fields.get("transfer.status") != "failed":
+        return ""
+    failed_ms = _failed_at_ms(fields)
+    if not 0 <= now_ms - failed_ms <= FAILED_LATELY_MS:
+        return ""
+    what = "the transfer" if fields.get("transfer.mode") in ("warm", "consult", "blind") else fields["transfer.mode"]
+    return f"{what} has failed{why}"
+
+
+def _failed_at_ms(fields: Fields) -> int:
+    """When the newest transfer was over, Unix milliseconds; where nobody was dialled, when the record changed last."""
+    try:
+        ends = [int(one["ended_at_ms"]) for one in orjson.loads(fields.get("transfer.attempts") or "[]")]
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        ends = []
+    return max(ends, default=0) or words.time_ms(fields.get("updated_at", ""))
