@@ -94,8 +94,14 @@ def mermaid() -> str:
     return "\n".join(lines) + "\n"
 
 
-def svg() -> str:
+def svg(*, is_alone: bool = True) -> str:
     """The drawing: it follows the reader's light or dark theme and names every part for screen readers.
+
+    States have ids such as `state-bridged`, edges such as `edge-bridged-converting`.
+
+    Args:
+        is_alone: Whether it is looked at by itself and has to see to its colours; else it takes those of the page that
+            it stands in, which may forbid styles of others.
 
     Raises:
         ValueError: the table has a transition for which `LINES` has no place, or the reverse.
@@ -106,24 +112,32 @@ def svg() -> str:
         raise ValueError(f"statemachine/diagram.py, LINES: give a place to, or take away: {strange}")
     drawn = [_drawn_edge(edge, names) for edge, names in edges.items()]
     boxes = [_drawn_box(state, box) for state, box in BOXES.items()]
-    start = _line(START, "A session begins", ("inbound call", "or call"))
-    return _SVG.format(width=WIDTH, height=HEIGHT, start=start, edges="\n".join(drawn), boxes="\n".join(boxes))
+    start = _line(START, "start", "A session begins", ("inbound call", "or call"))
+    return _SVG.format(
+        width=WIDTH,
+        height=HEIGHT,
+        style=_STYLE if is_alone else "",
+        start=start,
+        edges="\n".join(drawn),
+        boxes="\n".join(boxes),
+    )
 
 
-_SVG = """\
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-labelledby="title about">
-<title id="title">The states of a session and the events that lead from one to the other</title>
-<desc id="about">Generated from statemachine/table.py. The same stands as text in docs/statemachine.md.</desc>
+_STYLE = """\
 <style>
-svg {{ color: #1f2328; font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace }}
-@media (prefers-color-scheme: dark) {{ svg {{ color: #e6edf3 }} }}
-text {{ fill: currentColor }}
-.state {{ font-weight: 600; font-size: 16px }}
-.box {{ fill: currentColor; fill-opacity: .06; stroke: currentColor; stroke-width: 1.5 }}
-.edge {{ fill: none; stroke: currentColor; stroke-width: 1.5; marker-end: url(#head) }}
+svg { color: #1f2328 }
+@media (prefers-color-scheme: dark) { svg { color: #e6edf3 } }
 </style>
-<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">\
-<path d="M0 0 L8 4 L0 8 z" fill="currentColor"/></marker></defs>
+"""
+# All else are attributes, which every style sheet overrules and no policy of a page forbids.
+_SVG = """\
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" fill="currentColor" \
+font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monospace" font-size="13" \
+aria-labelledby="diagram-title diagram-about">
+<title id="diagram-title">The states of a session and the events that lead from one to the other</title>
+<desc id="diagram-about">Generated from statemachine/table.py. The same stands as text in docs/statemachine.md.</desc>
+{style}<defs><marker id="diagram-head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" \
+orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="currentColor"/></marker></defs>
 {start}
 {edges}
 {boxes}
@@ -133,16 +147,17 @@ text {{ fill: currentColor }}
 
 def _drawn_edge(edge: Edge, names: tuple[str, ...]) -> str:
     source, target = edge
-    return _line(LINES[edge], f"From {source} to {target}: {', '.join(names)}", names)
+    return _line(LINES[edge], f"{source}-{target}", f"From {source} to {target}: {', '.join(names)}", names)
 
 
-def _line(line: Line, title: str, names: tuple[str, ...]) -> str:
+def _line(line: Line, name: str, title: str, names: tuple[str, ...]) -> str:
     rows = (
         f'<tspan x="{line.x}" y="{line.y + index * LINE_HEIGHT}">{escape(name)}</tspan>'
         for index, name in enumerate(names)
     )
     return (
-        f'<g><title>{escape(title)}</title><path class="edge" d="{line.path}"/>'
+        f'<g id="edge-{name}" class="edge"><title>{escape(title)}</title>'
+        f'<path d="{line.path}" fill="none" stroke="currentColor" stroke-width="1.5" marker-end="url(#diagram-head)"/>'
         f'<text text-anchor="{line.anchor}">{"".join(rows)}</text></g>'
     )
 
@@ -150,9 +165,10 @@ def _line(line: Line, title: str, names: tuple[str, ...]) -> str:
 def _drawn_box(state: State, box: Box) -> str:
     x, y = box.x - BOX_WIDTH // 2, box.y - BOX_HEIGHT // 2
     return (
-        f"<g><title>{state}</title>"
-        f'<rect class="box" x="{x}" y="{y}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="10"/>'
-        f'<text class="state" x="{box.x}" y="{box.y + 6}" text-anchor="middle">{state}</text></g>'
+        f'<g id="state-{state}" class="state"><title>{state}</title>'
+        f'<rect x="{x}" y="{y}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="10" fill-opacity=".06" '
+        f'stroke="currentColor" stroke-width="1.5"/>'
+        f'<text x="{box.x}" y="{box.y + 6}" text-anchor="middle" font-weight="600" font-size="16">{state}</text></g>'
     )
 
 

@@ -110,6 +110,29 @@ class SessionReader:
         )
         return [name.decode(errors="replace") for names in answers for name in names or ()]
 
+    async def marks(self) -> list[str]:
+        """For each partition a text that is another one after every commit: whose lease it is, and the commit's number.
+
+        Who has seen a mark before needs to look at no session of the partition.
+        """
+        answers = await self._each(
+            range(self.keys.partitions),
+            lambda pipeline, number: pipeline.hmget(self.keys.lease(number), "holder", "commit"),
+        )
+        return [b" ".join(one or b"" for one in found or ()).decode(errors="replace") for found in answers]
+
+    async def live_versions(self, partitions: Sequence[int]) -> dict[int, dict[str, str]]:
+        """The live sessions of some partitions with their versions; those without a version are left out."""
+        answers = await self._each(partitions, lambda pipeline, number: pipeline.smembers(self.keys.live(number)))
+        of = [(number, one.decode(errors="replace")) for number, some in zip(partitions, answers, strict=True)
+              for one in some or ()]  # fmt: skip
+        versions = await self._each(of, lambda pipeline, one: pipeline.hget(self.keys.session(one[1]), "version"))
+        found: dict[int, dict[str, str]] = {number: {} for number in partitions}
+        for (number, name), version in zip(of, versions, strict=True):
+            if version:
+                found[number][name] = version.decode(errors="replace")
+        return found
+
     async def list_sessions(self, *, state: State | None = None, limit: int = 50, cursor: str = "") -> Page[Fields]:
         """One page of the sessions: live ones in no particular order, then ended ones, the newest end first.
 

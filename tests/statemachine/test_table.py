@@ -224,6 +224,15 @@ def test_the_drawing_is_well_formed_and_names_its_parts():
     assert any(title.startswith("From bridged to converting: ") for title in titles)
 
 
+def test_a_page_finds_every_state_and_edge_and_no_style_that_it_would_have_to_forbid():
+    drawing = ElementTree.fromstring(diagram.svg(is_alone=False))
+    ids = {element.get("id", "") for element in drawing.iter()}
+
+    assert {f"state-{state}" for state in State} <= ids
+    assert {f"edge-{source}-{target}" for source, target in diagram.LINES} <= ids
+    assert not list(drawing.iter("{http://www.w3.org/2000/svg}style"))
+
+
 def test_the_drawing_refuses_a_transition_that_has_no_place(monkeypatch):
     monkeypatch.delitem(diagram.LINES, (State.BRIDGED, State.CONVERTING))
 
