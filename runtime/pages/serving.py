@@ -130,6 +130,7 @@ def is_of_this_page(request: web.Request) -> bool:
     if origin is None:
         return request.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin")
     try:
-        return URL(origin).authority == request.host
+        # Without the port where it is the scheme's own: so browsers write it, in both headers.
+        return URL(origin).host_port_subcomponent == request.host.lower()
     except ValueError:
         return False

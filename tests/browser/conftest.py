@@ -1,0 +1,65 @@
+"""A real browser for tests: one Chromium for all of them, a fresh profile for each, and a watch on what it does."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
+
+from tests.browser.windows import Windows
+
+HERE = Path(__file__).parent
+#: Names under which distributions install it.
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+NO_BROWSER = (
+    "no browser on this machine: install Chromium (Debian: apt install chromium), "
+    "or name one with CONFERRAL_TEST_CHROMIUM"
+)
+#: Without what a browser does by itself over the network; it finds nobody but this machine.
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process runs all of these, in one loop: so one browser is started."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.xdist_group("browser"))
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest.fixture(scope="session")
+def browser_program() -> str:
+    named = os.environ.get("CONFERRAL_TEST_CHROMIUM", "")
+    found = named or next((found for name in PROGRAMS if (found := shutil.which(name))), "")
+    if not found:
+        pytest.skip(NO_BROWSER)
+    return found
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(browser_program: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(executable_path=browser_program, args=list(ARGUMENTS))
+        yield started
+        await started.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def windows(browser: Browser, request: pytest.FixtureRequest) -> AsyncIterator[Windows]:
+    """Windows of a browser that nobody has used before; whatever is wrong in one of them fails the test."""
+    opened = Windows(browser)
+    yield opened
+    await opened.close()
+    opened.tell_what_went_wrong()

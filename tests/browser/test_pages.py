@@ -1,0 +1,93 @@
+"""What pages of ours may do in a browser: use their libraries, and nothing else whatsoever."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from playwright.async_api import expect
+
+from runtime.pages.serving import add_headers, page, static_routes
+
+COUNTER = """
+import { signal } from "@preact/signals";
+import { html, render } from "htm/preact";
+import { useState } from "preact/hooks";
+
+const pressed = signal(0);
+const Counter = () => {
+  const [name] = useState("counter");
+  return html`<button data-name=${name} onClick=${() => pressed.value++}>pressed ${pressed} times</button>`;
+};
+render(html`<${Counter} />`, document.getElementById("page"));
+"""
+
+
+@asynccontextmanager
+async def served(folder: Path, *, script: str, extra: str = "") -> AsyncIterator[str]:
+    """A page with one script, below a path; yields its address."""
+    (folder / "main.js").write_text(script)
+    (folder / "main.css").write_text("button { color: rgb(1, 2, 3) }")
+
+    async def document(_request: web.Request) -> web.Response:
+        text = page("A page", styles=["main.css"], modules=["main.js"]).replace("</body>", f"{extra}</body>")
+        return web.Response(text=text, content_type="text/html")
+
+    below = web.Application()
+    below.add_routes([web.get("/", document), *static_routes(folder)])
+    app = web.Application()
+    app.on_response_prepare.append(add_headers)
+    app.add_subapp("/some/path", below)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/some/path/"
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_page_runs_its_libraries_below_any_path(windows, tmp_path):
+    async with served(tmp_path, script=COUNTER) as url:
+        shown = await windows.open(url)
+        button = shown.get_by_role("button")
+        await button.click()
+        await button.click()
+        await expect(button).to_have_text("pressed 2 times")
+        await expect(button).to_have_css("color", "rgb(1, 2, 3)")
+
+
+@pytest.mark.parametrize(
+    ("extra", "blocked"),
+    [
+        ("<script>document.title = 'taken over'</script>", "script-src"),
+        ("<img src='data:,' onerror=\"document.title = 'taken over'\">", "script-src"),
+        ("<script src='http://127.0.0.1:9/theirs.js'></script>", "script-src"),
+        ("<style>body { display: none }</style>", "style-src"),
+        ("<iframe src='http://127.0.0.1:9/'></iframe>", "default-src"),
+        ("<img src='http://127.0.0.1:9/seen.png'>", "img-src"),
+    ],
+    ids=["script", "handler", "foreign script", "style", "frame", "foreign picture"],
+)
+async def test_what_slips_into_a_page_does_not_run(windows, tmp_path, extra, blocked):
+    windows.allow("Content Security Policy")
+    async with served(tmp_path, script=COUNTER, extra=extra) as url:
+        shown = await windows.open(url)
+        await expect(shown.get_by_role("button")).to_be_visible()
+        await expect(shown).to_have_title("A page")
+        assert any(blocked in line for line in windows.heard), windows.heard
+
+
+async def test_a_page_speaks_with_its_own_server_only(windows, tmp_path):
+    windows.allow("Content Security Policy|Failed to fetch|violates")
+    asks = (
+        COUNTER
+        + """
+fetch("http://127.0.0.1:9/").catch(() => { document.title = "asked in vain"; });
+"""
+    )
+    async with served(tmp_path, script=asks) as url:
+        shown = await windows.open(url)
+        await expect(shown).to_have_title("asked in vain")
+        assert any("connect-src" in line for line in windows.heard), windows.heard

@@ -1,0 +1,162 @@
+"""The files of pages: unchanged copies of libraries with their licences, no foreign address, the right headers."""
+
+import base64
+import hashlib
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
+
+from runtime.pages.serving import HEADERS, SHARED, add_headers, is_of_this_page, page, static_routes
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+VENDORED = (SHARED / "vendor", ROOT / "tests/browser/vendor")
+#: Everything that a page of ours may be served with.
+STATIC = [folder for room in ("runtime/pages", "console", "sandbox") if (folder := ROOT / room / "static").is_dir()]
+OURS = [
+    path for folder in STATIC for path in sorted(folder.rglob("*")) if path.is_file() and "vendor" not in path.parts
+]
+LIBRARIES = sorted((SHARED / "vendor").glob("*.mjs"))
+#: What a browser would ask somebody else for. A name space is a name, not an address: nobody fetches it.
+FOREIGN = re.compile(r"""(?:https?:|wss?:)?//(?!www\.w3\.org/)[a-z0-9-]+(?:\.[a-z0-9-]+)+""", re.IGNORECASE)
+#: Links that a person may follow, and texts to be copied: shown, never fetched.
+LINKED = re.compile(r"^https://(?:www\.twilio\.com|console\.twilio\.com|1\.twilio\.com)(?:/|$)")
+
+
+@pytest.mark.parametrize("folder", VENDORED, ids=lambda folder: folder.relative_to(ROOT).as_posix())
+def test_libraries_are_unchanged_copies_with_their_licences(folder):
+    packages = tomllib.loads((folder / "VENDOR.toml").read_text("utf-8"))["package"]
+    listed = {name: file for package in packages for name, file in package["files"].items()}
+    assert {path.name for path in folder.iterdir()} == {*listed, "VENDOR.toml"}
+    for name, file in listed.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == file["sha256"], name
+    for package in packages:
+        licences = [name for name in package["files"] if name.startswith("LICENSE.")]
+        assert licences, package["name"]
+        assert package["licence"] in ("MIT", "Apache-2.0", "MPL-2.0")
+        assert package["integrity"].startswith("sha512-")
+
+
+@pytest.mark.parametrize("path", [*OURS, *LIBRARIES], ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_file_of_a_page_asks_anybody_else(path):
+    if path.suffix not in (".js", ".mjs", ".css", ".svg", ".html"):
+        pytest.fail(f"{path.suffix} is no kind of file that is served")
+    text = _without_comments(path.read_text("utf-8"))
+    assert [found for found in FOREIGN.findall(text) if not LINKED.match(found)] == []
+
+
+def _without_comments(text: str) -> str:
+    """A comment may name its source. What stands in a string stays: there `//` begins no comment."""
+    return re.sub(r"/\*.*?\*/|(?m:^\s*//.*$)", "", text, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'import "https://cdn.example.com/x.js"',
+        "@import url(//fonts.example.com/a.css)",
+        "new WebSocket('wss://a.example')",
+    ],
+)
+def test_a_foreign_address_would_be_found(text):
+    assert FOREIGN.search(_without_comments(text))
+
+
+@pytest.fixture
+async def client(tmp_path):
+    (tmp_path / "main.js").write_text("export {};")
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "row.mjs").write_text("export {};")
+    (tmp_path / "notes.txt").write_text("not for everybody")
+    app = web.Application()
+    app.on_response_prepare.append(add_headers)
+    app.add_routes(static_routes(tmp_path))
+    async with TestClient(TestServer(app)) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("main.js", "text/javascript"),
+        ("parts/row.mjs", "text/javascript"),
+        ("shared/vendor/preact.mjs", "text/javascript"),
+        ("shared/icon.svg", "image/svg+xml"),
+    ],
+)
+async def test_files_are_served_as_what_they_are(client, path, kind):
+    answer = await client.get(f"/static/{path}")
+    assert answer.status == 200
+    assert answer.content_type == kind
+    assert answer.headers["Cache-Control"] == "no-cache"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "notes.txt",
+        "shared/vendor/VENDOR.toml",
+        "shared/..%2fmain.js",
+        "..%2f..%2fserving.py",
+        "%2fetc%2fpasswd",
+        "none.js",
+    ],
+)
+async def test_nothing_else_is_served(client, path):
+    answer = await client.get(f"/static/{path}", allow_redirects=False)
+    assert answer.status == 404
+
+
+async def test_every_answer_carries_the_headers(client):
+    for path in ("/static/main.js", "/static/none.js", "/elsewhere"):
+        answer = await client.get(path)
+        for name, value in HEADERS.items():
+            assert answer.headers[name] == value, (path, name)
+
+
+def test_the_policy_allows_nothing_inline_but_the_import_map():
+    policy = dict(part.split(" ", 1) for part in HEADERS["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert "unsafe" not in HEADERS["Content-Security-Policy"]
+    document = page("<A & B>", styles=["a.css"], modules=["main.js"])
+    scripts = re.findall(r"<script(?! type=\"module\")[^>]*>(.*?)</script>", document, re.DOTALL)
+    (imports,) = scripts
+    digest = base64.b64encode(hashlib.sha256(imports.encode()).digest()).decode()
+    assert policy["script-src"] == f"'self' 'sha256-{digest}'"
+    assert "<title>&lt;A &amp; B&gt;</title>" in document
+    for path in re.findall(r'"(\./[^"]+)"', imports):
+        assert (SHARED / path.removeprefix("./static/shared/")).is_file()
+
+
+def test_a_document_names_its_files_by_relative_paths_alone():
+    document = page("A page", styles=["shared/a.css", "b.css"], modules=["main.js"])
+    addresses = re.findall(r'(?:href|src)="([^"]*)"', document)
+    assert addresses == ["./static/shared/icon.svg", "./static/shared/a.css", "./static/b.css", "./static/main.js"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "ours"),
+    [
+        ({}, True),
+        ({"Origin": "http://console.example"}, True),
+        ({"Origin": "https://console.example"}, True),
+        ({"Origin": "http://elsewhere.example"}, False),
+        ({"Origin": "http://console.example.elsewhere.example"}, False),
+        ({"Origin": "http://console.example:81"}, False),
+        ({"Origin": "null"}, False),
+        ({"Origin": "http://["}, False),
+        ({"Origin": "https://console.example:443"}, True),
+        ({"Origin": "https://CONSOLE.example:444"}, False),
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+        ({"Sec-Fetch-Site": "none"}, True),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+    ],
+    ids=str,
+)
+def test_a_request_of_somebody_elses_page_is_known(headers, ours):
+    request = make_mocked_request("POST", "/commands", headers={"Host": "console.example", **headers})
+    assert is_of_this_page(request) is ours
