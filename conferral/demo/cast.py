@@ -18,6 +18,9 @@ CAROL = "client:carol"
 DAVE = "client:dave"
 #: Whose phones are picked up when they ring, where the story does not say otherwise.
 ANSWERING = (ALICE, BOB, CAROL, DAVE, CUSTOMER)
+#: Likewise once the story is told; whoever is not among them is left to the one who watches, to be played by hand.
+ANSWERING_LATER = (BOB, CAROL)
+BY_HAND = (CUSTOMER, ALICE, DAVE)
 #: What the waiting line says first, and what the survey asks.
 GREETING = "Thank you for calling. Somebody will be with you in a moment."
 SURVEY = "What did you think of us? Please say it after the tone."

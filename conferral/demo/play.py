@@ -44,6 +44,11 @@ class Theatre:
         for address in cast.ANSWERING:
             await self.phone(address, answer_after_s=ANSWER_AFTER_S, keys=["1"])
 
+    async def hand_phones_over(self) -> None:
+        """From here on some phones ring until somebody picks them up, so that they can be played by hand."""
+        for address in cast.BY_HAND:
+            await self.phone(address)
+
     async def set_lines(self) -> None:
         """The numbers beside the usual one are answered by the webhooks."""
         for number in (cast.WAITING_LINE, cast.RECORDED_LINE, cast.SURVEY_LINE):

@@ -1,20 +1,18 @@
 """Runs the demo from its first line to the last process: however it ends, nothing is left behind."""
 
 import asyncio
-import shlex
 import signal
-import textwrap
 from contextlib import suppress
 from dataclasses import dataclass
 
 import aiohttp
 
 from conferral import output
-from conferral.demo import cast, programs, stories
+from conferral.demo import invitation, stories
 from conferral.demo.children import Children
 from conferral.demo.phones import Phones
 from conferral.demo.play import Theatre
-from conferral.demo.stage import API_TOKEN, PREFIX, Stage, set_up
+from conferral.demo.stage import set_up
 from conferral.demo.stories import Story
 from conferral.demo.survey import survey
 from conferral.demo.waiting import put_down
@@ -93,45 +91,10 @@ async def _perform(children: Children, stop: asyncio.Event, programme: Programme
             output.result(f"The story: {programme.story.about}")
             await programme.story.play(theatre)
             if not programme.exit_after_story:
-                for line in _invitation(stage, await stories.second_call(theatre)):
+                session_id = await stories.second_call(theatre)
+                await theatre.hand_phones_over()
+                for line in invitation.lines(stage, session_id):
                     output.result(line)
                 await stop.wait()
         finally:
             await stage.reader.client.aclose()
-
-
-def _invitation(stage: Stage, session_id: str) -> list[str]:
-    conferral = f"REDIS_URL={shlex.quote(stage.redis_url)} {programs.own_command()}"
-    commands = [
-        f"{conferral} convert {session_id}",
-        f"{conferral} transfer {session_id} --to {cast.BOB} --mode consult",
-        f"{conferral} swap {session_id}",
-        f"{conferral} complete {session_id}",
-        f"curl -H 'Authorization: Bearer {API_TOKEN}' {stage.webhooks_url}/sessions/{session_id}",
-        f"{conferral} end {session_id} --yes",
-    ]
-    redis_cli = programs.find_redis_cli()
-    if redis_cli is None:
-        commands.insert(4, f"{conferral} show {session_id}")
-    else:
-        order = f"XADD {PREFIX}:commands '*' type transfer session {session_id} to {cast.CAROL} mode blind"
-        commands.insert(4, f"{programs.shell_path(redis_cli)} -s {shlex.quote(str(stage.redis_socket))} {order}")
-    return [
-        "",
-        f"A second call stays up, bridged: {session_id}",
-        "",
-        f"  webhooks  {stage.webhooks_url}/healthz  {stage.webhooks_url}/metrics",
-        f"  sandbox   {stage.sandbox_url}/  (calls, conferences, who hears whom)",
-        f"  logs      {stage.folder}",
-        f"  phones    {', '.join(cast.ANSWERING)} answer by themselves",
-        "            after a second, and press 1 where a key is asked for; every other rings until its time is up",
-        "",
-        f"Other stories, instead of this one: {programs.own_command()} demo --story NAME",
-        *textwrap.wrap(", ".join(stories.STORIES), 110, initial_indent="  ", subsequent_indent="  "),
-        "",
-        "In another terminal, in this folder:",
-        "",
-        *(f"  {command}" for command in commands),
-        "",
-        "Ctrl-C stops everything.",
-    ]

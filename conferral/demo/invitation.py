@@ -1,0 +1,72 @@
+"""What the demo prints when its story is told: where everything is, and how to go on by hand."""
+
+import shlex
+import textwrap
+
+from conferral.demo import cast, programs, stories
+from conferral.demo.stage import API_TOKEN, PREFIX, Stage
+
+_WIDTH = 110
+
+
+def lines(stage: Stage, session_id: str) -> list[str]:
+    """The invitation.
+
+    Args:
+        stage: Where everything is.
+        session_id: Of the call that stays up.
+    """
+    return [
+        "",
+        f"A second call stays up, bridged: {session_id}",
+        "",
+        *_places(stage),
+        "",
+        *_by_hand(),
+        "",
+        f"Other stories, instead of this one: {programs.own_command()} demo --story NAME",
+        *textwrap.wrap(", ".join(stories.STORIES), _WIDTH, initial_indent="  ", subsequent_indent="  "),
+        "",
+        "In another terminal, in this folder, for the call that stays up:",
+        "",
+        *(f"  {command}" for command in _commands(stage, session_id)),
+        "",
+        "Ctrl-C stops everything.",
+    ]
+
+
+def _places(stage: Stage) -> list[str]:
+    return [
+        f"  phones    {stage.sandbox_url}/  (pick up, hang up, call: you play everybody)",
+        f"  webhooks  {stage.webhooks_url}/healthz  {stage.webhooks_url}/metrics",
+        f"  logs      {stage.folder}",
+    ]
+
+
+def _by_hand() -> list[str]:
+    answering = " and ".join(cast.name(address) for address in cast.ANSWERING_LATER)
+    return [
+        "Play a call by hand, on the phones' page:",
+        f"  1. {cast.CUSTOMER} calls {cast.BUSINESS}, and alice's phone rings: pick it up within 30 s",
+        f"  {answering} answer by themselves after a second and press 1 where a key is asked for; every other phone",
+        "  rings until you pick it up or its time is up.",
+    ]
+
+
+def _commands(stage: Stage, session_id: str) -> list[str]:
+    conferral = f"REDIS_URL={shlex.quote(stage.redis_url)} {programs.own_command()}"
+    commands = [
+        f"{conferral} convert {session_id}",
+        f"{conferral} transfer {session_id} --to {cast.BOB} --mode consult",
+        f"{conferral} swap {session_id}",
+        f"{conferral} complete {session_id}",
+        f"curl -H 'Authorization: Bearer {API_TOKEN}' {stage.webhooks_url}/sessions/{session_id}",
+        f"{conferral} end {session_id} --yes",
+    ]
+    redis_cli = programs.find_redis_cli()
+    if redis_cli is None:
+        commands.insert(4, f"{conferral} show {session_id}")
+    else:
+        order = f"XADD {PREFIX}:commands '*' type transfer session {session_id} to {cast.CAROL} mode blind"
+        commands.insert(4, f"{programs.shell_path(redis_cli)} -s {shlex.quote(str(stage.redis_socket))} {order}")
+    return commands
