@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
+from tests.browser.camera import Camera
 from tests.browser.windows import Windows
 
 HERE = Path(__file__).parent
@@ -63,3 +64,12 @@ async def windows(browser: Browser, request: pytest.FixtureRequest) -> AsyncIter
     yield opened
     await opened.close()
     opened.tell_what_went_wrong()
+
+
+@pytest.fixture
+def camera() -> Camera:
+    """Takes pictures only where it is told a folder for them."""
+    folder = os.environ.get("CONFERRAL_TEST_PICTURES", "")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    return Camera(Path(folder) if folder else None)
