@@ -7,7 +7,7 @@ ROOMS  := conferral console operators runtime sandbox statemachine streams telep
 CODE   := $(ROOMS) tests benchmarks scripts examples
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test soak simulate lint format docs bench lock clean
+.PHONY: help install demo test soak simulate lint format docs pictures bench lock clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -75,6 +75,9 @@ format: $(VENV)/dev.done   ## rewrite the code in the house's format
 
 docs: $(VENV)/dev.done   ## generate docs/statemachine.md and docs/reference/ from the code
 	@$(BIN)/python scripts/generate_docs.py
+
+pictures: $(VENV)/dev.done   ## take the pictures of docs/pictures/ anew, in a real browser (needs Chromium)
+	@CONFERRAL_TEST_PICTURES=docs/pictures $(BIN)/python -m pytest -q -n 0 -m "not soak" tests/browser
 
 bench: $(VENV)/dev.done   ## measure, side by side in one run
 	@$(BIN)/python -m benchmarks

@@ -1,0 +1,42 @@
+"""The watch over windows and the look at accessibility find what they are there for."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser import axe
+from tests.browser.windows import Windows
+
+BAD_PAGE = """<!doctype html><html><head><title></title></head><body>
+<p style="color: #aaa; background: #fff">hardly to be read</p><button></button><img src="data:,">
+<div style="width: 3000px">far too wide</div></body></html>"""
+
+
+async def test_what_goes_wrong_in_a_window_is_noticed(browser):
+    windows = Windows(browser)
+    page = await windows.open("about:blank")
+    await page.set_content("""<title>a</title><script>
+      console.error("said by a script");
+      setTimeout(() => { throw new Error("thrown by a script") });
+      fetch("http://elsewhere.example/x").catch(() => { document.title = "asked" });
+      new WebSocket("ws://elsewhere.example/y");
+    </script>""")
+    await expect(page).to_have_title("asked")
+    await windows.close()
+    told = "\n".join(windows.wrong)
+    assert "said by a script" in told
+    assert "thrown by a script" in told
+    assert sorted(windows.foreign) == ["http://elsewhere.example/x", "ws://elsewhere.example/y"]
+    with pytest.raises(AssertionError, match="somebody else's address"):
+        windows.tell_what_went_wrong()
+    windows.allow("script|elsewhere|net::ERR")
+    assert windows.wrong == []
+    assert windows.foreign, "nothing allows somebody else's address"
+
+
+async def test_what_some_people_cannot_use_is_noticed(windows):
+    page = await windows.open("about:blank")
+    await page.set_content(BAD_PAGE)
+    found = {line.partition(":")[0] for line in await axe.violations(page)}
+    assert found >= {"button-name", "color-contrast", "document-title", "html-has-lang", "image-alt"}
+    with pytest.raises(AssertionError, match="px wide in a window"):
+        await axe.assert_fits(page, "a page")
