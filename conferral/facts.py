@@ -202,6 +202,10 @@ class LogEntry:
     effects: tuple[Mapping[str, str], ...] = ()
     #: What came of commands by it, each with `command`, `type`, `status` (`done`, `failed`, `rejected`) and `reason`.
     reports: tuple[Mapping[str, str], ...] = ()
+    #: Of the outcome of an effect: the effect's id.
+    effect_id: str = ""
+    #: The session's fields that were changed by it, as the hash has them; None for one that is there no more.
+    changes: Mapping[str, str | None] = field(default_factory=dict)
     #: Parameters of Twilio's callback that this version does not know.
     other: Mapping[str, Any] = field(default_factory=dict)
 
@@ -227,6 +231,8 @@ class LogEntry:
             command_id=entry["command"],
             effects=tuple(rows_of(entry["effects"])),
             reports=tuple(rows_of(entry["reports"])),
+            effect_id=entry["effect"],
+            changes=object_of(entry["changes"]),
             other=object_of(entry["other"]),
         )
 

@@ -10,7 +10,7 @@ from dataclasses import fields as fields_of
 from enum import StrEnum
 from functools import cache, lru_cache
 from itertools import compress
-from operator import attrgetter, is_not
+from operator import attrgetter, is_not, ne
 from typing import Any, NamedTuple, get_type_hints
 
 import orjson
@@ -81,6 +81,7 @@ class Columns:
         codecs: How to write and read types that are not plain values, by type.
         always: Attributes whose fields people read: there even while they hold the default, and before the others.
         without: Attributes that are stored in another way.
+        only: All attributes that are taken; empty for every one.
         names: What fields are called that are not called as their attribute.
     """
 
@@ -91,10 +92,12 @@ class Columns:
         codecs: Mapping[Any, tuple[Encode, Decode]] | None = None,
         always: Collection[str] = (),
         without: Collection[str] = (),
+        only: Collection[str] = (),
         names: Mapping[str, str] | None = None,
     ) -> None:
         hints = get_type_hints(kind)
-        stored = {field.name: field for field in fields_of(kind) if field.name not in without}
+        stored = {field.name: field for field in fields_of(kind)
+                  if field.name not in without and (not only or field.name in only)}  # fmt: skip
         needed = [name for name, field in stored.items() if field.default is field.default_factory]  # both MISSING
         first = [*always, *(name for name in needed if name not in always)]
         columns = {name: _column(field, hints[name], codecs or {}) for name, field in stored.items()}
@@ -109,6 +112,8 @@ class Columns:
             (place, column.encode) for place, column in enumerate(self._columns[: len(first)]) if column.encode
         )
         self._places = range(len(self._columns))
+        #: The fields' names without a prefix.
+        self.names = frozenset(column.name for column in self._columns)
         self._others = self._places[len(first) :]
         self._defaults = tuple(column.default for column in self._columns[len(first) :])
         self._names = lru_cache(_PREFIXES_REMEMBERED)(self._names_under)
@@ -155,6 +160,34 @@ class Columns:
                 fields.pop(names[place], None)
             else:
                 fields[names[place]] = encode(value) if encode else value
+
+    def changes(self, record: Any, before: Any, found: dict[str, str | None], prefix: str = "") -> None:
+        """Adds the fields in which a record differs from an earlier one: None for a field that is there no more.
+
+        Args:
+            record: The record as it is now; None where there is none any more.
+            before: The earlier one; None where there was none.
+            found: Is added to.
+            prefix: In front of the fields' names.
+        """
+        if record is before:
+            return
+        if record is None or before is None:
+            fields: dict[str, str] = {}
+            self.encode(before if record is None else record, fields, prefix)
+            found.update(dict.fromkeys(fields) if record is None else fields)
+            return
+        values, earlier = self._all(record), self._all(before)
+        if values == earlier:
+            return
+        names = self._names(prefix)
+        for place in compress(self._places, map(ne, values, earlier)):
+            value, name = values[place], names[place]
+            _, _, default, encode, _ = self._columns[place]
+            if place >= self._always and value == default:
+                found[name] = None
+            else:
+                found[name] = encode(value) if encode else value
 
     def decode(self, reader: Reader, prefix: str = "") -> dict[str, Any]:
         """The record's values by attribute; those that stand nowhere are left to the class.

@@ -62,6 +62,33 @@ def _encode_order(parties: Mapping[str, Party], fields: dict[str, str]) -> None:
         fields["party_order"] = " ".join(names)
 
 
+def changes(session: Session, before: Session) -> dict[str, str | None]:
+    """What people look at of a session that an event has changed: fields as the hash has them, None for one that is
+    there no more. Folded from the beginning they give the session as it was at each version.
+
+    Addresses are not among them, nor what the log's entry tells anyway: state, version and time.
+
+    Args:
+        session: The session as it is now.
+        before: As it was before the event; of version 0 where there was none.
+    """
+    found: dict[str, str | None] = {}
+    _PUBLIC_SESSION.changes(session, before if before.version else None, found)
+    if session.transfer is not before.transfer:
+        _PUBLIC_TRANSFER.changes(session.transfer, before.transfer, found, "transfer.")
+    if session.recording is not before.recording:
+        _PUBLIC_RECORDING.changes(session.recording, before.recording, found, "recording.")
+    if session.parties is not before.parties:
+        earlier = before.parties
+        for name, party in session.parties.items():
+            if party is not (was := earlier.get(name)):
+                _PUBLIC_PARTY.changes(party, was, found, f"party.{name}.")
+        if earlier.keys() != session.parties.keys():
+            for name in earlier.keys() - session.parties.keys():
+                _PUBLIC_PARTY.changes(None, earlier[name], found, f"party.{name}.")
+    return found
+
+
 def decode(fields: Mapping[str, str]) -> Session:
     """The session of a hash.
 
@@ -128,6 +155,11 @@ def _decode_orders(text: str) -> tuple[Order, ...]:
     return tuple(_order_of(record) for record in orjson.loads(text))
 
 
+def _encode_shown_orders(orders: tuple[Order, ...]) -> str:
+    """Without whom they dial and what they play."""
+    return orjson.dumps([{"name": order.name, "party": order.party} for order in orders]).decode()
+
+
 def _order_of(record: dict[str, Any]) -> Any:
     # JSON has lists in place of tuples.
     values = {name: tuple(one) if isinstance(one, list) else one for name, one in record.items()}
@@ -162,3 +194,49 @@ _RECORDING = Columns(
     always=("recording_sid", "status", "url", "duration_s"),
     names={"recording_sid": "sid"},
 )
+# What of each the log's field `changes` tells.
+_PUBLIC_SESSION = Columns(
+    Session,
+    codecs={Mapping[str, int]: (_encode_timers, _decode_timers),
+            tuple[Order, ...]: (_encode_shown_orders, _decode_orders)},
+    always=("phase", "ended_at_ms", "end_reason", "conference_sid"),
+    only=("phase", "ended_at_ms", "end_reason", "conference_sid", "agent_number", "orders", "parked_until_ms",
+          "timers"),
+)  # fmt: skip
+_PUBLIC_PARTY = Columns(
+    Party,
+    always=("label", "call_sid", "status", "held", "muted", "left_reason"),
+    only=("label", "call_sid", "status", "held", "muted", "left_reason", "in_room", "early_media", "is_leaving", "tune",
+          "waits", "asked", "supervises", "coaches"),
+)  # fmt: skip
+_PUBLIC_TRANSFER = Columns(
+    TransferState,
+    always=("mode", "status", "reason", "stage"),
+    only=("mode", "status", "reason", "stage", "number"),
+)
+_PUBLIC_RECORDING = Columns(
+    Recording,
+    always=("recording_sid", "status"),
+    only=("recording_sid", "status", "asked"),
+    names={"recording_sid": "sid"},
+)
+
+_PUBLIC_OF = {"": _PUBLIC_SESSION, "transfer": _PUBLIC_TRANSFER, "recording": _PUBLIC_RECORDING}
+
+
+def decode_changes(text: str) -> dict[str, str | None]:
+    """What `changes` has put into a log, by field; nothing of a text that makes no sense."""
+    try:
+        found = orjson.loads(text or "{}")
+    except orjson.JSONDecodeError:
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {name: value for name, value in found.items() if value is None or isinstance(value, str)}
+
+
+def is_logged(name: str) -> bool:
+    """Whether the log's field `changes` tells of a field of the hash."""
+    kind, _, attribute = name.rpartition(".")
+    columns = _PUBLIC_PARTY if kind.startswith("party.") else _PUBLIC_OF.get(kind)
+    return columns is not None and attribute in columns.names

@@ -12,7 +12,7 @@ from statemachine.policy import Policy
 from statemachine.session import Session
 from statemachine.states import State
 from statemachine.step import CommandStatus, Step
-from streams import effect_codec, event_codec
+from streams import effect_codec, event_codec, session_codec
 from streams.effect_codec import Chore, ForgetCalls, OutboxEntry, PublishOutcome, TellCommand
 from streams.event_codec import BadEntryError
 from streams.partition import Entry
@@ -169,6 +169,10 @@ def _log_entry(event: Event, taken: Step, before: Session, now_ms: int) -> dict[
         entry["other"] = event.other
     if isinstance(event, Command):
         entry["command"] = event.command_id
+    if isinstance(event, EffectOutcome | CallsRead):
+        entry["effect"] = event.effect_id
+    if changed := session_codec.changes(taken.session, before):
+        entry["changes"] = orjson.dumps(changed).decode()
     if reports := _reports(event, taken, before):
         entry["reports"] = orjson.dumps(reports).decode()
     return entry

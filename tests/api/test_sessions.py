@@ -162,7 +162,8 @@ async def test_an_entry_of_a_log_is_told_with_all_its_fields(api, store):
     await put(store, session())
     effects = [{"id": "e1", "kind": "hang_up_call", "party": "agent", "target": ALICE}]
     reports = [{"command": "c1", "type": "hold", "status": "done"}]
-    lists = {"effects": orjson.dumps(effects), "reports": orjson.dumps(reports)}
+    changes = {"phase": "parked", "parked_until": None}
+    lists = {"effects": orjson.dumps(effects), "reports": orjson.dumps(reports), "changes": orjson.dumps(changes)}
     entry_id = await store.xadd(KEYS.log(CALLER), entry(4, **lists, detail="to", command="c1", mood="good"))
 
     _, told = await get(api, f"/sessions/{CALLER}/log")
@@ -170,7 +171,7 @@ async def test_an_entry_of_a_log_is_told_with_all_its_fields(api, store):
     (one,) = told["entries"]
     assert one == entry(4, detail="to", command="c1", mood="good") | {
         "entry": entry_id.decode(), "other": "", "effects": [effects[0] | {"detail": ""}],
-        "reports": [reports[0] | {"reason": ""}],
+        "reports": [reports[0] | {"reason": ""}], "effect": "", "changes": changes,
     }  # fmt: skip
 
 

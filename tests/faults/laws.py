@@ -4,7 +4,8 @@
    was put aside.
 2. One dial an intent, by the sandbox's ledger.
 3. A session's log has no gap, each entry begins where the one before has ended, and the last is what is stored.
-4. The log replays: what was decided, decided again from nothing, comes to the very fields that are stored.
+4. The log replays: what was decided, decided again from nothing, comes to the very fields that are stored;
+   and what its entries say was changed comes to those that people look at.
 5. Versions grow one by one, and only the holder of the lease has written any, as Redis itself carried it out.
 6. Nobody was alone, and nobody in silence, for longer than the grace and a sweep.
 """
@@ -17,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 from sandbox.exchange import Call
 from streams import session_codec
 from tests.faults.kit import FaultWorld
+from tests.support.folding import assert_folds
 
 #: What REST requests, callbacks and a busy machine may add to the time for which somebody is alone, seconds.
 SLACK_S = 2.0
@@ -93,6 +95,7 @@ async def _assert_logs(world: FaultWorld, *, replays: bool) -> None:
         if replays:
             replayed = session_codec.encode(world.decisions.replayed(session_id, log))
             assert replayed == stored, f"{session_id} replays to {_difference(replayed, stored)}"
+        assert_folds(log, stored)
 
 
 def _difference(one: dict[str, str], other: dict[str, str]) -> dict[str, tuple[str, str]]:

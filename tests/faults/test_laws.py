@@ -34,6 +34,8 @@ async def test_each_law_notices_that_it_is_broken(redis_server):
         await client.hset(keys.session(customer.sid), "party.customer.muted", "true")
         with pytest.raises(AssertionError, match=r"replays to .*party.customer.muted"):
             await assert_laws(world)
+        with pytest.raises(AssertionError, match=r"folded and stored differ in .*party.customer.muted"):
+            await assert_laws(world, replays=False)
         await client.hset(keys.session(customer.sid), "party.customer.muted", "false")
         await assert_laws(world)
 

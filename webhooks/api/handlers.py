@@ -15,6 +15,7 @@ from streams import command_models, commands
 from streams.command_models import BadCommandError, CommandModel
 from streams.keys import Keys
 from streams.reading import LogEntry
+from streams.session_codec import decode_changes
 from webhooks.api import asyncapi, models, openapi
 from webhooks.api.errors import ApiError, ErrorType
 from webhooks.api.giving import Commands
@@ -180,7 +181,8 @@ def _outcome(found: commands.CommandOutcome) -> models.Outcome:
 def _entry(one: LogEntry) -> models.LogEntry:
     effects = [models.LogEffect.of(record) for record in _records(one["effects"])]
     reports = [models.LogReport.of(record) for record in _records(one["reports"])]
-    told = {**one.fields, "entry": one.entry_id, "effects": effects, "reports": reports}
+    changes = decode_changes(one["changes"])
+    told = {**one.fields, "entry": one.entry_id, "effects": effects, "reports": reports, "changes": changes}
     return models.LogEntry.model_validate(told)
 
 

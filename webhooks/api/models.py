@@ -140,6 +140,10 @@ class LogEntry(BaseModel):
     detail: str = Field("", description="who, and with which status")
     other: str = Field("", description="JSON, what Twilio told under names that this version does not know")
     command: str = Field("", description="of a command: its id")
+    effect: str = Field("", description="of the outcome of an effect: the effect's id")
+    changes: dict[str, str | None] = Field(
+        default={}, description="the session's fields that were changed by it; null for one that is there no more"
+    )
 
 
 class LogPage(BaseModel):

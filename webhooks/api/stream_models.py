@@ -46,3 +46,7 @@ class LogRecord(BaseModel):
     reports: str = Field(
         "", description="JSON, a list of what came of commands by it: `command`, `type`, `status`, `reason`"
     )
+    effect: str = Field("", description="of the outcome of an effect: the effect's id")
+    changes: str = Field(
+        "", description="JSON, the fields of the session that the event has changed; null for one that is there no more"
+    )

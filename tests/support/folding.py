@@ -1,0 +1,28 @@
+"""What the log says that was changed, folded, gives what is stored."""
+
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from operators import replaying
+from operators.reader import LogEntry
+from streams.session_codec import is_logged
+
+
+def shown(fields: Mapping[str, str]) -> dict[str, str]:
+    """The part of a hash of which the log tells; of the commands under way without whom they dial."""
+    found = {name: value for name, value in fields.items() if is_logged(name)}
+    if "orders" in found:
+        orders = orjson.loads(found["orders"])
+        found["orders"] = orjson.dumps([{"name": one["name"], "party": one["party"]} for one in orders]).decode()
+    return found | {"state": fields["state"], "version": fields["version"]}
+
+
+def assert_folds(log: Sequence[Mapping[str, str]], stored: Mapping[str, str]) -> None:
+    """That a whole log leads to the record as it is stored."""
+    entries = [LogEntry("", entry) for entry in log]
+    folded = shown(replaying.at_version(entries, int(stored["version"]), dict(stored)))
+    wanted = shown(stored)
+    names = folded.keys() | wanted.keys()
+    different = {name: (folded.get(name), wanted.get(name)) for name in names if folded.get(name) != wanted.get(name)}
+    assert not different, f"{stored.get('id')}: folded and stored differ in {different}"
