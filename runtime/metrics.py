@@ -90,6 +90,12 @@ class Metrics:
             buckets=_FAST_S,
             registry=registry,
         )
+        self.rest_failures = Counter(
+            "conferral_rest_failures_total",
+            "REST requests to Twilio that failed, by Twilio's error code, or else by HTTP status (http-500, no-answer)",
+            ["code"],
+            registry=registry,
+        )
         self.request_slots = Gauge(
             "conferral_request_slots",
             "Effects, endings apart, that this worker may have at Twilio at the same time: fewer after a 429",

@@ -201,6 +201,8 @@ COMMAND_TTL_S = 86_400
 SCRIPT_ARGUMENTS_MAX = 5_000
 #: Dead letters kept, about (count).
 DEAD_LETTERS_MAX = 10_000
+#: How the reason of a command begins that has failed because its entry was put to the dead letters.
+PUT_ASIDE = "put aside: "
 
 
 async def tell_command(client: Client, keys: Keys, chore: effect_codec.TellCommand) -> None:

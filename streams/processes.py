@@ -1,11 +1,15 @@
-"""Which processes run, and which level each of them knows: what `conferral upgrade` has to ask before it raises it."""
+"""Which processes run, which level each of them knows, and what it has done.
 
-from dataclasses import dataclass
+`conferral upgrade` asks for the levels before it raises the one that is written; the rest is for people.
+"""
+
+from dataclasses import dataclass, field
 
 import orjson
 
-from streams import scripts
+from streams import figures, scripts
 from streams.connection import Client, store_errors
+from streams.figures import Figures
 from streams.keys import Keys
 
 #: How often a process shows that it runs, seconds.
@@ -27,11 +31,18 @@ class Process:
     level: int
     #: Of Conferral.
     version: str
+    #: What it has done since it started; None of an older version, which does not tell.
+    figures: Figures | None = field(default=None, compare=False)
+    #: When it has told this, Unix milliseconds by Redis's clock; 0 where that is not known.
+    seen_ms: int = field(default=0, compare=False)
 
 
 async def show(client: Client, keys: Keys, process: Process) -> None:
     """Notes that a process runs."""
-    told = orjson.dumps({"kind": process.kind, "level": process.level, "version": process.version})
+    told = orjson.dumps({
+        "kind": process.kind, "level": process.level, "version": process.version,
+        **({} if process.figures is None else {"figures": figures.to_json(process.figures)}),
+    })  # fmt: skip
     with store_errors():
         await scripts.show_process(client, [keys.processes], [process.name, told, FORGOTTEN_AFTER_MS])
 
@@ -44,6 +55,11 @@ async def leave(client: Client, keys: Keys, name: str) -> None:
 
 async def running(client: Client, keys: Keys) -> list[Process]:
     """The processes that have lately shown that they run, by name."""
+    return (await read(client, keys))[1]
+
+
+async def read(client: Client, keys: Keys) -> tuple[int, list[Process]]:
+    """The same, and the moment at which they were read, Unix milliseconds by Redis's clock."""
     with store_errors():
         now_ms, *found = await scripts.read_processes(client, [keys.processes], [])
     there = []
@@ -51,13 +67,14 @@ async def running(client: Client, keys: Keys) -> list[Process]:
         seen_ms, _, told = body.partition(b" ")
         # A clock that was set back must not keep a process that is long gone.
         if seen_ms.isdigit() and abs(int(now_ms) - int(seen_ms)) <= GONE_AFTER_MS:
-            there.append(_process(name.decode(errors="replace"), told))
-    return sorted(there, key=lambda process: process.name)
+            there.append(_process(name.decode(errors="replace"), told, int(seen_ms)))
+    return int(now_ms), sorted(there, key=lambda process: process.name)
 
 
-def _process(name: str, told: bytes) -> Process:
+def _process(name: str, told: bytes, seen_ms: int) -> Process:
     try:
         fields = orjson.loads(told)
-        return Process(name, str(fields["kind"]), int(fields["level"]), str(fields["version"]))
+        kind, level, version = str(fields["kind"]), int(fields["level"]), str(fields["version"])
     except (ValueError, KeyError, TypeError):
-        return Process(name, "", 0, "")
+        return Process(name, "", 0, "", seen_ms=seen_ms)
+    return Process(name, kind, level, version, figures.from_json(fields.get("figures")), seen_ms)

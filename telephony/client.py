@@ -41,6 +41,11 @@ KEEPALIVE_TIMEOUT_S = 15.0
 #: A page of 1,000 calls is below 2 MiB.
 BODY_MAX_BYTES = 8 * 1024 * 1024
 
+#: Failures that are counted apart from each other (count): more than ever occur in one process.
+FAILURES_MAX = 50
+#: Error codes of Twilio's have five digits. Source: Twilio docs, Error and Warning Dictionary.
+_TWILIO_CODES = range(10_000, 100_000)
+
 _API_HOST = "api.twilio.com"
 _kind: ContextVar[str] = ContextVar("kind_of_request", default="other")
 
@@ -126,6 +131,8 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         self._slots = asyncio.Semaphore(requests_max)
         self._session: aiohttp.ClientSession | None = None
         self._watcher: Callable[[Answered], None] | None = None
+        #: What failures were counted by.
+        self._failures: set[str] = set()
 
     def watch(self, watcher: Callable[[Answered], None]) -> None:
         """Has somebody told of every request that leaves, once it was answered, failed, or was not waited for."""
@@ -235,6 +242,8 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
     def _record(self, method: str, status: int, code: int, request_id: str, duration_s: float) -> None:
         kind = _kind.get()
         self._metrics.rest_requests.labels(kind, str(status)).observe(duration_s)
+        if not 200 <= status < 300:
+            self._metrics.rest_failures.labels(self._failure_of(status, code)).inc()
         log.debug(
             "rest_completed",
             effect=kind,
@@ -244,6 +253,14 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
             request_id=request_id,
             duration_ms=round(duration_s * 1000, 1),
         )
+
+    def _failure_of(self, status: int, code: int) -> str:
+        """The label of a failure, of which there may be only so many: whatever answers there may make codes up."""
+        label = str(code) if code in _TWILIO_CODES else f"http-{status}" if status else "no-answer"
+        if label not in self._failures and len(self._failures) >= FAILURES_MAX:
+            return "other"
+        self._failures.add(label)
+        return label
 
 
 class HttpAnswer:

@@ -24,7 +24,7 @@ from streams import effect_codec
 from streams.effect_codec import TellCommand
 from streams.event_codec import BadEntryError
 from streams.lease import Lease
-from streams.partition import Entry, PartitionAccess, parts_of
+from streams.partition import PUT_ASIDE, Entry, PartitionAccess, parts_of
 from streams.session_codec import BrokenRecordError
 from streams.store import Batch, CommitConflictError, CommitOutOfOrderError, Store, Stored
 from worker.cache import SESSIONS_MAX, SessionCache
@@ -394,7 +394,7 @@ class HeldPartition:
         except BadEntryError:
             return
         if isinstance(event, Command):
-            report = CommandReport(event.command_id, CommandStatus.FAILED, f"put aside: {reason}")
+            report = CommandReport(event.command_id, CommandStatus.FAILED, f"{PUT_ASIDE}{reason}")
             try:
                 await self._around.access.tell(TellCommand(event.session_id, report))
             except StoreUnreachableError:

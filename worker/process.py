@@ -18,6 +18,7 @@ from statemachine.states import State
 from streams import config, processes
 from streams.connection import Client
 from streams.dials import DialAccess
+from streams.figures import figures_of
 from streams.keys import Keys
 from streams.lease import LEASE_MS
 from streams.levels import Level
@@ -299,7 +300,7 @@ class Worker:
             try:
                 # Operators' commands need to know the partitions, also of a Redis that was emptied.
                 await self._agree_once(client)
-                await processes.show(client, keys, self._shown)
+                await processes.show(client, keys, replace(self._shown, figures=figures_of(self.metrics)))
             except StoreError as error:
                 log.warning("store_unreachable", task="agreement", reason=str(error))
             await pause(stop, AGREE_EVERY_S)
