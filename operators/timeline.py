@@ -122,6 +122,19 @@ def timeline(log: Sequence[LogEntry], *, full: bool = False) -> tuple[Moment, ..
     return tuple(moments)
 
 
+def answers(moment: Moment) -> str:
+    """What came of what was asked of Twilio in consequence, and after how long; empty where nothing is known."""
+    known = [one for one in moment.effects if one.took_ms is not None]
+    named = len(moment.effects) > 1
+    return "; ".join(f"{one.words}: {_answer(one)}" if named else _answer(one) for one in known)
+
+
+def _answer(asked: Asked) -> str:
+    word = {"succeeded": "done", "failed": "refused", "unknown": "no answer"}.get(asked.outcome, asked.outcome)
+    code = f" (code {asked.twilio_code})" if asked.twilio_code else ""
+    return f"{word} after {asked.took_ms} ms{code}"
+
+
 def pending(moments: Sequence[Moment]) -> tuple[Asked, ...]:
     """What was asked of Twilio and has no outcome yet, as far as the log tells: the end drops what was not sent."""
     ended_at = next((place for place, one in enumerate(moments) if is_end(one)), 0)

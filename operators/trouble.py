@@ -25,7 +25,7 @@ class Trouble:
 
     #: 1 is the worst.
     rank: int
-    #: One short sentence.
+    #: One short sentence that begins with what it is: `overdue`, `alone` or `failed`.
     words: str
 
 
@@ -38,7 +38,7 @@ def trouble_of(fields: Fields, now_ms: int) -> Trouble | None:
     """
     if fields.get("state") == "ended":
         reason = fields.get("end_reason", "")
-        return Trouble(FAILING, f"ended: {reason}") if reason in BAD_ENDS else None
+        return Trouble(FAILING, f"failed: ended with {reason}") if reason in BAD_ENDS else None
     if overdue := _overdue(fields, now_ms):
         return Trouble(OVERDUE, overdue)
     if is_lone(fields):
@@ -79,13 +79,13 @@ def _counts(fields: Fields, party: str) -> bool:
 def _alone(fields: Fields) -> str:
     there = (one for one in words.parties(fields) if fields.get(f"party.{one}.status") == "connected")
     who = next((party for party in there if _counts(fields, party)), "somebody")
-    return f"{who} is alone in the conference"
+    return f"alone in the conference: {who}"
 
 
 def _overdue(fields: Fields, now_ms: int) -> str:
     timers = waiting.timers(fields)
     if not timers:
-        return "it waits for nothing, not even a timer"
+        return "overdue: it waits for nothing, not even a timer"
     name = min(timers, key=timers.__getitem__)
     late_ms = now_ms - timers[name]
     if late_ms <= OVERDUE_AFTER_MS:
@@ -98,14 +98,14 @@ def _failing(fields: Fields, now_ms: int) -> str:
     reason = fields.get("transfer.reason", "")
     why = f" ({reason})" if reason else ""
     if fields.get("phase") == "recall":
-        return f"the transfer has failed{why}: the agent is rung again"
+        return f"failed: the transfer{why}, the agent is rung again"
     if fields.get("transfer.status") != "failed":
         return ""
     failed_ms = _failed_at_ms(fields)
     if not 0 <= now_ms - failed_ms <= FAILED_LATELY_MS:
         return ""
     what = "the transfer" if fields.get("transfer.mode") in ("warm", "consult", "blind") else fields["transfer.mode"]
-    return f"{what} has failed{why}"
+    return f"failed: {what}{why}"
 
 
 def _failed_at_ms(fields: Fields) -> int:
