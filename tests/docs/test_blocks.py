@@ -1,0 +1,152 @@
+"""Every block of the pages is run, or read by what would run it; one that can't be says why."""
+
+import ast
+import asyncio
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from streams.commands import parse
+from tests.docs.generated import ROOT, load_script
+from webhooks.api.table import ROUTES
+
+BLOCK = re.compile(
+    r"^(?:<!-- not run: (?P<why>[^\n]+) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```", re.DOTALL | re.MULTILINE
+)
+#: Languages whose blocks are run or read here or in test_code_blocks.py.
+READ = {"sh", "console", "python", "json", "toml", "yaml"}
+#: What forges draw: whether they can is seen when the page is made from a real run.
+DRAWN = {"mermaid"}
+#: Programs that people are told to start, beside our own.
+PROGRAMS = {"cp", "curl", "docker", "git", "jq", "kill", "make", "openssl", "redis-cli", "."}
+OWN = ("conferral", ".venv/bin/conferral")
+#: Where the demo and the examples find the control API.
+API = re.compile(r"https?://(?:127\.0\.0\.1|localhost):8080$")
+ASSIGNMENT = re.compile(r"[A-Z_]+=\S*")
+TREE = load_script("reference_pages").command_tree()
+
+
+def is_generated(page: Path) -> bool:
+    """Of these other tests say that they are what the code makes."""
+    return page.is_relative_to(ROOT / "docs" / "reference") or page.is_relative_to(ROOT / "docs" / "flows")
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    """Texts of the page's blocks in these languages, but those that say why they aren't run."""
+    found = BLOCK.finditer(page.read_text("utf-8"))
+    return [it["text"] for it in found if it["language"] in languages and it["why"] is None]
+
+
+def typed(page: Path) -> Iterator[list[str]]:
+    """Every command that is to be typed, each part of a pipe by itself, without assignments before it."""
+    lines = [line for text in blocks(page, "sh") for line in text.replace("\\\n", " ").splitlines()]
+    lines += [line[2:] for text in blocks(page, "console") for line in text.splitlines() if line.startswith("$ ")]
+    for line in lines:
+        command: list[str] = []
+        for word in [*shlex.split(line, comments=True), "|"]:
+            if word not in ("|", "&&", ";"):
+                command.append(word)
+                continue
+            while command and ASSIGNMENT.fullmatch(command[0]):
+                command.pop(0)
+            if command:
+                yield command
+            command = []
+
+
+def parsed(words: list[str]) -> None:
+    """Reads the words after `conferral` as the command line does, and runs nothing.
+
+    Raises:
+        Exception: Typer's own, of a command, an option or a value that there isn't.
+    """
+    command: Any = TREE
+    context = command.make_context("conferral", list(words), resilient_parsing=not words)
+    while hasattr(command, "commands"):
+        rest = [*context._protected_args, *context.args]
+        if not rest:
+            return
+        name, command, rest = command.resolve_command(context, rest)
+        context = command.make_context(name, list(rest), parent=context)
+
+
+def test_a_block_is_read_or_says_why_not(markdown: Path) -> None:
+    if is_generated(markdown):
+        return
+    found = list(BLOCK.finditer(markdown.read_text("utf-8")))
+
+    unread = [it["text"] for it in found if it["language"] not in READ | DRAWN and it["why"] is None]
+    assert unread == []
+
+
+def test_programs_to_be_typed_are_known(markdown: Path) -> None:
+    assert {command[0] for command in typed(markdown)} <= PROGRAMS | {*OWN}
+
+
+def test_the_command_line_takes_what_is_to_be_typed(markdown: Path) -> None:
+    for command in typed(markdown):
+        if command[0] in OWN and not {"-h", "--help", "--version"} & {*command}:
+            parsed([word for word in command[1:] if not re.match(r"\d?>", word)])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["dance"], ["transfer", "CA0", "--to", "client:bob", "--timeout", "soon"], ["end"], ["show", "CA0", "--loud"]],
+)
+def test_what_the_command_line_does_not_take_is_found(words: list[str]) -> None:
+    with pytest.raises(Exception, match=r"(?i)no such|a valid number|missing"):
+        parsed(words)
+
+
+def test_requests_that_are_to_be_typed_are_answered_by_the_api(markdown: Path) -> None:
+    routes = [(route.method, re.compile(re.sub(r"\{\w+\}", "[^/]+", route.path))) for route in ROUTES]
+    for command in typed(markdown):
+        if command[0] != "curl":
+            continue
+        places = [urlsplit(word) for word in command if word.startswith("http")]
+        ours = [it for it in places if API.match(f"{it.scheme}://{it.netloc}")]
+        bodies = [command[number + 1] for number, word in enumerate(command) if word in ("--json", "-d")]
+        method = "POST" if bodies else "GET"
+        for place in ours:
+            assert any(it == method and path.fullmatch(place.path) for it, path in routes), command
+            if place.path.endswith("/commands"):
+                parse(_as_published(json.loads(bodies[0]), place.path.split("/")[2]))
+
+
+def _as_published(body: dict[str, object], session: str) -> dict[str, str]:
+    fields = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in body.items()}
+    return {"session": session, **fields}
+
+
+def test_programs_in_python_run_as_far_as_they_define_something(
+    markdown: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a program does when it is started needs calls; other tests run that, and here it is left out."""
+    started: list[str] = []
+
+    def not_now(program: Any, **_how: object) -> None:
+        started.append(program.__name__)
+        program.close()
+
+    monkeypatch.setattr(asyncio, "run", not_now)
+    for text in blocks(markdown, "python"):
+        names: dict[str, Any] = {}
+        exec(compile(text, markdown.name, "exec"), names)
+        assert names.keys() > {"__builtins__"}
+        assert all(name in names for name in started)
+        assert all(_imports_what_there_is(node) for node in ast.walk(ast.parse(text)))
+        started.clear()
+
+
+def _imports_what_there_is(node: ast.AST) -> bool:
+    """Of a program of ours only what is meant for others: a name of `__all__`."""
+    if not isinstance(node, ast.ImportFrom) or node.module not in ("conferral", "sandbox"):
+        return True
+    offered = __import__(node.module).__all__
+    return {name.name for name in node.names} <= {*offered}
