@@ -98,7 +98,7 @@ class DeadLetters:
         return await self._store.count()
 
     async def list(self, limit: int = 50, cursor: str = "", reason: str = "", *, full: bool = False) -> Letters:
-        """One page, the newest first. With a reason it may hold fewer than the limit; an empty cursor says so.
+        """One page, the newest first. Only an empty cursor says that nothing follows.
 
         Args:
             limit: Most letters (count, 1 to 500).

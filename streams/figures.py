@@ -71,7 +71,8 @@ def from_json(told: object) -> Figures | None:
     """The figures as somebody has told them; None where none can be read. What is not known is passed over."""
     if not isinstance(told, dict):
         return None
-    numbers = {name: value for name, value in told.items() if name in Figures.__dataclass_fields__ and _is_count(value)}
+    known = Figures.__dataclass_fields__.keys() - {"failures"}
+    numbers = {name: value for name, value in told.items() if name in known and _is_count(value)}
     failures = told.get("failures")
     kept = failures.items() if isinstance(failures, dict) else ()
     return Figures(**numbers, failures={str(code): one for code, one in [*kept][:FAILURES_MAX] if _is_count(one)})

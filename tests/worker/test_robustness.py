@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from operators.dead_letters import DeadLetters
 from runtime.clock import SystemClock
 from statemachine.effects import HangUpCall, ReadCalls
 from streams import commands
@@ -54,6 +55,32 @@ async def test_mistake_in_deciding_costs_its_entry_and_not_the_worker(world, mon
     assert (await world.command("convert", customer.sid)).status == "done"
     assert world.redirects_of(agent) == 1
     assert (await world.command("end", healthy.sid)).status == "done"
+    await ends_well(world, customer)
+
+
+async def test_command_that_was_put_aside_is_done_when_it_is_put_back(world, monkeypatch):
+    from worker import held as module
+
+    customer, agent = await world.talking()
+    decide = module.decide
+
+    def stumbles(events, *rest):
+        if any(event.name == "convert" for _, event in events):
+            raise KeyError("a mistake of ours")
+        return decide(events, *rest)
+
+    monkeypatch.setattr(module, "decide", stumbles)
+    assert (await world.command("convert", customer.sid, id="c1")).status == "failed"
+    await world.eventually(lambda: world.client.xlen(world.keys.dead), "a dead letter")
+    letters = DeadLetters(world.client, world.keys)
+    # Back where it was, and aside again: what is wrong is not mended by trying.
+    assert (await letters.retry_all("deciding it failed", 1)).done == 1
+    await world.eventually(lambda: world.client.xlen(world.keys.dead), "a dead letter again")
+    monkeypatch.undo()
+    assert (await letters.retry_all()).done == 1
+    assert (await commands.wait_for_outcome(world.client, world.keys, "c1", 10)).status == "done"
+    assert world.redirects_of(agent) == 1
+    assert await letters.count() == 0
     await ends_well(world, customer)
 
 

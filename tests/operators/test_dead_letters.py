@@ -1,0 +1,98 @@
+"""Dead letters as people see them: in pages, by reason, without anybody's number; all of a reason only as confirmed."""
+
+import pytest
+
+from operators.dead_letters import CountChanged, DeadLetters
+from streams.connection import make_client
+from streams.cursors import BadCursorError
+from streams.keys import Keys
+
+pytestmark = pytest.mark.redis
+KEYS = Keys("test", 4)
+NUMBER = "+14155550123"
+
+
+@pytest.fixture
+async def client(redis_server):
+    client = make_client(redis_server.url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def letters(client):
+    return DeadLetters(client, KEYS)
+
+
+async def bury(client, number, reason, stream=KEYS.commands, **fields):
+    about = {"dead_reason": reason, "dead_stream": stream, "dead_entry": f"{number}-7"}
+    await client.xadd(KEYS.dead, {**fields, **about}, id=f"{number}-0")
+
+
+async def test_letter_says_whence_what_and_whose_it_is_without_a_number(client, letters):
+    sid, token = "CA" + "12" * 16, "secret"
+    given = {"type": "transfer", "session": sid, "to": NUMBER, "call_token": token, "at": "2026-11-20T08:24:07.123Z"}
+    await bury(client, 5, "odd", **given, big="x" * 600)
+    (letter,) = (await letters.list()).letters
+    assert (letter.id, letter.at_ms, letter.entry_id, letter.source) == ("5-0", 5, "5-7", "commands")
+    assert (letter.type, letter.session, letter.reason, letter.stuck) == ("transfer", sid, "odd", "")
+    assert letter.fields["to"] == "+…23"
+    assert (letter.fields["session"], letter.fields["at"]) == (sid, given["at"])
+    assert len(letter.fields["big"]) == 501
+    assert "call_token" not in letter.fields
+    assert NUMBER not in repr(letter)
+    (whole,) = (await letters.list(full=True)).letters
+    assert whole.fields["to"] == NUMBER
+
+
+async def test_source_is_a_partition_or_whatever_stands_there(client, letters):
+    await bury(client, 1, "odd", stream=KEYS.events(3))
+    await bury(client, 2, "odd", stream="else\x1b[31m")
+    assert [one.source for one in (await letters.list()).letters] == ["else\x1b[31m", "partition 3"]
+
+
+async def test_pages_and_reasons(client, letters):
+    for number in range(1, 8):
+        await bury(client, number, "rare" if number in (2, 5) else "odd", type="end", session="s")
+    assert await letters.groups() == [("odd", 5), ("rare", 2)]
+    first = await letters.list(3)
+    assert [one.at_ms for one in first.letters] == [7, 6, 5]
+    second = await letters.list(4, first.cursor)
+    assert [one.at_ms for one in second.letters] == [4, 3, 2, 1]
+    assert second.cursor == ""
+    of_reason = await letters.list(1, reason="rare")
+    assert [one.at_ms for one in of_reason.letters] == [5]
+    rest = await letters.list(1, of_reason.cursor, "rare")
+    assert [one.at_ms for one in rest.letters] == [2]
+    nothing = await letters.list(1, rest.cursor, "rare")
+    assert (nothing.letters, nothing.cursor) == ((), "")
+    with pytest.raises(BadCursorError):
+        await letters.list(cursor="nonsense")
+
+
+async def test_some_are_put_back_and_each_that_is_not_says_why(client, letters):
+    await bury(client, 1, "odd", type="end", session="s")
+    await bury(client, 2, "odd", foo="bar")
+    done = await letters.retry(["2-0", "1-0", "9-9", "nonsense"])
+    assert (done.done, done.left) == (1, 1)
+    assert done.refused == {
+        "2-0": "it would be put aside again: no type",
+        "9-9": "there is no such letter",
+        "nonsense": "there is no such letter",
+    }
+    assert await client.xlen(KEYS.commands) == 1
+
+
+async def test_all_of_a_reason_only_while_there_are_as_many_as_were_confirmed(client, letters):
+    for number in range(1, 5):
+        await bury(client, number, "rare" if number == 3 else "odd", type="end", session="s")
+    with pytest.raises(CountChanged) as changed:
+        await letters.drop_all("odd", 2)
+    assert changed.value.count == 3
+    assert await letters.count() == 4
+    dropped = await letters.drop_all("odd", 3)
+    assert (dropped.done, dropped.refused, dropped.left) == (3, {}, 1)
+    back = await letters.retry_all()
+    assert (back.done, back.left) == (1, 0)
+    ((_, fields),) = await client.xrange(KEYS.commands)
+    assert fields[b"id"] == b"3-7"
