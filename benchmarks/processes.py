@@ -46,11 +46,15 @@ def _answer(stop: asyncio.Event) -> None:
 
 
 class NobodyAsks:
-    """The callbacks of the benchmark lead to no question about a child."""
+    """The callbacks of the benchmark lead to no question to Twilio."""
 
     async def child_status(self, parent_call_sid: str) -> str | None:
         """See `webhooks.child_lookup.ChildLookup`."""
         raise AssertionError(parent_call_sid)
+
+    async def is_alone(self, conference_sid: str, call_sid: str) -> bool:
+        """See `webhooks.child_lookup.ChildLookup`."""
+        raise AssertionError(conference_sid, call_sid)
 
 
 # ---- webhooks ----------------------------------------------------------------------------------------------------

@@ -172,6 +172,15 @@ class Calls:
         newest = max(children, key=_created_at, default=None)
         return newest.status or "" if newest is not None else None
 
+    async def is_alone(self, conference_sid: str, call_sid: str) -> bool:
+        """Whether nobody but this call takes part in a conference, or is being called into it.
+
+        Source: Twilio docs, Participants subresource: its list has those who ring, too.
+        """
+        with requests_of("is_alone"):
+            inside = await self._participants_in(conference_sid)
+        return [seen.call_sid for seen in inside] == [call_sid]
+
     # ---- one function a kind --------------------------------------------------------------------------------------
 
     async def _redirect(self, effect: RedirectCall) -> None:

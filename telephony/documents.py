@@ -133,6 +133,7 @@ class Documents:
         starts: bool | None = None,
         tune: str = "",
         greets: bool = False,
+        opens: bool = False,
         supervises: bool = False,
         attributes: Attributes = PLAIN,
     ) -> str:
@@ -151,13 +152,14 @@ class Documents:
                 By default a leg that hears a tune does not, and every other one does.
             tune: What the leg hears while it is alone, `ringback` or `music`. Empty for silence.
             greets: Whether the greeting is said before the tune.
+            opens: Whether it is the caller who waits for the first agent.
             supervises: Whether it comes in muted, and never starts the conference.
             attributes: Of the session.
         """
         response = VoiceResponse()
         action = DialAction(session_id, party, DialKind.CONFERENCE, attempt)
         self._join(
-            response, action, label, room, starts=starts, tune=tune, greets=greets, supervises=supervises,
+            response, action, label, room, starts=starts, tune=tune, greets=greets, opens=opens, supervises=supervises,
             attributes=attributes,
         )  # fmt: skip
         return str(response)
@@ -356,13 +358,14 @@ class Documents:
         starts: bool | None,
         tune: str,
         greets: bool = False,
+        opens: bool = False,
         supervises: bool,
         attributes: Attributes,
     ) -> None:
         session_id, party = action.session_id, action.party
         heard = {"wait_url": ""}
         if tune:
-            wait = Wait(session_id, party, Tune(tune), greets)
+            wait = Wait(session_id, party, Tune(tune), greets, opens)
             heard = {"wait_url": self._urls.wait(wait), "wait_method": "POST"}
         dial = response.dial(action=self._urls.dial_action(action), method="POST", **_bounds(party, attributes))
         dial.conference(

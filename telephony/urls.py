@@ -133,6 +133,8 @@ class Wait:
     tune: Tune
     #: Whether the greeting is said first.
     greets: bool = False
+    #: Whether it is the caller who waits for the first agent: where his session is not known, he opens it again.
+    opens: bool = False
 
     def greeted(self) -> "Wait":
         """What is asked for once the greeting was said."""
@@ -212,6 +214,8 @@ class CallbackUrls:
         fields = {"session": wait.session_id, "party": wait.party, "tune": wait.tune.value}
         if wait.greets:
             fields["greeting"] = "1"
+        if wait.opens:
+            fields["opens"] = "1"
         return f"{self._base}{WAIT_PATH}?{urlencode(fields)}{_TWIML_OVERRIDES}"
 
     def announcement(self, announcement: Announcement) -> str:
@@ -333,7 +337,8 @@ def parse_wait(query: str) -> Wait:
     tune = fields.get("tune", "")
     if tune not in (Tune.RINGBACK, Tune.MUSIC):
         raise CallbackUrlError("tune")
-    return Wait(_id(fields, "session"), _id(fields, "party"), Tune(tune), _mark(fields, "greeting"))
+    marks = (_mark(fields, name) for name in ("greeting", "opens"))
+    return Wait(_id(fields, "session"), _id(fields, "party"), Tune(tune), *marks)
 
 
 def parse_announcement(query: str) -> Announcement:

@@ -129,7 +129,7 @@ def signed_routes(
         FALLBACK_PATH: voice.fallback,
         DIAL_ACTION_PATH: actions.dial_action,
         GATE_PATH: gate.gate,
-        WAIT_PATH: WaitRoutes(settings, documents, ingest, metrics).wait,
+        WAIT_PATH: WaitRoutes(settings, documents, routing, ingest, child_lookup, metrics).wait,
         ANNOUNCEMENT_PATH: AnnouncementRoutes(documents, ingest, metrics).announcement,
         "/voice/status": callbacks.number_status,
         CALL_PATH: callbacks.call,

@@ -8,8 +8,10 @@ from urllib.parse import unquote
 import structlog
 
 from runtime.settings import ServiceSettings
+from statemachine.events import CallReceived
+from statemachine.states import SessionMode
 from telephony.addresses import Address, AddressError, AllowList, parse_address
-from telephony.callbacks import Fields, callee_of, caller_of
+from telephony.callbacks import Fields, call_received, callee_of, caller_of
 from telephony.directory import DirectoryFile, Inbound, address_in
 
 log = structlog.get_logger()
@@ -90,3 +92,19 @@ class Routing:
             else:
                 return NextAgent(address, following)
         return None
+
+
+def received(form: Fields, inbound: Inbound, mode: SessionMode) -> CallReceived:
+    """That a call has come in, which opens its session.
+
+    Args:
+        form: Of any request that Twilio makes for the call.
+        inbound: Who answers it; at least one agent.
+        mode: How the caller is connected.
+
+    Raises:
+        MalformedCallbackError: a field is missing or malformed.
+    """
+    return call_received(
+        form, inbound.agents[0], mode=mode, other_agents=inbound.agents[1:], attributes=inbound.attributes
+    )

@@ -18,7 +18,7 @@ from statemachine.session import CUSTOMER, first_label
 from statemachine.states import Opening, SessionMode, State, Tune
 from streams.ingest import Ingest, SessionFacts
 from telephony.addresses import Address, parse_address
-from telephony.callbacks import call_received, error_url_of, was_placed
+from telephony.callbacks import error_url_of, was_placed
 from telephony.directory import Inbound
 from telephony.documents import Documents
 from telephony.phrases import Phrase
@@ -28,7 +28,7 @@ from webhooks.dial_actions import DialActionRoutes
 from webhooks.form import Form
 from webhooks.gate import GateRoutes
 from webhooks.replies import note_unstored, twiml
-from webhooks.routing import Routing
+from webhooks.routing import Routing, received
 
 log = structlog.get_logger()
 
@@ -106,7 +106,7 @@ class VoiceRoutes:
         if agent is None:
             return twiml(self._documents.say_and_hang_up(Phrase.NOBODY_HERE))
         mode = inbound.mode or mode
-        event = _received(form, inbound, mode)
+        event = received(form, inbound, mode)
         try:
             async with asyncio.timeout(_STORE_DEADLINE_S):
                 await self._ingest.publish(event, call_sid=event.call_sid)
@@ -123,7 +123,7 @@ class VoiceRoutes:
         agent = _first(inbound)
         if agent is None:
             return twiml(self._documents.say_and_hang_up(Phrase.NOBODY_HERE))
-        event = _received(form, inbound, SessionMode.BRIDGE)
+        event = received(form, inbound, SessionMode.BRIDGE)
         facts: SessionFacts | None = None
         try:
             async with asyncio.timeout(_STORE_DEADLINE_S):
@@ -170,6 +170,7 @@ class VoiceRoutes:
             room=session_id,
             tune=Tune.MUSIC,
             greets=bool(attributes.greeting or self._settings.greeting),
+            opens=True,
             attributes=attributes,
         )
 
@@ -177,13 +178,3 @@ class VoiceRoutes:
 def _first(inbound: Inbound) -> Address | None:
     """The agent who is tried first: the directory has held him against the allow-list."""
     return parse_address(inbound.agents[0]) if inbound.agents else None
-
-
-def _received(form: Form, inbound: Inbound, mode: SessionMode) -> CallReceived:
-    return call_received(
-        form,
-        inbound.agents[0],
-        mode=mode,
-        other_agents=inbound.agents[1:],
-        attributes=inbound.attributes,
-    )

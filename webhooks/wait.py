@@ -10,21 +10,26 @@ from dataclasses import replace
 import structlog
 from aiohttp import web
 
-from runtime.errors import StoreError
+from runtime.errors import ProviderError, StoreError
 from runtime.metrics import Metrics
 from runtime.settings import SILENCE, ServiceSettings
-from statemachine.states import Tune
+from statemachine.states import SessionMode, Tune
 from streams.ingest import Ingest, SessionFacts
+from telephony.callbacks import MalformedCallbackError
 from telephony.documents import Documents
 from telephony.urls import WAIT_PATH, parse_wait
 from webhooks.audio import PATHS
+from webhooks.child_lookup import ChildLookup
 from webhooks.form import Form
 from webhooks.replies import twiml
+from webhooks.routing import Routing, received
 
 log = structlog.get_logger()
 
 #: How long the session is waited for; the caller hears nothing meanwhile.
 _STORE_DEADLINE_S = 0.5
+#: The same for opening again the session of a caller who has been forgotten; tried again whenever his music ends.
+_OPENING_DEADLINE_S = 3.0
 #: A call that has just come in may not be decided upon yet: how often its session is asked for again, and how soon.
 _ASK_AGAIN_MAX = 5
 _ASK_AGAIN_S = 0.05
@@ -33,20 +38,30 @@ _ASK_AGAIN_S = 0.05
 class WaitRoutes:
     """Answers waitUrl and HoldUrl."""
 
-    def __init__(self, settings: ServiceSettings, documents: Documents, ingest: Ingest, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        documents: Documents,
+        routing: Routing,
+        ingest: Ingest,
+        child_lookup: ChildLookup,
+        metrics: Metrics,
+    ) -> None:
         own = {tune: settings.public_url + path for tune, path in PATHS.items()}
         chosen = {Tune.RINGBACK: settings.ringback, Tune.MUSIC: settings.music}
         #: URL of the audio by tune, None for silence.
         self._audio = {tune: None if url == SILENCE else url or own[tune] for tune, url in chosen.items()}
         self._greeting = settings.greeting or ""
         self._documents = documents
+        self._routing = routing
         self._ingest = ingest
+        self._child_lookup = child_lookup
         self._metrics = metrics
 
-    async def wait(self, _form: Form, query: str) -> web.Response:
+    async def wait(self, form: Form, query: str) -> web.Response:
         """What the party shall hear now."""
         wait = parse_wait(query)
-        facts = await self._facts(wait.session_id)
+        facts = await self._facts(wait.session_id, form if wait.opens else None)
         if wait.greets:
             text = facts.attributes.greeting if facts else ""
             return twiml(self._documents.greeting(wait, text or self._greeting))
@@ -59,8 +74,13 @@ class WaitRoutes:
         own_music = facts.attributes.wait_url if facts and tune is Tune.MUSIC else ""
         return own_music or self._audio[tune]
 
-    async def _facts(self, session_id: str) -> SessionFacts | None:
-        """The session, None where Redis does not know it or can't be read in time."""
+    async def _facts(self, session_id: str, of_caller: Form | None) -> SessionFacts | None:
+        """The session, None where Redis does not know it or can't be read in time.
+
+        Args:
+            session_id: Which.
+            of_caller: The form of a caller who waits for the first agent.
+        """
         try:
             async with asyncio.timeout(_STORE_DEADLINE_S):
                 facts = await self._ingest.read(session_id)
@@ -69,8 +89,34 @@ class WaitRoutes:
                         break
                     await asyncio.sleep(_ASK_AGAIN_S)
                     facts = await self._ingest.read(session_id)
-                return facts
         except (StoreError, TimeoutError) as error:
             self._metrics.webhooks_without_store.labels(WAIT_PATH).inc()
             log.warning("tune_unread", session_id=session_id, error_type=type(error).__name__)
             return None
+        if facts is None and of_caller is not None:
+            await self._open_again(session_id, of_caller)
+        return facts
+
+    async def _open_again(self, session_id: str, form: Form) -> None:
+        """Tells once more of a caller who waits, Twilio says so, and of whom nobody knows: what told of him was lost.
+
+        Where that is only late, the session is opened by what comes first, and this changes nothing. Where somebody is
+        being called for him, or is with him, nobody is called again: that conference is the sweep's to find.
+        """
+        inbound = self._routing.inbound(form)
+        room = form.get("ConferenceSid") or ""
+        try:
+            event = received(form, inbound, SessionMode.CONFERENCE) if inbound.agents and room else None
+        except MalformedCallbackError:
+            return  # without who calls and whom there is nothing to tell
+        if event is None or event.session_id != session_id:
+            return
+        try:
+            async with asyncio.timeout(_OPENING_DEADLINE_S):
+                if not await self._child_lookup.is_alone(room, event.call_sid):
+                    return
+                await self._ingest.publish(event, call_sid=event.call_sid)
+        except (ProviderError, StoreError, TimeoutError) as error:
+            log.warning("session_unopened", session_id=session_id, error_type=type(error).__name__)
+        else:
+            log.warning("session_opened_again", session_id=session_id)

@@ -149,6 +149,10 @@ class _ChildLookup(ChildLookup):
         self.was_asked = True
         return await self._way.calls.child_status(parent_call_sid)
 
+    async def is_alone(self, conference_sid: str, call_sid: str) -> bool:
+        self.was_asked = True
+        return await self._way.calls.is_alone(conference_sid, call_sid)
+
 
 @dataclass(frozen=True, slots=True)
 class Served:

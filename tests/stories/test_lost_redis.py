@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from sandbox import PhoneScript, SandboxCall
 from tests.stories.kit import TARGET
 from tests.support.redis_server import RedisServer
-from tests.support.world import World
+from tests.support.world import CUSTOMER, DEADLINE_S, NUMBER, World
 
 pytestmark = pytest.mark.redis
 INTERVAL_S = 0.5
@@ -88,5 +89,44 @@ async def test_conferences_of_others_are_left_alone_though_they_are_named_as_our
         touching = [(entry.method, entry.path) for entry in world.sandbox.ledger.rest if foreign in entry.path]
         assert touching == [("GET", f"/Conferences/{foreign}/Participants.json")]
         assert not await world.client.exists(world.keys.session("CA" + "7" * 32))
+        customer.hang_up()
+        await world.settled()
+
+
+async def waits(world: World) -> SandboxCall:
+    """A caller waits in a conference; nothing that tells of him arrives, but for what his own wait URL asks for."""
+    world.sandbox.add_number(NUMBER, voice_url=f"{world.public_url}/voice/conference")
+    return await world.sandbox.call_in(CUSTOMER, NUMBER)
+
+
+async def test_a_caller_of_whom_all_trace_is_lost_gets_an_agent_when_his_music_has_played(
+    redis_server: RedisServer,
+) -> None:
+    """The sweep alone would take two intervals."""
+    async with World(redis_server.url, CONFERRAL_SWEEP_INTERVAL=600) as world:
+        world.agent_phone.in_turn(PhoneScript(answer_after_s=0.1))
+        world.sandbox.faults.lose_callbacks("*", count=2)
+        customer = await waits(world)
+        await world.sandbox.wait_until(lambda: str(customer.hears) == "music", DEADLINE_S)
+        await forget(world)
+
+        session = await world.until(customer.sid, **{"state": "conferenced", "party.agent.status": "connected"})
+
+        assert session["direction"] == "inbound"
+        assert len(world.agent_phone.call_sids) == 1
+        customer.hang_up()
+        await world.settled()
+
+
+async def test_an_agent_who_is_rung_when_all_trace_is_lost_is_not_rung_twice(redis_server: RedisServer) -> None:
+    async with World(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as world:
+        world.agent_phone.in_turn(PhoneScript(answer_after_s=8))
+        customer = await waits(world)
+        await world.until(customer.sid, **{"party.agent.status": "ringing"})
+        await forget(world)
+
+        await world.until(customer.sid, **{"state": "conferenced", "party.agent.status": "connected"})
+
+        assert len(world.agent_phone.call_sids) == 1
         customer.hang_up()
         await world.settled()

@@ -310,6 +310,22 @@ async def test_child_status_is_that_of_the_newest_child(children: list[dict[str,
 
 
 @pytest.mark.parametrize(
+    "inside, expected",
+    [
+        (["CA1"],        True),
+        (["CA1", "CA2"], False),
+        (["CA2"],        False),
+        ([],             False),  # a list may lag
+    ],
+)  # fmt: skip
+async def test_whoever_is_alone_in_a_conference_is_its_only_participant(inside: list[str], expected: bool) -> None:
+    there = page("participants", *({"call_sid": sid, "label": "x-1"} for sid in inside))
+    calls, _ = calls_with({"GET Conferences/CF1/Participants": there})
+
+    assert await calls.is_alone("CF1", "CA1") is expected
+
+
+@pytest.mark.parametrize(
     "participant, in_room",
     [
         ({"call_sid": "CA9", "label": "agent-1"}, True),

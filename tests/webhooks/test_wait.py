@@ -1,11 +1,12 @@
 """What somebody who waits or is held hears."""
 
 import xml.etree.ElementTree as ET
+from unittest.mock import AsyncMock
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from runtime.errors import SettingsError
+from runtime.errors import ProviderUnreachableError, SettingsError, StoreUnreachableError
 from statemachine.attributes import Attributes
 from statemachine.states import Tune
 from streams.ingest import PartyFacts
@@ -255,3 +256,59 @@ async def test_a_get_is_not_signed_by_its_fields_apart_from_the_url(client, inge
 async def test_no_other_method_is_taken(client, method, path, allowed):
     async with client.request(method, path, headers=signed(path, {})) as response:
         assert (response.status, response.headers["Allow"]) == (405, allowed)
+
+
+CALLED = {"From": "+14155550123", "To": "+14155550100", "Direction": "inbound", "CallStatus": "in-progress"}
+OPENING = waiting("music") + "&opens=1"
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(wait, "_ASK_AGAIN_S", 0)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_caller_of_whom_nobody_knows_any_more_opens_his_session_again(client, ingest, child_lookup):
+    status, document = await post(client, OPENING, FORM | CALLED)
+
+    assert (status, played(document)) == (200, MUSIC)
+    (event,) = ingest.events
+    assert (event.name, event.session_id, event.mode) == ("call_received", CALLER, "conference")
+    assert event.customer_address == CALLED["From"]
+    assert child_lookup.asked == [(CONFERENCE, CALLER)]
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("fault", ["in-company", "twilio-away", "redis-away"])
+async def test_where_somebody_may_be_called_for_him_already_nobody_is_called_again(
+    client, ingest, child_lookup, monkeypatch, fault
+):
+    child_lookup.alone = fault != "in-company"
+    child_lookup.error = ProviderUnreachableError() if fault == "twilio-away" else None
+    if fault == "redis-away":
+        monkeypatch.setattr(ingest, "publish", AsyncMock(side_effect=StoreUnreachableError("away")))
+
+    status, document = await post(client, OPENING, FORM | CALLED)
+
+    assert (status, played(document)) == (200, MUSIC)
+    assert ingest.events == []
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("known", "target", "changes"),
+    [
+        (facts("conferenced"), OPENING,                                   {}),
+        (facts("ended"),       OPENING,                                   {}),
+        (None,                 waiting("music"),                          {}),                      # who is held
+        (None,                 OPENING,                                   {"CallSid": "CA" + "9" * 32}),
+    ],
+    ids=["known", "ended", "held", "other-call"],
+)  # fmt: skip
+async def test_nothing_is_told_again_of_anybody_else(client, ingest, known, target, changes):
+    ingest.facts = known
+
+    status, document = await post(client, target, FORM | CALLED | changes)
+
+    assert (status, played(document)) == (200, MUSIC)
+    assert ingest.events == []

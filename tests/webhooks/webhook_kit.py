@@ -138,6 +138,7 @@ class FakeChildLookup:
 
     def __init__(self):
         self.status = None
+        self.alone = True
         self.error = None
         self.asked = []
 
@@ -146,3 +147,9 @@ class FakeChildLookup:
         if self.error:
             raise self.error
         return self.status
+
+    async def is_alone(self, conference_sid, call_sid):
+        self.asked.append((conference_sid, call_sid))
+        if self.error:
+            raise self.error
+        return self.alone
