@@ -3,10 +3,11 @@
 from sandbox.exchange import NobodyToTellError, Rules, UnknownNumberError
 from sandbox.faults import Faults
 from sandbox.handles import SandboxCall
+from sandbox.moments import RestMoment
 from sandbox.phones import Phone, PhoneScript
 from sandbox.server import make_app
 from sandbox.service import Sandbox
-from sandbox.switchboard import ACCOUNT_SID, AUTH_TOKEN, RestMoment
+from sandbox.switchboard import ACCOUNT_SID, AUTH_TOKEN
 
 __all__ = [
     "ACCOUNT_SID",

@@ -2,84 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from typing import Any
 
-import orjson
 from aiohttp import web
 
+from sandbox.answers import ControlError, as_json, guarded, read_body
 from sandbox.exchange import NobodyToTellError, UnknownNumberError
 from sandbox.faults import Faults
 from sandbox.handles import SandboxCall
 from sandbox.switchboard import Switchboard
+from sandbox.views import rooms
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+NAME_MAX = 60
+"""Characters of a phone's name."""
 
 
-class ControlError(Exception):
-    """A request of the sandbox's own is wrong; `reason` names what, for the one who asked."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
+TIMES = frozenset({"by_s", "latency_s"})
+COUNTS = frozenset({"count", "copies", "status", "code", "retry_after_s"})
 
 
 def control_routes(sandbox: Switchboard) -> list[web.RouteDef]:
     """All routes under `/sandbox`."""
     control = Control(sandbox)
     return [
-        web.post("/sandbox/numbers", _guarded(control.add_number)),
-        web.post("/sandbox/phones", _guarded(control.script_phone)),
-        web.post("/sandbox/calls", _guarded(control.call_in)),
-        web.post("/sandbox/browser-calls", _guarded(control.browser_calls)),
-        web.post("/sandbox/callbacks", _guarded(control.send_callback)),
-        web.get("/sandbox/calls", _guarded(control.calls)),
-        web.post("/sandbox/foreign", _guarded(control.add_foreign)),
-        web.post("/sandbox/calls/{sid}/{act}", _guarded(control.act)),
-        web.get("/sandbox/conferences", _guarded(control.conferences)),
-        web.get("/sandbox/recordings", _guarded(control.recordings)),
-        web.get("/sandbox/ledger", _guarded(control.ledger)),
-        web.get("/sandbox/hearing", _guarded(control.hearing)),
-        web.post("/sandbox/faults", _guarded(control.faults)),
-        web.post("/sandbox/reset", _guarded(control.reset)),
+        web.post("/sandbox/numbers", guarded(control.add_number)),
+        web.post("/sandbox/phones", guarded(control.script_phone)),
+        web.post("/sandbox/calls", guarded(control.call_in)),
+        web.post("/sandbox/browser-calls", guarded(control.browser_calls)),
+        web.post("/sandbox/callbacks", guarded(control.send_callback)),
+        web.get("/sandbox/calls", guarded(control.calls)),
+        web.post("/sandbox/foreign", guarded(control.add_foreign)),
+        web.post("/sandbox/calls/{sid}/{act}", guarded(control.act)),
+        web.get("/sandbox/conferences", guarded(control.conferences)),
+        web.get("/sandbox/recordings", guarded(control.recordings)),
+        web.get("/sandbox/ledger", guarded(control.ledger)),
+        web.get("/sandbox/hearing", guarded(control.hearing)),
+        web.get("/sandbox/faults", guarded(control.faults_to_come)),
+        web.post("/sandbox/faults", guarded(control.faults)),
+        web.post("/sandbox/reset", guarded(control.reset)),
     ]
-
-
-def _guarded(handler: Handler) -> Handler:
-    async def guarded(request: web.Request) -> web.Response:
-        try:
-            return await handler(request)
-        except ControlError as error:
-            return _json({"error": error.reason}, error.status)
-
-    return guarded
-
-
-def _json(body: object, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
-
-
-async def _body(request: web.Request, needed: tuple[str, ...] = (), allowed: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The JSON object of a request.
-
-    Raises:
-        ControlError: It is no object, a field is missing, or one is unknown.
-    """
-    try:
-        body = orjson.loads(await request.read() or b"{}")
-    except orjson.JSONDecodeError as error:
-        raise ControlError(400, f"the body is not JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise ControlError(400, "the body must be a JSON object")
-    missing = [name for name in needed if not body.get(name)]
-    unknown = sorted(set(body) - set(needed) - set(allowed))
-    if missing:
-        raise ControlError(422, f"missing: {', '.join(missing)}")
-    if unknown:
-        raise ControlError(422, f"unknown: {', '.join(unknown)}; allowed: {', '.join((*needed, *allowed))}")
-    return body
 
 
 def _texts(body: dict[str, Any], name: str) -> dict[str, str]:
@@ -110,6 +73,10 @@ def describe(call: SandboxCall) -> dict[str, Any]:
     }
 
 
+def _is(value: object, kind: Any) -> bool:
+    return isinstance(value, kind) and value >= 0
+
+
 class Control:
     """The handlers, one for each route."""
 
@@ -122,15 +89,17 @@ class Control:
             "voice_method", "voice_fallback_url", "voice_fallback_method", "status_callback",
             "status_callback_method", "application_sid",
         )  # fmt: skip
-        body = await _body(request, ("number", "voice_url"), optional)
+        body = await read_body(request, ("number", "voice_url"), optional)
         number = self._sandbox.add_number(body.pop("number"), **{name: str(value) for name, value in body.items()})
-        return _json(asdict(number), 201)
+        return as_json(asdict(number), 201)
 
     async def script_phone(self, request: web.Request) -> web.Response:
         """Tell a phone what to do when it is dialled."""
         times = ("ring_after_s", "answer_after_s", "hang_up_after_s", "digits_after_s", "keys_after_s")
-        body = await _body(request, ("address",), (*times, "outcome", "digits", "keys", "times"))
-        address = body.pop("address")
+        person = ("name", "by_hand")
+        body = await read_body(request, ("address",), (*times, "outcome", "digits", "keys", "times", *person))
+        address = str(body.pop("address"))
+        about = {name: body.pop(name) for name in person if name in body}
         wrong = [name for name in times if not isinstance(body.get(name), int | float | None)]
         if wrong:
             raise ControlError(422, f"not a number of seconds: {', '.join(wrong)}")
@@ -138,41 +107,49 @@ class Control:
             raise ControlError(422, "outcome must be answer, busy, no-answer, reject or fail")
         if not isinstance(body.get("keys", []), list) or not all(isinstance(it, str) for it in body.get("keys", [])):
             raise ControlError(422, "keys must be a list of texts, one for each Gather")
-        self._sandbox.phone(address).script(**body)
-        return _json({"address": address, **body}, 201)
+        if not isinstance(about.get("by_hand", False), bool) or not isinstance(about.get("name", ""), str):
+            raise ControlError(422, "name must be a text, and by_hand true or false")
+        if body or not about:  # a name alone leaves the script as it is
+            self._sandbox.phone(address).script(**body)
+        if "name" in about:
+            self._sandbox.phone(address).name = about["name"][:NAME_MAX]
+        if "by_hand" in about:
+            self._sandbox.play_phone(address, by_hand=about["by_hand"])
+        self._sandbox.notify()
+        return as_json({"address": address, **about, **body}, 201)
 
     async def call_in(self, request: web.Request) -> web.Response:
         """Somebody calls one of the account's numbers; `custom` holds a browser's own parameters."""
-        body = await _body(request, ("from", "to"), ("custom", "url"))
+        body = await read_body(request, ("from", "to"), ("custom", "url"))
         custom = tuple(_texts(body, "custom").items())
         try:
             call = await self._sandbox.call_in(body["from"], body["to"], custom, url=str(body.get("url", "")))
         except UnknownNumberError as error:
             raise ControlError(404, str(error)) from error
-        return _json(describe(call), 201)
+        return as_json(describe(call), 201)
 
     async def browser_calls(self, request: web.Request) -> web.Response:
         """A browser calls through an application; `params` holds what it sends along."""
-        body = await _body(request, ("identity",), ("to", "params", "app", "url"))
+        body = await read_body(request, ("identity",), ("to", "params", "app", "url"))
         texts = {name: str(body.get(name, "")) for name in ("to", "app", "url")}
         try:
             call = await self._sandbox.browser_calls(str(body["identity"]), params=_texts(body, "params"), **texts)
         except UnknownNumberError as error:
             raise ControlError(404, str(error)) from error
-        return _json(describe(call), 201)
+        return as_json(describe(call), 201)
 
     async def send_callback(self, request: web.Request) -> web.Response:
         """A callback that the model has no reason to send."""
-        body = await _body(request, ("sid", "event"), ("params",))
+        body = await read_body(request, ("sid", "event"), ("params",))
         try:
             self._sandbox.send_callback(str(body["sid"]), str(body["event"]), _texts(body, "params"))
         except NobodyToTellError as error:
             raise ControlError(404, str(error)) from error
-        return _json({"sid": body["sid"], "event": body["event"]}, 201)
+        return as_json({"sid": body["sid"], "event": body["event"]}, 201)
 
     async def add_foreign(self, request: web.Request) -> web.Response:
         """Calls, or a conference, of somebody else who uses the same account."""
-        body = await _body(request, (), ("calls", "status", "conference", "members", "age_s"))
+        body = await read_body(request, (), ("calls", "status", "conference", "members", "age_s"))
         try:
             count, members = int(body.get("calls", 0)), int(body.get("members", 2))
             age_s, status = float(body.get("age_s", 0.0)), str(body.get("status", "in-progress"))
@@ -181,13 +158,13 @@ class Control:
             room = self._sandbox.add_foreign_conference(name, members=members, age_s=age_s) if name else None
         except (TypeError, ValueError) as error:
             raise ControlError(422, str(error)) from error
-        return _json({"calls": [call.sid for call in calls], "conference": room}, 201)
+        return as_json({"calls": [call.sid for call in calls], "conference": room}, 201)
 
     async def calls(self, request: web.Request) -> web.Response:
         """All legs, or with `?live=true` those that are not over."""
         live = request.query.get("live") == "true"
         sids = self._sandbox.exchange.state.live if live else self._sandbox.exchange.state.calls
-        return _json({"calls": [describe(self._sandbox.call(sid)) for sid in sids]})
+        return as_json({"calls": [describe(self._sandbox.call(sid)) for sid in sids]})
 
     async def act(self, request: web.Request) -> web.Response:
         """Answer, hang up, reject, speak, fall silent, or press keys (`digits`) on a leg."""
@@ -203,7 +180,7 @@ class Control:
             case "reject":
                 call.reject()
             case "press":
-                call.press(str((await _body(request, ("digits",)))["digits"]))
+                call.press(str((await read_body(request, ("digits",)))["digits"]))
             case "speak":
                 call.speak()
             case "fall-silent":
@@ -211,7 +188,7 @@ class Control:
             case _:
                 acts = "answer, hangup, reject, press, speak, fall-silent"
                 raise ControlError(404, f"no such act: {act}; there are {acts}")
-        return _json(describe(call))
+        return as_json(describe(call))
 
     async def conferences(self, request: web.Request) -> web.Response:
         """All conferences with those who are in or on their way, or with `?live=true` those that have not ended."""
@@ -245,7 +222,7 @@ class Control:
             for room in self._sandbox.exchange.state.conferences.values()
             if not live or room.status != "completed"
         ]
-        return _json({"conferences": shown})
+        return as_json({"conferences": shown})
 
     async def recordings(self, _request: web.Request) -> web.Response:
         """All recordings, and whose voices are on them."""
@@ -265,11 +242,11 @@ class Control:
             }
             for it in self._sandbox.recordings()
         ]
-        return _json({"recordings": shown})
+        return as_json({"recordings": shown})
 
     async def ledger(self, _request: web.Request) -> web.Response:
         """Everything that was asked and sent."""
-        return _json(asdict(self._sandbox.ledger))
+        return as_json(asdict(self._sandbox.ledger))
 
     async def hearing(self, request: web.Request) -> web.Response:
         """Who heard what: of all legs, or with `?call=CA…` of one."""
@@ -292,14 +269,16 @@ class Control:
             for sid, intervals in history.items()
             if wanted in (None, sid)
         }
-        return _json({"hearing": shown, "now_s": self._sandbox.now_s})
+        return as_json({"hearing": shown, "now_s": self._sandbox.now_s})
 
     async def faults(self, request: web.Request) -> web.Response:
         """Set rates, and ask for single faults: `{"callback_loss": 0.1, "once": [{"what": "lose_callbacks", …}]}`."""
         rates = {field.name for field in fields(Faults) if not field.name.startswith("_")} - {"seed"}
-        body = await _body(request, (), (*sorted(rates), "once", "clear"))
+        body = await read_body(request, (), (*sorted(rates), "once", "clear", "forget"))
         if body.pop("clear", False):
             self._sandbox.faults.clear()
+        if (number := body.pop("forget", None)) is not None and not self._sandbox.faults.forget(number):
+            raise ControlError(404, f"no fault {number} is to come")
         for wish in body.pop("once", []):
             self._once(dict(wish))
         for name, value in body.items():
@@ -308,7 +287,12 @@ class Control:
             if isinstance(usable, tuple) != wants_pair or not isinstance(value, list | int | float):
                 raise ControlError(422, f"{name} must be {'[least, most]' if wants_pair else 'a number'}")
             setattr(self._sandbox.faults, name, usable)
-        return _json({name: getattr(self._sandbox.faults, name) for name in sorted(rates)})
+        self._sandbox.notify()
+        return as_json({name: getattr(self._sandbox.faults, name) for name in sorted(rates)})
+
+    async def faults_to_come(self, _request: web.Request) -> web.Response:
+        """What is set to go wrong."""
+        return as_json(rooms.faults(self._sandbox))
 
     def _once(self, wish: dict[str, Any]) -> None:
         faults = self._sandbox.faults
@@ -324,6 +308,10 @@ class Control:
         what = wish.pop("what", "")
         if what not in single:
             raise ControlError(422, f"no fault {what!r}; there are {', '.join(single)}")
+        for names, kind, words in ((TIMES, int | float, "seconds"), (COUNTS, int, "a whole number")):
+            wrong = [name for name in names & set(wish) if isinstance(wish[name], bool) or not _is(wish[name], kind)]
+            if wrong:
+                raise ControlError(422, f"{', '.join(sorted(wrong))} must be {words}, 0 or more")
         try:
             single[what](**wish)
         except TypeError as error:
@@ -332,4 +320,4 @@ class Control:
     async def reset(self, _request: web.Request) -> web.Response:
         """Forget everything but the numbers."""
         self._sandbox.reset()
-        return _json({"numbers": sorted(self._sandbox.exchange.state.numbers)})
+        return as_json({"numbers": sorted(self._sandbox.exchange.state.numbers)})

@@ -18,7 +18,7 @@ from twilio.request_validator import RequestValidator
 from yarl import URL
 
 from sandbox.exchange import Params
-from sandbox.ledger import Attempt, DeliveryEntry
+from sandbox.ledger import ANSWER_MAX, Attempt, DeliveryEntry
 from sandbox.overrides import Overrides, Target
 
 BODY_MAX = 256 * 1024
@@ -83,6 +83,8 @@ class Delivery:
         except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
             answer = _failed(error)
         entry.attempts.append(Attempt(at_s, answer.status, answer.failure, (time.monotonic() - began) * 1000))
+        entry.answer_type = answer.content_type
+        entry.answer = answer.body[:ANSWER_MAX].decode("utf-8", "replace")
         return answer
 
     async def _request(self, url: str, entry: DeliveryEntry, overrides: Overrides) -> Answer:
@@ -111,12 +113,13 @@ class Delivery:
             )
 
     def _headers(self, url: str, entry: DeliveryEntry) -> dict[str, str]:
+        entry.signature = self.signature(url, entry.params if entry.method == "POST" else ())
         headers = {
             "User-Agent": "TwilioProxy/1.1",
             "Accept": "*/*",
             "X-Home-Region": "us1",
             "I-Twilio-Idempotency-Token": entry.token,
-            "X-Twilio-Signature": self.signature(url, entry.params if entry.method == "POST" else ()),
+            "X-Twilio-Signature": entry.signature,
         }
         if entry.method == "POST":
             headers["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"

@@ -5,7 +5,7 @@ The single ones are looked for first, in the order in which they were asked for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from random import Random
 from typing import Literal
@@ -85,6 +85,20 @@ class _OneShot:
     params: dict[str, str]
     plan: CallbackPlan | RestPlan | FetchPlan
     method: str = ""
+    number: int = 0
+    """Tells it from the others, as long as it is to come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A single fault that was asked for and is still to come, for people to read."""
+
+    number: int
+    """To take it back by."""
+    words: str
+    """Which: `the next participant-join callback is lost`."""
+    count: int
+    """How many times."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,6 +127,7 @@ class Faults:
     """What a 429 tells the asker to wait."""
     _random: Random = field(init=False, repr=False)
     _one_shots: list[_OneShot] = field(default_factory=list, repr=False)
+    _asked: int = field(default=0, repr=False)
 
     def __post_init__(self) -> None:
         self._random = Random(self.seed)  # noqa: S311  faults must be repeatable, not secret
@@ -192,6 +207,25 @@ class Faults:
         """How many single faults were asked for and have not happened."""
         return sum(shot.count for shot in self._one_shots)
 
+    def wishes(self) -> list[Wish]:
+        """The single faults that were asked for and have not happened, in the order in which they are looked for."""
+        return [Wish(shot.number, _in_words(shot), shot.count) for shot in self._one_shots]
+
+    def forget(self, number: int) -> bool:
+        """Take a single fault back; False where it has happened, or there was none."""
+        kept = [shot for shot in self._one_shots if shot.number != number]
+        is_found = len(kept) < len(self._one_shots)
+        self._one_shots[:] = kept
+        return is_found
+
+    def rates(self) -> dict[str, float | tuple[float, float]]:
+        """The rates and durations that are set, by name."""
+        names = [
+            it.name for it in fields(self) if not it.name.startswith("_") and it.name not in {"seed", "retry_after_s"}
+        ]
+        values = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value not in (0.0, (0.0, 0.0))}
+
     def plan_callback(self, request: CallbackRequest) -> CallbackPlan:
         """What becomes of this callback."""
         params = dict(request.params)
@@ -250,7 +284,8 @@ class Faults:
         for name in params:
             if not name[0].isupper():  # an argument misspelt, else the fault would never happen
                 raise TypeError(f"{name} is no parameter of Twilio's")
-        self._one_shots.append(_OneShot(pattern, count, params, plan, method))
+        self._asked += 1
+        self._one_shots.append(_OneShot(pattern, count, params, plan, method, self._asked))
 
     def _fits(self, shot: _OneShot, names: tuple[str, ...], params: Params) -> bool:
         if not any(fnmatchcase(name, shot.pattern) for name in names):
@@ -268,3 +303,37 @@ class Faults:
 
     def _between(self, bounds: tuple[float, float]) -> float:
         return self._random.uniform(*bounds) if bounds[1] > 0 else 0.0
+
+
+def _in_words(shot: _OneShot) -> str:
+    of = "".join(f", {name}={value}" for name, value in shot.params.items())
+    match shot.plan:
+        case CallbackPlan():
+            which = "callback" if shot.pattern == "*" else f"{shot.pattern} callback"
+            return f"the next {which}{of} {_of_callback(shot.plan)}"
+        case RestPlan():
+            method = "" if shot.method == "*" else f"{shot.method} "
+            return f"the next request {method}{shot.pattern}{of} {_of_rest(shot.plan)}"
+        case FetchPlan():
+            how = "fails" if shot.plan.fails else f"is made {shot.plan.delay_s:g} s later"
+            status = f" with HTTP {shot.plan.status}" if shot.plan.status else ""
+            return f"the next request for TwiML at {shot.pattern}{of} {how}{status}"
+
+
+def _of_callback(plan: CallbackPlan) -> str:
+    if plan.copies == 0:
+        return "is lost"
+    if plan.held_back:
+        return "is overtaken by the one that follows"
+    return f"is sent {plan.delay_s:g} s later" if plan.delay_s else f"is sent {plan.copies} times"
+
+
+def _of_rest(plan: RestPlan) -> str:
+    when = f"{plan.moment} its effect"
+    if plan.cut:
+        return f"is cut off {when}"
+    if plan.mangled:
+        return "gets half an answer, after its effect" if plan.mangled == "half" else f"gets a proxy's page, {when}"
+    if plan.status:
+        return f"gets HTTP {plan.status}, {when}"
+    return f"is answered {plan.latency_s:g} s later"

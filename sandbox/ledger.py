@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 
 from sandbox.exchange import DebuggerEntry, Params
 
+ANSWER_MAX = 10 * 1024
+"""Bytes that are kept of a webhook's answer."""
+
 
 @dataclass(slots=True)
 class RestEntry:
@@ -62,8 +65,26 @@ class DeliveryEntry:
     token: str = ""
     """The value of `I-Twilio-Idempotency-Token`."""
     fault: str = ""
-    """The injected fault: `lost`, `doubled`, `delayed`, `held-back`, `failed`."""
+    """The injected fault: `lost`, `doubled`, `delayed`, `held-back`, `failed`; `again` for one that a person sent."""
     attempts: list[Attempt] = field(default_factory=list)
+    signature: str = ""
+    """The value of `X-Twilio-Signature`."""
+    answer_type: str = ""
+    """`Content-Type` of the last answer."""
+    answer: str = ""
+    """The beginning of the last answer's body, `ANSWER_MAX` at most."""
+    again_of: int | None = None
+    """The place in the ledger of the one that this repeats, from 0."""
+
+    @property
+    def verdict(self) -> str:
+        """What the webhook made of the signature, as far as its last answer tells: `refused`, `accepted`, or nothing.
+
+        Twilio does not say how to refuse a signature; 403 is what its own libraries' examples answer.
+        """
+        if self.status == 403:
+            return "refused"
+        return "accepted" if 200 <= self.status < 300 else ""
 
     @property
     def status(self) -> int:

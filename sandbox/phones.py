@@ -44,6 +44,19 @@ class PhoneScript:
     keys_after_s: float = 0.5
     """From the `<Gather>`'s beginning."""
 
+    def __str__(self) -> str:
+        """What it does, in words."""
+        if self.outcome not in {None, "answer"}:
+            return {"busy": "is busy", "reject": "refuses", "fail": "can't be reached"}.get(str(self.outcome), "rings")
+        if self.outcome is None and self.answer_after_s is None:
+            return "rings until somebody picks up"
+        does = [f"picks up after {self.answer_after_s or 0:g} s"]
+        if self.digits or any(self.keys):
+            does.append(f"presses {', '.join(filter(None, (self.digits, *self.keys)))}")
+        if self.hang_up_after_s is not None:
+            does.append(f"hangs up {self.hang_up_after_s:g} s later")
+        return ", ".join(does)
+
     def before_answer(self, call_sid: str) -> list[tuple[float, Input]]:
         """What happens from the dialling on: seconds from now, and what."""
         outcome = self.outcome or ("answer" if self.answer_after_s is not None else "no-answer")
@@ -82,9 +95,15 @@ class Phone:
 
     address: str
     default: PhoneScript = field(default_factory=PhoneScript)
+    name: str = ""
+    """What people call it; empty for its address."""
+    by_hand: bool = False
+    """Whether a person plays it: it then does nothing by itself, whatever its script says."""
     once: deque[PhoneScript] = field(default_factory=deque)
     call_sids: list[str] = field(default_factory=list)
     """Legs that were dialled to it, oldest first, those that are over too."""
+    placed_sids: list[str] = field(default_factory=list)
+    """Likewise the calls that were placed from it."""
     playing: dict[str, PhoneScript] = field(default_factory=dict)
     """The script of each leg."""
     asked: dict[str, int] = field(default_factory=dict)
@@ -131,7 +150,7 @@ class Phone:
 
     def dialled(self, call_sid: str) -> PhoneScript:
         """A leg reaches it: the script for it."""
-        script = self.once.popleft() if self.once else self.default
+        script = PhoneScript() if self.by_hand else self.once.popleft() if self.once else self.default
         self.call_sids.append(call_sid)
         self.playing[call_sid] = script
         return script
@@ -140,7 +159,7 @@ class Phone:
         """A `<Gather>` begins on one of its legs: seconds from now, and what it does."""
         time = self.asked.get(call_sid, 0)
         self.asked[call_sid] = time + 1
-        return self.playing[call_sid].when_asked(call_sid, time)
+        return [] if self.by_hand else self.playing[call_sid].when_asked(call_sid, time)
 
 
 def phone_address(to: str) -> str:

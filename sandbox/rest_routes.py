@@ -18,7 +18,8 @@ from sandbox.exchange import RestAnswer, RestRequest
 from sandbox.exchange.forms import error_answer
 from sandbox.faults import RestPlan
 from sandbox.ledger import RestEntry
-from sandbox.switchboard import RestMoment, Switchboard
+from sandbox.moments import RestMoment
+from sandbox.switchboard import Switchboard
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 VERSION = "/2010-04-01/Accounts/"

@@ -5,19 +5,15 @@ from __future__ import annotations
 from aiohttp import web
 
 from sandbox.control_routes import control_routes
-from sandbox.page import front_page
+from sandbox.page_routes import add_page
 from sandbox.rest_routes import VERSION, rest_handler
 from sandbox.switchboard import Switchboard
 
 
 def make_app(sandbox: Switchboard) -> web.Application:
-    """Twilio's REST paths, the sandbox's own routes, and a front page."""
-
-    async def front(_request: web.Request) -> web.Response:
-        return web.Response(text=front_page(sandbox), content_type="text/html")
-
+    """Twilio's REST paths, the sandbox's own routes, and the page with the phones."""
     app = web.Application()
-    app.router.add_get("/", front)
+    add_page(app, sandbox)
     app.router.add_routes(control_routes(sandbox))
     app.router.add_route("*", VERSION + "{tail:.*}", rest_handler(sandbox))
     return app

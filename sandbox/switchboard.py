@@ -6,8 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import aiohttp
 import structlog
@@ -26,9 +25,9 @@ from sandbox.exchange import (
     Output,
     Params,
     PhoneAnswers,
+    PhoneRings,
     Recording,
     ReleasePhone,
-    RestAnswer,
     Result,
     RingPhone,
     Rules,
@@ -40,6 +39,7 @@ from sandbox.exchange import (
 from sandbox.faults import CallbackPlan, Faults
 from sandbox.handles import SandboxCall
 from sandbox.ledger import Attempt, DeliveryEntry, DialEntry, Ledger
+from sandbox.moments import RestMoment
 from sandbox.overrides import parse_target
 from sandbox.phones import Phone, PhoneScript, phone_address
 
@@ -49,17 +49,6 @@ HELD_BACK_S = 0.5
 """Real seconds after which a callback that was held back goes out though nothing has overtaken it."""
 ACCOUNT_SID = "AC" + "5a" * 16
 AUTH_TOKEN = "sandbox-auth-token"  # noqa: S105  of an account that exists only here
-
-
-@dataclass(frozen=True, slots=True)
-class RestMoment:
-    """A REST request at one of its steps: about to take effect, or just having done so."""
-
-    step: Literal["before", "after"]
-    method: str
-    path: str
-    params: Params
-    answer: RestAnswer | None = None
 
 
 class Switchboard:
@@ -76,6 +65,7 @@ class Switchboard:
         rules: Durations and choices of the model.
         faults: What goes wrong, and how often.
         default_script: What phones do that were given no script; by default they ring until told.
+        console_url: Where those who play with the phones find the application's own page; they are shown a link.
 
     All methods are to be called on the event loop on which it was opened.
     """
@@ -93,6 +83,7 @@ class Switchboard:
         rules: Rules | None = None,
         faults: Faults | None = None,
         default_script: PhoneScript | None = None,
+        console_url: str = "",
     ) -> None:
         self.account_sid = account_sid
         self.auth_token = auth_token
@@ -103,6 +94,7 @@ class Switchboard:
         self.faults = faults or Faults()
         self.on_rest: Callable[[RestMoment], Awaitable[None]] | None = None
         self.default_script = default_script or PhoneScript()
+        self.console_url = console_url
         self._seed = seed if seed is not None else secrets.token_hex(8)
         self._resets = 0
         self._rules = rules
@@ -165,6 +157,11 @@ class Switchboard:
         """The exchange's clock: seconds since 1970 at the start, then as fast as `speed` says."""
         return self._epoch_s + (time.monotonic() - self._started) * self.speed
 
+    @property
+    def run(self) -> int:
+        """How often it was reset (count): the ledger's places begin again with each."""
+        return self._resets
+
     # What people and tests do
 
     def add_number(
@@ -212,7 +209,9 @@ class Switchboard:
         Raises:
             UnknownNumberError: `to` was never added.
         """
-        return SandboxCall(self, self.apply(InboundCall(from_, to, custom, url)).call_sid)
+        sid = self.apply(InboundCall(from_, to, custom, url)).call_sid
+        self.phone(from_).placed_sids.append(sid)
+        return SandboxCall(self, sid)
 
     def add_application(
         self, sid: str, *, voice_url: str, voice_fallback_url: str = "", status_callback: str = ""
@@ -260,6 +259,22 @@ class Switchboard:
         """
         self.apply(OddCallback(sid, event, tuple((params or {}).items())))
 
+    def play_phone(self, address: str, *, by_hand: bool) -> Phone:
+        """A person takes a phone, which from now on does nothing by itself; or lets it do so from the next call on."""
+        phone = self.phone(address)
+        phone.by_hand = by_hand
+        for sid in phone.call_sids if by_hand else ():
+            if self._stop_script(sid):
+                self.apply(PhoneRings(sid))  # the script may not have come to that; it does nothing otherwise
+        self.notify()
+        return phone
+
+    def send_again(self, entry: DeliveryEntry, *, after_s: float = 0.0, times: int = 1) -> None:
+        """Deliver a request that repeats another one, real seconds later; the exchange takes no note of the answer."""
+        self.ledger.deliveries.append(entry)
+        self._spawn(self._repeat(entry, after_s, times))
+        self.notify()
+
     def call(self, sid: str) -> SandboxCall:
         """A handle on a leg."""
         if sid not in self.exchange.state.calls:
@@ -297,6 +312,11 @@ class Switchboard:
     def recordings(self) -> list[Recording]:
         """All recordings, oldest first; `spans` tells whose voices are on them, and when."""
         return list(self.exchange.state.recordings.values())
+
+    @property
+    def changed(self) -> asyncio.Event:
+        """Is set when the exchange or the ledger changes next; a new one each time."""
+        return self._changed
 
     async def wait_until(self, predicate: Callable[[], object], timeout_s: float = 5.0) -> None:
         """Wait until the predicate holds; it is asked again after each change of the exchange or the ledger.
@@ -361,8 +381,7 @@ class Switchboard:
             case AskForKeys():
                 self._asked_for_keys(output.call_sid)
             case ReleasePhone():
-                for handle in self._script_timers.pop(output.call_sid, []):
-                    handle.cancel()
+                self._stop_script(output.call_sid)
             case DebuggerEntry():
                 self.ledger.debugger.append(output)
                 log.debug("debugger_entry_added", code=output.code, call_sid=output.call_sid)
@@ -399,6 +418,12 @@ class Switchboard:
         self.ledger.dials.append(DialEntry(self.now_s, ring.call_sid, ring.to, label, call.direction))
         script = self.phone(ring.to).dialled(ring.call_sid)
         self._schedule(ring.call_sid, script.before_answer(ring.call_sid))
+
+    def _stop_script(self, call_sid: str) -> bool:
+        handles = self._script_timers.pop(call_sid, [])
+        for handle in handles:
+            handle.cancel()
+        return bool(handles)
 
     def _asked_for_keys(self, call_sid: str) -> None:
         call = self.exchange.state.calls[call_sid]
@@ -459,6 +484,11 @@ class Switchboard:
                 self._do(DebuggerEntry(code, "Status callback failed", request.call_sid, request.url))
         if not plan.held_back:
             self._release_held_back()
+
+    async def _repeat(self, entry: DeliveryEntry, after_s: float, times: int) -> None:
+        await asyncio.sleep(after_s)
+        for _ in range(times):
+            await self._send(entry.url, entry)
 
     async def _send(self, url: str, entry: DeliveryEntry) -> Answer:
         if self._delivery is None:

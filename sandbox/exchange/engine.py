@@ -9,6 +9,7 @@ import copy
 from typing import assert_never
 
 from sandbox.exchange import calls, conferences, dialing, foreign, inputs, members, odd, programs, recordings, rest
+from sandbox.exchange.alone import Alone
 from sandbox.exchange.hearing import Hearing
 from sandbox.exchange.inputs import Input
 from sandbox.exchange.model import Call, Fetch, Number, Source, State, Subscription
@@ -31,14 +32,15 @@ class Exchange:
         seed: Tells the SIDs of one run from another's.
         rules: Durations, and choices where Twilio's documentation is silent.
 
-    `state` may be read at any time; `hearing` keeps who heard whom. Time never runs backwards: an earlier `now_s`
-    counts as the latest one seen.
+    `state` may be read at any time; `hearing` keeps who heard whom, `alone` for how long somebody was alone. Time never
+    runs backwards: an earlier `now_s` counts as the latest one seen.
     """
 
     def __init__(self, account_sid: str, *, seed: str = "0", rules: Rules | None = None) -> None:
         self.state = State(account_sid, seed)
         self.rules = rules or Rules()
         self.hearing = Hearing()
+        self.alone = Alone()
         self.now_s = 0.0
 
     def copy(self) -> Exchange:
@@ -129,6 +131,7 @@ class Exchange:
         while work.tasks:
             self._task(work, work.tasks.popleft())
         legs = self.hearing.note(self.state, work.touched, work.now_s)
+        self.alone.note(self.state, legs, self.hearing, work.now_s)
         if self.state.recorders:
             recordings.note(self.state, sorted(legs | work.touched), work.now_s)
 

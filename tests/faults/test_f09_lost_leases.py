@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.switchboard import RestMoment
+from sandbox import RestMoment
 from statemachine.events import Convert
 from streams import commands, event_codec, scripts
 from tests.faults.calls import all_hang_up, many_talk

@@ -6,7 +6,7 @@ import pytest
 
 from runtime.clock import SystemClock
 from runtime.errors import StoreError
-from sandbox.switchboard import RestMoment
+from sandbox import RestMoment
 from tests.faults.calls import all_hang_up, many_talk, transferred
 from tests.faults.kit import FaultWorld
 from tests.stories.kit import TARGET, dials_to

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from sandbox.switchboard import RestMoment
+from sandbox import RestMoment
 from statemachine.events import Mute, Unmute
 from streams import event_codec, scripts
 from tests.faults.calls import all_hang_up, transferred

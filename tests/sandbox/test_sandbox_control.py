@@ -103,6 +103,9 @@ async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandb
         ("/faults", {"once": [{"what": "magic"}]}, 422, "magic"),
         ("/faults", {"once": [{"what": "next_rest", "wrong": 1}]}, 422, "path"),
         ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": "/", "wrong": 1}]}, 422, "wrong"),
+        ("/faults", {"once": [{"what": "delay_callbacks", "event": "*", "by_s": "x"}]}, 422, "by_s"),
+        ("/faults", {"once": [{"what": "lose_callbacks", "event": "*", "count": -1}]}, 422, "count"),
+        ("/phones", {"address": "client:a", "by_hand": "yes"}, 422, "by_hand"),
         ("/phones", {"address": "client:a", "keys": "1"}, 422, "keys"),
         ("/foreign", {"calls": "many"}, 422, "many"),
         ("/foreign", {"age_s": [1]}, 422, "list"),
@@ -122,20 +125,6 @@ async def test_what_is_wrong_is_named(
 async def test_body_that_is_no_json_is_named(sandbox: Sandbox) -> None:
     async with aiohttp.ClientSession() as session, session.post(f"{sandbox.url}/sandbox/calls", data=b"{") as answer:
         assert (answer.status, "not JSON" in (await answer.json())["error"]) == (400, True)
-
-
-async def test_front_page_tells_what_it_is_and_shows_live_calls(
-    bridging: WebhookApp, sandbox: Sandbox, control: Control
-) -> None:
-    caller = await sandbox.call_in("<b>caller", BUSINESS)
-
-    async with control.session.get(sandbox.url) as answer:
-        page = await answer.text()
-
-    assert answer.content_type == "text/html"
-    assert "a local Twilio" in page
-    assert caller.sid in page
-    assert "&lt;b&gt;caller" in page
 
 
 async def test_sandbox_listens_on_loopback_only() -> None:

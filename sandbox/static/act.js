@@ -1,0 +1,62 @@
+// What a click asks the sandbox for. Nothing is drawn before the sandbox tells that it is so.
+
+import { signal } from "@preact/signals";
+import { html } from "htm/preact";
+
+import { hide } from "./words.js";
+
+/** What came of the last click: said once; `isBad` when it did not work. */
+export const outcome = signal({ text: "", isBad: false });
+
+/**
+ * Asks one of the sandbox's own routes.
+ *
+ * @param {string} path What follows `/sandbox`.
+ * @param {object} body
+ * @param {string} [done] What is said when it worked; nothing where the page shows it anyway.
+ * @returns {Promise<object | null>} The answer; null when it did not work.
+ */
+export async function ask(path, body = {}, done = "") {
+  try {
+    const response = await fetch(`./sandbox${path}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    const answer = await response.json();
+    outcome.value = response.ok
+      ? { text: done, isBad: false }
+      : { text: `That did not work: ${answer.error}`, isBad: true };
+    return response.ok ? answer : null;
+  } catch {
+    outcome.value = { text: "That did not work: the sandbox does not answer.", isBad: true };
+    return null;
+  }
+}
+
+/**
+ * A button that stays where it is: when it can't be used it says why.
+ *
+ * @param {{ label: string, about?: string, cannot?: string, class?: string, onAct: () => void }} props
+ *   `about`: whom or what it is for, said to those who only listen; `cannot`: why not, empty if it can.
+ */
+export function Act({ label, about = "", cannot = "", class: name = "", onAct }) {
+  return html`<button
+    type="button"
+    class=${name}
+    aria-disabled=${cannot ? "true" : null}
+    onClick=${() => cannot || onAct()}
+  >
+    <span>${label}${about && html`<span class="unseen">${` ${hide(about)}`}</span>`}</span>
+    ${cannot && html`<small>${cannot}</small>`}
+  </button>`;
+}
+
+/** The line that says what came of a click. */
+export function Outcome() {
+  const { text, isBad } = outcome.value;
+  return html`
+    <p role="status" class=${text && !isBad ? "outcome" : "unseen"}>${isBad ? "" : hide(text)}</p>
+    <p role="alert" class=${isBad ? "outcome bad" : "unseen"}>${isBad ? hide(text) : ""}</p>
+  `;
+}

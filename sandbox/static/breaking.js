@@ -1,0 +1,111 @@
+// What is to go wrong next, and the buttons that ask for it.
+
+import { signal } from "@preact/signals";
+import { html } from "htm/preact";
+
+import { ask } from "./act.js";
+import { faults } from "./store.js";
+import { Shown } from "./words.js";
+
+const EVENTS = [
+  "*",
+  "initiated",
+  "ringing",
+  "answered",
+  "completed",
+  "conference-start",
+  "conference-end",
+  "participant-join",
+  "participant-leave",
+  "participant-hold",
+  "participant-unhold",
+  "participant-mute",
+  "participant-unmute",
+];
+const LATE_S = 5;
+const event = signal("*");
+/** Every path of the REST API but reads. */
+const ANY_POST = { what: "next_rest", method: "POST", path: "/" };
+
+const CALLBACKS = [
+  ["Lose it", () => ({ what: "lose_callbacks", event: event.value })],
+  ["Send it twice", () => ({ what: "double_callbacks", event: event.value })],
+  [`Send it ${LATE_S} s late`, () => ({ what: "delay_callbacks", event: event.value, by_s: LATE_S })],
+  ["Let another overtake it", () => ({ what: "hold_back_callbacks", event: event.value })],
+];
+const REQUESTS = [
+  ["500 after its effect", () => ({ ...ANY_POST, status: 500, moment: "after" })],
+  ["500 before", () => ({ ...ANY_POST, status: 500 })],
+  ["429, too many", () => ({ ...ANY_POST, status: 429 })],
+  ["Cut off after its effect", () => ({ ...ANY_POST, cut: "after" })],
+  ["Cut off before", () => ({ ...ANY_POST, cut: "before" })],
+];
+const DOCUMENTS = [
+  ["No connection", () => ({ what: "fail_fetches", url_part: "" })],
+  ["HTTP 500", () => ({ what: "fail_fetches", url_part: "", status: 500 })],
+  [`${LATE_S} s late`, () => ({ what: "delay_fetches", url_part: "", by_s: LATE_S })],
+];
+
+/** Buttons that break things, and what is set to break. */
+export function Breaking() {
+  return html`<section class="breaking" aria-labelledby="breaking">
+    <h2 id="breaking">Break it</h2>
+    <fieldset>
+      <legend>The next callback</legend>
+      <label>
+        of the event
+        <select
+          value=${event.value}
+          onChange=${(change) => {
+            event.value = change.target.value;
+          }}
+        >
+          ${EVENTS.map((name) => html`<option key=${name} value=${name}>${name === "*" ? "any" : name}</option>`)}
+        </select>
+      </label>
+      <${Wishes} wishes=${CALLBACKS} />
+    </fieldset>
+    <fieldset>
+      <legend>The next REST request that changes something</legend>
+      <${Wishes} wishes=${REQUESTS} />
+    </fieldset>
+    <fieldset>
+      <legend>The next request for TwiML</legend>
+      <${Wishes} wishes=${DOCUMENTS} />
+    </fieldset>
+    <${ToCome} />
+  </section>`;
+}
+
+function Wishes({ wishes }) {
+  return wishes.map(
+    ([label, wish]) =>
+      html`<button key=${label} type="button" onClick=${() => ask("/faults", { once: [wish()] })}>${label}</button>`,
+  );
+}
+
+function ToCome() {
+  const { to_come: toCome, rates } = faults.value;
+  const names = Object.entries(rates);
+  if (toCome.length + names.length === 0) {
+    return html`<p class="muted">Nothing is set to go wrong.</p>`;
+  }
+  return html`<div class="to-come">
+    <h3>Set to go wrong</h3>
+    <ul>
+      ${toCome.map(
+        (it) =>
+          html`<li key=${it.number}>
+            <${Shown} value=${it.words} />${it.count > 1 && ` (${it.count} times)`}
+            <button type="button" onClick=${() => ask("/faults", { forget: it.number })}>
+              Take back<span class="unseen"> ${it.words}</span>
+            </button>
+          </li>`,
+      )}
+      ${names.map(([name, value]) => html`<li key=${name}><code>${name}</code> ${JSON.stringify(value)}</li>`)}
+    </ul>
+    <button type="button" onClick=${() => ask("/faults", { clear: true }, "nothing is set to go wrong")}>
+      Let everything work
+    </button>
+  </div>`;
+}

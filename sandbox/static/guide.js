@@ -1,0 +1,137 @@
+// How to play: the five steps of a transfer with consultation, each with its clicks, the current one marked.
+
+import { html } from "htm/preact";
+
+import { ask } from "./act.js";
+import { Copyable } from "./shared/copy.js";
+import { guided, hello, legs, numbers, phones } from "./store.js";
+import { hide, Shown } from "./words.js";
+
+/** Phones for those who have none yet. The numbers are reserved for fiction. */
+const STARTERS = [
+  { address: "+14155550123", name: "customer" },
+  { address: "client:alice", name: "alice, the agent" },
+  { address: "client:bob", name: "bob, the target" },
+];
+
+/** Who plays whom: whoever is on the line as such, else the first phones that could be. */
+function cast() {
+  const all = phones.value;
+  const [caller] = legs.value.filter((leg) => !leg.is_incoming);
+  const customer = caller?.phone ?? all.find((phone) => !phone.address.startsWith("client:"));
+  const others = all.filter((phone) => phone !== customer);
+  const agent = others.find((phone) => phone.legs.length) ?? others.find(isBrowser) ?? others[0];
+  const left = others.filter((phone) => phone !== agent);
+  const target = left.find((phone) => phone.legs.length) ?? left.find(isBrowser) ?? left[0];
+  return { customer, agent, target, caller };
+}
+
+const isBrowser = (phone) => phone.address.startsWith("client:");
+
+/** The step that is next, from 1 to 5. */
+function step() {
+  const answered = legs.value.filter((leg) => leg.status === "in-progress" && !leg.wants_keys).length;
+  if (legs.value.length === 0) {
+    return 1;
+  }
+  if (legs.value.length >= 3) {
+    return answered >= 3 ? 5 : 4;
+  }
+  return answered >= 2 ? 3 : 2;
+}
+
+/** The steps, and what has to be there before them. */
+export function Guide() {
+  const { customer, agent, target, caller } = cast();
+  const next = step();
+  const players = [customer, agent, target].filter(Boolean);
+  const byScript = players.filter((phone) => !phone.by_hand);
+  const Step = ({ number, children }) =>
+    html`<li aria-current=${number === next ? "step" : null}>${children}</li>`;
+  return html`<details
+    class="guide panel"
+    open=${guided.value}
+    onToggle=${(event) => {
+      guided.value = event.currentTarget.open;
+    }}
+  >
+    <summary><h2>How to play: a transfer with consultation in five steps</h2></summary>
+    ${
+      players.length < 3 &&
+      html`<p>
+        There are not enough phones yet.
+        <button type="button" onClick=${setUp}>Set up customer, agent and target</button>
+        A phone that is dialled also shows up by itself.
+      </p>`
+    }
+    ${
+      byScript.length > 0 &&
+      html`<p>
+        ${byScript.length === 1 ? "One of the phones does" : "The phones do"} something by itself when called.
+        <button type="button" onClick=${() => byHand(byScript)}>Let me play ${hide(listed(byScript))}</button>
+      </p>`
+    }
+    <ol>
+      <${Step} number=${1}>
+        <b>Call in.</b> On the phone of ${who(customer, "the customer")} press <b>Call</b>${numbers.value.length
+          ? ""
+          : " (the account has no number yet: start the sandbox with TWILIO_NUMBER and CONFERRAL_PUBLIC_URL)"}.
+        You hear it ring at the other end.
+      <//>
+      <${Step} number=${2}>
+        <b>Answer.</b> On the phone of ${who(agent, "the agent")} press <b>Pick up</b>. The two hear each other.
+      <//>
+      <${Step} number=${3}>
+        <b>Transfer.</b> In <${Console} /> open the call, press <b>Transfer</b>, say
+        ${" "}<${Shown} class="mono" value=${target?.address ?? "client:bob"} /> and <b>consult</b>. Or type
+        ${" "}<${Line} text=${order("transfer", caller, ` --to ${target?.address ?? "client:bob"} --mode consult`)} />
+        The customer hears music.
+      <//>
+      <${Step} number=${4}>
+        <b>Consult.</b> On the phone of ${who(target, "the target")} press <b>Pick up</b>, and the key that it is asked
+        for, if it is. Agent and target hear each other; the customer still hears music.
+      <//>
+      <${Step} number=${5}>
+        <b>Hand over.</b> In <${Console} /> press <b>Complete</b>, or type
+        ${" "}<${Line} text=${order("complete", caller, "")} />
+        The agent is let go; customer and target hear each other. Hang up on either phone to end it.
+      <//>
+    </ol>
+  </details>`;
+}
+
+function who(phone, role) {
+  return phone ? html`<${Shown} class="who" value=${phone.name} />` : role;
+}
+
+function listed(some) {
+  return some.map((phone) => phone.name).join(", ");
+}
+
+function order(name, caller, more) {
+  return `conferral ${name} ${caller?.sid ?? "SESSION"}${more}`;
+}
+
+function Line({ text }) {
+  return html`<${Copyable} value=${text} what="the command" shown=${hide(text)} />.`;
+}
+
+function Console() {
+  const url = hello.value?.console_url;
+  // Only what can't run a script: the address comes from whoever has started the sandbox.
+  return url && /^https?:\/\//.test(url)
+    ? html`<a href=${url} target="_blank" rel="noopener">the console</a>`
+    : html`<b>the console</b> (<code>conferral console</code>)`;
+}
+
+async function setUp() {
+  for (const starter of STARTERS) {
+    await ask("/phones", { ...starter, by_hand: true }, "the phones are there");
+  }
+}
+
+async function byHand(some) {
+  for (const phone of some) {
+    await ask("/phones", { address: phone.address, by_hand: true }, "they are yours");
+  }
+}

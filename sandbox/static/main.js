@@ -1,0 +1,10 @@
+// Starts the page: connects, and draws what the sandbox tells.
+
+import { render } from "preact";
+import { html } from "htm/preact";
+
+import { start } from "./live.js";
+import { Page } from "./page.js";
+
+start();
+render(html`<${Page} />`, document.getElementById("page"));

@@ -1,0 +1,196 @@
+// The page as a whole: phones on one side, what went over the wires on the other.
+
+import { signal } from "@preact/signals";
+import { html } from "htm/preact";
+
+import { Outcome } from "./act.js";
+import { Breaking } from "./breaking.js";
+import { Guide } from "./guide.js";
+import { retryNow } from "./live.js";
+import { isShown, NewPhone, Phone } from "./phone.js";
+import { copied } from "./shared/copy.js";
+import { clock, now, span } from "./shared/time.js";
+import { counted } from "./shared/text.js";
+import { alone, debug, everybody, hello, link, more, only, phones, rooms, whole } from "./store.js";
+import { Debugger, Deliveries, Requests } from "./traffic.js";
+import { Shown } from "./words.js";
+
+const PANELS = {
+  deliveries: { label: "Callbacks", Panel: Deliveries },
+  requests: { label: "REST", Panel: Requests },
+  breaking: { label: "Break it", Panel: Breaking },
+  rooms: { label: "Conferences", Panel: Rooms },
+  debugger: { label: "Debugger", Panel: Debugger },
+};
+const panel = signal("deliveries");
+
+/** Everything. */
+export function Page() {
+  const isOne = only.value !== "";
+  const shown = phones.value.filter(isShown);
+  return html`
+    <${Header} />
+    <${Link} />
+    <main class=${isOne ? "one" : "all"}>
+      <div class="playing">
+        ${!isOne && html`<${Guide} />`}
+        <${WhoHearsWhom} />
+        <div class="phones">
+          ${shown.map((phone) => html`<${Phone} key=${phone.address} phone=${phone} alone=${isOne} />`)}
+          ${isOne ? shown.length === 0 && html`<${Unknown} />` : html`<${NewPhone} />`}
+        </div>
+        ${!isOne && more.value > 0 && html`<p class="muted">${counted(more.value, "phone")} more, without a call.</p>`}
+        <${Alone} />
+      </div>
+      ${!isOne && html`<${Wires} />`}
+    </main>
+    <div class="said">
+      <${Outcome} />
+      <p role="status" class=${copied.value ? "outcome" : "unseen"}>${copied.value}</p>
+    </div>
+  `;
+}
+
+function Header() {
+  return html`<header class="top">
+    <h1>Phones</h1>
+    <p class="muted">a local Twilio: nothing here reaches a telephone</p>
+    <label class="switch">
+      <input
+        type="checkbox"
+        checked=${whole.value}
+        onChange=${(event) => {
+          whole.value = event.target.checked;
+        }}
+      />
+      whole numbers
+    </label>
+    <nav aria-label="As JSON" class="small">
+      <a href="./sandbox/calls">calls</a> <a href="./sandbox/conferences">conferences</a>${" "}
+      <a href="./sandbox/recordings">recordings</a> <a href="./sandbox/hearing">hearing</a>${" "}
+      <a href="./sandbox/ledger">ledger</a>
+    </nav>
+  </header>`;
+}
+
+/** Says so when this page is blind. */
+function Link() {
+  const { state, sinceMs } = link.value;
+  if (state === "open") {
+    return null;
+  }
+  if (state === "connecting") {
+    return html`<p class="link" role="status">Connecting …</p>`;
+  }
+  now.value; // drawn again each second
+  return html`<div class="link bad">
+    <p role="alert">The sandbox does not answer: what you see is as of ${clock(sinceMs)}.</p>
+    <span aria-hidden="true">${span(Date.now() - sinceMs)} ago</span>
+    <button type="button" onClick=${retryNow}>Try now</button>
+  </div>`;
+}
+
+function WhoHearsWhom() {
+  return html`<section class="hearing panel" aria-labelledby="hearing">
+    <h2 id="hearing">Who hears whom</h2>
+    <ul role="status">
+      ${
+        everybody.value.length === 0
+          ? html`<li class="muted">Nobody is on the line.</li>`
+          : everybody.value.map((words, index) => html`<li key=${index}><${Shown} value=${words} /></li>`)
+      }
+    </ul>
+  </section>`;
+}
+
+function Unknown() {
+  return html`<p>
+    No phone here has the address <${Shown} class="mono" value=${only.value} />. It shows up when it is dialled.
+    <a href="#">All phones</a>
+  </p>`;
+}
+
+/** Time that somebody is billed for and has nothing of. */
+function Alone() {
+  const told = alone.value;
+  if (told === null) {
+    return null;
+  }
+  now.value; // drawn again each second
+  const sinceS = link.value.state === "open" ? ((Date.now() - told.toldMs) / 1000) * (hello.value?.speed ?? 1) : 0;
+  const seconds = (total, running) => span((total + running * sinceS) * 1000);
+  return html`<dl class="alone panel" title="Counted since the start, or the last reset">
+    <div>
+      <dt>Alone in a conference</dt>
+      <dd>
+        ${seconds(told.in_conference_s, told.in_conference_now)}
+        ${told.in_conference_now > 0 && html`<small>${told.in_conference_now} now</small>`}
+      </dd>
+    </div>
+    <div>
+      <dt>In silence</dt>
+      <dd>
+        ${seconds(told.in_silence_s, told.in_silence_now)}
+        ${told.in_silence_now > 0 && html`<small>${told.in_silence_now} now</small>`}
+      </dd>
+    </div>
+    <p class="muted small">
+      All legs together. Whoever waits in a conference counts as alone, whatever plays there.
+    </p>
+  </dl>`;
+}
+
+/** What went over the wires, one kind at a time. */
+function Wires() {
+  const { Panel } = PANELS[panel.value];
+  return html`<div class="wires panel">
+    <nav aria-label="Behind the scenes" class="panels">
+      ${Object.entries(PANELS).map(
+        ([name, { label }]) =>
+          html`<button
+            key=${name}
+            type="button"
+            aria-pressed=${name === panel.value ? "true" : "false"}
+            onClick=${() => {
+              panel.value = name;
+            }}
+          >
+            ${label}${name === "debugger" && debug.value.length > 0 && ` (${debug.value.length})`}
+          </button>`,
+      )}
+    </nav>
+    <${Panel} />
+  </div>`;
+}
+
+function Rooms() {
+  return html`<section aria-labelledby="rooms">
+    <h2 id="rooms">Conferences</h2>
+    ${rooms.value.length === 0 && html`<p class="muted">None is live.</p>`}
+    ${rooms.value.map(
+      (room) =>
+        html`<article key=${room.sid}>
+          <h3><${Shown} value=${room.name} /> <small class="muted">${room.status}</small></h3>
+          <p class="mono small"><${Shown} value=${room.sid} /></p>
+          <ul>
+            ${room.participants.map(
+              (it) =>
+                html`<li key=${it.call_sid}>
+                  <${Shown} value=${it.name} />
+                  ${it.label && html`${" "}<${Shown} class="muted" value=${it.label} />`}
+                  ${": "}${[
+                    it.status,
+                    it.hold && "on hold",
+                    it.muted && "muted",
+                    it.coaching && "coaching",
+                    it.end_on_exit && "ends it by leaving",
+                  ]
+                    .filter(Boolean)
+                    .join(", ")}
+                </li>`,
+            )}
+          </ul>
+        </article>`,
+    )}
+  </section>`;
+}

@@ -1,0 +1,245 @@
+// One phone: what it is doing, what is heard in it, and its buttons, which never move.
+
+import { signal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { html } from "htm/preact";
+
+import { Act, ask } from "./act.js";
+import { Time } from "./shared/time.js";
+import { numbers, only, tabOf } from "./store.js";
+import { hide, Shown } from "./words.js";
+
+const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
+const FREE = "there is no call";
+
+/** Which of a phone's calls its buttons are for, by address; a call's SID. */
+const chosen = signal({});
+/** Which number a phone calls, and whom through an application, by address. */
+const wishes = signal({});
+
+/** The call that a phone's buttons are for: the one that was chosen, one that rings, or the newest. */
+function current(phone) {
+  const byChoice = phone.legs.find((leg) => leg.sid === chosen.value[phone.address]);
+  return byChoice ?? phone.legs.find((leg) => leg.sound === "ring") ?? phone.legs.at(-1) ?? null;
+}
+
+/**
+ * A phone.
+ *
+ * @param {{ phone: object, alone: boolean }} props `alone`: whether it has a tab to itself.
+ */
+export function Phone({ phone, alone }) {
+  const leg = current(phone);
+  const id = `phone-${encodeURIComponent(phone.address)}`;
+  useTitle(alone, phone, leg);
+  return html`<section class=${`phone panel${leg ? ` sounds-${leg.sound}` : ""}`} aria-labelledby=${id}>
+    <header>
+      <h2 id=${id}><${Shown} value=${phone.name} /></h2>
+      <span class="muted small"><${Shown} value=${phone.address} /></span>
+      ${
+        alone
+          ? html`<a class="small" href="#">All phones</a>`
+          : html`<a class="small" href=${tabOf(phone.address)} target="_blank" rel="opener"
+              >Own tab<span class="unseen"> for ${hide(phone.name)}</span></a
+            >`
+      }
+    </header>
+    <${Screen} phone=${phone} leg=${leg} alone=${alone} />
+    <${Buttons} phone=${phone} leg=${leg} />
+    <${Keypad} phone=${phone} leg=${leg} />
+    <${Calling} phone=${phone} />
+    <${Hand} phone=${phone} />
+    <${Story} phone=${phone} open=${alone} />
+  </section>`;
+}
+
+/** A phone in a tab of its own says in the tab's name that it rings. */
+function useTitle(alone, phone, leg) {
+  const name = hide(phone.name);
+  const rings = leg?.sound === "ring";
+  useEffect(() => {
+    if (alone) {
+      document.title = rings ? `☎ ring ring! ${name}` : name;
+    }
+  }, [alone, name, rings]);
+}
+
+function Screen({ phone, leg, alone }) {
+  return html`<div class="screen">
+    ${
+      phone.legs.length > 1 &&
+      html`<p class="lines" role="group" aria-label="Its calls">
+        ${phone.legs.map(
+          (one) =>
+            html`<button
+              key=${one.sid}
+              type="button"
+              aria-pressed=${one === leg ? "true" : "false"}
+              onClick=${() => {
+                chosen.value = { ...chosen.value, [phone.address]: one.sid };
+              }}
+            >
+              <${Shown} value=${one.other} />
+            </button>`,
+        )}
+      </p>`
+    }
+    <p class="doing">
+      ${leg ? html`${doing(leg)} <${Shown} value=${leg.other} />` : "Not in a call"}
+      ${leg?.room && html`<span class="tag">${hide(leg.room)}</span>`}
+      ${leg?.is_speaking && html`<span class="tag">speaking</span>`}
+    </p>
+    <p class="bubble" aria-live=${alone ? "polite" : "off"}>
+      ${leg ? html`<${Shown} value=${leg.words} />` : "you hear nothing"}
+      ${leg?.wants_keys && html`<strong> It asks for a key.</strong>`}
+    </p>
+  </div>`;
+}
+
+function doing(leg) {
+  if (leg.status === "in-progress") {
+    return "In a call with";
+  }
+  return leg.is_incoming ? "Called by" : "Calling";
+}
+
+function Buttons({ phone, leg }) {
+  const act = (what) => () => ask(`/calls/${leg.sid}/${what}`);
+  const why = (what) => (leg ? leg.cannot[what] : FREE);
+  return html`<div class="buttons">
+    <${Act} label="Pick up" about=${phone.name} class="main" cannot=${why("answer")} onAct=${act("answer")} />
+    <${Act} label="Refuse" about=${phone.name} cannot=${why("reject")} onAct=${act("reject")} />
+    <${Act}
+      label=${leg?.is_speaking ? "Stop speaking" : "Speak"}
+      about=${phone.name}
+      cannot=${why("speak")}
+      onAct=${act(leg?.is_speaking ? "fall-silent" : "speak")}
+    />
+    <${Act} label="Hang up" about=${phone.name} class="danger" cannot=${why("hangup")} onAct=${act("hangup")} />
+  </div>`;
+}
+
+function Keypad({ phone, leg }) {
+  const cannot = leg ? leg.cannot.press : FREE;
+  return html`<div class="keypad" role="group" aria-label=${`Keys of ${hide(phone.name)}`}>
+    ${KEYS.map(
+      (key) =>
+        html`<button
+          key=${key}
+          type="button"
+          aria-disabled=${cannot ? "true" : null}
+          title=${cannot ? `Key ${key}: ${cannot}` : `Key ${key}`}
+          onClick=${() => cannot || ask(`/calls/${leg.sid}/press`, { digits: key })}
+        >
+          ${key}
+        </button>`,
+    )}
+  </div>`;
+}
+
+/** Placing a call: a number from any phone, an application from a browser's. */
+function Calling({ phone }) {
+  const isBrowser = phone.address.startsWith("client:");
+  const offered = numbers.value.filter((it) => isBrowser || !it.application);
+  const wish = { number: offered[0]?.number ?? "", to: "", ...wishes.value[phone.address] };
+  const target = offered.find((it) => it.number === wish.number) ?? offered[0];
+  const set = (change) => {
+    wishes.value = { ...wishes.value, [phone.address]: { ...wish, ...change } };
+  };
+  const call = () =>
+    target.application
+      ? ask("/browser-calls", {
+          identity: phone.address.slice("client:".length),
+          app: target.number,
+          ...(wish.to && { to: wish.to }),
+        })
+      : ask("/calls", { from: phone.address, to: target.number });
+  const cannot = phone.cannot_call || (target ? "" : "the account has no number yet");
+  return html`<div class="calling">
+    <label>
+      <span class="unseen">What ${hide(phone.name)} calls</span>
+      <select value=${target?.number ?? ""} onChange=${(event) => set({ number: event.target.value })}>
+        ${offered.length === 0 && html`<option value="">no number</option>`}
+        ${offered.map(
+          (it) =>
+            html`<option key=${it.number} value=${it.number}>
+              ${it.application ? `through the app ${it.number.slice(0, 6)}…` : hide(it.number)}
+            </option>`,
+        )}
+      </select>
+    </label>
+    ${
+      target?.application &&
+      html`<label>
+        <span class="unseen">Whom ${hide(phone.name)} calls through the app</span>
+        <input
+          value=${wish.to}
+          placeholder="to: +1…, client:…"
+          autocomplete="off"
+          onInput=${(event) => set({ to: event.target.value })}
+        />
+      </label>`
+    }
+    <${Act} label="Call" about=${`from ${phone.name}`} cannot=${cannot} onAct=${call} />
+  </div>`;
+}
+
+/** Who plays the phone: a person, or its script. */
+function Hand({ phone }) {
+  return html`<label class="hand">
+    <input
+      type="checkbox"
+      checked=${phone.by_hand}
+      onChange=${(event) => ask("/phones", { address: phone.address, by_hand: event.target.checked })}
+    />
+    <span>
+      I play it by hand<span class="unseen"> (${hide(phone.name)})</span>
+      <small>${phone.by_hand ? "else it" : "now it"} ${hide(phone.does)}</small>
+    </span>
+  </label>`;
+}
+
+/** What was heard, line by line. */
+function Story({ phone, open }) {
+  return html`<details class="story" open=${open}>
+    <summary>What it heard<span class="unseen"> (${hide(phone.name)})</span></summary>
+    ${
+      phone.story.length
+        ? html`<ol tabindex="0" aria-label=${`What ${hide(phone.name)} heard`}>
+            ${phone.story
+              .toReversed()
+              .map(
+                (line) =>
+                  html`<li key=${line.at + line.call + line.words}>
+                    <${Time} at=${line.at} as="clock" /> <${Shown} value=${line.words} />
+                  </li>`,
+              )}
+          </ol>`
+        : html`<p class="muted small">Nothing yet.</p>`
+    }
+  </details>`;
+}
+
+/** A place for a phone that does not exist yet: somebody types its address. */
+export function NewPhone() {
+  const add = async (event) => {
+    event.preventDefault();
+    const form = event.target;
+    const body = { address: form.address.value.trim(), by_hand: true };
+    const name = form.called.value.trim();
+    if (await ask("/phones", name ? { ...body, name } : body, "the phone is there")) {
+      form.reset();
+    }
+  };
+  return html`<form class="new-phone panel" onSubmit=${add}>
+    <h2>Another phone</h2>
+    <label>Address <input name="address" required placeholder="client:bob or +1…" autocomplete="off" /></label>
+    <label>Name, if you like <input name="called" maxlength="60" autocomplete="off" /></label>
+    <button>Add it</button>
+  </form>`;
+}
+
+/** Whether a phone is the one that this tab is for. */
+export function isShown(phone) {
+  return !only.value || phone.address === only.value;
+}

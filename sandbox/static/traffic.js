@@ -1,0 +1,243 @@
+// What went over the wires: requests to webhooks with what was answered, REST requests, debugger entries.
+
+import { signal } from "@preact/signals";
+import { html } from "htm/preact";
+
+import { ask } from "./act.js";
+import { shortSpan, Time } from "./shared/time.js";
+import { debug, deliveries, requests } from "./store.js";
+import { hide, Shown } from "./words.js";
+
+const LATE_S = 5;
+const VERDICTS = { accepted: "signature accepted", refused: "signature refused", "": "" };
+const KINDS = { "": "every kind", voice: "TwiML", call: "calls", conference: "conferences", recording: "recordings" };
+const filter = signal({ text: "", kind: "", status: "" });
+/** Whose details are open, by number. */
+const opened = signal(new Set());
+
+const isGood = (entry) => entry.status >= 200 && entry.status < 300;
+const STATUSES = {
+  "": { label: "every answer", fits: () => true },
+  good: { label: "2xx", fits: isGood },
+  bad: { label: "refused or failed", fits: (entry) => entry.attempts.length > 0 && !isGood(entry) },
+  none: { label: "not sent", fits: (entry) => entry.attempts.length === 0 },
+};
+
+function matches(entry) {
+  const { text, kind, status } = filter.value;
+  if ((kind && entry.kind !== kind) || !STATUSES[status].fits(entry)) {
+    return false;
+  }
+  const wanted = text.trim().toLowerCase();
+  return (
+    !wanted ||
+    [entry.url, entry.event, ...entry.params.flat()].some((value) => value.toLowerCase().includes(wanted))
+  );
+}
+
+/** Requests to webhooks, newest first. */
+export function Deliveries() {
+  const shown = deliveries.value.filter(matches);
+  const choose = (name) => (event) => {
+    filter.value = { ...filter.value, [name]: event.target.value };
+  };
+  return html`<section aria-labelledby="deliveries">
+    <h2 id="deliveries">Callbacks and requests for TwiML</h2>
+    <div class="filters">
+      <label class="wide">
+        <span class="unseen">Show those that hold</span>
+        <input type="search" placeholder="call SID, session, number, event…" onInput=${choose("text")} />
+      </label>
+      <label>
+        <span class="unseen">Kind</span>
+        <select onChange=${choose("kind")}>
+          ${Object.entries(KINDS).map(([kind, label]) => html`<option key=${kind} value=${kind}>${label}</option>`)}
+        </select>
+      </label>
+      <label>
+        <span class="unseen">Answer</span>
+        <select onChange=${choose("status")}>
+          ${Object.entries(STATUSES).map(([name, it]) => html`<option key=${name} value=${name}>${it.label}</option>`)}
+        </select>
+      </label>
+    </div>
+    ${
+      shown.length === 0
+        ? html`<p class="muted">${deliveries.value.length ? "None of them fits." : "Nothing has been sent yet."}</p>`
+        : html`<ol class="wire">${shown.map((entry) => html`<${Delivery} key=${entry.number} entry=${entry} />`)}</ol>`
+    }
+  </section>`;
+}
+
+function Delivery({ entry }) {
+  const isOpen = opened.value.has(entry.number);
+  const toggle = (event) => {
+    if (event.currentTarget.open !== isOpen) {
+      const next = new Set(opened.value);
+      isOpen ? next.delete(entry.number) : next.add(entry.number);
+      opened.value = next;
+    }
+  };
+  return html`<li>
+    <details open=${isOpen} onToggle=${toggle}>
+      <summary class=${answerClass(entry)}>
+        <${Time} at=${entry.at} as="fine" />
+        <b>${entry.kind === "voice" ? "TwiML" : hide(entry.event)}</b>
+        <span class="path"><${Shown} value=${entry.path} /></span>
+        <span class="answer">${answer(entry)}</span>
+        ${entry.fault && html`<span class="tag">${fault(entry)}</span>`}
+      </summary>
+      ${isOpen && html`<${Details} entry=${entry} />`}
+    </details>
+  </li>`;
+}
+
+function answer(entry) {
+  const tries = entry.attempts.length;
+  if (tries === 0) {
+    return entry.fault === "lost" ? "never sent" : "under way";
+  }
+  const last = entry.attempts.at(-1);
+  const verdict = VERDICTS[entry.verdict];
+  return [
+    last.status || `no answer (${hide(last.failure)})`,
+    shortSpan(entry.duration_ms),
+    tries > 1 && `${tries} times`,
+    entry.verdict === "refused" && verdict,
+  ]
+    .filter(Boolean)
+    .join(", ");
+}
+
+function answerClass(entry) {
+  return entry.attempts.length && !isGood(entry) ? "failed" : "";
+}
+
+function fault(entry) {
+  return entry.fault === "again" ? `again, of no. ${entry.again_of}` : entry.fault;
+}
+
+function Details({ entry }) {
+  const again = (body, done) => () => ask(`/deliveries/${entry.number}/again`, body, done);
+  const none = entry.attempts.length === 0 && !entry.headers["I-Twilio-Idempotency-Token"];
+  return html`<div class="details">
+    <div class="again" role="group" aria-label="Send it again">
+      <button type="button" onClick=${again({}, "sent again with the same token")}>
+        Send again${none ? "" : ", same token"}
+      </button>
+      ${
+        !none &&
+        html`<button type="button" onClick=${again({ token: "new" }, "sent again with a new token")}>
+          Again, new token
+        </button>`
+      }
+      <button type="button" onClick=${again({ after_s: LATE_S }, `comes again in ${LATE_S} s`)}>
+        Again in ${LATE_S} s
+      </button>
+      <button type="button" onClick=${again({ times: 2 }, "sent twice more")}>Twice</button>
+    </div>
+    <p><b>No. ${entry.number}</b> ${entry.method} <${Shown} class="mono" value=${entry.url} /></p>
+    <p>${VERDICTS[entry.verdict] || "nothing is known of the signature's verdict"}</p>
+    <${Pairs} caption="Parameters" pairs=${entry.params} />
+    <${Pairs} caption="Headers" pairs=${Object.entries(entry.headers)} />
+    ${
+      entry.attempts.length > 0 &&
+      html`<table>
+        <caption>
+          Tries
+        </caption>
+        <tr>
+          <th scope="col">at</th>
+          <th scope="col">answer</th>
+          <th scope="col">took</th>
+        </tr>
+        ${entry.attempts.map(
+          (it, index) =>
+            html`<tr key=${index}>
+              <td><${Time} at=${it.at} as="fine" /></td>
+              <td>${it.status || `none (${hide(it.failure)})`}</td>
+              <td>${shortSpan(it.duration_ms)}</td>
+            </tr>`,
+        )}
+      </table>`
+    }
+    ${
+      entry.answer &&
+      html`<h3>Answer <small class="muted">${hide(entry.answer_type)}</small></h3>
+        <pre tabindex="0" aria-label="Answer">${entry.answer
+          .split("\n")
+          .map((line, index) => html`<${Shown} key=${index} value=${line} />${"\n"}`)}</pre>`
+    }
+  </div>`;
+}
+
+function Pairs({ caption, pairs }) {
+  if (pairs.length === 0) {
+    return null;
+  }
+  return html`<table class="pairs">
+    <caption>
+      ${caption}
+    </caption>
+    ${pairs.map(
+      ([name, value], index) =>
+        html`<tr key=${index}>
+          <th scope="row"><${Shown} value=${name} /></th>
+          <td class="mono"><${Shown} value=${value} /></td>
+        </tr>`,
+    )}
+  </table>`;
+}
+
+/** Requests of the REST API, newest first. */
+export function Requests() {
+  return html`<section aria-labelledby="requests">
+    <h2 id="requests">REST requests</h2>
+    ${
+      requests.value.length === 0
+        ? html`<p class="muted">None yet.</p>`
+        : html`<ol class="wire">${requests.value.map((it) => html`<${Request} key=${it.number} entry=${it} />`)}</ol>`
+    }
+  </section>`;
+}
+
+function Request({ entry }) {
+  const failed = entry.status >= 400 || entry.fault.startsWith("cut");
+  const said = entry.status || (entry.fault.startsWith("cut") ? "cut off" : "under way");
+  return html`<li>
+    <details>
+      <summary class=${failed ? "failed" : ""}>
+        <${Time} at=${entry.at} as="fine" />
+        <b>${hide(entry.method)}</b>
+        <span class="path"><${Shown} value=${entry.path} /></span>
+        <span class="answer">${said}${entry.code ? `, ${entry.code}` : ""}, ${shortSpan(entry.duration_ms)}</span>
+        ${entry.fault && html`<span class="tag">${entry.fault}</span>`}
+      </summary>
+      <div class="details">
+        <p>${entry.applied ? "It reached Twilio's model." : "It had no effect."}</p>
+        ${entry.code > 0 && html`<p>Twilio's code ${entry.code}</p>`}
+        <${Pairs} caption="Parameters" pairs=${entry.params} />
+      </div>
+    </details>
+  </li>`;
+}
+
+/** What Twilio's debugger would list, newest first. */
+export function Debugger() {
+  return html`<section aria-labelledby="debugger">
+    <h2 id="debugger">Debugger</h2>
+    ${
+      debug.value.length === 0
+        ? html`<p class="muted">No errors, no warnings.</p>`
+        : html`<ul class="wire">
+            ${debug.value.map(
+              (it) =>
+                html`<li key=${it.number}>
+                  <b>${it.code}</b> <${Shown} value=${it.message} /> ${" "}
+                  <${Shown} class="muted mono small" value=${it.url || it.call_sid} />
+                </li>`,
+            )}
+          </ul>`
+    }
+  </section>`;
+}

@@ -1,0 +1,10 @@
+"""Times as the page is told them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def iso(at_s: float) -> str:
+    """A moment of the exchange's clock, which counts seconds since 1970, as ISO 8601 in UTC with milliseconds."""
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,98 @@
+"""What went over the wires, as the page shows it: requests to webhooks, requests of the REST API, debugger entries."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
+
+from sandbox.exchange import DebuggerEntry
+from sandbox.ledger import ANSWER_MAX, Attempt, DeliveryEntry, RestEntry
+from sandbox.views.times import iso
+
+NEWEST_MAX = 200
+"""How many of each kind are shown."""
+
+
+def delivery(number: int, entry: DeliveryEntry) -> dict[str, Any]:
+    """One request to a webhook.
+
+    Args:
+        number: Its place in the ledger, by which it is named to send it again.
+        entry: What the ledger holds of it.
+    """
+    url = urlsplit(entry.url)
+    return {
+        "number": number,
+        "at": iso(entry.at_s),
+        "kind": entry.kind,
+        "event": entry.event,
+        "method": entry.method,
+        "url": entry.url,
+        "path": url.path,
+        "params": entry.params,
+        "call_sid": entry.call_sid,
+        "conference_sid": entry.get("ConferenceSid"),
+        "headers": _headers(entry),
+        "verdict": entry.verdict,
+        "status": entry.status,
+        "answer_type": entry.answer_type,
+        "answer": _pretty(entry.answer),
+        "attempts": [_attempt(it) for it in entry.attempts],
+        "duration_ms": round(entry.duration_ms, 1),
+        "fault": entry.fault,
+        "again_of": entry.again_of,
+    }
+
+
+def rest(number: int, entry: RestEntry) -> dict[str, Any]:
+    """One request of the REST API."""
+    return {
+        "number": number,
+        "at": iso(entry.at_s),
+        "method": entry.method,
+        "path": entry.path,
+        "params": entry.params,
+        "status": entry.status,
+        "code": entry.code,
+        "applied": entry.applied,
+        "fault": entry.fault,
+        "duration_ms": round(entry.duration_ms, 1),
+    }
+
+
+def debugger(number: int, entry: DebuggerEntry) -> dict[str, Any]:
+    """One error or warning such as Twilio's debugger lists."""
+    return {
+        "number": number,
+        "code": entry.code,
+        "message": entry.message,
+        "call_sid": entry.call_sid,
+        "url": entry.url,
+    }
+
+
+def _headers(entry: DeliveryEntry) -> dict[str, str]:
+    sent = {"X-Twilio-Signature": entry.signature, "I-Twilio-Idempotency-Token": entry.token}
+    return {name: value for name, value in sent.items() if value}
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "at": iso(attempt.at_s),
+        "status": attempt.status,
+        "failure": attempt.failure,
+        "duration_ms": round(attempt.duration_ms, 1),
+    }
+
+
+def _pretty(body: str) -> str:
+    """TwiML with a line for each element; anything else, and what was cut off, as it came."""
+    if not body.lstrip().startswith("<") or len(body) >= ANSWER_MAX or "<!" in body:
+        return body
+    try:
+        document = ElementTree.fromstring(body)  # noqa: S314  short, and entities were left out above
+    except ElementTree.ParseError:
+        return body
+    ElementTree.indent(document)
+    return ElementTree.tostring(document, encoding="unicode")

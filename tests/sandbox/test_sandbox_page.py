@@ -1,0 +1,350 @@
+"""The page with the phones: its files, its socket, and who may use what it uses."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+from control_client import Control
+from webhook_app import WebhookApp
+
+from sandbox import Sandbox
+from sandbox.exchange import RestRequest
+from sandbox.page_routes import is_this_machine
+
+BUSINESS = "+15550100"
+CUSTOMER = "+14155550123"
+
+
+class Page:
+    """What a page would know: the newest message of each kind, and the entries of each list by number."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+        self.told: dict[str, Any] = {}
+        self.lists: dict[str, dict[int, Any]] = {}
+        self.messages = 0
+
+    async def take(self) -> None:
+        message = orjson.loads((await self.socket.receive(timeout=5.0)).data)
+        self.messages += 1
+        about = message.pop("about")
+        self.told[about] = message
+        if "entries" in message:
+            entries = self.lists.setdefault(about, {})
+            if message["whole"]:
+                entries.clear()
+            entries |= {entry["number"]: entry for entry in message["entries"]}
+
+    async def until(self, predicate: Any) -> None:
+        """Takes messages until the predicate holds of what is known; a message that never comes is an error."""
+        while True:
+            try:
+                if predicate(self):
+                    return
+            except (KeyError, IndexError):
+                pass
+            await self.take()
+
+    def phone(self, address: str) -> Any:
+        return {phone["address"]: phone for phone in self.told["phones"]["phones"]}[address]
+
+    def leg(self, address: str) -> Any:
+        return self.phone(address)["legs"][-1]
+
+
+@pytest.fixture
+async def page(sandbox: Sandbox) -> AsyncIterator[Page]:
+    async with aiohttp.ClientSession() as session, session.ws_connect(f"{sandbox.url}/sandbox/live") as socket:
+        yield Page(socket)
+
+
+@pytest.fixture
+def bridging(app: WebhookApp) -> WebhookApp:
+    app.on("/voice", "<Response><Dial action='/action'><Client>alice</Client></Dial></Response>")
+    app.on("/action", "<Response><Hangup/></Response>")
+    return app
+
+
+async def test_a_call_is_played_by_what_the_page_is_told(
+    bridging: WebhookApp, page: Page, control: Control, sandbox: Sandbox
+) -> None:
+    await control.post("/phones", address=CUSTOMER, name="the customer", by_hand=True)
+    await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
+    await page.until(lambda it: it.leg("client:alice")["sound"] == "ring")
+    assert page.leg("client:alice")["words"] == "ring ring! the customer is calling"
+    assert page.leg("client:alice")["cannot"]["answer"] == ""
+    assert page.leg("client:alice")["cannot"]["press"] == "pick up first"
+    assert page.leg(CUSTOMER)["sound"] == "ringing"
+    assert page.phone(CUSTOMER)["cannot_call"] == "it is on the line"
+
+    await control.post(f"/calls/{page.leg('client:alice')['sid']}/answer")
+    await page.until(lambda it: it.leg(CUSTOMER)["sound"] == "voice")
+    assert page.told["phones"]["everybody"] == ["the customer hears alice", "alice hears the customer"]
+    assert page.leg(CUSTOMER)["words"] == "you hear alice"
+    assert page.leg(CUSTOMER)["hears"] == ["client:alice"]
+    assert page.leg(CUSTOMER)["cannot"]["speak"] == "only conferences notice it"
+    assert page.leg("client:alice")["cannot"]["answer"] == "you have picked up already"
+
+    await control.post(f"/calls/{page.leg(CUSTOMER)['sid']}/hangup")
+    await page.until(lambda it: not it.phone("client:alice")["legs"])
+    words = [line["words"] for line in page.phone("client:alice")["story"]]
+    assert words == [
+        "the customer calls you",
+        "you have picked up",
+        "you hear the customer",
+        "the call is over: completed",
+    ]
+
+
+async def test_a_room_says_who_is_on_hold_and_what_plays(app: WebhookApp, page: Page, sandbox: Sandbox) -> None:
+    app.on("/voice", "<Response><Dial><Conference waitUrl=''>room</Conference></Dial></Response>")
+    first = await sandbox.call_in(CUSTOMER, BUSINESS)
+    await page.until(lambda it: it.leg(CUSTOMER)["sound"] == "silence" and it.leg(CUSTOMER)["activity"] == "conference")
+    await page.until(lambda it: it.told["alone"]["in_conference_now"] == 1)
+    assert page.told["alone"]["in_silence_now"] == 1
+
+    await sandbox.call_in("+14155550142", BUSINESS)
+    await page.until(lambda it: it.leg(CUSTOMER)["sound"] == "voice")
+    hold = f"/Conferences/{first.record.conference_sid}/Participants/{first.sid}.json"
+    sandbox.apply(RestRequest("POST", hold, (("Hold", "true"),)))
+    await page.until(lambda it: it.told["rooms"]["rooms"][0]["participants"][0]["hold"])
+    assert (page.leg(CUSTOMER)["room"], page.leg(CUSTOMER)["words"]) == ("on hold", "♪ music ♪")
+    assert page.leg(CUSTOMER)["cannot"]["speak"] == "nobody hears you: you are on hold"
+    now = {"in_conference_now": 0, "in_silence_now": 1}
+    await page.until(lambda it: it.told["alone"].items() >= now.items())
+
+
+async def test_deliveries_are_told_with_answer_and_verdict(
+    app: WebhookApp, page: Page, sandbox: Sandbox, control: Control
+) -> None:
+    app.on("/voice", "<Response><Say>Hello</Say><Hangup/></Response>")
+    app.on("/status", aiohttp.web.Response(status=403))
+    await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
+    await page.until(lambda it: [entry["status"] for entry in it.lists["deliveries"].values()] == [200, 403])
+
+    voice, status = page.lists["deliveries"].values()
+    assert (voice["kind"], voice["verdict"], voice["path"]) == ("voice", "accepted", "/voice")
+    assert voice["answer"] == "<Response>\n  <Say>Hello</Say>\n  <Hangup />\n</Response>"
+    assert ["From", CUSTOMER] in voice["params"]
+    assert set(voice["headers"]) == {"X-Twilio-Signature", "I-Twilio-Idempotency-Token"}
+    assert (status["event"], status["verdict"], status["attempts"][0]["failure"]) == ("completed", "refused", "4xx")
+    assert voice["at"].endswith("Z")
+
+
+async def test_a_delivery_is_sent_again_with_its_token_or_another_one(
+    app: WebhookApp, page: Page, sandbox: Sandbox, control: Control
+) -> None:
+    app.on("/voice", "<Response><Hangup/></Response>")
+    await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
+    await page.until(lambda it: it.lists["deliveries"][1]["status"] == 200)
+    await control.post("/deliveries/1/again", times=2)
+    await control.post("/deliveries/1/again", token="new", after_s=0.01)
+    await page.until(lambda it: it.lists["deliveries"][3]["status"] == 200)
+
+    tokens = [asked.headers["I-Twilio-Idempotency-Token"] for asked in app.at("/status")]
+    assert len(tokens) == 4
+    assert tokens[0] == tokens[1] == tokens[2] != tokens[3]
+    assert [asked.params for asked in app.at("/status")[1:]] == [app.at("/status")[0].params] * 3
+    again = page.lists["deliveries"][2]
+    assert (again["again_of"], again["fault"], len(again["attempts"])) == (1, "again", 2)
+
+
+@pytest.mark.parametrize(
+    ("number", "body", "status", "named"),
+    [
+        (0, {"token": "mine"}, 422, "token"),
+        (0, {"after_s": -1}, 422, "after_s"),
+        (0, {"after_s": "soon"}, 422, "after_s"),
+        (0, {"times": 21}, 422, "times"),
+        (0, {"times": True}, 422, "times"),
+        (7, {}, 404, "7"),
+    ],
+)
+async def test_what_can_not_be_sent_again_is_named(
+    app: WebhookApp, sandbox: Sandbox, control: Control, number: int, body: dict[str, Any], status: int, named: str
+) -> None:
+    await sandbox.call_in(CUSTOMER, BUSINESS)
+
+    got, answer = await control.post(f"/deliveries/{number}/again", **body)
+
+    assert (got, named in answer["error"]) == (status, True)
+    assert len(sandbox.ledger.deliveries) == 1
+
+
+async def test_what_is_set_to_go_wrong_is_shown_and_taken_back(page: Page, control: Control, sandbox: Sandbox) -> None:
+    once = [
+        {"what": "lose_callbacks", "event": "participant-join", "CallSid": "CA1"},
+        {"what": "double_callbacks", "event": "*"},
+        {"what": "delay_callbacks", "event": "*", "by_s": 5},
+        {"what": "hold_back_callbacks", "event": "answered", "count": 2},
+        {"what": "next_rest", "method": "POST", "path": "/", "status": 500, "moment": "after"},
+        {"what": "next_rest", "method": "*", "path": "/Calls", "cut": "after"},
+        {"what": "next_rest", "method": "*", "path": "/", "latency_s": 1.5},
+        {"what": "next_rest", "method": "*", "path": "/", "mangled": "half"},
+        {"what": "fail_fetches", "url_part": "/voice", "status": 500},
+        {"what": "delay_fetches", "url_part": "", "by_s": 2},
+    ]
+    await control.post("/faults", once=once, callback_loss=0.5)
+    await page.until(lambda it: len(it.told["faults"]["to_come"]) == len(once))
+
+    assert [it["words"] for it in page.told["faults"]["to_come"]] == [
+        "the next participant-join callback, CallSid=CA1 is lost",
+        "the next callback is sent 2 times",
+        "the next callback is sent 5 s later",
+        "the next answered callback is overtaken by the one that follows",
+        "the next request POST /* gets HTTP 500, after its effect",
+        "the next request /Calls* is cut off after its effect",
+        "the next request /* is answered 1.5 s later",
+        "the next request /* gets half an answer, after its effect",
+        "the next request for TwiML at */voice* fails with HTTP 500",
+        "the next request for TwiML at ** is made 2 s later",
+    ]
+    assert page.told["faults"]["rates"] == {"callback_loss": 0.5}
+    assert await control.get("/faults") == page.told["faults"]
+
+    number = page.told["faults"]["to_come"][0]["number"]
+    assert (await control.post("/faults", forget=number))[0] == 200
+    assert (await control.post("/faults", forget=number))[0] == 404
+    await control.post("/faults", clear=True)
+    await page.until(lambda it: it.told["faults"] == {"to_come": [], "rates": {}})
+
+
+async def test_a_phone_that_is_played_by_hand_does_nothing_by_itself(
+    bridging: WebhookApp, page: Page, control: Control, sandbox: Sandbox
+) -> None:
+    await control.post("/phones", address="client:alice", answer_after_s=0.0, times=1)
+    await control.post("/phones", address="client:alice", by_hand=True)
+    await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
+    await page.until(lambda it: it.leg("client:alice")["sound"] == "ring")
+    assert page.phone("client:alice")["does"] == "picks up after 0 s"
+    assert sandbox.calls_of("client:alice")[0].status == "ringing"
+    sandbox.calls_of("client:alice")[0].reject()
+
+    await control.post("/phones", address="client:alice", by_hand=False)
+    await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
+    await sandbox.wait_until(lambda: sandbox.calls_of("client:alice")[-1].status == "in-progress")
+    assert len(sandbox.calls_of("client:alice")) == 2
+
+
+async def test_taking_a_phone_that_is_about_to_ring_lets_it_ring(bridging: WebhookApp, sandbox: Sandbox) -> None:
+    sandbox.phone("client:alice").script(ring_after_s=1e6, answer_after_s=1e6)
+    await sandbox.call_in(CUSTOMER, BUSINESS)
+    await sandbox.wait_until(lambda: sandbox.calls_of("client:alice"))
+    assert sandbox.calls_of("client:alice")[0].status == "queued"
+
+    sandbox.play_phone("client:alice", by_hand=True)
+
+    assert sandbox.calls_of("client:alice")[0].status == "ringing"
+
+
+async def test_eight_tabs_are_told_the_same(bridging: WebhookApp, sandbox: Sandbox) -> None:
+    async with aiohttp.ClientSession() as session:
+        sockets = [await session.ws_connect(f"{sandbox.url}/sandbox/live") for _ in range(8)]
+        pages = [Page(socket) for socket in sockets]
+        await sandbox.call_in(CUSTOMER, BUSINESS)
+        await asyncio.gather(*(page.until(lambda it: it.leg("client:alice")["sound"] == "ring") for page in pages))
+        assert len({page.leg("client:alice")["sid"] for page in pages}) == 1
+        for socket in sockets:
+            await socket.close()
+
+
+async def test_many_changes_at_once_are_few_messages(page: Page, control: Control, sandbox: Sandbox) -> None:
+    await page.until(lambda it: "alone" in it.told and "debugger" in it.told)
+    before = page.messages
+    for number in range(300):
+        sandbox.phone(f"client:{number}").by_hand = True
+        sandbox.notify()
+    await page.until(lambda it: it.told["phones"]["more"] == 276)
+    assert page.messages - before <= 6
+    assert len(page.told["phones"]["phones"]) == 24
+
+
+async def test_the_newest_deliveries_are_kept_and_a_reset_begins_again(
+    app: WebhookApp, page: Page, sandbox: Sandbox, control: Control
+) -> None:
+    for _ in range(230):
+        await sandbox.call_in(CUSTOMER, BUSINESS)
+    await page.until(lambda it: 229 in it.lists["deliveries"])
+    assert page.told["deliveries"]["first"] >= 30
+
+    await control.post("/reset")
+    await page.until(lambda it: it.told["deliveries"]["whole"] and it.told["hello"]["run"] == 1)
+    assert page.lists["deliveries"] == {}
+    assert page.told["phones"]["phones"] == []
+
+
+async def test_a_sandbox_that_stops_lets_its_pages_go(app: WebhookApp) -> None:
+    async with aiohttp.ClientSession() as session:
+        async with Sandbox() as sandbox:
+            socket = await session.ws_connect(f"{sandbox.url}/sandbox/live")
+            await Page(socket).until(lambda it: "debugger" in it.told)
+        while (message := await socket.receive(timeout=5.0)).type is aiohttp.WSMsgType.TEXT:
+            pass
+    assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.GOING_AWAY)
+
+
+async def test_the_page_and_its_files_come_with_the_headers_and_twilios_answers_without(
+    sandbox: Sandbox, control: Control
+) -> None:
+    async with control.session.get(sandbox.url) as answer:
+        document = await answer.text()
+        policy = answer.headers["Content-Security-Policy"]
+    assert answer.content_type == "text/html"
+    assert 'src="./static/main.js"' in document
+    assert "default-src 'none'" in policy
+    for name in ("main.js", "phones.css", "shared/tokens.css", "shared/vendor/preact.mjs"):
+        async with control.session.get(f"{sandbox.url}/static/{name}") as answer:
+            assert answer.status == 200, name
+    async with control.session.get(f"{sandbox.url}/2010-04-01/Accounts/AC1/Calls.json") as answer:
+        assert (answer.status, "Content-Security-Policy" in answer.headers) == (401, False)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        pytest.param({}, 200, id="no browser"),
+        pytest.param({"Origin": "SELF"}, 200, id="the page itself"),
+        pytest.param({"Origin": "http://evil.example"}, 403, id="a page of somebody else's"),
+        pytest.param({"Origin": "null"}, 403, id="a page that does not say"),
+        pytest.param({"Sec-Fetch-Site": "cross-site"}, 403, id="another site"),
+        pytest.param({"Host": "evil.example", "Origin": "http://evil.example"}, 403, id="a name that leads here"),
+    ],
+)
+async def test_pages_of_others_change_nothing_and_hear_nothing(
+    sandbox: Sandbox, control: Control, headers: dict[str, str], status: int
+) -> None:
+    sent = {name: sandbox.url if value == "SELF" else value for name, value in headers.items()}
+    async with control.session.post(f"{sandbox.url}/sandbox/reset", headers=sent) as answer:
+        assert answer.status == status
+    assert sandbox.run == (1 if status == 200 else 0)
+    if status == 403:
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+            await control.session.ws_connect(f"{sandbox.url}/sandbox/live", headers=sent)
+
+
+async def test_names_that_lead_here_read_nothing_either(sandbox: Sandbox, control: Control) -> None:
+    for path in ("/", "/sandbox/ledger", "/static/main.js"):
+        async with control.session.get(sandbox.url + path, headers={"Host": "evil.example:8081"}) as answer:
+            assert answer.status == 403, path
+
+
+@pytest.mark.parametrize(
+    ("host", "is_here"),
+    [
+        ("127.0.0.1", True),
+        ("127.1.2.3:80", True),
+        ("localhost:8081", True),
+        ("phones.localhost", True),
+        ("[::1]:8081", True),
+        ("127.0.0.1.evil.example", False),
+        ("localhost.evil.example", False),
+        ("10.0.0.1", False),
+        ("[", False),
+        ("", False),
+    ],
+)
+def test_hosts_of_this_machine(host: str, is_here: bool) -> None:
+    assert is_this_machine(host) is is_here
