@@ -1,0 +1,190 @@
+"""`dead`: entries that could not be understood or kept failing: looked at, put back, dropped."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from conferral import output
+from conferral.commands.options import AsJson, Full, Yes
+from conferral.errors import NotDoneError
+
+if TYPE_CHECKING:
+    from operators.dead_letters import DeadLetters, Done, Letter
+
+T = TypeVar("T")
+LetterIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids, as `conferral dead` has them.")]
+All = Annotated[bool, typer.Option("--all", help="All of them, or all of --reason.")]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Only those that were put aside for exactly this.")]
+
+_HELP = """Look at what was put aside; put it back, or drop it.
+
+\b
+Examples:
+  conferral dead
+  conferral dead --reason "deciding it failed" --json | jq -r '.[].id'
+  conferral dead retry 1800000000123-0
+  conferral dead drop --all --reason "no type"
+
+Entries that were not understood or failed again and again: nothing of them is done until they are put back. The
+newest stand first.
+"""
+_RETRY_HELP = """Put entries back to where they came from, the oldest first.
+
+\b
+Examples:
+  conferral dead retry 1800000000123-0
+  conferral dead retry --all --reason "deciding it failed"
+  conferral dead retry --all --yes --json
+
+Once what was wrong is mended, such as by a newer version. A command goes by its old id and is done once: one that has
+come to something else meanwhile is refused, as is what would be put aside again. With --all asks first on a terminal.
+"""
+_DROP_HELP = """Remove entries for good. Asks first on a terminal.
+
+\b
+Examples:
+  conferral dead drop 1800000000123-0
+  conferral dead drop --all --reason "no type"
+  conferral dead drop --all --yes
+"""
+
+
+def dead(
+    context: typer.Context,
+    reason: Reason = "",
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many at most.")] = 50,
+    full: Full = False,
+    as_json: AsJson = False,
+) -> None:
+    """Lists them, when nothing else is to be done."""
+    if context.invoked_subcommand is not None:
+        return
+    letters, groups = asyncio.run(_with_letters(lambda dead: _list(dead, limit, reason, full=full)))
+    if as_json:
+        output.show_json([_as_object(letter) for letter in letters])
+        return
+    if letters:
+        rows = [_row(letter) for letter in letters]
+        output.show_table(("id", "at (UTC)", "from", "type", "session", "reason", "what of it"), rows)
+    count = sum(groups.values())
+    told = ", ".join(f"{number} {one or 'without a reason'}" for one, number in groups.items())
+    output.note(f"{count} put aside: {told}" if count else "nothing was put aside")
+
+
+async def _list(dead: "DeadLetters", limit: int, reason: str, *, full: bool) -> "tuple[list[Letter], dict[str, int]]":
+    letters: list[Letter] = []
+    cursor = ""
+    while len(letters) < limit:
+        page = await dead.list(limit - len(letters), cursor, reason, full=full)
+        letters += page.letters
+        cursor = page.cursor
+        if not cursor:
+            break
+    return letters, dict(await dead.groups())
+
+
+def _row(letter: "Letter") -> tuple[str, ...]:
+    from streams.times import to_iso
+
+    fields = " ".join(f"{name}={value}" for name, value in letter.fields.items() if name not in ("type", "session"))
+    what = f"can't be put back: {letter.stuck}" if letter.stuck else fields
+    at = to_iso(letter.at_ms)[:19].replace("T", " ")
+    return (letter.id, at, letter.source, letter.type, letter.session, letter.reason, what)
+
+
+def _as_object(letter: "Letter") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from streams.times import to_iso
+
+    told = asdict(letter)
+    del told["at_ms"]
+    return {"id": told.pop("id"), "at": to_iso(letter.at_ms), **told}
+
+
+def retry(
+    ids: LetterIds = None, everything: All = False, reason: Reason = "", yes: Yes = False, as_json: AsJson = False
+) -> None:
+    """Puts letters back."""
+    _check_which(ids, reason, everything=everything)
+    if ids:
+        done = asyncio.run(_with_letters(lambda dead: dead.retry(ids)))
+    else:
+        count = _confirmed("Put {count} back to where they came from?", reason, yes=yes)
+        done = asyncio.run(_with_letters(lambda dead: dead.retry_all(reason, count)))
+    _tell("put back", done, as_json=as_json)
+
+
+def drop(
+    ids: LetterIds = None, everything: All = False, reason: Reason = "", yes: Yes = False, as_json: AsJson = False
+) -> None:
+    """Drops letters."""
+    _check_which(ids, reason, everything=everything)
+    if ids:
+        if sys.stdin.isatty() and not yes and not output.ask(f"{_counted(len(ids))} will be gone for good. Go on?"):
+            raise NotDoneError("nothing was done")
+        done = asyncio.run(_with_letters(lambda dead: dead.drop(ids)))
+    else:
+        count = _confirmed("{count} will be gone for good. Go on?", reason, yes=yes)
+        done = asyncio.run(_with_letters(lambda dead: dead.drop_all(reason, count)))
+    _tell("dropped", done, as_json=as_json)
+
+
+def _check_which(ids: list[str] | None, reason: str, *, everything: bool) -> None:
+    if bool(ids) == everything:
+        raise typer.BadParameter("either ids or --all", param_hint="ID")
+    if reason and not everything:
+        raise typer.BadParameter("goes with --all", param_hint="--reason")
+
+
+def _confirmed(question: str, reason: str, *, yes: bool) -> int | None:
+    """How many whoever is at the terminal was told of; None where nobody was asked."""
+    if yes or not sys.stdin.isatty():
+        return None
+    groups = dict(asyncio.run(_with_letters(lambda dead: dead.groups())))
+    count = groups.get(reason, 0) if reason else sum(groups.values())
+    why = f" ({reason})" if reason else ""
+    if not count:
+        raise NotDoneError(f"nothing was put aside{why}")
+    if not output.ask(question.format(count=f"{_counted(count)}{why}")):
+        raise NotDoneError("nothing was done")
+    return count
+
+
+def _counted(count: int) -> str:
+    return f"{count} entr{'y' if count == 1 else 'ies'}"
+
+
+def _tell(what: str, done: "Done", *, as_json: bool) -> None:
+    if as_json:
+        output.show_json({"done": done.done, "refused": done.refused, "left": done.left})
+    else:
+        output.result(f"{done.done} {what}, {done.left} left")
+        for letter_id, why in done.refused.items():
+            output.note(f"{letter_id}: {why}")
+    if done.refused:
+        raise typer.Exit(1)
+
+
+async def _with_letters(act: "Callable[[DeadLetters], Awaitable[T]]") -> T:
+    from conferral.access import opened
+    from operators.dead_letters import CountChanged, DeadLetters
+    from runtime.settings import StoreSettings, load
+
+    async with opened(load(StoreSettings)) as reader:
+        try:
+            return await act(DeadLetters(reader.client, reader.keys))
+        except CountChanged as error:
+            raise NotDoneError(str(error)) from None
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    of_dead = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+    of_dead.callback(invoke_without_command=True, help=_HELP)(dead)
+    of_dead.command(help=_RETRY_HELP)(retry)
+    of_dead.command(help=_DROP_HELP)(drop)
+    app.add_typer(of_dead, name="dead")
