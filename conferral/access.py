@@ -27,14 +27,18 @@ def place_of(url: str) -> str:
         return parts.hostname or "localhost"
 
 
-def make_store_client(url: str) -> Client:
+def make_store_client(url: str, max_connections: int = 8) -> Client:
     """A client for the URL of the settings.
+
+    Args:
+        url: `REDIS_URL`.
+        max_connections: Bound of the pool (count).
 
     Raises:
         SettingsError: the URL can't be understood.
     """
     try:
-        return make_client(url, max_connections=8)
+        return make_client(url, max_connections=max_connections)
     except ValueError as error:
         # The text of redis-py's error may quote the URL with its password.
         raise SettingsError(("REDIS_URL: can't be understood as the URL of a Redis",)) from error

@@ -28,6 +28,9 @@ _STATE_STYLES = {
     "ok": "green",
     "warn": "yellow",
     "fail": "bold red",
+    "failed": "bold red",
+    "overdue": "bold red",
+    "alone": "bold red",
 }
 
 
@@ -53,6 +56,26 @@ def _spelt(letter: str) -> str:
 def result(line: str = "") -> None:
     """One line of a result, made printable."""
     typer.echo(printable(line))
+
+
+def heading(line: str) -> None:
+    """A line above others of a result."""
+    _styled(line, "bold")
+
+
+def alarm(line: str) -> None:
+    """One line of a result that tells of something that went wrong; its words say so, the colour only helps."""
+    _styled(line, "bold red")
+
+
+def _styled(line: str, style: str) -> None:
+    if not sys.stdout.isatty():
+        result(line)
+        return
+    target = console()
+    with target.capture() as captured:
+        target.print(cell(line, style), soft_wrap=True)
+    typer.echo(captured.get().rstrip("\n"), color=True)
 
 
 def note(line: str) -> None:
@@ -81,6 +104,11 @@ def show_error(reason: str, *, as_json: bool, allowed: Sequence[str] = (), **mor
 def ask(question: str) -> bool:
     """Asks for yes or no on the terminal; no is the default."""
     return typer.confirm(printable(question), default=False, err=True)
+
+
+def errors_are_shown() -> bool:
+    """Whether whoever started the program reads standard error on a terminal: what stands there is kept nowhere."""
+    return sys.stderr.isatty()
 
 
 def is_terminal() -> bool:

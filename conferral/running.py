@@ -2,22 +2,26 @@
 
 import asyncio
 import socket
+from dataclasses import replace
 from importlib.metadata import version
+from ipaddress import ip_address
 
 import structlog
 from aiohttp import web
 from pydantic import Field, SecretStr
 
+from conferral import output
 from conferral.access import make_store_client
 from runtime import lifecycle
 from runtime import log as logging_setup
 from runtime.clock import SystemClock
 from runtime.errors import SettingsError, StoreError
 from runtime.metrics import Metrics
-from runtime.settings import HttpUrl, ServiceSettings, StoreSettings, load
+from runtime.settings import ConsoleSettings, HttpUrl, ServiceSettings, StoreSettings, load
 from statemachine.effects import RedirectCall
 from streams import config, processes
 from streams.connection import Client
+from streams.figures import figures_of
 from streams.keys import Keys
 from streams.levels import Level
 from streams.publisher import Publisher
@@ -92,7 +96,7 @@ async def _webhooks(
 
     async def agreement() -> None:
         try:
-            await _agree(client, settings, level, stop)
+            await _agree(client, settings, level, metrics, stop)
         except SettingsError as error:
             refused.append(error)
             stop.set()
@@ -118,7 +122,9 @@ async def _webhooks(
     return code
 
 
-async def _agree(client: Client, settings: ServiceSettings, level: Level, stop: asyncio.Event) -> None:
+async def _agree(
+    client: Client, settings: ServiceSettings, level: Level, metrics: Metrics, stop: asyncio.Event
+) -> None:
     """Agrees with Redis as soon as it is there, and goes on looking at which level is written.
 
     Raises:
@@ -134,7 +140,7 @@ async def _agree(client: Client, settings: ServiceSettings, level: Level, stop: 
                 is_first = False
             setup = await config.agree(client, settings.prefix, settings.partitions, level=level.writes_at)
             level.written = setup.schema
-            await processes.show(client, keys, own)
+            await processes.show(client, keys, replace(own, figures=figures_of(metrics)))
         except StoreError as error:
             log.warning("store_unreachable", task="agreement", reason=str(error))
             await lifecycle.pause(stop, AGREE_EVERY_S)
@@ -166,6 +172,54 @@ def run_worker(host: str, port: int | None) -> int:
     return lifecycle.run(
         lambda stop: Worker(settings, directory=directory).run(stop, port, host), on_hangup=directory.reread
     )
+
+
+# ---- console -----------------------------------------------------------------------------------------------------
+
+
+def run_console(host: str, port: int, *, read_only: bool) -> int:
+    """Runs the web console; returns the exit code.
+
+    Raises:
+        SettingsError: a setting is wrong, or the port is taken.
+    """
+    settings = load(ConsoleSettings)
+    check_port(host, port)
+    logging_setup.configure(settings.log_format)
+    make_store_client(settings.redis_url)  # a URL that can't be understood is a setting that is wrong
+    if output.errors_are_shown():
+        # The fragment is never sent anywhere; the page takes the token out of the address bar. Never into the log.
+        output.note(f"console: {_page_url(host, port)}#token={settings.api_token.get_secret_value()}")
+    if not is_loopback(host):
+        output.note(f"{host} is reached from elsewhere and speaks no TLS: put a proxy with TLS before the console")
+    return lifecycle.run(lambda stop: _console(settings, host, port, stop, read_only=read_only))
+
+
+def _page_url(host: str, port: int) -> str:
+    """Where a browser on this machine finds what listens there."""
+    named = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{named}:{port}/"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what listens on a host is reached from this machine only, as far as its name tells."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+async def _console(settings: ConsoleSettings, host: str, port: int, stop: asyncio.Event, *, read_only: bool) -> int:
+    from console.app import make_app
+    from console.serving import serve
+
+    client = make_store_client(settings.redis_url, max_connections=16)
+    try:
+        app = make_app(settings, client, SystemClock(), read_only=read_only)
+        await serve(app, host, port, stop)
+    finally:
+        await client.aclose()
+    return 0
 
 
 # ---- sandbox -----------------------------------------------------------------------------------------------------

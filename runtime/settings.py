@@ -90,6 +90,15 @@ class StoreSettings(BaseSettings):
     )
 
 
+class ConsoleSettings(StoreSettings):
+    """What the web console needs."""
+
+    api_token: Annotated[SecretStr, AfterValidator(_bearer)] = Field(
+        validation_alias="CONFERRAL_API_TOKEN",
+        description="whoever has it may look and give commands; the same token opens the control API",
+    )
+
+
 class ServiceSettings(StoreSettings):
     """What webhooks, worker and check need."""
 

@@ -16,7 +16,7 @@ from source_notes import ROOMS, ROOT, header_of, log_calls, modules
 
 from runtime import log
 from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings, StoreSettings
+from runtime.settings import ConsoleSettings, ServiceSettings, StoreSettings
 from statemachine.order import Recording
 from statemachine.session import AGENT, CUSTOMER, Party, Session, first_label
 from statemachine.states import (
@@ -64,11 +64,20 @@ def settings_page() -> str:
     )
     store = _settings_table(StoreSettings, set())
     service = _settings_table(ServiceSettings, set(StoreSettings.model_fields))
+    console = _settings_table(ConsoleSettings, set(StoreSettings.model_fields))
     pair = "`TWILIO_API_KEY` and `TWILIO_API_SECRET` go together: one without the other is refused.\n"
     return _page(
         "runtime/settings.py", "# Settings\n", intro, "## Read by every process and by operators' commands\n", store,
-        "## Read by webhooks, worker and check too\n", service, pair,
+        "## Read by webhooks, worker and check too\n", service, pair, "## Read by the console too\n", console,
     )  # fmt: skip
+
+
+#: What the checks of settings ask for, by their names.
+_CHECKS = {
+    "_bearer": "letters, digits and `-._~+/`, with `=` at the end only",
+    "_http_url": "an `http(s)://` URL",
+    "_redis_url": "a Redis URL",
+}
 
 
 def _settings_table(kind: type[StoreSettings], without: set[str]) -> str:
@@ -108,7 +117,7 @@ def _range(field: Any) -> str:
             case _ if pattern := getattr(rule, "pattern", None):
                 words.append(f"matches `{pattern}`")
             case _ if rule_of := getattr(rule, "func", None):
-                words.append({"_http_url": "an `http(s)://` URL", "_redis_url": "a Redis URL"}[rule_of.__name__])
+                words.append(_CHECKS[rule_of.__name__])
     choices = re.search(r"Literal\[(.*?)\]", str(field.annotation))
     if choices:
         words.append(choices[1].replace("'", "`"))
@@ -188,12 +197,15 @@ def _also() -> tuple[str, str]:
     return (
         "`PREFIX:probe` is written by readiness checks, to see whether Redis takes writes; nobody reads it.\n",
         _prose(
-            "A session's log has the fields `at`, `event`, `from`, `to`, `outcome`, `version`, `reason` and `effects` "
-            "(JSON), and where they apply `detail`, `command`, `reports` (JSON: what came of commands by it, each with "
-            "`command`, `type`, `status` and `reason`) and `other`: JSON of the parameters of a conference's or "
-            "a recording's callback that this version does not know, at most 1 KB, without numbers of people. An entry "
-            "of the dead letters has all fields of the entry that was put aside, and `dead_reason`, `dead_stream` and "
-            "`dead_entry`."
+            "A session's log has the fields `at`, `event`, `from`, `to`, `outcome`, `version`, `reason` and "
+            "`effects` (JSON), and where they apply `detail`, `command`, `reports` (JSON: what came of commands by "
+            "it, each with `command`, `type`, `status` and `reason`), `effect` (the id of the effect of which the "
+            "entry tells the outcome), `changes` (JSON: the session's fields that people look at, as far as the "
+            "event has changed them, null for one that is there no more; without addresses, and without what the "
+            "entry tells itself; folded from the first entry on they give the session as it was at each version) and "
+            "`other`: JSON of the parameters of a conference's or a recording's callback that this version does not "
+            "know, at most 1 KB, without numbers of people. An entry of the dead letters has all fields of the entry "
+            "that was put aside, and `dead_reason`, `dead_stream` and `dead_entry`."
         ),
     )
 

@@ -1,4 +1,4 @@
-"""`webhooks`, `worker` and `sandbox`: the processes."""
+"""`webhooks`, `worker`, `sandbox` and `console`: the processes."""
 
 from typing import Annotated
 
@@ -64,8 +64,31 @@ def sandbox(
     raise typer.Exit(run_sandbox(host, port))
 
 
+def console(
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8082,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse everything that would change something.")] = (
+        False
+    ),
+) -> None:
+    """Serve the live web console: a page that shows and steers.
+
+    \b
+    Examples:
+      conferral console
+      conferral console --read-only --port 9082
+
+    It needs REDIS_URL, CONFERRAL_PREFIX and CONFERRAL_API_TOKEN. On a terminal it prints a URL that signs you in; the
+    page asks for the token otherwise. It keeps nothing: stop it with Ctrl-C or SIGTERM whenever you like.
+    """
+    from conferral.running import run_console
+
+    raise typer.Exit(run_console(host, port, read_only=read_only))
+
+
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command()(webhooks)
     app.command()(worker)
     app.command()(sandbox)
+    app.command()(console)

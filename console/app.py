@@ -1,0 +1,199 @@
+"""The live console as an aiohttp application: a page, its files, one socket for each page, and a few requests.
+
+It keeps nothing of its own. Who is signed in stands in the cookie, everything else in Redis.
+"""
+
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from console.board import Board
+from console.doors import BODY_BYTES_MAX, Door, check_page, json_object, too_many
+from console.history import History
+from console.live import Socket
+from console.looker import Looker
+from console.messages import told
+from console.orders import Orders
+from console.refusals import NOT_KEPT, Refused, answer
+from console.sign_in import SignIn, TooManyTries
+from console.store import Store
+from console.views.views import Views
+from runtime.clock import Clock
+from runtime.errors import StoreError
+from runtime.pages.serving import add_headers, page, static_routes
+from runtime.settings import ConsoleSettings
+from statemachine import diagram
+from streams.connection import Client
+
+log = structlog.get_logger()
+
+STATIC = Path(__file__).parent / "static"
+#: Pages that look at the same time, at most (count).
+SOCKETS_MAX = 256
+#: How a command is given on the command line, for what the page offers to be copied.
+PROGRAM = "conferral"
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make_app(
+    settings: ConsoleSettings, client: Client, clock: Clock, *, read_only: bool = False, static: Path = STATIC
+) -> web.Application:
+    """The application.
+
+    Args:
+        settings: Of the process.
+        client: Of Redis, with at least twice `console.store.AT_ONCE` connections. Closed by the caller, afterwards.
+        clock: Of this machine.
+        read_only: Whether nobody may change anything.
+        static: The folder of the page's files.
+    """
+    store = Store(client, settings.prefix)
+    sign_in = SignIn(settings.api_token, clock)
+    door = Door(sign_in, read_only=read_only)
+    looker = Looker(store, clock)
+    views = Views(looker, store, Board(looker, store, clock), clock)
+    orders = Orders(store, door)
+    app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_refusals])
+    app.on_response_prepare.append(add_headers)
+    app.add_routes(static_routes(static))
+    app.add_routes(
+        [
+            web.get("/", _front),
+            web.get("/healthz", _alive),
+            web.get("/readyz", _ready(store)),
+            web.get("/diagram.svg", _diagram),
+            web.post("/sign-in", _signed_in(sign_in)),
+            web.post("/sign-out", _signed_out(sign_in)),
+            web.get("/live", _Sockets(app, views, door, clock, settings.prefix).handle),
+            web.post("/commands", orders.command),
+            web.post("/dead", orders.dead),
+            web.get("/sessions/{session:[^/]+}.json", History(store, door).handle),
+        ]
+    )
+
+    async def close(_app: web.Application) -> None:
+        await looker.close()
+
+    app.on_cleanup.append(close)
+    return app
+
+
+@web.middleware
+async def _refusals(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Refused as error:
+        refused = error
+    except StoreError as error:
+        log.warning("store_unreachable", task="console", reason=str(error))
+        refused = Refused("store", str(error))
+    log.info("console_refused", url_path=_template(request), reason=refused.type)
+    return refused.answer()
+
+
+def _template(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "unknown"
+
+
+# ---- what everybody may see --------------------------------------------------------------------------------------
+
+
+async def _front(_request: web.Request) -> web.Response:
+    text = page("Conferral", styles=["shared/tokens.css", "console.css"], modules=["main.js"])
+    return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-cache"})
+
+
+async def _alive(_request: web.Request) -> web.Response:
+    """The process answers. Redis is not asked: restarting us would not mend it."""
+    return web.Response(text="ok\n")
+
+
+def _ready(store: Store) -> _Handler:
+    async def ready(_request: web.Request) -> web.Response:
+        """Whether sessions can be read; when not, names what is missing."""
+        try:
+            await store.ask(lambda reader: reader.marks())
+        except StoreError as error:
+            return answer({"ready": False, "missing": [f"redis: {error.state or error}"]}, 503)
+        return answer({"ready": True, "missing": []})
+
+    return ready
+
+
+async def _diagram(_request: web.Request) -> web.Response:
+    body = diagram.svg(is_alone=False)
+    return web.Response(text=body, content_type="image/svg+xml", headers={"Cache-Control": "no-cache"})
+
+
+# ---- signing in --------------------------------------------------------------------------------------------------
+
+
+def _signed_in(sign_in: SignIn) -> _Handler:
+    async def handle(request: web.Request) -> web.Response:
+        check_page(request)
+        token = (await json_object(request)).get("token")
+        try:
+            is_right = isinstance(token, str) and sign_in.is_right(token)
+        except TooManyTries:
+            raise too_many() from None
+        if not is_right:
+            log.warning("sign_in_refused")
+            raise Refused("unauthorized", "this is not the CONFERRAL_API_TOKEN of this console")
+        log.info("signed_in")
+        response = web.Response(status=204, headers=NOT_KEPT)
+        sign_in.give_cookie(request, response)
+        return response
+
+    return handle
+
+
+def _signed_out(sign_in: SignIn) -> _Handler:
+    async def handle(request: web.Request) -> web.Response:
+        check_page(request)
+        response = web.Response(status=204, headers=NOT_KEPT)
+        sign_in.take_cookie(request, response)
+        return response
+
+    return handle
+
+
+# ---- sockets -----------------------------------------------------------------------------------------------------
+
+
+class _Sockets:
+    """Lets pages in, and out again when the server stops."""
+
+    def __init__(self, app: web.Application, views: Views, door: Door, clock: Clock, prefix: str) -> None:
+        self._views = views
+        self._door = door
+        self._clock = clock
+        self._open: set[Socket] = set()
+        self._greeting = told(
+            "hello",
+            version=version("conferral"),
+            read_only=door.read_only,
+            prefix=prefix,
+            public_command=PROGRAM,
+        )
+        app.on_shutdown.append(self._close)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """One page's socket."""
+        check_page(request)
+        if len(self._open) >= SOCKETS_MAX:
+            raise Refused("too-many", f"{SOCKETS_MAX} pages look already")
+        socket = Socket(self._views, self._clock, self._door.until_s(request), greeting=self._greeting)
+        self._open.add(socket)
+        try:
+            return await socket.talk(request)
+        finally:
+            self._open.discard(socket)
+
+    async def _close(self, _app: web.Application) -> None:
+        for socket in list(self._open):
+            await socket.close()

@@ -1,0 +1,111 @@
+"""Who is let in to what: signed in, from our own page, and allowed to change anything."""
+
+import asyncio
+from typing import Any
+
+import orjson
+from aiohttp import hdrs, web
+
+from console.refusals import Refused
+from console.sign_in import SignIn, TooManyTries
+from runtime.pages.serving import is_of_this_page
+
+#: Only a script of our own page sends this header; a form or an image of another site can't.
+HEADER, VALUE = "X-Conferral", "console"
+#: Largest body (bytes): a command with ten destinations and a sentence fits in several times.
+BODY_BYTES_MAX = 64 * 1024
+#: How long a body may take to arrive, seconds.
+_READ_DEADLINE_S = 5.0
+
+
+class Door:
+    """Lets requests in, or says why not."""
+
+    def __init__(self, sign_in: SignIn, *, read_only: bool) -> None:
+        """Binds who may sign in.
+
+        Args:
+            sign_in: Knows the token.
+            read_only: Whether nobody may change anything.
+        """
+        self._sign_in = sign_in
+        self.read_only = read_only
+
+    def until_s(self, request: web.Request) -> int | None:
+        """Until when whoever asks is signed in, Unix seconds: 0 for without an end, None for not at all.
+
+        Raises:
+            Refused: nobody has looked, since too many were wrong lately.
+        """
+        try:
+            if self._sign_in.has_bearer(request):
+                return 0
+        except TooManyTries:
+            raise too_many() from None
+        return self._sign_in.cookie_until_s(request) or None
+
+    def look_in(self, request: web.Request) -> None:
+        """Passes whoever may look.
+
+        Raises:
+            Refused: not signed in.
+        """
+        if self.until_s(request) is None:
+            raise Refused("unauthorized", "sign in first: with CONFERRAL_API_TOKEN, on the page or as a bearer token")
+
+    def act(self, request: web.Request) -> None:
+        """Passes whoever may change something.
+
+        Raises:
+            Refused: not signed in, by another site's page, or nobody may.
+        """
+        until_s = self.until_s(request)
+        if until_s is None:
+            self.look_in(request)
+        if until_s:  # by a cookie, which a browser sends along whoever has made the page
+            check_page(request)
+            if hdrs.ORIGIN not in request.headers or request.headers.get(HEADER) != VALUE:
+                raise Refused("foreign", f"with a cookie it needs the header {HEADER}: {VALUE}, and an Origin")
+        if self.read_only:
+            raise Refused("read-only", "this console is read-only: nothing can be changed here")
+
+
+def check_page(request: web.Request) -> None:
+    """Passes a request of our own page, or of no page.
+
+    Raises:
+        Refused: it is another site's.
+    """
+    if not is_of_this_page(request):
+        raise Refused("foreign", "the request comes from another site's page, or a proxy hides the Host header")
+
+
+def too_many() -> Refused:
+    """Too many wrong tokens have come lately."""
+    return Refused("too-many", "too many wrong tokens lately; try again in a moment")
+
+
+async def json_object(request: web.Request) -> dict[str, Any]:
+    """The JSON object that a request brings.
+
+    Raises:
+        Refused: it is none, is too large, or does not arrive.
+    """
+    if hdrs.CONTENT_ENCODING in request.headers:  # a small body may unpack into a huge one
+        raise Refused("malformed", "the body must not be compressed")
+    if request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower() != "application/json":
+        raise Refused("malformed", "Content-Type must be application/json")
+    try:
+        async with asyncio.timeout(_READ_DEADLINE_S):
+            body = await request.read()  # stops at the application's client_max_size
+    except web.HTTPRequestEntityTooLarge:
+        raise Refused("too-large", f"the body must have at most {BODY_BYTES_MAX:,} bytes") from None
+    except (TimeoutError, web.RequestPayloadError, OSError):
+        raise Refused("malformed", "the body is broken, or does not arrive") from None
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise Refused("malformed", "the body is no JSON in UTF-8") from None
+    if not isinstance(found, dict):
+        raise Refused("malformed", "the body must be a JSON object")
+    return found

@@ -1,0 +1,40 @@
+"""The history of a session as a file: what `conferral replay` reads on any machine."""
+
+from aiohttp import web
+
+from console.doors import Door
+from console.looker import is_session
+from console.refusals import NOT_KEPT, Refused
+from console.shown import shown
+from console.store import Store
+from operators import replaying
+from operators.reader import LogEntry
+from streams.command_values import ID_PATTERN
+
+
+class History:
+    """Answers requests for such files."""
+
+    def __init__(self, store: Store, door: Door) -> None:
+        """Binds Redis and the door.
+
+        Args:
+            store: Of Redis.
+            door: Knows who may look.
+        """
+        self._store = store
+        self._door = door
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """The file of one session; with `full=true` its numbers are whole."""
+        self._door.look_in(request)
+        named, full = request.match_info["session"], request.query.get("full") == "true"
+        found = await self._store.ask(lambda reader: reader.look_for(named)) if ID_PATTERN.fullmatch(named) else ""
+        fields = await self._store.ask(lambda reader: reader.session(found)) if found else {}
+        if not is_session(fields):
+            raise Refused("unknown", "no session and no call of this id is known")
+        log = await self._store.ask(lambda reader: reader.log(found))
+        entries = tuple(LogEntry(one.entry_id, shown(dict(one.fields), full=full)) for one in log)
+        body = replaying.write(replaying.History(shown(fields, full=full), entries))
+        headers = {**NOT_KEPT, "Content-Disposition": f'attachment; filename="{found}.json"'}
+        return web.Response(body=body, content_type="application/json", headers=headers)

@@ -1,0 +1,179 @@
+"""One page's socket: what it looks at is told as it changes, and never faster than the page takes it.
+
+Nothing is queued. When the socket has taken what was sent, the next message is made of whatever has changed since then;
+a slow page gets fewer and larger ones.
+"""
+
+import asyncio
+from typing import Any
+
+import orjson
+import structlog
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from console.follows import Follows
+from console.messages import told
+from console.views.view import BadMessageError, View
+from console.views.views import Views
+from runtime.clock import Clock
+from runtime.errors import StoreError
+from streams.command_values import ID_PATTERN
+from streams.times import to_iso
+
+log = structlog.get_logger()
+
+#: Closes a socket whose page is not signed in, or not any more: it stops trying and shows the sign-in.
+NOT_SIGNED_IN = 4401
+#: Between two looks for something to tell, seconds.
+TELL_EVERY_S = 0.1
+#: Between two looks for what became of commands, seconds.
+FOLLOW_EVERY_S = 0.2
+#: At most so long nothing is told, seconds.
+TICK_EVERY_S = 2.0
+#: How often the page has to show that it is there, seconds.
+HEARTBEAT_S = 20.0
+#: Largest message from a page (bytes).
+MESSAGE_BYTES_MAX = 64 * 1024
+#: Messages that can't be understood and are told of at a time, at most (count).
+COMPLAINTS_MAX = 10
+
+
+class Socket:
+    """Talks with one page."""
+
+    def __init__(self, views: Views, clock: Clock, until_s: int | None, *, greeting: bytes) -> None:
+        """Does not talk yet.
+
+        Args:
+            views: Makes what the page wants to look at.
+            clock: Of this machine.
+            until_s: Until when the page is signed in, Unix seconds: 0 for without an end, None for not at all.
+            greeting: What is told first.
+        """
+        self._views = views
+        self._looker = views.looker
+        self._clock = clock
+        self._until_s = until_s
+        self._greeting = greeting
+        self._socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MESSAGE_BYTES_MAX, compress=True)
+        self._wake = asyncio.Event()
+        self._follows = Follows(views.store, clock)
+        self._view: View | None = None
+        self._complaints: list[bytes] = []
+
+    async def talk(self, request: web.Request) -> web.WebSocketResponse:
+        """Talks until one of both has enough."""
+        await self._socket.prepare(request)
+        if self._until_s is None:
+            await self._socket.close(code=NOT_SIGNED_IN, message=b"not signed in")
+            return self._socket
+        self._looker.join(self._wake)
+        telling = asyncio.get_running_loop().create_task(self._tell())
+        try:
+            async for message in self._socket:
+                self._take(message.data)
+        finally:
+            self._looker.leave(self._wake)
+            telling.cancel()
+            await asyncio.wait({telling})
+        if not telling.cancelled() and (error := telling.exception()) is not None:
+            raise error
+        return self._socket
+
+    async def close(self) -> None:
+        """The server stops."""
+        await self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"the console stops")
+
+    # ---- what the page says --------------------------------------------------------------------------------------
+
+    def _take(self, data: object) -> None:
+        try:
+            message = _object(data)
+            if "follow" in message:
+                self._follow(message)
+            else:
+                self._view = self._views.make(message)
+                self._looker.join(self._wake, with_ended=self._view.with_ended)
+        except BadMessageError as error:
+            self._complaints.append(told("error", reason=str(error)))
+            del self._complaints[COMPLAINTS_MAX:]
+        self._wake.set()
+
+    def _follow(self, message: dict[str, Any]) -> None:
+        command_id = message["follow"]
+        if not isinstance(command_id, str) or not ID_PATTERN.fullmatch(command_id):
+            raise BadMessageError("follow: must be a command's id")
+        type_ = message.get("type", "")
+        self._follows.add(command_id, type_[:32] if isinstance(type_, str) else "")
+
+    # ---- what it is told -----------------------------------------------------------------------------------------
+
+    async def _tell(self) -> None:
+        """Tells what is new until the page is gone or its time is up."""
+        try:
+            await self._send(self._greeting)
+            ticked_s, told_trouble = -TICK_EVERY_S, ""
+            while not self._is_over():
+                self._wake.clear()
+                started_s = self._clock.monotonic_s()
+                trouble = await self._tell_news()
+                trouble = trouble or self._looker.trouble
+                if trouble != told_trouble or self._clock.monotonic_s() - ticked_s >= TICK_EVERY_S:
+                    await self._send(self._tick(trouble))
+                    ticked_s, told_trouble = self._clock.monotonic_s(), trouble
+                await self._pause(started_s)
+            await self._socket.close(code=NOT_SIGNED_IN, message=b"signed in for too long")
+        except ConnectionError:
+            return  # the page is gone: whoever listens to it learns it too
+
+    async def _tell_news(self) -> str:
+        """Tells what is new; returns what is wrong with Redis."""
+        complaints, self._complaints = self._complaints, []
+        for message in complaints:
+            await self._send(message)
+        view = self._view
+        try:
+            for message in await self._follows.news():
+                await self._send(message)
+            if view is not None:
+                for message in await view.news():
+                    if view is not self._view:
+                        break  # the page looks at something else by now
+                    await self._send(message)
+        except StoreError as error:
+            return str(error)
+        return ""
+
+    def _tick(self, trouble: str) -> bytes:
+        as_of_ms = self._looker.as_of_ms
+        return told(
+            "tick", now=to_iso(self._looker.now_ms()), as_of=to_iso(as_of_ms) if as_of_ms else None, trouble=trouble
+        )
+
+    def _is_over(self) -> bool:
+        if self._socket.closed:
+            return True
+        return bool(self._until_s) and self._clock.wall_ms() >= (self._until_s or 0) * 1000
+
+    async def _pause(self, started_s: float) -> None:
+        """Waits for something new, and in any case so long that a page is told so often and no more."""
+        await asyncio.sleep(max(0.0, started_s + TELL_EVERY_S - self._clock.monotonic_s()))
+        try:
+            async with asyncio.timeout(FOLLOW_EVERY_S if self._follows else TICK_EVERY_S / 2):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _send(self, message: bytes) -> None:
+        """Returns when the socket has taken it."""
+        await self._socket.send_frame(message, WSMsgType.TEXT)
+
+
+def _object(data: object) -> dict[str, Any]:
+    try:
+        message = orjson.loads(data) if isinstance(data, str) else None
+    except orjson.JSONDecodeError:
+        message = None
+    if not isinstance(message, dict):
+        raise BadMessageError("a message must be a JSON object")
+    return message

@@ -1,0 +1,337 @@
+"""Looks at all sessions for everybody who watches, and only while somebody does.
+
+Four times a second it asks which partitions have committed anything; only those are looked at, and of their sessions
+only those are read whose version is another one. So a thousand calls that just go on cost nothing. Nothing here is
+worth keeping: it is read again from Redis by the next console, which then shows the same.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from console import rows
+from console.store import Store
+from operators.reader import CHUNK, Fields
+from operators.trouble import Trouble, trouble_of
+from runtime.clock import Clock, StoreClock
+from runtime.errors import StoreError
+from statemachine.states import State
+
+log = structlog.get_logger()
+
+#: Between two looks, seconds.
+LOOK_EVERY_S = 0.25
+#: A look may take this part of the time at most: with very many sessions it is looked less often.
+BUSY_MOST = 0.2
+#: Longest pause while Redis is away, seconds.
+BACK_OFF_MAX_S = 5.0
+#: In so many looks every session is asked once whether something is wrong with it by now, though nothing has happened
+#: to it (count).
+ROUND = 16
+#: In one of so many looks (count) one partition is looked at though it has committed nothing: whoever repairs records
+#: by hand commits nothing.
+ALSO_EVERY = 4
+#: How often Redis's clock is asked, seconds.
+TIME_EVERY_S = 5.0
+#: Ended sessions that are shown, the newest (count).
+ENDED_MAX = 500
+#: How often those are listed anew, seconds: some expire.
+ENDED_EVERY_S = 30.0
+#: Changes that are remembered (count); who has seen less than these gets everything.
+CHANGES_MAX = 20_000
+
+
+@dataclass(slots=True)
+class Kept:
+    """A session as it was read last."""
+
+    fields: Fields
+    trouble: Trouble | None
+    #: Rows as JSON, made when somebody wants them: with short and with whole numbers.
+    short: bytes = b""
+    whole: bytes = b""
+
+    @property
+    def version(self) -> str:
+        """Of the hash."""
+        return self.fields.get("version", "")
+
+    def row(self, *, full: bool) -> bytes:
+        """The session's row."""
+        if full:
+            self.whole = self.whole or rows.row(self.fields, self.trouble, full=True)
+            return self.whole
+        self.short = self.short or rows.row(self.fields, self.trouble, full=False)
+        return self.short
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is new for somebody in the list of sessions."""
+
+    #: Whether these are all there are.
+    is_whole: bool
+    rows: list[Kept]
+    gone: list[str]
+    #: Up to where this leads.
+    revision: int
+
+
+class Looker:
+    """Looks, remembers what it has seen, and wakes those who watch."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        """Does not look yet.
+
+        Args:
+            store: Of Redis.
+            clock: Of this machine.
+        """
+        self._store = store
+        self._own_clock = clock
+        self._clock = StoreClock(clock)
+        #: Who watches, and whether those that have ended are wanted.
+        self._watchers: dict[asyncio.Event, bool] = {}
+        self._task: asyncio.Task[None] | None = None
+        #: Grows with every change of a row.
+        self.revision = 0
+        #: Why nothing new is known; empty while Redis answers.
+        self.trouble = ""
+        #: When Redis was seen last, Unix milliseconds; 0 before the first time.
+        self.as_of_ms = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._live: dict[str, Kept] = {}
+        self._ended: dict[str, Kept] = {}
+        self._by_partition: dict[int, set[str]] = {}
+        self._marks: list[str] = []
+        #: Revision of each session that has changed or gone, the newest last.
+        self._changes: OrderedDict[str, int] = OrderedDict()
+        #: Who has seen less than this gets everything.
+        self._known_from = self.revision
+        #: Revision at which a partition has changed last, by its number.
+        self._partition_revisions: dict[int, int] = {}
+        self._to_judge: list[str] = []
+        self._judged_at_once = 0
+        self._looks = 0
+        self._time_asked_s = -TIME_EVERY_S
+        self._ended_listed_s = -ENDED_EVERY_S
+        #: Whether all sessions have been looked at once.
+        self.is_loaded = False
+
+    # ---- who watches ---------------------------------------------------------------------------------------------
+
+    def join(self, wake: asyncio.Event, *, with_ended: bool = False) -> None:
+        """Somebody watches, or wants to see something else than before.
+
+        Args:
+            wake: Set after each look that has seen something new.
+            with_ended: Whether those that have ended are wanted.
+        """
+        if with_ended and not any(self._watchers.values()):
+            self._ended_listed_s = -ENDED_EVERY_S
+        self._watchers[wake] = with_ended
+        if self._task is None:
+            self._forget()
+            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task.add_done_callback(self._over)
+
+    def leave(self, wake: asyncio.Event) -> None:
+        """Somebody watches no more; with the last one the looking ends."""
+        self._watchers.pop(wake, None)
+
+    async def close(self) -> None:
+        """Returns when nothing is under way."""
+        self._watchers.clear()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    def _over(self, task: "asyncio.Task[None]") -> None:
+        self._task = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A mistake of ours: the process stops, as for every task that nobody awaits.
+            asyncio.get_running_loop().call_exception_handler({"message": "looking failed", "exception": error})
+
+    # ---- what is known -------------------------------------------------------------------------------------------
+
+    def now_ms(self) -> int:
+        """Redis's time as far as it is known, Unix milliseconds."""
+        return self._clock.now_ms()
+
+    def live(self) -> Iterable[Kept]:
+        """The live sessions."""
+        return self._live.values()
+
+    def partition_revision(self, partition: int) -> int:
+        """Grows whenever a partition has committed something."""
+        return self._partition_revisions.get(partition, 0)
+
+    def changes(self, since: int, *, with_ended: bool) -> Changes:
+        """What has changed in the list of sessions.
+
+        Args:
+            since: The revision up to which it is known; -1 for nothing.
+            with_ended: Whether those that have ended belong to the list.
+        """
+        if since < self._known_from:
+            kept = [*self._live.values(), *(self._ended.values() if with_ended else ())]
+            return Changes(is_whole=True, rows=kept, gone=[], revision=self.revision)
+        found: list[Kept] = []
+        gone: list[str] = []
+        for name in reversed(self._changes):
+            if self._changes[name] <= since:
+                break
+            kept_one = self._live.get(name) or (self._ended.get(name) if with_ended else None)
+            if kept_one is None:
+                gone.append(name)
+            else:
+                found.append(kept_one)
+        return Changes(is_whole=False, rows=found, gone=gone, revision=self.revision)
+
+    # ---- looking -------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        back_off_s = LOOK_EVERY_S
+        while self._watchers:
+            started_s, revision = loop.time(), self.revision
+            trouble = self.trouble
+            try:
+                await self._look()
+            except StoreError as error:
+                if not self.trouble:
+                    log.warning("store_unreachable", task="look", reason=str(error))
+                self.trouble = str(error)
+                self._store.forget_setup()
+                pause_s = back_off_s = min(BACK_OFF_MAX_S, back_off_s * 2)
+            else:
+                self.trouble, back_off_s = "", LOOK_EVERY_S
+                took_s = loop.time() - started_s
+                pause_s = max(LOOK_EVERY_S - took_s, took_s / BUSY_MOST - took_s, 0.0)
+            if self.revision != revision or self.trouble != trouble:
+                for wake in self._watchers:
+                    wake.set()
+            await asyncio.sleep(pause_s)
+
+    async def _look(self) -> None:
+        await self._ask_the_time()
+        # The marks come first: what is committed behind them is seen by the next look.
+        marks = await self._store.ask(lambda reader: reader.marks())
+        if len(marks) != len(self._marks):
+            self._marks = [""] * len(marks)
+            self._by_partition = {number: set() for number in range(len(marks))}
+            changed = list(range(len(marks)))
+        else:
+            also = self._looks // ALSO_EVERY % len(marks) if self._looks % ALSO_EVERY == 0 else -1
+            changed = [number for number, mark in enumerate(marks) if mark != self._marks[number] or number == also]
+        moved = [number for number in changed if marks[number] != self._marks[number]]
+        await self._look_at(changed)
+        await self._list_ended()
+        await self._judge()
+        for number in moved:
+            self.revision += 1
+            self._partition_revisions[number] = self.revision
+        if not self.is_loaded:
+            self.is_loaded = True
+            self.revision += 1
+            self._known_from = self.revision
+        self._marks, self._looks = marks, self._looks + 1
+        self.as_of_ms = self.now_ms()
+        while len(self._changes) > CHANGES_MAX:
+            self._known_from = self._changes.popitem(last=False)[1]
+
+    async def _ask_the_time(self) -> None:
+        now_s = self._own_clock.monotonic_s()
+        if now_s - self._time_asked_s >= TIME_EVERY_S:
+            self._clock.observe(await self._store.now_ms(), now_s)
+            self._time_asked_s = now_s
+
+    async def _look_at(self, partitions: list[int]) -> None:
+        if not partitions:
+            return
+        versions = await self._store.ask(lambda reader: reader.live_versions(partitions))
+        wanted, gone = [], []
+        for number, found in versions.items():
+            gone += [name for name in self._by_partition[number] if name not in found]
+            wanted += [name for name, version in found.items()
+                       if (kept := self._live.get(name)) is None or kept.version != version]  # fmt: skip
+        await self._read(wanted)
+        if gone:
+            await self._bid_farewell(gone)
+        for number, found in versions.items():
+            self._by_partition[number] = set(found)
+
+    async def _read(self, names: list[str]) -> None:
+        for start in range(0, len(names), CHUNK):
+            some = names[start : start + CHUNK]
+            records = await self._records(some)
+            now_ms = self.now_ms()
+            for name in some:
+                fields = records.get(name, {})
+                if is_session(fields) and fields["state"] != "ended":
+                    self._live[name] = Kept(fields, trouble_of(fields, now_ms))
+                    self._note(name)
+
+    async def _records(self, names: list[str]) -> dict[str, Fields]:
+        return await self._store.ask(lambda reader: reader.records(names))
+
+    async def _bid_farewell(self, names: list[str]) -> None:
+        """Of those that live no more."""
+        records = await self._records(names)
+        for name in names:
+            self._live.pop(name, None)
+            self._keep_ended(name, records.get(name, {}))
+            self._note(name)
+
+    def _keep_ended(self, name: str, fields: Fields) -> None:
+        if any(self._watchers.values()) and is_session(fields) and fields["state"] == "ended":
+            self._ended[name] = Kept(fields, trouble_of(fields, self.now_ms()))
+
+    async def _list_ended(self) -> None:
+        """Those that ended lately, as long as somebody wants to see them."""
+        if not any(self._watchers.values()):
+            self._ended.clear()
+            return
+        now_s = self._own_clock.monotonic_s()
+        if now_s - self._ended_listed_s < ENDED_EVERY_S:
+            return
+        page = await self._store.ask(lambda reader: reader.list_sessions(state=State.ENDED, limit=ENDED_MAX))
+        found = {fields["id"]: fields for fields in page.items if is_session(fields)}
+        for name in [name for name in self._ended if name not in found]:
+            del self._ended[name]
+            self._note(name)
+        for name, fields in found.items():
+            kept = self._ended.get(name)
+            if kept is None or kept.fields != fields:
+                self._keep_ended(name, fields)
+                self._note(name)
+        self._ended_listed_s = now_s
+
+    async def _judge(self) -> None:
+        """Asks some sessions to which nothing has happened whether something is wrong with them by now."""
+        if not self._to_judge:
+            self._to_judge = [*self._live, *self._ended]
+            self._judged_at_once = len(self._to_judge) // ROUND + 1
+        some, self._to_judge = self._to_judge[: self._judged_at_once], self._to_judge[self._judged_at_once :]
+        now_ms = self.now_ms()
+        for name in some:
+            kept = self._live.get(name) or self._ended.get(name)
+            if kept is not None and (trouble := trouble_of(kept.fields, now_ms)) != kept.trouble:
+                kept.trouble, kept.short, kept.whole = trouble, b"", b""
+                self._note(name)
+
+    def _note(self, name: str) -> None:
+        """A session has changed."""
+        self.revision += 1
+        self._changes[name] = self.revision
+        self._changes.move_to_end(name)
+
+
+def is_session(fields: Fields) -> bool:
+    """Whether a record is a session's: it is none any more, or never was ours, where it does not even say so much."""
+    return "id" in fields and "state" in fields

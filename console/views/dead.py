@@ -1,0 +1,61 @@
+"""Dead letters: what lies there, and why."""
+
+from console.messages import told
+from console.store import Store
+from operators.dead_letters import DeadLetters, Letters
+from operators.reader import Reader
+from runtime.clock import Clock
+
+#: How often is looked whether anything has changed, seconds.
+LOOK_EVERY_S = 1.0
+#: Letters that are shown, the newest (count).
+SHOWN_MAX = 200
+
+
+class DeadView:
+    """What one page has been told of the dead letters."""
+
+    with_ended = False
+
+    def __init__(self, store: Store, clock: Clock, reason: str, *, full: bool) -> None:
+        """Has told nothing yet.
+
+        Args:
+            store: Of Redis.
+            clock: Of this machine.
+            reason: Only those that were put aside for it; empty for all.
+            full: Whether numbers are whole.
+        """
+        self._store = store
+        self._clock = clock
+        self._reason = reason
+        self._full = full
+        self._look_at_s = 0.0
+        #: How many there were, and the newest: whatever comes or goes changes one of the two.
+        self._seen: tuple[int, str] | None = None
+
+    async def news(self) -> list[bytes]:
+        """All of it, when anything has changed."""
+        if self._clock.monotonic_s() < self._look_at_s:
+            return []
+        self._look_at_s = self._clock.monotonic_s() + LOOK_EVERY_S
+        seen = await self._store.ask(_mark)
+        if seen == self._seen:
+            return []
+        shown: Letters = await self._store.ask(
+            lambda reader: _letters(reader).list(SHOWN_MAX, "", self._reason, full=self._full)
+        )
+        groups = await self._store.ask(lambda reader: _letters(reader).groups())
+        self._seen = seen
+        counted = [{"reason": reason, "count": count} for reason, count in groups]
+        return [told("dead", reason=self._reason, letters=shown.letters, groups=counted, count=seen[0])]
+
+
+def _letters(reader: Reader) -> DeadLetters:
+    return DeadLetters(reader.client, reader.keys)
+
+
+async def _mark(reader: Reader) -> tuple[int, str]:
+    letters = _letters(reader)
+    newest = (await letters.list(1)).letters
+    return await letters.count(), newest[0].id if newest else ""

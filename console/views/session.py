@@ -1,0 +1,207 @@
+"""One session: how it stands, what has happened to it, what it waits for, and what it can be told to do."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import orjson
+
+from console.looker import Looker, is_session
+from console.messages import joined, plain, told
+from console.shown import shown
+from console.store import Store
+from operators import explaining, hearing, replaying, standing, timeline, words
+from operators.buttons import Button, buttons
+from operators.explaining import Explanation
+from operators.reader import Fields, LogEntry, Reader
+from operators.timeline import Moment
+from operators.trouble import Trouble, trouble_of
+from runtime.clock import Clock
+
+#: How often it is read though its partition has committed nothing, seconds: sentences with times in them grow old.
+READ_EVERY_S = 2.0
+#: Reading may take this part of the time at most: a very long log is read less often.
+BUSY_MOST = 0.2
+#: What the id of a log entry looks like.
+_ENTRY_ID = re.compile(r"(\d{1,20})-(\d{1,20})")
+#: Where Twilio's own pages tell of calls and conferences. They lead on to wherever an account's pages are.
+_TWILIO = "https://www.twilio.com/console/voice"
+_SID = re.compile(r"(CA|CF)[0-9a-fA-F]{32}")
+
+
+def place_of(entry_id: str) -> tuple[int, int] | None:
+    """The place of an entry in its stream; None where it is no id."""
+    found = _ENTRY_ID.fullmatch(entry_id)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+class SessionView:
+    """What one page has been told of one session."""
+
+    with_ended = False
+
+    def __init__(
+        self, looker: Looker, store: Store, clock: Clock, named: str, *, after: str, as_of: int | None, full: bool
+    ) -> None:
+        """Has told nothing yet.
+
+        Args:
+            looker: Knows which partitions have committed something.
+            store: Of Redis.
+            clock: Of this machine.
+            named: The session's id, or the SID of one of its calls.
+            after: Id of the last log entry that the page knows; empty for none.
+            as_of: The version at which it is shown; None for as it is now.
+            full: Whether numbers are whole.
+        """
+        self._looker = looker
+        self._store = store
+        self._clock = clock
+        self._named = named
+        self._after = place_of(after)
+        self._as_of = as_of
+        self._full = full
+        self._id = ""
+        self._partition = 0
+        self._seen_revision = -1
+        self._next_read_s = 0.0
+        self._not_before_s = 0.0
+        self._log: list[LogEntry] = []
+        self._moments: Sequence[Moment] = ()
+        #: What was told of each entry: a fingerprint, by its id.
+        self._told_moments: dict[str, int] = {}
+        self._told = b""
+
+    async def news(self) -> list[bytes]:
+        """The session when anything about it has changed, and what is new in its log."""
+        now_s, revision = self._clock.monotonic_s(), self._looker.partition_revision(self._partition)
+        is_due = now_s >= self._next_read_s or (self._id and revision != self._seen_revision)
+        if not is_due or now_s < self._not_before_s:
+            return []
+        if not self._id:
+            self._id = await self._store.ask(self._find)
+        messages = await self._read()
+        self._seen_revision, self._next_read_s = revision, now_s + READ_EVERY_S
+        self._not_before_s = now_s + (self._clock.monotonic_s() - now_s) / BUSY_MOST
+        return messages
+
+    async def _find(self, reader: Reader) -> str:
+        found = await reader.look_for(self._named)
+        self._partition = reader.keys.partition_of(found)
+        return found
+
+    async def _read(self) -> list[bytes]:
+        if not self._id:
+            return self._changed(told("session", id=self._named, asked=self._named, known=False))
+        last = self._log[-1].entry_id if self._log else ""
+        fields = await self._store.ask(lambda reader: reader.session(self._id))
+        entries = (await self._store.ask(lambda reader: reader.logs({self._id: last})))[self._id]
+        if not is_session(fields):
+            return self._changed(told("session", id=self._id, asked=self._named, known=False))
+        news = self._news_of_log(entries)
+        messages = self._changed(self._message(fields))
+        if news:
+            messages.append(joined("log", {"entries": news}, id=self._id))
+        return messages
+
+    def _changed(self, message: bytes) -> list[bytes]:
+        if message == self._told:
+            return []
+        self._told = message
+        return [message]
+
+    # ---- its log -------------------------------------------------------------------------------------------------
+
+    def _news_of_log(self, entries: Sequence[LogEntry]) -> list[bytes]:
+        """Moments that are new, and those of which more is known than the page was told."""
+        if not entries:
+            return []
+        is_first = not self._log
+        self._log += entries
+        self._moments = timeline.timeline(self._log, full=self._full)
+        if is_first and self._after is not None:
+            known = [entry for entry in entries if (place_of(entry.entry_id) or (0, 0)) <= self._after]
+            for moment in timeline.timeline(known, full=self._full):
+                self._told_moments[moment.entry_id] = hash(orjson.dumps(plain(moment)))
+        news = []
+        for moment in self._moments:
+            message = orjson.dumps(plain(moment))
+            if self._told_moments.get(moment.entry_id) != hash(message):
+                self._told_moments[moment.entry_id] = hash(message)
+                news.append(message)
+        return news
+
+    # ---- how it stands -------------------------------------------------------------------------------------------
+
+    def _message(self, fields: Fields) -> bytes:
+        if self._as_of is not None:
+            return self._message_of_then(fields, self._as_of)
+        now_ms = self._looker.now_ms()
+        return self._told_of(
+            fields,
+            explaining.explain(fields, self._log, now_ms, timeline.pending(self._moments), full=self._full),
+            buttons=buttons(fields),
+            trouble=trouble_of(fields, now_ms),
+        )
+
+    def _message_of_then(self, fields: Fields, version: int) -> bytes:
+        """How it stood at a version, without what could have been done then."""
+        then = replaying.at_version(self._log, version, fields)
+        log = [entry for entry, one in zip(self._log, self._moments, strict=True) if one.version <= version]
+        pending = timeline.pending(timeline.timeline(log))
+        at_ms = words.time_ms(log[-1]["at"]) if log else self._looker.now_ms()
+        explained = replace(explaining.explain(then, log, at_ms, pending, full=self._full), helps=())
+        return self._told_of(then, explained, buttons=(), trouble=None)
+
+    def _told_of(
+        self, fields: Fields, explained: Explanation, *, buttons: Sequence[Button], trouble: Trouble | None
+    ) -> bytes:
+        return told(
+            "session",
+            id=self._id,
+            asked=self._named,
+            known=True,
+            as_of=self._as_of,
+            fields=shown(fields, full=self._full),
+            parties=_parties(fields, full=self._full),
+            standing=explained.standing,
+            waits=explained.waits,
+            comes_by_itself=explained.comes_by_itself,
+            first_failure=explained.first_failure,
+            helps=explained.helps,
+            buttons=buttons,
+            links=_links(fields),
+            trouble=trouble,
+        )
+
+
+def _parties(fields: Fields, *, full: bool) -> list[dict[str, object]]:
+    """Those who take part or took part, with what each hears."""
+    heard = {one.party: one for one in hearing.hearing(fields)}
+    found: list[dict[str, object]] = []
+    for party in words.parties(fields):
+        of = {name: fields.get(f"party.{party}.{name}", "") for name in ("status", "address", "call_sid", "label")}
+        hears = heard.get(party)
+        told_of = hears.words if hears else ", ".join((of["status"], *standing.party_notes(fields, party)))
+        found.append(
+            {
+                "name": party,
+                **of,
+                "address": words.address(of["address"], full=full),
+                "held": fields.get(f"party.{party}.held") == "true",
+                "muted": fields.get(f"party.{party}.muted") == "true",
+                "words": told_of,
+                "hears": hears.hears if hears else (),
+            }
+        )
+    return found
+
+
+def _links(fields: Fields) -> dict[str, str]:
+    """Twilio's own page of each call and of the conference, by SID: as far as they are Twilio's."""
+    named = [fields.get("conference_sid", ""), *(fields.get(f"party.{p}.call_sid", "") for p in words.parties(fields))]
+    return {
+        sid: f"{_TWILIO}/{'calls' if sid.startswith('CA') else 'conferences'}/logs/{sid}"
+        for sid in named
+        if _SID.fullmatch(sid)
+    }

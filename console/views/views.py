@@ -1,0 +1,66 @@
+"""Makes the view that a page asks for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from console.board import Board
+from console.looker import Looker
+from console.store import Store
+from console.views.dead import DeadView
+from console.views.health import HealthView
+from console.views.session import SessionView
+from console.views.sessions import SessionsView
+from console.views.view import BadMessageError, View, count, flag, text
+from runtime.clock import Clock
+from streams.command_values import ID_PATTERN
+
+#: Longest reason of dead letters that is asked for (characters).
+REASON_MAX = 500
+
+
+class Views:
+    """What pages can look at."""
+
+    def __init__(self, looker: Looker, store: Store, board: Board, clock: Clock) -> None:
+        """Binds what all views share.
+
+        Args:
+            looker: Knows the sessions.
+            store: Of Redis.
+            board: Knows summary and health.
+            clock: Of this machine.
+        """
+        self.looker = looker
+        self.store = store
+        self._board = board
+        self._clock = clock
+
+    def make(self, message: Mapping[str, Any]) -> View:
+        """The view of a page's message.
+
+        Raises:
+            BadMessageError: there is none such.
+        """
+        full = flag(message, "full")
+        match message.get("view"):
+            case "sessions":
+                return SessionsView(self.looker, self._board, with_ended=flag(message, "ended"), full=full)
+            case "session":
+                named = text(message, "id")
+                if not ID_PATTERN.fullmatch(named):
+                    raise BadMessageError("id: must be a session's id or the SID of one of its calls")
+                return SessionView(
+                    self.looker,
+                    self.store,
+                    self._clock,
+                    named,
+                    after=text(message, "after"),
+                    as_of=count(message, "as_of"),
+                    full=full,
+                )
+            case "health":
+                return HealthView(self._board)
+            case "dead":
+                return DeadView(self.store, self._clock, text(message, "reason", REASON_MAX), full=full)
+            case _:
+                raise BadMessageError("view: must be sessions, session, health or dead")

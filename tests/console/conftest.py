@@ -1,0 +1,59 @@
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from console import app as app_module
+from console import looker, orders
+from console.store import AT_ONCE
+from streams.connection import make_client
+from tests.console.kit import BEARER, app_of, served, set_up
+
+
+@pytest.fixture
+def redis(redis_server):
+    """A Redis in which a worker has run."""
+    with redis_server.client() as client:
+        set_up(client)
+        yield client
+
+
+@pytest.fixture
+async def store(redis, redis_server):
+    client = make_client(redis_server.url, max_connections=2 * AT_ONCE)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def open_console(store):
+    """Serves consoles; every request has the token unless it says otherwise."""
+    clients = []
+
+    async def opened(*, headers=BEARER, **options):
+        client = await served(app_of(store, **options), headers=headers)
+        clients.append(client)
+        return client
+
+    yield opened
+    for client in clients:
+        await client.close()
+
+
+@pytest.fixture
+async def console(open_console):
+    return await open_console()
+
+
+@pytest.fixture
+async def browser(open_console):
+    """The same as a browser sees it that has not signed in."""
+    return await open_console(headers={})
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    """What is logged. A logger that was used once keeps the configuration that it was used under."""
+    for module in (app_module, looker, orders):
+        monkeypatch.setattr(module, "log", structlog.get_logger())
+    with capture_logs() as captured:
+        yield captured

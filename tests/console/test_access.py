@@ -1,0 +1,263 @@
+"""Who is let in: signing in, cookies, foreign pages, headers, and a console that only looks."""
+
+import re
+
+import pytest
+
+from console.sign_in import HOLDS_S, WRONG_AT_ONCE
+from runtime.pages.serving import HEADERS
+from tests.console.kit import BEARER, CALL, TOKEN, Page, make_session, origin, put, sign_in
+
+pytestmark = pytest.mark.redis
+END = {"type": "end", "session": CALL}
+OWN = {"X-Conferral": "console"}
+
+
+class HandClock:
+    """A clock that is set by hand."""
+
+    def __init__(self, now_s=1_800_000_000.0):
+        self.now_s = now_s
+
+    def monotonic_s(self):
+        return self.now_s
+
+    def wall_ms(self):
+        return int(self.now_s * 1000)
+
+
+def cookie_of(response):
+    return response.headers["Set-Cookie"]
+
+
+# ---- signing in --------------------------------------------------------------------------------------------------
+
+
+async def test_the_token_is_exchanged_for_a_cookie_that_no_script_and_no_other_site_can_use(browser):
+    answer = await sign_in(browser)
+
+    assert answer.status == 204
+    assert re.fullmatch(
+        rf"conferral_[0-9a-f]{{8}}=\d+\.[0-9a-f]{{64}}; HttpOnly; Max-Age={HOLDS_S}; SameSite=Strict", cookie_of(answer)
+    )
+    assert TOKEN not in str(answer.headers)
+
+
+@pytest.mark.parametrize("given", ["", "wrong", TOKEN[:-1], TOKEN + "x", None, 17, ["a"], "\u2028"])
+async def test_any_other_token_is_refused(browser, given, lines):
+    answer = await sign_in(browser, given)
+
+    assert answer.status == 401
+    assert (await answer.json())["error"]["type"] == "unauthorized"
+    assert "Set-Cookie" not in answer.headers
+    assert [line["event"] for line in lines] == ["sign_in_refused", "console_refused"]
+
+
+async def test_a_signed_in_browser_may_look_and_give_commands(browser, redis):
+    put(redis, make_session())
+    await sign_in(browser)
+
+    answer = await browser.post("/commands", json=END, headers=origin(browser) | OWN)
+    page = await Page.open(browser, {"view": "sessions"}, headers=origin(browser))
+
+    assert answer.status == 202
+    assert (await page.next("sessions"))["rows"][0]["id"] == CALL
+
+
+async def test_who_signs_out_is_asked_for_the_token_again(browser, redis):
+    await sign_in(browser)
+    assert (await browser.post("/sign-out", headers=origin(browser))).status == 204
+
+    page = await Page.open(browser)
+    await page.socket.receive()
+
+    assert page.socket.close_code == 4401
+
+
+async def test_a_page_that_is_not_signed_in_is_told_so_and_nothing_else(browser, redis):
+    put(redis, make_session())
+
+    page = await Page.open(browser, {"view": "sessions"})
+    message = await page.socket.receive()
+
+    assert message.data == page.socket.close_code == 4401
+
+
+async def test_a_cookie_holds_for_a_week_and_then_closes_the_socket_too(open_console):
+    clock = HandClock()
+    browser = await open_console(headers={}, clock=clock)
+    await sign_in(browser)
+    cookies = {"Cookie": "; ".join(f"{one.key}={one.value}" for one in browser.session.cookie_jar)}
+
+    clock.now_s += HOLDS_S - 1
+    page = await Page.open(browser, {"view": "dead"}, headers=cookies)
+    await page.next("dead")
+    clock.now_s += 1
+    while not page.socket.closed:
+        await page.socket.receive()
+
+    assert page.socket.close_code == 4401
+    assert (await browser.get(f"/sessions/{CALL}.json", headers=cookies)).status == 401
+
+
+async def test_a_cookie_is_worth_nothing_under_another_token_or_when_it_was_changed(open_console, browser):
+    other = await open_console(headers={}, token="another")
+    value = cookie_of(await sign_in(browser)).partition(";")[0]
+    name, _, signed = value.partition("=")
+    until, _, signature = signed.partition(".")
+    browser.session.cookie_jar.clear()
+    forged = [
+        f"{name}={int(until) + 1}.{signature}",
+        f"{name}={until}.{'0' * 64}",
+        f"{name}=",
+        f"{name}=1.{signature}",
+        f"{name}={until}.{signature}0",
+    ]
+
+    assert (await browser.get(f"/sessions/{CALL}.json", headers={"Cookie": value})).status == 404
+    assert (await other.get(f"/sessions/{CALL}.json", headers={"Cookie": value})).status == 401
+    for cookie in forged:
+        assert (await browser.get(f"/sessions/{CALL}.json", headers={"Cookie": cookie})).status == 401, cookie
+
+
+async def test_wrong_tokens_are_looked_at_so_many_a_second_and_no_more(open_console):
+    clock = HandClock()
+    browser = await open_console(headers={}, clock=clock)
+
+    tried = [(await sign_in(browser, f"wrong-{number}")).status for number in range(WRONG_AT_ONCE)]
+    refused = await sign_in(browser, "wrong again")
+    by_header = await browser.get(f"/sessions/{CALL}.json", headers={"Authorization": "Bearer wrong"})
+    right_too = await sign_in(browser)
+    clock.now_s += 1
+    later = await sign_in(browser)
+
+    assert tried == [401] * WRONG_AT_ONCE
+    assert (refused.status, by_header.status, right_too.status, later.status) == (429, 429, 429, 204)
+    assert refused.headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("headers", "secure"),
+    [({}, False), ({"X-Forwarded-Proto": "https"}, True), ({"X-Forwarded-Proto": "https, http"}, True),
+     ({"X-Forwarded-Proto": "http"}, False)],
+)  # fmt: skip
+async def test_behind_tls_the_cookie_is_for_tls_alone(browser, headers, secure):
+    answer = await browser.post("/sign-in", json={"token": TOKEN}, headers=headers)
+
+    assert ("Secure" in cookie_of(answer)) is secure
+
+
+# ---- pages of others ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},  # no Origin: no browser's script
+        {"Origin": "http://evil.example", **OWN},
+        {"Origin": "null", **OWN},
+        {"Sec-Fetch-Site": "cross-site", **OWN},
+    ],
+)
+async def test_a_cookie_alone_gives_no_command(browser, redis, headers):
+    put(redis, make_session())
+    await sign_in(browser)
+
+    answer = await browser.post("/commands", json=END, headers=headers)
+
+    assert answer.status == 403
+    assert (await answer.json())["error"]["type"] == "foreign"
+    assert not redis.exists("conferral:commands")
+
+
+async def test_neither_does_an_own_origin_without_the_header(browser, redis):
+    put(redis, make_session())
+    await sign_in(browser)
+
+    assert (await browser.post("/commands", json=END, headers=origin(browser))).status == 403
+    assert not redis.exists("conferral:commands")
+
+
+async def test_another_sites_page_gets_no_socket_and_no_sign_in(browser):
+    await sign_in(browser)
+    foreign = {"Origin": "http://evil.example"}
+
+    assert (await browser.get("/live", headers=foreign)).status == 403
+    assert (await browser.post("/sign-in", json={"token": TOKEN}, headers=foreign)).status == 403
+    assert (await browser.post("/sign-out", headers=foreign)).status == 403
+
+
+async def test_a_program_with_the_token_needs_neither_origin_nor_header(console, redis):
+    put(redis, make_session())
+
+    assert (await console.post("/commands", json=END)).status == 202
+
+
+@pytest.mark.parametrize(
+    "authorization", ["Bearer", "Bearer ", "Basic YTpi", f"bearer{TOKEN}", f"Bearer {TOKEN}x", "Bearer \xff\xfe"]
+)
+async def test_a_program_with_something_else_is_refused(browser, authorization):
+    answer = await browser.post("/commands", json=END, headers={"Authorization": authorization})
+
+    assert answer.status == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+# ---- read-only ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_read_only_console_refuses_every_change_and_says_so_at_once(open_console, redis):
+    put(redis, make_session())
+    console = await open_console(read_only=True)
+
+    command = await console.post("/commands", json=END)
+    dead = await console.post("/dead", json={"act": "drop", "reason": "", "count": 0})
+    page = await Page.open(console, {"view": "sessions"})
+
+    assert (command.status, dead.status) == (403, 403)
+    assert (await command.json())["error"]["type"] == "read-only"
+    assert (await page.next("hello"))["read_only"] is True
+    assert (await page.next("sessions"))["rows"]
+    assert not redis.exists("conferral:commands")
+
+
+# ---- headers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/diagram.svg"), ("GET", "/nothing"),
+     ("POST", "/commands"), ("GET", f"/sessions/{CALL}.json"), ("GET", "/static/shared/vendor/preact.mjs"),
+     ("GET", "/live")],
+)  # fmt: skip
+async def test_every_answer_carries_the_headers_that_keep_a_page_safe(browser, method, path):
+    answer = await browser.request(method, path)
+
+    assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
+    assert "unsafe" not in answer.headers["Content-Security-Policy"]
+
+
+async def test_what_is_told_is_kept_by_nobody(console, redis):
+    put(redis, make_session())
+
+    for answer in (await console.get(f"/sessions/{CALL}.json"), await console.post("/commands", json=END)):
+        assert answer.ok
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_the_page_names_everything_relative_to_itself_so_that_any_prefix_will_do(browser):
+    body = await (await browser.get("/")).text()
+
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', body)
+    assert len(addresses) >= 4
+    assert all(address.startswith("./") for address in addresses)
+
+
+async def test_without_a_token_only_the_page_its_files_and_health_are_answered(browser):
+    open_to_all = ("/", "/healthz", "/readyz", "/diagram.svg", "/static/shared/icon.svg")
+
+    assert [(await browser.get(path)).status for path in open_to_all] == [200] * len(open_to_all)
+    assert (await browser.get(f"/sessions/{CALL}.json")).status == 401
+    assert (await browser.post("/commands", json=END)).status == 401
+    assert (await browser.post("/dead", json={})).status == 401
+    assert BEARER["Authorization"] not in await (await browser.get("/")).text()

@@ -1,0 +1,140 @@
+"""The socket itself: messages that make no sense, changing views, Redis away, and a server that stops."""
+
+import asyncio
+
+import orjson
+import pytest
+
+from console.live import MESSAGE_BYTES_MAX
+from streams.connection import make_client
+from tests.console.kit import BEARER, CALL, Page, app_of, commit, make_session, put, served, set_up
+from tests.support.redis_server import RedisServer
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        ("", "a message must be a JSON object"),
+        ("[]", "a message must be a JSON object"),
+        ("{", "a message must be a JSON object"),
+        ("{}", "view: must be sessions, session, health or dead"),
+        ('{"view":"others"}', "view: must be sessions, session, health or dead"),
+        ('{"view":["sessions"]}', "view: must be sessions, session, health or dead"),
+        ('{"view":"sessions","ended":"yes"}', "ended: must be true or false"),
+        ('{"view":"sessions","full":1}', "full: must be true or false"),
+        ('{"view":"session"}', "id: must be a session's id or the SID of one of its calls"),
+        ('{"view":"session","id":"a b"}', "id: must be a session's id or the SID of one of its calls"),
+        ('{"view":"session","id":["CA1"]}', "id: must be a text of at most 64 characters"),
+        ('{"view":"session","id":"CA1","as_of":-1}', "as_of: must be a whole number from 0"),
+        ('{"view":"dead","reason":7}', "reason: must be a text of at most 500 characters"),
+        ('{"follow":"a b"}', "follow: must be a command's id"),
+        ('{"follow":7}', "follow: must be a command's id"),
+    ],
+)
+async def test_a_message_that_makes_no_sense_is_answered_and_the_page_stays(console, redis, sent, reason):
+    page = await Page.open(console)
+
+    await page.socket.send_str(sent)
+    assert (await page.next("error"))["reason"] == reason
+
+    await page.say(view="sessions")
+    assert (await page.next("sessions"))["whole"] is True
+
+
+async def test_bytes_are_no_message_and_too_large_ones_end_the_socket(console, redis):
+    page = await Page.open(console)
+    await page.socket.send_bytes(b'{"view":"sessions"}')
+    assert (await page.next("error"))["reason"] == "a message must be a JSON object"
+
+    await page.socket.send_str(orjson.dumps({"view": "x" * MESSAGE_BYTES_MAX}).decode())
+    while not page.socket.closed:
+        await page.socket.receive()
+    assert page.socket.close_code == 1009
+
+
+async def test_another_view_replaces_the_one_before(console, redis):
+    put(redis, make_session())
+    page = await Page.open(console, {"view": "sessions"})
+    await page.next("sessions")
+
+    await page.say(view="dead")
+    await page.next("dead")
+    heard = len(page.heard)
+    for _ in range(2):
+        await page.next("tick")
+
+    assert {message["about"] for message in page.heard[heard:]} == {"tick"}
+
+
+async def test_a_tick_tells_redis_time_and_of_when_the_page_is(console, redis):
+    page = await Page.open(console, {"view": "sessions"})
+    await page.next("sessions")
+
+    tick = await page.next("tick")
+
+    assert tick["trouble"] == ""
+    assert tick["now"].endswith("Z")
+    assert tick["as_of"] <= tick["now"]
+
+
+async def test_a_lost_redis_is_told_and_caught_up_with(redis_program):
+    with RedisServer(redis_program, append_only=True) as server:
+        with server.client() as redis:
+            set_up(redis)
+            put(redis, make_session())
+        client = make_client(server.url, max_connections=12)
+        console = await served(app_of(client), headers=BEARER)
+        try:
+            page = await Page.open(console, {"view": "sessions"})
+            await page.until(lambda page: CALL in page.rows)
+            as_of = (await page.next("tick"))["as_of"]
+
+            server.kill()
+            away = await page.next("tick", lambda tick: tick["trouble"])
+            assert away["trouble"].startswith("Redis can't be reached")
+            assert away["as_of"] >= as_of
+            assert (await console.get("/readyz")).status == 503
+            assert (await console.post("/commands", json={"type": "end", "session": CALL})).status == 503
+            assert (await console.get("/healthz")).status == 200
+
+            server.start()
+            with server.client() as redis:
+                commit(redis, make_session("CA" + "7" * 32))
+            await page.until(lambda page: "CA" + "7" * 32 in page.rows)
+            assert (await page.next("tick"))["trouble"] == ""
+            assert (await console.get("/readyz")).status == 200
+        finally:
+            await console.close()
+            await client.aclose()
+
+
+async def test_a_redis_in_which_nothing_is_set_up_is_told_too(open_console, redis_server):
+    console = await open_console()
+    with redis_server.client() as redis:
+        redis.flushall()
+        page = await Page.open(console, {"view": "sessions"})
+
+        tick = await page.next("tick", lambda tick: tick["trouble"])
+        assert tick["trouble"].startswith("nothing is set up under the prefix conferral")
+        assert (await console.get("/readyz")).status == 503
+
+        set_up(redis)
+        assert (await page.next("sessions"))["rows"] == []
+
+
+async def test_pages_are_told_when_the_console_stops(console, redis):
+    page = await Page.open(console, {"view": "sessions"})
+    await page.next("sessions")
+
+    closing = asyncio.ensure_future(console.server.close())
+    while not page.socket.closed:
+        await page.socket.receive()
+    await closing
+
+    assert page.socket.close_code == 1001
+
+
+async def test_what_is_no_socket_is_refused(console):
+    assert (await console.get("/live")).status == 400

@@ -1,0 +1,222 @@
+"""One session over the socket: how it stands, its log, what can be done, time travel, and its history as a file."""
+
+import json
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from operators import replaying
+from operators.buttons import buttons
+from statemachine.session import Session
+from streams import session_codec
+from tests.console.kit import (
+    CALL,
+    KEYS,
+    Page,
+    commit,
+    conferenced,
+    consult,
+    log_entry,
+    make_session,
+    put,
+)
+
+pytestmark = pytest.mark.redis
+AGENT_CALL = "CA" + "2" * 32
+SESSION = {"view": "session", "id": CALL}
+
+
+def asked(effect_id="e1", at_ms=1_800_000_000_000):
+    effects = orjson.dumps([{"id": effect_id, "kind": "redirect_call", "party": "agent"}]).decode()
+    return log_entry("convert", at_ms, after="converting", effects=effects, version="5")
+
+
+def succeeded(effect_id="e1", at_ms=1_800_000_000_340):
+    detail = "redirect_call agent"
+    return log_entry(
+        "effect_succeeded", at_ms, before="converting", after="converting", detail=detail, effect=effect_id, version="6"
+    )
+
+
+async def test_a_session_is_told_whole_with_whom_each_hears_and_what_can_be_done(console, redis):
+    consult(redis)
+    page = await Page.open(console, SESSION)
+
+    told = await page.next("session")
+
+    assert (told["id"], told["asked"], told["known"], told["as_of"]) == (CALL, CALL, True, None)
+    assert told["fields"]["state"] == "transferring"
+    customer, agent, target = told["parties"]
+    assert (customer["name"], customer["held"], customer["hears"]) == ("customer", True, [])
+    assert customer["words"] == "customer is on hold and hears music"
+    assert (agent["hears"], target["hears"]) == (["target"], ["agent"])
+    expected = {one.type: one.allowed for one in buttons(redis.hgetall(KEYS.session(CALL)))}
+    assert {one["type"]: one["allowed"] for one in told["buttons"]} == expected
+    assert expected["complete"]
+    assert told["standing"]
+    assert {wait["by"] for wait in told["waits"]} >= {"sweep"}
+    assert all(wait.keys() == {"for", "since", "comes_at", "by"} for wait in told["waits"])
+    assert told["links"][CALL] == f"https://www.twilio.com/console/voice/calls/logs/{CALL}"
+
+
+async def test_it_is_found_by_the_sid_of_any_of_its_calls(console, redis):
+    put(redis, make_session())
+    page = await Page.open(console, {"view": "session", "id": AGENT_CALL})
+
+    told = await page.next("session")
+
+    assert (told["id"], told["asked"], told["known"]) == (CALL, AGENT_CALL, True)
+
+
+async def test_one_that_nobody_knows_yet_is_told_as_soon_as_it_is_there(console, redis):
+    page = await Page.open(console, SESSION)
+    assert await page.next("session") == {"about": "session", "id": CALL, "asked": CALL, "known": False}
+
+    put(redis, make_session())
+
+    assert (await page.next("session"))["known"] is True
+
+
+async def test_its_log_comes_once_and_a_moment_again_when_its_outcome_has_come(console, redis):
+    put(redis, make_session(), log=[log_entry("call_received", version="1"), asked()])
+    page = await Page.open(console, SESSION)
+    first = await page.next("log")
+    assert [entry["event"] for entry in first["entries"]] == ["call_received", "convert"]
+    assert first["entries"][1]["effects"][0]["outcome"] == ""
+    assert first["entries"][1]["at"] == "2027-01-15T08:00:00.000Z"
+
+    commit(redis, replace(conferenced(), version=6), succeeded())
+    second = await page.next("log")
+
+    assert [entry["event"] for entry in second["entries"]] == ["convert", "effect_succeeded"]
+    told = second["entries"][0]["effects"][0]
+    assert (told["outcome"], told["took_ms"], told["asked_at"]) == ("succeeded", 340, "2027-01-15T08:00:00.000Z")
+    assert second["entries"][1]["asked_in"] == second["entries"][0]["entry_id"]
+
+
+async def test_a_page_that_comes_back_is_told_what_it_has_missed_and_nothing_else(console, redis):
+    put(redis, make_session(), log=[log_entry("call_received", version="1"), asked(), log_entry("transfer")])
+    known = redis.xrange(KEYS.log(CALL))
+    page = await Page.open(console, SESSION | {"after": known[-1][0]})
+    await page.next("tick")
+    assert not page.entries
+
+    commit(redis, replace(conferenced(), version=6), succeeded())
+    await page.next("log")
+    await page.close()
+    again = await Page.open(console, SESSION | {"after": known[-1][0]})
+    await again.next("log")
+
+    assert [one["event"] for one in page.entries.values()] == ["convert", "effect_succeeded"]
+    assert again.entries == page.entries
+
+
+async def test_numbers_are_cut_unless_the_page_wants_them_whole(console, redis):
+    consult(redis)
+    redis.xadd(KEYS.log(CALL), log_entry("transfer", detail="to +14155550145 (consult)"))
+    page = await Page.open(console, SESSION)
+    await page.next("log")
+    heard = json.dumps(page.heard)
+    assert "4155550" not in heard
+    assert "+\\u202623" in heard  # the customer's last digits
+
+    await page.say(**SESSION, full=True)
+    told = await page.next("session")
+
+    assert told["fields"]["transfer.to"] == "+14155550145"
+    assert told["parties"][0]["address"] == "+14155550123"
+
+
+async def test_what_nobody_is_shown_is_not_told(console, redis):
+    put(redis, make_session(call_token="secret-call-token"))
+    page = await Page.open(console, SESSION | {"full": True})
+
+    await page.next("session")
+    file = await (await console.get(f"/sessions/{CALL}.json?full=true")).text()
+
+    assert "secret-call-token" not in json.dumps(page.heard) + file
+
+
+async def test_a_record_that_cant_be_understood_is_shown_without_buttons(console, redis):
+    put(redis, make_session())
+    redis.hset(KEYS.session(CALL), mapping={"orders": "{", "seen": "x", "timers": "ring=now"})
+    page = await Page.open(console, SESSION)
+
+    told = await page.next("session")
+
+    assert (told["known"], told["buttons"]) == (True, [])
+
+
+async def test_hostile_texts_arrive_as_data(console, redis):
+    hostile = 'client:<script>alert(1)</script>\x1b[31m\u202e\u2066"'
+    put(redis, make_session(), log=[log_entry("call_progressed", detail=f"agent {hostile}")])
+    redis.hset(KEYS.session(CALL), mapping={"party.agent.address": hostile, "end_reason": hostile})
+    page = await Page.open(console, SESSION)
+
+    told = await page.next("session")
+    log = await page.next("log")
+
+    assert told["parties"][1]["address"] == told["fields"]["party.agent.address"] == hostile
+    assert "<script>" in log["entries"][0]["words"]
+
+
+# ---- time travel, and files --------------------------------------------------------------------------------------
+
+
+def history(*sessions: Session):
+    """A log that says what each event has changed, as a worker writes it."""
+    entries, before = [], {}
+    for session in sessions:
+        fields = session_codec.encode(session)
+        changes = {name: value for name, value in fields.items() if before.get(name) != value}
+        state_before = before.get("state", "bridged")
+        entries.append(
+            log_entry(
+                "convert",
+                session.updated_at_ms,
+                before=state_before,
+                after=session.state,
+                version=str(session.version),
+                changes=orjson.dumps(changes).decode(),
+            )
+        )
+        before = fields
+    return entries
+
+
+async def test_a_session_is_shown_as_it_was_at_a_version(console, redis):
+    first, last = replace(make_session(), version=1), replace(conferenced(), version=2)
+    put(redis, last, log=history(first, last))
+    page = await Page.open(console, SESSION | {"as_of": 1})
+
+    then = await page.next("session")
+    await page.say(**SESSION)
+    now = await page.next("session")
+
+    assert (then["as_of"], then["fields"]["state"], then["fields"]["version"]) == (1, "bridged", "1")
+    assert (then["buttons"], then["helps"], then["trouble"]) == ([], [], None)
+    assert (now["as_of"], now["fields"]["state"]) == (None, "conferenced")
+
+
+async def test_its_history_is_a_file_that_replay_reads(console, redis):
+    first, last = replace(make_session(), version=1), replace(conferenced(), version=2)
+    put(redis, last, log=history(first, last))
+
+    answer = await console.get(f"/sessions/{AGENT_CALL}.json")
+    found = replaying.read_file(await answer.read())
+    whole = replaying.read_file(await (await console.get(f"/sessions/{CALL}.json?full=true")).read())
+
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{CALL}.json"'
+    assert found.is_whole
+    assert replaying.at_version(found.log, 1, found.fields)["state"] == "bridged"
+    assert found.fields["party.customer.address"] == "+…23"
+    assert whole.fields["party.customer.address"] == "+14155550123"
+    assert "4155550123" not in await answer.text()
+
+
+@pytest.mark.parametrize("named", ["CA" + "9" * 32, "a%20b", "..%2f..", "%00", "x" * 65])
+async def test_a_file_of_nobody_is_told_to_be_none(console, redis, named):
+    answer = await console.get(f"/sessions/{named}.json")
+
+    assert answer.status == 404

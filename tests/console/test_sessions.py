@@ -1,0 +1,217 @@
+"""The list of sessions over the socket: what is told first, what follows, and that all pages are told the same."""
+
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from console.looker import CHANGES_MAX
+from console.rows import row
+from operators import counts
+from operators.trouble import trouble_of
+from statemachine.states import State
+from streams import session_codec
+from tests.console.kit import CALL, KEYS, Page, commit, conferenced, consult, ended, make_session, put
+
+pytestmark = pytest.mark.redis
+SESSIONS = {"view": "sessions", "ended": False}
+
+
+def name(number):
+    return f"CA{number:032x}"
+
+
+async def test_a_page_is_greeted_and_told_all_sessions_then_only_what_changes(console, redis):
+    put(redis, make_session())
+    put(redis, make_session(name(7)))
+    page = await Page.open(console, SESSIONS)
+
+    hello = await page.hear()
+    first = await page.next("sessions")
+    assert (hello["about"], hello["read_only"], hello["prefix"]) == ("hello", False, "conferral")
+    assert (first["whole"], {row["id"] for row in first["rows"]}) == (True, {CALL, name(7)})
+
+    commit(redis, replace(conferenced(), version=5))
+    second = await page.next("sessions")
+    assert (second["whole"], second["gone"]) == (False, [])
+    assert [(row["id"], row["state"], row["version"]) for row in second["rows"]] == [(CALL, "conferenced", 5)]
+
+    commit(redis, replace(ended(), version=6))
+    third = await page.next("sessions")
+    assert (third["rows"], third["gone"]) == ([], [CALL])
+
+
+async def test_those_that_have_ended_are_told_to_who_wants_them(console, redis):
+    put(redis, ended(name(1)))
+    put(redis, make_session())
+    page = await Page.open(console, {"view": "sessions", "ended": True})
+
+    await page.until(lambda page: page.rows.keys() == {CALL, name(1)})
+    assert page.rows[name(1)]["end_reason"] == "agent-left"
+
+    commit(redis, replace(ended(), version=5))
+    await page.until(lambda page: page.rows[CALL]["state"] == "ended")
+    assert page.rows[CALL]["ended_at"] == "2027-01-15T08:01:01.000Z"
+
+    await page.say(**SESSIONS)
+    await page.until(lambda page: not page.rows)
+
+
+async def test_eight_pages_are_told_the_same(console, redis):
+    for number in range(20):
+        put(redis, make_session(name(number)))
+    pages = [await Page.open(console, SESSIONS) for _ in range(8)]
+
+    for page in pages:
+        await page.until(lambda page: len(page.rows) == 20)
+    commit(redis, replace(conferenced(name(3)), version=9))
+    for page in pages:
+        await page.until(lambda page: page.rows[name(3)]["version"] == 9)
+
+    assert all(page.rows == pages[0].rows for page in pages)
+
+
+async def test_another_console_tells_the_same_as_one_that_was_stopped(open_console, redis):
+    consult(redis)
+    put(redis, make_session(name(1)))
+    first = await open_console()
+    page = await Page.open(first, SESSIONS)
+    await page.until(lambda page: len(page.rows) == 2)
+    summary = await page.next("summary") if not any(m["about"] == "summary" for m in page.heard) else page.heard[-1]
+    await first.close()
+
+    again = await Page.open(await open_console(), SESSIONS)
+    await again.until(lambda page: len(page.rows) == 2 and any(m["about"] == "summary" for m in page.heard))
+
+    assert again.rows == page.rows
+    assert [m for m in again.heard if m["about"] == "summary"][-1]["counts"] == _last(page, "summary", summary)[
+        "counts"
+    ]
+
+
+def _last(page, about, other):
+    return next((message for message in reversed(page.heard) if message["about"] == about), other)
+
+
+async def test_the_summary_counts_as_every_other_surface_does(console, redis):
+    consult(redis)
+    for number in range(3):
+        put(redis, make_session(name(number)))
+    put(redis, conferenced(name(4)))
+    put(redis, ended(name(5)))
+    page = await Page.open(console, SESSIONS)
+
+    told = await page.next("summary")
+
+    hashes = [redis.hgetall(KEYS.session(one)) for one in [CALL, *(name(number) for number in range(6))]]
+    expected = counts.counts(hashes, 1_800_000_100_000)
+    assert told["counts"]["by_state"] == expected.by_state | {"bridged": 3, "conferenced": 1, "transferring": 1}
+    assert (told["counts"]["live"], told["counts"]["lone"]) == (expected.live, expected.lone) == (5, 0)
+    assert told["dead"] == 0
+    assert told["hour"] == {"transfers": 0, "failed": 0, "failed_percent": None, "answer_p95_s": None}
+
+
+async def test_a_session_that_begins_and_one_whose_record_is_lost(console, redis):
+    put(redis, make_session())
+    page = await Page.open(console, SESSIONS)
+    await page.until(lambda page: CALL in page.rows)
+
+    commit(redis, make_session(name(1)))
+    await page.until(lambda page: name(1) in page.rows)
+    partition = KEYS.partition_of(CALL)
+    redis.delete(KEYS.session(CALL))
+    redis.hincrby(KEYS.lease(partition), "commit", 1)
+    await page.until(lambda page: CALL not in page.rows)
+
+    assert page.rows.keys() == {name(1)}
+
+
+async def test_what_grows_wrong_by_itself_is_told_without_any_commit(console, redis):
+    """A timer that nobody fires is overdue some time, and that is when a page has to say so."""
+    server_ms = int(redis.time()[0] * 1000)
+    put(redis, make_session(timers={"ring": server_ms + 500}, created_at_ms=server_ms))
+    page = await Page.open(console, SESSIONS)
+    await page.until(lambda page: CALL in page.rows)
+    assert page.rows[CALL]["trouble"] is None
+
+    await page.until(lambda page: page.rows[CALL]["trouble"] is not None)
+
+    assert page.rows[CALL]["trouble"]["rank"] == 1
+    assert page.rows[CALL]["version"] == 4
+
+
+async def test_a_partition_that_commits_nothing_is_not_read_again(console, redis):
+    put(redis, make_session())
+    page = await Page.open(console, SESSIONS)
+    await page.until(lambda page: CALL in page.rows)
+    redis.config_resetstat()
+
+    for _ in range(2):
+        await page.next("tick")
+
+    assert "cmdstat_hgetall" not in redis.info("commandstats")
+
+
+async def test_nothing_is_looked_at_while_nobody_watches(console, redis):
+    page = await Page.open(console, SESSIONS)
+    await page.next("sessions")
+    await page.close()
+    other = await Page.open(console, {"view": "dead"}, headers={"Authorization": "Bearer wrong"})
+    await other.socket.receive()
+    redis.config_resetstat()
+
+    for _ in range(5):
+        await console.get("/healthz")
+
+    assert redis.info("commandstats").keys() <= {"cmdstat_config|resetstat", "cmdstat_config", "cmdstat_info"}
+
+
+# ---- rows --------------------------------------------------------------------------------------------------------
+
+
+def told_of(session, *, full=False, **changes):
+    fields = session_codec.encode(session) | changes
+    return orjson.loads(row(fields, trouble_of(fields, 1_800_000_100_000), full=full))
+
+
+def test_a_row_says_who_talks_to_whom_in_the_words_of_the_command_line():
+    told = told_of(make_session())
+
+    assert told["now"] == "customer +…23 and agent client:alice talk"
+    assert (told["customer"], told["agent"], told["target"]) == ("+…23", "client:alice", "")
+    assert (told["created_at"], told["ended_at"]) == ("2027-01-15T08:00:00.000Z", None)
+
+
+def test_numbers_are_whole_only_for_who_wants_them_but_their_last_digits_can_be_found():
+    assert "4155550123" not in str(told_of(make_session()))
+    assert " 0123" in told_of(make_session())["find"]
+    assert told_of(make_session(), full=True)["customer"] == "+14155550123"
+
+
+def test_a_row_is_found_by_sids_labels_and_names():
+    found = told_of(make_session(), conference_sid="CF" + "9" * 32)["find"]
+
+    for text in (CALL.lower(), "cf" + "9" * 32, "customer-1", "client:alice", "agent"):
+        assert text in found
+
+
+def test_hostile_names_arrive_as_data():
+    hostile = 'client:<img src=x onerror=alert(1)>"\x1b[31m\u202e\x00'
+    agent = replace(make_session().parties["agent"], address=hostile)
+    session = make_session(parties={**make_session().parties, "agent": agent})
+
+    assert told_of(session)["agent"] == hostile
+
+
+@pytest.mark.parametrize("version", ["", "x", "9" * 30, "٣", "-1"])
+def test_a_version_that_is_no_number_is_none(version):
+    assert told_of(make_session(), version=version)["version"] == 0
+
+
+def test_a_state_that_nobody_knows_is_shown_as_it_is():
+    assert told_of(make_session(), state="dancing")["state"] == "dancing"
+    assert State("bridged") == "bridged"
+
+
+def test_more_changes_are_remembered_than_sessions_are_told_of_at_a_time():
+    assert CHANGES_MAX >= 10_000
