@@ -11,7 +11,20 @@ from typing import Annotated
 import typer
 
 from conferral import output
-from conferral.commands import checking, demo, listening, orders, parties, processes, sessions, upgrading, watch
+from conferral.commands import (
+    checking,
+    dead,
+    demo,
+    explaining,
+    listening,
+    orders,
+    parties,
+    processes,
+    replaying,
+    sessions,
+    upgrading,
+    watch,
+)
 from conferral.errors import NotDoneError
 from runtime.errors import ConferralError, SettingsError
 
@@ -22,7 +35,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, processes, sessions, watch, orders, parties, listening, checking, upgrading):
+for module in (
+    demo,
+    processes,
+    sessions,
+    explaining,
+    replaying,
+    watch,
+    orders,
+    parties,
+    listening,
+    checking,
+    dead,
+    upgrading,
+):
     module.register(app)
 
 

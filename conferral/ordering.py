@@ -85,14 +85,14 @@ async def _order(fields: dict[str, str], way: Way) -> None:
         session_id = outcome.session or given.session
         session = await reader.session(session_id) if session_id else {}
         if outcome.status != "done":
-            line = _command_line(settings)
+            line = own_command_line(settings)
             raise await _not_done(reader, fields["type"], outcome, session, way.timeout_s, line)
     if way.as_json:
         output.show_json(
             {"command": given.command_id, "status": outcome.status, "reason": outcome.reason, "session": session_id}
         )
     else:
-        _tell_done(fields, session_id, outcome.reason, session, _command_line(settings))
+        _tell_done(fields, session_id, outcome.reason, session, own_command_line(settings))
 
 
 async def _not_done(
@@ -127,7 +127,7 @@ async def _anybody_works(reader: Reader) -> bool:
     return bool(await alive(reader.client, reader.keys))
 
 
-def _command_line(settings: StoreSettings) -> str:
+def own_command_line(settings: StoreSettings) -> str:
     """How this program is called from here, with the Redis that was meant; never with a password."""
     from conferral.demo.programs import own_command
     from runtime.settings import StoreSettings

@@ -4,7 +4,7 @@ The log's field `changes` says what each event has changed of what people look a
 from the record as it is now, by the participant's label, which is never used for anybody else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,25 +49,38 @@ def at_version(log: Sequence[LogEntry], version: int, last_fields: Fields) -> Fi
 
     Args:
         log: Oldest first.
-        version: Which; earlier than the log goes back, the earliest that it tells of is left empty.
+        version: Which; of one that is earlier than the log goes back nothing is known.
         last_fields: The hash as it is now.
     """
-    found: Fields = {}
-    told = [(entry, decode_changes(entry["changes"])) for entry in log]
-    if log and _version(log[0]) > 1:
-        later = {name for _, changed in told for name in changed}
-        found = {name: value for name, value in last_fields.items() if is_logged(name) and name not in later}
-    for entry, changed in told:
+    then: Fields = {}
+    for entry, fields in zip(log, every_version(log, last_fields), strict=True):
         if _version(entry) > version:
             break
+        then = fields
+    return then
+
+
+def every_version(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[Fields]:
+    """The hash behind each entry of a log, as `at_version` has it.
+
+    Args:
+        log: Oldest first.
+        last_fields: The hash as it is now.
+    """
+    told = [decode_changes(entry["changes"]) for entry in log]
+    found: Fields = {}
+    if log and _version(log[0]) > 1:
+        later = {name for changed in told for name in changed}
+        found = {name: value for name, value in last_fields.items() if is_logged(name) and name not in later}
+    for_good = {name: last_fields[name] for name in _FOR_GOOD if name in last_fields}
+    for entry, changed in zip(log, told, strict=True):
         for name, value in changed.items():
             if value is None:
                 found.pop(name, None)
             else:
                 found[name] = value
         found |= {"state": entry["to"], "version": entry["version"], "updated_at": entry["at"]}
-    found |= {name: last_fields[name] for name in _FOR_GOOD if name in last_fields}
-    return found | _addresses(found, last_fields)
+        yield found | for_good | _addresses(found, last_fields)
 
 
 def at_time(log: Sequence[LogEntry], at_ms: int, last_fields: Fields) -> Fields:

@@ -126,10 +126,13 @@ def answers(moment: Moment) -> str:
     """What came of what was asked of Twilio in consequence, and after how long; empty where nothing is known."""
     known = [one for one in moment.effects if one.took_ms is not None]
     named = len(moment.effects) > 1
-    return "; ".join(f"{one.words}: {_answer(one)}" if named else _answer(one) for one in known)
+    return "; ".join(f"{one.words}: {answer(one)}" if named else answer(one) for one in known)
 
 
-def _answer(asked: Asked) -> str:
+def answer(asked: Asked) -> str:
+    """What came of one thing that was asked of Twilio, and after how long; empty where nothing is known."""
+    if asked.took_ms is None:
+        return ""
     word = {"succeeded": "done", "failed": "refused", "unknown": "no answer"}.get(asked.outcome, asked.outcome)
     code = f" (code {asked.twilio_code})" if asked.twilio_code else ""
     return f"{word} after {asked.took_ms} ms{code}"

@@ -19,12 +19,24 @@ def _id_like(value: str) -> str:
     return value
 
 
+def _session_like(value: str) -> str:
+    import re
+
+    if not re.fullmatch(SESSION_TEXT, value):
+        raise typer.BadParameter("must be 1 to 64 letters, digits, _ or -, or an address such as client:alice")
+    return value
+
+
+def _session_like_or_none(value: str | None) -> str | None:
+    return value if value is None else _session_like(value)
+
+
 def id_like_or_none(value: str | None) -> str | None:
     """Passes what can be an id, and nothing at all."""
     return value if value is None else _id_like(value)
 
 
-def _completed(incomplete: str) -> list[tuple[str, str]]:
+def completed_sessions(incomplete: str) -> list[tuple[str, str]]:
     """The live sessions whose ids begin so, each with its state: what the shell offers on Tab."""
     import asyncio
 
@@ -36,27 +48,32 @@ def _completed(incomplete: str) -> list[tuple[str, str]]:
     except ConferralError:
         return []  # a shell that completes is no place for errors
     rows = [row(fields) for fields in found if fields.get("id", "").startswith(incomplete)]
-    return [(output.printable(name), output.printable(f"{state}, {customer}")) for name, state, _, customer, *_ in rows]
+    return [
+        (output.printable(name), output.printable(f"{state}, {customer}")) for name, state, _, _, customer, *_ in rows
+    ]
 
 
 #: What a session's id, a call's SID and a command's id look like.
 ID_TEXT = r"[A-Za-z0-9_-]{1,64}"
+#: How a session is named: by ids and SIDs, last digits, an agent's name or address, a party's label.
+SESSION_TEXT = rf"{ID_TEXT}|(client|sips?):[!-~]{{1,250}}|\+[0-9]{{2,15}}"
+_NAMED = "Its id, a call's or the conference's SID, last digits of a number, an agent's name, or a label"
 SessionName = Annotated[
     str,
     typer.Argument(
         metavar="SESSION",
-        help="A session's id, or the SID of one of its calls.",
-        callback=_id_like,
-        autocompletion=_completed,
+        help=f"{_NAMED}.",
+        callback=_session_like,
+        autocompletion=completed_sessions,
     ),
 ]
 OptionalSessionName = Annotated[
     str | None,
     typer.Argument(
         metavar="[SESSION]",
-        help="A session's id, or the SID of one of its calls; without it, all live sessions.",
-        callback=id_like_or_none,
-        autocompletion=_completed,
+        help=f"{_NAMED}; without it, all live sessions.",
+        callback=_session_like_or_none,
+        autocompletion=completed_sessions,
     ),
 ]
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the outcome.")]

@@ -10,9 +10,12 @@ from conferral import output
 from conferral.commands.options import AsJson, Full, SessionName
 
 if TYPE_CHECKING:
-    from operators.reader import Fields, LogEntry
+    from collections.abc import Sequence
 
-COLUMNS = ("session", "state", ">age", "customer", "agent", "transfer", "more", ">version")
+    from operators.reader import Fields, LogEntry
+    from operators.replaying import History
+
+COLUMNS = ("session", "state", "trouble", ">age", "customer", "agent", "transfer", "more", ">version")
 _STATES = ("bridged", "converting", "conferenced", "transferring", "ended")
 
 
@@ -22,24 +25,41 @@ def sessions(
     full: Full = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the live sessions, oldest first.
+    """List the live sessions, those in trouble first.
 
     \b
     Examples:
       conferral sessions
       conferral sessions --state conferenced
       conferral sessions --all --json | jq -r '.[].end_reason'
+
+    In trouble are: those that wait for longer than they should, those in which somebody was left alone, and those whose
+    transfer has just failed. Behind them stand the newest.
     """
     if state is not None and state not in _STATES:
         raise typer.BadParameter(f"must be one of {', '.join(_STATES)}", param_hint="--state")
-    found = asyncio.run(list_sessions(state, with_ended=everything or state == "ended"))
+    found, now_ms = asyncio.run(_sessions(state, with_ended=everything or state == "ended"))
     if as_json:
         output.show_json(found)
     elif found:
-        rows = [row(fields, full=full) for fields in found]
-        output.show_table(COLUMNS, rows, ("state",), [entry(fields, full=full) for fields in found])
+        rows = [row(fields, now_ms, full=full) for fields in found]
+        entries = [entry(fields, now_ms, full=full) for fields in found]
+        output.show_table(COLUMNS, rows, ("state", "trouble"), entries)
     else:
         output.note("no sessions" if everything else "no live sessions; --all shows those that have ended")
+
+
+async def _sessions(state: str | None, *, with_ended: bool) -> "tuple[list[Fields], int]":
+    """Sessions, those in trouble first, and the time by Redis's clock, Unix milliseconds."""
+    from conferral.access import opened
+    from conferral.checks.workers import now_ms
+    from operators.trouble import sort_key
+    from runtime.settings import StoreSettings, load
+
+    async with opened(load(StoreSettings)) as reader:
+        found = await reader.listed(state, with_ended=with_ended)
+        now = await now_ms(reader.client)
+    return sorted(found, key=lambda fields: sort_key(fields, now)), now
 
 
 async def list_sessions(state: str | None, *, with_ended: bool) -> "list[Fields]":
@@ -51,13 +71,20 @@ async def list_sessions(state: str | None, *, with_ended: bool) -> "list[Fields]
         return await reader.listed(state, with_ended=with_ended)
 
 
-def row(fields: "Fields", *, full: bool = False) -> tuple[str, ...]:
-    """A session as a row of the table."""
+def row(fields: "Fields", now_ms: int = 0, *, full: bool = False) -> tuple[str, ...]:
+    """A session as a row of the table.
+
+    Args:
+        fields: Its hash.
+        now_ms: Unix milliseconds by Redis's clock; 0 for this machine's.
+        full: Whether numbers are shown whole.
+    """
     from operators import standing
 
     return (
         fields.get("id", "?"),
         _state(fields),
+        _trouble(fields, now_ms),
         _age(fields),
         standing.address_there(fields, "customer", full=full),
         standing.address_there(fields, "agent", full=full),
@@ -67,12 +94,13 @@ def row(fields: "Fields", *, full: bool = False) -> tuple[str, ...]:
     )
 
 
-def entry(fields: "Fields", *, full: bool = False) -> output.Entry:
+def entry(fields: "Fields", now_ms: int = 0, *, full: bool = False) -> output.Entry:
     """A session as a few lines, for a narrow terminal."""
     from operators import standing
 
     told = [standing.transfer(fields, full=full), *standing.notes(fields)]
-    lines = filter(None, (standing.company(fields, full=full), "; ".join(filter(None, told))))
+    company = standing.company(fields, full=full)
+    lines = filter(None, (_trouble(fields, now_ms), company, "; ".join(filter(None, told))))
     return output.Entry(fields.get("id", "?"), _state(fields), _age(fields), tuple(lines))
 
 
@@ -80,6 +108,14 @@ def _state(fields: "Fields") -> str:
     from operators import words
 
     return " ".join(filter(None, (words.state(fields), fields.get("end_reason", ""))))
+
+
+def _trouble(fields: "Fields", now_ms: int) -> str:
+    from operators.trouble import trouble_of
+    from runtime.clock import SystemClock
+
+    trouble = trouble_of(fields, now_ms or SystemClock().wall_ms())
+    return trouble.words if trouble else ""
 
 
 def _age(fields: "Fields") -> str:
@@ -100,30 +136,27 @@ def show(session: SessionName, full: Full = False, as_json: AsJson = False) -> N
 
     With --json: the fields of the session's hash as they are in Redis. Its log as JSON: conferral watch SESSION --json
     """
-    fields, log = asyncio.run(_show(session))
+    history = asyncio.run(_history(session))
     if as_json:
-        output.show_json(fields)
+        output.show_json(history.fields)
         return
-    _show_fields(fields, full=full)
-    _show_parties(fields, full=full)
-    _show_attempts(fields, full=full)
-    _show_log(log, full=full)
+    show_fields(history.fields, full=full)
+    show_parties(history.fields, full=full)
+    _show_attempts(history.fields, full=full)
+    _show_log(history.log, full=full)
 
 
-async def _show(named: str) -> "tuple[Fields, list[LogEntry]]":
+async def _history(named: str) -> "History":
     from conferral.access import opened
-    from conferral.errors import NotDoneError
+    from conferral.reading import read_history
     from runtime.settings import StoreSettings, load
 
     async with opened(load(StoreSettings)) as reader:
-        session_id = await reader.find(named)
-        fields = await reader.session(session_id)
-        if not fields:
-            raise NotDoneError(f"{session_id} is not in Redis any more, or not yet; try again in a moment")
-        return fields, await reader.log(session_id)
+        return await read_history(reader, named)
 
 
-def _show_fields(fields: "Fields", *, full: bool) -> None:
+def show_fields(fields: "Fields", *, full: bool) -> None:
+    """What there is to be said of a session as a whole, a line each."""
     from operators import standing, words
 
     shown = {
@@ -143,7 +176,8 @@ def _show_fields(fields: "Fields", *, full: bool) -> None:
             output.result(f"{name:<15} {value}")
 
 
-def _show_parties(fields: "Fields", *, full: bool) -> None:
+def show_parties(fields: "Fields", *, full: bool) -> None:
+    """Its parties, a row each."""
     from operators import standing, words
 
     rows, entries = [], []
@@ -171,22 +205,20 @@ def _show_attempts(fields: "Fields", *, full: bool) -> None:
         output.show_table(("attempt", "to", "result", ">waited", ">talked"), rows)
 
 
-def _show_log(log: "list[LogEntry]", *, full: bool) -> None:
-    from operators import words
+def _show_log(log: "Sequence[LogEntry]", *, full: bool) -> None:
+    from operators import timeline
 
-    rows, before_ms = [], 0
-    for entry in log:
-        at_ms = words.time_ms(entry["at"])
-        gap = f"+{at_ms - before_ms} ms" if before_ms else ""
-        before_ms = at_ms or before_ms
+    rows: list[tuple[str, ...]] = []
+    for entry, moment in zip(log, timeline.timeline(log, full=full), strict=True):
         clock = re.sub(r"^.*T(.*?)Z?$", r"\1", entry["at"])
-        what = words.happened(entry)
-        if not full:
-            what = words.address(what) if "+" in what else what
-        rows.append((entry["version"], clock, gap, what, words.change(entry)))
+        gap = f"+{moment.gap_ms} ms" if rows else ""
+        answers = timeline.answers(moment)
+        followed = f"{moment.follow} [{answers}]" if answers else moment.follow
+        rows.append((entry["version"], clock, gap, "failed" if moment.is_failure else "", moment.words, followed))
     output.result()
     if rows:
-        output.show_table((">version", "at (UTC)", ">since", "what happened", "what followed"), rows)
+        columns = (">version", "at (UTC)", ">since", "", "what happened", "what followed")
+        output.show_table(columns, rows, styled=("",))
     else:
         output.note("nothing is in its log")
 

@@ -62,6 +62,7 @@ def make_session(session_id=CALL, **changes):
         created_at_ms=CREATED_MS,
         updated_at_ms=CREATED_MS + 1_000,
         parties={"customer": customer, "agent": agent},
+        timers={"age": CREATED_MS + 86_400_000},
     )
     return replace(session, **changes)
 

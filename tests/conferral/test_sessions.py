@@ -1,13 +1,14 @@
 """`sessions` and `show`."""
 
 import subprocess
+import time
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from statemachine.order import Order, Recording
-from statemachine.states import Phase, State, TransferMode
+from statemachine.states import Phase, State, TransferMode, TransferStatus
 from statemachine.transfer import Attempt, TransferState
 from tests.conferral.kit import (
     AGENT_CALL,
@@ -29,16 +30,37 @@ pytestmark = pytest.mark.redis
 OTHER = "CA" + "3" * 32
 
 
-def test_live_sessions_are_listed_oldest_first(run, redis):
-    put(redis, make_session(OTHER, created_at_ms=CREATED_MS + 5_000, state=State.CONFERENCED, phase=Phase.NONE))
-    put(redis, make_session())
+def test_live_sessions_are_listed_those_in_trouble_first_then_the_newest(run, redis):
+    overdue, failed = "CA" + "6" * 32, "CA" + "7" * 32
+    transfer = TransferState(1, TransferMode.WARM, "client:bob", status=TransferStatus.FAILED, reason="busy")
+    put(redis, make_session(created_at_ms=CREATED_MS + 5_000))
+    put(redis, make_session(OTHER, created_at_ms=CREATED_MS + 7_000))
+    put(redis, make_session(failed, transfer=transfer, updated_at_ms=int(time.time() * 1000) - 1_000))
+    put(redis, make_session(overdue, timers={"ring": 1_700_000_000_000}))
+    put(redis, ended("CA" + "4" * 32))
+
+    ran = run("sessions")
+
+    heading, *rows = ran.out.splitlines()
+    assert heading.split()[:4] == ["session", "state", "trouble", "age"]
+    assert [line.split()[0] for line in rows] == [overdue, failed, OTHER, CALL]
+    assert "overdue for " in rows[0]
+    assert "failed: the transfer (busy)" in rows[1]
+    assert [one["id"] for one in run("sessions", "--json").json] == [overdue, failed, OTHER, CALL]
+
+
+def test_live_sessions_are_listed_with_what_there_is_to_be_said_of_them(run, redis):
+    put(redis, make_session(OTHER, state=State.CONFERENCED, phase=Phase.NONE))
+    put(redis, make_session(created_at_ms=CREATED_MS + 5_000))
     put(redis, ended("CA" + "4" * 32))
 
     ran = run("sessions")
 
     assert ran.code == 0
     heading, first, second = ran.out.splitlines()
-    assert heading.split() == ["session", "state", "age", "customer", "agent", "transfer", "more", "version"]
+    assert heading.split() == [
+        "session", "state", "trouble", "age", "customer", "agent", "transfer", "more", "version",
+    ]  # fmt: skip
     assert first.split()[:3] == [CALL, "bridged", "connected"]
     assert second.split()[:2] == [OTHER, "conferenced"]
 

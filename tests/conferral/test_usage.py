@@ -12,9 +12,10 @@ from streams.commands import ID_PATTERN
 from tests.conferral.kit import CALL, PROGRAM, environment
 
 COMMANDS = (
-    "demo", "webhooks", "worker", "sandbox", "sessions", "show", "watch", "call", "transfer", "convert", "complete",
+    "demo", "webhooks", "worker", "sandbox", "console", "sessions", "show", "explain", "replay", "watch", "call",
+    "transfer", "convert", "complete",
     "cancel", "swap", "merge", "park", "retrieve", "add", "remove", "hold", "unhold", "mute", "unmute", "supervise",
-    "announce", "record", "end", "check",
+    "announce", "record", "end", "check", "upgrade", "dead",
 )  # fmt: skip
 
 
@@ -33,6 +34,14 @@ def test_help_of_every_command_begins_with_examples(run, command):
     assert ran.code == 0
     assert ran.out.index("Examples:") < ran.out.index("Options:")
     assert f"conferral {command}" in ran.out
+
+
+@pytest.mark.parametrize("command", ["retry", "drop"])
+def test_help_of_what_is_done_about_dead_letters_has_examples_too(run, command):
+    ran = run("dead", command, "-h")
+
+    assert ran.code == 0
+    assert ran.out.index(f"conferral dead {command}") < ran.out.index("Options:")
 
 
 def test_help_imports_nothing_heavy():
@@ -87,6 +96,8 @@ def test_program_runs_as_a_module(tmp_path):
         ("call", "--agent", "client:bob", "--customer", "client:carol", "--session", "a b"),
         ("watch", "--until", "ended"),
         ("watch", CALL, "--until", "noon"),
+        ("explain", "a b"),
+        ("replay", "a b"),
         ("webhooks", "--port", "70000"),
     ],
 )
@@ -145,7 +156,10 @@ def test_every_wrong_setting_is_named_on_a_line_of_its_own(run, command):
     assert "hidden-token" not in ran.err
 
 
-@pytest.mark.parametrize("arguments", [("sessions",), ("show", CALL), ("watch",), ("convert", CALL), ("end", CALL)])
+@pytest.mark.parametrize(
+    "arguments",
+    [("sessions",), ("show", CALL), ("explain", CALL), ("replay", CALL), ("watch",), ("convert", CALL), ("end", CALL)],
+)
 def test_a_redis_that_is_away_is_named_without_its_password(run, arguments):
     ran = run(*arguments, REDIS_URL="redis://someone:secret@127.0.0.1:1/0")
 

@@ -1,0 +1,223 @@
+"""`replay`: a session's log step by step, and the session as it was at any moment of it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from conferral import output
+from conferral.commands.options import ID_TEXT, AsJson, Full, completed_sessions
+
+if TYPE_CHECKING:
+    from operators.reader import LogEntry
+    from operators.replaying import History
+    from operators.timeline import Moment
+
+_CLOCK = re.compile(r"\d{2}:\d{2}:\d{2}(\.\d{1,3})?")
+_ENTRY = re.compile(r"\d{1,19}-\d{1,19}")
+
+
+def replay(
+    session: Annotated[
+        str,
+        typer.Argument(
+            metavar="SESSION|FILE",
+            help="A session's id, the SID of one of its calls, or a file of --save; - for standard input.",
+            autocompletion=completed_sessions,
+        ),
+    ],
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION|TIME|ENTRY",
+            help="Show the session as it was then: a version, a time such as 14:02:11.5 or 2026-11-20T14:02:11Z (UTC), "
+            "or the id of a log entry.",
+        ),
+    ] = None,
+    save: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write the history to a new file, with whole numbers; replay reads it."),
+    ] = None,
+    full: Full = False,
+    as_json: AsJson = False,
+) -> None:
+    """Step through what happened to a session.
+
+    \b
+    Examples:
+      conferral replay CA0123456789abcdef0123456789abcdef
+      conferral replay CA0123456789abcdef0123456789abcdef --as-of 14
+      conferral replay CA0123456789abcdef0123456789abcdef --save call.json
+      conferral replay call.json --json | jq -r 'select(.is_failure) | .what'
+
+    Each step says what happened, who took part then, what was asked of Twilio and what came of it. A file is told
+    from a session by a dot or a slash in its name. With --json: one object a step.
+    """
+    history = _history(session)
+    if save is not None:
+        from conferral.reading import save_history
+
+        save_history(history, save)
+        output.note(f"saved: {save}")
+        return
+    if not history.is_whole:
+        output.note("its log does not go back to the beginning, or was written by an older version: some is not known")
+    if as_of is not None:
+        _show_as_of(history, _version(history, as_of), full=full, as_json=as_json)
+    else:
+        _show_steps(history, full=full, as_json=as_json)
+
+
+def _history(named: str) -> History:
+    from conferral.access import opened
+    from conferral.reading import history_of_file, read_history
+    from runtime.settings import StoreSettings, load
+
+    if named == "-" or "." in named or "/" in named:
+        return history_of_file(named)
+    if not re.fullmatch(ID_TEXT, named):
+        raise typer.BadParameter("must be 1 to 64 letters, digits, _ or -, or the name of a file", param_hint="SESSION")
+
+    async def read() -> History:
+        async with opened(load(StoreSettings)) as reader:
+            return await read_history(reader, named)
+
+    return asyncio.run(read())
+
+
+def _version(history: History, as_of: str) -> int:
+    """Which version is meant.
+
+    Raises:
+        BadParameter: nobody can tell.
+    """
+    from operators import replaying, words
+
+    if re.fullmatch(r"\d{1,9}", as_of):
+        return int(as_of)
+    if _ENTRY.fullmatch(as_of):
+        found = [entry for entry in history.log if entry.entry_id == as_of]
+        if not found:
+            raise typer.BadParameter(f"no entry of the log is {as_of}", param_hint="--as-of")
+        return int(found[0]["version"] or 0)
+    day = history.fields.get("created_at", "")[:10]
+    at_ms = words.time_ms(f"{day}T{as_of}+00:00" if _CLOCK.fullmatch(as_of) else as_of)
+    if not at_ms:
+        raise typer.BadParameter("must be a version, a time (UTC) or the id of a log entry", param_hint="--as-of")
+    return replaying.version_at(history.log, at_ms)
+
+
+# ---- step by step ------------------------------------------------------------------------------------------------
+
+
+def _show_steps(history: History, *, full: bool, as_json: bool) -> None:
+    from operators import replaying, standing, timeline, words
+
+    state, company = "", ""
+    moments = timeline.timeline(history.log, full=full)
+    for entry, moment, fields in zip(
+        history.log, moments, replaying.every_version(history.log, history.fields), strict=True
+    ):
+        now = "" if fields.get("state") == "ended" else standing.company(fields, full=full)
+        if as_json:
+            output.show_json_line(_step_object(entry, moment, now))
+            continue
+        tell = output.alarm if moment.is_failure else output.result
+        tell(f"{moment.version:>5}  {_clock(entry)}  {f'+{moment.gap_ms} ms':>12}  {moment.words}")
+        told = words.state(fields)
+        lines = [told if told != state else "", now if now != company else "", *_asked(moment)]
+        lines += [f"{moment.outcome}: {moment.reason}" if moment.reason else ""]
+        for line in filter(None, lines):
+            output.result(f"{'':>37}{line}")
+        state, company = told, now
+
+
+def _clock(entry: LogEntry) -> str:
+    return re.sub(r"^.*T(.*?)Z?$", r"\1", entry["at"])
+
+
+def _asked(moment: Moment) -> list[str]:
+    from operators import timeline
+
+    return [f"Twilio is asked to {one.words}: {timeline.answer(one) or 'no answer yet'}" for one in moment.effects]
+
+
+def _step_object(entry: LogEntry, moment: Moment, now: str) -> dict[str, Any]:
+    from streams.session_codec import decode_changes
+
+    return {
+        "entry": moment.entry_id,
+        "version": moment.version,
+        "at": entry["at"],
+        "gap_ms": moment.gap_ms,
+        "event": moment.event,
+        "what": moment.words,
+        "follow": moment.follow,
+        "from": moment.state_before,
+        "to": moment.state_after,
+        "outcome": moment.outcome,
+        "reason": moment.reason,
+        "is_failure": moment.is_failure,
+        "asked_in": moment.asked_in or None,
+        "effects": [
+            {
+                "id": one.id,
+                "kind": one.kind,
+                "party": one.party,
+                "what": one.words,
+                "outcome": one.outcome,
+                "took_ms": one.took_ms,
+                "twilio_code": one.twilio_code or None,
+            }
+            for one in moment.effects
+        ],
+        "changes": decode_changes(entry["changes"]),
+        "now": now,
+    }
+
+
+# ---- as it was ---------------------------------------------------------------------------------------------------
+
+
+def _show_as_of(history: History, version: int, *, full: bool, as_json: bool) -> None:
+    from conferral.commands.explaining import wait_object
+    from conferral.commands.sessions import show_fields, show_parties
+    from conferral.errors import NotDoneError
+    from operators import replaying, words
+    from operators.hearing import hearing
+    from operators.waiting import waits_for
+
+    fields = replaying.at_version(history.log, version, history.fields)
+    if "version" not in fields:
+        raise NotDoneError(f"nothing is known of version {version}; the log begins later")
+    then_ms = words.time_ms(fields.get("updated_at", ""))
+    heard = hearing(fields)
+    waits = waits_for(fields, then_ms, replaying.pending_at(history.log, version))
+    if as_json:
+        told = {"fields": fields, "hearing": [one.words for one in heard], "waits": [wait_object(one) for one in waits]}
+        output.show_json(told)
+        return
+    show_fields(fields, full=full)
+    show_parties(fields, full=full)
+    _tell("Who heard whom", [one.words for one in heard])
+    _tell("What it waited for", [_wait(one.for_, one.comes_at_ms, then_ms) for one in waits if one.by != "sweep"])
+
+
+def _tell(heading: str, lines: list[str]) -> None:
+    if lines:
+        output.result()
+        output.heading(heading)
+        for line in lines:
+            output.result(f"  {line}")
+
+
+def _wait(what: str, comes_at_ms: int, then_ms: int) -> str:
+    return f"{what}, {max(0, comes_at_ms - then_ms) / 1000:.1f} s later" if comes_at_ms else what
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(replay)

@@ -1,0 +1,67 @@
+"""What several commands read of one session: its hash and its log, from Redis or from a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from conferral.errors import NotDoneError
+
+if TYPE_CHECKING:
+    from operators.reader import Reader
+    from operators.replaying import History
+
+
+async def read_history(reader: Reader, named: str) -> History:
+    """The history of a session that is named by its id or by one of its calls.
+
+    Raises:
+        UnknownSession: nobody knows it.
+        NotDoneError: it is not in Redis any more.
+    """
+    from operators.replaying import History
+
+    session_id = await reader.find(named)
+    fields = await reader.session(session_id)
+    if not fields:
+        raise NotDoneError(f"{session_id} is not in Redis any more, or not yet; try again in a moment")
+    return History(fields, tuple(await reader.log(session_id)))
+
+
+def history_of_file(name: str) -> History:
+    """The history that a file holds; of `-`, standard input.
+
+    Raises:
+        NotDoneError: it can't be read, or is no history.
+    """
+    from operators import replaying
+    from operators.replaying import FILE_BYTES_MAX, BadHistoryError
+
+    try:
+        if name == "-":
+            body = sys.stdin.buffer.read(FILE_BYTES_MAX + 1)
+        else:
+            with Path(name).open("rb") as file:
+                body = file.read(FILE_BYTES_MAX + 1)
+        return replaying.read_file(body)
+    except OSError as error:
+        raise NotDoneError(f"{name} can't be read: {error.strerror}") from error
+    except BadHistoryError as error:
+        raise NotDoneError(f"{name} is no history of a session: {error}") from error
+
+
+def save_history(history: History, name: str) -> None:
+    """Writes a history to a new file that nobody else may read: it holds whole numbers.
+
+    Raises:
+        NotDoneError: it can't be written, or is there already.
+    """
+    from operators import replaying
+
+    try:
+        with os.fdopen(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(replaying.write(history))
+    except OSError as error:
+        raise NotDoneError(f"{name} can't be written: {error.strerror}") from error
