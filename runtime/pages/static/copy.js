@@ -45,7 +45,8 @@ function byOldWay(text) {
   const focused = document.activeElement;
   area.value = text;
   area.className = "unseen";
-  document.body.append(area);
+  // Below an open dialog nothing can be selected but what is in it.
+  (focused?.closest("dialog") ?? document.body).append(area);
   area.select();
   const done = document.execCommand("copy");
   area.remove();

@@ -1,0 +1,53 @@
+// The same command as a line to type: on the command line, and with curl.
+
+/** Options of the command line whose names differ from the fields'. */
+const OPTIONS = { timeout: "ring-timeout" };
+/** Commands that ask on a terminal before they hang anybody up. */
+const ASKS = new Set(["end", "remove"]);
+
+/** A word for a shell: quoted where it has to be. */
+export function quoted(word) {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+/**
+ * The command for a terminal.
+ *
+ * @param {string} program How the command line is called.
+ * @param {Record<string, string>} fields As the command has them.
+ */
+export function cliLine(program, fields) {
+  const { type, session, ...others } = fields;
+  const options = Object.entries(others).map(([name, value]) => {
+    const option = `--${OPTIONS[name] ?? name}`;
+    return name === "confirm" ? option : `${option} ${quoted(value)}`;
+  });
+  return [program, type, quoted(session), ...options, ...(ASKS.has(type) ? ["--yes"] : [])].join(" ");
+}
+
+/** The request of the control API; address and token are taken from the environment, so that neither is shown. */
+export function curlLine(fields) {
+  const { session, ...body } = fields;
+  return [
+    `curl "$CONFERRAL_PUBLIC_URL/sessions/${encodeURIComponent(session)}/commands"`,
+    `-H "Authorization: Bearer $CONFERRAL_API_TOKEN"`,
+    "-H 'Content-Type: application/json'",
+    `-d ${quoted(ascii(JSON.stringify(body)))}`,
+  ].join(" \\\n  ");
+}
+
+/** How the same session is looked at on the command line and with curl: what each line is for, and the line. */
+export function lookLines(program, session) {
+  return [
+    ["command line", `${program} explain ${quoted(session)}`],
+    [
+      "curl",
+      `curl "$CONFERRAL_PUBLIC_URL/sessions/${encodeURIComponent(session)}" -H "Authorization: Bearer $CONFERRAL_API_TOKEN"`,
+    ],
+  ];
+}
+
+/** JSON in ASCII: nothing in it can turn a terminal's line around. */
+function ascii(json) {
+  return json.replace(/[^\x20-\x7e]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}

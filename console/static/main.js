@@ -1,0 +1,111 @@
+// The console's page.
+
+import { effect } from "@preact/signals";
+import { html, render } from "htm/preact";
+
+import { RefusedError, signIn, signOut } from "./actions.js";
+import * as keys from "./keys.js";
+import * as live from "./live.js";
+import { Banner } from "./parts/banner.js";
+import { Status } from "./parts/status.js";
+import { copied } from "./shared/copy.js";
+import { Text, printable } from "./shared/text.js";
+import { route } from "./route.js";
+import { full, hello, link, session, summary } from "./store.js";
+import { Dead } from "./views/dead.js";
+import { Health } from "./views/health.js";
+import { Help } from "./views/help.js";
+import { Session } from "./views/session.js";
+import { Sessions } from "./views/sessions.js";
+import { SignIn, signInFailure } from "./views/signin.js";
+
+const VIEWS = { sessions: Sessions, session: Session, health: Health, dead: Dead };
+const PLACES = [
+  ["sessions", "Sessions"],
+  ["health", "Health"],
+  ["dead", "Dead letters"],
+];
+
+function Page() {
+  if (link.value.state === "signed-out") {
+    return html`<${SignIn} />`;
+  }
+  const { view, id } = route.value;
+  const isNew = link.value.state === "connecting" && hello.value.version === "";
+  return html`
+    <a class="unseen skip" href="#main" onClick=${skip}>To the content</a>
+    <${Top} view=${view} />
+    <${Banner} />
+    <main id="main" tabindex="-1">
+      ${isNew ? html`<p class="nothing muted">Connecting …</p>` : html`<${VIEWS[view]} key=${`${view} ${id}`} />`}
+    </main>
+    <p class="copied small" aria-hidden="true">${copied.value}</p>
+    <${Status} />
+    <${Help} />
+  `;
+}
+
+/** The address is the route's: the link must not change it. */
+function skip(event) {
+  event.preventDefault();
+  document.getElementById("main").focus();
+}
+
+function Top({ view }) {
+  const place = view === "session" ? "sessions" : view;
+  return html`<header class="top">
+    <a class="brand" href="#sessions">Conferral</a>
+    <nav aria-label="Views">
+      ${PLACES.map(
+        ([name, label]) => html`<a key=${name} href=${`#${name}`} aria-current=${name === place ? "page" : undefined}>
+          ${label}${name === "dead" && summary.value?.dead ? html` <span class="count">${summary.value.dead}</span>` : null}
+        </a>`,
+      )}
+    </nav>
+    <div class="top-end">
+      ${hello.value.read_only ? html`<span class="tag">read-only</span>` : null}
+      ${hello.value.prefix && hello.value.prefix !== "conferral"
+        ? html`<span class="tag" title="CONFERRAL_PREFIX"><${Text} value=${hello.value.prefix} /></span>`
+        : null}
+      <label class="switch">
+        <input type="checkbox" checked=${full.value} onChange=${(event) => (full.value = event.target.checked)} />
+        <span>whole numbers</span>
+      </label>
+      <button type="button" aria-haspopup="dialog" onClick=${() => (keys.helpShown.value = true)}>Keys</button>
+      <button type="button" onClick=${signOut}>Sign out</button>
+    </div>
+  </header>`;
+}
+
+const NAMES = { sessions: "Sessions", health: "Health", dead: "Dead letters" };
+
+/** The title names the place, and how many are in trouble, for whoever looks at tabs only. */
+effect(() => {
+  const { view, id } = route.value;
+  const troubled = summary.value?.counts.troubled;
+  const place = view === "session" ? `${session.value?.fields?.state ?? ""} ${id}`.trim() : NAMES[view];
+  const mark = link.value.state === "lost" ? "(disconnected) " : troubled ? `(${troubled}) ` : "";
+  document.title = printable(`${mark}${place} – Conferral`);
+});
+
+/** The token that came in the address is exchanged and taken out of the address, also where it is not taken. */
+async function exchangeToken() {
+  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (!token) {
+    return;
+  }
+  history.replaceState(null, "", `${location.pathname}${location.search}`);
+  try {
+    await signIn(token);
+  } catch (error) {
+    if (!(error instanceof RefusedError)) {
+      throw error;
+    }
+    signInFailure.text = `The token in the address was not taken: ${error.message}`;
+  }
+}
+
+await exchangeToken();
+keys.start();
+render(html`<${Page} />`, document.getElementById("page"));
+live.start();

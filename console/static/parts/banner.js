@@ -1,0 +1,48 @@
+// What stands above everything when the page is blind, or when something was not done.
+
+import { html } from "htm/preact";
+
+import { refused } from "../actions.js";
+import { retryNow } from "../live.js";
+import { asOf, link, storeTrouble } from "../store.js";
+import { Text } from "../shared/text.js";
+import { clock, now, span } from "../shared/time.js";
+
+/** Says that the connection is lost, since when, and how old what is shown is. */
+export function Banner() {
+  return html`<div class="banners">
+    <div role="alert">${isLost() ? html`<span class="unseen">The connection to the console's server is lost.</span>` : null}</div>
+    ${isLost() ? html`<${Lost} />` : null}
+    <div role="alert">
+      ${link.value.state === "open" && storeTrouble.value
+        ? html`<p class="banner is-bad">
+            <strong>Redis does not answer.</strong>
+            <span>Data as of ${clock(asOf.value) || "never"}. <${Text} value=${storeTrouble.value} /></span>
+          </p>`
+        : null}
+    </div>
+    <div role="alert">
+      ${refused.value
+        ? html`<p class="banner is-bad">
+            <strong>Not done:</strong> <${Text} value=${refused.value} />
+            <button type="button" onClick=${() => (refused.value = "")}>Close</button>
+          </p>`
+        : null}
+    </div>
+  </div>`;
+}
+
+const isLost = () => link.value.state === "lost";
+
+/** Moves with every second, and is therefore no alert itself: it would be read out again and again. */
+function Lost() {
+  const nowMs = now.value && Date.now();
+  const { sinceMs, retryMs } = link.value;
+  const inMs = retryMs - nowMs;
+  const next = inMs > 0 ? `next try in ${span(inMs + 999)}` : "trying now";
+  return html`<p class="banner is-bad">
+    <strong>Disconnected since ${span(nowMs - sinceMs)},</strong>
+    <span>data as of ${clock(asOf.value) || "never"}; ${next}</span>
+    <button type="button" onClick=${retryNow}>Try now</button>
+  </p>`;
+}

@@ -1,0 +1,128 @@
+// What a session can be told to do: every button always at its place, and why those that can't be pressed can't.
+
+import { signal } from "@preact/signals";
+import { html } from "htm/preact";
+
+import { RefusedError, giveCommand, press, pressed, refused } from "../actions.js";
+import { commands, hello, isBlind } from "../store.js";
+import { Text } from "../shared/text.js";
+import { Time } from "../shared/time.js";
+import { Mark, kindOfStatus } from "./badges.js";
+import { CommandForm } from "./form.js";
+
+/** Where each button stands. What the server knows beside these comes at the end of the last group, before `end`. */
+const GROUPS = [
+  ["Transfer", ["transfer", "complete", "cancel", "swap", "merge", "park", "retrieve"]],
+  ["Parties", ["add", "remove", "hold", "unhold", "mute", "unmute", "supervise"]],
+  ["Call", ["convert", "announce", "record"]],
+];
+const LAST = "end";
+
+/** The type of the command whose form is open; empty for none. */
+const open = signal("");
+
+/**
+ * The buttons of a session, and what came of those that were pressed.
+ *
+ * @param {{ id: string, buttons: object[], isPast: boolean }} props
+ */
+export function Commands({ id, buttons, isPast }) {
+  const known = new Map(buttons.map((button) => [button.type, button]));
+  const placed = new Set([...GROUPS.flatMap(([, types]) => types), LAST]);
+  const others = buttons.map((button) => button.type).filter((type) => !placed.has(type));
+  const chosen = known.get(open.value);
+  return html`
+    ${GROUPS.map(([name, types], place) => {
+      const all = place === GROUPS.length - 1 ? [...types, ...others, LAST] : types;
+      return html`<div class="commands" role="group" aria-label=${name} key=${name}>
+        <h3 class="muted small">${name}</h3>
+        <div class="commands-grid">
+          ${all.map((type) => html`<${One} key=${type} id=${id} type=${type} button=${known.get(type)} isPast=${isPast} />`)}
+        </div>
+      </div>`;
+    })}
+    ${chosen ? html`<${CommandForm} key=${`${id} ${chosen.type}`} id=${id} button=${chosen} why=${whyNot(chosen, isPast)} onClose=${() => (open.value = "")} />` : null}
+    <${Given} id=${id} />
+  `;
+}
+
+/** Why a button can't be pressed now; empty where it can. */
+function whyNot(button, isPast) {
+  if (hello.value.read_only) {
+    return "this console is read-only";
+  }
+  if (isBlind.value) {
+    return "the console is not connected";
+  }
+  if (isPast) {
+    return "you are looking at the past";
+  }
+  return button ? (button.allowed ? "" : button.reason) : "nothing is known of it yet";
+}
+
+function One({ id, type, button, isPast }) {
+  const why = whyNot(button, isPast);
+  const needsForm = button && (button.fields.length > 0 || button.danger !== "");
+  const name = `${id} ${type}`;
+  const isBusy = pressed.value.has(name);
+  const onClick = () => {
+    if (why) {
+      return;
+    }
+    if (needsForm) {
+      open.value = type;
+    } else if (press(name)) {
+      void give({ type, session: id });
+    }
+  };
+  const isDanger = type === LAST || Boolean(button?.danger);
+  return html`<div class="command">
+    <button
+      type="button"
+      class=${isDanger ? "danger" : ""}
+      aria-disabled=${Boolean(why) || isBusy}
+      aria-describedby=${why ? `why-${type}` : undefined}
+      aria-haspopup=${needsForm ? "dialog" : undefined}
+      onClick=${onClick}
+    >
+      ${button?.label ?? labelOf(type)}${needsForm ? " …" : ""}
+    </button>
+    <span class="why small muted" id=${`why-${type}`}><${Text} value=${why} /></span>
+  </div>`;
+}
+
+const labelOf = (type) => type[0].toUpperCase() + type.slice(1);
+
+async function give(fields) {
+  try {
+    await giveCommand(fields);
+  } catch (error) {
+    if (!(error instanceof RefusedError)) {
+      throw error;
+    }
+    refused.value = `${fields.type}: ${error.message}`;
+  }
+}
+
+const WORDS = { sent: "sent", accepted: "accepted, under way" };
+
+/** What was given here for this session: as the server says it, never before. */
+function Given({ id }) {
+  const mine = commands.value.filter((one) => one.session === id || one.asked === id);
+  const failed = mine.find((one) => one.status === "failed" || one.status === "rejected");
+  return html`
+    <div role="alert" class="unseen">${failed ? `${failed.type} ${failed.status}: ${failed.reason}` : null}</div>
+    ${mine.length
+      ? html`<h3 class="muted small">Given here</h3>
+          <ul class="given">
+            ${mine.map(
+              (one) => html`<li key=${one.command}>
+                <span><${Text} value=${one.type} /> <span class="muted small"><${Time} at=${one.atMs} as="clock" /></span></span>
+                <${Mark} kind=${kindOfStatus(one.status)}>${WORDS[one.status] ?? one.status}<//>
+                ${one.reason ? html`<span class="small"><${Text} value=${one.reason} /></span>` : null}
+              </li>`,
+            )}
+          </ul>`
+      : null}
+  `;
+}

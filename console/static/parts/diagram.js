@@ -1,0 +1,62 @@
+// The state diagram: the current state lit, and the way by which it was reached.
+
+import { signal } from "@preact/signals";
+import { html } from "htm/preact";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+
+/** The drawing, fetched once: an SVG element; null before, and where it could not be had. */
+const drawing = signal(null);
+const failed = signal("");
+let asked = false;
+
+async function fetchOnce() {
+  if (asked) {
+    return;
+  }
+  asked = true;
+  try {
+    const response = await fetch(new URL("./diagram.svg", document.baseURI));
+    const text = response.ok ? await response.text() : "";
+    const root = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
+    if (root.localName !== "svg") {
+      throw new TypeError(`HTTP ${response.status}`);
+    }
+    drawing.value = root;
+  } catch (error) {
+    asked = false; // the next session that is opened tries again
+    failed.value = `The diagram can't be fetched: ${error.message}`;
+  }
+}
+
+/**
+ * The diagram.
+ *
+ * @param {{ state: string, from: string }} props `from`: the state before, where the last step changed it.
+ */
+export function Diagram({ state, from }) {
+  const box = useRef(null);
+  useEffect(() => void fetchOnce(), []);
+  useLayoutEffect(() => {
+    if (drawing.value && box.current && !box.current.firstChild) {
+      box.current.append(document.importNode(drawing.value, true));
+    }
+    if (box.current?.firstChild) {
+      light(box.current, state, from);
+    }
+  });
+  if (!drawing.value) {
+    return html`<p class="muted small">${failed.value || "Fetching the diagram …"}</p>`;
+  }
+  return html`<div class="diagram" ref=${box}></div>`;
+}
+
+function light(box, state, from) {
+  for (const one of box.querySelectorAll(".state, .edge")) {
+    const isCurrent = one.id === `state-${state}`;
+    one.classList.toggle("is-current", isCurrent);
+    one.classList.toggle("is-last", one.id === `edge-${from || "?"}-${state}`);
+    if (one.classList.contains("state")) {
+      isCurrent ? one.setAttribute("aria-current", "true") : one.removeAttribute("aria-current");
+    }
+  }
+}

@@ -1,0 +1,25 @@
+// A dialog above the page. Esc closes it and does nothing else.
+
+import { html } from "htm/preact";
+import { useEffect, useRef } from "preact/hooks";
+
+/**
+ * @param {{ title: string, onClose: () => void, children: unknown }} props
+ */
+export function Dialog({ title, onClose, children }) {
+  const element = useRef(null);
+  useEffect(() => {
+    const dialog = element.current;
+    dialog.showModal();
+    // Where something is to be filled in, there; else where nothing happens.
+    (dialog.querySelector("form input") ?? dialog.querySelector(".form-end button"))?.focus();
+    return () => dialog.close(); // the focus goes back to where it was
+  }, []);
+  return html`<dialog ref=${element} aria-labelledby="dialog-title" onClose=${onClose}>
+    <div class="dialog-head">
+      <h2 id="dialog-title">${title}</h2>
+      <button type="button" aria-label="Close" onClick=${onClose}>×</button>
+    </div>
+    ${children}
+  </dialog>`;
+}

@@ -1,0 +1,166 @@
+// The form of a command: what it needs, what it does to whom, and the same as a line to type.
+
+import { useSignal } from "@preact/signals";
+import { html } from "htm/preact";
+
+import { RefusedError, giveCommand, press, pressed } from "../actions.js";
+import { cliLine, curlLine } from "../lines.js";
+import { hello } from "../store.js";
+import { copied, copy } from "../shared/copy.js";
+import { Text } from "../shared/text.js";
+import { Dialog } from "./dialog.js";
+
+const LABELS = {
+  to: "To",
+  mode: "Mode",
+  action: "Action",
+  party: "Party",
+  say: "Say",
+  url: "Or play from this URL",
+  brief: "Say to whoever answers",
+  confirm: "Whoever answers must press 1",
+  timeout: "Ring for (seconds)",
+  digits: "Keys after the answer",
+};
+const HINTS = {
+  destination: "+E.164, client:NAME, sip:URI or a name from the directory; several with commas",
+  seconds: "5 to 600",
+  digits: "digits; w waits half a second",
+};
+/** The fields that are seldom needed. */
+const SELDOM = new Set(["brief", "confirm", "timeout", "digits"]);
+
+/**
+ * @param {object} props
+ * @param {string} props.id The session's.
+ * @param {object} props.button The command.
+ * @param {string} props.why Why it can't be given now; it may come to that while the form is open.
+ * @param {() => void} props.onClose
+ */
+export function CommandForm({ id, button, why, onClose }) {
+  const values = useSignal(firstValues(button));
+  const failure = useSignal("");
+  const name = `${id} ${button.type}`;
+  const fields = { type: button.type, session: id, ...filled(button, values.value) };
+  const submit = async (event) => {
+    event.preventDefault();
+    if (why || !press(name)) {
+      return;
+    }
+    try {
+      await giveCommand(fields);
+      onClose();
+    } catch (error) {
+      if (!(error instanceof RefusedError)) {
+        throw error;
+      }
+      failure.value = error.message;
+    }
+  };
+  const set = (field, value) => {
+    values.value = { ...values.value, [field]: value };
+  };
+  const often = button.fields.filter((field) => !SELDOM.has(field.name));
+  const seldom = button.fields.filter((field) => SELDOM.has(field.name));
+  const input = (field) => html`<${Input} key=${field.name} field=${field} value=${values.value[field.name]} onChange=${set} />`;
+  return html`<${Dialog} title=${button.label} onClose=${onClose}>
+    <form onSubmit=${submit} class="form">
+      ${button.danger ? html`<p class="danger-words"><strong><${Text} value=${button.danger} />.</strong></p>` : null}
+      ${often.map(input)}
+      ${seldom.length ? html`<details><summary>More about the call</summary><div class="form">${seldom.map(input)}</div></details>` : null}
+      <${Lines} fields=${fields} />
+      <div role="alert">${failure.value ? html`<p class="error"><${Text} value=${failure.value} /></p>` : null}</div>
+      ${why ? html`<p class="error" id="form-why">Not possible now: <${Text} value=${why} /></p>` : null}
+      <div class="form-end">
+        <button type="button" onClick=${onClose}>Cancel</button>
+        <button
+          type="submit"
+          class=${button.danger ? "main danger" : "main"}
+          aria-disabled=${Boolean(why) || pressed.value.has(name)}
+          aria-describedby=${why ? "form-why" : undefined}
+        >
+          ${button.label}
+        </button>
+      </div>
+    </form>
+  <//>`;
+}
+
+function firstValues(button) {
+  const first = ({ kind, options, required }) => (required && kind !== "destination" && options.length ? options[0] : "");
+  return Object.fromEntries(button.fields.map((field) => [field.name, first(field)]));
+}
+
+/** The fields that say anything. */
+function filled(button, values) {
+  return Object.fromEntries(
+    button.fields.map(({ name }) => [name, String(values[name] ?? "").trim()]).filter(([, value]) => value),
+  );
+}
+
+function Input({ field, value, onChange }) {
+  const { name, kind, options, required } = field;
+  const label = LABELS[name] ?? name;
+  const hint = HINTS[kind] ?? HINTS[name];
+  if (kind === "flag") {
+    return html`<label class="field is-flag">
+      <input type="checkbox" checked=${value === "true"} onChange=${(event) => onChange(name, event.target.checked ? "true" : "")} />
+      <span>${label}</span>
+    </label>`;
+  }
+  if (options.length) {
+    return html`<fieldset class="field options">
+      <legend>${label}</legend>
+      ${options.map(
+        (option) => html`<label key=${option}>
+          <input type="radio" name=${`field-${name}`} value=${option} checked=${value === option} onChange=${() => onChange(name, option)} />
+          <span><${Text} value=${option} /></span>
+        </label>`,
+      )}
+    </fieldset>`;
+  }
+  return html`<div class="field">
+    <label for=${`field-${name}`}>${label}${required ? "" : html` <span class="muted small">(optional)</span>`}</label>
+    <input
+      id=${`field-${name}`}
+      name=${name}
+      aria-describedby=${hint ? `hint-${name}` : undefined}
+      value=${value}
+      required=${required}
+      inputmode=${kind === "seconds" ? "decimal" : undefined}
+      autocomplete="off"
+      autocapitalize="none"
+      spellcheck=${name === "say" || name === "brief"}
+      onInput=${(event) => onChange(name, event.target.value)}
+    />
+    ${hint ? html`<span class="muted small" id=${`hint-${name}`}>${hint}</span>` : null}
+  </div>`;
+}
+
+/**
+ * The command as lines that can be copied.
+ *
+ * @param {{ fields: Record<string, string> }} props
+ */
+export function Lines({ fields }) {
+  const program = hello.value.public_command || "conferral";
+  return html`<${Typed} lines=${[["command line", cliLine(program, fields)], ["curl", curlLine(fields)]]} />`;
+}
+
+/**
+ * Lines that can be copied.
+ *
+ * @param {{ lines: [string, string][] }} props What each is for, and the line.
+ */
+export function Typed({ lines }) {
+  return html`<details class="lines">
+    <summary>The same as a line to type</summary>
+    ${lines.map(
+      ([what, line]) => html`<div class="line" key=${what}>
+        <pre tabindex="0" role="region" aria-label=${`The ${what}`}><${Text} value=${line.replaceAll(" \\\n  ", " ")} /></pre>
+        <button type="button" onClick=${() => copy(line, `the line for ${what}`)}>Copy for ${what}</button>
+      </div>`,
+    )}
+    <p class="small muted" role="status">${copied.value}</p>
+  </details>`;
+}

@@ -1,0 +1,258 @@
+// The list: of thousands of rows only those are in the document that can be seen, and a row keeps its place while
+// somebody aims at it.
+
+import { computed, effect, signal, untracked } from "@preact/signals";
+import { html } from "htm/preact";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+
+import { arrange, filterOf } from "../arranging.js";
+import { go, route } from "../route.js";
+import { isBlind, pausedSince, rows, rowsKnown, rowsRevision } from "../store.js";
+import { counted } from "../shared/text.js";
+import { COLUMNS, Row } from "./row.js";
+
+/** The order changes at most so often, milliseconds. */
+const SORT_EVERY_MS = 2000;
+/** Whoever points at the list aims, until the pointer has rested for so long (milliseconds). */
+const AIMING_MS = 10_000;
+/** Rows above and below those that can be seen (count). */
+const BESIDE = 8;
+/** Rows in the document at most (count), however small the letters are. */
+const DRAWN_MAX = 150;
+/** Below this width a row is a card; the style sheet has the same. */
+const NARROW = matchMedia("(max-width: 760px)");
+/** Heights of a row and of a card, in the root's letter size. */
+const ROW_REM = 2.25;
+const CARD_REM = 7;
+
+/** What is shown, in order; `arrange` made it. */
+export const arranged = signal({ ids: [], total: 0, hidden: [] });
+/** Rows as they were when the list was stopped; null while it is live. */
+const still = signal(null);
+/** Id of the row that keys are about. */
+export const chosen = signal("");
+const filter = computed(() => filterOf(route.value.choices));
+
+let sortedMs = 0;
+let sortTimer = 0;
+let aimedMs = -AIMING_MS;
+
+/** Sorts now, whoever aims: somebody has asked for other rows. */
+function sortNow() {
+  clearTimeout(sortTimer);
+  sortTimer = 0;
+  sortedMs = performance.now();
+  arranged.value = arrange((still.peek() ?? rows).values(), filter.peek());
+}
+
+/** Sorts as soon as the last time is long enough ago and nobody aims. */
+function sortSoon() {
+  if (sortTimer || still.peek()) {
+    return;
+  }
+  const nowMs = performance.now();
+  const waitMs = Math.max(sortedMs + SORT_EVERY_MS, aimedMs + AIMING_MS) - nowMs;
+  if (waitMs <= 0) {
+    sortNow();
+  } else {
+    sortTimer = setTimeout(() => {
+      sortTimer = 0;
+      sortSoon();
+    }, waitMs);
+  }
+}
+
+effect(() => {
+  const paused = pausedSince.value !== null;
+  untracked(() => {
+    still.value = paused ? new Map(rows) : null;
+    sortNow();
+  });
+});
+effect(() => {
+  void filter.value;
+  void rowsKnown.value;
+  untracked(sortNow);
+});
+effect(() => {
+  void rowsRevision.value;
+  untracked(() => (arranged.value.ids.length ? sortSoon() : sortNow()));
+});
+
+/** How many rows have come that are not in the order yet: the pointer holds it. */
+const waiting = computed(() => {
+  void rowsRevision.value;
+  const shown = arranged.value.total;
+  if (still.value) {
+    return 0;
+  }
+  let count = 0;
+  for (const row of rows.values()) {
+    count += row.state !== "ended" || filter.value.ended ? 1 : 0;
+  }
+  return Math.max(0, count - shown);
+});
+
+/** Moves the choice by so many rows, or to the first or last, and brings it into sight. */
+export function move(by) {
+  const { ids } = arranged.value;
+  if (!ids.length) {
+    return;
+  }
+  const from = ids.indexOf(chosen.value);
+  const place = from < 0 ? (by === Infinity ? ids.length - 1 : 0) : Math.min(ids.length - 1, Math.max(0, from + by));
+  chosen.value = ids[place];
+  wantsFocus = true;
+}
+
+/** Opens the chosen row. */
+export function openChosen() {
+  if (rows.has(chosen.value) || still.value?.has(chosen.value)) {
+    go("session", chosen.value);
+  }
+}
+
+let wantsFocus = false;
+
+const remPx = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
+const height = signal(0);
+const measure = () => {
+  height.value = Math.round((NARROW.matches ? CARD_REM : ROW_REM) * remPx());
+};
+measure();
+NARROW.addEventListener("change", measure);
+addEventListener("resize", measure);
+
+/** First and last place that can be seen, of a list that begins so far above the window's upper edge. */
+const sight = signal({ first: 0, last: 40 });
+
+function look(list) {
+  const top = list.getBoundingClientRect().top;
+  const first = Math.max(0, Math.floor(-top / height.peek()) - BESIDE);
+  const last = Math.min(first + DRAWN_MAX, Math.ceil((innerHeight - top) / height.peek()) + BESIDE);
+  const { first: firstBefore, last: lastBefore } = sight.peek();
+  if (first !== firstBefore || last !== lastBefore) {
+    sight.value = { first, last: Math.max(first, last) };
+  }
+}
+
+/** The list with its headings. */
+export function Rows() {
+  const list = useRef(null);
+  const { ids } = arranged.value;
+  const px = height.value;
+  useEffect(() => followScrolling(list), []);
+  useLayoutEffect(() => keepFocus(list.current, ids, px));
+  void rowsRevision.value;
+  const from = still.value ?? rows;
+  const entry = ids.includes(chosen.value) ? chosen.value : ids[0];
+  return html`
+    <div
+      role="table"
+      class=${`rows ${isBlind.value ? "is-blind" : ""}`}
+      aria-label="Sessions"
+      aria-rowcount=${ids.length + 1}
+      aria-busy=${!rowsKnown.value}
+      onPointerMove=${aim}
+      onPointerDown=${aim}
+      onPointerLeave=${unaim}
+    >
+      <div role="rowgroup" class="rows-head">
+        <div role="row" class="row" aria-rowindex="1">
+          ${COLUMNS.map(([key, label]) => html`<div role="columnheader" class=${`cell cell-${key}`}>${label}</div>`)}
+        </div>
+      </div>
+      <div role="rowgroup" class="rows-body" ref=${list} style=${{ height: `${ids.length * px}px` }} onClick=${openClicked}>
+        ${placesInSight(ids).map(
+          (place) => html`<${Row}
+            key=${ids[place]}
+            id=${ids[place]}
+            row=${from.get(ids[place]) ?? null}
+            place=${place}
+            height=${px}
+            chosen=${ids[place] === chosen.value}
+            isEntry=${ids[place] === entry}
+          />`,
+        )}
+      </div>
+    </div>
+    <p class="rows-note small muted">
+      ${waiting.value ? `${counted(waiting.value, "more session")} not sorted in yet: rows keep their place under the pointer.` : ""}
+    </p>
+  `;
+}
+
+/** Places that are drawn: those in sight, and the chosen one wherever it is, so that it does not lose the focus. */
+function placesInSight(ids) {
+  const { first, last } = sight.value;
+  const places = [];
+  for (let place = first; place < Math.min(last, ids.length); place += 1) {
+    places.push(place);
+  }
+  const mine = ids.indexOf(chosen.value);
+  if (mine >= 0 && mine < first) {
+    places.unshift(mine);
+  } else if (mine >= last) {
+    places.push(mine);
+  }
+  return places;
+}
+
+function followScrolling(list) {
+  const onScroll = () => look(list.current);
+  const watcher = new ResizeObserver(onScroll);
+  watcher.observe(document.body);
+  addEventListener("scroll", onScroll, { passive: true });
+  addEventListener("resize", onScroll);
+  onScroll();
+  return () => {
+    watcher.disconnect();
+    removeEventListener("scroll", onScroll);
+    removeEventListener("resize", onScroll);
+  };
+}
+
+/** The chosen row gets the focus when keys have moved it, and keeps it when its element was moved by data. */
+let focusedId = "";
+
+function keepFocus(list, ids, px) {
+  if (wantsFocus) {
+    wantsFocus = false;
+    const place = ids.indexOf(chosen.value);
+    const top = list.getBoundingClientRect().top + place * px;
+    const head = list.previousElementSibling.getBoundingClientRect().bottom;
+    if (top < Math.max(0, head)) {
+      scrollBy(0, top - Math.max(0, head));
+    } else if (top + px > innerHeight) {
+      scrollBy(0, top + px - innerHeight);
+    }
+    linkOf(list, chosen.value)?.focus({ preventScroll: true });
+  } else if (focusedId && document.activeElement === document.body) {
+    linkOf(list, focusedId)?.focus({ preventScroll: true });
+  }
+  focusedId = document.activeElement?.closest?.(".row")?.dataset.id ?? "";
+}
+
+const linkOf = (list, id) => list.querySelector(`[data-id="${CSS.escape(id)}"] a`);
+
+function aim(event) {
+  if (event.pointerType !== "mouse" || event.movementX || event.movementY || event.type === "pointerdown") {
+    aimedMs = performance.now();
+  }
+}
+
+function unaim() {
+  aimedMs = -AIMING_MS;
+  clearTimeout(sortTimer);
+  sortTimer = 0;
+  sortSoon();
+}
+
+/** The whole row is a link's ground; text that is being selected, and links with a key held, are the browser's. */
+function openClicked(event) {
+  const id = event.target.closest(".row")?.dataset.id;
+  if (id && !event.target.closest("a") && getSelection().isCollapsed) {
+    chosen.value = id;
+    go("session", id);
+  }
+}

@@ -1,0 +1,48 @@
+// Travels through a session's versions.
+
+import { useSignal } from "@preact/signals";
+import { html } from "htm/preact";
+import { useEffect, useRef } from "preact/hooks";
+
+/** While the slider moves the server is asked at most so often, milliseconds. */
+const ASK_EVERY_MS = 120;
+
+/**
+ * @param {object} props
+ * @param {object[]} props.moments Oldest first.
+ * @param {number | null} props.asOf The version that is looked at; null for the newest.
+ * @param {(version: number | null) => void} props.onLook
+ */
+export function Slider({ moments, asOf, onLook }) {
+  const moving = useSignal(null);
+  const timer = useRef(0);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  useEffect(() => {
+    moving.value = null;
+  }, [asOf]);
+  if (moments.length < 2) {
+    return null;
+  }
+  const last = moments.length - 1;
+  const looked = asOf === null ? last : Math.max(0, moments.findLastIndex((moment) => moment.version <= asOf));
+  const place = moving.value ?? looked;
+  const lookAt = (next) => {
+    moving.value = next;
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => onLook(next >= last ? null : moments[next].version), ASK_EVERY_MS);
+  };
+  const text = place >= last ? "now" : `version ${moments[place].version}`;
+  return html`<div class="slider">
+    <label for="as-of" class="small">As of</label>
+    <input
+      id="as-of"
+      type="range"
+      min="0"
+      max=${last}
+      value=${place}
+      aria-valuetext=${text}
+      onInput=${(event) => lookAt(Number(event.target.value))}
+    />
+    <output for="as-of" class="small number">${text}</output>
+  </div>`;
+}

@@ -1,0 +1,59 @@
+// One line for those who listen: what has changed, at most every five seconds, and nothing while nothing has.
+
+import { effect, signal, untracked } from "@preact/signals";
+import { html } from "htm/preact";
+
+import { copied } from "../shared/copy.js";
+import { link, rows, rowsKnown, rowsRevision } from "../store.js";
+import { route } from "../route.js";
+
+/** Between two announcements, milliseconds. */
+const TELL_EVERY_MS = 5000;
+
+const line = signal("");
+/** What was known when the line was told last: trouble or none, by session. */
+let before = null;
+let timer = 0;
+
+effect(() => {
+  void rowsRevision.value;
+  const isList = route.value.view === "sessions" && rowsKnown.value && link.value.state === "open";
+  untracked(() => {
+    if (!isList) {
+      before = null;
+    } else if (before === null) {
+      before = known();
+    } else {
+      timer ||= setTimeout(tell, TELL_EVERY_MS);
+    }
+  });
+});
+
+function known() {
+  return new Map([...rows.values()].map((row) => [row.id, row.trouble !== null]));
+}
+
+function tell() {
+  timer = 0;
+  if (before === null) {
+    return;
+  }
+  const now = known();
+  let fresh = 0;
+  let troubled = 0;
+  for (const [id, isTroubled] of now) {
+    fresh += before.has(id) ? 0 : 1;
+    troubled += isTroubled && !before.get(id) ? 1 : 0;
+  }
+  const gone = [...before.keys()].filter((id) => !now.has(id)).length;
+  before = now;
+  const parts = [fresh && `${fresh} new`, troubled && `${troubled} in trouble`, gone && `${gone} over`].filter(Boolean);
+  if (parts.length) {
+    line.value = parts.join(", ");
+  }
+}
+
+/** The line; it is not seen. */
+export function Status() {
+  return html`<p class="unseen" role="status">${copied.value || line.value}</p>`;
+}

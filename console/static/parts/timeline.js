@@ -1,0 +1,134 @@
+// What happened to a session, with the milliseconds between; what was asked of Twilio stands under what it was asked for.
+
+import { signal } from "@preact/signals";
+import { html } from "htm/preact";
+
+import { newestFirst } from "../store.js";
+import { counted, Text, printable } from "../shared/text.js";
+import { Time, shortSpan } from "../shared/time.js";
+import { Mark, State } from "./badges.js";
+
+/** Moments that are drawn at first, and more with each press (count): a log may have thousands. */
+const DRAWN = 200;
+
+const drawn = signal(DRAWN);
+let drawnOf = "";
+
+/**
+ * The time line.
+ *
+ * @param {object} props
+ * @param {string} props.of The session's id.
+ * @param {object[]} props.moments Oldest first.
+ * @param {string} props.firstFailure Id of the first entry that failed; empty for none.
+ * @param {number | null} props.asOf The version that is looked at; null for the newest.
+ * @param {(version: number | null) => void} props.onLook Somebody wants to see the session as of a version.
+ */
+export function Timeline({ of, moments, firstFailure, asOf, onLook }) {
+  if (drawnOf !== of) {
+    drawnOf = of;
+    drawn.value = DRAWN;
+  }
+  const hidden = Math.max(0, moments.length - drawn.value);
+  const shown = moments.slice(hidden);
+  const earlier = hidden
+    ? html`<li key="earlier" class="moment-more">
+        <button type="button" onClick=${() => (drawn.value += DRAWN)}>
+          Show ${Math.min(hidden, DRAWN)} earlier of ${counted(hidden, "moment")}
+        </button>
+      </li>`
+    : null;
+  const items = shown.map(
+    (moment) => html`<${Moment}
+      key=${moment.entry_id}
+      moment=${moment}
+      isFirstFailure=${moment.entry_id === firstFailure}
+      isLooked=${asOf !== null && moment.version === asOf}
+      isLater=${asOf !== null && moment.version > asOf}
+      onLook=${onLook}
+    />`,
+  );
+  const ordered = [earlier, ...items];
+  return html`<ol class="timeline" aria-label="Time line" reversed=${newestFirst.value}>
+    ${newestFirst.value ? ordered.reverse() : ordered}
+  </ol>`;
+}
+
+/** Brings a moment into sight, drawn or not yet, and gives it the focus. */
+export function showMoment(entryId, moments) {
+  const place = moments.findIndex((moment) => moment.entry_id === entryId);
+  if (place >= 0) {
+    drawn.value = Math.max(drawn.value, moments.length - place + 5);
+    requestAnimationFrame(() => {
+      const element = document.getElementById(`moment-${entryId}`);
+      element?.scrollIntoView({ block: "center" });
+      element?.focus({ preventScroll: true });
+    });
+  }
+}
+
+function Moment({ moment, isFirstFailure, isLooked, isLater, onLook }) {
+  const marks = {
+    "is-failure": moment.is_failure,
+    "is-first": isFirstFailure,
+    "is-stale": moment.outcome === "stale" || moment.asked_in,
+    "is-looked": isLooked,
+    "is-later": isLater,
+  };
+  const name = ["moment", ...Object.keys(marks).filter((mark) => marks[mark])].join(" ");
+  const moved = moment.state_before !== moment.state_after;
+  return html`<li class=${name} id=${`moment-${moment.entry_id}`} tabindex="-1">
+    <div class="moment-when">
+      <button
+        type="button"
+        class="moment-version"
+        title=${`See the session as of version ${moment.version}`}
+        aria-pressed=${isLooked}
+        onClick=${() => onLook(isLooked ? null : moment.version)}
+      >
+        <span class="unseen">version </span>${moment.version}
+      </button>
+      <${Time} at=${moment.at} as="fine" />
+      <span class="gap">${moment.gap_ms ? `+${shortSpan(moment.gap_ms)}` : ""}</span>
+    </div>
+    <div class="moment-what">
+      <p>
+        ${isFirstFailure ? html`<${Mark} kind="bad">first failure<//> ` : moment.is_failure ? html`<${Mark} kind="bad">failed<//> ` : null}
+        <${Text} value=${moment.words} />
+        ${moved ? html` <span class="moved">→ <${State} state=${moment.state_after} /></span>` : null}
+        ${moment.outcome === "stale" ? html` <span class="muted small">(nothing new)</span>` : null}
+      </p>
+      <${More} moment=${moment} />
+      ${moment.effects.length ? html`<ul class="effects">${moment.effects.map((one) => html`<${Effect} key=${one.id} effect=${one} />`)}</ul>` : null}
+    </div>
+  </li>`;
+}
+
+/** Why, and what came of commands. */
+function More({ moment }) {
+  const lines = moment.reports ? [moment.reason, ...moment.reports] : moment.effects.length ? [moment.reason] : [moment.follow];
+  const said = lines.filter((line) => line && !moment.words.includes(line));
+  return said.length ? html`<p class="small muted"><${Text} value=${said.join("; ")} /></p>` : null;
+}
+
+const KINDS = { succeeded: "good", failed: "bad", unknown: "warn" };
+const WORDS = { succeeded: "done", failed: "refused by Twilio", unknown: "no answer" };
+
+function Effect({ effect }) {
+  const { outcome, took_ms: tookMs } = effect;
+  const took = tookMs === null ? "" : ` after ${shortSpan(tookMs)}`;
+  return html`<li class=${outcome === "failed" ? "effect is-failure" : "effect"}>
+    <span>asks Twilio to <${Text} value=${effect.words} /></span>
+    <${Mark} kind=${KINDS[outcome] ?? "plain"}>${outcome ? `${WORDS[outcome] ?? printable(outcome)}${took}` : "no answer yet"}<//>
+    <${Code} code=${effect.twilio_code} />
+  </li>`;
+}
+
+/** Twilio's error code, as the link to what Twilio says of it. */
+export function Code({ code }) {
+  if (!code) {
+    return null;
+  }
+  const address = `https://www.twilio.com/docs/api/errors/${encodeURIComponent(code)}`;
+  return html`<a href=${address} target="_blank" rel="noopener noreferrer">Twilio error ${code}</a>`;
+}

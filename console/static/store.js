@@ -1,0 +1,169 @@
+// All that the page knows. The server tells it again after a reload; only what somebody has chosen is kept here.
+
+import { batch, computed, effect, signal } from "@preact/signals";
+
+/** Messages on top of which nothing more is kept: commands that were given here (count). */
+const COMMANDS_KEPT = 20;
+
+/**
+ * The connection: `connecting` (nothing was shown yet), `open`, `lost`, `signed-out`.
+ * `sinceMs`: since when, by this machine's clock. `retryMs`: when it is tried again.
+ */
+export const link = signal({ state: "connecting", sinceMs: Date.now(), retryMs: 0 });
+/** Up to when the data are known to be true, as the server says; null before the first time. */
+export const asOf = signal(null);
+/** What is wrong with Redis, in words; empty while it answers. */
+export const storeTrouble = signal("");
+
+/** What the server says of itself: version, read_only, prefix, public_command. */
+export const hello = signal({ version: "", read_only: false, prefix: "", public_command: "conferral" });
+/** Counts of all sessions and of the last hour; null before the first time. */
+export const summary = signal(null);
+/** Whether what is shown can't be trusted to be true now. */
+export const isBlind = computed(() => link.value.state !== "open" || storeTrouble.value !== "");
+
+// ---- the list of sessions --------------------------------------------------------------------------------------------
+
+/** Rows by session id. Many change in a moment: the map is changed in place, and `rowsRevision` says that it was. */
+export const rows = new Map();
+/** Grows once a frame in which rows have changed. */
+export const rowsRevision = signal(0);
+/** Whether the list was told whole once. */
+export const rowsKnown = signal(false);
+
+// ---- one session, health, dead letters -------------------------------------------------------------------------------
+
+/** The session that is looked at, as the server told it last; null while nothing is known. */
+export const session = signal(null);
+/** Its log: moments, oldest first. */
+export const moments = signal([]);
+/** It as it was at a version, as the server worked it out; null while it is looked at as it is now. */
+export const past = signal(null);
+export const health = signal(null);
+export const dead = signal(null);
+
+/** Commands that were given on this page, newest first: id, type, session, status, reason, atMs. */
+export const commands = signal([]);
+
+// ---- what somebody has chosen ----------------------------------------------------------------------------------------
+
+/** Whether numbers are wanted whole. Not kept: who opens the page anew sees them cut again. */
+export const full = signal(false);
+/** Whether the list stands still: null, or since when. */
+export const pausedSince = signal(null);
+/** Whether a time line has its newest moment first. */
+export const newestFirst = signal(kept("newest-first") === "true");
+effect(() => keep("newest-first", String(newestFirst.value)));
+
+/**
+ * What was kept in this browser under a name; null for nothing.
+ *
+ * @param {string} name
+ */
+export function kept(name) {
+  try {
+    return localStorage.getItem(`conferral-console.${name}`);
+  } catch {
+    return null; // a browser that keeps nothing: the choice lasts as long as the page
+  }
+}
+
+/**
+ * Keeps a choice in this browser.
+ *
+ * @param {string} name
+ * @param {string} value
+ */
+export function keep(name, value) {
+  try {
+    localStorage.setItem(`conferral-console.${name}`, value);
+  } catch {
+    // As above.
+  }
+}
+
+// ---- what the server tells -------------------------------------------------------------------------------------------
+
+let frame = 0;
+
+/** Rows have changed: they are drawn once, in the next frame, however many messages come until then. */
+function touchRows() {
+  // A hidden page gets no frames, and need not draw.
+  frame ||= requestAnimationFrame(() => {
+    frame = 0;
+    rowsRevision.value += 1;
+  });
+}
+
+/** Takes rows that the server has told of. */
+export function takeRows(message) {
+  if (message.whole) {
+    rows.clear();
+    rowsKnown.value = true;
+  }
+  for (const row of message.rows) {
+    rows.set(row.id, row);
+  }
+  for (const id of message.gone ?? []) {
+    rows.delete(id);
+  }
+  touchRows();
+}
+
+/** Takes new moments of the log, or those that are known with more in them. */
+export function takeLog(message) {
+  const byId = new Map(moments.value.map((moment) => [moment.entry_id, moment]));
+  for (const moment of message.entries) {
+    byId.set(moment.entry_id, moment);
+  }
+  moments.value = [...byId.values()].sort(byEntry);
+}
+
+/** Entry ids are a time and a number within it: as texts they are in order only when they are equally long. */
+function byEntry(one, other) {
+  const [oneMs, oneNumber] = one.entry_id.split("-").map(Number);
+  const [otherMs, otherNumber] = other.entry_id.split("-").map(Number);
+  return oneMs - otherMs || oneNumber - otherNumber;
+}
+
+/** Takes what became of a command, or that it was given. What is final stays so. */
+export function takeCommand(told) {
+  const known = commands.value.find((one) => one.command === told.command);
+  if (known && isFinal(known.status) && !isFinal(told.status)) {
+    return;
+  }
+  const type = told.type || known?.type || "";
+  const one = { ...known, ...told, type, atMs: known?.atMs ?? Date.now() };
+  commands.value = [one, ...commands.value.filter((other) => other.command !== told.command)]
+    .sort((a, b) => b.atMs - a.atMs)
+    .slice(0, COMMANDS_KEPT);
+}
+
+/** Whether nothing more will become of a command. */
+export function isFinal(status) {
+  return status === "done" || status === "failed" || status === "rejected";
+}
+
+/** Forgets what the server has told of a session: another one is looked at. */
+export function forgetSession() {
+  batch(() => {
+    session.value = null;
+    moments.value = [];
+    past.value = null;
+  });
+}
+
+/** Forgets all that the server has told: nobody is signed in any more. */
+export function forgetAll() {
+  batch(() => {
+    rows.clear();
+    rowsKnown.value = false;
+    rowsRevision.value += 1;
+    summary.value = null;
+    health.value = null;
+    dead.value = null;
+    commands.value = [];
+    full.value = false;
+    forgetSession();
+  });
+}

@@ -1,0 +1,191 @@
+// How the system is: who holds what, how far behind it is, how fast it goes, and what fails at Twilio.
+
+import { html } from "htm/preact";
+
+import { Mark } from "../parts/badges.js";
+import { Code } from "../parts/timeline.js";
+import { health, isBlind } from "../store.js";
+import { counted, Text } from "../shared/text.js";
+import { Time, shortSpan } from "../shared/time.js";
+
+/** A process that has not been heard of for so long is late, milliseconds: they tell every second. */
+const LATE_MS = 5000;
+/** More entries on a partition's stream than this are a queue (count). */
+const QUEUE = 100;
+
+/** The view. */
+export function Health() {
+  const found = health.value;
+  if (!found) {
+    return html`<h1>Health</h1><p class="muted">Reading …</p>`;
+  }
+  return html`<div class=${isBlind.value ? "is-blind" : ""}>
+    <div class="view-head"><h1>Health</h1><p class="small muted">as of <${Time} at=${found.at} as="clock" /></p></div>
+    <${Verdict} health=${found} />
+    <${Rates} rates=${found.rates} />
+    <div class="columns">
+      <div class="column"><${Partitions} partitions=${found.partitions} /></div>
+      <div class="column">
+        <${Leases} health=${found} />
+        <${Processes} processes=${found.processes} />
+        <${Failures} health=${found} />
+      </div>
+    </div>
+  </div>`;
+}
+
+/** What is wrong, one thing a line; or that nothing is. */
+function Verdict({ health: of }) {
+  const { partitions, processes } = of;
+  const overdue = sum(partitions, "overdue_timers");
+  const wrong = [
+    of.unheld.length && `${counted(of.unheld.length, "partition")} held by nobody: ${of.unheld.join(", ")}`,
+    !of.router.name && "nobody routes commands",
+    !of.sweep.name && "nobody sweeps: lost callbacks are not noticed",
+    overdue && `${counted(overdue, "timer")} overdue`,
+    !processes.some((one) => one.kind === "worker") && "no worker tells that it lives",
+    !processes.some((one) => one.kind === "webhooks") && "no webhooks tell that they live",
+  ].filter(Boolean);
+  return wrong.length
+    ? html`<ul class="verdict">${wrong.map((one) => html`<li key=${one}><${Mark} kind="bad">${one}<//></li>`)}</ul>`
+    : html`<p class="verdict"><${Mark} kind="good">every partition is held, nothing is overdue<//></p>`;
+}
+
+const sum = (rows, name) => rows.reduce((total, row) => total + row[name], 0);
+const rate = (value) => value.toLocaleString("en", { maximumFractionDigits: value < 10 ? 1 : 0 });
+
+function Rates({ rates }) {
+  if (!rates) {
+    return html`<p class="muted small">Rates are known after the second look.</p>`;
+  }
+  const tiles = [
+    ["Events decided", rates.events],
+    ["Commits", rates.commits],
+    ["Callbacks", rates.callbacks],
+    ["REST requests", rates.requests],
+  ];
+  return html`<ul class="strip" aria-label=${`Rates over ${rates.seconds.toFixed(0)} s`}>
+    ${tiles.map(
+      ([label, value]) => html`<li key=${label} class="tile">
+        <span class="tile-label">${label}</span><span class="tile-value">${rate(value)}</span><span class="tile-unit">a second</span>
+      </li>`,
+    )}
+  </ul>`;
+}
+
+function Partitions({ partitions }) {
+  return html`<section class="panel" aria-labelledby="partitions-title">
+    <h2 id="partitions-title">Partitions</h2>
+    <div class="scroll" tabindex="0" role="region" aria-labelledby="partitions-title">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col" class="number">No.</th><th scope="col">Holder</th><th scope="col" class="number">Lease</th>
+            <th scope="col" class="number">Live</th><th scope="col" class="number">Undecided</th>
+            <th scope="col" class="number">Lag</th><th scope="col" class="number">Outbox</th>
+            <th scope="col" class="number">Overdue</th><th scope="col" class="number">Commit</th>
+          </tr>
+        </thead>
+        <tbody>
+          ${partitions.map(
+            (one) => html`<tr key=${one.number}>
+              <th scope="row" class="number">${one.number}</th>
+              <td><${Holder} holder=${one.holder} /></td>
+              <td class="number">${one.holder.name ? shortSpan(one.holder.left_ms) : ""}</td>
+              <td class="number">${one.live}</td>
+              <td class="number">${one.undecided > QUEUE ? html`<${Mark} kind="warn">${one.undecided}<//>` : one.undecided}</td>
+              <td class="number">${one.lag ?? "–"}</td>
+              <td class="number">${one.outbox}</td>
+              <td class="number">${one.overdue_timers ? html`<${Mark} kind="bad">${one.overdue_timers}<//>` : 0}</td>
+              <td class="number">${one.commit}</td>
+            </tr>`,
+          )}
+        </tbody>
+      </table>
+    </div>
+    <p class="small muted">
+      Lease: what is left of it; it is renewed long before it ends. Lag needs Redis 7. Undecided: entries that wait on the stream.
+    </p>
+  </section>`;
+}
+
+function Holder({ holder }) {
+  return holder.name
+    ? html`<${Text} value=${holder.name} class="mono" /> <span class="muted small">epoch ${holder.epoch}</span>`
+    : html`<${Mark} kind="bad">nobody<//>`;
+}
+
+function Leases({ health: of }) {
+  const leases = [
+    ["Routes commands", of.router],
+    ["Sweeps", of.sweep],
+  ];
+  return html`<section class="panel" aria-labelledby="leases-title">
+    <h2 id="leases-title">One at a time</h2>
+    <dl class="pairs">
+      ${leases.map(
+        ([what, holder]) => html`<dt>${what}</dt>
+          <dd><${Holder} holder=${holder} />${holder.name ? html` <span class="small muted">for ${shortSpan(holder.left_ms)}</span>` : null}</dd>`,
+      )}
+      <dt>Commands not routed yet</dt>
+      <dd>${of.commands}</dd>
+      <dt>Dead letters</dt>
+      <dd><a href="#dead">${of.dead}</a></dd>
+    </dl>
+  </section>`;
+}
+
+function Processes({ processes }) {
+  return html`<section class="panel" aria-labelledby="processes-title">
+    <h2 id="processes-title">Processes</h2>
+    ${processes.length ? null : html`<p class="muted">None tells that it lives.</p>`}
+    <ul class="processes">
+      ${processes.map(
+        (one) => html`<li key=${one.name}>
+          <p>
+            <strong><${Text} value=${one.kind} /></strong> <${Text} value=${one.name} class="mono" />
+            ${one.seen_ms_ago > LATE_MS ? html` <${Mark} kind="warn">last seen ${shortSpan(one.seen_ms_ago)} ago<//>` : null}
+          </p>
+          <p class="small muted">version <${Text} value=${one.version} />, records of level ${one.level}<${Figures} figures=${one.figures} /></p>
+        </li>`,
+      )}
+    </ul>
+  </section>`;
+}
+
+/** Counts since the process began; which there are is up to the process. */
+function Figures({ figures }) {
+  if (!figures) {
+    return html`; tells no figures`;
+  }
+  const told = Object.entries(figures).filter(([, value]) => typeof value === "number" && value > 0);
+  return told.map(([name, value]) => `; ${name.replaceAll("_", " ")} ${value.toLocaleString("en")}`).join("");
+}
+
+/** What Twilio refused since the processes began, by its code, and how fast it goes on. */
+function Failures({ health: of }) {
+  const totals = new Map();
+  for (const { figures } of of.processes) {
+    for (const [code, count] of Object.entries(figures?.failures ?? {})) {
+      totals.set(code, (totals.get(code) ?? 0) + count);
+    }
+  }
+  const rows = [...totals].sort((one, other) => other[1] - one[1]);
+  return html`<section class="panel" aria-labelledby="failures-title">
+    <h2 id="failures-title">Refused by Twilio</h2>
+    ${rows.length
+      ? html`<table>
+          <thead><tr><th scope="col">Code</th><th scope="col" class="number">Since start</th><th scope="col" class="number">A second</th></tr></thead>
+          <tbody>
+            ${rows.map(
+              ([code, count]) => html`<tr key=${code}>
+                <th scope="row">${/^\d{5}$/.test(code) ? html`<${Code} code=${code} />` : html`<${Text} value=${code} />`}</th>
+                <td class="number">${count.toLocaleString("en")}</td>
+                <td class="number">${rate(of.rates?.failures?.[code] ?? 0)}</td>
+              </tr>`,
+            )}
+          </tbody>
+        </table>`
+      : html`<p class="muted">Nothing, as far as the processes that live have seen.</p>`}
+  </section>`;
+}

@@ -1,0 +1,183 @@
+// One session: what it waits for, who hears whom, where it stands, what happened to it, and what it can be told to do.
+
+import { html } from "htm/preact";
+import { useEffect } from "preact/hooks";
+
+import { useKeys } from "../keys.js";
+import { State, Trouble } from "../parts/badges.js";
+import { Commands } from "../parts/commands.js";
+import { Diagram } from "../parts/diagram.js";
+import { lookLines } from "../lines.js";
+import { Typed } from "../parts/form.js";
+import { Parties } from "../parts/parties.js";
+import { Slider } from "../parts/slider.js";
+import { Code, Timeline, showMoment } from "../parts/timeline.js";
+import { Waits } from "../parts/waits.js";
+import { choose, go, route } from "../route.js";
+import { full, hello, isBlind, moments, newestFirst, past, session } from "../store.js";
+import { Copyable } from "../shared/copy.js";
+import { counted, Text } from "../shared/text.js";
+import { Time } from "../shared/time.js";
+
+/** The view. */
+export function Session() {
+  const { id, choices } = route.value;
+  useEffect(() => useKeys({ Escape: () => (choices.get("at") ? look(null) : go("sessions")) }), [choices.get("at")]);
+  const found = session.value;
+  const isMine = found !== null && (found.id === id || found.asked === id);
+  if (!isMine) {
+    return html`<${Back} /><h1><${Text} value=${id} class="mono" /></h1><p class="muted">Reading the session …</p>`;
+  }
+  if (!found.known) {
+    return html`<${Back} />
+      <h1>No such session</h1>
+      <p>
+        No session and no call <${Text} value=${id} class="mono" /> is known. Sessions are kept for a day after their end, then
+        they are gone from Redis.
+      </p>`;
+  }
+  return html`<div class=${isBlind.value ? "is-blind" : ""}><${Known} now=${found} /></div>`;
+}
+
+function look(version) {
+  choose({ at: version === null ? "" : String(version) });
+}
+
+function Back() {
+  return html`<nav class="back" aria-label="Back"><a href="#sessions">← All sessions</a></nav>`;
+}
+
+function Known({ now }) {
+  const asOf = versionOf(route.value.choices, moments.value);
+  const isPast = asOf !== null;
+  const shown = isPast && past.value?.as_of === asOf ? past.value : now;
+  const { fields } = shown;
+  const last = lastMoment(moments.value, asOf);
+  const state = isPast ? (last?.state_after ?? fields.state) : fields.state;
+  return html`
+    <${Back} />
+    <${Head} session=${now} state=${state} phase=${isPast && shown === now ? "" : fields.phase} />
+    <div class="pinned">
+      ${isPast
+        ? html`<p class="waits is-past">
+            <strong>As of version ${asOf}</strong>, <${Time} at=${last?.at} as="fine" />
+            <button type="button" onClick=${() => look(null)}>Back to now</button>
+          </p>`
+        : html`<${Waits} waits=${now.waits} isOver=${fields.state === "ended"} />`}
+    </div>
+    <${FirstFailure} failure=${now.first_failure} />
+    <div class="columns">
+      <div class="column">
+        <section class="panel" aria-labelledby="parties-title">
+          <h2 id="parties-title">Who hears whom</h2>
+          <${Standing} sentences=${shown.standing} />
+          <${Parties} parties=${shown.parties} links=${now.links} />
+        </section>
+        <section class="panel" aria-labelledby="commands-title">
+          <h2 id="commands-title">Commands</h2>
+          <${Helps} helps=${isPast ? [] : now.helps} />
+          <${Commands} id=${now.id} buttons=${now.buttons} isPast=${isPast} />
+        </section>
+      </div>
+      <div class="column">
+        <section class="panel" aria-labelledby="diagram-title-here">
+          <h2 id="diagram-title-here">State: <${Text} value=${state} /></h2>
+          <${Diagram} state=${state} from=${cameFrom(moments.value, asOf)} />
+        </section>
+        <${Log} of=${now} asOf=${asOf} />
+      </div>
+    </div>
+  `;
+}
+
+function Head({ session: of, state, phase }) {
+  const { fields } = of;
+  const end = fields.ended_at ? html`, ended <${Time} at=${fields.ended_at} /> (<${Text} value=${fields.end_reason} />)` : "";
+  const conference = fields.conference_sid;
+  return html`<header class="session-head">
+    <h1><span class="unseen">Session </span><${Copyable} value=${of.id} what="the session's id" /></h1>
+    <${State} state=${state} phase=${phase} />
+    <${Trouble} trouble=${of.trouble} />
+    <p class="small muted">
+      ${fields.direction}, began <${Time} at=${fields.created_at} />${end}
+      ${conference ? html`, conference <${Copyable} value=${conference} what="the conference SID" />` : null}
+      ${of.links[conference]
+        ? html` <a href=${of.links[conference]} target="_blank" rel="noopener noreferrer">at Twilio</a>`
+        : null}
+    </p>
+  </header>`;
+}
+
+function Standing({ sentences }) {
+  return sentences.length
+    ? html`<ul class="standing">${sentences.map((one) => html`<li key=${one}><${Text} value=${one} /></li>`)}</ul>`
+    : null;
+}
+
+function FirstFailure({ failure }) {
+  if (!failure) {
+    return null;
+  }
+  return html`<p class="first-failure">
+    <strong>First thing that failed:</strong>
+    <button type="button" class="linklike" onClick=${() => showMoment(failure.entry_id, moments.value)}>
+      <${Text} value=${failure.words} />
+    </button>
+    <span class="small muted"><${Time} at=${failure.at} /></span>
+    ${failure.guard ? html`<span>because <${Text} value=${failure.guard} /></span>` : null}
+    <${Code} code=${failure.twilio_code} />
+  </p>`;
+}
+
+function Helps({ helps }) {
+  if (!helps.length) {
+    return null;
+  }
+  return html`<div class="helps">
+    <h3 class="small muted">What would help</h3>
+    <ul>
+      ${helps.map(
+        (help) => html`<li key=${help.line}>
+          <strong><${Text} value=${help.command} /></strong> <span><${Text} value=${help.why} /></span>
+          <${Copyable} value=${help.line} what="the line" />
+        </li>`,
+      )}
+    </ul>
+  </div>`;
+}
+
+function Log({ of, asOf }) {
+  const all = moments.value;
+  const download = `./sessions/${encodeURIComponent(of.id)}.json${full.value ? "?full=true" : ""}`;
+  const first = of.first_failure?.entry_id ?? all.find((moment) => moment.is_failure)?.entry_id ?? "";
+  return html`<section class="panel" aria-labelledby="log-title">
+    <div class="panel-head">
+      <h2 id="log-title">Time line <span class="muted small">${counted(all.length, "moment")}</span></h2>
+      <button type="button" aria-pressed=${newestFirst.value} onClick=${() => (newestFirst.value = !newestFirst.value)}>
+        Newest first
+      </button>
+      <a class="button" href=${download} download>Download</a>
+    </div>
+    <${Slider} moments=${all} asOf=${asOf} onLook=${look} />
+    <${Timeline} of=${of.id} moments=${all} firstFailure=${first} asOf=${asOf} onLook=${look} />
+    <${Typed} lines=${lookLines(hello.value.public_command || "conferral", of.id)} />
+  </section>`;
+}
+
+/** The version that is looked at; null for now. The newest is now. */
+function versionOf(choices, all) {
+  const version = Number.parseInt(choices.get("at") ?? "", 10);
+  return version > 0 && all.length ? version : null;
+}
+
+function lastMoment(all, asOf) {
+  return asOf === null ? all.at(-1) : all.findLast((moment) => moment.version <= asOf);
+}
+
+/** The state from which the last move came; empty before the first. */
+function cameFrom(all, asOf) {
+  const moved = all.findLast(
+    (moment) => (asOf === null || moment.version <= asOf) && moment.state_before !== moment.state_after,
+  );
+  return moved ? moved.state_before || "start" : "";
+}

@@ -1,0 +1,146 @@
+// All sessions: what is wrong first.
+
+import { html } from "htm/preact";
+import { useEffect } from "preact/hooks";
+
+import { ONLY, filterOf } from "../arranging.js";
+import { useKeys } from "../keys.js";
+import { Strip } from "../parts/strip.js";
+import { arranged, move, openChosen, Rows } from "../parts/rows.js";
+import { choose, route } from "../route.js";
+import { pausedSince, rowsKnown, summary } from "../store.js";
+import { counted, printable } from "../shared/text.js";
+import { age, nowMs } from "../shared/time.js";
+import { State } from "../parts/badges.js";
+
+const LIVE = ["bridged", "converting", "conferenced", "transferring"];
+
+/** The view. */
+export function Sessions() {
+  useEffect(
+    () =>
+      useKeys({
+        "/": () => document.getElementById("search").focus(),
+        j: () => move(1),
+        k: () => move(-1),
+        ArrowDown: () => move(1),
+        ArrowUp: () => move(-1),
+        Home: () => move(-Infinity),
+        End: () => move(Infinity),
+        Enter: openChosen,
+        Escape: clearSearch,
+        p: togglePause,
+      }),
+    [],
+  );
+  return html`
+    <h1 class="unseen">Sessions</h1>
+    <${Strip} />
+    <${Filters} />
+    <${Hidden} />
+    <${Rows} />
+    <${Nothing} />
+  `;
+}
+
+function togglePause() {
+  pausedSince.value = pausedSince.value === null ? nowMs() : null;
+}
+
+function clearSearch() {
+  document.getElementById("search").blur();
+  choose({ find: "" });
+}
+
+function Filters() {
+  const { choices } = route.value;
+  const filter = filterOf(choices);
+  const counts = summary.value?.counts.by_state ?? {};
+  const toggle = (state) => {
+    const states = new Set(filter.states);
+    states.delete(state) || states.add(state);
+    choose({ state: [...states].join(",") });
+  };
+  return html`<form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
+    <div class="chips" role="group" aria-label="States">
+      ${LIVE.map(
+        (state) => html`<button
+          type="button"
+          key=${state}
+          class="chip"
+          aria-pressed=${filter.states.has(state)}
+          onClick=${() => toggle(state)}
+        >
+          <${State} state=${state} /> <span class="number">${(counts[state] ?? 0).toLocaleString("en")}</span>
+        </button>`,
+      )}
+      <button type="button" class="chip" aria-pressed=${filter.ended} onClick=${() => choose({ ended: filter.ended ? "" : "1" })}>
+        <${State} state="ended" /> <span>too</span>
+      </button>
+    </div>
+    <label class="only">
+      <span class="muted">only</span>
+      <select value=${filter.only} onChange=${(event) => choose({ only: event.target.value })}>
+        <option value="">all</option>
+        ${Object.entries(ONLY).map(([key, [label]]) => html`<option value=${key}>${label}</option>`)}
+      </select>
+    </label>
+    <label class="search">
+      <span class="unseen">Search: SIDs, last digits, names, labels</span>
+      <input
+        id="search"
+        type="search"
+        value=${choices.get("find") ?? ""}
+        placeholder="SID, last digits, name  ( / )"
+        autocomplete="off"
+        spellcheck=${false}
+        onInput=${(event) => choose({ find: event.target.value })}
+        onKeyDown=${onSearchKey}
+      />
+    </label>
+    <button type="button" aria-pressed=${pausedSince.value !== null} onClick=${togglePause}>
+      ${pausedSince.value === null ? "Pause" : `Paused since ${age(pausedSince.value)}: go on`}
+    </button>
+  </form>`;
+}
+
+/** From the search the arrow leads into the list. */
+function onSearchKey(event) {
+  if (event.key === "ArrowDown" || event.key === "Enter") {
+    event.preventDefault();
+    move(event.key === "Enter" ? -Infinity : 1);
+  }
+}
+
+const HIDERS = {
+  state: () => "by state",
+  only: (filter) => `because only those ${ONLY[filter.only]?.[0]} are shown`,
+  find: (filter) => `by the search for “${printable(filter.words.join(" "))}”`,
+};
+
+/** Says how many rows what hides, and lets all be shown. */
+function Hidden() {
+  const { ids, total, hidden } = arranged.value;
+  const filter = filterOf(route.value.choices);
+  if (!hidden.length) {
+    return html`<p class="shown small muted">${rowsKnown.value ? `${counted(total, "session")}` : ""}</p>`;
+  }
+  const parts = hidden.map(({ by, count }) => `${count.toLocaleString("en")} ${HIDERS[by](filter)}`);
+  return html`<p class="shown small">
+    <span>${counted(ids.length, "session")} of ${total.toLocaleString("en")}; hidden: ${parts.join(", ")}</span>
+    <button type="button" onClick=${() => choose({ state: "", only: "", find: "" })}>Show all</button>
+  </p>`;
+}
+
+function Nothing() {
+  const { ids, total } = arranged.value;
+  if (ids.length) {
+    return null;
+  }
+  const text = !rowsKnown.value
+    ? "Reading the sessions …"
+    : total
+      ? "No session is what you chose above."
+      : "No live sessions. The next call shows up here by itself.";
+  return html`<p class="nothing muted">${text}</p>`;
+}
