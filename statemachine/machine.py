@@ -9,6 +9,7 @@ Whoever changes the table keeps in step: the codec in `streams/`, `docs/statemac
 `tests/statemachine/`.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from transitions import EventData, Machine, Transition
@@ -47,7 +48,7 @@ from statemachine.events import (
 from statemachine.guards.calls import opens_by_callback
 from statemachine.policy import Policy
 from statemachine.scratch import Scratch, changed
-from statemachine.session import SUPERVISOR, Session
+from statemachine.session import SUPERVISOR, Party, Session
 from statemachine.states import TRANSFER_MODES, Phase, RecordAction, State, SuperviseMode
 from statemachine.step import CommandReport, CommandStatus, Outcome, Step, TimerChange
 from statemachine.table import ALWAYS, IGNORED, TABLE
@@ -296,7 +297,20 @@ def _concluded(scratch: Scratch, before: Session, event: Event, outcome: Outcome
 
 def _has_new_facts(before: Session, after: Session) -> bool:
     """Whether a look that began before this event shows something older than what is known now."""
-    return after.parties != before.parties or after.redirecting != before.redirecting
+    if after.redirecting != before.redirecting:
+        return True
+    if after.parties is before.parties or after.parties == before.parties:
+        return False
+    return after.parties.keys() != before.parties.keys() or any(
+        _learnt(before.parties[name], party) for name, party in after.parties.items()
+    )
+
+
+def _learnt(before: Party, after: Party) -> bool:
+    """Whether more is known of a party than before, or something else; when it is looked after is no knowledge."""
+    if after is before or after == before:
+        return False
+    return replace(after, dial_due_ms=before.dial_due_ms, doubt=before.doubt) != before
 
 
 def _refusal(session: Session, why: str, policy: Policy) -> str:

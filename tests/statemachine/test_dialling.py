@@ -104,6 +104,26 @@ def test_answer_whose_callback_is_lost_is_found_by_a_look():
     story.reads(target="in-progress", room=ROOM, inside=("customer", "agent", "target")).expect_transfer("merged")
 
 
+def test_look_that_takes_long_is_believed_though_the_dial_was_looked_after_meanwhile():
+    story = dialling("warm").placed("target").call("target", "in-progress").fires(DialOverdue)
+    story.expect("transferring", "look")
+    began = story.session.version
+    story.fires(DialOverdue)
+    assert story.session.version > began
+
+    story.legs["target"].in_room = True
+    story.reads(target="in-progress", room=ROOM, inside=("customer", "agent", "target"), version=began)
+
+    story.expect_transfer("merged")
+
+
+def test_look_that_is_older_than_an_answer_is_not_believed():
+    story = dialling("warm").placed("target").fires(DialOverdue).expect("transferring", "look")
+    began = story.session.version
+    story.call("target", "in-progress").reads(target="no-answer", version=began).expect("transferring")
+    story.joins("target").expect_transfer("merged")
+
+
 def test_callbacks_of_a_dial_may_come_before_its_answer():
     story = dialling("warm").call("target", "ringing").expect_transfer("ringing").call("target", "in-progress")
     story.joins("target").expect_transfer("merged").placed("target").expect("transferring")
