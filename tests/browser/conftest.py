@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from tests.browser.camera import Camera
-from tests.browser.windows import Windows
+from tests.browser.stage import Console, Stage
+from tests.browser.windows import PATIENCE_MS, Windows
+from tests.conferral.kit import set_up
+from tests.support.redis_server import RedisServer
 
 HERE = Path(__file__).parent
+expect.set_options(timeout=PATIENCE_MS)
 #: Names under which distributions install it.
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 NO_BROWSER = (
@@ -73,3 +77,19 @@ def camera() -> Camera:
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
     return Camera(Path(folder) if folder else None)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def console(redis_server: RedisServer) -> AsyncIterator[Console]:
+    """A console alone: what it shows is put into Redis by the test. Name it before `windows`: those close first."""
+    with redis_server.client() as redis:
+        set_up(redis)
+    async with Console(redis_server.url) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stage(redis_server: RedisServer) -> AsyncIterator[Stage]:
+    """Everything, with phones to be played. Name it before `windows`: those close first."""
+    async with Stage(redis_server.url) as opened:
+        yield opened

@@ -81,8 +81,9 @@ class Stage(World):
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        for address in (CUSTOMER, AGENT, TARGET):
-            self.sandbox.phone(address).script()  # rings until somebody picks up
+        for address, name in ((CUSTOMER, "customer"), (AGENT, "alice"), (TARGET, "dave")):
+            phone = self.sandbox.phone(address).script()  # rings until somebody picks up
+            phone.name = name
         await self.console.start()
         return self
 

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 _OWN = re.compile(r"^(?:https?|wss?)://127\.0\.0\.1(?::\d+)?(?:/|$)|^(?:data|blob|about|chrome-error):")
 _FOREIGN = re.compile(rf"^(?!{_OWN.pattern.replace('^', '')})")
 #: Longest wait for something to show, ms. Long: nothing may fail because a machine is busy.
-PATIENCE_MS = 30_000
+PATIENCE_MS = 15_000
 WIDE = {"width": 1280, "height": 860}
 NARROW = {"width": 360, "height": 740}
 

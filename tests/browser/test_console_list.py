@@ -1,0 +1,136 @@
+"""The console's list in a browser: thousands of sessions, hostile names, keys alone."""
+
+import asyncio
+import time
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.crowd import HOSTILE, changed, crowd, hostile, put_all, session_id
+from tests.browser.windows import NARROW
+
+MANY = 5_000
+#: Elements of the list that may be in the document at most (count).
+DRAWN_MAX = 200
+TAKEN_OVER = "taken over"
+
+
+def rows_of(page: Page):
+    return page.get_by_role("table", name="Sessions").locator("[data-id]")
+
+
+async def now_ms(redis) -> int:
+    seconds, microseconds = redis.time()
+    return seconds * 1000 + microseconds // 1000
+
+
+async def opened(windows, console, **options) -> Page:
+    page = await windows.open(console.url, **options)
+    await expect(page.get_by_role("table", name="Sessions")).to_be_visible()
+    return page
+
+
+async def test_thousands_of_sessions_are_a_short_document(redis_server, console, windows, tell_figure):
+    with redis_server.client() as redis:
+        people = crowd(MANY, await now_ms(redis))
+        await asyncio.to_thread(put_all, redis, people)
+        began_s = time.perf_counter()
+        page = await opened(windows, console)
+        await expect(page.get_by_text(f"{MANY:,} sessions", exact=True)).to_be_visible()
+        tell_figure(f"{MANY:,} sessions: all known to the page after {time.perf_counter() - began_s:.1f} s")
+        painted = await page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0")
+        tell_figure(f"{MANY:,} sessions: first paint after {painted:.0f} ms")
+        assert 10 < await rows_of(page).count() < DRAWN_MAX
+        assert await page.get_by_role("table", name="Sessions").get_attribute("aria-rowcount") == str(MANY + 1)
+
+        await page.keyboard.press("End")
+        await expect(rows_of(page).last).to_have_attribute("aria-rowindex", str(MANY + 1))
+        assert await rows_of(page).count() < DRAWN_MAX
+        await page.get_by_role("searchbox").fill(session_id(4_321)[-6:])
+        await expect(rows_of(page)).to_have_count(1)
+        await expect(page.get_by_text(f"1 session of {MANY:,}")).to_be_visible()
+
+        one = people[4_321]
+        await asyncio.to_thread(put_all, redis, [changed(one, await now_ms(redis))])
+        await expect(rows_of(page).first).to_contain_text("muted")
+
+
+async def test_names_from_outside_do_nothing_but_show(redis_server, console, windows):
+    with redis_server.client() as redis:
+        at_ms = await now_ms(redis)
+        put_all(redis, [hostile(number, name, at_ms) for number, name in enumerate(HOSTILE)])
+        page = await opened(windows, console, size=NARROW)
+        await expect(rows_of(page)).to_have_count(len(HOSTILE))
+        for number in range(len(HOSTILE)):
+            await page.goto(f"{console.address}#session/{session_id(1_000_000 + number)}")
+            await expect(page.get_by_role("heading", level=1)).to_be_visible()
+            await expect(page.get_by_text("customer", exact=False).first).to_be_visible()
+            text = await page.locator("body").inner_text()
+            assert not set(text) & set("\x1b\x07\u202e\u2066\u2069\u0085\ufeff"), (
+                "a character that nobody sees is shown as it is"
+            )
+            assert TAKEN_OVER not in await page.title()
+            width = await page.evaluate("document.documentElement.scrollWidth")
+            assert width <= NARROW["width"], f"{HOSTILE[number][:20]!r} makes the page {width} px wide"
+        assert await page.locator("img").count() == 0
+
+
+async def test_the_list_is_used_by_keys_alone(redis_server, console, windows):
+    with redis_server.client() as redis:
+        put_all(redis, crowd(30, await now_ms(redis)))
+    page = await opened(windows, console)
+    await expect(rows_of(page)).to_have_count(30)
+    await page.keyboard.press("j")
+    await page.keyboard.press("j")
+    second = rows_of(page).nth(1)
+    await expect(second).to_have_attribute("aria-current", "true")
+    await expect(second.get_by_role("link")).to_be_focused()
+    await page.keyboard.press("k")
+    await expect(rows_of(page).first).to_have_attribute("aria-current", "true")
+    chosen = await rows_of(page).first.get_attribute("data-id")
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(f"{console.address}#session/{chosen}")
+    await page.keyboard.press("Escape")
+    await expect(rows_of(page).first).to_be_visible()
+    await page.keyboard.press("/")
+    await expect(page.get_by_role("searchbox")).to_be_focused()
+    await page.keyboard.type("nothing has this")
+    await expect(rows_of(page)).to_have_count(0)
+    await page.keyboard.press("Escape")
+    await expect(rows_of(page)).to_have_count(30)
+    for keys, heading in (("gh", "Health"), ("gd", "Dead letters"), ("gs", "Sessions")):
+        for key in keys:
+            await page.keyboard.press(key)
+        await expect(page.get_by_role("heading", name=heading, exact=True).first).to_be_attached()
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+@pytest.mark.soak
+async def test_many_changes_a_second_leave_the_page_free(redis_server, console, windows, tell_figure):
+    """60 changes a second of 5,000 sessions; how long the page's own thread is held up is told, not judged."""
+    with redis_server.client() as redis:
+        people = crowd(MANY, await now_ms(redis))
+        await asyncio.to_thread(put_all, redis, people)
+        page = await opened(windows, console)
+        await expect(page.get_by_text(f"{MANY:,} sessions", exact=True)).to_be_visible()
+        await page.evaluate("""() => {
+          window.longest = 0; window.frames = 0;
+          let before = performance.now();
+          const frame = (now) => {
+            window.longest = Math.max(window.longest, now - before); before = now; window.frames += 1;
+            requestAnimationFrame(frame);
+          };
+          requestAnimationFrame(frame);
+        }""")
+        for turn in range(100):
+            moved = [changed(people[(turn * 6 + number) % MANY], await now_ms(redis)) for number in range(6)]
+            for session in moved:
+                people[people.index(next(one for one in people if one.id == session.id))] = session
+            await asyncio.to_thread(put_all, redis, moved)
+            await asyncio.sleep(0.1)
+        longest, frames = await page.evaluate("[window.longest, window.frames]")
+        tell_figure(f"60 changes a second for 10 s: {frames} frames, longest pause {longest:.0f} ms")
+        assert await rows_of(page).count() < DRAWN_MAX

@@ -1,0 +1,26 @@
+"""The page of phones: a person plays customer, agent and target, each in a window of their own."""
+
+from urllib.parse import quote
+
+from playwright.async_api import expect
+
+from tests.browser import players
+from tests.support.world import AGENT, CUSTOMER
+
+
+async def test_a_call_is_played_in_three_windows(stage, windows):
+    everybody = await windows.open(stage.phones_url)
+    context = everybody.context
+    customer, alice = [
+        await windows.open(f"{stage.phones_url}#phone={quote(address)}", context=context)
+        for address in (CUSTOMER, AGENT)
+    ]
+    await players.press(players.phone(customer, "customer"), "Call")
+    await expect(alice).to_have_title("☎ ring ring! alice")
+    await expect(players.phone(everybody, "alice")).to_contain_text("ring ring!")
+    await players.press(players.phone(alice, "alice"), "Pick up")
+    await expect(players.phone(customer, "customer")).to_contain_text("you hear alice")
+    await players.press(players.phone(customer, "customer"), "Hang up")
+    for page in (customer, alice, everybody):
+        await expect(page.locator("body")).to_contain_text("Not in a call")
+    await stage.settled()
