@@ -260,7 +260,7 @@ class SandboxSettings(StoreSettings):
     )
 
 
-def run_sandbox(host: str, port: int) -> int:
+def run_sandbox(host: str, port: int, console_url: str = "") -> int:
     """Runs the sandbox; returns the exit code.
 
     Raises:
@@ -269,10 +269,10 @@ def run_sandbox(host: str, port: int) -> int:
     settings = load(SandboxSettings)
     check_port(host, port)
     logging_setup.configure(settings.log_format)
-    return lifecycle.run(lambda stop: _sandbox(settings, host, port, stop))
+    return lifecycle.run(lambda stop: _sandbox(settings, host, port, console_url, stop))
 
 
-async def _sandbox(settings: SandboxSettings, host: str, port: int, stop: asyncio.Event) -> int:
+async def _sandbox(settings: SandboxSettings, host: str, port: int, console_url: str, stop: asyncio.Event) -> int:
     from sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
 
     token = settings.auth_token.get_secret_value() if settings.auth_token else AUTH_TOKEN
@@ -280,7 +280,9 @@ async def _sandbox(settings: SandboxSettings, host: str, port: int, stop: asynci
     # Of half a pair nothing is made: the processes that would sign with it refuse it, and name what is missing.
     secret = settings.api_secret.get_secret_value() if settings.api_secret else ""
     api_key = (settings.api_key, secret) if settings.api_key and secret else None
-    sandbox = Sandbox(account_sid=account_sid, auth_token=token, api_key=api_key, host=host, port=port)
+    sandbox = Sandbox(
+        account_sid=account_sid, auth_token=token, api_key=api_key, host=host, port=port, console_url=console_url
+    )
     if settings.number and settings.public_url:
         base = settings.public_url
         sandbox.add_number(

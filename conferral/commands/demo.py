@@ -25,8 +25,8 @@ def demo(
     and, when a blind transfer fails, brought back. Stories: convert, warm, consult, blind, recall, outbound, several;
     of conferences: waiting, client, conference, parties, hold, park, park-timeout, announce, supervise, record, after.
 
-    Starts a Redis of its own, a local Twilio, the webhooks and a worker, and takes no settings from the environment.
-    Ctrl-C stops all of it.
+    Starts a Redis of its own, a local Twilio with phones to be played by hand, the webhooks, a worker and the console;
+    takes no settings from the environment. Ctrl-C stops all of it.
     """
     try:
         from conferral.demo.run import Programme, run

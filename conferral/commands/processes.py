@@ -48,20 +48,24 @@ def worker(
 def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8081,
     host: Host = "127.0.0.1",
+    console: Annotated[str, typer.Option(metavar="URL", help="The console, to which the phones' page leads.")] = "",
 ) -> None:
     """A local Twilio: REST API, TwiML, signed callbacks, phones. Needs no account and reaches no telephone.
 
     \b
     Examples:
       conferral sandbox
+      conferral sandbox --console-url http://127.0.0.1:8082/
       TWILIO_API_URL=http://127.0.0.1:8081 conferral webhooks
+
+    Its page has phones to play with: call, pick up, hang up.
 
     It takes TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_API_KEY with TWILIO_API_SECRET and, to be called at,
     TWILIO_NUMBER and CONFERRAL_PUBLIC_URL from the settings where they are set.
     """
     from conferral.running import run_sandbox
 
-    raise typer.Exit(run_sandbox(host, port))
+    raise typer.Exit(run_sandbox(host, port, console))
 
 
 def console(

@@ -11,16 +11,15 @@ RECORDED_LINE = "+14155550102"
 #: Whoever calls it is asked something when the agent has left.
 SURVEY_LINE = "+14155550103"
 CUSTOMER = "+14155550123"
-OTHER_CUSTOMER = "+14155550142"
 ALICE = "client:alice"
 BOB = "client:bob"
 CAROL = "client:carol"
 DAVE = "client:dave"
-#: Whose phones are picked up when they ring, where the story does not say otherwise.
-ANSWERING = (ALICE, BOB, CAROL, DAVE, CUSTOMER)
-#: Likewise once the story is told; whoever is not among them is left to the one who watches, to be played by hand.
-ANSWERING_LATER = (BOB, CAROL)
+#: Whose phones are played by hand once the story is told, and whose are picked up by themselves then too.
 BY_HAND = (CUSTOMER, ALICE, DAVE)
+ANSWERING_LATER = (BOB, CAROL)
+#: Whose phones are picked up when they ring, where the story does not say otherwise; in the order of the phones' page.
+ANSWERING = BY_HAND + ANSWERING_LATER
 #: What the waiting line says first, and what the survey asks.
 GREETING = "Thank you for calling. Somebody will be with you in a moment."
 SURVEY = "What did you think of us? Please say it after the tone."
@@ -28,6 +27,6 @@ SURVEY = "What did you think of us? Please say it after the tone."
 
 def name(address: str) -> str:
     """What somebody is called in the stories."""
-    if address in (CUSTOMER, OTHER_CUSTOMER):
+    if address == CUSTOMER:
         return "the customer"
     return address.removeprefix("client:") if address.startswith("client:") else words.address(address)

@@ -37,7 +37,8 @@ def lines(stage: Stage, session_id: str) -> list[str]:
 
 def _places(stage: Stage) -> list[str]:
     return [
-        f"  phones    {stage.sandbox_url}/  (pick up, hang up, call: you play everybody)",
+        f"  console   {stage.console_signed_in}  (calls as they change)",
+        f"  phones    {stage.sandbox_url}/  (you play everybody)",
         f"  webhooks  {stage.webhooks_url}/healthz  {stage.webhooks_url}/metrics",
         f"  logs      {stage.folder}",
     ]
@@ -46,10 +47,13 @@ def _places(stage: Stage) -> list[str]:
 def _by_hand() -> list[str]:
     answering = " and ".join(cast.name(address) for address in cast.ANSWERING_LATER)
     return [
-        "Play a call by hand, on the phones' page:",
-        f"  1. {cast.CUSTOMER} calls {cast.BUSINESS}, and alice's phone rings: pick it up within 30 s",
-        f"  {answering} answer by themselves after a second and press 1 where a key is asked for; every other phone",
-        "  rings until you pick it up or its time is up.",
+        "Hand it over by hand, with these two pages side by side:",
+        f"  1. console:  open the call and press Transfer: to {cast.DAVE}, consult. The customer hears music",
+        "  2. phones:   dave's phone rings: pick it up within 30 s. Alice and dave talk",
+        "  3. console:  press Complete. The customer and dave talk; hang up on either phone",
+        "To begin again, press Call on the customer's phone, and pick alice's up.",
+        f"{answering} answer by themselves after a second, and press 1 where a key is asked for; every other phone",
+        "rings until you pick it up or its time is up.",
     ]
 
 

@@ -33,6 +33,14 @@ class Phones:
         """Tells a phone what it does whenever it rings, or `times` times; the words are the sandbox's own."""
         await self._ask("POST", "/sandbox/phones", {"address": address, **does})
 
+    async def call_it(self, address: str, name: str) -> None:
+        """Gives a phone a name, which the page shows."""
+        await self._ask("POST", "/sandbox/phones", {"address": address, "name": name})
+
+    async def give_to_a_person(self, address: str) -> None:
+        """From its next call on a phone waits for whoever looks at the page, whatever its script says."""
+        await self._ask("POST", "/sandbox/phones", {"address": address, "by_hand": True})
+
     async def call(self, caller: str, number: str) -> str:
         """Somebody calls; returns the call's SID."""
         return str((await self._ask("POST", "/sandbox/calls", {"from": caller, "to": number}))["sid"])

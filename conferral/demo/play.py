@@ -42,12 +42,13 @@ class Theatre:
     async def set_phones(self) -> None:
         """Everybody's phone is picked up when it rings, and 1 is pressed where a key is asked for."""
         for address in cast.ANSWERING:
+            await self.phones.call_it(address, cast.name(address).removeprefix("the "))
             await self.phone(address, answer_after_s=ANSWER_AFTER_S, keys=["1"])
 
     async def hand_phones_over(self) -> None:
         """From here on some phones ring until somebody picks them up, so that they can be played by hand."""
         for address in cast.BY_HAND:
-            await self.phone(address)
+            await self.phones.give_to_a_person(address)
 
     async def set_lines(self) -> None:
         """The numbers beside the usual one are answered by the webhooks."""

@@ -1,12 +1,23 @@
 """Ports of the demo: the same ones each time, or the next free ones."""
 
 import socket
+from dataclasses import dataclass
 
 HOST = "127.0.0.1"
 WEBHOOKS_PORT = 8080
 SANDBOX_PORT = 8081
+CONSOLE_PORT = 8082
 #: How far is looked for a free one (count).
 TRIED_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where everything listens."""
+
+    webhooks: int = WEBHOOKS_PORT
+    sandbox: int = SANDBOX_PORT
+    console: int = CONSOLE_PORT
 
 
 def is_free(port: int) -> bool:

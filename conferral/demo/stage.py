@@ -1,9 +1,9 @@
-"""Sets the stage: a private Redis, the sandbox, the webhooks and a worker, with settings that are nobody's."""
+"""Sets the stage: a private Redis, the sandbox, webhooks, a worker and the console, with settings that are nobody's."""
 
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from conferral import output
@@ -11,6 +11,7 @@ from conferral.access import make_store_client
 from conferral.checks.workers import check_workers
 from conferral.demo import cast, ports, programs
 from conferral.demo.children import Child, Children
+from conferral.demo.ports import Ports
 from conferral.demo.waiting import until
 from conferral.errors import NotDoneError
 from operators.reader import Reader
@@ -47,11 +48,17 @@ class Stage:
     redis_socket: Path
     webhooks_url: str
     sandbox_url: str
+    console_url: str
     reader: Reader
 
+    @property
+    def console_signed_in(self) -> str:
+        """The console's URL with the token, which the page takes out of the address bar and nobody is sent."""
+        return f"{self.console_url}/#token={API_TOKEN}"
 
-def choose_ports(shift: int = 0) -> tuple[int, int]:
-    """Ports of webhooks and sandbox; says so when they are not the usual ones.
+
+def choose_ports(shift: int = 0) -> Ports:
+    """Ports of webhooks, sandbox and console; says so when they are not the usual ones.
 
     Args:
         shift: How far above the usual ones is looked first (count).
@@ -59,18 +66,18 @@ def choose_ports(shift: int = 0) -> tuple[int, int]:
     Raises:
         NotDoneError: no port is free.
     """
-    chosen: list[int] = []
-    usual = (ports.WEBHOOKS_PORT, ports.SANDBOX_PORT)
-    for wanted in usual:
-        # The usual ports are left to those whose they are, so that one taken port does not move the other.
-        others = frozenset(usual) - {wanted}
-        port = ports.choose(wanted + shift, taken=others | frozenset(chosen))
+    usual = asdict(Ports())
+    chosen: dict[str, int] = {}
+    for name, wanted in usual.items():
+        # The usual ports are left to those whose they are, so that one taken port does not move the others.
+        others = frozenset(usual.values()) - {wanted}
+        port = ports.choose(wanted + shift, taken=others | frozenset(chosen.values()))
         if not port:
             raise NotDoneError(f"port {wanted} is taken, and so are the {ports.TRIED_MAX} above it")
         if port != wanted:
             output.note(f"port {wanted} is taken; using {port}")
-        chosen.append(port)
-    return chosen[0], chosen[1]
+        chosen[name] = port
+    return Ports(**chosen)
 
 
 def directory_of(survey_url: str) -> str:
@@ -138,22 +145,23 @@ async def set_up(children: Children, survey_url: str, changes: Mapping[str, str]
     directory = children.folder / "directory.toml"
     directory.write_text(directory_of(survey_url), "utf-8")
     changes = {"CONFERRAL_DIRECTORY": str(directory), **changes}
-    output.note("starting Redis, a local Twilio, the webhooks and a worker ...")
+    output.note("starting Redis, a local Twilio, the webhooks, a worker and the console ...")
     redis = children.start("redis", _redis_command(server, socket, children.folder), {})
     reader = Reader(make_store_client(url), Keys(PREFIX, PARTITIONS))
     await _ready([redis], {"Redis": lambda: _answers(reader)})
     for attempt in range(1, ATTEMPTS + 1):
         # Two demos that take each other's ports away must not do so again and again: each goes its own way then.
-        webhooks_port, sandbox_port = choose_ports(0 if attempt == 1 else attempt + os.getpid() % SHIFTS)
+        chosen = choose_ports(0 if attempt == 1 else attempt + os.getpid() % SHIFTS)
         stage = Stage(
             folder=children.folder,
             redis_url=url,
             redis_socket=socket,
-            webhooks_url=f"http://{ports.HOST}:{webhooks_port}",
-            sandbox_url=f"http://{ports.HOST}:{sandbox_port}",
+            webhooks_url=f"http://{ports.HOST}:{chosen.webhooks}",
+            sandbox_url=f"http://{ports.HOST}:{chosen.sandbox}",
+            console_url=f"http://{ports.HOST}:{chosen.console}",
             reader=reader,
         )
-        started = _start(children, stage, (webhooks_port, sandbox_port), changes)
+        started = _start(children, stage, chosen, changes)
         try:
             await _ready(list(started.values()), _signs(started, reader))
         except NotDoneError:
@@ -167,28 +175,34 @@ async def set_up(children: Children, survey_url: str, changes: Mapping[str, str]
     return stage
 
 
-def _start(children: Children, stage: Stage, chosen: tuple[int, int], changes: Mapping[str, str]) -> dict[str, Child]:
-    webhooks_port, sandbox_port = chosen
+def _start(children: Children, stage: Stage, chosen: Ports, changes: Mapping[str, str]) -> dict[str, Child]:
     variables = settings_of(stage.redis_url, stage.webhooks_url, stage.sandbox_url, changes)
     # By the interpreter and not by the program's file: `-P` keeps the folder that they run in out of Python's path.
     program = (sys.executable, "-P", "-m", "conferral")
-    return {
-        "sandbox": children.start("sandbox", (*program, "sandbox", "--port", str(sandbox_port)), variables),
-        "webhooks": children.start("webhooks", (*program, "webhooks", "--port", str(webhooks_port)), variables),
-        "worker": children.start("worker", (*program, "worker"), variables),
+    commands = {
+        "sandbox": ("sandbox", "--port", str(chosen.sandbox), "--console", stage.console_signed_in),
+        "webhooks": ("webhooks", "--port", str(chosen.webhooks)),
+        "worker": ("worker",),
+        "console": ("console", "--port", str(chosen.console)),
     }
+    return {name: children.start(name, (*program, *command), variables) for name, command in commands.items()}
 
 
 def _signs(started: Mapping[str, Child], reader: Reader) -> dict[str, Look]:
     """How each is seen to be ready. By its own log: on a port somebody else may answer."""
 
-    async def sandbox() -> bool:
-        return started["sandbox"].has_said("sandbox_started")
+    def has_said(name: str, words: str) -> Look:
+        async def look() -> bool:
+            return started[name].has_said(words)
 
-    async def webhooks() -> bool:
-        return started["webhooks"].has_said("webhooks_listening")
+        return look
 
-    return {"the sandbox": sandbox, "the webhooks": webhooks, "the worker": lambda: _is_driven(reader)}
+    return {
+        "the sandbox": has_said("sandbox", "sandbox_started"),
+        "the webhooks": has_said("webhooks", "webhooks_listening"),
+        "the console": has_said("console", "console_started"),
+        "the worker": lambda: _is_driven(reader),
+    }
 
 
 async def _ready(started: Sequence[Child], signs: Mapping[str, Look]) -> None:

@@ -189,4 +189,4 @@ async def second_call(theatre: Theatre) -> str:
     Raises:
         NotDoneError: it did not come up.
     """
-    return await theatre.bridged(cast.OTHER_CUSTOMER)
+    return await theatre.bridged(cast.CUSTOMER)

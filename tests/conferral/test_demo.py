@@ -148,9 +148,9 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
         answers,
         [
             "is conferenced",
-            "agent client:alice and target client:bob talk; customer +…42 is held",
-            "customer +…42 and agent client:alice talk; target client:bob is held",
-            "customer +…42 and agent client:bob talk",
+            "agent client:alice and target client:bob talk; customer +…23 is held",
+            "customer +…23 and agent client:alice talk; target client:bob is held",
+            "customer +…23 and agent client:bob talk",
             "-",
             '"state":',
             "is ended",
@@ -238,7 +238,7 @@ def test_a_port_that_is_taken_is_named_and_the_next_is_used(folders, tmp_path):
 
     found = re.search(rf"port {ports.WEBHOOKS_PORT} is taken; using (\d+)", err)
     assert found
-    assert int(found[1]) not in (ports.WEBHOOKS_PORT, ports.SANDBOX_PORT)
+    assert int(found[1]) not in (ports.WEBHOOKS_PORT, ports.SANDBOX_PORT, ports.CONSOLE_PORT)
 
 
 def test_a_story_that_is_not_there_is_told_with_those_that_are(run):
@@ -273,6 +273,15 @@ def test_no_port_at_all_is_said(monkeypatch):
 
     with pytest.raises(NotDoneError, match="port 8080 is taken"):
         stage.choose_ports()
+
+
+def test_a_taken_port_moves_no_other(monkeypatch, capsys):
+    monkeypatch.setattr(ports, "is_free", lambda port: port not in (ports.SANDBOX_PORT, 8083))
+
+    chosen = stage.choose_ports()
+
+    assert chosen == ports.Ports(webhooks=8080, sandbox=8084, console=8082)
+    assert capsys.readouterr().err == "port 8081 is taken; using 8084\n"
 
 
 def test_children_get_none_of_our_settings(monkeypatch):
