@@ -199,7 +199,8 @@ function placesInSight(ids) {
 }
 
 function followScrolling(list) {
-  const onScroll = () => look(list.current);
+  // The watcher still has its say when the list is gone already.
+  const onScroll = () => list.current && look(list.current);
   const watcher = new ResizeObserver(onScroll);
   watcher.observe(document.body);
   addEventListener("scroll", onScroll, { passive: true });
