@@ -17,7 +17,7 @@ from runtime.clock import Clock
 T = TypeVar("T")
 
 #: How often sessions are counted, seconds.
-COUNT_EVERY_S = 0.5
+COUNT_EVERY_S = 1.0
 #: How often the outcomes of the last hour are read, seconds.
 HOUR_EVERY_S = 5.0
 #: How often dead letters are counted, seconds.

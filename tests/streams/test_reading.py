@@ -260,3 +260,32 @@ async def test_refused_append_is_told(client, keys):
     await client.set(keys.events(keys.partition_of("s1")), "of a wrong type")
     with pytest.raises(StoreError):
         await append.append_events(client, keys, [Convert(session_id="s1", token="c")])
+
+
+@pytest.mark.redis
+async def test_a_partitions_mark_is_another_one_after_each_commit_and_each_change_of_hands(reader, client, keys):
+    seen = [await reader.marks()]
+    for change in ({"holder": "1:a", "commit": 0}, {"commit": 1}, {"commit": 2}, {"holder": "2:b", "commit": 2}):
+        await client.hset(keys.lease(1), mapping=change)
+        seen.append(await reader.marks())
+    assert len({marks[1] for marks in seen}) == len(seen)
+    assert {marks[0] for marks in seen} == {" "}
+    assert all(len(marks) == keys.partitions for marks in seen)
+
+
+@pytest.mark.redis
+async def test_live_sessions_are_read_with_their_versions(reader, client, keys, monkeypatch):
+    monkeypatch.setattr(reading, "VERSIONS_AT_ONCE", 3)
+    names = [f"s{n}" for n in range(20)]
+    await add_live(client, keys, *names)
+    for name in names:
+        await client.hset(keys.session(name), "version", 7)
+    await client.delete(keys.session("s3"))
+    await client.set(keys.session("s3"), "somebody else's")
+    await client.delete(keys.session("s4"))
+    found = await reader.live_versions(range(keys.partitions))
+    assert {name: version for of in found.values() for name, version in of.items()} == {
+        name: "7" for name in names if name not in ("s3", "s4")
+    }
+    assert all(keys.partition_of(name) == number for number, of in found.items() for name in of)
+    assert await reader.live_versions([]) == {}
