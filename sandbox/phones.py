@@ -44,12 +44,17 @@ class PhoneScript:
     keys_after_s: float = 0.5
     """From the `<Gather>`'s beginning."""
 
+    @property
+    def acts(self) -> bool:
+        """Whether it does more than ring."""
+        return self.answer_after_s is not None or self.outcome not in {None, "no-answer"}
+
     def __str__(self) -> str:
         """What it does, in words."""
-        if self.outcome not in {None, "answer"}:
-            return {"busy": "is busy", "reject": "refuses", "fail": "can't be reached"}.get(str(self.outcome), "rings")
-        if self.outcome is None and self.answer_after_s is None:
+        if not self.acts:
             return "rings until somebody picks up"
+        if self.outcome not in {None, "answer"}:
+            return {"busy": "is busy", "reject": "refuses", "fail": "can't be reached"}[str(self.outcome)]
         does = [f"picks up after {self.answer_after_s or 0:g} s"]
         if self.digits or any(self.keys):
             does.append(f"presses {', '.join(filter(None, (self.digits, *self.keys)))}")

@@ -1,6 +1,7 @@
 // What a click asks the sandbox for. Nothing is drawn before the sandbox tells that it is so.
 
 import { signal } from "@preact/signals";
+import { useId } from "preact/hooks";
 import { html } from "htm/preact";
 
 import { hide } from "./words.js";
@@ -41,14 +42,17 @@ export async function ask(path, body = {}, done = "") {
  *   `about`: whom or what it is for, said to those who only listen; `cannot`: why not, empty if it can.
  */
 export function Act({ label, about = "", cannot = "", class: name = "", onAct }) {
+  const id = useId();
   return html`<button
     type="button"
     class=${name}
+    aria-label=${about ? `${label}: ${hide(about)}` : null}
     aria-disabled=${cannot ? "true" : null}
+    aria-describedby=${cannot ? id : null}
     onClick=${() => cannot || onAct()}
   >
-    <span>${label}${about && html`<span class="unseen">${` ${hide(about)}`}</span>`}</span>
-    ${cannot && html`<small>${cannot}</small>`}
+    <span>${label}</span>
+    ${cannot && html`<small id=${id}>${cannot}</small>`}
   </button>`;
 }
 

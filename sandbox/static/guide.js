@@ -4,6 +4,7 @@ import { html } from "htm/preact";
 
 import { ask } from "./act.js";
 import { Copyable } from "./shared/copy.js";
+import { listed } from "./shared/text.js";
 import { guided, hello, legs, numbers, phones } from "./store.js";
 import { hide, Shown } from "./words.js";
 
@@ -16,7 +17,8 @@ const STARTERS = [
 
 /** Who plays whom: whoever is on the line as such, else the first phones that could be. */
 function cast() {
-  const all = phones.value;
+  // Those that wait for somebody to play them go first.
+  const all = phones.value.toSorted((one, other) => one.acts - other.acts);
   const [caller] = legs.value.filter((leg) => !leg.is_incoming);
   const customer = caller?.phone ?? all.find((phone) => !phone.address.startsWith("client:"));
   const others = all.filter((phone) => phone !== customer);
@@ -44,8 +46,9 @@ function step() {
 export function Guide() {
   const { customer, agent, target, caller } = cast();
   const next = step();
+  const to = target?.address ?? "client:bob";
   const players = [customer, agent, target].filter(Boolean);
-  const byScript = players.filter((phone) => !phone.by_hand);
+  const byScript = players.filter((phone) => phone.acts);
   const Step = ({ number, children }) =>
     html`<li aria-current=${number === next ? "step" : null}>${children}</li>`;
   return html`<details
@@ -67,8 +70,8 @@ export function Guide() {
     ${
       byScript.length > 0 &&
       html`<p>
-        ${byScript.length === 1 ? "One of the phones does" : "The phones do"} something by itself when called.
-        <button type="button" onClick=${() => byHand(byScript)}>Let me play ${hide(listed(byScript))}</button>
+        Not everybody waits for you: ${hide(listed(byScript.map((phone) => `${phone.name} ${phone.does}`)))}.
+        <button type="button" onClick=${() => byHand(byScript)}>Let me play them all</button>
       </p>`
     }
     <ol>
@@ -83,18 +86,17 @@ export function Guide() {
       <//>
       <${Step} number=${3}>
         <b>Transfer.</b> In <${Console} /> open the call, press <b>Transfer</b>, say
-        ${" "}<${Shown} class="mono" value=${target?.address ?? "client:bob"} /> and <b>consult</b>. Or type
-        ${" "}<${Line} text=${order("transfer", caller, ` --to ${target?.address ?? "client:bob"} --mode consult`)} />
-        The customer hears music.
+        ${" "}<${Shown} class="mono" value=${to} /> and <b>consult</b>. The customer hears music. From a terminal:
+        ${" "}<${Line} text=${order("transfer", caller, ` --to ${to} --mode consult`)} />
       <//>
       <${Step} number=${4}>
         <b>Consult.</b> On the phone of ${who(target, "the target")} press <b>Pick up</b>, and the key that it is asked
         for, if it is. Agent and target hear each other; the customer still hears music.
       <//>
       <${Step} number=${5}>
-        <b>Hand over.</b> In <${Console} /> press <b>Complete</b>, or type
+        <b>Hand over.</b> In <${Console} /> press <b>Complete</b>. The agent is let go; customer and target hear each
+        other. Hang up on either phone to end it. From a terminal:
         ${" "}<${Line} text=${order("complete", caller, "")} />
-        The agent is let go; customer and target hear each other. Hang up on either phone to end it.
       <//>
     </ol>
   </details>`;
@@ -104,16 +106,12 @@ function who(phone, role) {
   return phone ? html`<${Shown} class="who" value=${phone.name} />` : role;
 }
 
-function listed(some) {
-  return some.map((phone) => phone.name).join(", ");
-}
-
 function order(name, caller, more) {
   return `conferral ${name} ${caller?.sid ?? "SESSION"}${more}`;
 }
 
 function Line({ text }) {
-  return html`<${Copyable} value=${text} what="the command" shown=${hide(text)} />.`;
+  return html`<${Copyable} value=${text} what="the command" shown=${hide(text)} />`;
 }
 
 function Console() {

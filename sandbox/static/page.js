@@ -93,13 +93,13 @@ function Link() {
 function WhoHearsWhom() {
   return html`<section class="hearing panel" aria-labelledby="hearing">
     <h2 id="hearing">Who hears whom</h2>
-    <ul role="status">
+    <div role="status"><ul>
       ${
         everybody.value.length === 0
           ? html`<li class="muted">Nobody is on the line.</li>`
           : everybody.value.map((words, index) => html`<li key=${index}><${Shown} value=${words} /></li>`)
       }
-    </ul>
+    </ul></div>
   </section>`;
 }
 
@@ -119,7 +119,9 @@ function Alone() {
   now.value; // drawn again each second
   const sinceS = link.value.state === "open" ? ((Date.now() - told.toldMs) / 1000) * (hello.value?.speed ?? 1) : 0;
   const seconds = (total, running) => span((total + running * sinceS) * 1000);
-  return html`<dl class="alone panel" title="Counted since the start, or the last reset">
+  return html`<section class="alone panel" aria-labelledby="alone">
+    <h2 id="alone">Time without anybody</h2>
+    <dl>
     <div>
       <dt>Alone in a conference</dt>
       <dd>
@@ -134,10 +136,11 @@ function Alone() {
         ${told.in_silence_now > 0 && html`<small>${told.in_silence_now} now</small>`}
       </dd>
     </div>
+    </dl>
     <p class="muted small">
-      All legs together. Whoever waits in a conference counts as alone, whatever plays there.
+      Of all legs together, since the start. Whoever waits in a conference counts as alone, whatever plays there.
     </p>
-  </dl>`;
+  </section>`;
 }
 
 /** What went over the wires, one kind at a time. */

@@ -128,6 +128,7 @@ function Keypad({ phone, leg }) {
           key=${key}
           type="button"
           aria-disabled=${cannot ? "true" : null}
+          aria-label=${`Key ${key}`}
           title=${cannot ? `Key ${key}: ${cannot}` : `Key ${key}`}
           onClick=${() => cannot || ask(`/calls/${leg.sid}/press`, { digits: key })}
         >
@@ -180,7 +181,7 @@ function Calling({ phone }) {
         />
       </label>`
     }
-    <${Act} label="Call" about=${`from ${phone.name}`} cannot=${cannot} onAct=${call} />
+    <${Act} label="Call" about=${phone.name} cannot=${cannot} onAct=${call} />
   </div>`;
 }
 
@@ -194,7 +195,7 @@ function Hand({ phone }) {
     />
     <span>
       I play it by hand<span class="unseen"> (${hide(phone.name)})</span>
-      <small>${phone.by_hand ? "else it" : "now it"} ${hide(phone.does)}</small>
+      ${phone.does && html`<small>${phone.by_hand ? "by itself it" : "now it"} ${hide(phone.does)}</small>`}
     </span>
   </label>`;
 }

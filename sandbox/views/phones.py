@@ -58,8 +58,10 @@ class PhoneView(TypedDict):
     address: str
     name: str
     by_hand: bool
+    acts: bool
+    """Whether it does something by itself when it is dialled next."""
     does: str
-    """What it does by itself."""
+    """What it does by itself, when nobody plays it; empty where it only rings."""
     legs: list[Leg]
     story: list[Line]
     cannot_call: str
@@ -107,12 +109,14 @@ def phones(sandbox: Switchboard) -> tuple[list[PhoneView], int]:
 
 def _phone(sandbox: Switchboard, phone: Phone, live: list[Call]) -> PhoneView:
     newest = sorted((*phone.call_sids[-CALLS_MAX:], *phone.placed_sids[-CALLS_MAX:]), key=_age(sandbox))[-CALLS_MAX:]
+    script = phone.once[0] if phone.once else phone.default
     story = sorted((line for sid in newest for line in _story(sandbox, sid)), key=lambda line: line["at"])
     return PhoneView(
         address=phone.address,
         name=name_of(sandbox, phone.address),
         by_hand=phone.by_hand,
-        does=str(phone.once[0] if phone.once else phone.default),
+        acts=not phone.by_hand and script.acts,
+        does=str(script) if script.acts else "",
         legs=[_leg(sandbox, call) for call in live],
         story=story[-LINES_MAX:],
         cannot_call="it is on the line" if live else "",
