@@ -77,9 +77,9 @@ async def test_names_from_outside_do_nothing_but_show(redis_server, console, win
 
 async def test_the_list_is_used_by_keys_alone(redis_server, console, windows):
     with redis_server.client() as redis:
-        put_all(redis, crowd(30, await now_ms(redis)))
+        put_all(redis, crowd(12, await now_ms(redis)))
     page = await opened(windows, console)
-    await expect(rows_of(page)).to_have_count(30)
+    await expect(rows_of(page)).to_have_count(12)
     await page.keyboard.press("j")
     await page.keyboard.press("j")
     second = rows_of(page).nth(1)
@@ -97,7 +97,7 @@ async def test_the_list_is_used_by_keys_alone(redis_server, console, windows):
     await page.keyboard.type("nothing has this")
     await expect(rows_of(page)).to_have_count(0)
     await page.keyboard.press("Escape")
-    await expect(rows_of(page)).to_have_count(30)
+    await expect(rows_of(page)).to_have_count(12)
     for keys, heading in (("gh", "Health"), ("gd", "Dead letters"), ("gs", "Sessions")):
         for key in keys:
             await page.keyboard.press(key)

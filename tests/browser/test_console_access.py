@@ -1,0 +1,133 @@
+"""Who is let into the console, what a reader may do, and what a page says when nobody answers it."""
+
+import asyncio
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, expect
+
+from tests.browser import players
+from tests.browser.crowd import crowd, put_all, session_id
+from tests.browser.stage import TOKEN, Console
+from tests.conferral.kit import set_up
+
+GONE = r"WebSocket|ERR_CONNECTION_REFUSED|Failed to load resource"
+TABS = 8
+
+
+def fill(redis_server, count: int, *, first: int = 0) -> None:
+    with redis_server.client() as redis:
+        put_all(redis, crowd(first + count, redis.time()[0] * 1000)[first:])
+
+
+async def test_who_has_the_token_is_let_in_and_out(console, windows):
+    windows.allow("401")
+    page = await windows.open(console.address)
+    await page.get_by_label("Token").fill("not this one")
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("alert").filter(has_text="not the console's")).to_be_visible()
+    await page.get_by_label("Token").fill(TOKEN)
+    await page.keyboard.press("Enter")
+    table = page.get_by_role("table", name="Sessions")
+    await expect(table).to_be_visible()
+    await page.reload()
+    await expect(table).to_be_visible()
+    assert TOKEN not in await page.evaluate("document.cookie + JSON.stringify({...localStorage, ...sessionStorage})")
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_label("Token")).to_be_visible()
+    await page.reload()
+    await expect(page.get_by_label("Token")).to_be_visible()
+
+
+async def test_the_printed_address_signs_in_and_is_forgotten(console, windows):
+    windows.allow("401")
+    page = await players.signed_in(windows, console)
+    assert TOKEN not in page.url
+    await page.go_back()
+    assert TOKEN not in page.url
+    other = await windows.open(f"{console.address}#token=wrong")
+    await expect(other.get_by_label("Token")).to_be_visible()
+    await expect(other.get_by_role("alert").first).to_contain_text("token")
+
+
+async def test_a_page_says_that_it_is_blind_and_recovers_by_itself(redis_server, console, windows):
+    windows.allow(GONE)
+    fill(redis_server, 3)
+    page = await players.signed_in(windows, console)
+    await expect(players.sessions(page)).to_have_count(3)
+    await console.stop()
+    await expect(page.get_by_text("Disconnected since")).to_be_visible()
+    await expect(page.get_by_role("alert").first).to_contain_text("lost")
+    await expect(players.sessions(page)).to_have_count(3)
+    fill(redis_server, 2, first=3)
+    await console.start()
+    await expect(page.get_by_text("Disconnected since")).to_have_count(0, timeout=40_000)
+    await expect(players.sessions(page)).to_have_count(5)
+
+
+async def test_the_session_that_was_open_is_open_after_a_restart(redis_server, console, windows):
+    windows.allow(GONE)
+    fill(redis_server, 1)
+    page = await players.signed_in(windows, console)
+    await players.open_session(page, session_id(0))
+    main = page.get_by_role("main")
+    before = await main.get_by_role("listitem").all_inner_texts()
+    await console.stop()
+    await expect(page.get_by_text("Disconnected since")).to_be_visible()
+    await console.start()
+    await page.reload()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text(session_id(0))
+    await expect(main.get_by_role("listitem").first).to_be_visible()
+    assert await main.get_by_role("listitem").all_inner_texts() == before
+
+
+async def test_the_store_that_is_gone_is_told_of(redis_server, console, windows):
+    fill(redis_server, 1)
+    page = await players.signed_in(windows, console)
+    await expect(players.sessions(page)).to_have_count(1)
+    with redis_server.client() as redis:
+        redis.execute_command("CLIENT", "PAUSE", 6_000)
+        await expect(page.get_by_text("Redis does not answer")).to_be_visible()
+        await expect(page.get_by_text("Redis does not answer")).to_have_count(0, timeout=40_000)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def reader(redis_server):
+    with redis_server.client() as redis:
+        set_up(redis)
+    async with Console(redis_server.url, read_only=True) as opened:
+        yield opened
+
+
+async def test_a_reader_changes_nothing(redis_server, reader, windows):
+    windows.allow("403")
+    fill(redis_server, 1)
+    page = await players.signed_in(windows, reader)
+    await players.open_session(page, session_id(0))
+    for label in ("Transfer …", "Convert", "End …"):
+        button = page.get_by_role("button", name=label)
+        await expect(button).to_have_attribute("aria-disabled", "true")
+        await expect(button).to_have_accessible_description("this console is read-only")
+    status = await page.evaluate(
+        """async (session) => (await fetch("./commands", {
+          method: "POST",
+          headers: { "Content-Type": "application/json", "X-Conferral": "console" },
+          body: JSON.stringify({ type: "end", session }),
+        })).status""",
+        session_id(0),
+    )
+    assert status == 403
+    with redis_server.client() as redis:
+        assert redis.xlen("conferral:commands") == 0
+
+
+async def watched(page: Page) -> None:
+    await expect(players.sessions(page)).to_have_count(2)
+
+
+async def test_eight_tabs_of_a_browser_all_live(redis_server, console, windows):
+    fill(redis_server, 1)
+    first = await players.signed_in(windows, console)
+    others = [await windows.open(console.address, context=first.context) for _ in range(TABS - 1)]
+    fill(redis_server, 1, first=1)
+    await asyncio.gather(*(watched(page) for page in (first, *others)))
