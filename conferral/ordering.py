@@ -51,25 +51,50 @@ def order(fields: Mapping[str, str], way: Way) -> None:
     """
     from operators.giving import in_own_names
     from streams.command_models import BadCommandError, validate
+    from streams.command_values import ID_PATTERN
 
+    named = fields.get("session", "")
+    # Whatever else names a session is looked up once Redis is there; the other fields are looked at before.
+    stands_for = {"session": "CA"} if named and not ID_PATTERN.fullmatch(named) else {}
     try:
         # By those who take it from the stream too: what they would not understand is told without them.
-        given = validate(fields).entry()
+        given = validate({**fields, **stands_for}).entry()
         "".join(given.values()).encode()
     except BadCommandError as error:
         raise typer.BadParameter(in_own_names(str(error), _OPTIONS)) from None
     except UnicodeEncodeError:
         raise typer.BadParameter("not UTF-8") from None
-    asyncio.run(_order(given, way))
+    asyncio.run(_order(given, named, way))
 
 
-async def _order(fields: dict[str, str], way: Way) -> None:
+async def session_meant(reader: Reader, named: str) -> str:
+    """How a command names the session that somebody means.
+
+    An id or a call's SID goes as it was typed, since a command that is given again is known by its words.
+
+    Raises:
+        UnknownSession: nobody knows it, and whoever takes commands would not either.
+        AmbiguousSession: several fit.
+    """
+    from streams.command_values import ID_PATTERN
+
+    if await reader.look_for(named):
+        return named
+    if ID_PATTERN.fullmatch(named):
+        # A session that nobody knows is refused by whoever takes commands, as always.
+        return await reader.search(named) or named
+    return await reader.find(named)
+
+
+async def _order(fields: dict[str, str], named: str, way: Way) -> None:
     from conferral.access import opened
     from operators.giving import Giver
     from runtime.settings import StoreSettings, load
 
     settings = load(StoreSettings)
     async with opened(settings) as reader:
+        if named and fields["type"] != "call":  # whose session is not there yet
+            fields = {**fields, "session": await session_meant(reader, named)}
         giver = Giver(reader)
         try:
             given = await giver.give(fields, way.command_id or "")

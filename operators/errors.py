@@ -48,3 +48,15 @@ class CommandPending(CommandError):  # noqa: N818
 
 class UnknownSession(ConferralError):  # noqa: N818
     """Neither a session nor a call of one has this id; perhaps it ended long ago."""
+
+
+class AmbiguousSession(ConferralError):  # noqa: N818
+    """Several sessions fit what somebody has named. The text names some of them, without a number.
+
+    Attributes:
+        session_ids: All of them.
+    """
+
+    def __init__(self, reason: str, session_ids: tuple[str, ...]) -> None:
+        super().__init__(reason)
+        self.session_ids = session_ids

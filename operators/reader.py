@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
-from operators.errors import UnknownSession
+from operators import finding
+from operators.errors import AmbiguousSession, UnknownSession
+from runtime.log import redacted
 from streams.commands import ID_PATTERN, shown_id
 from streams.connection import store_errors
 from streams.reading import CHUNK as CHUNK
@@ -33,15 +35,39 @@ class Reader(SessionReader):
         return (await super().find(named) or "") if ID_PATTERN.fullmatch(named) else ""
 
     async def find(self, named: str) -> str:
-        """The same for somebody who must be told when nobody knows it.
+        """The session that somebody means: by its id, a call's or its conference's SID, or what people know of a call.
+
+        That is the last digits of a party's number, an agent's name or address, or a party's label. Live sessions go
+        before those that have ended.
 
         Raises:
-            UnknownSession: nobody does.
+            UnknownSession: nobody knows it.
+            AmbiguousSession: several fit.
         """
-        session_id = await self.look_for(named)
+        session_id = await self.look_for(named) or await self.search(named)
         if not session_id:
-            raise UnknownSession(f"no session and no call {shown_id(named)} is known")
+            raise UnknownSession(f"no session and no call {_shown(named)} is known")
         return session_id
+
+    async def search(self, named: str) -> str:
+        """The same among all sessions, whose ids and calls don't count; empty when nobody knows it.
+
+        Raises:
+            AmbiguousSession: several fit.
+        """
+        is_meant = finding.fits(named)
+        for ids in (self.live_ids, self.ended_ids):
+            found: dict[str, Fields] = {}
+            names = await ids()
+            for start in range(0, len(names), CHUNK):
+                records = await self.records(names[start : start + CHUNK])
+                found |= {name: fields for name, fields in records.items() if is_meant(fields)}
+            if len(found) > 1:
+                told = finding.among(found.values())
+                raise AmbiguousSession(f"{len(found)} sessions fit {_shown(named)}: {told}", tuple(found))
+            if found:
+                return next(iter(found))
+        return ""
 
     async def log(self, session_id: str) -> list[LogEntry]:
         """A session's log, oldest first."""
@@ -62,6 +88,13 @@ class Reader(SessionReader):
         with store_errors():
             entries = await self.client.xrange(self.keys.outcomes, f"({after}", "+", count=CHUNK)
         return [(entry_id.decode(), _text(fields)) for entry_id, fields in entries]
+
+
+def _shown(named: str) -> str:
+    """What somebody has typed, to be repeated in a reason: a whole number is not."""
+    if named.lstrip("+").isdigit() and len(named) > finding.SHOWN_DIGITS_MOST:
+        return redacted(named) if named.startswith("+") else shown_id(named)
+    return named
 
 
 def _text(record: Mapping[bytes, bytes]) -> Fields:

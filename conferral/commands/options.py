@@ -1,10 +1,11 @@
 """Options and arguments that several commands share."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from conferral import output
+if TYPE_CHECKING:
+    from operators.reader import Fields
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output; errors too.")]
 Full = Annotated[bool, typer.Option("--full", help="Show whole numbers instead of their last two digits.")]
@@ -39,20 +40,44 @@ def id_like_or_none(value: str | None) -> str | None:
 def completed_sessions(incomplete: str) -> list[tuple[str, str]]:
     """The live sessions whose ids begin so, each with its state: what the shell offers on Tab."""
     import asyncio
+    import re
 
-    from conferral.commands.sessions import list_sessions, row
+    from operators import standing, words
     from runtime.errors import ConferralError
 
     try:
-        found = asyncio.run(list_sessions(None, with_ended=False))
+        found = asyncio.run(_live_sessions())
     except ConferralError:
         return []  # a shell that completes is no place for errors
-    rows = [row(fields) for fields in found if fields.get("id", "").startswith(incomplete)]
-    return [
-        (output.printable(name), output.printable(f"{state}, {customer}")) for name, state, _, _, customer, *_ in rows
-    ]
+    offered = []
+    for fields in found:
+        name = fields.get("id", "")
+        if name.startswith(incomplete) and re.fullmatch(ID_TEXT, name):
+            addresses = (standing.address_there(fields, party) for party in ("customer", "agent"))
+            told = ", ".join(filter(None, (words.state(fields), *addresses)))
+            offered.append((name, re.sub(UNSAFE_IN_SHELL, "?", told)))
+    return offered
 
 
+async def _live_sessions() -> "list[Fields]":
+    """All of them, the newest first; none when that takes longer than somebody waits who has pressed Tab."""
+    import asyncio
+
+    from conferral.commands.sessions import list_sessions
+
+    listing = asyncio.ensure_future(list_sessions(None, with_ended=False))
+    await asyncio.wait({listing}, timeout=COMPLETED_WITHIN_S)
+    if not listing.done():
+        listing.cancel()
+        return []
+    return listing.result()[::-1]
+
+
+#: Everything that could mean something to a shell, some of which evaluate what they are offered: an address may hold
+#: what its owner likes.
+UNSAFE_IN_SHELL = r"[^A-Za-z0-9 +…,.:@_-]"
+#: How long the shell waits for what it may offer, seconds.
+COMPLETED_WITHIN_S = 1.0
 #: What a session's id, a call's SID and a command's id look like.
 ID_TEXT = r"[A-Za-z0-9_-]{1,64}"
 #: How a session is named: by ids and SIDs, last digits, an agent's name or address, a party's label.

@@ -194,7 +194,7 @@ def end(
       conferral end CA0123456789abcdef0123456789abcdef --yes
     """
     if not yes:
-        ask_before("{whom} will be hung up. End it?", session)
+        session = ask_before("{whom} will be hung up. End it?", session)
     order({"type": "end", "session": session}, Way(timeout, no_wait, command_id, as_json))
 
 

@@ -123,7 +123,7 @@ def remove(
     Removing the customer ends the call. Removing the agent while a transfer runs is `complete`.
     """
     if not yes:
-        ask_before("{whom} will be hung up. Go on?", session, party)
+        session = ask_before("{whom} will be hung up. Go on?", session, party)
     order({"type": "remove", "session": session, "party": party}, Way(timeout, no_wait, command_id, as_json))
 
 

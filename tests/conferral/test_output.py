@@ -46,7 +46,7 @@ def test_markup_is_not_obeyed(capsys):
 
 
 @pytest.mark.redis
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(hostile=ANYTHING)
 @example(hostile="\x1b[2J\u202e\x07[bold]\r\n+14155550123")
 def test_hostile_values_do_no_harm_in_any_command(run, redis, hostile):
@@ -59,7 +59,16 @@ def test_hostile_values_do_no_harm_in_any_command(run, redis, hostile):
     redis.hset(f"conferral:{{{output_partition()}}}:session:{CALL}", mapping=dict.fromkeys(names, hostile))
     redis.hset("conferral:command:mine", mapping={"status": "rejected", "reason": hostile, "session": CALL})
 
-    for arguments in (["sessions"], ["show", CALL], ["convert", CALL, "--id", "mine"]):
+    about = {"dead_reason": hostile, "dead_stream": hostile, "dead_entry": hostile}
+    redis.xadd("conferral:dead", {"type": hostile, "session": hostile, f"f{hostile}": hostile, **about}, id="1-0")
+
+    for arguments in (
+        ["sessions"],
+        ["show", CALL],
+        ["convert", CALL, "--id", "mine"],
+        ["dead"],
+        ["dead", "retry", "1-0"],
+    ):
         for more in ([], ["--json"]):
             ran = run(*arguments, *more)
             assert harmless(ran.out), arguments

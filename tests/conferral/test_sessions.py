@@ -225,7 +225,8 @@ def complete(redis_url, typed, cwd):
 def test_the_shell_completes_sessions_with_their_state(redis, redis_server, tmp_path):
     put(redis, make_session())
 
-    assert complete(redis_server.url, "conferral show CA1", tmp_path) == [f"{CALL}\tbridged connected, +…23"]
+    offered = [f"{CALL}\tbridged connected, +…23, client:alice"]
+    assert complete(redis_server.url, "conferral show CA1", tmp_path) == offered
     assert complete(redis_server.url, "conferral show CA9", tmp_path) == []
     assert complete("redis://127.0.0.1:1/0", "conferral show CA1", tmp_path) == []
 

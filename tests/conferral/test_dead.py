@@ -1,0 +1,134 @@
+"""`dead`: what was put aside is listed, put back or dropped, and asked about before it is gone."""
+
+import sys
+
+import pytest
+
+from conferral import output
+from streams.partition import PUT_ASIDE
+from tests.conferral.kit import CALL, KEYS, set_up
+
+pytestmark = pytest.mark.redis
+NUMBER = "+14155550123"
+
+
+@pytest.fixture
+def bury(redis):
+    set_up(redis)
+
+    def bury(number, reason="deciding it failed", stream=KEYS.commands, **fields):
+        about = {"dead_reason": reason, "dead_stream": stream, "dead_entry": f"{number}-7"}
+        redis.xadd(KEYS.dead, {**fields, **about}, id=f"{number}-0")
+
+    return bury
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What is asked on a terminal; the answer is yes as long as nobody sets another."""
+    questions = []
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+
+    def ask(question):
+        questions.append(question)
+        return asked_for["answer"]
+
+    asked_for = {"answer": True}
+    monkeypatch.setattr(output, "ask", ask)
+    return questions, asked_for
+
+
+def test_nothing_is_no_error(run, redis):
+    set_up(redis)
+    ran = run("dead")
+    assert (ran.code, ran.out, ran.err) == (0, "", "nothing was put aside\n")
+    assert run("dead", "--json").json == []
+
+
+def test_letters_are_listed_with_where_why_and_what_without_numbers(run, bury):
+    bury(1, type="transfer", session=CALL, to=NUMBER)
+    bury(2, "no type", foo="bar")
+    ran = run("dead")
+    assert ran.code == 0
+    _, newest, oldest = ran.out.splitlines()
+    assert newest.startswith("2-0")
+    assert "can't be put back: it would be put aside again: no type" in newest
+    assert all(part in oldest for part in ("1-0", "commands", "transfer", CALL, "deciding it failed", "to=+…23"))
+    assert ran.err == "2 put aside: 1 deciding it failed, 1 no type\n"
+    assert NUMBER in run("dead", "--full").out
+
+
+def test_json_is_one_array_and_a_reason_narrows_it(run, bury):
+    bury(1_800_000_000_000, type="end", session=CALL)
+    bury(1_800_000_000_001, "no type", foo="bar")
+    (letter,) = run("dead", "--reason", "deciding it failed", "--json").json
+    assert letter == {
+        "id": "1800000000000-0",
+        "at": "2027-01-15T08:00:00.000Z",
+        "reason": "deciding it failed",
+        "source": "commands",
+        "entry_id": "1800000000000-7",
+        "type": "end",
+        "session": CALL,
+        "stuck": "",
+        "fields": {"type": "end", "session": CALL},
+    }
+    assert len(run("dead", "--limit", "1", "--json").json) == 1
+
+
+def test_putting_back_tells_how_many_and_why_not(run, redis, bury):
+    redis.hset(KEYS.command("c1"), mapping={"status": "failed", "reason": f"{PUT_ASIDE}odd", "entry": "1-7"})
+    bury(1, type="end", session=CALL, id="c1")
+    bury(2, "no type", foo="bar")
+    ran = run("dead", "retry", "1-0", "2-0")
+    assert ran.code == 1
+    assert ran.out == "1 put back, 1 left\n"
+    assert ran.err == "2-0: it would be put aside again: no type\n"
+    ((_, fields),) = redis.xrange(KEYS.commands)
+    assert fields == {"type": "end", "session": CALL, "id": "c1"}
+    assert redis.hget(KEYS.command("c1"), "status") is None
+
+
+def test_all_in_a_script_is_not_asked_about(run, bury):
+    bury(1, type="end", session=CALL)
+    bury(2, "no type", foo="bar")
+    assert run("dead", "retry", "--all", "--reason", "deciding it failed").out == "1 put back, 1 left\n"
+    ran = run("dead", "drop", "--all", "--yes", "--json")
+    assert (ran.code, ran.json) == (0, {"done": 1, "refused": {}, "left": 0})
+
+
+def test_on_a_terminal_all_is_asked_about_with_the_number_and_the_reason(run, redis, bury, asked):
+    questions, answers = asked
+    for number in (1, 2, 3):
+        bury(number, "no type" if number == 3 else "odd\x1b[31m", type="end", session=CALL)
+    answers["answer"] = False
+    assert run("dead", "drop", "--all", "--reason", "odd\x1b[31m").err == "nothing was done\n"
+    assert run("dead", "retry", "--all").code == run("dead", "drop", "3-0").code == 1
+    assert questions == [
+        "2 entries (odd\x1b[31m) will be gone for good. Go on?",
+        "Put 3 entries back to where they came from?",
+        "1 entry will be gone for good. Go on?",
+    ]
+    assert redis.xlen(KEYS.dead) == 3
+    assert run("dead", "drop", "--all", "--reason", "nothing").err == "nothing was put aside (nothing)\n"
+    answers["answer"] = True
+    assert run("dead", "drop", "--all").out == "3 dropped, 0 left\n"
+
+
+def test_what_has_come_since_the_question_is_asked_about_again(run, bury, asked, monkeypatch):
+    bury(1, type="end", session=CALL)
+
+    def ask(_question):
+        bury(2, type="end", session=CALL)
+        return True
+
+    monkeypatch.setattr(output, "ask", ask)
+    ran = run("dead", "drop", "--all")
+    assert (ran.code, ran.err) == (1, "there are 2 by now; nothing was done\n")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("retry",), ("drop",), ("drop", "1-0", "--all"), ("retry", "1-0", "--reason", "x"), ("--limit", "0")]
+)
+def test_wrong_usage_ends_with_2(run, redis, arguments):
+    assert run("dead", *arguments).code == 2

@@ -1,0 +1,100 @@
+"""Sessions on the command line: named by what people know of a call, and completed by the shell."""
+
+import subprocess
+import sys
+
+import pytest
+
+from conferral import output
+from tests.conferral.kit import AGENT_CALL, CALL, KEYS, PROGRAM, environment, make_session, put, set_up
+
+pytestmark = pytest.mark.redis
+CONFERENCE = "CF" + "3c" * 16
+
+
+def published(redis):
+    return [fields for _, fields in redis.xrange(KEYS.commands)]
+
+
+@pytest.mark.parametrize("named", ["23", "+14155550123", "alice", "client:alice", CONFERENCE, "customer-1"])
+def test_a_command_goes_to_the_session_that_is_meant(run, redis, named):
+    put(redis, make_session(conference_sid=CONFERENCE))
+    ran = run("convert", named, "--no-wait")
+    assert (ran.code, ran.err) == (0, "")
+    assert [fields["session"] for fields in published(redis)] == [CALL]
+    assert run("show", named, "--json").json["id"] == CALL
+
+
+@pytest.mark.parametrize("named", [CALL, AGENT_CALL, "nobody"])
+def test_an_id_or_a_call_goes_as_it_was_typed_and_so_does_what_nobody_knows(run, redis, named):
+    """A command that is given again under its id is known by its words."""
+    put(redis, make_session())
+    assert run("convert", named, "--no-wait").code == 0
+    assert [fields["session"] for fields in published(redis)] == [named]
+
+
+def test_an_address_that_nobody_has_is_refused_at_once(run, redis):
+    set_up(redis)
+    ran = run("convert", "client:nobody")
+    assert (ran.code, ran.err) == (1, "no session and no call client:nobody is known\n")
+    assert published(redis) == []
+
+
+def test_several_that_fit_are_listed_and_nothing_is_done(run, redis):
+    put(redis, make_session())
+    put(redis, make_session("S2"))
+    ran = run("end", "alice", "--json")
+    assert ran.code == 1
+    assert ran.error["reason"].startswith("2 sessions fit alice: ")
+    assert CALL in ran.error["reason"]
+    assert published(redis) == []
+    assert run("watch", "alice").code == run("show", "23").code == 1
+
+
+def test_what_is_ended_is_what_was_asked_about(run, redis, monkeypatch):
+    """While the question stands, the last digits may come to mean somebody else."""
+    put(redis, make_session())
+
+    def ask(question):
+        assert question.startswith("customer +…23 and agent client:alice")
+        redis.flushall()
+        put(redis, make_session("S2"))
+        return True
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(output, "ask", ask)
+    run("end", "23", "--no-wait")
+    assert [fields["session"] for fields in published(redis)] == [CALL]
+
+
+def completed(redis_url, shell, cwd, typed):
+    """What a shell is told on Tab."""
+    words = typed.split()
+    variables = {
+        "bash": {"COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)},
+        "zsh": {"_TYPER_COMPLETE_ARGS": typed},
+    }[shell]
+    told = subprocess.run(
+        PROGRAM,
+        cwd=cwd,
+        env=environment(REDIS_URL=redis_url, _CONFERRAL_COMPLETE=f"complete_{shell}", **variables),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert told.stderr == ""
+    return told.stdout
+
+
+@pytest.mark.processes
+def test_bash_and_zsh_complete_live_sessions_and_say_nothing_without_redis(redis, redis_server, tmp_path):
+    put(redis, make_session())
+    redis.hset(KEYS.session(CALL), "party.agent.address", "client:\x1b[31m\\`id`$(id)'\"")
+    put(redis, make_session("CA`id`"))  # nobody but who writes to Redis by hand can do so
+    typed = "conferral transfer CA"
+    assert completed(redis_server.url, "bash", tmp_path, typed).split() == [CALL]
+    told = completed(redis_server.url, "zsh", tmp_path, typed)
+    assert f'"{CALL}":"bridged connected, +…23, client\\\\:??31m??id???id???"' in told
+    assert "`" not in told
+    assert CALL not in completed("redis://127.0.0.1:1/0", "zsh", tmp_path, typed)

@@ -1,0 +1,85 @@
+"""A session is found by what people know of a call, when only one fits; and nothing that is told holds a number."""
+
+import pytest
+
+from operators.errors import AmbiguousSession, UnknownSession
+from operators.finding import fits
+from operators.reader import Reader
+from streams.connection import make_client
+from tests.conferral.kit import AGENT_CALL, CALL, KEYS, ended, make_session, put
+
+CONFERENCE = "CF" + "3c" * 16
+FIELDS = {
+    "id": CALL,
+    "conference_sid": CONFERENCE,
+    "party.customer.address": "+14155550123",
+    "party.customer.label": "customer-1",
+    "party.agent.address": "client:Alice",
+    "party.agent.label": "agent-1",
+    "party.expert.address": "sip:+14155550167@example.com",
+    "transfer.to": "+14155550199",
+}
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        CONFERENCE, "23", "0123", "14155550123", "+14155550123", "67", "alice", "ALICE", "client:alice", "agent-1",
+        "customer-1", "sip:+14155550167@example.com",
+    ],
+)  # fmt: skip
+def test_what_people_know_of_a_call_fits(named):
+    assert fits(named)(FIELDS)
+
+
+@pytest.mark.parametrize(
+    "named", ["CF" + "4d" * 16, "24", "3", "99", "-1", "ali", "client:bob", "agent", "", "customer", "55550123x", "1"]
+)
+def test_what_is_known_of_none_does_not(named):
+    assert not fits(named)(FIELDS)
+
+
+@pytest.fixture
+async def reader(redis_server, monkeypatch):
+    client = make_client(redis_server.url)
+    yield Reader(client, KEYS)
+    await client.aclose()
+
+
+@pytest.fixture
+def redis(redis_server):
+    with redis_server.client() as client:
+        yield client
+
+
+@pytest.mark.redis
+async def test_id_and_calls_come_first_then_live_ones_then_those_that_have_ended(reader, redis):
+    put(redis, ended("CA" + "8" * 32))
+    assert await reader.find("alice") == "CA" + "8" * 32
+    put(redis, make_session())
+    assert await reader.find("alice") == await reader.find("0123") == await reader.find(AGENT_CALL) == CALL
+    put(redis, make_session("alice"))
+    assert await reader.find("alice") == "alice"
+
+
+@pytest.mark.redis
+async def test_several_are_listed_without_a_number(reader, redis):
+    for number in range(7):
+        put(redis, make_session(f"S{number}"))
+    with pytest.raises(AmbiguousSession) as several:
+        await reader.find("+14155550123")
+    assert len(several.value.session_ids) == 7
+    told = str(several.value)
+    assert told.startswith("7 sessions fit +…23: S")
+    assert "(bridged, +…23, client:alice)" in told
+    assert told.endswith(" and 2 more")
+    assert "0123" not in told
+
+
+@pytest.mark.redis
+async def test_nobody_known_is_told_without_the_number(reader, redis):
+    put(redis, make_session())
+    for named, told in (("99", "99"), ("+14155550199", "+…99"), ("14155550199", "(digits alone)"), ("bob", "bob")):
+        with pytest.raises(UnknownSession) as unknown:
+            await reader.find(named)
+        assert str(unknown.value) == f"no session and no call {told} is known"
