@@ -55,7 +55,7 @@ function whyNot(button, isPast) {
     return "the console is not connected";
   }
   if (isPast) {
-    return "you are looking at the past";
+    return "this is the past";
   }
   return button ? (button.allowed ? "" : button.reason) : "nothing is known of it yet";
 }

@@ -4,6 +4,9 @@ import { signal } from "@preact/signals";
 import { html } from "htm/preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
+import { Text } from "../shared/text.js";
+import { Time } from "../shared/time.js";
+
 /** The drawing, fetched once: an SVG element; null before, and where it could not be had. */
 const drawing = signal(null);
 const failed = signal("");
@@ -31,10 +34,11 @@ async function fetchOnce() {
 /**
  * The diagram.
  *
- * @param {{ state: string, from: string }} props `from`: the state before, where the last step changed it.
+ * @param {{ state: string, move: object | undefined }} props `move`: the moment at which the state changed last.
  */
-export function Diagram({ state, from }) {
+export function Diagram({ state, move }) {
   const box = useRef(null);
+  const from = move ? move.state_before || "start" : "";
   useEffect(() => void fetchOnce(), []);
   useLayoutEffect(() => {
     if (drawing.value && box.current && !box.current.firstChild) {
@@ -44,17 +48,23 @@ export function Diagram({ state, from }) {
       light(box.current, state, from);
     }
   });
-  if (!drawing.value) {
-    return html`<p class="muted small">${failed.value || "Fetching the diagram …"}</p>`;
-  }
-  return html`<div class="diagram" ref=${box}></div>`;
+  return html`
+    ${drawing.value
+      ? html`<div class="diagram" ref=${box}></div>`
+      : html`<p class="muted small">${failed.value || "Fetching the diagram …"}</p>`}
+    ${move
+      ? html`<p class="small muted">
+          ${move.state_before || "new"} → ${move.state_after} <${Time} at=${move.at} />: <${Text} value=${move.words} />
+        </p>`
+      : null}
+  `;
 }
 
 function light(box, state, from) {
   for (const one of box.querySelectorAll(".state, .edge")) {
     const isCurrent = one.id === `state-${state}`;
     one.classList.toggle("is-current", isCurrent);
-    one.classList.toggle("is-last", one.id === `edge-${from || "?"}-${state}`);
+    one.classList.toggle("is-last", one.id === (from === "start" ? "edge-start" : `edge-${from}-${state}`));
     if (one.classList.contains("state")) {
       isCurrent ? one.setAttribute("aria-current", "true") : one.removeAttribute("aria-current");
     }

@@ -55,7 +55,7 @@ function Hearing({ parties }) {
   const below = lines.some((line) => line.isBelow) ? above : 4;
   const words = parties.map((party) => party.words).filter(Boolean).join(". ");
   const label = `Who hears whom: ${printable(words)}.`;
-  return html`<svg class="hearing" viewBox=${`0 0 ${width} ${above + HIGH + below}`} role="img" aria-label=${label}>
+  return html`<svg class="hearing" style=${{ maxWidth: `${width * 1.15}px` }} viewBox=${`0 0 ${width} ${above + HIGH + below}`} role="img" aria-label=${label}>
     <defs>
       <marker id="sound" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse">
         <path d="M0 0 8 4 0 8z" fill="context-stroke" />

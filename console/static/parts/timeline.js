@@ -106,8 +106,7 @@ function Moment({ moment, isFirstFailure, isLooked, isLater, onLook }) {
 
 /** Why, and what came of commands. */
 function More({ moment }) {
-  const lines = moment.reports ? [moment.reason, ...moment.reports] : moment.effects.length ? [moment.reason] : [moment.follow];
-  const said = lines.filter((line) => line && !moment.words.includes(line));
+  const said = [moment.reason, ...moment.reports].filter((line) => line && !moment.words.includes(line));
   return said.length ? html`<p class="small muted"><${Text} value=${said.join("; ")} /></p>` : null;
 }
 

@@ -23,7 +23,7 @@ export function Health() {
     <div class="view-head"><h1>Health</h1><p class="small muted">as of <${Time} at=${found.at} as="clock" /></p></div>
     <${Verdict} health=${found} />
     <${Rates} rates=${found.rates} />
-    <div class="columns">
+    <div class="columns is-health">
       <div class="column"><${Partitions} partitions=${found.partitions} /></div>
       <div class="column">
         <${Leases} health=${found} />

@@ -60,7 +60,7 @@ function Known({ now }) {
     <div class="pinned">
       ${isPast
         ? html`<p class="waits is-past">
-            <strong>As of version ${asOf}</strong>, <${Time} at=${last?.at} as="fine" />
+            <span><strong>As of version ${asOf}</strong>, <${Time} at=${last?.at} as="fine" /></span>
             <button type="button" onClick=${() => look(null)}>Back to now</button>
           </p>`
         : html`<${Waits} waits=${now.waits} isOver=${fields.state === "ended"} />`}
@@ -75,14 +75,14 @@ function Known({ now }) {
         </section>
         <section class="panel" aria-labelledby="commands-title">
           <h2 id="commands-title">Commands</h2>
-          <${Helps} helps=${isPast ? [] : now.helps} />
           <${Commands} id=${now.id} buttons=${now.buttons} isPast=${isPast} />
+          <${Helps} helps=${isPast ? [] : now.helps} />
         </section>
       </div>
       <div class="column">
         <section class="panel" aria-labelledby="diagram-title-here">
           <h2 id="diagram-title-here">State: <${Text} value=${state} /></h2>
-          <${Diagram} state=${state} from=${cameFrom(moments.value, asOf)} />
+          <${Diagram} state=${state} move=${lastMove(moments.value, asOf)} />
         </section>
         <${Log} of=${now} asOf=${asOf} />
       </div>
@@ -174,10 +174,9 @@ function lastMoment(all, asOf) {
   return asOf === null ? all.at(-1) : all.findLast((moment) => moment.version <= asOf);
 }
 
-/** The state from which the last move came; empty before the first. */
-function cameFrom(all, asOf) {
-  const moved = all.findLast(
+/** The moment at which the state changed last; undefined before the first. */
+function lastMove(all, asOf) {
+  return all.findLast(
     (moment) => (asOf === null || moment.version <= asOf) && moment.state_before !== moment.state_after,
   );
-  return moved ? moved.state_before || "start" : "";
 }
