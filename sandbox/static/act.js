@@ -43,17 +43,19 @@ export async function ask(path, body = {}, done = "") {
  */
 export function Act({ label, about = "", cannot = "", class: name = "", onAct }) {
   const id = useId();
-  return html`<button
-    type="button"
-    class=${name}
-    aria-label=${about ? `${label}: ${hide(about)}` : null}
-    aria-disabled=${cannot ? "true" : null}
-    aria-describedby=${cannot ? id : null}
-    onClick=${() => cannot || onAct()}
-  >
-    <span>${label}</span>
-    ${cannot && html`<small id=${id}>${cannot}</small>`}
-  </button>`;
+  return html`<div class="act">
+    <button
+      type="button"
+      class=${name}
+      aria-label=${about ? `${label}: ${hide(about)}` : null}
+      aria-disabled=${cannot ? "true" : null}
+      aria-describedby=${id}
+      onClick=${() => cannot || onAct()}
+    >
+      ${label}
+    </button>
+    <small id=${id}>${cannot}</small>
+  </div>`;
 }
 
 /** The line that says what came of a click. */

@@ -3,7 +3,7 @@
 import { html } from "htm/preact";
 
 import { ask } from "./act.js";
-import { Copyable } from "./shared/copy.js";
+import { copy } from "./shared/copy.js";
 import { listed } from "./shared/text.js";
 import { guided, hello, legs, numbers, phones } from "./store.js";
 import { hide, Shown } from "./words.js";
@@ -111,7 +111,10 @@ function order(name, caller, more) {
 }
 
 function Line({ text }) {
-  return html`<${Copyable} value=${text} what="the command" shown=${hide(text)} />`;
+  // With its numbers whole it is copied only: shown they are as somebody wants them.
+  return html`<button type="button" class="copyable mono" onClick=${() => copy(text, "the command")}>
+    ${hide(text)}<span class="unseen">: copy</span>
+  </button>`;
 }
 
 function Console() {
