@@ -39,6 +39,8 @@ _ENDS = {
     "command": "an operator ended it",
     "too-old": "it was a day old",
 }
+#: Further away than this the time of day alone would not say when, milliseconds.
+_SAME_DAY_MS = 43_200_000
 _PLAIN_ADDRESS = re.compile(r"(client|sip):")
 
 
@@ -192,7 +194,10 @@ def _when(wait: Wait, now_ms: int) -> str:
         return f"From Twilio, at any moment: {wait.for_}{lasts}."
     if wait.comes_at_ms < now_ms:
         return f"Since {words.age(wait.comes_at_ms, now_ms)} overdue: {wait.for_}."
-    return f"At {words.clock(wait.comes_at_ms)} UTC, in {words.age(now_ms, wait.comes_at_ms)}: {wait.for_}."
+    until = words.age(now_ms, wait.comes_at_ms)
+    if wait.comes_at_ms - now_ms > _SAME_DAY_MS:
+        return f"In {until}: {wait.for_}."
+    return f"At {words.clock(wait.comes_at_ms)} UTC, in {until}: {wait.for_}."
 
 
 # ---- what failed -------------------------------------------------------------------------------------------------

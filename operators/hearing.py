@@ -43,6 +43,10 @@ def hearing(fields: Fields) -> tuple[Heard, ...]:
         party: {name: fields.get(f"party.{party}.{name}", "") for name in _LOOKED_AT} for party in words.parties(fields)
     }
     there = {party: of for party, of in everybody.items() if of["status"] != "left"}
+    in_room = [of for of in there.values() if of["in_room"] == "true"]
+    if fields.get("phase") == "ringing" and len(in_room) == 1 and in_room[0]["tune"]:
+        # A conference of one has not begun, however he has joined it.
+        in_room[0]["waits"] = "true"
     return tuple(_outside(party, there) if is_caller(fields, party) else _heard(party, there) for party in there)
 
 

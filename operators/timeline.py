@@ -80,6 +80,8 @@ class Moment:
     effects: tuple[Asked, ...]
     #: Of the outcome of an effect: the entry in whose consequence it was asked for.
     asked_in: str = ""
+    #: What came of commands by it, in words; of one that was refused the reason tells.
+    reports: tuple[str, ...] = ()
 
 
 def timeline(log: Sequence[LogEntry], *, full: bool = False) -> tuple[Moment, ...]:
@@ -116,6 +118,7 @@ def timeline(log: Sequence[LogEntry], *, full: bool = False) -> tuple[Moment, ..
                 is_failure=is_failure(entry),
                 effects=effects,
                 asked_in=asked_in,
+                reports=tuple(_shown(one, full=full) for one in words.reported(entry)),
             )
         )
         before_ms = at_ms or before_ms

@@ -150,5 +150,5 @@ def _of_people(fields: Fields) -> list[Wait]:
         return [Wait(f"the agent's next step: complete, cancel{more}", 0, 0, "person")]
     there = sum(fields.get(f"party.{party}.status") == "connected" for party in words.parties(fields))
     if fields.get("state") in ("bridged", "conferenced") and there > 1:
-        return [Wait("people: they talk until somebody hangs up or a command is given", 0, 0, "person")]
+        return [Wait("people, who talk until somebody hangs up or a command is given", 0, 0, "person")]
     return []

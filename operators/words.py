@@ -320,7 +320,7 @@ def change(entry: LogEntry) -> str:
         parts.append(f"({reason})")
     if wanted := [asked(*ordered) for ordered in _ordered(entry)]:
         parts.append(f"Twilio is asked to {' and '.join(wanted)}")
-    return "; ".join(filter(None, (" ".join(parts), *_reported(entry))))
+    return "; ".join(filter(None, (" ".join(parts), *reported(entry))))
 
 
 def why(entry: LogEntry) -> str:
@@ -328,7 +328,7 @@ def why(entry: LogEntry) -> str:
     return _ALLOWED.sub("", entry["reason"])
 
 
-def _reported(entry: LogEntry) -> list[str]:
+def reported(entry: LogEntry) -> list[str]:
     """What came of commands, but for one whose refusal the entry tells itself."""
     try:
         reports = orjson.loads(entry["reports"] or "[]")

@@ -81,7 +81,7 @@ def _tell_failure(failure: Failure) -> None:
     output.result()
     output.heading("What failed first")
     output.alarm(f"  {words.clock(failure.at_ms)} UTC  {failure.words}")
-    if failure.guard:
+    if failure.guard and failure.guard not in failure.words:
         output.result(f"  because: {failure.guard}")
     if failure.twilio_code:
         output.result(f"  Twilio's code {failure.twilio_code}: {failure.link}")

@@ -126,7 +126,8 @@ def _show_steps(history: History, *, full: bool, as_json: bool) -> None:
             output.show_json_line(_step_object(entry, moment, now))
             continue
         tell = output.alarm if moment.is_failure else output.result
-        tell(f"{moment.version:>5}  {_clock(entry)}  {f'+{moment.gap_ms} ms':>12}  {moment.words}")
+        failed = "failed: " if moment.is_failure else ""
+        tell(f"{moment.version:>5}  {_clock(entry)}  {f'+{moment.gap_ms} ms':>12}  {failed}{moment.words}")
         told = words.state(fields)
         lines = [told if told != state else "", now if now != company else "", *_asked(moment)]
         lines += [f"{moment.outcome}: {moment.reason}" if moment.reason else ""]

@@ -23,6 +23,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
 
+from operators.hearing import hearing
+from operators.words import parties
 from sandbox import SandboxCall
 from sandbox.ledger import DeliveryEntry, RestEntry
 from streams import commands
@@ -41,6 +43,9 @@ _UNANSWERED = {
 _SIDE_BY_SIDE, _NET = "side by side", "net"
 #: What is heard beside people, in words; everything else is a sentence of ours.
 _SOUNDS = {"silence": "nothing", "ringback": "our ringing", "ringing": "a phone ringing", "music": "music"}
+
+#: What the words of the record have in them where this is heard.
+_SOUND_TOLD = {"silence": "nobody", "ringback": "ring", "ringing": "ring", "music": "music"}
 
 
 @dataclass(slots=True)
@@ -110,6 +115,7 @@ class Recorder:
         await do()
         await self.world.eventually(until, f"the end of the scene: {act}")
         await self.come_to_rest(silent)
+        await self._compare_hearing(act)
         drawn = [act]
         for line in self._lines():
             drawn += line.drawn
@@ -149,6 +155,24 @@ class Recorder:
             return is_quiet and all(heard[name] != "nothing" for name in heard.keys() - silent)
 
         await self.world.eventually(is_at_rest, "nothing is under way")
+
+    async def _compare_hearing(self, act: str) -> None:
+        """That the record says what Twilio lets people hear."""
+        for told in hearing(fields := await self.world.session(self.session_id)):
+            call_sid = fields.get(f"party.{told.party}.call_sid", "")
+            what = self.world.listening.hears(SandboxCall(self.world.sandbox, call_sid)) if call_sid else None
+            if what is None:
+                assert told.hears == (), f"{act}: nobody is on the line, and {told.words}"
+                continue
+            names = {fields.get(f"party.{name}.call_sid"): name for name in parties(fields)}
+            heard = what if isinstance(what, frozenset) else frozenset()
+            there = {names.get(sid, sid) for sid in heard if sid != "ringing"}
+            assert there == set(told.hears), f"{act}: {told.words}, in truth {what}"
+            if fields.get(f"party.{told.party}.waits") == "true":
+                assert "waits and hears" in told.words, f"{act}: {told.words}, in truth {what}"
+                continue  # another tune is heard only when the file that plays has ended, and here it never does
+            sound = "ringing" if "ringing" in heard else what if isinstance(what, str) else ""
+            assert _SOUND_TOLD.get(sound, "") in told.words, f"{act}: {told.words}, in truth {what}"
 
     def _counts(self) -> tuple[int, int]:
         ledger = self.world.sandbox.ledger
