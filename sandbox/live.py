@@ -80,7 +80,7 @@ class Viewer:
         about: str,
         entries: Sequence[Any],
         state_of: Callable[[Any], object],
-        view: Callable[[int, Any], dict[str, Any]],
+        view: Callable[[Switchboard, int, Any], dict[str, Any]],
     ) -> Iterator[bytes]:
         """The newest entries that are new or have changed; `first` is the oldest one to keep."""
         first = max(0, len(entries) - traffic.NEWEST_MAX)
@@ -93,7 +93,7 @@ class Viewer:
             state = state_of(entry)
             if known.get(number) != state:
                 known[number] = state
-                changed.append(view(number, entry))
+                changed.append(view(self._sandbox, number, entry))
         if changed or is_whole:
             yield orjson.dumps({"about": about, "whole": is_whole, "first": first, "entries": changed})
 

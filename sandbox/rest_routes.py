@@ -37,13 +37,15 @@ ERRORS = {
 
 
 def rest_handler(sandbox: Switchboard) -> Handler:
-    """Answers everything below `/2010-04-01/Accounts/{AccountSid}/`."""
+    """Answers `/2010-04-01/Accounts/{AccountSid}.json` and everything below `/2010-04-01/Accounts/{AccountSid}/`."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        account_sid, _, rest = request.raw_path.partition("?")[0].removeprefix(VERSION).partition("/")
+        account_sid, slash, rest = request.raw_path.partition("?")[0].removeprefix(VERSION).partition("/")
+        if not slash:  # the account itself
+            account_sid, slash, rest = account_sid.removesuffix(".json"), "", account_sid[34:]
         if not _is_allowed(sandbox, request, account_sid):
             return _respond(sandbox, error_answer(401, 20003, "Authenticate"))
-        path = "/" + "/".join(unquote(part) for part in rest.split("/"))
+        path = slash + "/".join(unquote(part) for part in rest.split("/"))
         text = await request.text() if request.method == "POST" else request.query_string
         params = tuple(parse_qsl(text, keep_blank_values=True))
         entry = RestEntry(sandbox.now_s, request.method, path, params)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from sandbox.exchange import recordings, resources, rest_calls, rest_conferences
+from sandbox.exchange import recordings, resources, rest_account, rest_calls, rest_conferences
 from sandbox.exchange.forms import Form, RestError, error_answer, not_found
 from sandbox.exchange.inputs import Params, RestRequest
 from sandbox.exchange.model import Recording
@@ -23,6 +23,10 @@ def answer(work: Work, request: RestRequest) -> RestAnswer:
     """The answer to a request; a refusal is an answer too, and changes nothing."""
     match = _PATH.match(request.path)
     try:
+        if request.path in {rest_account.ACCOUNT_PATH, rest_account.NUMBERS_PATH}:
+            if request.method != "GET":  # neither is bought, renamed or closed here
+                raise _not_allowed(request.method)
+            return rest_account.answer(work, request.path, request.params)
         if match is None:
             raise not_found(request.path)
         kind, sid, part, key = match["kind"], match["sid"] or "", match["part"] or "", match["key"] or ""

@@ -15,29 +15,47 @@ const STARTERS = [
   { address: "client:bob", name: "bob, the target" },
 ];
 
+/** The call that is played, its agent and its target by address, and whether it has come to the last step. */
+let game = { sid: "", agent: "", target: "", isLast: false };
+
 /** Who plays whom: whoever is on the line as such, else the first phones that could be. */
 function cast() {
   // Those that wait for somebody to play them go first.
   const all = phones.value.toSorted((one, other) => one.acts - other.acts);
   const [caller] = legs.value.filter((leg) => !leg.is_incoming);
-  const customer = caller?.phone ?? all.find((phone) => !phone.address.startsWith("client:"));
+  const customer = caller?.phone ?? all.find((phone) => !isBrowser(phone));
+  if (game.sid !== (caller?.sid ?? "")) {
+    game = { sid: caller?.sid ?? "", agent: "", target: "", isLast: false };
+  }
   const others = all.filter((phone) => phone !== customer);
-  const agent = others.find((phone) => phone.legs.length) ?? others.find(isBrowser) ?? others[0];
+  const pick = (some, known) =>
+    some.find((phone) => phone.address === known) ??
+    some.find((phone) => phone.legs.length) ??
+    some.find(isBrowser) ??
+    some[0];
+  const agent = pick(others, game.agent);
   const left = others.filter((phone) => phone !== agent);
-  const target = left.find((phone) => phone.legs.length) ?? left.find(isBrowser) ?? left[0];
+  const target = pick(left, game.target);
+  // Who has been on the line keeps the part until the call is over.
+  game.agent ||= agent?.legs.length ? agent.address : "";
+  game.target ||= target?.legs.length ? target.address : "";
   return { customer, agent, target, caller };
 }
 
 const isBrowser = (phone) => phone.address.startsWith("client:");
 
-/** The step that is next, from 1 to 5. */
-function step() {
+/** The step that is next, from 1 to 5; 6 when all is done. */
+function step(target) {
   const answered = legs.value.filter((leg) => leg.status === "in-progress" && !leg.wants_keys).length;
   if (legs.value.length === 0) {
     return 1;
   }
   if (legs.value.length >= 3) {
+    game.isLast = answered >= 3;
     return answered >= 3 ? 5 : 4;
+  }
+  if (game.isLast && target?.legs.length) {
+    return 6;
   }
   return answered >= 2 ? 3 : 2;
 }
@@ -45,7 +63,7 @@ function step() {
 /** The steps, and what has to be there before them. */
 export function Guide() {
   const { customer, agent, target, caller } = cast();
-  const next = step();
+  const next = step(target);
   const to = target?.address ?? "client:bob";
   const players = [customer, agent, target].filter(Boolean);
   const byScript = players.filter((phone) => phone.acts);
@@ -95,10 +113,10 @@ export function Guide() {
       <//>
       <${Step} number=${5}>
         <b>Hand over.</b> In <${Console} /> press <b>Complete</b>. The agent is let go; customer and target hear each
-        other. Hang up on either phone to end it. From a terminal:
-        ${" "}<${Line} text=${order("complete", caller, "")} />
+        other. From a terminal: <${Line} text=${order("complete", caller, "")} />
       <//>
     </ol>
+    ${next === 6 && html`<p><b>Done.</b> Hang up on either phone to end the call.</p>`}
   </details>`;
 }
 

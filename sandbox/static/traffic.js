@@ -11,6 +11,9 @@ import { hide, Shown } from "./words.js";
 const LATE_S = 5;
 const VERDICTS = { accepted: "signature accepted", refused: "signature refused", "": "" };
 const KINDS = { "": "every kind", voice: "TwiML", call: "calls", conference: "conferences", recording: "recordings" };
+const SIDS = /\b[A-Z]{2}[0-9a-f]{32}\b/g;
+/** Parameters of a REST request that tell what it is for. */
+const TELLING = new Set(["To", "Hold", "Muted", "Status", "EndConferenceOnExit", "Coaching", "AnnounceUrl"]);
 const filter = signal({ text: "", kind: "", status: "" });
 /** Whose details are open, by number. */
 const opened = signal(new Set());
@@ -83,6 +86,7 @@ function Delivery({ entry }) {
       <summary class=${answerClass(entry)}>
         <${Time} at=${entry.at} as="fine" />
         <b>${entry.kind === "voice" ? "TwiML" : hide(entry.event)}</b>
+        ${entry.who && html`<${Shown} value=${entry.who} />`}
         <span class="path"><${Shown} value=${entry.path} /></span>
         <span class="answer">${answer(entry)}</span>
         ${entry.fault && html`<span class="tag">${fault(entry)}</span>`}
@@ -201,6 +205,12 @@ export function Requests() {
   </section>`;
 }
 
+/** What a request is about, in short: its first few parameters. */
+function wish(entry) {
+  const said = entry.params.filter(([name]) => TELLING.has(name)).map(([name, value]) => `${name}=${value}`);
+  return said.slice(0, 2).join(", ");
+}
+
 function Request({ entry }) {
   const failed = entry.status >= 400 || entry.fault.startsWith("cut");
   const said = entry.status || (entry.fault.startsWith("cut") ? "cut off" : "under way");
@@ -209,11 +219,14 @@ function Request({ entry }) {
       <summary class=${failed ? "failed" : ""}>
         <${Time} at=${entry.at} as="fine" />
         <b>${hide(entry.method)}</b>
-        <span class="path"><${Shown} value=${entry.path} /></span>
+        ${entry.who && html`<${Shown} value=${entry.who} />`}
+        <span class="path"><${Shown} value=${entry.path.replace(SIDS, (sid) => `${sid.slice(0, 6)}…`)} /></span>
+        <span class="path"><${Shown} value=${wish(entry)} /></span>
         <span class="answer">${said}${entry.code ? `, ${entry.code}` : ""}, ${shortSpan(entry.duration_ms)}</span>
         ${entry.fault && html`<span class="tag">${entry.fault}</span>`}
       </summary>
       <div class="details">
+        <p class="mono"><${Shown} value=${entry.path} /></p>
         <p>${entry.applied ? "It reached Twilio's model." : "It had no effect."}</p>
         ${entry.code > 0 && html`<p>Twilio's code ${entry.code}</p>`}
         <${Pairs} caption="Parameters" pairs=${entry.params} />

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 from sandbox.exchange import DebuggerEntry
 from sandbox.ledger import ANSWER_MAX, Attempt, DeliveryEntry, RestEntry
+from sandbox.switchboard import Switchboard
+from sandbox.views.phones import at_the_phone, name_of
 from sandbox.views.times import iso
 
+_CALL_SID = re.compile(r"CA[0-9a-f]{32}")
 NEWEST_MAX = 200
 """How many of each kind are shown."""
 
 
-def delivery(number: int, entry: DeliveryEntry) -> dict[str, Any]:
+def delivery(sandbox: Switchboard, number: int, entry: DeliveryEntry) -> dict[str, Any]:
     """One request to a webhook.
 
     Args:
+        sandbox: Whose.
         number: Its place in the ledger, by which it is named to send it again.
         entry: What the ledger holds of it.
     """
@@ -32,6 +37,7 @@ def delivery(number: int, entry: DeliveryEntry) -> dict[str, Any]:
         "path": url.path,
         "params": entry.params,
         "call_sid": entry.call_sid,
+        "who": _who(sandbox, entry.call_sid),
         "conference_sid": entry.get("ConferenceSid"),
         "headers": _headers(entry),
         "verdict": entry.verdict,
@@ -45,13 +51,15 @@ def delivery(number: int, entry: DeliveryEntry) -> dict[str, Any]:
     }
 
 
-def rest(number: int, entry: RestEntry) -> dict[str, Any]:
-    """One request of the REST API."""
+def rest(sandbox: Switchboard, number: int, entry: RestEntry) -> dict[str, Any]:
+    """One request of the REST API; the arguments as for `delivery`."""
+    call_sid = _CALL_SID.search(entry.path)
     return {
         "number": number,
         "at": iso(entry.at_s),
         "method": entry.method,
         "path": entry.path,
+        "who": _who(sandbox, call_sid[0]) if call_sid else "",
         "params": entry.params,
         "status": entry.status,
         "code": entry.code,
@@ -61,7 +69,7 @@ def rest(number: int, entry: RestEntry) -> dict[str, Any]:
     }
 
 
-def debugger(number: int, entry: DebuggerEntry) -> dict[str, Any]:
+def debugger(_sandbox: Switchboard, number: int, entry: DebuggerEntry) -> dict[str, Any]:
     """One error or warning such as Twilio's debugger lists."""
     return {
         "number": number,
@@ -70,6 +78,12 @@ def debugger(number: int, entry: DebuggerEntry) -> dict[str, Any]:
         "call_sid": entry.call_sid,
         "url": entry.url,
     }
+
+
+def _who(sandbox: Switchboard, call_sid: str) -> str:
+    """Who is on a leg; empty for a call that this run does not know."""
+    call = sandbox.exchange.state.calls.get(call_sid)
+    return name_of(sandbox, at_the_phone(call)) if call is not None else ""
 
 
 def _headers(entry: DeliveryEntry) -> dict[str, str]:

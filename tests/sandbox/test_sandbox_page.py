@@ -129,6 +129,7 @@ async def test_deliveries_are_told_with_answer_and_verdict(
     assert (voice["kind"], voice["verdict"], voice["path"]) == ("voice", "accepted", "/voice")
     assert voice["answer"] == "<Response>\n  <Say>Hello</Say>\n  <Hangup />\n</Response>"
     assert ["From", CUSTOMER] in voice["params"]
+    assert voice["who"] == CUSTOMER
     assert set(voice["headers"]) == {"X-Twilio-Signature", "I-Twilio-Idempotency-Token"}
     assert (status["event"], status["verdict"], status["attempts"][0]["failure"]) == ("completed", "refused", "4xx")
     assert voice["at"].endswith("Z")

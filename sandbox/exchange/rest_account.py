@@ -1,0 +1,103 @@
+"""Answers what is asked about the account itself and its numbers; nothing of it can be changed by request.
+
+Source: Twilio docs: Account resource; IncomingPhoneNumber resource. Properties: twilio-python 9, which is generated from
+Twilio's OpenAPI description.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sandbox.exchange import params, resources
+from sandbox.exchange.forms import Form, RestError
+from sandbox.exchange.inputs import Params
+from sandbox.exchange.model import Number, State
+from sandbox.exchange.outputs import RestAnswer
+from sandbox.exchange.sids import make_sid
+from sandbox.exchange.texts import rfc2822
+from sandbox.exchange.work import Work
+
+ACCOUNT_PATH = ".json"
+"""The account's own address, behind the part that all others have too."""
+NUMBERS_PATH = "/IncomingPhoneNumbers.json"
+_WANTED = re.compile(r"\+?[0-9*]{1,20}")
+
+
+def answer(work: Work, path: str, query: Params) -> RestAnswer:
+    """The account, or its numbers by `PhoneNumber`: whole, a part, or with `*` for any digit."""
+    if path == ACCOUNT_PATH:
+        return RestAnswer(200, account(work.state))
+    wanted = Form(query).get("PhoneNumber")
+    if wanted and not _WANTED.fullmatch(wanted):
+        raise RestError(400, 21421, f"PhoneNumber is invalid: {wanted}")
+    pattern = re.compile(re.escape(wanted).replace(r"\*", "[0-9]"))
+    # Applications and SIP domains are kept beside the numbers.
+    numbers = [it for it in work.state.numbers.values() if it.number.startswith("+") and pattern.search(it.number)]
+    return resources.page(
+        work.state, NUMBERS_PATH, "incoming_phone_numbers", numbers, lambda it: number(work.state, it), query
+    )
+
+
+def account(state: State) -> dict[str, Any]:
+    """An Account resource. The token stays away: whoever asks has it."""
+    uri = resources.account_uri(state)
+    return {
+        "auth_token": None,
+        "date_created": rfc2822(0.0),
+        "date_updated": rfc2822(0.0),
+        "friendly_name": "Sandbox",
+        "owner_account_sid": state.account_sid,
+        "sid": state.account_sid,
+        "status": "active",
+        "subresource_uris": {
+            "calls": f"{uri}/Calls.json",
+            "conferences": f"{uri}/Conferences.json",
+            "incoming_phone_numbers": f"{uri}{NUMBERS_PATH}",
+        },
+        "type": "Full",
+        "uri": f"{uri}.json",
+    }
+
+
+def number(state: State, it: Number) -> dict[str, Any]:
+    """An IncomingPhoneNumber resource; what it has beside its webhooks is the same for all."""
+    sid = make_sid("PN", it.number, 0)
+    nothing = dict.fromkeys(
+        (
+            "address_sid", "bundle_sid", "emergency_address_sid", "identity_sid", "trunk_sid",
+        )
+    )  # fmt: skip
+    return {
+        **nothing,
+        "account_sid": state.account_sid,
+        "address_requirements": "none",
+        "api_version": params.API_VERSION,
+        "beta": False,
+        "capabilities": {"voice": True, "sms": False, "mms": False, "fax": False},
+        "date_created": rfc2822(0.0),
+        "date_updated": rfc2822(0.0),
+        "emergency_address_status": "unregistered",
+        "emergency_status": "Inactive",
+        "friendly_name": it.number,
+        "origin": "twilio",
+        "phone_number": it.number,
+        "sid": sid,
+        "sms_application_sid": "",
+        "sms_fallback_method": "POST",
+        "sms_fallback_url": "",
+        "sms_method": "POST",
+        "sms_url": "",
+        "status": "in-use",
+        "status_callback": it.status_callback,
+        "status_callback_method": it.status_callback_method,
+        "type": "local",
+        "uri": f"{resources.account_uri(state)}/IncomingPhoneNumbers/{sid}.json",
+        "voice_application_sid": it.application_sid or None,
+        "voice_caller_id_lookup": False,
+        "voice_fallback_method": it.voice_fallback_method,
+        "voice_fallback_url": it.voice_fallback_url,
+        "voice_method": it.voice_method,
+        "voice_receive_mode": "voice",
+        "voice_url": it.voice_url,
+    }
