@@ -48,7 +48,7 @@ def worker(
 def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8081,
     host: Host = "127.0.0.1",
-    console: Annotated[str, typer.Option(metavar="URL", help="The console, to which the phones' page leads.")] = "",
+    console_url: Annotated[str, typer.Option(metavar="URL", help="The console, to which the phones' page leads.")] = "",
 ) -> None:
     """A local Twilio: REST API, TwiML, signed callbacks, phones. Needs no account and reaches no telephone.
 
@@ -65,7 +65,7 @@ def sandbox(
     """
     from conferral.running import run_sandbox
 
-    raise typer.Exit(run_sandbox(host, port, console))
+    raise typer.Exit(run_sandbox(host, port, console_url))
 
 
 def console(

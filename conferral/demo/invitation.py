@@ -65,6 +65,7 @@ def _commands(stage: Stage, session_id: str) -> list[str]:
         f"{conferral} swap {session_id}",
         f"{conferral} complete {session_id}",
         f"curl -H 'Authorization: Bearer {API_TOKEN}' {stage.webhooks_url}/sessions/{session_id}",
+        f"{conferral} explain {session_id}",
         f"{conferral} end {session_id} --yes",
     ]
     redis_cli = programs.find_redis_cli()

@@ -180,7 +180,7 @@ def _start(children: Children, stage: Stage, chosen: Ports, changes: Mapping[str
     # By the interpreter and not by the program's file: `-P` keeps the folder that they run in out of Python's path.
     program = (sys.executable, "-P", "-m", "conferral")
     commands = {
-        "sandbox": ("sandbox", "--port", str(chosen.sandbox), "--console", stage.console_signed_in),
+        "sandbox": ("sandbox", "--port", str(chosen.sandbox), "--console-url", stage.console_signed_in),
         "webhooks": ("webhooks", "--port", str(chosen.webhooks)),
         "worker": ("worker",),
         "console": ("console", "--port", str(chosen.console)),

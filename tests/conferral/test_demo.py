@@ -126,7 +126,7 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
             with urllib.request.urlopen(url, timeout=5) as answer:
                 assert answer.status == 200
         commands = [line.strip() for line in lines if re.match(r"  (REDIS_URL=|\S*redis-cli |curl )", line)]
-        assert len(commands) == 7
+        assert len(commands) == 8
         assert commands[-1].endswith(" --yes"), "on a terminal it asks otherwise"
         answers = [
             subprocess.run(
@@ -143,7 +143,7 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
         program.send_signal(signal.SIGTERM)
         program.communicate(timeout=30)
 
-    assert [answer.returncode for answer in answers] == [0] * 7, answers
+    assert [answer.returncode for answer in answers] == [0] * 8, answers
     for answer, says in zip(
         answers,
         [
@@ -153,6 +153,7 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
             "customer +…23 and agent client:bob talk",
             "-",
             '"state":',
+            "It waits for",
             "is ended",
         ],
         strict=True,
