@@ -239,7 +239,7 @@ class _Open:
         kind, _, rest = entry["detail"].partition(" ")
         if entry["event"] == "calls_read":
             return next((name for name, (_, one) in self._open.items() if one.kind == "read_calls"), "")
-        party = rest.partition(" ")[0]
-        return next(
-            (name for name, (_, one) in self._open.items() if one.kind == kind and one.party in ("", party)), ""
-        )
+        party, _, rest = rest.partition(" ")
+        told = words.asked(kind, party, rest.partition(" ")[0])
+        may_be = [(name, one) for name, (_, one) in self._open.items() if one.kind == kind and one.party in ("", party)]
+        return next((name for name, one in may_be if one.words == told), may_be[0][0] if may_be else "")

@@ -104,7 +104,8 @@ def _failing(fields: Fields, now_ms: int) -> str:
     failed_ms = _failed_at_ms(fields)
     if not 0 <= now_ms - failed_ms <= FAILED_LATELY_MS:
         return ""
-    what = "the transfer" if fields.get("transfer.mode") in ("warm", "consult", "blind") else fields["transfer.mode"]
+    mode = fields.get("transfer.mode", "")
+    what = mode if mode in ("park", "retrieve") else "the transfer"
     return f"failed: {what}{why}"
 
 

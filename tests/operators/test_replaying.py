@@ -1,8 +1,5 @@
 """A session as it was at any version, and its history as a file."""
 
-from collections.abc import Callable
-from typing import Any
-
 import hypothesis
 import orjson
 import pytest
@@ -13,39 +10,13 @@ from operators import hearing, replaying, standing
 from operators.reader import LogEntry
 from operators.replaying import BadHistoryError, History
 from statemachine.session import Session
-from statemachine.step import Step
 from streams import session_codec
 from tests.statemachine.stages import conferenced, talking
 from tests.statemachine.story import Story
 from tests.statemachine.test_grid import MOVES
 from tests.statemachine.test_order_histories import BEGINNINGS, ORDER_MOVES, OrderHistory
 from tests.support.folding import shown
-from worker import deciding
-
-Taken = tuple[Session, Any, Step, int]
-
-
-def told(play: Callable[[], Story]) -> tuple[list[LogEntry], list[Session]]:
-    """The log of a story as a worker writes it, and the session at each version."""
-    taken: list[Taken] = []
-    take = Story.take
-
-    def note(story: Story, event: Any) -> Story:
-        before = story.session
-        take(story, event)
-        assert story.last is not None
-        taken.append((before, event, story.last, story.now_ms))
-        return story
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Story, "take", note)
-        play()
-    log = [
-        LogEntry(f"{now_ms}-{number}", deciding._log_entry(event, step, before, now_ms))
-        for number, (before, event, step, now_ms) in enumerate(taken)
-        if step.session.version != before.version
-    ]
-    return log, [step.session for before, _, step, _ in taken if step.session.version != before.version]
+from tests.support.logs import told
 
 
 def assert_same_at_every_version(log: list[LogEntry], sessions: list[Session]) -> None:

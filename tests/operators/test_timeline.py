@@ -1,0 +1,229 @@
+"""A log as a time line, and the explanation of where a session stands."""
+
+from collections.abc import Callable
+
+import pytest
+
+from operators import timeline
+from operators.explaining import Explanation, Help, explain
+from operators.reader import LogEntry
+from statemachine.effects import UpdateParticipant
+from statemachine.step import Step
+from streams import session_codec
+from streams.times import to_iso
+from tests.statemachine.ordering import ordering
+from tests.statemachine.rooms import parked
+from tests.statemachine.stages import conferenced, dialling, talking
+from tests.statemachine.story import Story
+from tests.support.logs import told
+
+
+def last_step(story: Story) -> Step:
+    assert story.last is not None
+    return story.last
+
+
+def held(outcome: str, **given: object) -> Callable[[], Story]:
+    """A hold, with what came of the request."""
+
+    def play() -> Story:
+        story = ordering().hold("customer").later(120)
+        (effect,) = last_step(story).effects
+        assert isinstance(effect, UpdateParticipant)
+        getattr(story, outcome)(effect.kind, effect.party, effect_id=effect.effect_id, **given)
+        return story
+
+    return play
+
+
+# ---- the time line -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("play", "outcome", "code", "answer"),
+    [
+        (held("succeeds"), "succeeded", 0, "done after 120 ms"),
+        (held("fails", status=400, code=21220), "failed", 21220, "refused after 120 ms (code 21220)"),
+        (held("is_unknown"), "unknown", 0, "no answer after 120 ms"),
+    ],
+)
+def test_what_came_of_an_effect_stands_where_it_was_asked_for(
+    play: Callable[[], Story], outcome: str, code: int, answer: str
+) -> None:
+    *_, asking, telling = timeline.timeline(told(play)[0])
+
+    (asked,) = asking.effects
+    assert (asked.words, asked.outcome, asked.took_ms, asked.twilio_code) == ("hold customer", outcome, 120, code)
+    assert timeline.answers(asking) == answer
+    assert telling.asked_in == asking.entry_id
+    assert (telling.gap_ms, telling.is_failure) == (120, outcome != "succeeded")
+
+
+def test_outcomes_of_logs_without_ids_are_told_by_kind_and_party() -> None:
+    log, _ = told(held("succeeds"))
+    # What was asked for is told by the worker; the story's outcome has no word of it.
+    told_more = {"effect_succeeded": {"detail": "update_participant customer hold"}}
+    log = [LogEntry(one.entry_id, {**one.fields, **told_more.get(one["event"], {})}) for one in log]
+    older = [LogEntry(one.entry_id, {k: v for k, v in one.fields.items() if k != "effect"}) for one in log]
+
+    assert timeline.timeline(older) == timeline.timeline(log)
+
+
+def test_what_has_no_outcome_is_pending_and_the_end_drops_what_was_not_sent() -> None:
+    before, _ = told(lambda: ordering().hold("customer"))
+    after, _ = told(lambda: ordering().hold("customer").end())
+
+    assert [one.words for one in timeline.pending(timeline.timeline(before))][-1] == "hold customer"
+    assert "hold customer" not in [one.words for one in timeline.pending(timeline.timeline(after))]
+
+
+@pytest.mark.parametrize(
+    ("event", "detail", "more", "is_failure"),
+    [
+        ("call_progressed", "target busy", {}, True),
+        ("call_progressed", "agent no-answer, agent 1 of 2", {}, True),
+        ("call_progressed", "target busy", {"outcome": "stale"}, False),
+        ("call_progressed", "target canceled", {}, False),
+        ("call_progressed", "busy ringing", {}, False),
+        ("dial_ended", "agent bridge no-answer", {}, True),
+        ("dial_ended", "customer bridge completed", {}, False),
+        ("gate_decided", "CA1 no-confirmation", {}, True),
+        ("announcement_ended", "conference failed not-found", {}, True),
+        ("recording_changed", "RE1 absent, of the call", {}, True),
+        ("convert_overdue", "", {}, True),
+        ("confirm_overdue", "", {}, False),
+        ("hold", "customer", {"outcome": "refused", "reason": "the call is parked"}, True),
+        ("participant_left", "agent", {"to": "ended", "reason": "alone"}, True),
+        ("participant_left", "agent", {"to": "ended", "reason": "agent-left"}, False),
+        ("order_overdue", "", {"reports": '[{"status": "failed"}]'}, True),
+        ("participant_left", "target", {"reports": '[{"status": "failed", "reason": "hung up"}]'}, True),
+        ("participant_left", "target", {"reports": "[1"}, False),
+    ],
+)
+def test_failures_are_told_from_what_goes_its_way(
+    event: str, detail: str, more: dict[str, str], is_failure: bool
+) -> None:
+    entry = {"event": event, "detail": detail, "from": "conferenced", "to": "conferenced", "outcome": "stayed"} | more
+
+    assert timeline.is_failure(LogEntry("1-0", entry)) == is_failure
+
+
+@pytest.mark.parametrize("effects", ["{", "1", "[1]", "[{}]", '[{"kind": "hang_up_call"}]'])
+def test_an_entry_that_makes_no_sense_does_not_stand_in_the_way(effects: str) -> None:
+    entry = LogEntry("1-0", {"effects": effects, "version": "x", "at": "yesterday", "reports": "7"})
+
+    (moment,) = timeline.timeline([entry])
+
+    assert (moment.version, moment.at_ms, moment.gap_ms) == (0, 0, 0)
+
+
+def test_numbers_are_cut_unless_they_are_wanted_whole() -> None:
+    entry = LogEntry("1-0", {"event": "odd", "detail": "+14155550123", "reason": "not to +14155550123"})
+
+    for moment in timeline.timeline([entry]):
+        assert "4155550123" not in moment.words + moment.follow + moment.reason
+    assert "+14155550123" in timeline.timeline([entry], full=True)[0].words
+
+
+# ---- explained -----------------------------------------------------------------------------------------------------
+
+
+def explained(play: Callable[[], Story], later_ms: int = 0, *, full: bool = False) -> Explanation:
+    log, sessions = told(play)
+    now_ms = sessions[-1].updated_at_ms + later_ms
+    return explain(session_codec.encode(sessions[-1]), log, now_ms, full=full)
+
+
+def lines(found: Explanation) -> list[str]:
+    return [one.line.partition(" CA")[0] for one in found.helps]
+
+
+def busy() -> Story:
+    return dialling("consult").swap("too early").later(2_000).call("target", "busy").confirms("customer", "agent")
+
+
+def test_what_failed_first_is_what_failed_and_no_refused_command() -> None:
+    found = explained(busy)
+
+    assert found.first_failure is not None
+    assert (found.first_failure.words, found.first_failure.guard) == ("target is busy", "busy")
+    assert "In trouble: failed: the transfer (busy)." in found.standing
+    assert lines(found) == ["conferral transfer", "conferral end", "conferral replay"]
+
+
+def test_a_refused_command_is_told_where_nothing_else_has_failed() -> None:
+    found = explained(lambda: talking("warm").swap("no consult"))
+
+    assert found.first_failure is not None
+    assert found.first_failure.words == "swap is asked for"
+    assert found.first_failure.guard == "no consult is going on: all of them talk"
+
+
+def test_a_code_of_twilios_leads_to_what_twilio_says_of_it() -> None:
+    found = explained(held("fails", status=400, code=21220)).first_failure
+
+    assert found is not None
+    assert (found.twilio_code, found.link) == (21220, "https://www.twilio.com/docs/errors/21220")
+
+
+def test_of_several_transfers_the_newest_is_explained() -> None:
+    log, sessions = told(lambda: busy().later(60_000).transfer("warm", command_id="second").confirms("agent"))
+    fields = session_codec.encode(sessions[-1])
+    noted = LogEntry(
+        "9-0", {"event": "call_progressed", "detail": "target no-answer", "version": "99", "at": to_iso(9)}
+    )
+
+    found = explain(fields, [*log, noted], sessions[-1].updated_at_ms).first_failure
+
+    assert found is not None
+    assert found.words == "target does not answer"
+
+
+def test_since_when_it_stands_so_and_when_its_timers_were_set_is_read_from_the_log() -> None:
+    found = explained(lambda: Story().answered().later(3_000).convert().later(1_000).joins("agent"), later_ms=500)
+
+    assert found.standing[0].endswith("(1 s).")
+    (timer,) = [wait for wait in found.waits if wait.by == "timer"]
+    assert timer.comes_at_ms - timer.since_ms == 5_000
+    assert any("in 3 s: whoever is missing" in sentence for sentence in found.comes_by_itself)
+
+
+def test_what_is_overdue_says_so_and_leads_to_check() -> None:
+    found = explained(lambda: Story().answered().convert(), later_ms=60_000)
+
+    assert "Since 55 s overdue: whoever is missing in the conference is moved once more." in found.comes_by_itself
+    assert found.helps[0].line == "conferral check"
+
+
+def test_what_helps_is_what_the_session_would_take() -> None:
+    assert lines(explained(parked)) == ["conferral retrieve", "conferral end", "conferral replay"]
+    assert lines(explained(lambda: talking("consult")))[:4] == [
+        "conferral complete", "conferral merge", "conferral swap", "conferral cancel",
+    ]  # fmt: skip
+    assert lines(explained(lambda: conferenced().leaves("agent")))[0] == "conferral add"
+
+
+def test_of_an_ended_session_is_told_why() -> None:
+    found = explained(lambda: conferenced().later(61_000).end())
+
+    assert found.standing[0].endswith("UTC after 1 min 01 s: an operator ended it (command).")
+    assert found.standing[1] == "What ended it: end is asked for."
+    assert found.first_failure is None
+    assert [wait.by for wait in found.waits] == ["twilio"] * len(found.waits)
+
+
+def test_whom_to_call_back_is_typed_for_a_shell_and_numbers_are_left_out() -> None:
+    fields = {"id": "S1", "state": "ended", "end_reason": "alone", "party.customer.status": "left",
+              "party.customer.address": "+14155550123", "party.agent.status": "left",
+              "party.agent.address": "client:a;reboot"}  # fmt: skip
+
+    def call_back(*, full: bool) -> Help:
+        return next(one for one in explain(fields, [], 0, full=full).helps if one.command == "call")
+
+    assert call_back(full=False).line == "conferral call --agent 'client:a;reboot' --customer ADDRESS"
+    assert call_back(full=True).line.endswith("--customer +14155550123")
+
+
+@pytest.mark.parametrize("fields", [{}, {"id": "S1"}, {"id": "S1", "state": "flying", "transfer.mode": "x"}])
+def test_a_record_that_makes_no_sense_is_explained_as_far_as_it_goes(fields: dict[str, str]) -> None:
+    assert explain(fields, [LogEntry("1-0", {"event": "x"})], 5).helps

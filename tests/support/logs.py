@@ -1,0 +1,35 @@
+"""Logs of stories, as a worker writes them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from operators.reader import LogEntry
+from statemachine.session import Session
+from statemachine.step import Step
+from tests.statemachine.story import Story
+from worker import deciding
+
+
+def told(play: Callable[[], Story]) -> tuple[list[LogEntry], list[Session]]:
+    """The log of a story, and the session at each version."""
+    taken: list[tuple[Session, Any, Step, int]] = []
+    take = Story.take
+
+    def note(story: Story, event: Any) -> Story:
+        before = story.session
+        take(story, event)
+        assert story.last is not None
+        taken.append((before, event, story.last, story.now_ms))
+        return story
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Story, "take", note)
+        play()
+    counted = [one for one in taken if one[2].session.version != one[0].version]
+    log = [
+        LogEntry(f"{now_ms}-{number}", deciding._log_entry(event, step, before, now_ms))
+        for number, (before, event, step, now_ms) in enumerate(counted)
+    ]
+    return log, [step.session for _, _, step, _ in counted]
