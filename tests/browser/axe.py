@@ -31,18 +31,17 @@ async def violations(page: Page) -> list[str]:
     ]
 
 
-async def assert_accessible(page: Page, what: str) -> None:
-    """Fails for every violation.
+async def too_wide(page: Page) -> list[str]:
+    """That the page is wider than its window, if it is: nobody shall have to scroll sideways (lines)."""
+    wide, window = await page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    return [f"{wide} px wide in a window of {window} px"] if wide > window else []
+
+
+async def troubles(page: Page, what: str) -> list[str]:
+    """Everything that keeps somebody from using a page as it is now (lines).
 
     Args:
         page: Where to look.
-        what: The view, for the message.
+        what: What is to be seen there.
     """
-    lines = await violations(page)
-    assert not lines, "\n".join([what, *lines])
-
-
-async def assert_fits(page: Page, what: str) -> None:
-    """Fails where the page is wider than its window: nobody shall have to scroll sideways."""
-    wide = await page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
-    assert wide[0] <= wide[1], f"{what}: {wide[0]} px wide in a window of {wide[1]} px"
+    return [f"{what}: {line}" for line in [*await violations(page), *await too_wide(page)]]

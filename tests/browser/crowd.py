@@ -8,7 +8,8 @@ from statemachine.session import Session
 from statemachine.states import PartyStatus, Phase, Stage, State, TransferMode, TransferStatus
 from statemachine.transfer import TransferState
 from streams import session_codec
-from tests.conferral.kit import KEYS, conferenced, make_session, set_up
+from streams.keys import Keys
+from tests.conferral.kit import KEYS, conferenced, make_session
 
 #: What a name may hold that is no name: markup, an escape sequence, text that runs backwards, far too much of it.
 HOSTILE = (
@@ -23,20 +24,25 @@ HOSTILE = (
 )
 
 
-def put_all(redis: Redis, sessions: list[Session]) -> None:
-    """Sessions as a worker leaves them, and a commit in each partition, which is what a console looks for."""
-    set_up(redis)
+def put_all(redis: Redis, sessions: list[Session], keys: Keys = KEYS) -> None:
+    """Sessions as a worker leaves them, and a commit in each partition, which is what a console looks for.
+
+    Args:
+        redis: Where to, set up for these keys.
+        sessions: Live or ended.
+        keys: Of whoever looks.
+    """
     with redis.pipeline(transaction=False) as pipeline:
         for session in sessions:
-            partition = KEYS.partition_of(session.id)
-            pipeline.hset(KEYS.session(session.id), mapping=session_codec.encode(session))
+            partition = keys.partition_of(session.id)
+            pipeline.hset(keys.session(session.id), mapping=session_codec.encode(session))
             if session.state is State.ENDED:
-                pipeline.srem(KEYS.live(partition), session.id)
-                pipeline.zadd(KEYS.ended(partition), {session.id: session.ended_at_ms})
+                pipeline.srem(keys.live(partition), session.id)
+                pipeline.zadd(keys.ended(partition), {session.id: session.ended_at_ms})
             else:
-                pipeline.sadd(KEYS.live(partition), session.id)
-        for partition in {KEYS.partition_of(session.id) for session in sessions}:
-            pipeline.hincrby(KEYS.lease(partition), "commit", 1)
+                pipeline.sadd(keys.live(partition), session.id)
+        for partition in {keys.partition_of(session.id) for session in sessions}:
+            pipeline.hincrby(keys.lease(partition), "commit", 1)
         pipeline.execute()
 
 

@@ -38,5 +38,4 @@ async def test_what_some_people_cannot_use_is_noticed(windows):
     await page.set_content(BAD_PAGE)
     found = {line.partition(":")[0] for line in await axe.violations(page)}
     assert found >= {"button-name", "color-contrast", "document-title", "html-has-lang", "image-alt"}
-    with pytest.raises(AssertionError, match="px wide in a window"):
-        await axe.assert_fits(page, "a page")
+    assert [line for line in await axe.troubles(page, "a page") if "px wide in a window" in line]

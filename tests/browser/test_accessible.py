@@ -1,0 +1,110 @@
+"""Every view can be used by everybody: rules of accessibility in both themes, on a phone and on a desk."""
+
+import itertools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, expect
+
+from tests.browser import axe, players
+from tests.browser.crowd import HOSTILE, hostile, put_all
+from tests.browser.stage import TARGET, Stage
+from tests.browser.windows import NARROW, WIDE, Windows
+
+LOOKS = tuple(itertools.product(("light", "dark"), (WIDE, NARROW)))
+#: In every run; the other two in `make soak`.
+USUAL = (("light", WIDE), ("dark", NARROW))
+
+
+@dataclass(frozen=True)
+class Views:
+    """What is to be looked at: everything that can go on goes on."""
+
+    stage: Stage
+    console: Page
+    phones: Page
+    session: str
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def views(stage: Stage, windows: Windows, redis_server) -> AsyncIterator[Views]:
+    """A consult transfer under way, a transfer that has failed, hostile names, dead letters."""
+    with redis_server.client() as redis:
+        at_ms = redis.time()[0] * 1000
+        for number in range(3):
+            redis.xadd(
+                stage.keys.dead,
+                {"dead_reason": f"not UTF-8 {number % 2}", "dead_stream": stage.keys.commands, "type": "x"},
+            )
+    phones = await windows.open(stage.phones_url)
+    console = await players.signed_in(windows, stage.console)
+    await players.press(players.phone(phones, "customer"), "Call")
+    await players.press(players.phone(phones, "alice"), "Pick up")
+    await expect(players.phone(phones, "customer")).to_contain_text("you hear alice")
+    (call,) = [call for call in stage.sandbox.live_calls() if not call.record.parent_sid]
+    await players.open_session(console, call.sid)
+    await players.give(console, "Transfer", to=TARGET, choices=["consult"])
+    await players.press(players.phone(phones, "dave"), "Pick up")
+    await expect(console.get_by_role("main")).to_contain_text("target hears agent")
+    with redis_server.client() as redis:
+        put_all(redis, [hostile(number, name, at_ms) for number, name in enumerate(HOSTILE[:3])], stage.keys)
+    yield Views(stage, console, phones, call.sid)
+
+
+async def look_everywhere(views: Views, theme: str, size: dict[str, int]) -> None:
+    for page in (views.console, views.phones):
+        await page.emulate_media(color_scheme=theme)
+        await page.set_viewport_size(size)
+    found: list[str] = []
+
+    async def look(page: Page, what: str) -> None:
+        found.extend(await axe.troubles(page, f"{what}, {theme}, {size['width']} px"))
+
+    console, address = views.console, views.stage.console.address
+    for view, there in (
+        ("health", console.get_by_role("row").nth(1)),
+        ("dead", console.get_by_role("heading", name="By reason")),
+        ("sessions", players.sessions(console).first),
+    ):
+        await console.goto(f"{address}#{view}")
+        await expect(there).to_be_visible()
+        await look(console, view)
+    await console.keyboard.press("?")
+    await expect(console.get_by_role("dialog")).to_be_visible()
+    await look(console, "keys")
+    await console.keyboard.press("Escape")
+    await console.goto(f"{address}#session/{views.session}")
+    await expect(console.get_by_role("button", name="Complete", exact=True)).not_to_have_attribute(
+        "aria-disabled", "true"
+    )
+    await look(console, "session")
+    await console.get_by_role("button", name="End …").click()
+    await expect(console.get_by_role("dialog")).to_be_visible()
+    await look(console, "form")
+    await console.keyboard.press("Escape")
+    for panel in ("REST", "Break it", "Conferences", "Debugger", "Callbacks"):
+        await views.phones.get_by_role("button", name=panel, exact=True).click()
+        await look(views.phones, f"phones, {panel}")
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("theme", "size"), USUAL, ids=lambda value: value if isinstance(value, str) else value["width"]
+)
+async def test_every_view_can_be_used_by_everybody(views, theme, size):
+    await look_everywhere(views, theme, size)
+
+
+@pytest.mark.soak
+async def test_every_view_can_be_used_by_everybody_in_every_look(views):
+    for theme, size in LOOKS:
+        await look_everywhere(views, theme, size)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_the_sign_in_can_be_used_by_everybody(console, windows, theme):
+    page = await windows.open(console.address, theme=theme, size=NARROW)
+    await expect(page.get_by_label("Token")).to_be_visible()
+    assert await axe.troubles(page, "sign-in") == []
