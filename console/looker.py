@@ -34,7 +34,7 @@ ROUND = 16
 #: In one of so many looks (count) one partition is looked at though it has committed nothing: whoever repairs records
 #: by hand commits nothing.
 ALSO_EVERY = 4
-#: How often Redis's clock is asked, seconds.
+#: How often Redis's clock is asked, and how many partitions there are, seconds.
 TIME_EVERY_S = 5.0
 #: Ended sessions that are shown, the newest (count).
 ENDED_MAX = 500
@@ -223,8 +223,7 @@ class Looker:
         # The marks come first: what is committed behind them is seen by the next look.
         marks = await self._store.ask(lambda reader: reader.marks())
         if len(marks) != len(self._marks):
-            self._marks = [""] * len(marks)
-            self._by_partition = {number: set() for number in range(len(marks))}
+            self._begin_anew(len(marks))
             changed = list(range(len(marks)))
         else:
             also = self._looks // ALSO_EVERY % len(marks) if self._looks % ALSO_EVERY == 0 else -1
@@ -245,10 +244,19 @@ class Looker:
         while len(self._changes) > CHANGES_MAX:
             self._known_from = self._changes.popitem(last=False)[1]
 
+    def _begin_anew(self, partitions: int) -> None:
+        """For the first time, or Redis was set up anew with another number of partitions."""
+        for name in self._live:
+            self._note(name)
+        self._live.clear()
+        self._marks = [""] * partitions
+        self._by_partition = {number: set() for number in range(partitions)}
+
     async def _ask_the_time(self) -> None:
         now_s = self._own_clock.monotonic_s()
         if now_s - self._time_asked_s >= TIME_EVERY_S:
             self._clock.observe(await self._store.now_ms(), now_s)
+            self._store.forget_setup()  # so that it is seen, too, when all of Redis was set up anew
             self._time_asked_s = now_s
 
     async def _look_at(self, partitions: list[int]) -> None:

@@ -8,6 +8,8 @@ import orjson
 
 from streams.times import to_iso
 
+#: The largest whole number that JavaScript holds exactly. Source: ECMA-262, Number.MAX_SAFE_INTEGER.
+NUMBER_MAX = 2**53 - 1
 #: Attributes that are moments, beside all that end in `_at_ms`; every other `_ms` is a duration.
 _MOMENTS = frozenset({"at_ms", "since_ms", "until_ms"})
 
@@ -43,7 +45,8 @@ def plain(value: object) -> object:
         return {str(name): plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
         return [plain(one) for one in value]
-    return value
+    # What a script can't count to is no number of ours.
+    return None if isinstance(value, int) and abs(value) > NUMBER_MAX else value
 
 
 @cache

@@ -349,7 +349,9 @@ def asked(kind: str, party: str, what: str) -> str:
     'hold customer'
     """
     everybody = "everybody" if kind == "play_announcement" else "a party"
-    return (_ASKED.get((kind, what)) or _EFFECTS.get(kind, kind.replace("_", " "))).format(party=party or everybody)
+    known = _ASKED.get((kind, what)) or _EFFECTS.get(kind)
+    # A kind that is none of ours may hold braces.
+    return known.format(party=party or everybody) if known else kind.replace("_", " ")
 
 
 def _ordered(entry: LogEntry) -> list[tuple[str, str, str]]:

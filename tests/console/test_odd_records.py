@@ -1,0 +1,142 @@
+"""Records that none of ours has written: whatever stands in Redis, a page is told something and nothing falls over.
+
+The list of sessions is made for everybody at once, so that one odd record must not take it from all.
+"""
+
+from dataclasses import fields as fields_of
+
+import orjson
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from console import rows
+from console.messages import plain, told
+from console.shown import shown
+from console.views import session as view
+from operators import counts, explaining, replaying, timeline
+from operators.buttons import buttons
+from operators.reader import LogEntry
+from operators.trouble import trouble_of
+from statemachine.order import Recording
+from statemachine.session import Party, Session
+from statemachine.states import PartyStatus, Stage, TransferMode, TransferStatus
+from statemachine.transfer import Attempt, TransferState
+from streams import session_codec
+from tests.conferral.kit import CREATED_MS
+from tests.console.kit import conferenced, log_entry
+
+NOW_MS = CREATED_MS + 100_000
+HUGE = "9" * 30
+ODD = (
+    "", "0", "-1", HUGE, "1e400", "nan", "٣", "true", "null", "[]", "{}", "[[]]", "[null]", "[1]", '"x"', "{",
+    '[{"kind":1}]', '[{"kind":"redirect_call","id":[]}]', '[{"type":{}}]', '{"state":null}', '{"version":7}',
+    "999999999999999", "2026-13-45T99:99:99Z", "0001-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999+23:59",
+    f"ring={HUGE}", "ring=999999999999999", "ring", "=", "customer", "ended", "conferenced", "connected", "left",
+    "recall", "failed", "+14155550123", "client:<b>\x00\x1b", "\u202e", "a" * 200, "{}", "{0}",
+)  # fmt: skip
+TEXT = st.one_of(st.sampled_from(ODD), st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
+EVENTS = st.sampled_from(
+    ["call_progressed", "effect_succeeded", "effect_failed", "calls_read", "participant_changed", "recording_changed",
+     "announcement_ended", "stage_overdue", "gate_decided", "dial_ended", "transfer", "account_swept"]
+)  # fmt: skip
+
+
+def whole():
+    """A record with everything in it."""
+    target = Party("target", "target-1", "CA" + "5" * 32, "+14155550145", PartyStatus.RINGING)
+    attempt = Attempt("target", "+14155550145", "d1", CREATED_MS, ended_at_ms=CREATED_MS + 5, result="busy")
+    transfer = TransferState(
+        1, TransferMode.CONSULT, "+14155550145", status=TransferStatus.FAILED, stage=Stage.OVER, attempts=(attempt,)
+    )
+    base = conferenced()
+    return session_codec.encode(base) | session_codec.encode(
+        type(base)(base.id, parties={**base.parties, "target": target}, transfer=transfer, timers={"age": NOW_MS})
+    )
+
+
+RECORD = whole()
+#: Every field that a record can have, as far as it is about the customer, the session, a transfer or a recording.
+KNOWN = sorted(
+    set(RECORD).union(
+        f"{prefix}{field.name.removesuffix('_ms')}"
+        for prefix, kind in (
+            ("", Session), ("party.customer.", Party), ("transfer.", TransferState), ("recording.", Recording)
+        )
+        for field in fields_of(kind)
+    )
+)  # fmt: skip
+NAMES = st.one_of(st.sampled_from(KNOWN), st.text(max_size=20), st.just("party..status"))
+LOG = st.lists(
+    st.tuples(
+        st.one_of(EVENTS, TEXT),
+        st.dictionaries(
+            st.sampled_from(
+                [
+                    "at",
+                    "version",
+                    "detail",
+                    "effects",
+                    "reports",
+                    "changes",
+                    "reason",
+                    "outcome",
+                    "from",
+                    "to",
+                    "effect",
+                ]
+            ),
+            TEXT,
+            max_size=4,
+        ),
+    ),
+    max_size=4,
+)
+
+
+def all_that_is_told(fields, log):
+    """Everything that the console says of a session, as it goes over the socket."""
+    trouble = trouble_of(fields, NOW_MS)
+    moments = timeline.timeline(log)
+    then = replaying.at_version(log, 3, fields)
+    return [
+        rows.row(fields, trouble, full=False),
+        rows.row(fields, trouble, full=True),
+        told("summary", counts=counts.count([(fields, trouble)])),
+        told(
+            "session",
+            fields=shown(fields, full=False),
+            parties=view._parties(fields, full=False),
+            explained=explaining.explain(fields, log, NOW_MS, timeline.pending(moments)),
+            then=explaining.explain(then, log, NOW_MS),
+            buttons=buttons(fields),
+            links=view._links(fields),
+            trouble=trouble,
+        ),
+        *(orjson.dumps(plain(moment)) for moment in moments),
+    ]
+
+
+@given(st.dictionaries(NAMES, TEXT, max_size=6), LOG)
+@settings(max_examples=30)
+@example({"version": HUGE, "timers": f"ring={HUGE}"}, [("transfer", {"version": HUGE})])
+def test_whatever_a_record_and_its_log_hold_everything_is_told(changes, entries):
+    log = [LogEntry(f"{n}-0", {**log_entry(event), **more}) for n, (event, more) in enumerate(entries, start=1)]
+
+    for message in all_that_is_told(RECORD | changes, log):
+        assert orjson.loads(message) is not None
+
+
+@pytest.mark.soak
+@given(st.dictionaries(NAMES, TEXT, max_size=6), LOG)
+@settings(max_examples=800)
+def test_whatever_a_record_and_its_log_hold_in_a_long_run(changes, entries):
+    test_whatever_a_record_and_its_log_hold_everything_is_told.hypothesis.inner_test(changes, entries)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", KNOWN)
+def test_every_field_may_hold_anything(name):
+    for odd in ODD:
+        for message in all_that_is_told(RECORD | {name: odd}, []):
+            assert orjson.loads(message) is not None
