@@ -1,6 +1,6 @@
 """Answers what is asked about the account itself and its numbers; nothing of it can be changed by request.
 
-Source: Twilio docs: Account resource; IncomingPhoneNumber resource. Properties: twilio-python 9, which is generated from
+Source: Twilio docs: Account resource; IncomingPhoneNumber resource. Properties: twilio-python, which is made from
 Twilio's OpenAPI description.
 """
 
@@ -63,13 +63,8 @@ def account(state: State) -> dict[str, Any]:
 def number(state: State, it: Number) -> dict[str, Any]:
     """An IncomingPhoneNumber resource; what it has beside its webhooks is the same for all."""
     sid = make_sid("PN", it.number, 0)
-    nothing = dict.fromkeys(
-        (
-            "address_sid", "bundle_sid", "emergency_address_sid", "identity_sid", "trunk_sid",
-        )
-    )  # fmt: skip
     return {
-        **nothing,
+        **dict.fromkeys(("address_sid", "bundle_sid", "emergency_address_sid", "identity_sid", "trunk_sid")),
         "account_sid": state.account_sid,
         "address_requirements": "none",
         "api_version": params.API_VERSION,

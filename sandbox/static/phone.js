@@ -90,8 +90,10 @@ function Screen({ phone, leg, alone }) {
       ${leg?.is_speaking && html`<span class="tag">speaking</span>`}
     </p>
     <p class="bubble" aria-live=${alone ? "polite" : "off"}>
-      ${leg ? html`<${Shown} value=${leg.words} />` : "you hear nothing"}
-      ${leg?.wants_keys && html`<strong> It asks for a key.</strong>`}
+      <span>
+        ${leg?.wants_keys && html`<strong>It asks for a key. </strong>`}
+        ${leg ? html`<${Shown} value=${leg.words} />` : "you hear nothing"}
+      </span>
     </p>
   </div>`;
 }
