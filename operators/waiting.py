@@ -70,7 +70,8 @@ def waits_for(fields: Fields, now_ms: int, pending: Sequence[Asked] = ()) -> tup
     asked = [Wait(f"Twilio's answer: {one.words}", one.asked_at_ms, 0, "twilio") for one in pending]
     if fields.get("state") == "ended" or not fields.get("state"):
         return tuple(asked)
-    waits = [*_of_parties(fields), *_of_commands(fields), *asked] or _of_people(fields)
+    waits = [*_of_parties(fields), *_of_commands(fields)] or _of_people(fields)
+    waits += asked
     due = sorted(timers(fields).items(), key=lambda item: item[1])
     # What is a day away matters only where nothing else is set; the stage's timer means more in a pause.
     near = [(name, at_ms) for name, at_ms in due if name != "age" or at_ms < now_ms or len(due) == 1]
@@ -103,7 +104,9 @@ def _of_parties(fields: Fields) -> list[Wait]:
             what, by = _STATUSES[of["status"]]
             found.append(Wait(what.format(party=party), _since(of["dialled_at"], fields), 0, by))
         if of["asked"] and of["status"] != "left":
-            what = _CONFIRMED.get(of["asked"], f"of {of['asked']} for {{party}}").format(party=party)
+            known = _CONFIRMED.get(of["asked"])
+            # A word that is none of ours may hold braces.
+            what = known.format(party=party) if known else f"of {of['asked']} for {party}"
             found.append(Wait(f"Twilio's confirmation {what}", words.time_ms(of["asked_at"]), 0, "twilio"))
         if of["is_leaving"] == "true" and of["status"] != "left":
             found.append(Wait(f"{party} to be off the line", 0, 0, "twilio"))

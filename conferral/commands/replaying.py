@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conferral import output
-from conferral.commands.options import ID_TEXT, AsJson, Full, completed_sessions
+from conferral.commands.options import SESSION_TEXT, AsJson, Full, completed_sessions
 
 if TYPE_CHECKING:
     from operators.reader import LogEntry
@@ -25,7 +25,7 @@ def replay(
         str,
         typer.Argument(
             metavar="SESSION|FILE",
-            help="A session's id, the SID of one of its calls, or a file of --save; - for standard input.",
+            help="A session as every command takes it, or a file of --save; - for standard input.",
             autocompletion=completed_sessions,
         ),
     ],
@@ -54,7 +54,7 @@ def replay(
       conferral replay call.json --json | jq -r 'select(.is_failure) | .what'
 
     Each step says what happened, who took part then, what was asked of Twilio and what came of it. A file is told
-    from a session by a dot or a slash in its name. With --json: one object a step.
+    from a session by .json at its end or a slash in it. With --json: one object a step.
     """
     history = _history(session)
     if save is not None:
@@ -76,10 +76,11 @@ def _history(named: str) -> History:
     from conferral.reading import history_of_file, read_history
     from runtime.settings import StoreSettings, load
 
-    if named == "-" or "." in named or "/" in named:
+    if named == "-" or named.endswith(".json") or "/" in named:
         return history_of_file(named)
-    if not re.fullmatch(ID_TEXT, named):
-        raise typer.BadParameter("must be 1 to 64 letters, digits, _ or -, or the name of a file", param_hint="SESSION")
+    if not re.fullmatch(SESSION_TEXT, named):
+        reason = "must be 1 to 64 letters, digits, _ or -, an address such as client:alice, or a file's name with .json"
+        raise typer.BadParameter(reason, param_hint="SESSION")
 
     async def read() -> History:
         async with opened(load(StoreSettings)) as reader:

@@ -51,7 +51,10 @@ def test_markup_is_not_obeyed(capsys):
 @example(hostile="\x1b[2J\u202e\x07[bold]\r\n+14155550123")
 def test_hostile_values_do_no_harm_in_any_command(run, redis, hostile):
     redis.flushall()
-    put(redis, make_session(), log=[log_entry(hostile, detail=hostile, reason=hostile)])
+    effects = json.dumps([dict.fromkeys(("id", "kind", "party", "target", "detail"), hostile)])
+    changes = json.dumps({"phase": hostile, "party.customer.status": hostile, "timers": hostile, hostile: hostile})
+    told = {"detail": hostile, "reason": hostile, "effects": effects, "changes": changes}
+    put(redis, make_session(), log=[log_entry(hostile, **told), log_entry("call_progressed", **told)])
     names = (
         "party.customer.address", "party.agent.address", "party.agent.label", "end_reason", "state", "version",
         "transfer.mode", "transfer.to", "transfer.status", "transfer.reason", "transfer.attempts",
@@ -65,6 +68,9 @@ def test_hostile_values_do_no_harm_in_any_command(run, redis, hostile):
     for arguments in (
         ["sessions"],
         ["show", CALL],
+        ["explain", CALL],
+        ["replay", CALL],
+        ["replay", CALL, "--as-of", "2"],
         ["convert", CALL, "--id", "mine"],
         ["dead"],
         ["dead", "retry", "1-0"],

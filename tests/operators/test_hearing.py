@@ -1,4 +1,4 @@
-"""Who hears whom by the record. Whether it is so in truth is asked in every scene of the flows, where they are drawn."""
+"""Who hears whom by the record. Whether that is so in truth is asked in every scene of the drawn flows."""
 
 from collections.abc import Callable
 
