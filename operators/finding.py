@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterable
 
 from runtime.log import redacted
 
-#: Last digits of a number that are looked for, at least and at most (count). Source: ITU-T E.164.
-DIGITS_LEAST, DIGITS_MOST = 2, 15
 #: Digits that are nobody's number yet, and may be repeated (count).
 SHOWN_DIGITS_MOST = 4
 #: Sessions that are named when several fit (count).
 NAMED_MOST = 5
 
-_DIGITS = re.compile(rf"\+?[0-9]{{{DIGITS_LEAST},{DIGITS_MOST}}}")
+#: Last digits of a number, or all of it. Source: ITU-T E.164, at most 15 digits.
+_DIGITS = re.compile(r"\+?[0-9]{2,15}")
 _CONFERENCE = re.compile(r"CF[0-9a-fA-F]{32}")
 _PARTY = re.compile(r"party\.([^.]+)\.(address|label)")
 #: A number by itself, or before the host of a SIP address.

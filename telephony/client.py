@@ -296,9 +296,15 @@ def http_client(settings: ServiceSettings, *, clock: Clock, metrics: Metrics) ->
     return PooledHttpClient(api_url=settings.api_url, clock=clock, metrics=metrics)
 
 
-def rest_client(settings: ServiceSettings, http: PooledHttpClient) -> Client:
-    """Twilio's client over our HTTP client, with the API key where one is set, else with the account's token."""
-    if settings.api_key and settings.api_secret:
+def rest_client(settings: ServiceSettings, http: PooledHttpClient, *, by_token: bool = False) -> Client:
+    """Twilio's client over our HTTP client, with the API key where one is set, else with the account's token.
+
+    Args:
+        settings: Of the process.
+        http: Closed by the caller.
+        by_token: With the token in any case: for what an API key may not ask.
+    """
+    if settings.api_key and settings.api_secret and not by_token:
         username, password = settings.api_key, settings.api_secret.get_secret_value()
     else:
         username, password = settings.account_sid, settings.auth_token.get_secret_value()

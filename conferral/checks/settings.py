@@ -8,6 +8,8 @@ from runtime.settings import SILENCE, ServiceSettings
 
 #: Shortest token that is not warned of (characters).
 API_TOKEN_LEAST = 20
+#: Fewest different characters that are not warned of (count): 20 random hexadecimal digits have fewer once in millions.
+API_TOKEN_DIFFERENT = 6
 
 
 def check_settings(settings: ServiceSettings) -> list[Line]:
@@ -51,10 +53,11 @@ def shown_url(url: str) -> str:
 def _control_api(settings: ServiceSettings) -> Line:
     if settings.api_token is None:
         return ok("control API", "shut: CONFERRAL_API_TOKEN is not set")
-    length = len(settings.api_token.get_secret_value())
-    if length < API_TOKEN_LEAST:
-        found = f"a token of {length} characters can be guessed"
-        return warn("control API", found, "set CONFERRAL_API_TOKEN to what `openssl rand -hex 32` prints")
+    token, mend = settings.api_token.get_secret_value(), "set CONFERRAL_API_TOKEN to what `openssl rand -hex 32` prints"
+    if len(token) < API_TOKEN_LEAST:
+        return warn("control API", f"a token of {len(token)} characters can be guessed", mend)
+    if len(set(token)) < API_TOKEN_DIFFERENT:
+        return warn("control API", f"a token of {len(set(token))} different characters can be guessed", mend)
     return ok("control API", "open to whoever has CONFERRAL_API_TOKEN")
 
 
@@ -103,7 +106,7 @@ def _api(settings: ServiceSettings) -> Line:
     how = "an API key" if settings.api_key else "the auth token"
     url = shown_url(settings.api_url)
     if settings.api_url == TWILIO_URL:
-        return ok("REST API", f"Twilio's, with {how}; nothing was asked of it, so a wrong one shows at the first call")
+        return ok("REST API", f"Twilio's, with {how}")
     if urlsplit(settings.api_url).scheme == "https" or urlsplit(settings.api_url).hostname in LOOPBACK:
         return ok("REST API", f"{url}, with {how}")
     return warn("REST API", f"{url}: {how} travels unencrypted", "use an https URL in TWILIO_API_URL")

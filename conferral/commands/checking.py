@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,20 +14,25 @@ if TYPE_CHECKING:
     from runtime.settings import ServiceSettings
 
 
-def check(as_json: AsJson = False) -> None:
+def check(
+    as_json: AsJson = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask neither Twilio nor the public URL.")] = False,
+) -> None:
     """Say what is wrong with the set-up, and how to mend it.
 
     \b
     Examples:
       conferral check
+      conferral check --offline
       conferral check --json | jq '.[] | select(.status != "ok")'
 
-    Looks at settings, libraries, Redis and workers; changes nothing. Ends with 0 when no line fails, 1 when one does, 2
-    when a setting is missing or wrong.
+    Looks at settings, libraries, Redis and workers, asks Twilio for account and number, and sends one signed request to
+    CONFERRAL_PUBLIC_URL; changes nothing. Ends with 0 when no line fails, 1 when one does, 2 when a setting is missing
+    or wrong.
     """
     from runtime.settings import ServiceSettings, load
 
-    lines = asyncio.run(_check(load(ServiceSettings)))
+    lines = asyncio.run(_check(load(ServiceSettings), offline=offline))
     if as_json:
         output.show_json([asdict(line) for line in lines])
     else:
@@ -43,20 +48,31 @@ def check(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-async def _check(settings: "ServiceSettings") -> "list[Line]":
+async def _check(settings: "ServiceSettings", *, offline: bool) -> "list[Line]":
     from conferral.access import make_store_client, place_of
     from conferral.checks.libraries import check_libraries
     from conferral.checks.settings import check_settings
+    from conferral.checks.sources import check_sources
 
     client = make_store_client(settings.redis_url)
     try:
         return [
+            *check_sources(),
             *check_settings(settings),
+            *([] if offline else await _check_outside(settings)),
             *check_libraries(),
             *await _check_store(client, settings, place_of(settings.redis_url)),
         ]
     finally:
         await client.aclose()
+
+
+async def _check_outside(settings: "ServiceSettings") -> "list[Line]":
+    from conferral.checks.account import check_account
+    from conferral.checks.public import check_round_trip
+
+    account, round_trip = await asyncio.gather(check_account(settings), check_round_trip(settings))
+    return [*account, round_trip]
 
 
 async def _check_store(client: object, settings: "ServiceSettings", place: str) -> "list[Line]":

@@ -82,12 +82,13 @@ COMPLETED_WITHIN_S = 1.0
 ID_TEXT = r"[A-Za-z0-9_-]{1,64}"
 #: How a session is named: by ids and SIDs, last digits, an agent's name or address, a party's label.
 SESSION_TEXT = rf"{ID_TEXT}|(client|sips?):[!-~]{{1,250}}|\+[0-9]{{2,15}}"
-_NAMED = "Its id, a call's or the conference's SID, last digits of a number, an agent's name, or a label"
+#: The same in words, for helps.
+SESSION_HELP = "Its id, a call's or the conference's SID, last digits of a number, an agent's name, or a label"
 SessionName = Annotated[
     str,
     typer.Argument(
         metavar="SESSION",
-        help=f"{_NAMED}.",
+        help=f"{SESSION_HELP}.",
         callback=_session_like,
         autocompletion=completed_sessions,
     ),
@@ -96,7 +97,7 @@ OptionalSessionName = Annotated[
     str | None,
     typer.Argument(
         metavar="[SESSION]",
-        help=f"{_NAMED}; without it, all live sessions.",
+        help=f"{SESSION_HELP}; without it, all live sessions.",
         callback=_session_like_or_none,
         autocompletion=completed_sessions,
     ),

@@ -28,7 +28,7 @@ def checked(run, redis):
     """Runs the check; gives its exit code and its lines by name."""
 
     def checked(**variables):
-        ran = run("check", "--json", **SERVICE | variables)
+        ran = run("check", "--json", "--offline", **SERVICE | variables)
         return ran.code, {line["name"]: line for line in ran.json}
 
     return checked
@@ -53,16 +53,16 @@ def test_a_good_set_up_passes(checked, redis):
     # The oldest Redis that is supported is warned of: it does not tell how far workers are behind.
     assert {line["status"] for name, line in lines.items() if name != "version"} == {"ok"}
     assert set(lines) == {
-        "settings", "directory", "agent", "fallback", "audio", "public URL", "REST API", "control API", "browsers",
-        "aiohttp", "HTTP parser", "Redis", "version", "eviction", "persistence", "replicas", "scripts", "set-up",
-        "workers", "partitions", "commands",
+        "sources", "settings", "directory", "agent", "fallback", "audio", "public URL", "REST API", "control API",
+        "browsers", "aiohttp", "HTTP parser", "Redis", "version", "eviction", "persistence", "replicas", "scripts",
+        "set-up", "workers", "partitions", "commands",
     }  # fmt: skip
 
 
 def test_the_table_says_how_to_mend_what_is_wrong(run, redis):
     alive(redis)
 
-    ran = run("check", **SERVICE)
+    ran = run("check", "--offline", **SERVICE)
 
     assert ran.code == 0
     assert "warn    persistence  appendonly no" in ran.out
@@ -73,7 +73,7 @@ def test_no_secret_is_shown(run, redis):
     alive(redis)
     url = "https://twilio:hidden-word@calls.example.com"
 
-    ran = run("check", **SERVICE | {"CONFERRAL_PUBLIC_URL": url, "TWILIO_API_URL": url})
+    ran = run("check", "--offline", **SERVICE | {"CONFERRAL_PUBLIC_URL": url, "TWILIO_API_URL": url})
 
     assert "hidden" not in ran.out + ran.err
     assert "calls.example.com" in ran.out
@@ -192,7 +192,7 @@ def test_each_fault_of_the_directory_is_told_in_a_line_of_its_own(run, redis, tm
     path = tmp_path / "directory.toml"
     path.write_text(DIRECTORY.replace("+1415", "+1876").replace("wait_url", "weight"))
 
-    ran = run("check", "--json", **SERVICE, CONFERRAL_DIRECTORY=str(path))
+    ran = run("check", "--json", "--offline", **SERVICE, CONFERRAL_DIRECTORY=str(path))
     found = [line["found"] for line in ran.json if (line["name"], line["status"]) == ("directory", "fail")]
 
     assert ran.code == 1
@@ -243,7 +243,12 @@ def test_a_directory_with_agents_serves_without_the_setting(checked, redis, tmp_
 
 @pytest.mark.parametrize(
     ("token", "status", "found"),
-    [("", "ok", "shut"), ("hidden-word", "warn", "11 characters"), ("hidden-word" * 3, "ok", "open")],
+    [
+        ("", "ok", "shut"),
+        ("hidden-word", "warn", "11 characters"),
+        ("hide" * 8, "warn", "4 different"),
+        ("hidden-word" * 3, "ok", "open"),
+    ],
 )
 def test_a_token_of_the_control_api_must_not_be_guessed(checked, redis, token, status, found):
     alive(redis)

@@ -1,0 +1,138 @@
+"""Whether Twilio takes our credentials, and whether our number leads here."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import structlog
+
+from conferral.checks.line import Line, fail, ok, warn
+from conferral.checks.settings import shown_url
+from runtime.clock import SystemClock
+from runtime.errors import ProviderError, ProviderGoneError, ProviderRefusedError, ProviderUnreachableError
+from runtime.log import redacted
+from runtime.metrics import Metrics
+from runtime.settings import ServiceSettings
+from telephony.client import PooledHttpClient, rest_client
+from telephony.own_number import NumberSetup, read_account, read_number
+from telephony.urls import FALLBACK_PATH
+from webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
+
+#: How long Twilio has for an answer, seconds.
+DEADLINE_S = 5.0
+_STATUS_PATH = "/voice/status"
+_CREDENTIALS = "take both from the first page of Twilio's Console; a token may have been rotated"
+
+
+async def check_account(settings: ServiceSettings) -> list[Line]:
+    """Lines about what Twilio says of the account and the number. Asks two questions, changes nothing."""
+    http = PooledHttpClient(
+        api_url=settings.api_url, clock=SystemClock(), metrics=Metrics(), total_timeout_s=DEADLINE_S
+    )
+    try:
+        with _quiet():
+            account, number = await asyncio.gather(_account(settings, http), _number(settings, http))
+    finally:
+        await http.close()
+    return [account, *number]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Requests are not logged as by the processes that serve: what came of them is told in lines."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+async def _account(settings: ServiceSettings, http: PooledHttpClient) -> Line:
+    try:
+        # By the token in any case: a standard API key may not ask, and callbacks are signed by it.
+        found = await read_account(rest_client(settings, http, by_token=True), settings.account_sid)
+    except ProviderRefusedError as error:
+        if error.http_status == 401:
+            why = "Twilio refuses TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN (401): wrong, or the account is suspended"
+            return fail("account", why, _CREDENTIALS)
+        return _unasked("account", error)
+    except ProviderError as error:
+        return _unasked("account", error)
+    if found.status != "active":
+        return fail("account", f"it is {found.status}: no call comes in or goes out", "see Twilio's Console")
+    if found.type == "Trial":
+        told = "active, on trial: only verified numbers can be called, after a sentence of Twilio's"
+        return warn("account", told, "upgrade it in Twilio's Console")
+    return ok("account", "Twilio takes its credentials, it is active")
+
+
+async def _number(settings: ServiceSettings, http: PooledHttpClient) -> list[Line]:
+    shown = redacted(settings.number)
+    try:
+        found = await read_number(rest_client(settings, http), settings.number)
+    except ProviderRefusedError as error:
+        if error.http_status == 401 and settings.api_key:
+            why = "Twilio refuses TWILIO_API_KEY with TWILIO_API_SECRET (401)"
+            return [fail("number", why, "make a new key in Twilio's Console, in the region of the account")]
+        return [_unasked("number", error)]
+    except ProviderError as error:
+        return [_unasked("number", error)]
+    if found is None:
+        why = f"TWILIO_NUMBER {shown} is no number of this account: calls to it don't come here"
+        return [warn("number", why, "set a number of the account; as a verified caller ID it can still be shown")]
+    return [_voice(settings, shown, found), *_nets(settings, shown, found)]
+
+
+def _voice(settings: ServiceSettings, shown: str, found: NumberSetup) -> Line:
+    ours = [f"{settings.public_url}{path}" for path in (INBOUND_PATH, CONFERENCE_START_PATH)]
+    mend = f"set the voice URL of {shown} to {shown_url(ours[0])} (POST), in Twilio's Console, Phone Numbers"
+    if found.trunk_sid:
+        return warn("number", f"calls to {shown} go to the trunk {found.trunk_sid}, not here", mend)
+    if found.application_sid:
+        why = f"calls to {shown} are answered by the TwiML app {found.application_sid}, whose own URLs count"
+        return warn("number", why, f"see that its voice URL is {shown_url(ours[0])}, or take it off the number")
+    if not any(_is_same(found.voice_url, one) for one in ours):
+        where = shown_url(found.voice_url) if found.voice_url else "nowhere"
+        return warn("number", f"calls to {shown} go to {where}, not here", mend)
+    if found.voice_method.upper() != "POST":
+        return fail("number", f"calls to {shown} ask by {found.voice_method}, which is answered with 405", mend)
+    return ok("number", f"calls to {shown} go to {shown_url(found.voice_url)}")
+
+
+def _nets(settings: ServiceSettings, shown: str, found: NumberSetup) -> list[Line]:
+    """What is asked when the voice URL fails, and what is told when a call is over."""
+    if found.trunk_sid or found.application_sid:
+        return []
+    fallback, status = (f"{settings.public_url}{path}" for path in (FALLBACK_PATH, _STATUS_PATH))
+    lines = []
+    if _is_same(found.fallback_url, fallback):
+        lines.append(ok("number's fallback", shown_url(found.fallback_url)))
+    else:
+        why = f"{shown} has {'another' if found.fallback_url else 'no'} fallback URL: callers hear Twilio's error"
+        lines.append(warn("number's fallback", why, f"set it to {shown_url(fallback)} (POST)"))
+    if _is_same(found.status_callback, status):
+        lines.append(ok("number's status", shown_url(found.status_callback)))
+    else:
+        why = f"{shown} tells {'somebody else' if found.status_callback else 'nobody'} when a call is over"
+        lines.append(warn("number's status", why, f"set its status callback to {shown_url(status)} (POST)"))
+    return lines
+
+
+def _is_same(url: str, ours: str) -> bool:
+    """Whether two URLs lead to the same place; fragments are for Twilio's time-outs."""
+    one, other = urlsplit(url), urlsplit(ours)
+    try:
+        return (one.scheme, one.hostname, one.port, one.path) == (other.scheme, other.hostname, other.port, other.path)
+    except ValueError:
+        return False
+
+
+def _unasked(name: str, error: ProviderError) -> Line:
+    if isinstance(error, ProviderUnreachableError):
+        return warn(name, "the REST API can't be reached from here", "see TWILIO_API_URL, the network, a proxy")
+    if isinstance(error, ProviderGoneError) or error.http_status == 404:
+        return warn(name, "the REST API does not tell of it (404)", "see TWILIO_API_URL; a compatible one may lack it")
+    status = f"HTTP {error.http_status}" if error.http_status else "no answer that can be read"
+    return warn(name, f"the REST API did not say ({status})", "look again in a moment")

@@ -1,0 +1,221 @@
+"""`check` asks Twilio and the public URL: here a sandbox and webhooks, or whatever else may answer there."""
+
+import pytest
+from aiohttp import web
+from pydantic import SecretStr
+
+from conferral.checks.account import check_account
+from conferral.checks.line import Line
+from conferral.checks.public import check_round_trip
+from runtime.settings import ServiceSettings, load
+from sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
+from tests.conferral.kit import SERVICE
+from tests.support.world import World
+
+NUMBER = "+14155550100"
+PUBLIC = "https://calls.example.com/base"
+KEY = ("SK" + "1" * 32, "key-secret")
+
+
+def settings_of(sandbox=None, **changes):
+    values = {
+        **SERVICE,
+        "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+        "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+        "TWILIO_NUMBER": NUMBER,
+        "CONFERRAL_PUBLIC_URL": PUBLIC,
+        "TWILIO_API_URL": sandbox.url if sandbox else "http://127.0.0.1:1",
+    }
+    return load(ServiceSettings, values | changes)
+
+
+@pytest.fixture
+async def sandbox():
+    async with Sandbox(api_key=KEY) as it:
+        yield it
+
+
+def add(sandbox, **changes):
+    webhooks = {
+        "voice_url": f"{PUBLIC}/voice/inbound",
+        "voice_fallback_url": f"{PUBLIC}/voice/fallback#rc=2",
+        "status_callback": f"{PUBLIC}/voice/status",
+    }
+    sandbox.add_number(NUMBER, **webhooks | changes)
+
+
+@pytest.fixture
+async def served():
+    """Serves whatever a handler answers; gives its URL."""
+    runners = []
+
+    async def served(handler):
+        async def handle(request):
+            return handler(request)
+
+        app = web.Application()
+        app.router.add_route("*", "/{tail:.*}", handle)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        runners.append(runner)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+    yield served
+    for runner in runners:
+        await runner.cleanup()
+
+
+async def asked(settings) -> dict[str, Line]:
+    lines = await check_account(settings)
+    assert NUMBER not in str(lines)
+    assert AUTH_TOKEN not in str(lines)
+    return {line.name: line for line in lines}
+
+
+async def test_number_that_leads_here_is_well(sandbox):
+    add(sandbox)
+    lines = await asked(settings_of(sandbox))
+    assert {name: line.status for name, line in lines.items()} == dict.fromkeys(
+        ("account", "number", "number's fallback", "number's status"), "ok"
+    )
+    add(sandbox, voice_url=f"{PUBLIC}/voice/conference")
+    assert (await asked(settings_of(sandbox)))["number"].status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "status", "told"),
+    [
+        (
+            {"voice_url": "https://else.example/voice"},
+            "number",
+            "warn",
+            "calls to +…00 go to https://else.example/voice",
+        ),
+        ({"voice_url": "https://me:secret@else.example"}, "number", "warn", "https://…@else.example"),
+        ({"voice_url": ""}, "number", "warn", "go to nowhere"),
+        ({"voice_url": PUBLIC}, "number", "warn", f"go to {PUBLIC}, not here"),
+        ({"voice_url": "https://calls.example.com:x/"}, "number", "warn", "not here"),
+        ({"voice_method": "GET"}, "number", "fail", "405"),
+        ({"application_sid": "AP" + "1" * 32}, "number", "warn", "the TwiML app AP1"),
+        ({"voice_fallback_url": ""}, "number's fallback", "warn", "no fallback URL"),
+        ({"voice_fallback_url": "https://else.example"}, "number's fallback", "warn", "another fallback URL"),
+        ({"status_callback": ""}, "number's status", "warn", "nobody"),
+    ],
+)
+async def test_number_that_leads_elsewhere_is_told_with_what_to_do(sandbox, changes, name, status, told):
+    add(sandbox, **changes)
+    line = (await asked(settings_of(sandbox)))[name]
+    assert (line.status, told in line.found) == (status, True)
+    assert "secret" not in line.found
+    assert PUBLIC in line.mend
+
+
+async def test_number_of_somebody_else_is_warned_of(sandbox):
+    sandbox.add_number(f"{NUMBER}0", voice_url=PUBLIC)  # Twilio takes a number for a part of another, too
+    line = (await asked(settings_of(sandbox)))["number"]
+    assert (line.status, "no number of this account" in line.found) == ("warn", True)
+
+
+async def test_wrong_token_and_wrong_key_fail_each_by_itself(sandbox):
+    add(sandbox)
+    wrong = await asked(settings_of(sandbox, TWILIO_AUTH_TOKEN="wrong"))
+    assert (wrong["account"].status, wrong["number"].status) == ("fail", "warn")
+    assert "TWILIO_AUTH_TOKEN" in wrong["account"].found
+    with_key = {"TWILIO_API_KEY": KEY[0], "TWILIO_API_SECRET": KEY[1]}
+    assert (await asked(settings_of(sandbox, **with_key)))["number"].status == "ok"
+    half = await asked(settings_of(sandbox, **with_key | {"TWILIO_API_SECRET": "wrong"}))
+    assert (half["account"].status, half["number"].status) == ("ok", "fail")
+    assert "TWILIO_API_KEY" in half["number"].found
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "found"),
+    [("suspended", "fail", "it is suspended"), ("closed", "fail", "it is closed"), ("active", "warn", "on trial")],
+)
+async def test_account_that_is_not_as_it_should_be(served, status, told, found):
+    answer = {"sid": ACCOUNT_SID, "status": status, "type": "Trial"}
+    url = await served(lambda _request: web.json_response(answer))
+    line = (await asked(settings_of(TWILIO_API_URL=url)))["account"]
+    assert (line.status, found in line.found) == (told, True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (web.json_response({"code": 20404}, status=404), "does not tell of it (404)"),
+        (web.Response(status=404), "does not tell of it (404)"),
+        (web.Response(status=503), "HTTP 503"),
+        (web.Response(status=429), "HTTP 429"),
+        (web.json_response({"status": 7}), "no answer that can be read"),
+    ],
+)
+async def test_rest_api_that_does_not_say_is_warned_of(served, answer, found):
+    url = await served(lambda _request: web.Response(status=answer.status, body=answer.body))
+    lines = await asked(settings_of(TWILIO_API_URL=url))
+    assert lines["account"].status == lines["number"].status == "warn"
+    assert found in lines["account"].found
+
+
+async def test_rest_api_that_is_away_is_warned_of():
+    lines = await asked(settings_of())
+    assert [line.found for line in lines.values()] == ["the REST API can't be reached from here"] * 2
+
+
+# ---- the round trip ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.redis
+async def test_webhooks_that_run_by_the_same_settings_take_what_is_signed(redis_server):
+    async with World(redis_server.url, workers=0) as world:
+        line = await check_round_trip(world.settings)
+        assert (line.status, f"{world.public_url}/voice/announcement" in line.found) == ("ok", True)
+        # Nothing came of it.
+        assert await world.client.keys("*events*") == []
+        lines = await asked(world.settings)
+        assert {one.status for one in lines.values()} == {"ok"}
+
+        for name, value in (("auth_token", SecretStr("another")), ("account_sid", "AC" + "2" * 32)):
+            other = await check_round_trip(world.settings.model_copy(update={name: value}))
+            assert other.status == "fail"
+            assert "TWILIO_AUTH_TOKEN as here" in other.mend
+            assert "another" not in str(other)
+
+
+@pytest.mark.parametrize("status", [200, 301, 404, 502])
+async def test_whoever_else_answers_at_the_public_url_is_told(served, status):
+    headers = {"Location": "http://127.0.0.1:1/"} if status == 301 else None
+    url = await served(lambda _request: web.Response(status=status, headers=headers))
+    line = await check_round_trip(settings_of(CONFERRAL_PUBLIC_URL=url))
+    assert (line.status, f"(HTTP {status})" in line.found) == ("fail", True)
+
+
+async def test_public_url_that_is_out_of_reach_is_warned_of_without_its_password():
+    url = "http://me:secret@127.0.0.1:1"
+    line = await check_round_trip(settings_of(CONFERRAL_PUBLIC_URL=url))
+    assert (line.status, "secret" in str(line)) == ("warn", False)
+
+
+# ---- the command -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.redis
+def test_the_command_asks_unless_it_is_told_not_to(run, redis):
+    away = SERVICE | {"TWILIO_API_URL": "http://127.0.0.1:1"}
+    asked_for = {line["name"]: line["status"] for line in run("check", "--json", **away).json}
+    assert {asked_for[name] for name in ("account", "number", "round trip")} == {"warn"}
+    assert not {"account", "number", "round trip"} & {line["name"] for line in run("check", "--offline", "--json").json}
+
+
+@pytest.mark.redis
+def test_where_settings_come_from_is_told_and_never_what_they_say(run, redis, tmp_path):
+    file = "CONFERRAL_API_TOKEN=hidden-word-of-the-file\nCONFERRAL_PREFIX=other\nconferral_ring_tmeout=3\nEMPTY=\n"
+    (tmp_path / ".env").write_text(file)
+    ran = run("check", "--offline", "--json", **SERVICE, CONFERRAL_PREFIX="mine")
+    lines = {line["name"]: line for line in ran.json}
+    environment, _, rest = lines["sources"]["found"].partition("; .env: ")
+    assert environment.startswith("environment: CONFERRAL_AGENT, CONFERRAL_PREFIX, ")
+    assert rest == "CONFERRAL_API_TOKEN; all others by default"
+    assert (lines["overruled"]["status"], "CONFERRAL_PREFIX" in lines["overruled"]["found"]) == ("warn", True)
+    assert lines["unknown"]["found"].startswith("CONFERRAL_RING_TMEOUT: ")
+    assert "hidden" not in ran.out

@@ -1,0 +1,72 @@
+"""The account and its numbers, as Twilio's own client reads them."""
+
+import inspect
+import re
+
+import pytest
+from twilio.base.exceptions import TwilioException, TwilioRestException
+from twilio.rest import Client
+from twilio.rest.api.v2010.account import AccountInstance
+from twilio.rest.api.v2010.account.incoming_phone_number import IncomingPhoneNumberInstance
+
+from sandbox import ACCOUNT_SID, Sandbox
+from sandbox.exchange import rest_account
+from sandbox.exchange.model import Number, State
+
+BUSINESS = "+15550100"
+OTHER = "+14155550123"
+
+# Twilio's client hands its credentials over in a way that aiohttp has deprecated.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The 'auth' parameter is deprecated:DeprecationWarning"),
+]
+
+
+def properties_of(instance: type) -> set[str]:
+    """What Twilio's client reads of a resource; it is made from Twilio's description."""
+    return set(re.findall(r'payload\.get\(\s*"(\w+)"', inspect.getsource(instance)))
+
+
+def test_resources_have_the_properties_that_twilio_describes(sandbox: Sandbox) -> None:
+    state: State = sandbox.exchange.state
+    assert rest_account.account(state).keys() == properties_of(AccountInstance)
+    assert rest_account.number(state, Number(BUSINESS, "")).keys() == properties_of(IncomingPhoneNumberInstance)
+
+
+async def test_account_is_told_to_whoever_has_its_credentials(sandbox: Sandbox, twilio: Client) -> None:
+    account = await twilio.api.v2010.accounts(ACCOUNT_SID).fetch_async()
+    assert (account.sid, account.status, account.type) == (ACCOUNT_SID, "active", "Full")
+    with pytest.raises(TwilioRestException) as refused:
+        await twilio.api.v2010.accounts("AC" + "f" * 32).fetch_async()
+    assert (refused.value.status, refused.value.code) == (401, 20003)
+    with pytest.raises(TwilioRestException) as unchanged:
+        await twilio.api.v2010.accounts(ACCOUNT_SID).update_async(status="closed")
+    assert unchanged.value.status == 405
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (None, [BUSINESS, OTHER]),
+        (BUSINESS, [BUSINESS]),
+        ("555010", [BUSINESS]),
+        ("+1*15555*123", [OTHER]),
+        ("+15550199", []),
+    ],
+)
+async def test_numbers_are_listed_by_a_part_of_them(
+    sandbox: Sandbox, twilio: Client, wanted: str | None, found: list[str]
+) -> None:
+    sandbox.add_number(OTHER, voice_url="https://calls.example/voice", voice_method="GET")
+    sandbox.add_application("AP" + "1" * 32, voice_url="https://calls.example/client")
+    asked = {} if wanted is None else {"phone_number": wanted}
+    listed = await twilio.incoming_phone_numbers.list_async(**asked)
+    assert [one.phone_number for one in listed] == found
+    if found == [OTHER]:
+        assert (listed[0].voice_url, listed[0].voice_method) == ("https://calls.example/voice", "GET")
+
+
+async def test_what_can_be_no_number_is_refused(twilio: Client) -> None:
+    with pytest.raises(TwilioException, match='"code":21421'):
+        await twilio.incoming_phone_numbers.list_async(phone_number="billing")
