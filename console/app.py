@@ -13,7 +13,7 @@ from aiohttp import web
 from console.board import Board
 from console.doors import BODY_BYTES_MAX, Door, check_page, json_object, too_many
 from console.history import History
-from console.live import Socket
+from console.live import Socket, turn_away
 from console.looker import Looker
 from console.messages import told
 from console.orders import Orders
@@ -31,6 +31,7 @@ from streams.connection import Client
 log = structlog.get_logger()
 
 STATIC = Path(__file__).parent / "static"
+STYLES = ("shared/tokens.css", "console.css", "list.css", "session.css", "forms.css")
 #: Pages that look at the same time, at most (count).
 SOCKETS_MAX = 256
 #: How a command is given on the command line, for what the page offers to be copied.
@@ -104,7 +105,7 @@ def _template(request: web.Request) -> str:
 
 
 async def _front(_request: web.Request) -> web.Response:
-    text = page("Conferral", styles=["shared/tokens.css", "console.css"], modules=["main.js"])
+    text = page("Conferral", styles=STYLES, modules=["main.js"])
     return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-cache"})
 
 
@@ -185,9 +186,12 @@ class _Sockets:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One page's socket."""
         check_page(request)
+        until_s = self._door.until_s(request)
+        if until_s is None:
+            return await turn_away(request)
         if len(self._open) >= SOCKETS_MAX:
             raise Refused("too-many", f"{SOCKETS_MAX} pages look already")
-        socket = Socket(self._views, self._clock, self._door.until_s(request), greeting=self._greeting)
+        socket = Socket(self._views, self._clock, until_s, greeting=self._greeting)
         self._open.add(socket)
         try:
             return await socket.talk(request)

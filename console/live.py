@@ -32,22 +32,32 @@ FOLLOW_EVERY_S = 0.2
 TICK_EVERY_S = 2.0
 #: How often the page has to show that it is there, seconds.
 HEARTBEAT_S = 20.0
+#: How long a page may take to say goodbye, seconds.
+CLOSE_S = 2.0
 #: Largest message from a page (bytes).
 MESSAGE_BYTES_MAX = 64 * 1024
 #: Messages that can't be understood and are told of at a time, at most (count).
 COMPLAINTS_MAX = 10
 
 
+async def turn_away(request: web.Request) -> web.WebSocketResponse:
+    """Tells a page that it is not signed in. A script can't read the status of a handshake that was refused."""
+    socket = web.WebSocketResponse(timeout=CLOSE_S)
+    await socket.prepare(request)
+    await socket.close(code=NOT_SIGNED_IN, message=b"not signed in")
+    return socket
+
+
 class Socket:
     """Talks with one page."""
 
-    def __init__(self, views: Views, clock: Clock, until_s: int | None, *, greeting: bytes) -> None:
+    def __init__(self, views: Views, clock: Clock, until_s: int, *, greeting: bytes) -> None:
         """Does not talk yet.
 
         Args:
             views: Makes what the page wants to look at.
             clock: Of this machine.
-            until_s: Until when the page is signed in, Unix seconds: 0 for without an end, None for not at all.
+            until_s: Until when the page is signed in, Unix seconds; 0 for without an end.
             greeting: What is told first.
         """
         self._views = views
@@ -55,7 +65,9 @@ class Socket:
         self._clock = clock
         self._until_s = until_s
         self._greeting = greeting
-        self._socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MESSAGE_BYTES_MAX, compress=True)
+        self._socket = web.WebSocketResponse(
+            heartbeat=HEARTBEAT_S, max_msg_size=MESSAGE_BYTES_MAX, timeout=CLOSE_S, compress=True
+        )
         self._wake = asyncio.Event()
         self._follows = Follows(views.store, clock)
         self._view: View | None = None
@@ -64,9 +76,6 @@ class Socket:
     async def talk(self, request: web.Request) -> web.WebSocketResponse:
         """Talks until one of both has enough."""
         await self._socket.prepare(request)
-        if self._until_s is None:
-            await self._socket.close(code=NOT_SIGNED_IN, message=b"not signed in")
-            return self._socket
         self._looker.join(self._wake)
         telling = asyncio.get_running_loop().create_task(self._tell())
         try:
@@ -153,7 +162,7 @@ class Socket:
     def _is_over(self) -> bool:
         if self._socket.closed:
             return True
-        return bool(self._until_s) and self._clock.wall_ms() >= (self._until_s or 0) * 1000
+        return bool(self._until_s) and self._clock.wall_ms() >= self._until_s * 1000
 
     async def _pause(self, started_s: float) -> None:
         """Waits for something new, and in any case so long that a page is told so often and no more."""

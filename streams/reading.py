@@ -5,6 +5,7 @@ Lists come in pages, so that neither Redis nor a process holds more at a time th
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from redis.exceptions import ResponseError
@@ -326,4 +327,10 @@ def _shown(record: Mapping[bytes, bytes]) -> Fields:
 
 
 def _text(record: Mapping[bytes, bytes]) -> Fields:
-    return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in record.items()}
+    return {_name(name): value.decode(errors="replace") for name, value in record.items()}
+
+
+@lru_cache(4_096)
+def _name(raw: bytes) -> str:
+    """A field's name: the same few in thousands of records, so that each is kept once."""
+    return raw.decode(errors="replace")

@@ -1,13 +1,29 @@
 """The socket itself: messages that make no sense, changing views, Redis away, and a server that stops."""
 
 import asyncio
+from dataclasses import replace
 
 import orjson
 import pytest
+from aiohttp import web
 
+from console import app as app_module
 from console.live import MESSAGE_BYTES_MAX
 from streams.connection import make_client
-from tests.console.kit import BEARER, CALL, Page, app_of, commit, make_session, put, served, set_up
+from tests.console.kit import (
+    BEARER,
+    CALL,
+    TOKEN,
+    Page,
+    app_of,
+    commit,
+    conferenced,
+    make_session,
+    origin,
+    put,
+    served,
+    set_up,
+)
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -138,3 +154,67 @@ async def test_pages_are_told_when_the_console_stops(console, redis):
 
 async def test_what_is_no_socket_is_refused(console):
     assert (await console.get("/live")).status == 400
+
+
+async def test_a_page_that_takes_its_time_gets_fewer_and_larger_messages(console, redis, monkeypatch):
+    """While one message is on its way no other is made: what has changed meanwhile comes in the next one."""
+    names = [f"CA{number:032x}" for number in range(5)]
+    for name in names:
+        put(redis, make_session(name))
+    slow = await Page.open(console, {"view": "sessions", "full": True})
+    quick = await Page.open(console, {"view": "sessions"})
+    for page in (slow, quick):
+        await page.until(lambda page: len(page.rows) == 5)
+    taken, send = asyncio.Event(), web.WebSocketResponse.send_frame
+
+    async def send_when_taken(socket, message, *arguments):
+        if b"+14155550123" in message:  # only the slow page is told whole numbers
+            await taken.wait()
+        await send(socket, message, *arguments)
+
+    monkeypatch.setattr(web.WebSocketResponse, "send_frame", send_when_taken)
+    for name in names:
+        commit(redis, replace(conferenced(name), version=9))
+        await quick.until(lambda page, name=name: page.rows[name]["version"] == 9)
+    taken.set()
+    await slow.until(lambda page: {row["version"] for row in page.rows.values()} == {9})
+
+    told = [[len(m["rows"]) for m in page.heard if m["about"] == "sessions"] for page in (slow, quick)]
+    assert told == [[5, 1, 4], [5, 1, 1, 1, 1, 1]]
+
+
+async def test_below_a_proxys_path_everything_works_and_the_cookie_stays_there(store, redis):
+    put(redis, make_session())
+    outer = web.Application()
+    outer.add_subapp("/phones/console/", app_of(store))
+    browser = await served(outer)
+    try:
+        own = origin(browser)
+        at = "/phones/console"
+        assert (await browser.post(f"{at}/sign-in", json={"token": TOKEN}, headers=own)).status == 204
+        (cookie,) = browser.session.cookie_jar
+        socket = await browser.ws_connect(f"{at}/live", headers=own)
+        page = Page(socket)
+        await page.say(view="sessions")
+        await page.until(lambda page: CALL in page.rows)
+        assert cookie["path"] == at
+        assert (await browser.get(f"{at}/")).status == 200
+        assert (await browser.get(f"{at}/static/shared/icon.svg")).status == 200
+        assert (await browser.get(f"{at}/sessions/{CALL}.json")).status == 200
+        await page.close()
+    finally:
+        await browser.close()
+
+
+async def test_those_who_are_turned_away_take_nobodys_place(open_console, redis, monkeypatch):
+    monkeypatch.setattr(app_module, "SOCKETS_MAX", 1)
+    browser = await open_console(headers={})
+    strangers = [await browser.ws_connect("/live", autoclose=False) for _ in range(3)]
+
+    page = await Page.open(browser, {"view": "dead"}, headers=BEARER)
+    await page.next("dead")
+    full = await browser.get("/live", headers=BEARER)
+    for stranger in strangers:
+        await stranger.close()
+
+    assert full.status == 429
