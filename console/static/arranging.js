@@ -24,17 +24,19 @@ export function filterOf(choices) {
  *
  * @param {Iterable<object>} rows
  * @param {ReturnType<typeof filterOf>} filter
- * @returns {{ ids: string[], total: number, hidden: { by: "state" | "only" | "find", count: number }[] }}
+ * `known`: all ids that were looked at, those that are hidden too.
+ *
+ * @returns {{ ids: string[], known: Set<string>, total: number, hidden: { by: "state" | "only" | "find", count: number }[] }}
  */
 export function arrange(rows, filter) {
   const hidden = { state: 0, only: 0, find: 0 };
   const shown = [];
-  let total = 0;
+  const known = new Set();
   for (const row of rows) {
     if (row.state === "ended" && !filter.ended) {
       continue; // not asked for: the server still tells of it while the list changes over
     }
-    total += 1;
+    known.add(row.id);
     const by = hiderOf(row, filter);
     if (by) {
       hidden[by] += 1;
@@ -45,7 +47,8 @@ export function arrange(rows, filter) {
   shown.sort(byTrouble);
   return {
     ids: shown.map((row) => row.id),
-    total,
+    known,
+    total: known.size,
     hidden: Object.entries(hidden)
       .filter(([, count]) => count)
       .map(([by, count]) => ({ by, count })),

@@ -191,6 +191,7 @@ const TAKERS = {
   },
   summary: (message) => {
     store.summary.value = message;
+    store.deadCount.value = message.dead;
   },
   sessions: store.takeRows,
   session: (message) => {
@@ -212,9 +213,11 @@ const TAKERS = {
   command: store.takeCommand,
   health: (message) => {
     store.health.value = message;
+    store.deadCount.value = message.dead;
   },
   dead: (message) => {
     store.dead.value = message;
+    store.deadCount.value = message.count;
   },
   error: (message) => console.warn("The server does not understand this page:", message.reason),
 };

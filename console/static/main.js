@@ -11,7 +11,7 @@ import { Status } from "./parts/status.js";
 import { copied } from "./shared/copy.js";
 import { Text, printable } from "./shared/text.js";
 import { route } from "./route.js";
-import { full, hello, link, session, summary } from "./store.js";
+import { deadCount, full, hello, link, session, summary } from "./store.js";
 import { Dead } from "./views/dead.js";
 import { Health } from "./views/health.js";
 import { Help } from "./views/help.js";
@@ -58,7 +58,7 @@ function Top({ view }) {
     <nav aria-label="Views">
       ${PLACES.map(
         ([name, label]) => html`<a key=${name} href=${`#${name}`} aria-current=${name === place ? "page" : undefined}>
-          ${label}${name === "dead" && summary.value?.dead ? html` <span class="count">${summary.value.dead}</span>` : null}
+          ${label}${name === "dead" && deadCount.value ? html` <span class="count">${deadCount.value}</span>` : null}
         </a>`,
       )}
     </nav>

@@ -41,6 +41,8 @@ export const moments = signal([]);
 export const past = signal(null);
 export const health = signal(null);
 export const dead = signal(null);
+/** How many dead letters there are, as whichever message has told it last; null before the first. */
+export const deadCount = signal(null);
 
 /** Commands that were given on this page, newest first: id, type, session, status, reason, atMs. */
 export const commands = signal([]);
@@ -162,6 +164,7 @@ export function forgetAll() {
     summary.value = null;
     health.value = null;
     dead.value = null;
+    deadCount.value = null;
     commands.value = [];
     full.value = false;
     forgetSession();

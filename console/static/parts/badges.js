@@ -30,25 +30,18 @@ export function State({ state, phase = "" }) {
   </span>`;
 }
 
-const RANKS = { 1: "overdue", 2: "lone", 3: "failing" };
-
-/** The word for how bad a trouble is. */
-export function rankWord(trouble) {
-  return RANKS[trouble?.rank] ?? "trouble";
-}
-
 /**
- * What is wrong with a session.
+ * What is wrong with a session; the words begin with what kind of trouble it is.
  *
- * @param {{ trouble: { rank: number, words: string } | null, short?: boolean }} props
+ * @param {{ trouble: { rank: number, words: string } | null }} props
  */
-export function Trouble({ trouble, short = false }) {
+export function Trouble({ trouble }) {
   if (!trouble) {
     return null;
   }
   return html`<span class=${`mark ${trouble.rank === 1 ? "is-bad" : "is-warn"}`}>
     <svg class="shape" viewBox="0 0 16 16" aria-hidden="true"><path d="M8 2 15 14H1z M8 6.5v3.5M8 11.6v.9" /></svg>
-    <span>${rankWord(trouble)}</span>${short ? null : html`<span>: <${Text} value=${trouble.words} /></span>`}
+    <span><${Text} value=${trouble.words} /></span>
   </span>`;
 }
 

@@ -4,11 +4,12 @@ import { signal } from "@preact/signals";
 import { html } from "htm/preact";
 
 import { RefusedError, giveCommand, press, pressed, refused } from "../actions.js";
-import { commands, hello, isBlind } from "../store.js";
+import { commands, hello, isBlind, moments } from "../store.js";
 import { Text } from "../shared/text.js";
 import { Time } from "../shared/time.js";
 import { Mark, kindOfStatus } from "./badges.js";
 import { CommandForm } from "./form.js";
+import { showMoment } from "./timeline.js";
 
 /** Where each button stands. What the server knows beside these comes at the end of the last group, before `end`. */
 const GROUPS = [
@@ -119,10 +120,21 @@ function Given({ id }) {
               (one) => html`<li key=${one.command}>
                 <span><${Text} value=${one.type} /> <span class="muted small"><${Time} at=${one.atMs} as="clock" /></span></span>
                 <${Mark} kind=${kindOfStatus(one.status)}>${WORDS[one.status] ?? one.status}<//>
-                ${one.reason ? html`<span class="small"><${Text} value=${one.reason} /></span>` : null}
+                <${Why} reason=${one.reason} />
               </li>`,
             )}
           </ul>`
       : null}
   `;
+}
+
+/** Why a command came to nothing leads to where it did. */
+function Why({ reason }) {
+  const at = moments.value.findLast((moment) => moment.is_failure);
+  if (!reason || !at) {
+    return reason ? html`<span class="small"><${Text} value=${reason} /></span>` : null;
+  }
+  return html`<button type="button" class="linklike small" onClick=${() => showMoment(at.entry_id, moments.value)}>
+    <${Text} value=${reason} />
+  </button>`;
 }

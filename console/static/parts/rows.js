@@ -26,7 +26,7 @@ const ROW_REM = 2.25;
 const CARD_REM = 7;
 
 /** What is shown, in order; `arrange` made it. */
-export const arranged = signal({ ids: [], total: 0, hidden: [] });
+export const arranged = signal({ ids: [], known: new Set(), total: 0, hidden: [] });
 /** Rows as they were when the list was stopped; null while it is live. */
 const still = signal(null);
 /** Id of the row that keys are about. */
@@ -82,15 +82,12 @@ effect(() => {
 /** How many rows have come that are not in the order yet: the pointer holds it. */
 const waiting = computed(() => {
   void rowsRevision.value;
-  const shown = arranged.value.total;
-  if (still.value) {
-    return 0;
-  }
+  const { known } = arranged.value;
   let count = 0;
-  for (const row of rows.values()) {
-    count += row.state !== "ended" || filter.value.ended ? 1 : 0;
+  for (const row of still.value ? [] : rows.values()) {
+    count += !known.has(row.id) && (row.state !== "ended" || filter.value.ended) ? 1 : 0;
   }
-  return Math.max(0, count - shown);
+  return count;
 });
 
 /** Moves the choice by so many rows, or to the first or last, and brings it into sight. */

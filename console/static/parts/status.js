@@ -4,8 +4,9 @@ import { effect, signal, untracked } from "@preact/signals";
 import { html } from "htm/preact";
 
 import { copied } from "../shared/copy.js";
-import { link, rows, rowsKnown, rowsRevision } from "../store.js";
+import { printable } from "../shared/text.js";
 import { route } from "../route.js";
+import { link, rows, rowsKnown, rowsRevision, session } from "../store.js";
 
 /** Between two announcements, milliseconds. */
 const TELL_EVERY_MS = 5000;
@@ -28,6 +29,43 @@ effect(() => {
     }
   });
 });
+
+let saidOf = "";
+let said = "";
+let sessionTimer = 0;
+let toldMs = -TELL_EVERY_MS;
+
+/** Of the session that is looked at: where it stands now, when that has changed. */
+effect(() => {
+  const found = session.value;
+  untracked(() => {
+    if (found === null || found.id !== saidOf) {
+      saidOf = found?.id ?? "";
+      said = standing(found);
+    } else if (standing(found) !== said) {
+      sessionTimer ||= setTimeout(tellSession, TELL_EVERY_MS / 5);
+    }
+  });
+});
+
+function standing(found) {
+  return found?.known ? found.parties.map((party) => party.words).filter(Boolean).join(", ") : "";
+}
+
+function tellSession() {
+  sessionTimer = 0;
+  const waitMs = toldMs + TELL_EVERY_MS - performance.now();
+  if (waitMs > 0) {
+    sessionTimer = setTimeout(tellSession, waitMs);
+    return;
+  }
+  toldMs = performance.now();
+  const found = session.value;
+  said = standing(found);
+  if (found?.known) {
+    line.value = printable(`${found.fields.state}: ${said}`);
+  }
+}
 
 function known() {
   return new Map([...rows.values()].map((row) => [row.id, row.trouble !== null]));

@@ -36,8 +36,10 @@ export function SignIn() {
   };
   return html`<main class="signin panel" id="main">
     <h1>Conferral</h1>
-    <p>Sign in with the token of the control API, <code>CONFERRAL_API_TOKEN</code>. Or open the address that
-      <code>conferral console</code> prints.</p>
+    <p>
+      Sign in with the token of the control API, <code>CONFERRAL_API_TOKEN</code>. Or open the address
+      ${" "}that <code>conferral console</code> prints.
+    </p>
     <form class="form" onSubmit=${submit}>
       <label class="field">
         <span>Token</span>
