@@ -27,8 +27,8 @@ from tests.docs.generated import ROOT
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-#: Options of every command that are handled before its own.
-EVERYWHERE = {"--help", "-h"}
+#: Options of every command, or of the program, that are handled before a command's own.
+EVERYWHERE = {"--help", "-h", "--install-completion", "--version"}
 
 
 def blocks(path, *languages):
@@ -74,7 +74,10 @@ def test_the_command_line_has_the_commands_and_options_that_are_named(markdown, 
         if words[0] != "conferral" or len(words) < 2 or words[1] in EVERYWHERE:
             continue
         assert words[1] in commands, f"conferral {words[1]}"
-        known = {option for one in commands[words[1]].params for option in (*one.opts, *one.secondary_opts)}
+        meant = commands[words[1]]
+        if len(words) > 2 and words[2] in getattr(meant, "commands", ()):
+            meant = meant.commands[words[2]]
+        known = {option for one in meant.params for option in (*one.opts, *one.secondary_opts)}
         options = {word.partition("=")[0] for word in words[2:] if word.startswith("--")}
         assert options <= known | EVERYWHERE
 

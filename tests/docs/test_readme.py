@@ -1,0 +1,53 @@
+"""The README shows what the demo prints, and the pages lead to where the demo listens."""
+
+from pathlib import Path
+
+from conferral.demo import cast, invitation, ports, stage, stories
+from operators.reader import Reader
+from streams.connection import make_client
+from streams.keys import Keys
+from tests.docs.generated import ROOT
+
+README = (ROOT / "README.md").read_text("utf-8")
+QUICKSTART = (ROOT / "docs" / "quickstart.md").read_text("utf-8")
+
+
+def printed() -> list[str]:
+    """What the demo prints at last, on its usual ports."""
+    usual = ports.Ports()
+    where = stage.Stage(
+        folder=Path("/tmp/demo"),
+        redis_url="unix:///tmp/demo/redis.sock",
+        redis_socket=Path("/tmp/demo/redis.sock"),
+        webhooks_url=f"http://{ports.HOST}:{usual.webhooks}",
+        sandbox_url=f"http://{ports.HOST}:{usual.sandbox}",
+        console_url=f"http://{ports.HOST}:{usual.console}",
+        reader=Reader(make_client("unix:///tmp/demo/redis.sock"), Keys(stage.PREFIX, stage.PARTITIONS)),
+    )
+    return invitation.lines(where, "CA" + "0" * 32)
+
+
+def test_the_readme_shows_where_everything_is_as_the_demo_prints_it() -> None:
+    shown = README.partition("```text\n")[2].partition("```")[0].splitlines()
+
+    assert len(shown) == 3
+    assert [line for line in printed() if line in shown] == shown
+
+
+def test_the_quickstart_leads_to_the_pages_that_the_demo_prints() -> None:
+    for name in ("console", "phones"):
+        (address,) = [line.split()[1] for line in printed() if line.startswith(f"  {name} ")]
+        assert f"<{address}>" in QUICKSTART
+
+
+def test_whom_the_pages_let_people_play_are_those_whose_phones_wait() -> None:
+    assert {cast.name(address) for address in cast.BY_HAND} == {"the customer", "alice", "dave"}
+    assert {cast.name(address) for address in cast.ANSWERING_LATER} == {"bob", "carol"}
+    for page in (README, QUICKSTART):
+        assert f"`{cast.DAVE}`" in page
+
+
+def test_the_readme_names_every_story() -> None:
+    named = README.partition("demo --story NAME`")[2].partition("\n\n")[0]
+
+    assert [story for story in stories.STORIES if f"`{story}`" not in named] == []
