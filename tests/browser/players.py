@@ -65,3 +65,8 @@ async def give(page: Page, label: str, *, to: str = "", choices: Sequence[str] =
         await dialog.get_by_role("textbox", name="To").fill(to)
     await dialog.get_by_role("button", name=label, exact=True).click()
     await expect(dialog).to_have_count(0)
+
+
+def given(page: Page, kind: str) -> Locator:
+    """What became of a command that was given in this window."""
+    return page.locator(".given > li").filter(has_text=re.compile(rf"^\s*{kind}\b"))

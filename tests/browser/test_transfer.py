@@ -19,46 +19,83 @@ async def the_two_talk(phones: Page) -> None:
 async def test_a_consult_transfer_is_played_by_clicks_alone(stage, windows: Windows, camera):
     phones = await windows.open(stage.phones_url, size=HALF)
     console = await players.signed_in(windows, stage.console, size=HALF)
+    await camera.frame(console, phones)
     await the_two_talk(phones)
-
+    main = console.get_by_role("main")
     (call,) = [call for call in stage.sandbox.live_calls() if not call.record.parent_sid]
     await players.open_session(console, call.sid)
-    state = console.get_by_role("main")
-    await expect(state).to_contain_text("bridged")
+    await stands(console, "bridged", "customer hears agent", "agent hears customer")
     await camera.frame(console, phones)
 
     await players.give(console, "Transfer", to=TARGET, choices=["consult"])
-    await expect(state).to_contain_text("transferring")
+    await stands(console, "transferring", "customer is on hold and hears music")
     await expect(players.phone(phones, "customer")).to_contain_text("music")
-    await expect(players.phone(phones, "dave")).to_contain_text("ring")
+    await expect(players.phone(phones, "dave")).to_contain_text("ring ring!")
     await camera.frame(console, phones)
 
     await players.press(players.phone(phones, "dave"), "Pick up")
-    await expect(state).to_contain_text("target hears agent")
+    await stands(console, "transferring", "target hears agent", "agent hears target", "customer is on hold")
+    await expect(players.phone(phones, "dave")).to_contain_text("you hear alice")
     await camera.frame(console, phones)
+    await camera.take(phones, "phones")
 
     await players.give(console, "Complete")
-    await expect(state).to_contain_text("done")
-    await expect(state).to_contain_text("customer hears agent")
+    await stands(console, "conferenced", "agent hears customer")
+    await expect(players.given(console, "complete")).to_contain_text("done")
+    await expect(players.given(console, "transfer")).to_contain_text("done")
+    await expect(players.phone(phones, "customer")).to_contain_text("you hear dave")
     await expect(players.phone(phones, "alice")).to_contain_text("Not in a call")
     await camera.frame(console, phones)
 
     await players.press(players.phone(phones, "customer"), "Hang up")
-    await expect(state).to_contain_text("ended")
+    await stands(console, "ended")
+    await expect(main.get_by_role("button", name="Transfer …")).to_have_attribute("aria-disabled", "true")
     await camera.frame(console, phones)
     camera.write_film("consult")
     await stage.settled()
 
 
+async def stands(console: Page, state: str, *words: str) -> None:
+    """Waits until the page of a session shows a state, and says so much of who hears whom."""
+    await expect(console.get_by_role("heading", name=f"State: {state}")).to_be_visible()
+    hearing = console.get_by_role("region", name="Who hears whom")
+    for one in words:
+        await expect(hearing).to_contain_text(one)
+
+
 async def test_why_a_transfer_failed_is_found_in_the_console(stage, windows: Windows, camera):
+    """From the page of sessions to the reason: one that failed is marked there, and its first failure is named."""
+    stage.sandbox.phone(TARGET).script(outcome="busy")
+    phones = await windows.open(stage.phones_url)
+    console = await players.signed_in(windows, stage.console)
+    await the_two_talk(phones)
+    await players.sessions(console).first.get_by_role("link").click()
+    await players.give(console, "Transfer", to=TARGET, choices=["consult"])
+    await expect(players.given(console, "transfer")).to_contain_text("busy")
+    await stands(console, "conferenced", "customer hears agent")
+    await console.get_by_role("link", name="All sessions").click()
+
+    troubled = players.sessions(console).first
+    await expect(troubled).to_contain_text("failed: the transfer (busy)")
+    await troubled.get_by_role("link").click()
+    await expect(console.get_by_text("First thing that failed:")).to_be_visible()
+    await console.get_by_role("button", name="target is busy").click()
+    moment = console.get_by_role("listitem").filter(has_text="first failure")
+    await expect(moment).to_be_in_viewport()
+    await expect(moment).to_contain_text("transfer failed: busy")
+    await console.evaluate("scrollTo(0, 0)")
+    await camera.take(console, "session")
+
+
+async def test_a_blind_transfer_to_somebody_busy_brings_the_agent_back(stage, windows: Windows):
     stage.sandbox.phone(TARGET).script(outcome="busy")
     phones = await windows.open(stage.phones_url)
     console = await players.signed_in(windows, stage.console)
     await the_two_talk(phones)
     await players.sessions(console).first.get_by_role("link").click()
     await players.give(console, "Transfer", to=TARGET, choices=["blind"])
-
-    main = console.get_by_role("main")
-    await expect(main.get_by_text("busy").first).to_be_visible()
-    await camera.take(console, "session")
-    await camera.take(phones, "phones")
+    await expect(players.phone(phones, "alice")).to_contain_text("ring ring!")
+    await expect(console.get_by_text("First thing that failed:").locator("..")).to_contain_text("busy")
+    await players.press(players.phone(phones, "alice"), "Pick up")
+    await stands(console, "conferenced", "customer hears agent", "agent hears customer")
+    await expect(players.phone(phones, "customer")).to_contain_text("you hear alice")
