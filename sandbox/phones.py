@@ -47,7 +47,7 @@ class PhoneScript:
     @property
     def acts(self) -> bool:
         """Whether it does more than ring."""
-        return self.answer_after_s is not None or self.outcome not in {None, "no-answer"}
+        return self.answer_after_s is not None if self.outcome is None else self.outcome != "no-answer"
 
     def __str__(self) -> str:
         """What it does, in words."""

@@ -1,0 +1,112 @@
+"""What the page is told, in words: what a phone does by itself, what is heard, and what was asked of the REST API."""
+
+import pytest
+
+from sandbox import PhoneScript, Sandbox
+from sandbox.exchange import Heard
+from sandbox.ledger import DeliveryEntry, RestEntry
+from sandbox.views import phones, sounds, traffic
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "acts"),
+    [
+        (PhoneScript(), "rings until somebody picks up", False),
+        (PhoneScript(outcome="no-answer", answer_after_s=3), "rings until somebody picks up", False),
+        (PhoneScript(outcome="no-answer"), "rings until somebody picks up", False),
+        (PhoneScript(answer_after_s=1.5), "picks up after 1.5 s", True),
+        (PhoneScript(outcome="answer"), "picks up after 0 s", True),
+        (PhoneScript(outcome="busy"), "is busy", True),
+        (PhoneScript(outcome="reject", answer_after_s=1), "refuses", True),
+        (PhoneScript(outcome="fail"), "can't be reached", True),
+        (
+            PhoneScript(answer_after_s=1, keys=("", "1"), digits="9", hang_up_after_s=30),
+            "picks up after 1 s, presses 9, 1, hangs up 30 s later",
+            True,
+        ),
+    ],
+)
+def test_a_phone_says_what_it_does_by_itself(script: PhoneScript, words: str, acts: bool) -> None:
+    assert (str(script), script.acts) == (words, acts)
+
+
+@pytest.mark.parametrize(
+    ("heard", "kind", "words", "sentence"),
+    [
+        (Heard("silence"), "silence", "nothing: silence", "ann hears silence"),
+        (Heard("ringback"), "ringing", "tuut ... tuut: it rings at the other end", "ann hears it ring"),
+        (
+            Heard("music", what="http://a/ringback.wav?x=1"),
+            "ringing",
+            "tuut ... tuut: it rings at the other end",
+            "ann hears it ring",
+        ),
+        (Heard("music"), "music", "♪ music ♪", "ann hears music"),
+        (Heard("music", what="http://a/b/hold.wav"), "music", "♪ music ♪ (hold.wav)", "ann hears music"),
+        (Heard("speech", what="Hello."), "speech", "a voice says: “Hello.”", "ann hears “Hello.”"),
+        (Heard("parties", frozenset({"CA1"})), "voice", "you hear bob", "ann hears bob"),
+        (
+            Heard("parties", frozenset({"CA1"}), ringing=True),
+            "voice",
+            "you hear bob and a phone ringing",
+            "ann hears bob and a phone ringing",
+        ),
+    ],
+)
+def test_what_is_heard_is_told_to_who_hears_it_and_to_who_looks_on(
+    heard: Heard, kind: str, words: str, sentence: str
+) -> None:
+    names = ["bob"] if heard.parties else []
+    assert sounds.bubble(heard, names) == (kind, words)
+    assert sounds.sentence("ann", heard, names) == sentence
+
+
+def test_several_are_listed_as_one_says_it() -> None:
+    assert [sounds.listed(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
+        "nobody",
+        "a",
+        "a and b",
+        "a, b and c",
+    ]
+
+
+async def test_a_rest_request_is_told_with_whose_call_it_is_about() -> None:
+    sandbox = Sandbox(seed="views")
+    sandbox.add_number("+15550100", voice_url="nonsense")
+    call_sid = (await sandbox.call_in("client:ann", "+15550100")).sid
+    params = (("Hold", "true"),)
+    entry = RestEntry(0.0, "POST", f"/Conferences/CF1/Participants/{call_sid}.json", params, 400, 20001, fault="429")
+
+    shown = traffic.rest(sandbox, 3, entry)
+
+    assert (shown["who"], shown["number"], shown["at"]) == ("ann", 3, "1970-01-01T00:00:00.000Z")
+    assert (shown["status"], shown["code"], shown["fault"], shown["params"]) == (400, 20001, "429", params)
+    assert traffic.rest(sandbox, 0, RestEntry(0.0, "GET", f"/Calls/CA{'0' * 32}.json", ()))["who"] == ""
+    await sandbox.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        ("<Response><Say>a</Say></Response>", "<Response>\n  <Say>a</Say>\n</Response>"),
+        ("<Response><Say>", "<Response><Say>"),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'),
+        ("busy", "busy"),
+    ],
+)
+def test_an_answer_is_shown_line_by_line_where_it_can_be_read(answer: str, shown: str) -> None:
+    entry = DeliveryEntry(0.0, "voice", "program", "http://a/b", "POST", (), "CA1", answer=answer)
+
+    assert traffic.delivery(Sandbox(), 0, entry)["answer"] == shown
+
+
+def test_more_phones_than_are_shown_leave_those_that_somebody_plays() -> None:
+    sandbox = Sandbox()
+    sandbox.phone("client:first").by_hand = True
+    for number in range(phones.PHONES_MAX + 5):
+        sandbox.phone(f"client:{number}")
+
+    shown, more = phones.phones(sandbox)
+
+    assert more == 6
+    assert [phone["address"] for phone in shown][:2] == ["client:first", "client:6"]
