@@ -3,7 +3,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from console import app as app_module
-from console import looker, orders
+from console import live, looker, orders
 from console.store import AT_ONCE
 from streams.connection import make_client
 from tests.console.kit import BEARER, app_of, served, set_up
@@ -48,6 +48,12 @@ async def console(open_console):
 async def browser(open_console):
     """The same as a browser sees it that has not signed in."""
     return await open_console(headers={})
+
+
+@pytest.fixture
+def quick_ticks(monkeypatch):
+    """Ticks that a test need not wait for."""
+    monkeypatch.setattr(live, "TICK_EVERY_S", 0.3)
 
 
 @pytest.fixture

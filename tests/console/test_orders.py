@@ -91,7 +91,7 @@ async def test_the_same_id_is_no_other_command(console, redis):
     assert published(redis) == []
 
 
-async def test_what_becomes_of_a_command_is_told_as_redis_says_it_and_never_before(console, redis):
+async def test_what_becomes_of_a_command_is_told_as_redis_says_it_and_never_before(console, redis, quick_ticks):
     put(redis, make_session())
     page = await Page.open(console)
     answer = await console.post("/commands", json={"type": "end", "session": CALL})

@@ -9,6 +9,7 @@ import urllib.request
 
 import pytest
 
+from conferral.main import main
 from tests.conferral.kit import PROGRAM, environment, free_port, start, until
 from tests.console.kit import TOKEN
 
@@ -23,7 +24,7 @@ def status(url):
         return 0
 
 
-@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("asked", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.soak)])
 def test_it_serves_the_page_and_stops_with_0_when_asked_while_a_page_looks(redis, redis_server, tmp_path, asked):
     port = free_port()
     settings = {"REDIS_URL": redis_server.url, "CONFERRAL_API_TOKEN": TOKEN}
@@ -71,28 +72,38 @@ def test_on_a_terminal_it_tells_the_url_that_signs_in(redis_server, tmp_path):
     assert [line for line in told.splitlines() if TOKEN in line] == [f"console: http://127.0.0.1:{port}/#token={TOKEN}"]
 
 
+@pytest.fixture
+def refused(monkeypatch, tmp_path, capsys, redis_server):
+    """Runs the command inside the test's process, where it does not come as far as serving."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REDIS_URL", redis_server.url)
+
+    def refused(*arguments, token):
+        monkeypatch.setenv("CONFERRAL_API_TOKEN", token)
+        code = main(["console", *arguments])
+        return code, capsys.readouterr()
+
+    return refused
+
+
 @pytest.mark.parametrize(
     ("token", "problem"),
     [("", "CONFERRAL_API_TOKEN: missing; "), ("a b", "CONFERRAL_API_TOKEN: must be letters, digits")],
 )
-def test_without_a_token_that_can_be_one_it_does_not_start(redis_server, tmp_path, token, problem):
-    settings = {"REDIS_URL": redis_server.url, "CONFERRAL_API_TOKEN": token}
-    with start("console", "--port", str(free_port()), cwd=tmp_path, env=settings) as program:
-        out, err = program.communicate(timeout=20)
+def test_without_a_token_that_can_be_one_it_does_not_start(refused, token, problem):
+    code, told = refused("--port", str(free_port()), token=token)
 
-    assert (program.returncode, out) == (2, "")
-    assert err.startswith(problem)
-    assert len(err.splitlines()) == 1
+    assert (code, told.out) == (2, "")
+    assert told.err.startswith(problem)
+    assert len(told.err.splitlines()) == 1
 
 
-def test_a_port_that_is_taken_is_named(redis_server, tmp_path):
+def test_a_port_that_is_taken_is_named(refused):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        settings = {"REDIS_URL": redis_server.url, "CONFERRAL_API_TOKEN": TOKEN}
-        with start("console", "--port", str(port), cwd=tmp_path, env=settings) as program:
-            _, err = program.communicate(timeout=20)
+        code, told = refused("--port", str(port), token=TOKEN)
 
-    assert program.returncode == 2
-    assert err == f"port {port} on 127.0.0.1 can't be had (address already in use); choose another with --port\n"
+    assert code == 2
+    assert told.err == f"port {port} on 127.0.0.1 can't be had (address already in use); choose another with --port\n"

@@ -6,6 +6,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from console.views import session as session_view
 from operators import replaying
 from operators.buttons import buttons
 from statemachine.session import Session
@@ -69,7 +70,8 @@ async def test_it_is_found_by_the_sid_of_any_of_its_calls(console, redis):
     assert (told["id"], told["asked"], told["known"]) == (CALL, AGENT_CALL, True)
 
 
-async def test_one_that_nobody_knows_yet_is_told_as_soon_as_it_is_there(console, redis):
+async def test_one_that_nobody_knows_yet_is_told_as_soon_as_it_is_there(console, redis, monkeypatch):
+    monkeypatch.setattr(session_view, "READ_EVERY_S", 0.2)
     page = await Page.open(console, SESSION)
     assert await page.next("session") == {"about": "session", "id": CALL, "asked": CALL, "known": False}
 
@@ -95,7 +97,7 @@ async def test_its_log_comes_once_and_a_moment_again_when_its_outcome_has_come(c
     assert second["entries"][1]["asked_in"] == second["entries"][0]["entry_id"]
 
 
-async def test_a_page_that_comes_back_is_told_what_it_has_missed_and_nothing_else(console, redis):
+async def test_a_page_that_comes_back_is_told_what_it_has_missed_and_nothing_else(console, redis, quick_ticks):
     put(redis, make_session(), log=[log_entry("call_received", version="1"), asked(), log_entry("transfer")])
     known = redis.xrange(KEYS.log(CALL))
     page = await Page.open(console, SESSION | {"after": known[-1][0]})

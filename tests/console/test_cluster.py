@@ -1,0 +1,51 @@
+"""The console over a Redis Cluster: the same code, the same page."""
+
+from dataclasses import replace
+
+import pytest
+
+from streams import session_codec
+from streams.connection import make_client
+from streams.keys import Keys
+from tests.console.kit import BEARER, Page, app_of, conferenced, make_session, served
+from tests.support.redis_cluster import ClusterServers
+
+KEYS = Keys("conferral", 16)
+
+
+@pytest.mark.soak
+@pytest.mark.redis
+@pytest.mark.timeout(120)
+async def test_a_page_shows_sessions_of_all_nodes_their_changes_and_health(redis_program):
+    names = [f"CA{number:032x}" for number in range(40)]
+    with ClusterServers(redis_program) as servers:
+        client = make_client(servers.url, max_connections=12)
+        console = await served(app_of(client), headers=BEARER)
+        try:
+            await client.hset(KEYS.config, mapping={"partitions": 16, "schema": 1})
+            for name in names:
+                await put(client, make_session(name))
+            page = await Page.open(console, {"view": "sessions"})
+            await page.until(lambda page: page.rows.keys() == set(names))
+
+            for name in names[:8]:
+                await put(client, replace(conferenced(name), version=5))
+            await page.until(lambda page: sum(row["state"] == "conferenced" for row in page.rows.values()) == 8)
+            await page.say(view="health")
+            health = await page.next("health")
+            await page.say(view="session", id=names[0])
+            told = await page.next("session")
+        finally:
+            await console.close()
+            await client.aclose()
+
+    assert sum(partition["live"] for partition in health["partitions"]) == 40
+    assert told["fields"]["state"] == "conferenced"
+
+
+async def put(client, session):
+    """A commit, as far as a reader sees it."""
+    partition = KEYS.partition_of(session.id)
+    await client.hset(KEYS.session(session.id), mapping=session_codec.encode(session))
+    await client.sadd(KEYS.live(partition), session.id)
+    await client.hincrby(KEYS.lease(partition), "commit", 1)
