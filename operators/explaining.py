@@ -165,7 +165,7 @@ def _with_since(wait: Wait, log: Sequence[LogEntry]) -> Wait:
         return wait
     if wait.by == "timer":
         return replace(wait, since_ms=_set_at(wait.comes_at_ms, log))
-    return replace(wait, since_ms=_since(log, "phase", "transfer.status") if wait.by == "person" else 0)
+    return replace(wait, since_ms=_since(log, "phase", "transfer.status"))
 
 
 def _set_at(due_ms: int, log: Sequence[LogEntry]) -> int:

@@ -53,11 +53,11 @@ def at_version(log: Sequence[LogEntry], version: int, last_fields: Fields) -> Fi
         last_fields: The hash as it is now.
     """
     then: Fields = {}
-    for entry, fields in zip(log, every_version(log, last_fields), strict=True):
+    for entry, found in _folded(log, last_fields):
         if _version(entry) > version:
             break
-        then = fields
-    return then
+        then = dict(found)
+    return _completed(then, last_fields) if then else {}
 
 
 def every_version(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[Fields]:
@@ -67,12 +67,16 @@ def every_version(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[Fiel
         log: Oldest first.
         last_fields: The hash as it is now.
     """
+    return (_completed(found, last_fields) for _, found in _folded(log, last_fields))
+
+
+def _folded(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[tuple[LogEntry, Fields]]:
+    """Each entry with what is told of the hash behind it; the same dictionary each time, changed."""
     told = [decode_changes(entry["changes"]) for entry in log]
     found: Fields = {}
     if log and _version(log[0]) > 1:
         later = {name for changed in told for name in changed}
         found = {name: value for name, value in last_fields.items() if is_logged(name) and name not in later}
-    for_good = {name: last_fields[name] for name in _FOR_GOOD if name in last_fields}
     for entry, changed in zip(log, told, strict=True):
         for name, value in changed.items():
             if value is None:
@@ -80,7 +84,13 @@ def every_version(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[Fiel
             else:
                 found[name] = value
         found |= {"state": entry["to"], "version": entry["version"], "updated_at": entry["at"]}
-        yield found | for_good | _addresses(found, last_fields)
+        yield entry, found
+
+
+def _completed(then: Fields, now: Fields) -> Fields:
+    """With what never changes, and with the addresses of those who took part."""
+    for_good = {name: now[name] for name in _FOR_GOOD if name in now}
+    return then | for_good | _addresses(then, now)
 
 
 def at_time(log: Sequence[LogEntry], at_ms: int, last_fields: Fields) -> Fields:

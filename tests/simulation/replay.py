@@ -1,10 +1,13 @@
-"""Decides a sample of the sessions again, from what their logs tell: it has to come to what is stored."""
+"""Decides a sample of the sessions again, from what their logs tell: it has to come to what is stored, and so has what
+the logs say was changed.
+"""
 
 import zlib
 from collections.abc import Iterable, Mapping
 
 from streams import session_codec
 from tests.support.decisions import Decisions, Kept
+from tests.support.folding import difference
 
 
 class Replays:
@@ -35,8 +38,9 @@ class Replays:
         if decisions is None:
             return ""
         self.done += 1
+        entries = [_in_text(entry) for entry in log]
         try:
-            replayed = session_codec.encode(decisions.replayed(session_id, [_in_text(entry) for entry in log]))
+            replayed = session_codec.encode(decisions.replayed(session_id, entries))
         except AssertionError as error:
             return f"its log can't be decided again: {error}"
         stored = _in_text(record)
@@ -45,7 +49,7 @@ class Replays:
             for name in sorted(replayed.keys() | stored.keys())
             if replayed.get(name) != stored.get(name)
         }
-        return f"decided again its log comes to {differ}" if differ else ""
+        return f"decided again its log comes to {differ}" if differ else difference(entries, stored)
 
 
 def _in_text(fields: Mapping[bytes, bytes]) -> dict[str, str]:

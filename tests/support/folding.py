@@ -18,11 +18,17 @@ def shown(fields: Mapping[str, str]) -> dict[str, str]:
     return found | {"state": fields["state"], "version": fields["version"]}
 
 
-def assert_folds(log: Sequence[Mapping[str, str]], stored: Mapping[str, str]) -> None:
-    """That a whole log leads to the record as it is stored."""
+def difference(log: Sequence[Mapping[str, str]], stored: Mapping[str, str]) -> str:
+    """In what the record as it is stored differs from what its whole log leads to; empty where they agree."""
     entries = [LogEntry("", entry) for entry in log]
     folded = shown(replaying.at_version(entries, int(stored["version"]), dict(stored)))
     wanted = shown(stored)
-    names = folded.keys() | wanted.keys()
-    different = {name: (folded.get(name), wanted.get(name)) for name in names if folded.get(name) != wanted.get(name)}
-    assert not different, f"{stored.get('id')}: folded and stored differ in {different}"
+    names = sorted(folded.keys() | wanted.keys())
+    found = {name: (folded.get(name), wanted.get(name)) for name in names if folded.get(name) != wanted.get(name)}
+    return f"folded and stored differ in {found}" if found else ""
+
+
+def assert_folds(log: Sequence[Mapping[str, str]], stored: Mapping[str, str]) -> None:
+    """That a whole log leads to the record as it is stored."""
+    different = difference(log, stored)
+    assert not different, f"{stored.get('id')}: {different}"
