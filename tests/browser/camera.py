@@ -19,14 +19,16 @@ FILM_BYTES_MAX = 1_000_000
 PICTURES_BYTES_MAX = 2_500_000
 COLOURS = 256
 GAP_PX = 8
-GAP_COLOUR = (120, 130, 140)
+MARGIN_PX = 5
+#: What lies between the parts: the colour of the pages in light.
+GROUND = (246, 247, 249)
 
 
-class Frame(NamedTuple):
-    """One moment of the picture that moves."""
+class Part(NamedTuple):
+    """Something of a page: from the upper edge of one element to the lower edge of another that is in it."""
 
-    left: bytes
-    right: bytes
+    top: Locator
+    bottom: Locator
 
 
 class Camera:
@@ -34,7 +36,7 @@ class Camera:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
-        self._frames: list[Frame] = []
+        self._frames: list[tuple[Image.Image, Image.Image]] = []
 
     async def take(self, page: Page, name: str) -> None:
         """One picture in each theme, `NAME-light.png` and `NAME-dark.png`."""
@@ -42,6 +44,7 @@ class Camera:
             return
         for theme in THEMES:
             await page.emulate_media(color_scheme=theme)
+            await page.evaluate("scrollTo(0, 0)")
             await self._settled(page)
             image = Image.open(BytesIO(await page.screenshot(animations="disabled", caret="hide")))
             # A palette is a third of the size, and nobody sees the difference in a page of text.
@@ -49,18 +52,19 @@ class Camera:
             flat.save(self.folder / f"{name}-{theme}.png", optimize=True)
         await page.emulate_media(color_scheme="light")
 
-    async def frame(self, left: Page | Locator, right: Page | Locator) -> None:
-        """The next moment of the picture that moves: two windows side by side."""
+    async def frame(self, left: Sequence[Part], right: Sequence[Part]) -> None:
+        """The next moment of the picture that moves: parts of one page beside parts of another."""
         if self.folder is None:
             return
-        shots = [await shown.screenshot(animations="disabled", caret="hide") for shown in (left, right)]
-        self._frames.append(Frame(*shots))
+        sides = [_column([await _shot(part) for part in side]) for side in (left, right)]
+        self._frames.append((sides[0], sides[1]))
 
     def write_film(self, name: str) -> None:
         """Puts the moments together, if any were taken."""
         if self.folder is None or not self._frames:
             return
-        images = [_side_by_side(frame) for frame in self._frames]
+        height = max(side.height for frame in self._frames for side in frame)
+        images = [_side_by_side(left, right, height) for left, right in self._frames]
         times = [*[FRAME_MS] * (len(images) - 1), LAST_FRAME_MS]
         path = self.folder / f"{name}.webp"
         _save(path, images, times)
@@ -73,14 +77,37 @@ class Camera:
         await asyncio.sleep(0.2)
 
 
-def _side_by_side(frame: Frame) -> Image.Image:
-    images = [Image.open(BytesIO(shot)).convert("RGB") for shot in frame]
-    height = max(image.height for image in images)
-    whole = Image.new("RGB", (sum(image.width for image in images) + GAP_PX, height), GAP_COLOUR)
-    whole.paste(images[0], (0, 0))
-    whole.paste(images[1], (images[0].width + GAP_PX, 0))
+async def _shot(part: Part) -> Image.Image:
+    first, last = await part.top.bounding_box(), await part.bottom.bounding_box()
+    assert first is not None, "it can't be seen"
+    assert last is not None, "it can't be seen"
+    page = part.top.page
+    down = await page.evaluate("scrollY")
+    clip = {
+        "x": first["x"] - MARGIN_PX,
+        "y": first["y"] + down - MARGIN_PX,
+        "width": first["width"] + 2 * MARGIN_PX,
+        "height": last["y"] + last["height"] - first["y"] + 2 * MARGIN_PX,
+    }
+    shot = await page.screenshot(full_page=True, clip=clip, animations="disabled", caret="hide")
+    return Image.open(BytesIO(shot)).convert("RGB")
+
+
+def _column(images: Sequence[Image.Image]) -> Image.Image:
+    whole = Image.new("RGB", (max(image.width for image in images), sum(image.height for image in images)), GROUND)
+    top = 0
+    for image in images:
+        whole.paste(image, (0, top))
+        top += image.height
+    return whole
+
+
+def _side_by_side(left: Image.Image, right: Image.Image, height: int) -> Image.Image:
+    whole = Image.new("RGB", (left.width + GAP_PX + right.width, height), GROUND)
+    whole.paste(left, (0, 0))
+    whole.paste(right, (left.width + GAP_PX, 0))
     return whole.resize((FILM_WIDTH, round(height * FILM_WIDTH / whole.width)), Image.Resampling.LANCZOS)
 
 
 def _save(path: Path, images: Sequence[Image.Image], times_ms: Sequence[int]) -> None:
-    images[0].save(path, save_all=True, append_images=images[1:], duration=list(times_ms), loop=0, quality=80, method=6)
+    images[0].save(path, save_all=True, append_images=images[1:], duration=list(times_ms), loop=0, quality=85, method=6)

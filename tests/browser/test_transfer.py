@@ -3,11 +3,12 @@
 from playwright.async_api import Page, expect
 
 from tests.browser import players
+from tests.browser.camera import Camera, Part
 from tests.browser.stage import TARGET
 from tests.browser.windows import Windows
 
-#: Half of what is shown side by side, px.
-HALF = {"width": 1100, "height": 1000}
+#: Of the pictures: the console is one column then.
+COLUMN = {"width": 700, "height": 1000}
 
 
 async def the_two_talk(phones: Page) -> None:
@@ -16,27 +17,31 @@ async def the_two_talk(phones: Page) -> None:
     await expect(players.phone(phones, "customer")).to_contain_text("alice")
 
 
-async def test_a_consult_transfer_is_played_by_clicks_alone(stage, windows: Windows, camera):
-    phones = await windows.open(stage.phones_url, size=HALF)
-    console = await players.signed_in(windows, stage.console, size=HALF)
-    await camera.frame(console, phones)
-    await the_two_talk(phones)
-    main = console.get_by_role("main")
+async def test_a_consult_transfer_is_played_by_clicks_alone(stage, windows: Windows, camera: Camera):
+    phones = await windows.open(stage.phones_url)
+    await phones.get_by_text("How to play").click()  # it knows by now
+    console = await players.signed_in(windows, stage.console, size=COLUMN)
+    await players.press(players.phone(phones, "customer"), "Call")
+    await expect(players.phone(phones, "alice")).to_contain_text("ring ring!")
     (call,) = [call for call in stage.sandbox.live_calls() if not call.record.parent_sid]
     await players.open_session(console, call.sid)
+    await stands(console, "bridged")
+    await take_moment(camera, console, phones)
+
+    await players.press(players.phone(phones, "alice"), "Pick up")
     await stands(console, "bridged", "customer hears agent", "agent hears customer")
-    await camera.frame(console, phones)
+    await take_moment(camera, console, phones)
 
     await players.give(console, "Transfer", to=TARGET, choices=["consult"])
     await stands(console, "transferring", "customer is on hold and hears music")
     await expect(players.phone(phones, "customer")).to_contain_text("music")
     await expect(players.phone(phones, "dave")).to_contain_text("ring ring!")
-    await camera.frame(console, phones)
+    await take_moment(camera, console, phones)
 
     await players.press(players.phone(phones, "dave"), "Pick up")
     await stands(console, "transferring", "target hears agent", "agent hears target", "customer is on hold")
     await expect(players.phone(phones, "dave")).to_contain_text("you hear alice")
-    await camera.frame(console, phones)
+    await take_moment(camera, console, phones)
     await camera.take(phones, "phones")
 
     await players.give(console, "Complete")
@@ -45,14 +50,26 @@ async def test_a_consult_transfer_is_played_by_clicks_alone(stage, windows: Wind
     await expect(players.given(console, "transfer")).to_contain_text("done")
     await expect(players.phone(phones, "customer")).to_contain_text("you hear dave")
     await expect(players.phone(phones, "alice")).to_contain_text("Not in a call")
-    await camera.frame(console, phones)
+    await take_moment(camera, console, phones)
 
     await players.press(players.phone(phones, "customer"), "Hang up")
     await stands(console, "ended")
-    await expect(main.get_by_role("button", name="Transfer …")).to_have_attribute("aria-disabled", "true")
-    await camera.frame(console, phones)
+    await expect(console.get_by_role("button", name="Transfer …")).to_have_attribute("aria-disabled", "true")
+    await expect(players.phone(phones, "dave")).to_contain_text("Not in a call")
+    await take_moment(camera, console, phones)
     camera.write_film("consult")
     await stage.settled()
+
+
+async def take_moment(camera: Camera, console: Page, phones: Page) -> None:
+    """Console left: state and who hears whom. Phones right: what is heard in each, and its first buttons."""
+    head = console.locator("main header")
+    panels = [console.get_by_role("region", name=name) for name in ("State:", "Who hears whom")]
+    cards = [players.phone(phones, name) for name in ("customer", "alice", "dave")]
+    await camera.frame(
+        [Part(head, head), *(Part(panel, panel) for panel in panels)],
+        [Part(card, card.locator(".buttons")) for card in cards],
+    )
 
 
 async def stands(console: Page, state: str, *words: str) -> None:

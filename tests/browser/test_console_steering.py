@@ -1,0 +1,111 @@
+"""What the console does under somebody's hand: rows that wait, a session as it was, dead letters that are dropped."""
+
+from dataclasses import replace
+
+from playwright.async_api import Locator, Page, expect
+
+from tests.browser import players
+from tests.browser.crowd import crowd, put_all, session_id
+from tests.browser.stage import TARGET, Stage
+from tests.browser.windows import Windows
+from tests.conferral.kit import KEYS, conferenced
+
+REASON = "over 64 KiB"
+
+
+def newest(number: int, now_ms: int):
+    """A session that belongs at the top of the list."""
+    return replace(conferenced(session_id(number)), created_at_ms=now_ms, updated_at_ms=now_ms)
+
+
+async def in_order(rows: Locator, *ids: str) -> None:
+    """Of the first rows; in the document they may stand otherwise."""
+    for place, session in enumerate(ids, start=2):
+        await expect(rows.and_(rows.page.locator(f"[aria-rowindex='{place}']"))).to_have_attribute("data-id", session)
+
+
+async def test_rows_keep_their_place_while_somebody_aims_or_has_stopped_them(redis_server, console, windows):
+    with redis_server.client() as redis:
+        now_ms = redis.time()[0] * 1000
+        put_all(redis, crowd(20, now_ms - 60_000))
+        page = await players.signed_in(windows, console)
+        rows = players.sessions(page)
+        await expect(rows).to_have_count(20)
+        first = session_id(0)
+        await rows.nth(3).hover()
+        put_all(redis, [newest(900, now_ms)])
+        await expect(page.get_by_text("1 more session not sorted in yet")).to_be_visible()
+        await in_order(rows, first)
+        await page.mouse.move(5, 5)
+        await in_order(rows, session_id(900), first)
+
+        await page.keyboard.press("p")
+        put_all(redis, [newest(901, now_ms + 1)])
+        await expect(page.locator(".chip", has_text="conferenced")).to_contain_text("15")
+        await in_order(rows, session_id(900), first)
+        await page.keyboard.press("p")
+        await in_order(rows, session_id(901), session_id(900), first)
+
+        for _ in range(3):
+            await page.keyboard.press("j")
+        await expect(rows.and_(page.locator(f"[data-id='{first}']")).get_by_role("link")).to_be_focused()
+        put_all(redis, [newest(902, now_ms + 2)])
+        await in_order(rows, session_id(902), session_id(901), session_id(900), first)
+        await expect(rows.and_(page.locator(f"[data-id='{first}']")).get_by_role("link")).to_be_focused()
+
+
+async def test_a_session_is_seen_as_it_was_at_any_version(stage: Stage, windows: Windows):
+    phones = await windows.open(stage.phones_url)
+    console = await players.signed_in(windows, stage.console)
+    await players.press(players.phone(phones, "customer"), "Call")
+    await players.press(players.phone(phones, "alice"), "Pick up")
+    await players.sessions(console).get_by_role("link").click()
+    await players.give(console, "Transfer", to=TARGET, choices=["consult"])
+    await players.press(players.phone(phones, "dave"), "Pick up")
+    main = console.get_by_role("main")
+    await expect(main).to_contain_text("target hears agent")
+    await expect(current_state(console)).to_have_text("transferring")
+
+    rung = main.get_by_role("listitem").filter(has_text="agent rings").get_by_role("button", name="version")
+    await rung.click()
+    await expect(main).to_contain_text("agent's phone rings")
+    await expect(main).not_to_contain_text("target hears agent")
+    await expect(current_state(console)).to_have_text("bridged")
+    complete = console.get_by_role("button", name="Complete", exact=True)
+    await expect(complete).to_have_attribute("aria-disabled", "true")
+    await expect(complete).to_have_accessible_description("this is the past")
+
+    await console.reload()
+    await expect(main).to_contain_text("agent's phone rings")
+    await console.get_by_role("slider").press("End")
+    await expect(main).to_contain_text("target hears agent")
+    await expect(complete).not_to_have_attribute("aria-disabled", "true")
+
+
+def current_state(page: Page) -> Locator:
+    return page.locator(".diagram [aria-current='true'] text")
+
+
+async def test_dead_letters_are_dropped_by_reason_and_only_as_many_as_were_shown(redis_server, console, windows):
+    def letter(number: int, reason: str) -> dict[str, str]:
+        return {"dead_reason": reason, "dead_stream": KEYS.commands, "dead_entry": f"{number}-0", "type": "transfer"}
+
+    with redis_server.client() as redis:
+        for number in range(3):
+            redis.xadd(KEYS.dead, letter(number, REASON))
+        redis.xadd(KEYS.dead, letter(3, "not UTF-8"))
+        windows.allow("409")
+        page = await players.signed_in(windows, console)
+        await page.get_by_role("link", name="Dead letters").first.click()
+        await page.get_by_role("link", name=REASON).click()
+        await page.get_by_role("button", name="Drop all 3").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog).to_contain_text(f"3 letters with the reason “{REASON}” will be gone for good")
+        redis.xadd(KEYS.dead, letter(4, REASON))
+        await dialog.get_by_role("button", name="Drop 3", exact=True).click()
+        await expect(dialog).to_contain_text("there are 4 by now; nothing was done")
+        assert redis.xlen(KEYS.dead) == 5
+
+        await dialog.get_by_role("button", name="Drop 4", exact=True).click()
+        await expect(page.get_by_text("4 letters dropped, 1 left.")).to_be_visible()
+        assert redis.xlen(KEYS.dead) == 1
