@@ -4,7 +4,11 @@ import { signal } from "@preact/signals";
 import { useId } from "preact/hooks";
 import { html } from "htm/preact";
 
+import { lateS } from "./store.js";
 import { hide } from "./words.js";
+
+/** The sandbox takes no more, seconds. */
+const LATE_MAX_S = 3600;
 
 /** What came of the last click: said once; `isBad` when it did not work. */
 export const outcome = signal({ text: "", isBad: false });
@@ -56,6 +60,25 @@ export function Act({ label, about = "", cannot = "", class: name = "", onAct })
     </button>
     <small id=${id}>${cannot}</small>
   </div>`;
+}
+
+/** How late is late: the same for everything that can be late. */
+export function Late() {
+  return html`<label class="late">
+    late by
+    <input
+      type="number"
+      min="0"
+      max=${LATE_MAX_S}
+      step="any"
+      value=${lateS.value}
+      onChange=${({ target }) => {
+        lateS.value = Math.min(LATE_MAX_S, Math.max(0, Number(target.value) || 0));
+        target.value = lateS.value;
+      }}
+    />
+    s
+  </label>`;
 }
 
 /** The line that says what came of a click. */

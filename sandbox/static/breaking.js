@@ -3,8 +3,8 @@
 import { signal } from "@preact/signals";
 import { html } from "htm/preact";
 
-import { ask } from "./act.js";
-import { faults } from "./store.js";
+import { ask, Late } from "./act.js";
+import { faults, lateS } from "./store.js";
 import { Shown } from "./words.js";
 
 const EVENTS = [
@@ -22,7 +22,6 @@ const EVENTS = [
   "participant-mute",
   "participant-unmute",
 ];
-const LATE_S = 5;
 const event = signal("*");
 /** Every path of the REST API but reads. */
 const ANY_POST = { what: "next_rest", method: "POST", path: "/" };
@@ -30,7 +29,7 @@ const ANY_POST = { what: "next_rest", method: "POST", path: "/" };
 const CALLBACKS = [
   ["Lose it", () => ({ what: "lose_callbacks", event: event.value })],
   ["Send it twice", () => ({ what: "double_callbacks", event: event.value })],
-  [`Send it ${LATE_S} s late`, () => ({ what: "delay_callbacks", event: event.value, by_s: LATE_S })],
+  ["Send it late", () => ({ what: "delay_callbacks", event: event.value, by_s: lateS.value })],
   ["Let another overtake it", () => ({ what: "hold_back_callbacks", event: event.value })],
 ];
 const REQUESTS = [
@@ -43,13 +42,14 @@ const REQUESTS = [
 const DOCUMENTS = [
   ["No connection", () => ({ what: "fail_fetches", url_part: "" })],
   ["HTTP 500", () => ({ what: "fail_fetches", url_part: "", status: 500 })],
-  [`${LATE_S} s late`, () => ({ what: "delay_fetches", url_part: "", by_s: LATE_S })],
+  ["Late", () => ({ what: "delay_fetches", url_part: "", by_s: lateS.value })],
 ];
 
 /** Buttons that break things, and what is set to break. */
 export function Breaking() {
   return html`<section class="breaking" aria-labelledby="breaking">
     <h2 id="breaking">Break it</h2>
+    <${Late} />
     <fieldset>
       <legend>The next callback</legend>
       <label>

@@ -37,6 +37,8 @@ export function tabOf(address) {
 
 /** Whether phone numbers are shown whole. */
 export const whole = kept("phones.whole", false);
+/** How late is late, seconds. */
+export const lateS = kept("phones.late_s", 5);
 /** Whether the five steps are open. */
 export const guided = kept("phones.guided", true);
 

@@ -3,12 +3,11 @@
 import { signal } from "@preact/signals";
 import { html } from "htm/preact";
 
-import { ask } from "./act.js";
+import { ask, Late } from "./act.js";
 import { shortSpan, Time } from "./shared/time.js";
-import { debug, deliveries, requests } from "./store.js";
+import { debug, deliveries, lateS, requests } from "./store.js";
 import { hide, Shown } from "./words.js";
 
-const LATE_S = 5;
 const VERDICTS = { accepted: "signature accepted", refused: "signature refused", "": "" };
 const KINDS = { "": "every kind", voice: "TwiML", call: "calls", conference: "conferences", recording: "recordings" };
 const SIDS = /\b[A-Z]{2}[0-9a-f]{32}\b/g;
@@ -135,10 +134,11 @@ function Details({ entry }) {
           Again, new token
         </button>`
       }
-      <button type="button" onClick=${again({ after_s: LATE_S }, `comes again in ${LATE_S} s`)}>
-        Again in ${LATE_S} s
-      </button>
       <button type="button" onClick=${again({ times: 2 }, "sent twice more")}>Twice</button>
+      <button type="button" onClick=${again({ after_s: lateS.value }, `comes again in ${lateS.value} s`)}>
+        Again, late
+      </button>
+      <${Late} />
     </div>
     <p><b>No. ${entry.number}</b> ${entry.method} <${Shown} class="mono" value=${entry.url} /></p>
     <p>${VERDICTS[entry.verdict] || "nothing is known of the signature's verdict"}</p>
