@@ -114,7 +114,7 @@ function Given({ id }) {
   return html`
     <div role="alert" class="unseen">${failed ? `${failed.type} ${failed.status}: ${failed.reason}` : null}</div>
     ${mine.length
-      ? html`<h3 class="muted small">Given here</h3>
+      ? html`<h3 class="given-head muted small">Given here</h3>
           <ul class="given">
             ${mine.map(
               (one) => html`<li key=${one.command}>

@@ -233,13 +233,19 @@ function keepFocus(list, ids, px) {
 
 const linkOf = (list, id) => list.querySelector(`[data-id="${CSS.escape(id)}"] a`);
 
+let pointer = "";
+
+/** A browser also tells of moves when the rows have moved below a pointer that rests: nobody aims by that. */
 function aim(event) {
-  if (event.pointerType !== "mouse" || event.movementX || event.movementY || event.type === "pointerdown") {
+  const place = `${event.clientX} ${event.clientY}`;
+  if (place !== pointer || event.type === "pointerdown") {
+    pointer = place;
     aimedMs = performance.now();
   }
 }
 
 function unaim() {
+  pointer = "";
   aimedMs = -AIMING_MS;
   clearTimeout(sortTimer);
   sortTimer = 0;
