@@ -23,7 +23,16 @@ AROUND = 4
 
 
 def draw(
-    target: Console, sessions: Sequence[Fields], changes: Sequence[Change], news: str, *, full: bool
+    target: Console,
+    sessions: Sequence[Fields],
+    changes: Sequence[Change],
+    news: str,
+    *,
+    full: bool,
+    now_ms: int = 0,
+    nothing: str = "no live sessions",
+    leave: str = "Ctrl-C stops it",
+    keys: Sequence[tuple[str, str]] = (),
 ) -> RenderableType:
     """The screen.
 
@@ -33,23 +42,27 @@ def draw(
         changes: Oldest first.
         news: A line at the end; empty for how to leave.
         full: Whether numbers are shown whole.
+        now_ms: Unix milliseconds by Redis's clock; 0 for this machine's.
+        nothing: What is said where there are no sessions.
+        leave: How to leave, and what else there is to do.
+        keys: What each key does, in place of the changes; empty where nobody asks.
     """
     from rich.console import Group
 
     room = min(CHANGES_MOST, max(KEPT, target.height // 3))
     kept = _fitting(target, len(changes), room, lambda count: _below(changes[len(changes) - count :], full=full))
-    below = _below(changes[len(changes) - kept :], full=full)
+    below = _keys(keys) if keys else _below(changes[len(changes) - kept :], full=full)
     parts: list[RenderableType] = []
     if sessions:
         room = max(KEPT, target.height - AROUND - len(target.render_lines(below)))
-        shown = _fitting(target, len(sessions), room, lambda count: _above(target, sessions[:count], full=full))
-        parts.append(_above(target, sessions[:shown], full=full))
+        shown = _fitting(target, len(sessions), room, lambda count: _above(target, sessions[:count], now_ms, full=full))
+        parts.append(_above(target, sessions[:shown], now_ms, full=full))
         if shown < len(sessions):
             hidden = f"and {len(sessions) - shown} more; conferral sessions lists all"
             parts.append(output.cell(hidden, "dim"))
     else:
-        parts.append(output.cell("no live sessions", "none"))
-    status = output.cell(news, "yellow") if news else output.cell("Ctrl-C stops it", "dim")
+        parts.append(output.cell(nothing, "none"))
+    status = output.cell(news, "yellow") if news else output.cell(leave, "dim")
     return Group(*parts, output.cell(""), below, status)
 
 
@@ -61,12 +74,21 @@ def _fitting(target: Console, most: int, room: int, drawn: Callable[[int], Rende
     return count
 
 
-def _above(target: Console, sessions: Sequence[Fields], *, full: bool) -> RenderableType:
+def _above(target: Console, sessions: Sequence[Fields], now_ms: int, *, full: bool) -> RenderableType:
     from conferral.commands.sessions import COLUMNS, entry, row
 
-    rows = [row(fields, full=full) for fields in sessions]
-    entries = [entry(fields, full=full) for fields in sessions]
-    return output.listed(target, COLUMNS, rows, entries, styled=("state",))
+    rows = [row(fields, now_ms, full=full) for fields in sessions]
+    entries = [entry(fields, now_ms, full=full) for fields in sessions]
+    return output.listed(target, COLUMNS, rows, entries, styled=("state", "trouble"))
+
+
+def _keys(keys: Sequence[tuple[str, str]]) -> RenderableType:
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for key, does in keys:
+        grid.add_row(output.cell(key, "bold"), output.cell(does, "none"))
+    return grid
 
 
 def _below(changes: Sequence[Change], *, full: bool) -> RenderableType:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
 from runtime.errors import SettingsError
 
@@ -341,3 +341,15 @@ def _line(kind: type[StoreSettings], problem: Any) -> str:
     # pydantic's message never holds the value itself for these types; the value may be a secret.
     message = str(problem["msg"]).removeprefix("Value error, ")
     return f"{name}: {message[:1].lower()}{message[1:]}; {about}"
+
+
+def given_names() -> tuple[dict[str, str], dict[str, str]]:
+    """What the environment says and what `.env` says, whatever it is about: by name in capitals, without empty values.
+
+    For whoever has to tell where a setting comes from; the values may be secrets.
+    """
+    sources = (EnvSettingsSource(ServiceSettings), DotEnvSettingsSource(ServiceSettings))
+    environment, file = (
+        {name.upper(): value for name, value in source.env_vars.items() if value} for source in sources
+    )
+    return environment, file

@@ -1,26 +1,16 @@
 """Where each setting comes from, never what it says; and names that look like settings but are none."""
 
-import os
-from collections.abc import Mapping
-from pathlib import Path
-
-from pydantic_settings import DotEnvSettingsSource
-
 from conferral.checks.line import Line, ok, warn
 from conferral.running import SandboxSettings
-from runtime.settings import ConsoleSettings, ServiceSettings
+from runtime.settings import ConsoleSettings, ServiceSettings, given_names
 
-#: Read in the working directory, as by every process.
-ENV_FILE = Path(".env")
 _KINDS = (ServiceSettings, ConsoleSettings, SandboxSettings)
 _KNOWN = frozenset(str(field.validation_alias) for kind in _KINDS for field in kind.model_fields.values())
 
 
 def check_sources() -> list[Line]:
     """Lines about the environment and `.env`."""
-    # Names are read whatever their case; an empty value counts as none.
-    environment = _given(os.environ)
-    file = _given(DotEnvSettingsSource(ServiceSettings, env_file=ENV_FILE, env_file_encoding="utf-8").env_vars)
+    environment, file = given_names()
     both = sorted(environment.keys() & file.keys() & _KNOWN)
     places = {"environment": environment.keys() & _KNOWN, ".env": file.keys() & _KNOWN - environment.keys()}
     told = [f"{place}: {', '.join(sorted(names))}" for place, names in places.items() if names]
@@ -33,7 +23,3 @@ def check_sources() -> list[Line]:
         found = f"{', '.join(unknown)}: no setting of this version has this name"
         lines.append(warn("unknown", found, "correct it, or take it away; docs/reference/settings.md has all names"))
     return lines
-
-
-def _given(variables: Mapping[str, str | None]) -> dict[str, str]:
-    return {name.upper(): value for name, value in variables.items() if value}

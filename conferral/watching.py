@@ -1,0 +1,264 @@
+"""How `watch` shows what happens: a list that is redrawn, a line per change, or one per trouble that comes and goes."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Protocol
+
+from conferral import output
+from conferral.keyboard import HELP, Choice
+from conferral.screen import CHANGES_MOST, draw, line_of
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from operators.following import Change
+    from operators.reader import Fields, Reader
+    from operators.trouble import Trouble
+
+
+class View(Protocol):
+    """Shows sessions and what happens to them."""
+
+    def __enter__(self) -> View: ...
+    def __exit__(self, *_error: object) -> None: ...
+
+    async def begin(self, sessions: list[Fields]) -> None:
+        """Shows what is there at first."""
+        ...
+
+    async def tell(self, changes: list[Change]) -> None:
+        """Shows what has happened since the last look."""
+        ...
+
+    def say(self, news: str) -> None:
+        """Tells of Redis that went away or came back."""
+        ...
+
+
+async def redis_now_ms(reader: Reader) -> int:
+    """Redis's time, by which timers are set, Unix milliseconds."""
+    from conferral.checks.workers import now_ms
+
+    return await now_ms(reader.client)
+
+
+class Lines:
+    """One line, or one JSON object, per change."""
+
+    def __init__(self, choice: Choice, *, full: bool, as_json: bool, with_session: bool) -> None:
+        """Begins with nothing.
+
+        Args:
+            choice: Which sessions are watched.
+            full: Whether numbers are shown whole.
+            as_json: Whether each is an object.
+            with_session: Whether each names its session.
+        """
+        self._choice = choice
+        self._full = full
+        self._as_json = as_json
+        self._with_session = with_session
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        return
+
+    async def begin(self, sessions: list[Fields]) -> None:
+        """Tells each session in a line; nothing in JSON, which is of changes alone."""
+        if not self._as_json:
+            for fields in sessions:
+                if not self._choice.state or fields.get("state") == self._choice.state:
+                    output.result(stands(fields, full=self._full))
+
+    async def tell(self, changes: list[Change]) -> None:
+        """Tells each change; where a state is wanted, those by which somebody comes into it, is in it, or leaves it."""
+        for change in changes:
+            if self._choice.state and self._choice.state not in (change.entry["from"], change.entry["to"]):
+                continue
+            if self._as_json:
+                output.show_json_line(as_object(change))
+            elif change.entry["outcome"] != "stale":
+                output.result(line_of(change, full=self._full, with_session=self._with_session))
+
+    def say(self, news: str) -> None:
+        """Tells it on standard error."""
+        output.note(news)
+
+
+def stands(fields: Fields, *, full: bool) -> str:
+    """A session in one line."""
+    from operators import standing, words
+
+    there = [standing.address_there(fields, party, full=full) for party in ("customer", "agent")]
+    who = standing.listed([one for one in there if one])
+    told = [standing.transfer(fields, full=full), *standing.beside(fields)]
+    more = "".join(f"; {one}" for one in told if one)
+    return f"{fields.get('id', '?')}  is {words.state(fields)}: {who}{more}"
+
+
+def as_object(change: Change) -> dict[str, Any]:
+    """A change as one JSON object: the log entry as it is in Redis, with its session."""
+    import json
+
+    fields: dict[str, Any] = {"session": change.session_id, **change.entry.fields}
+    for name in ("effects", "reports", "changes"):
+        if name not in change.entry.fields and name == "changes":
+            continue  # of an older version
+        try:
+            fields[name] = json.loads(change.entry[name] or "[]")
+        except json.JSONDecodeError:
+            fields[name] = change.entry[name]
+    return fields
+
+
+class TroubleLines:
+    """One line, or one JSON object, whenever a session gets into trouble, into another, or out of it."""
+
+    def __init__(self, reader: Reader, choice: Choice, *, as_json: bool) -> None:
+        """Knows of no trouble yet.
+
+        Args:
+            reader: Of Redis.
+            choice: Which sessions are watched.
+            as_json: Whether each line is an object.
+        """
+        self._reader = reader
+        self._choice = choice
+        self._as_json = as_json
+        self._known: dict[str, Trouble] = {}
+
+    def __enter__(self) -> TroubleLines:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        return
+
+    async def begin(self, _sessions: list[Fields]) -> None:
+        """Tells of those who are in trouble now."""
+        await self.tell([])
+
+    async def tell(self, _changes: list[Change]) -> None:
+        """Looks at all: trouble also comes by nothing happening."""
+        from operators.trouble import trouble_of
+        from streams.times import to_iso
+
+        records = await self._reader.records(await self._reader.live_ids())
+        now_ms = await redis_now_ms(self._reader)
+        found = {
+            name: trouble
+            for name, fields in records.items()
+            if self._choice.state in ("", fields.get("state")) and (trouble := trouble_of(fields, now_ms)) is not None
+        }
+        for name in sorted(self._known.keys() | found.keys()):
+            trouble, before = found.get(name), self._known.get(name)
+            # The words of what is overdue tell for how long; that is no other trouble.
+            if (trouble and trouble.rank) == (before and before.rank):
+                continue
+            if self._as_json:
+                told = trouble and {"rank": trouble.rank, "words": trouble.words}
+                output.show_json_line({"at": to_iso(now_ms), "session": name, "trouble": told})
+            else:
+                at = to_iso(now_ms)[11:-1]
+                output.result(f"{at}  {name}  {trouble.words if trouble else 'is out of trouble, or has ended'}")
+        self._known = found
+
+    def say(self, news: str) -> None:
+        """Tells it on standard error."""
+        output.note(news)
+
+
+class Screen:
+    """A list that is redrawn, those in trouble first, with the newest changes below it."""
+
+    def __init__(self, reader: Reader, choice: Choice, *, full: bool) -> None:
+        """Shows nothing yet.
+
+        Args:
+            reader: Of Redis.
+            choice: Which sessions are shown; may change at any time.
+            full: Whether numbers are shown whole.
+        """
+        from rich.live import Live
+
+        self._reader = reader
+        self._choice = choice
+        self._full = full
+        self._changes: deque[Change] = deque(maxlen=CHANGES_MOST)
+        self._sessions: list[Fields] = []
+        self._now_ms = 0
+        self._news = ""
+        #: Whether keys are heard.
+        self.has_keys = False
+        # Drawn once while it is made, so all else has to be there.
+        self._console = output.console()
+        self._live = Live(console=self._console, auto_refresh=False, get_renderable=self._drawn)
+
+    def __enter__(self) -> Screen:
+        self._live.start(refresh=False)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._live.stop()
+
+    async def begin(self, _sessions: list[Fields]) -> None:
+        """Draws what is there."""
+        await self.tell([])
+
+    async def tell(self, changes: list[Change]) -> None:
+        """Reads all that are live and draws them anew."""
+        self._changes.extend(change for change in changes if change.entry["outcome"] != "stale")
+        self._sessions = list((await self._reader.records(await self._reader.live_ids())).values())
+        self._now_ms = await redis_now_ms(self._reader)
+        self._news = ""
+        self.refresh()
+
+    def say(self, news: str) -> None:
+        """Tells it below the list."""
+        self._news = news
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Draws once more: what is chosen may be something else."""
+        self._live.refresh()
+
+    def chosen(self) -> list[Fields]:
+        """The sessions that are shown, in their order."""
+        from conferral.commands.sessions import row
+        from operators.trouble import sort_key, trouble_of
+
+        found = [
+            fields
+            for fields in self._sessions
+            if self._choice.takes(
+                fields,
+                " ".join(row(fields, self._now_ms, full=self._full)),
+                is_in_trouble=trouble_of(fields, self._now_ms) is not None,
+            )
+        ]
+        return sorted(found, key=lambda fields: sort_key(fields, self._now_ms))
+
+    def _drawn(self) -> RenderableType:
+        told = self._choice.told
+        nothing = f"none of {len(self._sessions)} live sessions fits: {told}" if told and self._sessions else ""
+        return draw(
+            self._console,
+            self.chosen(),
+            list(self._changes),
+            self._news,
+            full=self._full,
+            now_ms=self._now_ms,
+            nothing=nothing or "no live sessions",
+            leave=self._leave(told),
+            keys=HELP if self._choice.wants_help else (),
+        )
+
+    def _leave(self, told: str) -> str:
+        if self._choice.is_typing:
+            return f"/{self._choice.text}_  Enter keeps it, Esc drops it"
+        if not self.has_keys:
+            return "; ".join(filter(None, (f"only {told}" if told else "", "Ctrl-C stops it")))
+        only = f"only {told}; Esc shows all; " if told else ""
+        return f"{only}q stops, / looks for, s state, t trouble, ? help"

@@ -1,0 +1,225 @@
+"""`watch` shows those in trouble first and those that were chosen, by options or by keys."""
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import time
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conferral.keyboard import HELP, TEXT_MAX, Choice
+from conferral.watching import Lines, Screen, TroubleLines
+from operators.following import Change
+from operators.reader import LogEntry, Reader
+from streams.connection import make_client
+from tests.conferral.kit import CALL, KEYS, PROGRAM, environment, log_entry, make_session, put, start
+
+NEVER_MS = 4_000_000_000_000
+CONFERENCE = "CF" + "3c" * 16
+
+
+# ---- keys --------------------------------------------------------------------------------------------------------
+
+
+def after(*keys):
+    choice = Choice()
+    for key in keys:
+        choice.press(key)
+    return choice
+
+
+def test_keys_choose():
+    assert after("s").state == "bridged"
+    assert after(*"sssss").state == ""
+    assert after("t").told == "in trouble"
+    assert after("q").wants_to_stop
+    assert after("?").wants_help
+    assert not after("?", "?").wants_help
+
+
+def test_a_text_is_typed_corrected_kept_and_dropped():
+    assert after("/", "a", "l", "x", "\x7f").text == "al"
+    assert after("/al").is_typing  # pasted in one go
+    assert (kept := after("/", "q", "\r")).text == "q"
+    assert (kept.is_typing, kept.wants_to_stop) == (False, False)
+    assert after("/", "a", "\x1b").text == ""
+    assert after("/", "a", "\r", "s", "t", "\x1b") == Choice()
+
+
+def test_arrows_and_what_can_not_be_shown_mean_nothing():
+    assert after("\x1b[A", "\x1bOP") == Choice()
+    assert after("/", "\x1b[A", "\x02", "a").text == "a"
+    assert len(after("/", "x" * 99).text) == TEXT_MAX
+
+
+@given(st.lists(st.text(max_size=5), max_size=20))
+def test_whatever_is_typed_can_be_shown(keys):
+    choice = after(*keys)
+    assert choice.text.isprintable()
+    assert len(choice.text) <= TEXT_MAX
+
+
+@pytest.mark.parametrize(
+    ("choice", "is_taken"),
+    [
+        (Choice(), True),
+        (Choice(state="bridged"), True),
+        (Choice(state="converting"), False),
+        (Choice(is_in_trouble=True), False),
+        (Choice(text="ALICE"), True),
+        (Choice(text="0123"), True),
+        (Choice(text=CONFERENCE[:10]), True),
+        (Choice(text="shown"), True),
+        (Choice(text="9999"), False),
+        (Choice(text="alice", state="ended"), False),
+    ],
+)
+def test_what_is_chosen_is_taken(choice, is_taken):
+    fields = {
+        "id": CALL, "state": "bridged", "party.customer.address": "+14155550123", "party.agent.address": "client:alice",
+        "conference_sid": CONFERENCE, "updated_at": "9999",
+    }  # fmt: skip
+    assert choice.takes(fields, "what is shown", is_in_trouble=False) is is_taken
+
+
+# ---- what is shown -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def reader(redis_server):
+    client = make_client(redis_server.url)
+    yield Reader(client, KEYS)
+    await client.aclose()
+
+
+def fine(session_id, **changes):
+    return make_session(session_id, timers={"age": NEVER_MS}, **changes)
+
+
+def drawn(screen):
+    console = screen._console
+    return "".join(segment.text for segment in console.render(screen._drawn()))
+
+
+@pytest.mark.redis
+async def test_those_in_trouble_stand_first_and_what_hides_all_is_named(reader, redis):
+    put(redis, fine("S1"))
+    put(redis, make_session("S2", timers={"ring": 1}))
+    put(redis, fine("S3", created_at_ms=1_800_000_009_000))
+    choice = Choice()
+    screen = Screen(reader, choice, full=False)
+    await screen.tell([])
+    assert [fields["id"] for fields in screen.chosen()] == ["S2", "S3", "S1"]
+    choice.is_in_trouble = True
+    assert [fields["id"] for fields in screen.chosen()] == ["S2"]
+    choice.press("/zz\r")
+    assert screen.chosen() == []
+    assert "none of 3 live sessions fits: in trouble, /zz" in drawn(screen)
+    choice.press("?")
+    shown = drawn(screen)
+    assert all(does in shown for _, does in HELP)
+
+
+@pytest.mark.redis
+async def test_trouble_is_told_when_it_comes_changes_and_goes(reader, redis, capsys):
+    put(redis, fine("S1"))
+    lines = TroubleLines(reader, Choice(), as_json=False)
+    await lines.begin([])
+    assert capsys.readouterr().out == ""
+    redis.hset(KEYS.session("S1"), "timers", "ring=1")
+    await lines.tell([])
+    await lines.tell([])  # the same trouble, for longer: nothing new
+    (told,) = capsys.readouterr().out.splitlines()
+    assert re.match(r"\d\d:\d\d:\d\d\.\d{3}  S1  overdue for ", told)
+    redis.hset(KEYS.session("S1"), "timers", f"age={NEVER_MS}")
+    await lines.tell([])
+    assert capsys.readouterr().out.endswith("  S1  is out of trouble, or has ended\n")
+
+
+@pytest.mark.redis
+async def test_trouble_in_json_is_an_object_a_line(reader, redis, capsys):
+    put(redis, make_session("S1", timers={"ring": 1}))
+    await TroubleLines(reader, Choice(state="bridged"), as_json=True).begin([])
+    told = orjson.loads(capsys.readouterr().out)
+    assert (told["session"], told["trouble"]["rank"]) == ("S1", 1)
+    await TroubleLines(reader, Choice(state="converting"), as_json=True).begin([])
+    assert capsys.readouterr().out == ""
+
+
+async def test_of_one_state_only_what_leads_into_it_or_out_of_it_is_told(capsys):
+    lines = Lines(Choice(state="converting"), full=False, as_json=False, with_session=True)
+    await lines.begin([{"id": "S1", "state": "bridged"}, {"id": "S2", "state": "converting"}])
+    await lines.tell(
+        [
+            Change("S3", LogEntry("1-0", log_entry("convert", after="converting"))),
+            Change("S4", LogEntry("2-0", log_entry("call_progressed"))),
+            Change("S5", LogEntry("3-0", log_entry("participant_joined", before="converting", after="conferenced"))),
+        ]
+    )
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["S2", "08:00:00.000", "08:00:00.000"]
+
+
+# ---- the program -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--state", "flying"), ("--state", "ended"), (CALL, "--trouble"), (CALL, "--state", "bridged")]
+)
+def test_wrong_usage_ends_with_2(run, arguments):
+    assert run("watch", *arguments).code == 2
+
+
+@pytest.mark.redis
+@pytest.mark.processes
+def test_keys_work_on_a_terminal_which_is_left_as_it_was(redis, redis_server, tmp_path):
+    import termios
+
+    put(redis, fine(CALL))
+    ours, theirs = pty.openpty()
+    before = termios.tcgetattr(theirs)
+    program = subprocess.Popen(
+        [*PROGRAM, "watch"],
+        cwd=tmp_path,
+        env=environment(REDIS_URL=redis_server.url, COLUMNS="100", LINES="24"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    try:
+        seen = wait_for(ours, "q stops")
+        assert CALL in seen
+        os.write(ours, b"/nobody\r")
+        assert "none of 1 live sessions fits: /nobody" in wait_for(ours, "Esc shows all")
+        os.write(ours, b"q")
+        assert program.wait(20) == 0
+        assert termios.tcgetattr(theirs) == before
+    finally:
+        program.kill()
+        os.close(ours)
+        os.close(theirs)
+
+
+def wait_for(terminal, text):
+    """What a terminal is sent until a text was among it."""
+    seen, deadline_s = "", time.monotonic() + 20
+    while text not in seen:
+        assert select.select([terminal], [], [], max(0.0, deadline_s - time.monotonic()))[0], seen
+        seen += os.read(terminal, 65536).decode(errors="replace")
+    return seen
+
+
+@pytest.mark.redis
+@pytest.mark.processes
+def test_in_a_pipe_trouble_is_told_and_ctrl_c_ends_well(redis, redis_server, tmp_path):
+    put(redis, make_session(timers={"ring": 1}))
+    with start("watch", "--trouble", cwd=tmp_path, env={"REDIS_URL": redis_server.url}) as program:
+        assert f"  {CALL}  overdue for " in program.stdout.readline()
+        program.send_signal(signal.SIGINT)
+        _, err = program.communicate(timeout=10)
+    assert (program.returncode, "Traceback" in err) == (0, False)
