@@ -92,7 +92,7 @@ _NOT_ANSWERED = {
 #: Twilio does not say why a `<Dial>` into a conference has ended. Mostly the room is over, because the agent's leaving
 #: has ended it, and in a fresh room nobody must sit in silence: so the tune is tried once more. If it was the tune that
 #: could not be had, that room is over as well, and the third try asks for none: it can't fail for want of a tune, so
-#: nobody who waits is hung up for it.
+#: nobody who waits is hung up for it. He starts that room himself, so the session knows to hold him with the tune.
 _WAITS_AGAIN = {1: Answer.WAIT_IN_ANOTHER, 2: Answer.WAIT_IN_SILENCE}
 #: How the `<Dial>` to an agent has ended for whom the next one is rung. `canceled` is not among them: that was wanted.
 _NEXT_AGENT_AFTER = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED})
@@ -140,7 +140,7 @@ def answer(outcome: DialOutcome, facts: SessionFacts | None, *, may_be_old: bool
         return Answer.HANG_UP
     if outcome.dial is DialKind.CONFERENCE:
         return _after_conference(outcome, facts, name)
-    if _is_waiting(facts, name) and party.tune:
+    if is_waiting(facts, name) and party.tune:
         return Answer.WAIT_IN_ROOM
     if facts.state in (State.CONVERTING, State.CONFERENCED, State.TRANSFERRING) and not facts.opening:
         # The intent to move was committed once; a second that Redis forgot can't have made it untrue.
@@ -198,7 +198,7 @@ def _after_conference(outcome: DialOutcome, facts: SessionFacts, name: str) -> A
     """
     if facts.state == State.CONVERTING and outcome.attempt == 1:
         return Answer.JOIN_BY_NAME
-    if _is_waiting(facts, name):
+    if is_waiting(facts, name):
         # The agent has left before Twilio knew that this must not end the room, or the customer did not get in.
         return _WAITS_AGAIN.get(outcome.attempt, Answer.HANG_UP)
     if name == waits_first(facts):
@@ -207,7 +207,7 @@ def _after_conference(outcome: DialOutcome, facts: SessionFacts, name: str) -> A
     return left_behind(outcome, facts) if facts.state == State.CONFERENCED else Answer.HANG_UP
 
 
-def _is_waiting(facts: SessionFacts, name: str) -> bool:
+def is_waiting(facts: SessionFacts, name: str) -> bool:
     """Whether it is the customer, and somebody is yet to take the call."""
     is_parked = facts.state == State.CONFERENCED and facts.phase == Phase.PARKED
     return name == CUSTOMER and (facts.state == State.TRANSFERRING or is_parked)

@@ -28,6 +28,7 @@ from webhooks.answers import (
     answer,
     answer_by_child,
     answer_without_store,
+    is_waiting,
     waits_first,
     whose_call,
 )
@@ -194,7 +195,7 @@ class DialActionRoutes:
             label=party.label or first_label(name),
             room=room or action.session_id,
             attempt=outcome.attempt + 1 if chosen in _BY_NAME else 1,
-            starts=chosen in _STARTS or _starts_alone(name, facts),
+            starts=chosen in _STARTS or _starts_alone(name, facts, in_silence=chosen is Answer.WAIT_IN_SILENCE),
             tune=_tune(party, facts) if chosen in _HEARS else Tune.NONE,
             supervises=bool(party.supervises),
             attributes=attributes,
@@ -209,9 +210,15 @@ class DialActionRoutes:
             return None
 
 
-def _starts_alone(name: str, facts: SessionFacts | None) -> bool:
-    """Whether somebody who waits starts the conference: an agent or caller who waits for whom he calls does."""
-    return name == AGENT and (facts is None or waits_first(facts) == AGENT)
+def _starts_alone(name: str, facts: SessionFacts | None, *, in_silence: bool) -> bool:
+    """Whether somebody who waits starts the conference.
+
+    An agent or caller who waits for whom he calls does. So does a customer in silence who is yet to be taken over: else
+    he would count as one who hears his tune there. Where the conference has started, he is held to hear it.
+    """
+    if name == AGENT:
+        return facts is None or waits_first(facts) == AGENT
+    return in_silence and facts is not None and is_waiting(facts, name)
 
 
 def _tune(party: PartyFacts, facts: SessionFacts | None) -> Tune:

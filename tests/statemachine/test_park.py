@@ -209,6 +209,13 @@ def test_conference_that_ends_while_he_waits_costs_him_the_music_and_not_the_cal
 
 
 @BOTH
+def test_customer_who_comes_again_where_no_wait_music_plays_is_held_to_hear_it(begin):
+    story = begin().conference_ends().joins("customer", room=OTHER_ROOM, starts=True)
+    story.expect("conferenced", "hold customer", phase="parked").does("customer")
+    story.changes("customer", kind="participant-hold", room=OTHER_ROOM).expect_held("customer").expect_timers("park")
+
+
+@BOTH
 def test_customer_who_does_not_come_again_is_moved_and_then_let_go(begin):
     story = begin().conference_ends().fires(OpeningOverdue).expect("conferenced", "look")
     story.reads(customer="in-progress").expect("conferenced", "move customer")

@@ -154,13 +154,14 @@ async def test_agent_who_hangs_up_just_before_it_is_parked_ends_the_call_or_has_
 
 @BOTH_DIRECTIONS
 async def test_customer_whose_music_can_not_be_had_waits_elsewhere_and_is_taken_up_from_there(redis_server, direction):
-    """Twilio ends a `<Conference>` whose wait URL fails; he comes again, and waits in silence in the end."""
+    """Twilio ends a `<Conference>` whose wait URL fails; he comes again, without any, and is held to hear music."""
     async with World(redis_server.url, speed=20) as world:
         world.sandbox.phone(TARGET).in_turn(answers())
         talk = await talking(world, direction)
         world.sandbox.faults.fail_fetches("/voice/wait", status=500, count=50)
         await done(world, "park", talk.session)
-        await world.until(talk.session, phase="parked", **{"party.customer.in_room": "true"})
+        await world.until(talk.session, phase="parked", **{"party.customer.held": "true"})
+        await until_hears(world, talk.customer, "music")
         await done(world, "retrieve", talk.session, to=TARGET)
         await has_been_taken_up(world, talk, debugger=frozenset({11200}))
 
