@@ -1,4 +1,4 @@
-"""Makes docs/demo.svg from what `conferral demo --exit` really prints, and shows it at the top of the README.
+"""Makes docs/demo.svg from what `conferral demo --exit` really prints, and shows it in the README.
 
 No font and nothing else is fetched by whoever looks at the picture; its text can be selected and read aloud.
 """

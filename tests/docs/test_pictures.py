@@ -45,8 +45,21 @@ def test_the_picture_of_the_demo_tells_of_the_whole_tour():
         assert state in shown
 
 
-def test_the_readme_shows_the_demo_before_anything_else():
+def test_the_readme_shows_a_transfer_before_anything_else_and_then_what_the_demo_prints():
     readme = (ROOT / "README.md").read_text("utf-8")
 
     assert load_script("picture_of_demo").show_in_readme(readme) == readme
-    assert readme.index("docs/demo.svg") < readme.index("make demo")
+    assert readme.index("docs/pictures/consult.webp") < readme.index("make demo") < readme.index("docs/demo.svg")
+
+
+def test_pictures_of_pages_say_what_they_show_and_are_there_for_both_themes():
+    found = 0
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for picture in re.findall(r"<picture>.*?</picture>", page.read_text("utf-8"), re.DOTALL):
+            (dark,) = re.findall(r'<source media="\(prefers-color-scheme: dark\)" srcset="([^"]+)">', picture)
+            ((light, shows),) = re.findall(r'<img src="([^"]+)" alt="([^"]+)">', picture)
+            assert dark == light.replace("-light.", "-dark.") != light
+            assert len(shows) > 40, page
+            found += 1
+
+    assert found >= 4
