@@ -10,8 +10,20 @@ import { hide } from "./words.js";
 /** The sandbox takes no more, seconds. */
 const LATE_MAX_S = 3600;
 
-/** What came of the last click: said once; `isBad` when it did not work. */
+/** How long it stands there that something worked, milliseconds; what did not work stands until the next click. */
+const SAID_MS = 5000;
+
+/** What came of the last click; `isBad` when it did not work. */
 export const outcome = signal({ text: "", isBad: false });
+outcome.subscribe((said) => {
+  if (said.text && !said.isBad) {
+    setTimeout(() => {
+      if (outcome.value === said) {
+        outcome.value = { text: "", isBad: false };
+      }
+    }, SAID_MS);
+  }
+});
 
 /**
  * Asks one of the sandbox's own routes.
