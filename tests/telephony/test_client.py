@@ -338,6 +338,23 @@ async def test_each_trouble_is_one_request_and_one_error_of_ours(
     assert metrics.registry.get_sample_value("conferral_rest_request_seconds_count", counted) == 1
 
 
+async def test_failures_are_counted_by_what_failed_and_there_are_only_so_many(
+    twilio: ScriptedTwilio, http: PooledHttpClient, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "FAILURES_MAX", 4)
+    made_up = [answered(400, {"code": code, "message": "", "status": 400}) for code in (7, 123_456, 21999, 21998)]
+    twilio.script = [answered(400, ERROR_21220), answered(503, b""), cut, *made_up, answered(200, {"sid": "CA1"})]
+    for _ in range(7):
+        with pytest.raises(ProviderError):
+            await http.request("POST", URI)
+    await http.request("POST", URI)
+
+    (family,) = metrics.rest_failures.collect()
+    counted = {one.labels["code"]: one.value for one in family.samples if one.name.endswith("_total")}
+    # Codes that are none of Twilio's go by the status; the last two are one too many.
+    assert counted == {"21220": 1, "http-503": 1, "no-answer": 1, "http-400": 2, "other": 2}
+
+
 async def test_connection_that_broke_is_not_used_again(twilio: ScriptedTwilio, http: PooledHttpClient) -> None:
     twilio.script = [answered(200, b"{", length=90), answered(200, {"sid": "CA1"})]
 
