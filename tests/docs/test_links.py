@@ -67,3 +67,10 @@ def test_a_page_leaves_nothing_fetched_from_elsewhere_when_it_is_shown(markdown)
     pictures = re.findall(r"!\[[^\]]*\]\((https?:[^)]+)\)|src=\"(https?:[^\"]+)\"", markdown.read_text("utf-8"))
 
     assert pictures == []
+
+
+def test_the_list_of_pages_has_every_page_of_the_docs():
+    index = ROOT / "docs" / "README.md"
+    linked = {link.partition("#")[0] for link, _ in LINK.findall(index.read_text("utf-8"))}
+
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} - linked == {"README.md"}
