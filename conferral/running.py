@@ -177,7 +177,7 @@ def run_worker(host: str, port: int | None) -> int:
 # ---- console -----------------------------------------------------------------------------------------------------
 
 
-def run_console(host: str, port: int, *, read_only: bool) -> int:
+def run_console(host: str, port: int, *, read_only: bool, command_line: str) -> int:
     """Runs the web console; returns the exit code.
 
     Raises:
@@ -192,7 +192,9 @@ def run_console(host: str, port: int, *, read_only: bool) -> int:
         output.note(f"console: {_page_url(host, port)}#token={settings.api_token.get_secret_value()}")
     if not is_loopback(host):
         output.note(f"{host} is reached from elsewhere and speaks no TLS: put a proxy with TLS before the console")
-    return lifecycle.run(lambda stop: _console(settings, host, port, stop, read_only=read_only))
+    return lifecycle.run(
+        lambda stop: _console(settings, host, port, stop, read_only=read_only, command_line=command_line)
+    )
 
 
 def _page_url(host: str, port: int) -> str:
@@ -209,13 +211,15 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-async def _console(settings: ConsoleSettings, host: str, port: int, stop: asyncio.Event, *, read_only: bool) -> int:
+async def _console(
+    settings: ConsoleSettings, host: str, port: int, stop: asyncio.Event, *, read_only: bool, command_line: str
+) -> int:
     from console.app import make_app
     from console.serving import serve
 
     client = make_store_client(settings.redis_url, max_connections=16)
     try:
-        app = make_app(settings, client, SystemClock(), read_only=read_only)
+        app = make_app(settings, client, SystemClock(), read_only=read_only, command_line=command_line)
         await serve(app, host, port, stop)
     finally:
         await client.aclose()

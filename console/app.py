@@ -34,14 +34,18 @@ STATIC = Path(__file__).parent / "static"
 STYLES = ("shared/tokens.css", "console.css", "list.css", "session.css", "forms.css")
 #: Pages that look at the same time, at most (count).
 SOCKETS_MAX = 256
-#: How a command is given on the command line, for what the page offers to be copied.
-PROGRAM = "conferral"
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def make_app(
-    settings: ConsoleSettings, client: Client, clock: Clock, *, read_only: bool = False, static: Path = STATIC
+    settings: ConsoleSettings,
+    client: Client,
+    clock: Clock,
+    *,
+    read_only: bool = False,
+    command_line: str = "conferral",
+    static: Path = STATIC,
 ) -> web.Application:
     """The application.
 
@@ -50,13 +54,21 @@ def make_app(
         client: Of Redis, with at least twice `console.store.AT_ONCE` connections. Closed by the caller, afterwards.
         clock: Of this machine.
         read_only: Whether nobody may change anything.
+        command_line: How this program is called, in the lines that the page offers to be copied.
         static: The folder of the page's files.
     """
     store = Store(client, settings.prefix)
     sign_in = SignIn(settings.api_token, clock)
     door = Door(sign_in, read_only=read_only)
     looker = Looker(store, clock)
-    views = Views(looker, store, Board(looker, store, clock), clock)
+    views = Views(looker, store, Board(looker, store, clock), clock, command_line=command_line)
+    greeting = told(
+        "hello",
+        version=version("conferral"),
+        read_only=read_only,
+        prefix=settings.prefix,
+        public_command=command_line,
+    )
     orders = Orders(store, door)
     app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_refusals])
     app.on_response_prepare.append(add_headers)
@@ -69,7 +81,7 @@ def make_app(
             web.get("/diagram.svg", _diagram),
             web.post("/sign-in", _signed_in(sign_in)),
             web.post("/sign-out", _signed_out(sign_in)),
-            web.get("/live", _Sockets(app, views, door, clock, settings.prefix).handle),
+            web.get("/live", _Sockets(app, views, door, clock, greeting).handle),
             web.post("/commands", orders.command),
             web.post("/dead", orders.dead),
             web.get("/sessions/{session:[^/]+}.json", History(store, door).handle),
@@ -169,18 +181,12 @@ def _signed_out(sign_in: SignIn) -> _Handler:
 class _Sockets:
     """Lets pages in, and out again when the server stops."""
 
-    def __init__(self, app: web.Application, views: Views, door: Door, clock: Clock, prefix: str) -> None:
+    def __init__(self, app: web.Application, views: Views, door: Door, clock: Clock, greeting: bytes) -> None:
         self._views = views
         self._door = door
         self._clock = clock
         self._open: set[Socket] = set()
-        self._greeting = told(
-            "hello",
-            version=version("conferral"),
-            read_only=door.read_only,
-            prefix=prefix,
-            public_command=PROGRAM,
-        )
+        self._greeting = greeting
         app.on_shutdown.append(self._close)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:

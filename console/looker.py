@@ -135,7 +135,7 @@ class Looker:
         if with_ended and not any(self._watchers.values()):
             self._ended_listed_s = -ENDED_EVERY_S
         self._watchers[wake] = with_ended
-        if self._task is None:
+        if self._task is None or self._task.done():
             self._forget()
             self._task = asyncio.get_running_loop().create_task(self._run())
             self._task.add_done_callback(self._over)
@@ -152,7 +152,8 @@ class Looker:
             await asyncio.wait({self._task})
 
     def _over(self, task: "asyncio.Task[None]") -> None:
-        self._task = None
+        if self._task is task:  # else somebody came in the meantime, and another one looks
+            self._task = None
         if not task.cancelled() and (error := task.exception()) is not None:
             # A mistake of ours: the process stops, as for every task that nobody awaits.
             asyncio.get_running_loop().call_exception_handler({"message": "looking failed", "exception": error})

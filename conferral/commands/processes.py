@@ -74,6 +74,9 @@ def console(
     read_only: Annotated[bool, typer.Option("--read-only", help="Refuse everything that would change something.")] = (
         False
     ),
+    command_line: Annotated[
+        str, typer.Option(metavar="TEXT", help="How this program is called, in the lines that the page offers to copy.")
+    ] = "conferral",
 ) -> None:
     """Serve the live web console: a page that shows and steers.
 
@@ -87,7 +90,7 @@ def console(
     """
     from conferral.running import run_console
 
-    raise typer.Exit(run_console(host, port, read_only=read_only))
+    raise typer.Exit(run_console(host, port, read_only=read_only, command_line=command_line))
 
 
 def register(app: typer.Typer) -> None:

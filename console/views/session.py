@@ -41,7 +41,16 @@ class SessionView:
     with_ended = False
 
     def __init__(
-        self, looker: Looker, store: Store, clock: Clock, named: str, *, after: str, as_of: int | None, full: bool
+        self,
+        looker: Looker,
+        store: Store,
+        clock: Clock,
+        named: str,
+        *,
+        after: str,
+        as_of: int | None,
+        full: bool,
+        command_line: str,
     ) -> None:
         """Has told nothing yet.
 
@@ -53,6 +62,7 @@ class SessionView:
             after: Id of the last log entry that the page knows; empty for none.
             as_of: The version at which it is shown; None for as it is now.
             full: Whether numbers are whole.
+            command_line: How this program is called, in lines to be copied.
         """
         self._looker = looker
         self._store = store
@@ -61,6 +71,7 @@ class SessionView:
         self._after = place_of(after)
         self._as_of = as_of
         self._full = full
+        self._command_line = command_line
         self._id = ""
         self._partition = 0
         self._seen_revision = -1
@@ -136,10 +147,10 @@ class SessionView:
     def _message(self, fields: Fields) -> bytes:
         if self._as_of is not None:
             return self._message_of_then(fields, self._as_of)
-        now_ms = self._looker.now_ms()
+        now_ms, pending = self._looker.now_ms(), timeline.pending(self._moments)
         return self._told_of(
             fields,
-            explaining.explain(fields, self._log, now_ms, timeline.pending(self._moments), full=self._full),
+            explaining.explain(fields, self._log, now_ms, pending, full=self._full, command_line=self._command_line),
             buttons=buttons(fields),
             trouble=trouble_of(fields, now_ms),
         )

@@ -21,7 +21,7 @@ REASON_MAX = 500
 class Views:
     """What pages can look at."""
 
-    def __init__(self, looker: Looker, store: Store, board: Board, clock: Clock) -> None:
+    def __init__(self, looker: Looker, store: Store, board: Board, clock: Clock, *, command_line: str) -> None:
         """Binds what all views share.
 
         Args:
@@ -29,11 +29,13 @@ class Views:
             store: Of Redis.
             board: Knows summary and health.
             clock: Of this machine.
+            command_line: How this program is called, in lines to be copied.
         """
         self.looker = looker
         self.store = store
         self._board = board
         self._clock = clock
+        self._command_line = command_line
 
     def make(self, message: Mapping[str, Any]) -> View:
         """The view of a page's message.
@@ -57,6 +59,7 @@ class Views:
                     after=text(message, "after"),
                     as_of=count(message, "as_of"),
                     full=full,
+                    command_line=self._command_line,
                 )
             case "health":
                 return HealthView(self._board)

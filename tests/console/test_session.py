@@ -61,6 +61,17 @@ async def test_a_session_is_told_whole_with_whom_each_hears_and_what_can_be_done
     assert told["links"][CALL] == f"https://www.twilio.com/console/voice/calls/logs/{CALL}"
 
 
+async def test_lines_to_be_copied_begin_as_the_program_is_called_here(open_console, redis):
+    consult(redis)
+    console = await open_console(command_line="REDIS_URL=unix:///x .venv/bin/conferral")
+    page = await Page.open(console, SESSION)
+
+    hello, told = await page.next("hello"), await page.next("session")
+
+    assert hello["public_command"] == "REDIS_URL=unix:///x .venv/bin/conferral"
+    assert {one["line"].partition("conferral ")[0] for one in told["helps"]} == {"REDIS_URL=unix:///x .venv/bin/"}
+
+
 async def test_it_is_found_by_the_sid_of_any_of_its_calls(console, redis):
     put(redis, make_session())
     page = await Page.open(console, {"view": "session", "id": AGENT_CALL})
