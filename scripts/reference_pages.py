@@ -6,7 +6,7 @@ import inspect
 import re
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -339,9 +339,7 @@ def cli_page() -> str:
     tree = command_tree()
     intro = "# Command line\n\n" + _help(tree.help) + "\n"
     parts = []
-    for name, command in sorted(tree.commands.items()):
-        if command.hidden:
-            continue
+    for name, command in _commands(tree):
         parts.append(f"## conferral {name}\n")
         parts.append(_help(command.help) + "\n")
         rows = [_parameter(one) for one in command.params if not getattr(one, "hidden", False)]
@@ -349,6 +347,15 @@ def cli_page() -> str:
         if rows:
             parts.append(_table(("Argument or option", "Meaning", "Default"), rows))
     return _page("conferral/main.py", intro, *parts)
+
+
+def _commands(tree: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """All commands by name, each with its own behind it."""
+    for name, command in sorted(tree.commands.items()):
+        if not command.hidden:
+            yield before + name, command
+            if hasattr(command, "commands"):
+                yield from _commands(command, f"{before}{name} ")
 
 
 def _help(text: str | None) -> str:
@@ -372,7 +379,7 @@ def _parameter(one: Any) -> tuple[str, str, str]:
     default = one.default
     if one.required:
         word = "**required**"
-    elif default is None or default is False or callable(default):
+    elif default is None or default is False or default == "" or callable(default):
         word = ""
     else:
         word = f"`{default}`"

@@ -6,8 +6,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from conferral.commands.options import ID_TEXT
+from conferral.main import app
 from streams.commands import ID_PATTERN
 from tests.conferral.kit import CALL, PROGRAM, environment
 
@@ -25,6 +27,10 @@ def test_every_command_is_listed_and_none_is_cut(run):
     assert ran.code == 0
     assert all(f"  {command} " in ran.out for command in COMMANDS)
     assert "..." not in ran.out.partition("Commands:")[2]
+
+
+def test_no_command_is_left_out_here():
+    assert set(get_command(app).commands) == set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
