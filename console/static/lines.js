@@ -1,9 +1,13 @@
 // The same command as a line to type: on the command line, and with curl.
 
+import { printable } from "./shared/text.js";
+
 /** Options of the command line whose names differ from the fields'. */
 const OPTIONS = { timeout: "ring-timeout" };
 /** Commands that ask on a terminal before they hang anybody up. */
 const ASKS = new Set(["end", "remove"]);
+/** The token is taken from the environment: it is shown nowhere. */
+const TOKEN = '-H "Authorization: Bearer $CONFERRAL_API_TOKEN"';
 
 /** A word for a shell: quoted where it has to be. */
 export function quoted(word) {
@@ -30,7 +34,7 @@ export function curlLine(fields) {
   const { session, ...body } = fields;
   return [
     `curl "$CONFERRAL_PUBLIC_URL/sessions/${encodeURIComponent(session)}/commands"`,
-    `-H "Authorization: Bearer $CONFERRAL_API_TOKEN"`,
+    TOKEN,
     "-H 'Content-Type: application/json'",
     `-d ${quoted(ascii(JSON.stringify(body)))}`,
   ].join(" \\\n  ");
@@ -42,9 +46,37 @@ export function lookLines(program, session) {
     ["command line", `${program} explain ${quoted(session)}`],
     [
       "curl",
-      `curl "$CONFERRAL_PUBLIC_URL/sessions/${encodeURIComponent(session)}" -H "Authorization: Bearer $CONFERRAL_API_TOKEN"`,
+      `curl "$CONFERRAL_PUBLIC_URL/sessions/${encodeURIComponent(session)}" ${TOKEN}`,
     ],
   ];
+}
+
+/** How the list is had elsewhere; `filter` as of `arranging.filterOf`. */
+export function listLines(program, filter) {
+  const [state, ...others] = filter.states;
+  const query = state && !others.length ? `?state=${state}` : "";
+  const options = [query && `--state ${state}`, filter.ended && "--all"].filter(Boolean);
+  return [
+    ["command line", [program, "sessions", ...options].join(" ")],
+    ["curl", `curl "$CONFERRAL_PUBLIC_URL/sessions${query}" ${TOKEN}`],
+  ];
+}
+
+/** How health is asked for elsewhere. */
+export function healthLines(program) {
+  return [
+    ["command line", `${program} check`],
+    ["curl", 'curl "$CONFERRAL_PUBLIC_URL/metrics"'],
+  ];
+}
+
+/**
+ * How dead letters are looked at elsewhere, those with a reason or all; the control API has none. A reason that a
+ * terminal would act upon is left out.
+ */
+export function deadLines(program, reason) {
+  const options = reason && printable(reason) === reason ? ["--reason", quoted(reason)] : [];
+  return [["command line", [program, "dead", ...options].join(" ")]];
 }
 
 /** JSON in ASCII: nothing in it can turn a terminal's line around. */

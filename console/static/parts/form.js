@@ -6,9 +6,9 @@ import { html } from "htm/preact";
 import { RefusedError, giveCommand, press, pressed } from "../actions.js";
 import { cliLine, curlLine } from "../lines.js";
 import { hello } from "../store.js";
-import { copied, copy } from "../shared/copy.js";
 import { Text } from "../shared/text.js";
 import { Dialog } from "./dialog.js";
+import { Typed } from "./typed.js";
 
 const LABELS = {
   to: "To",
@@ -142,25 +142,7 @@ function Input({ field, value, onChange }) {
  *
  * @param {{ fields: Record<string, string> }} props
  */
-export function Lines({ fields }) {
+function Lines({ fields }) {
   const program = hello.value.public_command || "conferral";
-  return html`<${Typed} lines=${[["command line", cliLine(program, fields)], ["curl", curlLine(fields)]]} />`;
-}
-
-/**
- * Lines that can be copied.
- *
- * @param {{ lines: [string, string][] }} props What each is for, and the line.
- */
-export function Typed({ lines }) {
-  return html`<details class="lines">
-    <summary>The same as a line to type</summary>
-    ${lines.map(
-      ([what, line]) => html`<div class="line" key=${what}>
-        <pre tabindex="0" role="region" aria-label=${`The ${what}`}><${Text} value=${line.replaceAll(" \\\n  ", " ")} /></pre>
-        <button type="button" onClick=${() => copy(line, `the line for ${what}`)}>Copy for ${what}</button>
-      </div>`,
-    )}
-    <p class="small muted" role="status">${copied.value}</p>
-  </details>`;
+  return html`<${Typed} isInDialog lines=${[["command line", cliLine(program, fields)], ["curl", curlLine(fields)]]} />`;
 }

@@ -58,7 +58,7 @@ function Hearing({ parties }) {
   return html`<svg class="hearing" style=${{ maxWidth: `${width * 1.15}px` }} viewBox=${`0 0 ${width} ${above + HIGH + below}`} role="img" aria-label=${label}>
     <defs>
       <marker id="sound" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse">
-        <path d="M0 0 8 4 0 8z" fill="context-stroke" />
+        <path d="M0 0 8 4 0 8z" fill="currentColor" />
       </marker>
     </defs>
     ${lines.map((line) => html`<${Arc} key=${`${line.from}-${line.to}`} line=${line} above=${above} />`)}

@@ -4,7 +4,9 @@ import { signal } from "@preact/signals";
 import { html } from "htm/preact";
 
 import { RefusedError, actOnDead, press, pressed } from "../actions.js";
+import { deadLines } from "../lines.js";
 import { Dialog } from "../parts/dialog.js";
+import { Typed } from "../parts/typed.js";
 import { to, route } from "../route.js";
 import { dead, hello, isBlind } from "../store.js";
 import { counted, Text } from "../shared/text.js";
@@ -36,6 +38,7 @@ export function Dead() {
     <p role="status">${told.value}</p>
     <${Groups} found=${found} reason=${reason} why=${why} />
     <${Letters} found=${found} reason=${reason} why=${why} />
+    <${Typed} lines=${deadLines(hello.value.public_command || "conferral", reason)} />
     ${asking.value ? html`<${Confirm} what=${asking.value} why=${why} />` : null}
   </div>`;
 }

@@ -2,9 +2,11 @@
 
 import { html } from "htm/preact";
 
+import { healthLines } from "../lines.js";
 import { Mark } from "../parts/badges.js";
 import { Code } from "../parts/timeline.js";
-import { health, isBlind } from "../store.js";
+import { Typed } from "../parts/typed.js";
+import { health, hello, isBlind } from "../store.js";
 import { counted, Text } from "../shared/text.js";
 import { Time, shortSpan } from "../shared/time.js";
 
@@ -31,6 +33,7 @@ export function Health() {
         <${Failures} health=${found} />
       </div>
     </div>
+    <${Typed} lines=${healthLines(hello.value.public_command || "conferral")} />
   </div>`;
 }
 

@@ -5,10 +5,12 @@ import { useEffect } from "preact/hooks";
 
 import { ONLY, filterOf } from "../arranging.js";
 import { useKeys } from "../keys.js";
+import { listLines } from "../lines.js";
 import { Strip } from "../parts/strip.js";
 import { arranged, move, openChosen, Rows } from "../parts/rows.js";
+import { Typed } from "../parts/typed.js";
 import { choose, route } from "../route.js";
-import { pausedSince, rowsKnown, summary } from "../store.js";
+import { hello, pausedSince, rowsKnown, summary } from "../store.js";
 import { counted, printable } from "../shared/text.js";
 import { age, nowMs } from "../shared/time.js";
 import { State } from "../parts/badges.js";
@@ -40,6 +42,7 @@ export function Sessions() {
     <${Hidden} />
     <${Rows} />
     <${Nothing} />
+    <${Typed} lines=${listLines(hello.value.public_command || "conferral", filterOf(route.value.choices))} />
   `;
 }
 

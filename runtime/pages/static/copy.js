@@ -55,7 +55,7 @@ function byOldWay(text) {
 }
 
 /**
- * A value that a click copies.
+ * A value that a click copies, as it is shown: who pastes it into a terminal must not run what is hidden in it.
  *
  * @param {{ value: string, what: string, shown?: string }} props `shown`: in place of the whole value.
  */
@@ -69,7 +69,7 @@ export function Copyable({ value, what, shown }) {
     class="copyable mono"
     title=${`Copy ${what}: ${printable(value)}`}
     aria-label=${`Copy ${what} ${printable(value)}`}
-    onClick=${() => copy(value, what)}
+    onClick=${() => copy(printable(value), what)}
   >
     ${text}
   </button>`;
