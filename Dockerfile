@@ -13,6 +13,8 @@ RUN pip --python /opt/conferral/bin/python install --no-cache-dir --require-hash
 
 COPY pyproject.toml README.md LICENSE ./
 COPY conferral conferral
+COPY console console
+COPY operators operators
 COPY runtime runtime
 COPY sandbox sandbox
 COPY statemachine statemachine
