@@ -15,6 +15,7 @@ BOUNDED = {
     "status",
     "reason",
     "route",
+    "code",
 }
 
 
