@@ -8,6 +8,8 @@ from runtime.clock import Clock
 
 #: How often is looked whether anything has changed, seconds.
 LOOK_EVERY_S = 1.0
+#: Looking may take this part of the time at most: counting the reasons reads every letter.
+BUSY_MOST = 0.2
 #: Letters that are shown, the newest (count).
 SHOWN_MAX = 200
 
@@ -36,9 +38,15 @@ class DeadView:
 
     async def news(self) -> list[bytes]:
         """All of it, when anything has changed."""
-        if self._clock.monotonic_s() < self._look_at_s:
+        started_s = self._clock.monotonic_s()
+        if started_s < self._look_at_s:
             return []
-        self._look_at_s = self._clock.monotonic_s() + LOOK_EVERY_S
+        messages = await self._look()
+        took_s = self._clock.monotonic_s() - started_s
+        self._look_at_s = started_s + max(LOOK_EVERY_S, took_s / BUSY_MOST)
+        return messages
+
+    async def _look(self) -> list[bytes]:
         seen = await self._store.ask(_mark)
         if seen == self._seen:
             return []

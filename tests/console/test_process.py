@@ -2,74 +2,95 @@
 
 import os
 import pty
+import select
 import signal
 import socket
 import subprocess
-import urllib.request
+from contextlib import contextmanager
 
 import pytest
 
 from conferral.main import main
-from tests.conferral.kit import PROGRAM, environment, free_port, start, until
+from tests.conferral.kit import PROGRAM, environment, free_port, until
 from tests.console.kit import TOKEN
 
 pytestmark = [pytest.mark.processes, pytest.mark.redis]
 
 
-def status(url):
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return answer.status
-    except OSError:
-        return 0
+TRIES = 5
+
+
+@contextmanager
+def running(folder, redis_url, *arguments, stderr, said):
+    """A console of our own that listens, with its port.
+
+    A port that was free may be somebody else's by the time it is wanted: other tests open some too.
+
+    Args:
+        stderr: Where its standard error goes.
+        said: Tells all that has arrived there.
+    """
+    for _ in range(TRIES):
+        port = free_port()
+        variables = environment(REDIS_URL=redis_url, CONFERRAL_API_TOKEN=TOKEN, NO_COLOR="1")
+        program = subprocess.Popen(
+            [*PROGRAM, "console", "--port", str(port), *arguments],
+            cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
+        )  # fmt: skip
+        try:
+            until(lambda: program.poll() is not None or "console_started" in said(), "the console does not start")  # noqa: B023
+            if program.poll() is None:
+                yield program, port
+                return
+        finally:
+            program.kill()
+            program.communicate()
+    pytest.fail(f"no port could be had in {TRIES} tries: {said()}")
 
 
 @pytest.mark.parametrize("asked", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.soak)])
 def test_it_serves_the_page_and_stops_with_0_when_asked_while_a_page_looks(redis, redis_server, tmp_path, asked):
-    port = free_port()
-    settings = {"REDIS_URL": redis_server.url, "CONFERRAL_API_TOKEN": TOKEN}
-    with start("console", "--port", str(port), cwd=tmp_path, env=settings) as program:
-        try:
-            until(lambda: status(f"http://127.0.0.1:{port}/readyz") == 200, "the console does not answer")
-            with socket.create_connection(("127.0.0.1", port)) as page:
-                page.sendall(
-                    f"GET /live HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nConnection: Upgrade\r\n"
-                    "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-                    "\r\n".encode()
-                )
-                assert page.recv(12) == b"HTTP/1.1 101"
-                program.send_signal(asked)
-                out, err = program.communicate(timeout=20)
-        finally:
-            program.kill()
+    written = tmp_path / "stderr"
+    with (
+        written.open("ab") as stderr,
+        running(tmp_path, redis_server.url, stderr=stderr, said=written.read_text) as (program, port),
+        socket.create_connection(("127.0.0.1", port)) as page,
+    ):
+        page.sendall(
+            f"GET /live HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nConnection: Upgrade\r\n"
+            "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+            "\r\n".encode()
+        )
+        assert page.recv(12) == b"HTTP/1.1 101"
+        program.send_signal(asked)
+        out, _ = program.communicate(timeout=20)
+    told = written.read_text()
 
-    assert program.returncode == 0, err
-    assert out == ""
-    assert [word for word in ("console_started", "console_stopped") if word not in err] == []
-    assert "Traceback" not in err
-    assert TOKEN not in err  # standard error is a file here: what is written there is kept
+    assert program.returncode == 0, told
+    assert out == b""
+    assert [word for word in ("console_started", "console_stopped") if word not in told] == []
+    assert "Traceback" not in told
+    assert TOKEN not in told  # standard error is a file here: what is written there is kept
 
 
 def test_on_a_terminal_it_tells_the_url_that_signs_in(redis_server, tmp_path):
-    port = free_port()
     controller, terminal = pty.openpty()
-    variables = environment(REDIS_URL=redis_server.url, CONFERRAL_API_TOKEN=TOKEN, NO_COLOR="1")
-    program = subprocess.Popen(
-        [*PROGRAM, "console", "--host", "0.0.0.0", "--port", str(port)],
-        cwd=tmp_path, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=terminal,
-    )  # fmt: skip
-    os.close(terminal)
+    shown = []
+
+    def said():
+        while select.select([controller], [], [], 0)[0]:
+            shown.append(os.read(controller, 65536).decode())
+        return "".join(shown)
+
     try:
-        until(lambda: status(f"http://127.0.0.1:{port}/healthz") == 200, "the console does not answer")
-        told = os.read(controller, 65536).decode()
+        with running(tmp_path, redis_server.url, "--host", "0.0.0.0", stderr=terminal, said=said) as (_, port):
+            told = said()
     finally:
-        program.terminate()
-        program.wait(20)
+        os.close(terminal)
         os.close(controller)
 
-    assert f"http://127.0.0.1:{port}/#token={TOKEN}" in told
-    assert "0.0.0.0 is reached from elsewhere and speaks no TLS" in told
     assert [line for line in told.splitlines() if TOKEN in line] == [f"console: http://127.0.0.1:{port}/#token={TOKEN}"]
+    assert "0.0.0.0 is reached from elsewhere and speaks no TLS" in told
 
 
 @pytest.fixture
