@@ -3,8 +3,6 @@
 import re
 from collections.abc import Callable, Iterable
 
-from runtime.log import redacted
-
 #: Digits that are nobody's number yet, and may be repeated (count).
 SHOWN_DIGITS_MOST = 4
 #: Sessions that are named when several fit (count).
@@ -55,6 +53,9 @@ def among(sessions: Iterable[Fields]) -> str:
 
 
 def _told(fields: Fields) -> str:
+    # Here, since the log brings much that the Python client, which finds sessions too, has no use for.
+    from runtime.log import redacted
+
     addresses = (fields.get(f"party.{party}.address", "") for party in ("customer", "agent"))
     # A client's name is no number; everything else may hold one.
     shown = [one if one.startswith("client:") else redacted(one) for one in addresses if one]

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from operators import finding
 from operators.errors import AmbiguousSession, UnknownSession
-from runtime.log import redacted
 from streams.commands import ID_PATTERN, shown_id
 from streams.connection import store_errors
 from streams.reading import CHUNK as CHUNK
@@ -93,6 +92,8 @@ class Reader(SessionReader):
 def _shown(named: str) -> str:
     """What somebody has typed, to be repeated in a reason: a whole number is not."""
     if named.lstrip("+").isdigit() and len(named) > finding.SHOWN_DIGITS_MOST:
+        from runtime.log import redacted
+
         return redacted(named) if named.startswith("+") else shown_id(named)
     return named
 
