@@ -132,7 +132,8 @@ function wanted() {
   const full = store.full.value;
   switch (view) {
     case "session":
-      return { view, id, full, as_of: versionOf(choices) };
+      // First as it is now: that tells how it ended, and what the versions are.
+      return { view, id, full, as_of: isKnown(id) ? versionOf(choices) : null };
     case "health":
       return { view };
     case "dead":
@@ -140,6 +141,11 @@ function wanted() {
     default:
       return { view: "sessions", ended: choices.get("ended") === "1", full };
   }
+}
+
+function isKnown(id) {
+  const found = store.session.value;
+  return found !== null && (found.id === id || found.asked === id);
 }
 
 /** The version that a session is looked at as of; null for as it is now. */
@@ -199,8 +205,7 @@ const TAKERS = {
       const known = { ...message, full: store.full.value };
       const isPast = typeof message.as_of === "number";
       store.past.value = isPast ? known : null;
-      // Whoever begins in the past knows at least that: the log is told of the same session.
-      if (!isPast || store.session.value === null) {
+      if (!isPast) {
         store.session.value = known;
       }
     }
