@@ -16,6 +16,7 @@ from tests.browser.windows import NARROW, WIDE, Windows
 LOOKS = tuple(itertools.product(("light", "dark"), (WIDE, NARROW)))
 #: In every run; the other two in `make soak`.
 USUAL = (("light", WIDE), ("dark", NARROW))
+PANELS = ("REST", "Break it", "Conferences", "Debugger", "Callbacks")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ async def views(stage: Stage, windows: Windows, redis_server) -> AsyncIterator[V
     yield Views(stage, console, phones, call.sid)
 
 
-async def look_everywhere(views: Views, theme: str, size: dict[str, int]) -> None:
+async def look_everywhere(views: Views, theme: str, size: dict[str, int], panels: tuple[str, ...] = PANELS) -> None:
     for page in (views.console, views.phones):
         await page.emulate_media(color_scheme=theme)
         await page.set_viewport_size(size)
@@ -84,17 +85,15 @@ async def look_everywhere(views: Views, theme: str, size: dict[str, int]) -> Non
     await expect(console.get_by_role("dialog")).to_be_visible()
     await look(console, "form")
     await console.keyboard.press("Escape")
-    for panel in ("REST", "Break it", "Conferences", "Debugger", "Callbacks"):
+    for panel in panels:
         await views.phones.get_by_role("button", name=panel, exact=True).click()
         await look(views.phones, f"phones, {panel}")
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize(
-    ("theme", "size"), USUAL, ids=lambda value: value if isinstance(value, str) else value["width"]
-)
-async def test_every_view_can_be_used_by_everybody(views, theme, size):
-    await look_everywhere(views, theme, size)
+async def test_every_view_can_be_used_by_everybody(views):
+    for theme, size in USUAL:
+        await look_everywhere(views, theme, size, ("Break it", "Callbacks"))
 
 
 @pytest.mark.soak

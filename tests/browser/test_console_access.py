@@ -3,6 +3,7 @@
 import asyncio
 import re
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
@@ -130,6 +131,7 @@ async def watched(page: Page) -> None:
     await expect(players.sessions(page)).to_have_count(2)
 
 
+@pytest.mark.soak
 async def test_eight_tabs_of_a_browser_all_live(redis_server, console, windows):
     fill(redis_server, 1)
     first = await players.signed_in(windows, console)

@@ -1,5 +1,6 @@
 """Transfers played by hand: every phone and every command by clicks, and each page says what has become of it."""
 
+import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser import players
@@ -104,6 +105,7 @@ async def test_why_a_transfer_failed_is_found_in_the_console(stage, windows: Win
     await camera.take(console, "session")
 
 
+@pytest.mark.soak
 async def test_a_blind_transfer_to_somebody_busy_brings_the_agent_back(stage, windows: Windows):
     stage.sandbox.phone(TARGET).script(outcome="busy")
     phones = await windows.open(stage.phones_url)
