@@ -6,7 +6,7 @@ import orjson
 
 from operators import standing, words
 from operators.reader import Fields
-from operators.trouble import Trouble
+from operators.trouble import Trouble, is_lone
 
 #: How many last digits of a number are enough to find its session (count): what customers say on the phone.
 DIGITS_TO_FIND = 4
@@ -30,6 +30,8 @@ def row(fields: Fields, trouble: Trouble | None, *, full: bool) -> bytes:
         "phase": text("phase"),
         "version": _number(text("version")),
         "trouble": None if trouble is None else {"rank": trouble.rank, "words": trouble.words},
+        # By itself: of a session that is overdue too, that is the worse.
+        "lone": is_lone(fields),
         "created_at": text("created_at") or None,
         "updated_at": text("updated_at") or None,
         "ended_at": text("ended_at") or None,
@@ -37,6 +39,7 @@ def row(fields: Fields, trouble: Trouble | None, *, full: bool) -> bytes:
         "direction": text("direction"),
         **{party: standing.address_there(fields, party, full=full) for party in ("customer", "agent", "target")},
         "transfer": standing.transfer(fields, full=full),
+        "transfer_status": text("transfer.status"),
         "more": "; ".join(standing.beside(fields)),
         "now": "" if text("state") == "ended" else standing.company(fields, full=full),
         "find": _to_find(fields, full=full),

@@ -3,9 +3,9 @@
 /** What the list may be cut to, beside states and a search: label, and which rows remain. */
 export const ONLY = {
   trouble: ["in trouble", (row) => row.trouble !== null],
-  lone: ["lone", (row) => row.trouble?.rank === 2],
+  lone: ["lone", (row) => row.lone],
   transfers: ["with a transfer", (row) => row.transfer !== ""],
-  failed: ["with a failed transfer", (row) => / (failed|recalled)\b/.test(row.transfer)],
+  failed: ["with a failed transfer", (row) => row.transfer_status === "failed"],
 };
 
 /** What somebody has chosen to see, from the address. */

@@ -10,9 +10,9 @@ from console import looker
 from console.rows import row
 from console.store import Store
 from operators import counts
-from operators.trouble import trouble_of
+from operators.trouble import OVERDUE, trouble_of
 from runtime.clock import SystemClock
-from statemachine.states import State
+from statemachine.states import PartyStatus, State
 from streams import session_codec
 from streams.connection import make_client
 from streams.keys import Keys
@@ -249,6 +249,17 @@ def test_a_row_says_who_talks_to_whom_in_the_words_of_the_command_line():
     assert told["now"] == "customer +…23 and agent client:alice talk"
     assert (told["customer"], told["agent"], told["target"]) == ("+…23", "client:alice", "")
     assert (told["created_at"], told["ended_at"]) == ("2027-01-15T08:00:00.000Z", None)
+
+
+def test_one_who_is_alone_is_told_of_also_where_something_worse_is():
+    alone = conferenced()
+    gone = replace(alone.parties["agent"], status=PartyStatus.LEFT, in_room=False)
+    alone = replace(alone, parties={**alone.parties, "agent": gone}, timers={"lone": 1_800_000_000_000})
+
+    told = told_of(alone)
+
+    assert (told["trouble"]["rank"], told["lone"]) == (OVERDUE, True)
+    assert told_of(conferenced())["lone"] is False
 
 
 def test_numbers_are_whole_only_for_who_wants_them_but_their_last_digits_can_be_found():
