@@ -87,6 +87,7 @@ async def test_the_session_that_was_open_is_open_after_a_restart(redis_server, c
     assert await told(page) == before
 
 
+@pytest.mark.soak
 async def test_the_store_that_is_gone_is_told_of(redis_server, console, windows):
     fill(redis_server, 1)
     page = await players.signed_in(windows, console)
