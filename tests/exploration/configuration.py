@@ -1,6 +1,7 @@
 """Where a run stands: one plain value, made of numbers of what was met before. Equal places are equal values."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from sandbox.exchange import Number
@@ -8,7 +9,7 @@ from statemachine.events import Event
 from tests.exploration.doors import ACCOUNT_SID, NUMBER, Gates, Served, Way, settings_of
 from tests.exploration.exchanges import Exchanges
 from tests.exploration.flows import Flow
-from tests.exploration.idle import Idle
+from tests.exploration.idle import Idle, Never
 from tests.exploration.orders import Order
 from tests.exploration.plain import digest, flat
 from tests.exploration.sessions import Sessions
@@ -63,6 +64,15 @@ _NOTHING = Left()
 def left_of(faults: int, commands: int, hang_ups: int, together: int) -> Left:
     """What may happen in a run, with no more together than there are."""
     return Left(faults, commands, hang_ups, min(together, faults + commands + hang_ups)) if together else _NOTHING
+
+
+class Move(NamedTuple):
+    """One thing that can happen."""
+
+    kind: str
+    #: Number of the event or the order, or of the document; the call; the name of a timer or a command.
+    what: int | str = ""
+    how: str = ""
 
 
 class Letter(NamedTuple):
@@ -145,7 +155,16 @@ class World:
 
     def begin_anew(self) -> None:
         """Forgets which callbacks were decided early, but not where that was wrong."""
-        self.idle = Idle(self.sessions, self.idle.excluded)
+        self.idle = Idle(self.sessions, self.idle.excluded | self.idle.learnt)
+
+    @contextmanager
+    def step_by_step(self) -> Iterator[None]:
+        """Meanwhile nothing is decided early: each callback is a move of its own."""
+        before, self.idle = self.idle, Never(self.sessions)
+        try:
+            yield
+        finally:
+            self.idle = before
 
     def close(self) -> None:
         """Closes what it has opened."""

@@ -7,7 +7,8 @@ from statemachine.effects import Dial
 from statemachine.events import CallsRead, Event
 from statemachine.session import Session
 from statemachine.step import CommandStatus, Outcome
-from tests.exploration.configuration import Letter, Place, World
+from tests.exploration.configuration import Letter, Move, Place, World
+from tests.exploration.exchanges import TUNES
 from tests.exploration.orders import Order, Stage, answered, new, settled_before, stray, with_old_look
 from tests.exploration.plain import OLD
 from worker.executor import is_dial_wanted
@@ -114,9 +115,13 @@ def _told(place: Place, reports: Iterable[tuple[str, CommandStatus]]) -> tuple[t
     return tuple(sorted(told.items()))
 
 
-def head_taken(world: World, place: Place) -> tuple[Place, Event]:
-    """The oldest entry leaves the stream."""
-    return _without_entry(world, place, 0), world.events[place.stream[0]]
+def head_taken(world: World, place: Place) -> tuple[Place, Event, bool]:
+    """The oldest entry leaves the stream; and whether it was decided before, so that it is a repetition."""
+    event = world.events[place.stream[0]]
+    after, was_taken = _without_entry(world, place, 0), event.token in place.taken
+    if event.token and not was_taken and not hasattr(event, "effect_id"):
+        after = after._replace(taken=tuple(sorted((*after.taken, event.token))))
+    return after, event, was_taken
 
 
 def _without_entry(world: World, place: Place, at: int) -> Place:
@@ -138,24 +143,32 @@ def _moved_up(letter: Letter, at: int) -> Letter:
     return letter._replace(ahead=letter.ahead - 1) if letter.ahead > at else letter
 
 
-def without_idle(world: World, place: Place) -> Place:
-    """The place once everything is decided that changes nothing: see `idle`."""
+def without_idle(world: World, place: Place) -> tuple[Place, list[Move]]:
+    """The place once everything is decided that changes nothing, and by which moves: see `idle`."""
+    moves: list[Move] = []
+    if place.down_until_ms or any(fetch.purpose in TUNES for fetch in world.exchanges.fetches[place.exchange]):
+        return place, moves  # nothing can be decided now
     takes, session, events = world.idle.takes, place.session, world.events
-    letters = tuple([one for one in place.letters if not takes(session, events[one.event])])
-    if len(letters) != len(place.letters):
-        place = place._replace(letters=letters)
-    for at in reversed(range(len(place.stream))):
-        if takes(session, events[place.stream[at]]):
-            place = _without_entry(world, place, at)
+    while place.stream and takes(session, events[place.stream[0]]):
+        moves.append(Move("entry", place.stream[0]))
+        place = head_taken(world, place)[0]
+    early = [one for one in place.letters if not one.ahead and takes(session, events[one.event])]
+    if early:
+        moves += [Move("callback", one.event) for one in early]
+        place = place._replace(letters=tuple([one for one in place.letters if one not in early]))
     if place.asides and not place.left.faults:
         # With no worker left to die, nothing depends on when an answer is noted that changes nothing.
-        asides = tuple([number for number in place.asides if not _is_idle(world, session, world.orders[number])])
-        place = place._replace(asides=asides) if len(asides) != len(place.asides) else place
-    return place
+        noted = [number for number in place.asides if _is_idle(world, session, world.orders[number])]
+        if noted:
+            moves += [Move("answer", number) for number in noted]
+            place = place._replace(asides=tuple([number for number in place.asides if number not in noted]))
+    return place, moves
 
 
 def _is_idle(world: World, session: int, order: Order) -> bool:
-    return order.stage is Stage.ANSWERED and order.outcome is not None and world.idle.takes(session, order.outcome)
+    if order.stage is not Stage.ANSWERED or order.ahead or order.outcome is None:
+        return False
+    return world.idle.takes(session, order.outcome)
 
 
 def with_letters(world: World, place: Place, events: Iterable[Event]) -> Place:

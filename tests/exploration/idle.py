@@ -6,6 +6,10 @@ the callback itself. That it changes nothing now is asked of the real machine. T
 granted: whatever was decided so early is decided again in every session that is met later on the way, with the real
 machine. When that changes something, such events are not decided early any more in such states, and the exploration
 begins anew once it has learnt of all of them: until then it has seen only runs that there are, but not all.
+
+For that, two things have to hold. An event is decided early only at a moment at which it may be decided at all: when
+nothing is left on the stream before it. And what is learnt counts from the next beginning on, so that a story leads to
+the same places however much was learnt since.
 """
 
 from dataclasses import dataclass, field, replace
@@ -33,14 +37,16 @@ class Idle:
 
     def __init__(self, sessions: Sessions, excluded: frozenset[Kind] = frozenset()) -> None:
         self._sessions = sessions
-        #: Where events are not decided early because they may change something later.
+        #: Where events are not decided early because they may change something later; and where else that is so, as
+        #: was learnt meanwhile.
         self.excluded = excluded
-        #: Whether one was decided early that would have changed something later.
-        self.was_wrong = False
+        self.learnt: frozenset[Kind] = frozenset()
         self._met: dict[int, _Met] = {}
-        #: Callbacks that were decided early, and repetitions of that in later sessions (counts).
-        self.early = 0
-        self.checked = 0
+
+    @property
+    def was_wrong(self) -> bool:
+        """Whether one was decided early that would have changed something later."""
+        return bool(self.learnt)
 
     def takes(self, session: int, event: Event) -> bool:
         """Whether this event is decided at once because it changes nothing."""
@@ -69,11 +75,9 @@ class Idle:
             met = self._met.setdefault(at, _Met())
             if one in met.early:
                 continue
-            self.checked += 1
             met.early[one] = kind
             if not self._changes_nothing(at, one):
-                self.excluded |= {kind}
-                self.was_wrong = True
+                self.learnt |= {kind}
                 continue
             open_ += [(follower, later(one, by_ms)) for follower, by_ms in met.followers]
 
@@ -84,6 +88,13 @@ class Idle:
     def _kind_of(self, session: int, event: Event) -> Kind:
         found = self._sessions.known[session]
         return event.name, found.state.value, found.phase.value
+
+
+class Never(Idle):
+    """Nothing is decided early."""
+
+    def takes(self, session: int, event: Event) -> bool:
+        return False
 
 
 def later(event: Event, by_ms: int) -> Event:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
 
 from runtime.errors import ConferralError
 from sandbox.exchange import (
@@ -21,7 +20,7 @@ from statemachine.events import TIMERS, Command, Event
 from statemachine.states import State
 from statemachine.step import Outcome
 from tests.exploration import passing
-from tests.exploration.configuration import Letter, Place, World
+from tests.exploration.configuration import Letter, Move, Place, World
 from tests.exploration.deciding import BrokenLawError, decided, head_taken, with_letters, without_idle
 from tests.exploration.doors import Served
 from tests.exploration.exchanges import TUNES, Fetch, Followed, Leg
@@ -56,15 +55,6 @@ SLOW_MS = 5_000
 FAULTS = ("lose", "double", "unknown", "crash", "slow")
 
 
-class Move(NamedTuple):
-    """One thing that can happen."""
-
-    kind: str
-    #: Number of the event or the order, or of the document; the call; the name of a timer or a command.
-    what: int | str = ""
-    how: str = ""
-
-
 #: What an error in the product, or in here, may look like.
 FAULTS_OF_OURS = (ConferralError, *DECISION_FAULTS)
 
@@ -91,7 +81,7 @@ class Moves:
                 after = make()
                 if after is None:
                     continue
-                after = noted(self.world, place, without_idle(self.world, after))
+                after = noted(self.world, place, without_idle(self.world, after)[0])
                 check(self.world, after)
             except BrokenLawError as broken:
                 led.append((move, broken))
@@ -102,6 +92,15 @@ class Moves:
             else:
                 led.append((move, after))
         return led
+
+    def early(self, place: Place, move: Move) -> list[Move]:
+        """What is decided early once this move is made, since it changes nothing: moves too, if nobody did so."""
+        make = next(make for one, make in self._open(place) if one == move)
+        try:
+            after = make()
+        except (BrokenLawError, *FAULTS_OF_OURS):
+            return []
+        return [] if after is None else without_idle(self.world, after)[1]
 
     def _open(self, place: Place) -> Iterator[tuple[Move, Callable[[], Place | None]]]:
         fetches = self.world.exchanges.fetches[place.exchange]
@@ -208,12 +207,8 @@ class Moves:
             raise BrokenLawError("what comes again changes nothing", event.name)
 
     def _head_decided(self, place: Place) -> Place:
-        after, event = head_taken(self.world, place)
-        was_taken = event.token in place.taken
-        after, _ = decided(self.world, after, event, was_taken=was_taken)
-        if event.token and not was_taken and not hasattr(event, "effect_id"):
-            after = after._replace(taken=tuple(sorted((*after.taken, event.token))))
-        return after
+        after, event, was_taken = head_taken(self.world, place)
+        return decided(self.world, after, event, was_taken=was_taken)[0]
 
     def _timer_fired(self, place: Place, timer: str) -> Place:
         session = self.world.sessions.known[place.session]

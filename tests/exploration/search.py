@@ -16,11 +16,11 @@ from typing import Self
 from sandbox.exchange import InboundCall, PhoneAnswers
 from sandbox.exchange.sids import make_sid
 from statemachine.session import Session
-from tests.exploration.configuration import Left, Place, Table, World
+from tests.exploration.configuration import Left, Move, Place, Table, World
 from tests.exploration.deciding import BrokenLawError, decided
 from tests.exploration.doors import CUSTOMER, NUMBER
 from tests.exploration.flows import BROWSER, Flow
-from tests.exploration.moves import FAULTS, Led, Move, Moves
+from tests.exploration.moves import FAULTS, Led, Moves
 
 #: What happens first where nothing is out of the ordinary.
 _USUAL = {kind: at for at, kind in enumerate(("fetch", "entry", "callback", "send", "look", "answer", "timer", "time"))}
@@ -179,18 +179,36 @@ class Exploration:
         explored.sessions, explored.exchanges = len(self.world.sessions.known), len(self.world.exchanges.legs)
         return explored
 
-    def follow(self, moves: tuple[Move, ...]) -> list[Place]:
-        """The places of a story, in order; the last move may break a law, and is left out then."""
-        places = [self.start]
+    def full(self, moves: tuple[Move, ...]) -> tuple[Move, ...]:
+        """A story with all that was decided early in it: what follows from it is the same with and without that."""
+        place = self.start
+        all_: list[Move] = []
         for move in moves:
-            led = dict(self.moves.of(places[-1]))
-            after = led.get(move)
-            if after is None:
-                raise LookupError(f"no such move here: {move}")
-            if isinstance(after, BrokenLawError):
-                break
-            places.append(after)
-        return places
+            after = dict(self.moves.of(place))[move]
+            all_ += [move, *self.moves.early(place, move)]
+            if not isinstance(after, BrokenLawError):
+                place = after
+        return tuple(all_)
+
+    def follow(self, moves: tuple[Move, ...]) -> tuple[list[Place], BrokenLawError | None]:
+        """Plays a full story, each step by itself.
+
+        Returns:
+            The places that it comes through, in order, and the law that it breaks, if it does; what comes then is left.
+
+        Raises:
+            LookupError: a move can't be made where the story stands.
+        """
+        places = [self.start]
+        with self.world.step_by_step():
+            for move in moves:
+                after = dict(self.moves.of(places[-1])).get(move)
+                if after is None:
+                    raise LookupError(f"no such move here: {move}")
+                if isinstance(after, BrokenLawError):
+                    return places, after
+                places.append(after)
+        return places, None
 
 
 def is_answer(move: Move) -> bool:

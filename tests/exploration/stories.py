@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from statemachine.events import Event, TimerExpired
-from tests.exploration.configuration import Place, World
+from tests.exploration.configuration import Move, Place, World
 from tests.exploration.deciding import BrokenLawError
-from tests.exploration.moves import Move
 from tests.exploration.search import Exploration, Finding
 
 #: What of an event tells it from others, in this order.
@@ -23,14 +22,21 @@ _CALLBACKS = {"callback": "arrives", "lose": "is lost", "double": "arrives twice
 
 
 def tell(exploration: Exploration, finding: Finding) -> list[str]:
-    """The story of a finding: numbered steps, each with what has changed by it."""
-    places = exploration.follow(finding.moves)
+    """The story of a finding: numbered steps, each with what has changed by it.
+
+    Raises:
+        LookupError, ValueError: played step by step it does not break that law: the fault is the explorer's.
+    """
+    moves = exploration.full(finding.moves)
+    places, broken = exploration.follow(moves)
+    if broken is None or broken.law != finding.broken.law:
+        raise ValueError(f"what breaks the law {finding.broken.law!r} breaks {broken!r} when it is played again")
     lines = [
         f"{exploration.flow.name}: {exploration.flow.about}",
         f"   at first {moment(exploration.world, places[0])}",
     ]
     before = ""
-    for number, move in enumerate(finding.moves, 1):
+    for number, move in enumerate(moves[: len(places)], 1):
         at = places[number - 1]
         lines.append(f"{number:2}. {said(exploration.world, at, move)}")
         if number < len(places):
@@ -51,15 +57,16 @@ def replay(exploration: Exploration, story: Iterable[str]) -> tuple[list[Place],
         LookupError: a step can't be made where the story stands.
     """
     places = [exploration.start]
-    for wanted in steps_of(story):
-        led = exploration.moves.of(places[-1])
-        after = next((after for move, after in led if said(exploration.world, places[-1], move) == wanted), None)
-        if after is None:
-            there = "\n  ".join(said(exploration.world, places[-1], move) for move, _ in led)
-            raise LookupError(f"no such step: {wanted}\nthere are:\n  {there}")
-        if isinstance(after, BrokenLawError):
-            return places, after
-        places.append(after)
+    with exploration.world.step_by_step():
+        for wanted in steps_of(story):
+            led = exploration.moves.of(places[-1])
+            after = next((after for move, after in led if said(exploration.world, places[-1], move) == wanted), None)
+            if after is None:
+                there = "\n  ".join(said(exploration.world, places[-1], move) for move, _ in led)
+                raise LookupError(f"no such step: {wanted}\nthere are:\n  {there}")
+            if isinstance(after, BrokenLawError):
+                return places, after
+            places.append(after)
     return places, None
 
 
@@ -125,7 +132,9 @@ def _event(world: World, place: Place, event: Event) -> str:
     whose = getattr(event, "call_sid", "") or getattr(event, "conference_sid", "")
     told = (str(getattr(event, name, "")) for name in _TELLING)
     number = "" if event.sequence is None else f"#{event.sequence}"
-    words = (event.name, _who(world, place, whose), *told, number)
+    # Somebody may join, or leave, two rooms: which one it was tells the one from the other.
+    room = _who(world, place, event.source) if number and event.source.startswith("CF") else ""
+    words = dict.fromkeys((event.name, _who(world, place, whose), *told, room, number))
     return " ".join(word for word in words if word and word != "False")
 
 

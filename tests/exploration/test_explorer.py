@@ -1,5 +1,6 @@
 """The explorer itself: it finds what is planted, and tells places apart by what counts alone."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import fields, replace
@@ -11,16 +12,17 @@ from statemachine.session import Party, Session
 from statemachine.transfer import Attempt, TransferState
 from telephony.look import Verdict
 from tests.exploration import doors
-from tests.exploration.configuration import Left, Place
+from tests.exploration.configuration import Left, Move, Place
 from tests.exploration.deciding import BrokenLawError
 from tests.exploration.flows import FLOWS, Flow
 from tests.exploration.idle import Idle
 from tests.exploration.laws import is_at_rest
+from tests.exploration.moves import FAULTS
 from tests.exploration.passing import next_due_ms
 from tests.exploration.plain import MOMENTS, digest, flat
 from tests.exploration.quiet import quietly
 from tests.exploration.search import Bounds, Exploration, Finding
-from tests.exploration.stories import replay, tell
+from tests.exploration.stories import moment, replay, said, tell
 from worker.looking import Found
 
 
@@ -93,7 +95,7 @@ def test_story_that_was_told_leads_to_the_same_places_again(begin: Begin) -> Non
     exploration, finding = found(begin, flow, Left(0, 0, 2, 2), ())
     story = tell(exploration, finding)
     places, broken = replay(exploration, story)
-    assert places == exploration.follow(finding.moves)
+    assert places == exploration.follow(exploration.full(finding.moves))[0]
     assert isinstance(broken, BrokenLawError)
     assert (broken.law, broken.reason) == (finding.broken.law, finding.broken.reason)
 
@@ -102,6 +104,44 @@ def test_story_that_can_not_be_played_says_what_can_happen_there(begin: Begin) -
     exploration = begin(FLOWS["inbound"], left=Left())
     with pytest.raises(LookupError, match="program document /voice/inbound is answered"):
         replay(exploration, ["1. the sky falls"])
+
+
+def test_story_that_breaks_no_law_step_by_step_is_not_told(begin: Begin) -> None:
+    exploration = begin(FLOWS["convert"], left=Left())
+    sends = next(move for move, _ in exploration.moves.of(exploration.start) if move.kind == "send")
+    with pytest.raises(ValueError, match="'nobody is stranded' breaks None"):
+        tell(exploration, Finding(BrokenLawError("nobody is stranded", "planted"), (sends,)))
+
+
+#: The agent leaves as the call is parked, and of the room that the customer comes into the wait document is lost.
+_WITHOUT_MUSIC = """
+1. agent: hang up
+2. agent's ignored document /voice/dial-action is answered
+3. customer's program document /voice/dial-action is answered
+4. customer's wait document /voice/wait gets no answer
+5. customer's program document /voice/dial-action is answered
+"""
+
+
+def test_no_two_moves_are_said_alike_where_somebody_has_come_into_two_rooms(begin: Begin) -> None:
+    exploration = begin(FLOWS["park-room"], left=Left(1, 1, 1, 2))
+    places, _ = replay(exploration, _WITHOUT_MUSIC.splitlines())
+    with exploration.world.step_by_step():
+        for _ in places[-1].stream:
+            decided = next(after for move, after in exploration.moves.of(places[-1]) if move.kind == "entry")
+            assert isinstance(decided, Place)
+            places.append(decided)
+        for place in places:
+            words = [said(exploration.world, place, move) for move, _ in exploration.moves.of(place)]
+            assert len(words) == len(set(words)), words
+    assert sum(word.startswith("participant_joined customer") for word in words) == 2
+
+
+def test_customer_of_a_parked_call_hears_music_though_it_could_not_be_had_where_he_came_first(begin: Begin) -> None:
+    exploration = begin(FLOWS["park-room"], left=Left(1, 1, 1, 2))
+    places, _ = replay(exploration, _WITHOUT_MUSIC.splitlines())
+    place = exploration.settled(places[-1])
+    assert "hears music" in moment(exploration.world, place)
 
 
 # ---- places ------------------------------------------------------------------------------------------------------
@@ -146,6 +186,23 @@ def test_callbacks_that_change_nothing_may_come_first(begin: Begin, monkeypatch:
     long, longer = ends(begin, "inbound")
     assert short == long
     assert shorter < longer
+
+
+@pytest.mark.parametrize(("name", "faults"), [("consult-bridged", FAULTS), ("blind-room", ("crash",))])
+def test_every_place_is_reached_step_by_step_too(begin: Begin, name: str, faults: tuple[str, ...]) -> None:
+    """However much is learnt meanwhile of what must not be decided early."""
+    exploration = begin(FLOWS[name], left=Left(1, 1, 1, 2), faults=faults)
+    ways: dict[Place, tuple[Move, ...]] = {exploration.start: ()}
+    open_ = deque(ways)
+    while len(ways) < 1_500:
+        place = open_.popleft()
+        for move, after in exploration.moves.of(place):
+            if isinstance(after, Place) and after not in ways:
+                ways[after] = (*ways[place], move)
+                open_.append(after)
+    for place, way in list(ways.items())[::40]:
+        places, broken = exploration.follow(exploration.full(way))
+        assert (places[-1], broken) == (place, None)
 
 
 def ends(begin: Begin, name: str) -> tuple[set[bytes], int]:
