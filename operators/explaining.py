@@ -126,7 +126,7 @@ def _standing(
     fields: Fields, log: Sequence[LogEntry], moments: Sequence[Moment], now_ms: int, *, full: bool
 ) -> list[str]:
     if fields.get("state") == "ended":
-        return _end(fields, moments)
+        return _end(fields, moments, full=full)
     since_ms = _since(log, "phase", "transfer.status") or words.time_ms(fields.get("created_at", ""))
     lasts = words.age(since_ms, now_ms)
     told = [f"It is {words.state(fields)}" + (f" since {words.clock(since_ms)} UTC ({lasts})." if lasts else ".")]
@@ -139,7 +139,7 @@ def _standing(
     return told + [f"{_capital(note)}." for note in standing.notes(fields)]
 
 
-def _end(fields: Fields, moments: Sequence[Moment]) -> list[str]:
+def _end(fields: Fields, moments: Sequence[Moment], *, full: bool) -> list[str]:
     ended_ms, created_ms = (words.time_ms(fields.get(name, "")) for name in ("ended_at", "created_at"))
     reason = fields.get("end_reason", "")
     why = f"{_ENDS[reason]} ({reason})" if reason in _ENDS else reason or "nobody knows why"
@@ -148,7 +148,7 @@ def _end(fields: Fields, moments: Sequence[Moment]) -> list[str]:
     if by := next((moment for moment in moments if timeline.is_end(moment)), None):
         told.append(f"What ended it: {by.words}.")
     if fields.get("transfer.mode"):
-        told.append(f"Newest transfer: {standing.transfer(fields)}.")
+        told.append(f"Newest transfer: {standing.transfer(fields, full=full)}.")
     return told
 
 
@@ -224,14 +224,10 @@ def _newest_transfer(fields: Fields, log: Sequence[LogEntry]) -> int:
     for entry in reversed(log):
         changed = decode_changes(entry["changes"])
         if changed.get("transfer.status") == "completed" or "transfer.number" in changed:
-            return _whole(entry["version"])
+            return timeline.version_of(entry)
         if not changed and entry["event"] in _BEGIN_TRANSFER and entry["outcome"] != "refused":
-            return _whole(entry["version"])
+            return timeline.version_of(entry)
     return 0
-
-
-def _whole(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def _failure(entry: LogEntry, moment: Moment) -> Failure:

@@ -12,7 +12,7 @@ import orjson
 
 from operators import timeline, words
 from operators.reader import Fields, LogEntry
-from operators.timeline import Asked
+from operators.timeline import Asked, version_of
 from runtime.errors import ConferralError
 from streams.session_codec import decode_changes, is_logged
 
@@ -38,7 +38,7 @@ class History:
     @property
     def is_whole(self) -> bool:
         """Whether the log goes back to the beginning, and each entry says what it has changed."""
-        return bool(self.log) and _version(self.log[0]) == 1 and bool(self.log[0]["changes"])
+        return bool(self.log) and version_of(self.log[0]) == 1 and bool(self.log[0]["changes"])
 
 
 def at_version(log: Sequence[LogEntry], version: int, last_fields: Fields) -> Fields:
@@ -54,7 +54,7 @@ def at_version(log: Sequence[LogEntry], version: int, last_fields: Fields) -> Fi
     """
     then: Fields = {}
     for entry, found in _folded(log, last_fields):
-        if _version(entry) > version:
+        if version_of(entry) > version:
             break
         then = dict(found)
     return _completed(then, last_fields) if then else {}
@@ -74,7 +74,7 @@ def _folded(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[tuple[LogE
     """Each entry with what is told of the hash behind it; the same dictionary each time, changed."""
     told = [decode_changes(entry["changes"]) for entry in log]
     found: Fields = {}
-    if log and _version(log[0]) > 1:
+    if log and version_of(log[0]) > 1:
         later = {name for changed in told for name in changed}
         found = {name: value for name, value in last_fields.items() if is_logged(name) and name not in later}
     for entry, changed in zip(log, told, strict=True):
@@ -106,12 +106,12 @@ def at_time(log: Sequence[LogEntry], at_ms: int, last_fields: Fields) -> Fields:
 
 def version_at(log: Sequence[LogEntry], at_ms: int) -> int:
     """The version that a session had at a moment, Unix milliseconds; 0 before its first."""
-    return max((_version(entry) for entry in log if words.time_ms(entry["at"]) <= at_ms), default=0)
+    return max((version_of(entry) for entry in log if words.time_ms(entry["at"]) <= at_ms), default=0)
 
 
 def pending_at(log: Sequence[LogEntry], version: int) -> tuple[Asked, ...]:
     """What had been asked of Twilio at a version without an outcome yet."""
-    return timeline.pending(timeline.timeline([entry for entry in log if _version(entry) <= version]))
+    return timeline.pending(timeline.timeline([entry for entry in log if version_of(entry) <= version]))
 
 
 def write(history: History) -> bytes:
@@ -145,11 +145,6 @@ def read_file(body: bytes) -> History:
 
 def _is_record(found: Any) -> bool:
     return isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
-
-
-def _version(entry: LogEntry) -> int:
-    text = entry["version"]
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
 
 
 def _addresses(then: Fields, now: Fields) -> Fields:

@@ -113,7 +113,7 @@ def notes(fields: Fields) -> list[str]:
         found.append(f"parked until {words.clock(parked_ms)} UTC")
     agents = fields.get("agents", "").split()
     if len(agents) > 1 and fields.get("phase") == "ringing":
-        found.append(f"agent {int(fields.get('agent_number') or 0) + 1} of {len(agents)}")
+        found.append(f"agent {_agents_tried(fields) + 1} of {len(agents)}")
     status = fields.get("recording.status", "")
     if status and (fields.get("state") != "ended" or status in _RECORDED):
         found.append(_RECORDING.get(status, f"recording {status}"))
@@ -123,9 +123,14 @@ def notes(fields: Fields) -> list[str]:
 def tried_agents(fields: Fields) -> list[tuple[str, str]]:
     """Those who were tried on an incoming call before the one who is agent: which of how many, and the address."""
     agents = fields.get("agents", "").split()
+    tried = agents[: _agents_tried(fields)]
+    return [(f"agent {place} of {len(agents)}", one) for place, one in enumerate(tried, start=1)]
+
+
+def _agents_tried(fields: Fields) -> int:
+    """How many were tried before the one who is agent; none where the record can't be understood."""
     number = fields.get("agent_number", "")
-    tried = int(number) if re.fullmatch(r"[0-9]{1,4}", number) else 0
-    return [(f"agent {place} of {len(agents)}", one) for place, one in enumerate(agents[:tried], start=1)]
+    return int(number) if re.fullmatch(r"[0-9]{1,4}", number) else 0
 
 
 def orders(fields: Fields) -> list[str]:

@@ -33,6 +33,10 @@ BAD_ENDS = frozenset(
 )  # fmt: skip
 
 
+#: Digits that no version has (count).
+_DIGITS_MOST = 16
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """Something that was asked of Twilio."""
@@ -105,7 +109,7 @@ def timeline(log: Sequence[LogEntry], *, full: bool = False) -> tuple[Moment, ..
         moments.append(
             Moment(
                 entry_id=entry.entry_id,
-                version=int(entry["version"]) if entry["version"].isdecimal() else 0,
+                version=version_of(entry),
                 at_ms=at_ms,
                 gap_ms=max(0, at_ms - before_ms) if before_ms and at_ms else 0,
                 event=entry["event"],
@@ -150,6 +154,12 @@ def pending(moments: Sequence[Moment]) -> tuple[Asked, ...]:
 def is_end(moment: Moment) -> bool:
     """Whether the session ended by it."""
     return moment.state_after == "ended" and moment.state_before != "ended"
+
+
+def version_of(entry: LogEntry) -> int:
+    """The version that an entry led to; 0 where it makes no sense: a file may hold as many digits as it likes."""
+    text = entry["version"]
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS_MOST else 0
 
 
 def is_failure(entry: LogEntry) -> bool:

@@ -131,6 +131,14 @@ def test_attempts_that_can_not_be_understood_are_passed_over(broken):
     assert standing.attempts({"transfer.attempts": broken}, CREATED_MS) == []
 
 
+@pytest.mark.parametrize("broken", ["x", "-1", "٣", "9" * 30, ""])
+def test_a_number_of_agents_tried_that_can_not_be_understood_is_passed_over(broken):
+    fields = {"agents": "client:alice client:bob", "agent_number": broken, "phase": "ringing"}
+
+    assert standing.notes(fields) == ["agent 1 of 2"]
+    assert standing.tried_agents(fields) == []
+
+
 def test_parties_stand_in_the_order_in_which_they_matter():
     names = ("agent-10", "agent-2", "expert", "target-1", "supervisor", "target", "agent", "customer", "target-²")
 

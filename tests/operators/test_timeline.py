@@ -224,6 +224,21 @@ def test_whom_to_call_back_is_typed_for_a_shell_and_numbers_are_left_out() -> No
     assert call_back(full=True).line.endswith("--customer +14155550123")
 
 
+def test_the_transfer_of_an_ended_session_has_whole_numbers_where_they_are_wanted() -> None:
+    fields = {"id": "S1", "state": "ended", "transfer.mode": "blind", "transfer.to": "+14155550145"}
+
+    assert explain(fields, [], 0).standing[-1] == "Newest transfer: blind to +…45."
+    assert explain(fields, [], 0, full=True).standing[-1] == "Newest transfer: blind to +14155550145."
+
+
+@pytest.mark.parametrize("version", ["", "x", "-1", "٣", "9" * 5_000])
+def test_a_version_that_makes_no_sense_is_none(version: str) -> None:
+    log = [LogEntry("1-0", {"event": "effect_failed", "version": version})]
+
+    assert timeline.timeline(log)[0].version == 0
+    assert explain({"id": "S1", "transfer.mode": "warm"}, log, 5).first_failure is not None
+
+
 @pytest.mark.parametrize("fields", [{}, {"id": "S1"}, {"id": "S1", "state": "flying", "transfer.mode": "x"}])
 def test_a_record_that_makes_no_sense_is_explained_as_far_as_it_goes(fields: dict[str, str]) -> None:
     assert explain(fields, [LogEntry("1-0", {"event": "x"})], 5).helps
