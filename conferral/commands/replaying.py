@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _CLOCK = re.compile(r"\d{2}:\d{2}:\d{2}(\.\d{1,3})?")
 _ENTRY = re.compile(r"\d{1,19}-\d{1,19}")
+_SECOND_MS = 1_000
+_DAY_MS = 86_400_000
 
 
 def replay(
@@ -95,7 +97,7 @@ def _version(history: History, as_of: str) -> int:
     Raises:
         BadParameter: nobody can tell.
     """
-    from operators import replaying, words
+    from operators import replaying, timeline, words
 
     if re.fullmatch(r"\d{1,9}", as_of):
         return int(as_of)
@@ -103,9 +105,13 @@ def _version(history: History, as_of: str) -> int:
         found = [entry for entry in history.log if entry.entry_id == as_of]
         if not found:
             raise typer.BadParameter(f"no entry of the log is {as_of}", param_hint="--as-of")
-        return int(found[0]["version"] or 0)
-    day = history.fields.get("created_at", "")[:10]
-    at_ms = words.time_ms(f"{day}T{as_of}+00:00" if _CLOCK.fullmatch(as_of) else as_of)
+        return timeline.version_of(found[0])
+    created = history.fields.get("created_at", "")
+    at_ms = words.time_ms(f"{created[:10]}T{as_of}+00:00" if _CLOCK.fullmatch(as_of) else as_of)
+    if at_ms and _CLOCK.fullmatch(as_of) and at_ms + _SECOND_MS <= words.time_ms(created):
+        # Before the call: of a call that went on past midnight the next day is meant.
+        last_ms = max((words.time_ms(entry["at"]) for entry in history.log), default=0)
+        at_ms += _DAY_MS if last_ms // _DAY_MS > at_ms // _DAY_MS else 0
     if not at_ms:
         raise typer.BadParameter("must be a version, a time (UTC) or the id of a log entry", param_hint="--as-of")
     return replaying.version_at(history.log, at_ms)

@@ -151,6 +151,14 @@ def test_replay_as_of_a_time_of_day_is_of_the_day_of_the_call(run: Run, redis: A
     assert "state           converting" in run("replay", CUSTOMER_CALL, "--as-of", "00:16:45").out
 
 
+def test_replay_as_of_a_time_of_day_past_midnight_is_of_the_day_after(run: Run, redis: Any) -> None:
+    store(redis, lambda: Story().answered().later(86_400_000 - 1_000_000).convert())
+
+    assert "state           converting" in run("replay", CUSTOMER_CALL, "--as-of", "00:10:00").out
+    assert "state           bridged" in run("replay", CUSTOMER_CALL, "--as-of", "23:59:59").out
+    assert run("replay", CUSTOMER_CALL, "--as-of", "25:61:00").code == 2
+
+
 def test_replay_as_of_in_json_has_the_fields_and_who_heard_whom(run: Run, redis: Any) -> None:
     store(redis, completed)
     number = version_of(run, "target is in the conference")["version"]
