@@ -10,7 +10,7 @@ from operators import words
 from runtime.errors import ConferralError
 from streams.connection import Client
 from streams.cursors import BadCursorError
-from streams.dead_letters import LIMIT_MAX, LOOKED_AT_MAX, DeadLetterStore, is_letter_id
+from streams.dead_letters import CHUNK, LIMIT_MAX, LOOKED_AT_MAX, DeadLetterStore, is_letter_id
 from streams.dead_letters import Letter as StoredLetter
 from streams.keys import Keys
 
@@ -20,6 +20,7 @@ _HIDDEN = frozenset({"call_token"})
 _NO_NUMBER = re.compile(r"[A-Z]{2}[0-9a-f]{32}|\d{4}-\d\d-\d\dT[0-9:.]+Z|\d{13}-\d{1,6}", re.ASCII)
 #: Longest value of a field that is shown (characters); letters may be of any size.
 _VALUE_MAX = 500
+_NO_SUCH = "there is no such letter"
 #: Fields of a letter that are shown (count).
 _FIELDS_MAX = 100
 
@@ -131,21 +132,26 @@ class DeadLetters:
 
     async def retry(self, ids: Sequence[str]) -> Done:
         """Puts letters back to where they came from, the oldest first."""
-        found = await self._store.get(ids)
-        refused = {one: "there is no such letter" for one in ids if one not in found}
+        refused = {one: _NO_SUCH for one in ids if not is_letter_id(one)}
         done = 0
-        for letter in sorted(found.values(), key=_age_of):
-            if why_not := await self._store.put_back(letter):
-                refused[letter.letter_id] = why_not
+        for one in sorted({one for one in ids if one not in refused}, key=_age_of):
+            # Each is read only now: somebody else may have put it back or dropped it, and all may be too large to keep.
+            letter = (await self._store.get([one])).get(one)
+            if why_not := _NO_SUCH if letter is None else await self._store.put_back(letter):
+                refused[one] = why_not
             else:
                 done += 1
         return Done(done, refused, await self._store.count())
 
     async def drop(self, ids: Sequence[str]) -> Done:
         """Removes letters for good."""
-        found = await self._store.get(ids)
-        refused = {one: "there is no such letter" for one in ids if one not in found}
-        done = await self._store.remove(found)
+        refused: dict[str, str] = {}
+        done = 0
+        for start in range(0, len(ids), CHUNK):
+            some = ids[start : start + CHUNK]
+            found = await self._store.get(some)
+            refused |= {one: _NO_SUCH for one in some if one not in found}
+            done += await self._store.remove(found)
         return Done(done, refused, await self._store.count())
 
     async def retry_all(self, reason: str = "", count: int | None = None) -> Done:
@@ -197,8 +203,8 @@ class DeadLetters:
         return stream if number is None else f"partition {number}"
 
 
-def _age_of(letter: StoredLetter) -> tuple[int, int]:
-    at_ms, _, number = letter.letter_id.partition("-")
+def _age_of(letter_id: str) -> tuple[int, int]:
+    at_ms, _, number = letter_id.partition("-")
     return int(at_ms), int(number)
 
 

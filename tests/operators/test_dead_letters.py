@@ -5,6 +5,7 @@ import pytest
 from operators.dead_letters import CountChanged, DeadLetters
 from streams.connection import make_client
 from streams.cursors import BadCursorError
+from streams.dead_letters import DeadLetterStore
 from streams.keys import Keys
 
 pytestmark = pytest.mark.redis
@@ -80,6 +81,21 @@ async def test_some_are_put_back_and_each_that_is_not_says_why(client, letters):
         "9-9": "there is no such letter",
         "nonsense": "there is no such letter",
     }
+    assert await client.xlen(KEYS.commands) == 1
+
+
+async def test_what_somebody_else_has_taken_out_meanwhile_is_not_put_back(client, letters, monkeypatch):
+    for number in (1, 2):
+        await bury(client, number, "odd", type="end", session="s")
+    put_back = DeadLetterStore.put_back
+
+    async def slowly(store, letter):
+        await client.xdel(KEYS.dead, "2-0")
+        return await put_back(store, letter)
+
+    monkeypatch.setattr(DeadLetterStore, "put_back", slowly)
+    done = await letters.retry(["2-0", "1-0", "1-0"])
+    assert (done.done, done.refused) == (1, {"2-0": "there is no such letter"})
     assert await client.xlen(KEYS.commands) == 1
 
 
