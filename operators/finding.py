@@ -54,9 +54,10 @@ def among(sessions: Iterable[Fields]) -> str:
 
 def _told(fields: Fields) -> str:
     # Here, since the log brings much that the Python client, which finds sessions too, has no use for.
+    from operators import words
     from runtime.log import redacted
 
     addresses = (fields.get(f"party.{party}.address", "") for party in ("customer", "agent"))
-    # A client's name is no number; everything else may hold one.
-    shown = [one if one.startswith("client:") else redacted(one) for one in addresses if one]
+    # A client's name is shown, but for a number in it; everything else may hold one.
+    shown = [words.address(one) if one.startswith("client:") else redacted(one) for one in addresses if one]
     return f"{fields.get('id', '?')} ({', '.join([fields.get('state', '?'), *shown])})"

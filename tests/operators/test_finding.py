@@ -3,7 +3,7 @@
 import pytest
 
 from operators.errors import AmbiguousSession, UnknownSession
-from operators.finding import fits
+from operators.finding import among, fits
 from operators.reader import Reader
 from streams.connection import make_client
 from tests.conferral.kit import AGENT_CALL, CALL, KEYS, ended, make_session, put
@@ -74,6 +74,11 @@ async def test_several_are_listed_without_a_number(reader, redis):
     assert "(bridged, +…23, client:alice)" in told
     assert told.endswith(" and 2 more")
     assert "0123" not in told
+
+
+def test_a_browser_that_is_named_by_a_number_is_told_by_its_last_digits():
+    told = among([{"id": "S1", "state": "bridged", "party.agent.address": "client:14155550123"}])
+    assert told == "S1 (bridged, client:+…23)"
 
 
 @pytest.mark.redis
