@@ -101,6 +101,15 @@ def test_rates_are_of_processes_that_ran_at_both_looks():
     assert rates(after, before) is None
 
 
+def test_code_that_comes_among_the_most_frequent_has_not_occurred_all_at_once():
+    often = {str(20_000 + number): 50 for number in range(FAILURES_MAX)}
+    before = looked(1_000, a=Figures(failures=often))
+    after = looked(2_000, a=Figures(failures={**dict([*often.items()][1:]), "21220": 52}))
+    measured = rates(before, after)
+    assert measured is not None
+    assert measured.failures == {"21220": 2.0}
+
+
 def test_figures_are_those_of_the_metrics():
     metrics = Metrics()
     metrics.events.labels("convert", "moved").inc(2)
