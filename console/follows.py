@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from console.messages import told
 from console.store import Store
 from runtime.clock import Clock
+from runtime.errors import StoreError
 from streams import commands
 from streams.commands import CommandOutcome
 
@@ -48,28 +49,35 @@ class Follows:
             del self._followed[next(iter(self._followed))]
 
     async def news(self) -> list[bytes]:
-        """What is to be told now.
+        """What is to be told now; what is returned counts as told.
 
         Raises:
             StoreError: Redis is away; nothing is lost by it.
         """
-        messages = []
+        messages: list[bytes] = []
         for command_id, one in list(self._followed.items()):
-            found = await self._store.ask(
-                lambda reader, name=command_id: commands.outcome(reader.client, reader.keys, name)  # type: ignore[misc]
-            )
+            try:
+                found = await self._store.ask(
+                    lambda reader, name=command_id: commands.outcome(reader.client, reader.keys, name)  # type: ignore[misc]
+                )
+            except StoreError:
+                if messages:
+                    break  # those count as told: the next look says that Redis is away
+                raise
             if found.status and found != one.told:
                 one.told = found
-                messages.append(
-                    told(
-                        "command",
-                        command=command_id,
-                        status=found.status,
-                        reason=found.reason,
-                        session=found.session,
-                        type=one.type,
-                    )
-                )
+                messages.append(_message(command_id, one.type, found))
             if found.is_final or self._clock.monotonic_s() >= one.until_s:
                 self._followed.pop(command_id, None)
         return messages
+
+
+def _message(command_id: str, type_: str, found: CommandOutcome) -> bytes:
+    return told(
+        "command",
+        command=command_id,
+        status=found.status,
+        reason=found.reason,
+        session=found.session,
+        type=type_,
+    )

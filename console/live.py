@@ -5,6 +5,7 @@ a slow page gets fewer and larger ones.
 """
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 import orjson
@@ -38,6 +39,8 @@ CLOSE_S = 2.0
 MESSAGE_BYTES_MAX = 64 * 1024
 #: Messages that can't be understood and are told of at a time, at most (count).
 COMPLAINTS_MAX = 10
+#: What became of commands, what is new in the view, and what is wrong with Redis.
+_News = tuple[list[bytes], list[bytes], str]
 
 
 async def turn_away(request: web.Request) -> web.WebSocketResponse:
@@ -72,6 +75,7 @@ class Socket:
         self._follows = Follows(views.store, clock)
         self._view: View | None = None
         self._complaints: list[bytes] = []
+        self._ticked_s, self._told_trouble = -TICK_EVERY_S, ""
 
     async def talk(self, request: web.Request) -> web.WebSocketResponse:
         """Talks until one of both has enough."""
@@ -121,15 +125,11 @@ class Socket:
         """Tells what is new until the page is gone or its time is up."""
         try:
             await self._send(self._greeting)
-            ticked_s, told_trouble = -TICK_EVERY_S, ""
             while not self._is_over():
                 self._wake.clear()
                 started_s = self._clock.monotonic_s()
                 trouble = await self._tell_news()
-                trouble = trouble or self._looker.trouble
-                if trouble != told_trouble or self._clock.monotonic_s() - ticked_s >= TICK_EVERY_S:
-                    await self._send(self._tick(trouble))
-                    ticked_s, told_trouble = self._clock.monotonic_s(), trouble
+                await self._tell_time(trouble or self._looker.trouble)
                 await self._pause(started_s)
             await self._socket.close(code=NOT_SIGNED_IN, message=b"signed in for too long")
         except ConnectionError:
@@ -141,17 +141,41 @@ class Socket:
         for message in complaints:
             await self._send(message)
         view = self._view
+        answers, news, trouble = await self._tell_time_during(self._read(view))
+        for message in answers:
+            await self._send(message)
+        for message in news:
+            if view is not self._view:
+                break  # the page looks at something else by now
+            await self._send(message)
+        return trouble
+
+    async def _read(self, view: View | None) -> _News:
+        answers: list[bytes] = []
         try:
-            for message in await self._follows.news():
-                await self._send(message)
-            if view is not None:
-                for message in await view.news():
-                    if view is not self._view:
-                        break  # the page looks at something else by now
-                    await self._send(message)
+            answers = await self._follows.news()
+            return answers, await view.news() if view is not None else [], ""
         except StoreError as error:
-            return str(error)
-        return ""
+            return answers, [], str(error)
+
+    async def _tell_time_during(self, reading: Coroutine[Any, Any, _News]) -> _News:
+        """What was read. A Redis that hangs lets many pages wait one after another: none may be silent meanwhile."""
+        read = asyncio.get_running_loop().create_task(reading)
+        try:
+            while not (await asyncio.wait({read}, timeout=TICK_EVERY_S))[0]:
+                await self._tell_time(self._looker.trouble)
+            return read.result()
+        finally:
+            if read.cancel():
+                await asyncio.wait({read})
+
+    async def _tell_time(self, trouble: str) -> None:
+        """The time, and up to when what is shown is true; when it has not been told just now."""
+        now_s = self._clock.monotonic_s()
+        if trouble == self._told_trouble and now_s - self._ticked_s < TICK_EVERY_S:
+            return
+        await self._send(self._tick(trouble))
+        self._ticked_s, self._told_trouble = now_s, trouble
 
     def _tick(self, trouble: str) -> bytes:
         as_of_ms = self._looker.as_of_ms

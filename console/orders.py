@@ -15,7 +15,6 @@ from operators.giving import Giver
 from operators.reader import Reader
 from streams import command_models, commands
 from streams.command_models import BadCommandError, Call, CommandModel
-from streams.command_values import ID_PATTERN
 
 log = structlog.get_logger()
 
@@ -98,14 +97,3 @@ def _model(fields: dict[str, Any]) -> CommandModel:
         return command_models.validate(fields)
     except BadCommandError as error:
         raise Refused("invalid", str(error)) from None
-
-
-def checked_id(text: str) -> str:
-    """An id from a path.
-
-    Raises:
-        Refused: it can't be one.
-    """
-    if not ID_PATTERN.fullmatch(text):
-        raise Refused("unknown", "no session and no call of this id is known")
-    return text

@@ -9,10 +9,12 @@ from aiohttp import web
 
 from console import app as app_module
 from console.live import MESSAGE_BYTES_MAX
+from console.views.health import HealthView
 from streams.connection import make_client
 from tests.console.kit import (
     BEARER,
     CALL,
+    PATIENCE_S,
     TOKEN,
     Page,
     app_of,
@@ -93,6 +95,44 @@ async def test_a_tick_tells_redis_time_and_of_when_the_page_is(console, redis, q
     assert tick["trouble"] == ""
     assert tick["now"].endswith("Z")
     assert tick["as_of"] <= tick["now"]
+
+
+async def test_a_page_is_told_the_time_while_redis_keeps_it_waiting(console, redis, quick_ticks, monkeypatch):
+    """A page that hears nothing takes its server for gone; and pages wait for Redis one after another."""
+    answered = asyncio.Event()
+
+    async def wait(_view):
+        await answered.wait()
+        return [b'{"about":"health"}']
+
+    monkeypatch.setattr(HealthView, "news", wait)
+    page = await Page.open(console, {"view": "health"})
+    await page.next("hello")
+    for _ in range(3):
+        await page.next("tick")
+    assert "health" not in {message["about"] for message in page.heard}
+
+    answered.set()
+    await page.next("health")
+
+
+async def test_a_page_may_go_while_redis_keeps_it_waiting(console, redis, monkeypatch):
+    waiting, given_up = asyncio.Event(), asyncio.Event()
+
+    async def wait(_view):
+        waiting.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+
+    monkeypatch.setattr(HealthView, "news", wait)
+    page = await Page.open(console, {"view": "health"})
+    await waiting.wait()
+    await page.close()
+
+    async with asyncio.timeout(PATIENCE_S):
+        await given_up.wait()
 
 
 async def test_a_lost_redis_is_told_and_caught_up_with(redis_program):
