@@ -25,6 +25,9 @@ LIMIT_MAX = 500
 LOOKED_AT_MAX = 2_000
 #: What a letter has beside the entry's own fields.
 _ABOUT = ("dead_reason", "dead_stream", "dead_entry")
+#: In place of a reason, of letters that somebody else has put there without one: no reason at all means all of them to
+#: whoever asks for letters by reason.
+NO_REASON = "no reason given"
 _ENTRY_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _STATUSES = {
     "": "another entry has its id by now",
@@ -174,7 +177,7 @@ def is_letter_id(text: str) -> bool:
 def _letter(letter_id: bytes, fields: Mapping[bytes, bytes]) -> Letter:
     own = {name: value for name, value in fields.items() if name not in {one.encode() for one in _ABOUT}}
     reason, stream, entry_id = (_text(fields.get(name.encode(), b"")) for name in _ABOUT)
-    return Letter(letter_id.decode(), reason, stream, entry_id, own)
+    return Letter(letter_id.decode(), reason or NO_REASON, stream, entry_id, own)
 
 
 def _text(value: bytes) -> str:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from runtime.errors import StoreUnreachableError
 from streams import commands
 from streams.keys import Keys
 from tests.console.kit import CALL, KEYS, Page, make_session, put
@@ -111,6 +112,26 @@ async def test_what_becomes_of_a_command_is_told_as_redis_says_it_and_never_befo
     assert (failed["status"], failed["reason"]) == ("failed", "nobody answered")
 
 
+async def test_an_outcome_is_told_though_redis_goes_away_before_the_next_is_read(console, redis, monkeypatch):
+    outcome, read = commands.outcome, []
+
+    async def read_first_only(client, keys, command_id):
+        read.append(command_id)
+        if len(read) == 2:
+            raise StoreUnreachableError("Redis can't be reached")
+        return await outcome(client, keys, command_id)
+
+    for name in ("c1", "c2"):
+        redis.hset(KEYS.command(name), mapping={"status": "done", "session": CALL})
+    monkeypatch.setattr(commands, "outcome", read_first_only)
+    page = await Page.open(console)
+    await page.socket.send_str('{"follow":"c1"}')
+    await page.socket.send_str('{"follow":"c2"}')
+
+    told = {(await page.next("command"))["command"] for _ in range(2)}
+    assert told == {"c1", "c2"}
+
+
 # ---- dead letters ------------------------------------------------------------------------------------------------
 
 
@@ -161,6 +182,18 @@ async def test_all_of_a_reason_are_put_back_when_there_are_as_many_as_was_said(c
     answer = await console.post("/dead", json={"act": "retry", "reason": "kept failing", "count": 3})
     assert (await answer.json()) == {"done": 3, "left": 1, "refused": {}}
     assert [entry["id"] for entry in published(redis)] == ["c0", "c1", "c2"]
+
+
+async def test_those_without_a_reason_are_a_group_of_their_own_and_not_all(console, redis):
+    kept = bury(redis, "kept failing")
+    redis.xadd(KEYS.dead, {"type": "end"})
+    page = await Page.open(console, {"view": "dead"})
+    (group,) = [one for one in (await page.next("dead"))["groups"] if one["reason"] != "kept failing"]
+
+    answer = await console.post("/dead", json={"act": "drop", **group})
+
+    assert await answer.json() == {"done": 1, "left": 1, "refused": {}}
+    assert [entry_id for entry_id, _ in redis.xrange(KEYS.dead)] == [kept]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from statemachine.events import Convert
 from streams import commands, event_codec, scripts
-from streams.dead_letters import CHUNK, DeadLetterStore
+from streams.dead_letters import CHUNK, NO_REASON, DeadLetterStore
 from streams.partition import PUT_ASIDE, Entry, bury
 
 pytestmark = pytest.mark.redis
@@ -123,3 +123,8 @@ async def test_all_are_read_the_newest_first_and_removed_by_id(client, keys, let
     assert [one.at_ms async for one in letters.newest_first("4-0", most=2)] == [3, 2]
     assert await letters.remove(["3-0", "3-0", "nonsense", "9999-0"]) == 1
     assert await letters.count() == CHUNK + 1
+
+
+async def test_one_that_somebody_has_put_there_without_a_reason_has_one_to_be_asked_for_by(client, keys, letters):
+    await client.xadd(keys.dead, {"type": "end"})
+    assert (await only(letters)).reason == NO_REASON

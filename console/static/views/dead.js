@@ -56,7 +56,7 @@ function Groups({ found, reason, why }) {
       ${found.groups.map(
         (group) => html`<li key=${group.reason} class=${group.reason === reason ? "group is-chosen" : "group"}>
           <a href=${to("dead", "", { reason: group.reason })} aria-current=${group.reason === reason ? "true" : undefined}>
-            <${Text} value=${group.reason || "no reason given"} />
+            <${Text} value=${group.reason} />
           </a>
           <span class="number">${counted(group.count, "letter")}</span>
           <${Acts} why=${why} name=${`all ${group.count}`} what=${{ reason: group.reason, count: group.count }} />
