@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 
-import { follow, signedOut } from "./live.js";
+import { follow, signedOut, tellTabs } from "./live.js";
 import { link, takeCommand } from "./store.js";
 
 /** For so long a button does nothing after it was pressed, milliseconds: nobody means it twice. */
@@ -79,15 +79,19 @@ export async function signIn(token) {
   await post("./sign-in", { token }, { isSignIn: true });
 }
 
-/** Signs out; the page forgets all that it was told, whether or not the server could be reached. */
+/**
+ * Signs out. The page forgets all that it was told, whether or not the server could be reached; but only the server can
+ * take the cookie away.
+ */
 export async function signOut() {
   try {
     await post("./sign-out", {});
+    tellTabs();
   } catch (error) {
     if (!(error instanceof RefusedError)) {
       throw error;
     }
-    refused.value = `The server was not told of the sign-out: ${error.message}`;
+    refused.value = `This browser stays signed in, since the server was not told: ${error.message}. Reload and sign out again.`;
   }
   signedOut();
 }

@@ -15,6 +15,9 @@ const SILENT_MS = 5_000;
 /** Its close code for: not signed in. */
 const NOT_SIGNED_IN = 4401;
 
+/** Tabs of the same console in this browser. */
+const tabs = new BroadcastChannel(`conferral-console ${location.pathname}`);
+
 let socket = null;
 let pauseMs = BACK_OFF_MS;
 let retryTimer = 0;
@@ -28,6 +31,7 @@ export function start() {
   effect(() => ask(wanted()));
   setInterval(watchSilence, 1000);
   addEventListener("online", retryNow);
+  tabs.onmessage = askAgain;
   document.addEventListener("visibilitychange", () => document.hidden || retryNow());
 }
 
@@ -43,6 +47,18 @@ export function signedIn() {
   pauseMs = BACK_OFF_MS;
   store.link.value = { state: "connecting", sinceMs: Date.now(), retryMs: 0 };
   connect();
+}
+
+/** Connects anew where nobody has signed out here: the server says whether this page may still look. */
+function askAgain() {
+  if (store.link.value.state !== "signed-out") {
+    connect();
+  }
+}
+
+/** Tells the other tabs of this browser that somebody has signed out here: none of them goes on by the old sign-in. */
+export function tellTabs() {
+  tabs.postMessage("signed-out");
 }
 
 /** Lets go of the connection for good: somebody has signed out, or was never in. */

@@ -3,7 +3,7 @@
 import { effect } from "@preact/signals";
 import { html, render } from "htm/preact";
 
-import { RefusedError, signIn, signOut } from "./actions.js";
+import { RefusedError, refused, signIn, signOut } from "./actions.js";
 import * as keys from "./keys.js";
 import * as live from "./live.js";
 import { Banner } from "./parts/banner.js";
@@ -17,7 +17,7 @@ import { Health } from "./views/health.js";
 import { Help } from "./views/help.js";
 import { Session } from "./views/session.js";
 import { Sessions } from "./views/sessions.js";
-import { SignIn, signInFailure } from "./views/signin.js";
+import { SignIn } from "./views/signin.js";
 
 const VIEWS = { sessions: Sessions, session: Session, health: Health, dead: Dead };
 const PLACES = [
@@ -37,12 +37,22 @@ function Page() {
     <${Top} view=${view} />
     <${Banner} />
     <main id="main" tabindex="-1">
-      ${isNew ? html`<p class="nothing muted">Connecting …</p>` : html`<${VIEWS[view]} key=${`${view} ${id}`} />`}
+      ${isNew ? html`<${Connecting} />` : html`<${VIEWS[view]} key=${`${view} ${id}`} />`}
     </main>
     <p class="copied small" aria-hidden="true">${copied.value}</p>
     <${Status} />
     <${Help} />
   `;
+}
+
+/** A script can't learn why a socket was refused: what may be the reason is said after the first try. */
+function Connecting() {
+  return html`<p class="nothing muted">
+    Connecting …
+    ${link.value.retryMs
+      ? " The console's server does not answer, or a proxy before it hides the Host header or lets no WebSocket through."
+      : null}
+  </p>`;
 }
 
 /** The address is the route's: the link must not change it. */
@@ -101,7 +111,7 @@ async function exchangeToken() {
     if (!(error instanceof RefusedError)) {
       throw error;
     }
-    signInFailure.text = `The token in the address was not taken: ${error.message}`;
+    refused.value = `The token in the address was not taken: ${error.message}`;
   }
 }
 

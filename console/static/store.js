@@ -19,8 +19,15 @@ export const storeTrouble = signal("");
 export const hello = signal({ version: "", read_only: false, prefix: "", public_command: "conferral" });
 /** Counts of all sessions and of the last hour; null before the first time. */
 export const summary = signal(null);
-/** Whether what is shown can't be trusted to be true now. */
-export const isBlind = computed(() => link.value.state !== "open" || storeTrouble.value !== "");
+/** Why what is shown can't be trusted to be true now; empty where it can. */
+export const blindness = computed(() => {
+  if (link.value.state !== "open") {
+    return "the console is not connected";
+  }
+  return storeTrouble.value ? "there is no news from Redis" : "";
+});
+/** Whether there is such a reason. */
+export const isBlind = computed(() => blindness.value !== "");
 
 // ---- the list of sessions --------------------------------------------------------------------------------------------
 

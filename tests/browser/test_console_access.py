@@ -34,8 +34,11 @@ async def test_who_has_the_token_is_let_in_and_out(console, windows):
     await page.reload()
     await expect(table).to_be_visible()
     assert TOKEN not in await page.evaluate("document.cookie + JSON.stringify({...localStorage, ...sessionStorage})")
+    other = await windows.open(console.address, context=page.context)
+    await expect(other.get_by_role("table", name="Sessions")).to_be_visible()
     await page.get_by_role("button", name="Sign out").click()
     await expect(page.get_by_label("Token")).to_be_visible()
+    await expect(other.get_by_label("Token")).to_be_visible()
     await page.reload()
     await expect(page.get_by_label("Token")).to_be_visible()
 
@@ -66,6 +69,16 @@ async def test_a_page_says_that_it_is_blind_and_recovers_by_itself(redis_server,
     await expect(players.sessions(page)).to_have_count(5)
 
 
+async def test_who_signs_out_while_nobody_answers_is_told_that_the_browser_is_not_out(redis_server, console, windows):
+    windows.allow(GONE)
+    page = await players.signed_in(windows, console)
+    await console.stop()
+    await expect(page.get_by_text("Disconnected since")).to_be_visible()
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_label("Token")).to_be_visible()
+    await expect(page.get_by_role("alert")).to_contain_text("This browser stays signed in")
+
+
 async def told(page: Page) -> list[str]:
     """What a session's page tells in lists, without how long ago."""
     lines = page.get_by_role("main").get_by_role("listitem")
@@ -94,8 +107,8 @@ async def test_the_store_that_is_gone_is_told_of(redis_server, console, windows)
     await expect(players.sessions(page)).to_have_count(1)
     with redis_server.client() as redis:
         redis.execute_command("CLIENT", "PAUSE", 6_000)
-        await expect(page.get_by_text("Redis does not answer")).to_be_visible()
-        await expect(page.get_by_text("Redis does not answer")).to_have_count(0, timeout=40_000)
+        await expect(page.get_by_text("No news from Redis")).to_be_visible()
+        await expect(page.get_by_text("No news from Redis")).to_have_count(0, timeout=40_000)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

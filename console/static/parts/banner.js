@@ -16,7 +16,7 @@ export function Banner() {
     <div role="alert">
       ${link.value.state === "open" && storeTrouble.value
         ? html`<p class="banner is-bad">
-            <strong>Redis does not answer.</strong>
+            <strong>No news from Redis.</strong>
             <span>Data as of ${clock(asOf.value) || "never"}. <${Text} value=${storeTrouble.value} /></span>
           </p>`
         : null}

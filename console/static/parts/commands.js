@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import { html } from "htm/preact";
 
 import { RefusedError, giveCommand, press, pressed, refused } from "../actions.js";
-import { commands, hello, isBlind, moments } from "../store.js";
+import { blindness, commands, hello, moments } from "../store.js";
 import { Text } from "../shared/text.js";
 import { Time } from "../shared/time.js";
 import { Mark, kindOfStatus } from "./badges.js";
@@ -52,8 +52,8 @@ function whyNot(button, isPast) {
   if (hello.value.read_only) {
     return "this console is read-only";
   }
-  if (isBlind.value) {
-    return "the console is not connected";
+  if (blindness.value) {
+    return blindness.value;
   }
   if (isPast) {
     return "this is the past";

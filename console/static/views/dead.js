@@ -8,7 +8,7 @@ import { deadLines } from "../lines.js";
 import { Dialog } from "../parts/dialog.js";
 import { Typed } from "../parts/typed.js";
 import { to, route } from "../route.js";
-import { dead, hello, isBlind } from "../store.js";
+import { blindness, dead, hello, isBlind } from "../store.js";
 import { counted, Text } from "../shared/text.js";
 import { Time } from "../shared/time.js";
 
@@ -26,7 +26,7 @@ export function Dead() {
   if (!found || found.reason !== reason) {
     return html`<h1>Dead letters</h1><p class="muted">Reading …</p>`;
   }
-  const why = hello.value.read_only ? "this console is read-only" : isBlind.value ? "the console is not connected" : "";
+  const why = hello.value.read_only ? "this console is read-only" : blindness.value;
   return html`<div class=${isBlind.value ? "is-blind" : ""}>
     <div class="view-head">
       <h1>Dead letters</h1>

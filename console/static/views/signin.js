@@ -3,17 +3,15 @@
 import { useSignal } from "@preact/signals";
 import { html } from "htm/preact";
 
-import { RefusedError, signIn } from "../actions.js";
+import { RefusedError, refused, signIn } from "../actions.js";
 import { signedIn } from "../live.js";
 import { Text } from "../shared/text.js";
-
-/** Why the token of the address was not taken; shown once. */
-export const signInFailure = { text: "" };
 
 /** The view. */
 export function SignIn() {
   const token = useSignal("");
-  const failure = useSignal(signInFailure.text);
+  // Why the token of the address was not taken, or why somebody is not out yet.
+  const failure = useSignal(refused.peek());
   const isBusy = useSignal(false);
   const submit = async (event) => {
     event.preventDefault();
@@ -24,6 +22,7 @@ export function SignIn() {
     failure.value = "";
     try {
       await signIn(token.value.trim());
+      refused.value = "";
       signedIn();
     } catch (error) {
       if (!(error instanceof RefusedError)) {
