@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 from tests.support.redis_server import RedisServer, found_programs
 
 pytest_plugins = ("tests.support.figures",)
+# Lets the assertions of stories say what differs; named here, since tests of several rooms take them.
+pytest.register_assert_rewrite(*(f"tests.statemachine.{name}" for name in ("story", "stages", "rooms", "ordering")))
 
 # No test may fail because the machine is busy: neither an example nor the making of examples is timed.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -20,7 +20,7 @@ def _on_any_core(monkeypatch):
 
 
 #: Those that start so many processes that they are left to the long run.
-LONG = {"neighbours"}
+LONG = {"latency", "neighbours", "worker"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.soak] if n in LONG else []) for n in NAMES])

@@ -26,6 +26,7 @@ async def in_order(rows: Locator, *ids: str) -> None:
 
 
 @pytest.mark.soak  # the order changes every 2 s at most, so it takes its time
+@pytest.mark.soak
 async def test_rows_keep_their_place_while_somebody_aims_or_has_stopped_them(redis_server, console, windows):
     with redis_server.client() as redis:
         now_ms = redis.time()[0] * 1000
@@ -56,6 +57,7 @@ async def test_rows_keep_their_place_while_somebody_aims_or_has_stopped_them(red
         await expect(rows.and_(page.locator(f"[data-id='{first}']")).get_by_role("link")).to_be_focused()
 
 
+@pytest.mark.soak
 async def test_a_session_is_seen_as_it_was_at_any_version(stage: Stage, windows: Windows):
     phones = await windows.open(stage.phones_url)
     console = await players.signed_in(windows, stage.console)

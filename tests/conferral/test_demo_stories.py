@@ -16,7 +16,7 @@ from conferral.demo.stories import STORIES
 from conferral.demo.survey import survey
 from conferral.errors import NotDoneError
 from operators.reader import Reader
-from tests.conferral.test_words import entry
+from tests.operators.test_words import entry
 from tests.support.world import World
 
 #: So many times shorter are pauses and ringing, and so many times faster is everything else at the local Twilio.
@@ -69,6 +69,7 @@ async def theatre_for(redis_url, folder, settings):
             redis_socket=Path("/"),
             webhooks_url=world.public_url,
             sandbox_url=world.sandbox.url,
+            console_url="http://127.0.0.1:8082",
             reader=Reader(world.client, world.keys),
         )
         theatre = Theatre(stage, Phones(http, world.sandbox.url), PACE)

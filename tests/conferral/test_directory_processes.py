@@ -43,8 +43,15 @@ def answer(url):
         return response.read().decode()
 
 
-@pytest.mark.parametrize("command", ["webhooks", "worker"])
-@pytest.mark.parametrize("text", [None, "[destinations]\ndesk = 5\n"])
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        ("webhooks", None),
+        ("worker", "[destinations]\ndesk = 5\n"),
+        pytest.param("worker", None, marks=pytest.mark.soak),
+        pytest.param("webhooks", "[destinations]\ndesk = 5\n", marks=pytest.mark.soak),
+    ],
+)
 def test_a_directory_that_is_missing_or_wrong_stops_the_process_with_2(redis_server, tmp_path, path, command, text):
     if text is not None:
         path.write_text(text)

@@ -44,8 +44,12 @@ def running(command, cwd, redis_url, **variables):
             program.kill()
 
 
+#: What is asked for in every run, of each process that listens; the other signal in the long one.
+ASKED = [pytest.param(signal.SIGTERM), pytest.param(signal.SIGINT, marks=pytest.mark.soak)]
+
+
 @pytest.mark.parametrize("command", LISTENS)
-@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("asked", ASKED)
 def test_a_process_serves_and_stops_with_0_when_asked(redis, redis_server, tmp_path, command, asked):
     with running(command, tmp_path, redis_server.url) as (program, url):
         until(lambda: status(url + LISTENS[command]) == 200, f"{command} does not answer")
@@ -78,8 +82,8 @@ def test_the_sandbox_asks_the_webhooks_when_a_browser_calls_through_the_app_of_t
     [
         (SERVICE["TWILIO_ACCOUNT_SID"], SERVICE["TWILIO_AUTH_TOKEN"], 200),
         ("SK" + "d4" * 16, "hidden-secret", 200),
-        ("SK" + "d4" * 16, SERVICE["TWILIO_AUTH_TOKEN"], 401),
-        ("SK" + "e5" * 16, "hidden-secret", 401),
+        pytest.param("SK" + "d4" * 16, SERVICE["TWILIO_AUTH_TOKEN"], 401, marks=pytest.mark.soak),
+        pytest.param("SK" + "e5" * 16, "hidden-secret", 401, marks=pytest.mark.soak),
     ],
 )
 def test_the_sandbox_takes_the_api_key_of_the_settings_beside_the_token(
@@ -93,7 +97,9 @@ def test_the_sandbox_takes_the_api_key_of_the_settings_beside_the_token(
         assert status(urllib.request.Request(calls, headers={"Authorization": f"Basic {encoded}"})) == answered
 
 
-@pytest.mark.parametrize("command", LISTENS)
+@pytest.mark.parametrize(
+    "command", [pytest.param(one, marks=[pytest.mark.soak] * (one != "webhooks")) for one in LISTENS]
+)
 def test_a_port_that_is_taken_is_named_with_the_way_out(redis, redis_server, tmp_path, command):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -108,7 +114,7 @@ def test_a_port_that_is_taken_is_named_with_the_way_out(redis, redis_server, tmp
     assert err == f"port {port} on 127.0.0.1 can't be had (address already in use); choose another with --port\n"
 
 
-@pytest.mark.parametrize("command", ["webhooks", "worker"])
+@pytest.mark.parametrize("command", [pytest.param("webhooks", marks=pytest.mark.soak), "worker"])
 def test_another_number_of_partitions_stops_the_process_with_2(redis, redis_server, tmp_path, command):
     redis.hset(KEYS.config, mapping={"partitions": 4, "schema": 1})
 

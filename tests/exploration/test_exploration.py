@@ -11,7 +11,7 @@ from tests.exploration.stories import tell
 #: Flows that come to an end within a few seconds, whatever goes wrong once: all of it is seen in every run.
 WHOLE = ("inbound", "three")
 #: Those of which in every run only the beginning is seen: the usual order of things, with one disturbance.
-BEGUN = ("convert", "warm", "consulting", "blind", "park", "hold", "supervise", "waiting", "browser", "call")
+BEGUN = ("convert", "warm", "consulting", "blind", "park", "waiting")
 #: Places that are looked at then (count): about 1 s each.
 PLACES_MAX = 600
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 4
-SESSIONS = 6
+SESSIONS = 3
 
 
 def traced(folder: Path, hash_seed: str) -> bytes:

@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import replace
 
+import orjson
 import pytest
 
 from statemachine.events import ConferenceStarted
@@ -90,7 +91,11 @@ def test_log_that_comes_to_something_else_is_complained_about() -> None:
     event = ConferenceStarted(session_id="s1", entry_id="1-0", conference_sid="CF1")
     decided = step(Session("s1"), event, 5_000, Policy())
     stored = {name.encode(): value.encode() for name, value in session_codec.encode(decided.session).items()}
-    logged = {"version": str(decided.session.version), "to": decided.session.state.value}
+    logged = {
+        "version": str(decided.session.version),
+        "to": decided.session.state.value,
+        "changes": orjson.dumps(session_codec.changes(decided.session, Session("s1"))).decode(),
+    }
     entry = {name.encode(): value.encode() for name, value in logged.items()}
 
     def complaint(record: dict[bytes, bytes], *log: dict[bytes, bytes]) -> str:

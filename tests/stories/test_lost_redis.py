@@ -118,6 +118,7 @@ async def test_a_caller_of_whom_all_trace_is_lost_gets_an_agent_when_his_music_h
         await world.settled()
 
 
+@pytest.mark.soak
 async def test_an_agent_who_is_rung_when_all_trace_is_lost_is_not_rung_twice(redis_server: RedisServer) -> None:
     async with World(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as world:
         world.agent_phone.in_turn(PhoneScript(answer_after_s=8))

@@ -63,7 +63,9 @@ async def test_agent_who_leaves_at_any_step_has_handed_over(redis_server, plot, 
 
 
 @pytest.mark.parametrize(
-    "plot, who", [(SHORT, ("agent", "target")), (BLIND, ("target",))], ids=["agent-and-target", "target-of-blind"]
+    "plot, who",
+    [pytest.param(SHORT, ("agent", "target"), marks=pytest.mark.soak), (BLIND, ("target",))],
+    ids=["agent-and-target", "target-of-blind"],
 )
 async def test_customer_has_company_or_the_call_ends_when_others_leave_at_any_step(redis_server, plot, who):
     """Where nobody is left whom the customer could talk to, the agent is rung again."""
