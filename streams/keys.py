@@ -115,7 +115,7 @@ class Keys:
 
     @property
     def processes(self) -> str:
-        """Hash: the processes that run, by name: kind, level, version, last sign."""
+        """Hash: the processes that run, by name: kind, level, version, what it has done in numbers, last sign."""
         return f"{self.prefix}:processes"
 
     @property

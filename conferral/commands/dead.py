@@ -40,7 +40,8 @@ Examples:
   conferral dead retry --all --yes --json
 
 Once what was wrong is mended, such as by a newer version. A command goes by its old id and is done once: one that has
-come to something else meanwhile is refused, as is what would be put aside again. With --all asks first on a terminal.
+come to something else meanwhile is refused, as is what would be put aside again. One that was never done is done now,
+however old it is: a call from yesterday dials. With --all asks first on a terminal.
 """
 _DROP_HELP = """Remove entries for good. Asks first on a terminal.
 
