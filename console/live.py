@@ -162,7 +162,7 @@ class Socket:
         """What was read. A Redis that hangs lets many pages wait one after another: none may be silent meanwhile."""
         read = asyncio.get_running_loop().create_task(reading)
         try:
-            while not (await asyncio.wait({read}, timeout=TICK_EVERY_S))[0]:
+            while not (await asyncio.wait({read}, timeout=self._until_tick_s()))[0]:
                 await self._tell_time(self._looker.trouble)
             return read.result()
         finally:
@@ -171,11 +171,13 @@ class Socket:
 
     async def _tell_time(self, trouble: str) -> None:
         """The time, and up to when what is shown is true; when it has not been told just now."""
-        now_s = self._clock.monotonic_s()
-        if trouble == self._told_trouble and now_s - self._ticked_s < TICK_EVERY_S:
+        if trouble == self._told_trouble and self._until_tick_s() > 0:
             return
+        self._ticked_s, self._told_trouble = self._clock.monotonic_s(), trouble
         await self._send(self._tick(trouble))
-        self._ticked_s, self._told_trouble = now_s, trouble
+
+    def _until_tick_s(self) -> float:
+        return max(0.0, self._ticked_s + TICK_EVERY_S - self._clock.monotonic_s())
 
     def _tick(self, trouble: str) -> bytes:
         as_of_ms = self._looker.as_of_ms
