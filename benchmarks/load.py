@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any
 
+#: How long the first answer may take, seconds.
+FIRST_ANSWER_S = 20.0
+
 
 @dataclass
 class Load:
@@ -17,6 +20,7 @@ class Load:
     latencies_s: list[float] = field(default_factory=list)
     wrong: int = 0
     is_over: bool = False
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class _Connection(asyncio.Protocol):
@@ -40,6 +44,7 @@ class _Connection(asyncio.Protocol):
         self._received += data
         if not self._received.endswith(b"\r\n\r\n"):  # 204 has no body: the head is all
             return
+        self._load.answered.set()
         self._load.latencies_s.append(time.monotonic() - self._sent_at_s)
         self._load.wrong += not self._received.startswith(self._load.expected)
         self._received = b""
@@ -50,8 +55,12 @@ async def send(port: int, requests: Sequence[bytes], *, connections: int, durati
     """Sends for a while; returns what came back, and how long it took, seconds."""
     load = Load(cycle(requests), b"HTTP/1.1 204")
     loop = asyncio.get_running_loop()
-    began_s = time.monotonic()
     opened = [await loop.create_connection(lambda: _Connection(load), "127.0.0.1", port) for _ in range(connections)]
+    # Measured from the first answer on: until then a server that has just started may do anything.
+    async with asyncio.timeout(FIRST_ANSWER_S):
+        await load.answered.wait()
+    load.latencies_s.clear()
+    began_s = time.monotonic()
     await asyncio.sleep(duration_s)
     took_s = time.monotonic() - began_s
     load.is_over = True
