@@ -2,12 +2,15 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 from playwright.async_api import Page, expect
 
+from statemachine.states import State
 from tests.browser.crowd import HOSTILE, changed, crowd, hostile, put_all, session_id
 from tests.browser.windows import NARROW
+from tests.conferral.kit import make_session
 
 MANY = 5_000
 #: Elements of the list that may be in the document at most (count).
@@ -106,6 +109,18 @@ async def test_the_list_is_used_by_keys_alone(redis_server, console, windows):
     await expect(page.get_by_role("dialog")).to_be_visible()
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+async def test_a_call_that_is_not_in_the_list_is_found_by_its_sid(redis_server, console, windows):
+    over = f"CA{7:032x}"
+    with redis_server.client() as redis:
+        at_ms = await now_ms(redis)
+        put_all(redis, [*crowd(2, at_ms), replace(make_session(over), state=State.ENDED, ended_at_ms=at_ms)])
+    page = await opened(windows, console)
+    await page.get_by_role("searchbox").fill(over)
+    await expect(page.get_by_role("button", name="Search those that have ended too")).to_be_visible()
+    await page.get_by_role("link", name="Open the session or call of this id").click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text(over)
 
 
 @pytest.mark.soak

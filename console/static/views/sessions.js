@@ -9,7 +9,7 @@ import { listLines } from "../lines.js";
 import { Strip } from "../parts/strip.js";
 import { arranged, move, openChosen, Rows } from "../parts/rows.js";
 import { Typed } from "../parts/typed.js";
-import { choose, route } from "../route.js";
+import { choose, route, to } from "../route.js";
 import { hello, pausedSince, rowsKnown, summary } from "../store.js";
 import { counted, printable } from "../shared/text.js";
 import { age, nowMs } from "../shared/time.js";
@@ -135,15 +135,31 @@ function Hidden() {
   </p>`;
 }
 
+/** What may be the id of a session, or the SID of one of its calls: what is not in the list may still be in Redis. */
+const ID = /^[\w-]{8,64}$/;
+
 function Nothing() {
   const { ids, total } = arranged.value;
   if (ids.length) {
     return null;
   }
+  const find = (route.value.choices.get("find") ?? "").trim();
   const text = !rowsKnown.value
     ? "Reading the sessions …"
-    : total
+    : total || find
       ? "No session is what you chose above."
       : "No live sessions. The next call shows up here by itself.";
-  return html`<p class="nothing muted">${text}</p>`;
+  return html`<p class="nothing muted">${text}</p>
+    ${rowsKnown.value && find ? html`<${Elsewhere} find=${find} />` : null}`;
+}
+
+/** Where else somebody may look for what the list does not have. */
+function Elsewhere({ find }) {
+  const { ended } = filterOf(route.value.choices);
+  return html`<p class="nothing">
+    ${ended
+      ? html`<span class="muted">Of those that have ended, the newest 500 are searched.</span>`
+      : html`<button type="button" onClick=${() => choose({ ended: "1" })}>Search those that have ended too</button>`}
+    ${ID.test(find) ? html` <a class="button" href=${to("session", find)}>Open the session or call of this id</a>` : null}
+  </p>`;
 }
