@@ -49,8 +49,14 @@ def add_page(app: web.Application, sandbox: Switchboard) -> None:
 
 @web.middleware
 async def keep_others_out(request: web.Request, handler: Next) -> web.StreamResponse:
-    """Refuses what a page of somebody else's asks for; Twilio's paths have credentials of their own."""
-    if not request.path.startswith(VERSION):
+    """Refuses what a page of somebody else's asks for.
+
+    Twilio's paths have credentials of their own, but the demo's are known to everybody: there a page changes nothing.
+    """
+    if request.path.startswith(VERSION):
+        if hdrs.ORIGIN in request.headers:
+            return as_json({"error": "no page of a browser may ask for this"}, 403)
+    else:
         if not is_this_machine(request.headers.get(hdrs.HOST, "localhost")):
             return as_json({"error": "ask for it by an address of this machine, such as 127.0.0.1"}, 403)
         reads_only = request.method in {"GET", "HEAD"} and request.path != "/sandbox/live"

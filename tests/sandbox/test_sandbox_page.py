@@ -326,6 +326,19 @@ async def test_pages_of_others_change_nothing_and_hear_nothing(
             await control.session.ws_connect(f"{sandbox.url}/sandbox/live", headers=sent)
 
 
+@pytest.mark.parametrize("origin", ["SELF", "http://evil.example", "null"])
+async def test_no_page_changes_anything_by_twilios_paths_whatever_it_knows(
+    sandbox: Sandbox, control: Control, origin: str
+) -> None:
+    login = aiohttp.encode_basic_auth(sandbox.account_sid, sandbox.auth_token)
+    headers = {"Origin": sandbox.url if origin == "SELF" else origin, "Authorization": login}
+    path = f"{sandbox.url}/2010-04-01/Accounts/{sandbox.account_sid}/Calls.json"
+    call = {"From": "+15005550006", "To": "+14155550123", "Url": "http://127.0.0.1:9/"}
+    async with control.session.post(path, data=call, headers=headers) as answer:
+        assert answer.status == 403
+    assert not sandbox.exchange.state.calls
+
+
 async def test_names_that_lead_here_read_nothing_either(sandbox: Sandbox, control: Control) -> None:
     for path in ("/", "/sandbox/ledger", "/static/main.js"):
         async with control.session.get(sandbox.url + path, headers={"Host": "evil.example:8081"}) as answer:
