@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import structlog
 
@@ -94,11 +94,11 @@ def _voice(settings: ServiceSettings, shown: str, found: NumberSetup) -> Line:
         why = f"calls to {shown} are answered by the TwiML app {found.application_sid}, whose own URLs count"
         return warn("number", why, f"see that its voice URL is {shown_url(ours[0])}, or take it off the number")
     if not any(_is_same(found.voice_url, one) for one in ours):
-        where = shown_url(found.voice_url) if found.voice_url else "nowhere"
+        where = _where(found.voice_url) if found.voice_url else "nowhere"
         return warn("number", f"calls to {shown} go to {where}, not here", mend)
     if found.voice_method.upper() != "POST":
         return fail("number", f"calls to {shown} ask by {found.voice_method}, which is answered with 405", mend)
-    return ok("number", f"calls to {shown} go to {shown_url(found.voice_url)}")
+    return ok("number", f"calls to {shown} go to {_where(found.voice_url)}")
 
 
 def _nets(settings: ServiceSettings, shown: str, found: NumberSetup) -> list[Line]:
@@ -108,25 +108,40 @@ def _nets(settings: ServiceSettings, shown: str, found: NumberSetup) -> list[Lin
     fallback, status = (f"{settings.public_url}{path}" for path in (FALLBACK_PATH, _STATUS_PATH))
     lines = []
     if _is_same(found.fallback_url, fallback):
-        lines.append(ok("number's fallback", shown_url(found.fallback_url)))
+        lines.append(ok("number's fallback", _where(found.fallback_url)))
     else:
-        why = f"{shown} has {'another' if found.fallback_url else 'no'} fallback URL: callers hear Twilio's error"
+        why = f"{shown} has no fallback URL: callers hear Twilio's error where the voice URL fails"
+        if found.fallback_url:
+            why = f"{shown} has another fallback URL: where the voice URL fails, somebody else answers"
         lines.append(warn("number's fallback", why, f"set it to {shown_url(fallback)} (POST)"))
     if _is_same(found.status_callback, status):
-        lines.append(ok("number's status", shown_url(found.status_callback)))
+        lines.append(ok("number's status", _where(found.status_callback)))
     else:
         why = f"{shown} tells {'somebody else' if found.status_callback else 'nobody'} when a call is over"
         lines.append(warn("number's status", why, f"set its status callback to {shown_url(status)} (POST)"))
     return lines
 
 
+def _where(url: str) -> str:
+    """A URL that somebody has set at Twilio, without what may be a key to it."""
+    try:
+        parts = urlsplit(url)
+        return shown_url(urlunsplit(parts._replace(query="…" if parts.query else "")))
+    except ValueError:
+        return "a URL that makes no sense"
+
+
 def _is_same(url: str, ours: str) -> bool:
     """Whether two URLs lead to the same place; fragments are for Twilio's time-outs."""
-    one, other = urlsplit(url), urlsplit(ours)
     try:
-        return (one.scheme, one.hostname, one.port, one.path) == (other.scheme, other.hostname, other.port, other.path)
+        return _place(url) == _place(ours)
     except ValueError:
         return False
+
+
+def _place(url: str) -> tuple[str, str | None, int | None, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port, parts.path
 
 
 def _unasked(name: str, error: ProviderError) -> Line:
