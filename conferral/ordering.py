@@ -158,7 +158,7 @@ def own_command_line(settings: StoreSettings) -> str:
     from runtime.settings import StoreSettings
 
     default = StoreSettings.model_fields["redis_url"].default
-    if settings.redis_url == default or "@" in settings.redis_url:
+    if settings.redis_url == default or "@" in settings.redis_url or "password" in settings.redis_url:
         return own_command()
     return f"REDIS_URL={shlex.quote(settings.redis_url)} {own_command()}"
 

@@ -4,7 +4,9 @@ import re
 
 import pytest
 
+from conferral.ordering import own_command_line
 from operators.next_steps import next_step
+from runtime.settings import StoreSettings, load
 from statemachine.events import COMMANDS
 from statemachine.states import Phase, State
 from streams.commands import digest_of
@@ -456,6 +458,11 @@ def test_with_yes_nobody_is_asked(run, redis, answer, typed):
 
     assert run(*typed, "--yes", "--no-wait").code == 0
     assert asked == []
+
+
+@pytest.mark.parametrize("url", ["redis://:hidden@127.0.0.1/", "redis://127.0.0.1/?password=hidden"])
+def test_a_line_to_be_typed_has_no_password(url):
+    assert "hidden" not in own_command_line(load(StoreSettings, {"REDIS_URL": url}))
 
 
 def test_end_without_a_terminal_asks_nobody(run, redis, monkeypatch):
