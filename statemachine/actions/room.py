@@ -1,5 +1,7 @@
 """Who comes into the conference, who leaves it, and the grace for whoever is left alone."""
 
+from collections.abc import Set
+
 from statemachine.actions.dialling import watch_dials
 from statemachine.actions.parties import note_gone, note_over
 from statemachine.effects import HangUpCall
@@ -16,7 +18,7 @@ from statemachine.events import (
 )
 from statemachine.guards.calls import party_of_call
 from statemachine.scratch import Scratch
-from statemachine.session import Party
+from statemachine.session import CUSTOMER, Party
 from statemachine.states import CallStatus, PartyStatus, State
 
 
@@ -141,6 +143,7 @@ def take_room_from(scratch: Scratch, event: CallsRead) -> None:
     for party in tuple(scratch.session.parties.values()):
         if party.in_room != (party.call_sid in inside):
             scratch.change_party(party, in_room=party.call_sid in inside)
+    _end_waiting_for(scratch, inside)
 
 
 def take_presence_from(scratch: Scratch, event: CallsRead) -> None:
@@ -157,6 +160,15 @@ def take_presence_from(scratch: Scratch, event: CallsRead) -> None:
             continue
         status = PartyStatus.CONNECTED if not party.dial_id or party.answered else party.status
         scratch.change_party(party, call_sid=seen.call_sid, in_room=True, status=status)
+    _end_waiting_for(scratch, {seen.call_sid for seen in event.participants})
+
+
+def _end_waiting_for(scratch: Scratch, inside: Set[str]) -> None:
+    """Whoever is seen in the room, but a customer or a supervisor, has started it, should nobody have told so."""
+    for party in scratch.session.in_room:
+        takes_part = party.call_sid in inside and party.status is PartyStatus.CONNECTED
+        if takes_part and party.name != CUSTOMER and not party.is_supervisor:
+            end_waiting(scratch)
 
 
 def take_absences_from(scratch: Scratch, event: CallsRead) -> None:

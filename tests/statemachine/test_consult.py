@@ -2,9 +2,9 @@
 
 import pytest
 
-from statemachine.events import ConfirmOverdue, StageOverdue
-from tests.statemachine.stages import conferenced, ringing, talking
-from tests.statemachine.story import BOB, ROOM, Story
+from statemachine.events import ConfirmOverdue, DialOverdue, StageOverdue
+from tests.statemachine.stages import FLAGS, blind_from_bridge, conferenced, ringing, talking
+from tests.statemachine.story import BOB, CAROL, ROOM, Story
 
 COMPLETED = ("transfer", "completed", "")
 
@@ -277,3 +277,16 @@ def test_commands_of_a_consult_are_all_open_while_it_goes_on():
     story = talking("consult").transfer("warm", command_id="late")
     allowed = ("convert", "complete", "cancel", "swap", "merge", "end")
     story.expect_refused("late", "a transfer runs already", *allowed)
+
+
+# ---- what nobody has told of -------------------------------------------------------------------------------------
+
+
+def test_customer_who_came_to_a_target_of_whose_joining_nobody_told_is_held_before_another_is_dialled():
+    """Else he would count as one who hears his tune, and would hear the consult."""
+    story = blind_from_bridge().placed("target").gate("target").gate("target", "accepted").fires(DialOverdue)
+    story.reads(customer="in-progress", target="in-progress", room=ROOM, inside=("customer", "target"))
+    story.expect("conferenced", *FLAGS).confirms("customer", "target")  # who is the agent by now
+    story.transfer("consult", CAROL, command_id="consult-1").confirms("target").expect(
+        "transferring", "hold customer", phase="consult"
+    )
