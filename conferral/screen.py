@@ -29,7 +29,7 @@ def draw(
     news: str,
     *,
     full: bool,
-    now_ms: int = 0,
+    now_of: Callable[[Fields], int] = lambda _fields: 0,
     nothing: str = "no live sessions",
     leave: str = "Ctrl-C stops it",
     keys: Sequence[tuple[str, str]] = (),
@@ -42,7 +42,7 @@ def draw(
         changes: Oldest first.
         news: A line at the end; empty for how to leave.
         full: Whether numbers are shown whole.
-        now_ms: Unix milliseconds by Redis's clock; 0 for this machine's.
+        now_of: What time it is for a session, Unix milliseconds; 0 for what this machine's clock shows.
         nothing: What is said where there are no sessions.
         leave: How to leave, and what else there is to do.
         keys: What each key does, in place of the changes; empty where nobody asks.
@@ -55,8 +55,8 @@ def draw(
     parts: list[RenderableType] = []
     if sessions:
         room = max(KEPT, target.height - AROUND - len(target.render_lines(below)))
-        shown = _fitting(target, len(sessions), room, lambda count: _above(target, sessions[:count], now_ms, full=full))
-        parts.append(_above(target, sessions[:shown], now_ms, full=full))
+        shown = _fitting(target, len(sessions), room, lambda count: _above(target, sessions[:count], now_of, full=full))
+        parts.append(_above(target, sessions[:shown], now_of, full=full))
         if shown < len(sessions):
             hidden = f"and {len(sessions) - shown} more; conferral sessions lists all"
             parts.append(output.cell(hidden, "dim"))
@@ -74,11 +74,13 @@ def _fitting(target: Console, most: int, room: int, drawn: Callable[[int], Rende
     return count
 
 
-def _above(target: Console, sessions: Sequence[Fields], now_ms: int, *, full: bool) -> RenderableType:
+def _above(
+    target: Console, sessions: Sequence[Fields], now_of: Callable[[Fields], int], *, full: bool
+) -> RenderableType:
     from conferral.commands.sessions import COLUMNS, entry, row
 
-    rows = [row(fields, now_ms, full=full) for fields in sessions]
-    entries = [entry(fields, now_ms, full=full) for fields in sessions]
+    rows = [row(fields, now_of(fields), full=full) for fields in sessions]
+    entries = [entry(fields, now_of(fields), full=full) for fields in sessions]
     return output.listed(target, COLUMNS, rows, entries, styled=("state", "trouble"))
 
 

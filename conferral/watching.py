@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from operators.following import Change
     from operators.reader import Fields, Reader
+    from operators.times import Times
     from operators.trouble import Trouble
 
 
@@ -34,13 +35,6 @@ class View(Protocol):
     def say(self, news: str) -> None:
         """Tells of Redis that went away or came back."""
         ...
-
-
-async def redis_now_ms(reader: Reader) -> int:
-    """Redis's time, by which timers are set, Unix milliseconds."""
-    from conferral.checks.workers import now_ms
-
-    return await now_ms(reader.client)
 
 
 class Lines:
@@ -142,15 +136,17 @@ class TroubleLines:
 
     async def tell(self, _changes: list[Change]) -> None:
         """Looks at all: trouble also comes by nothing happening."""
+        from operators.times import read_times
         from operators.trouble import trouble_of
         from streams.times import to_iso
 
         records = await self._reader.records(await self._reader.live_ids())
-        now_ms = await redis_now_ms(self._reader)
+        times = await read_times(self._reader)
         found = {
             name: trouble
             for name, fields in records.items()
-            if self._choice.state in ("", fields.get("state")) and (trouble := trouble_of(fields, now_ms)) is not None
+            if self._choice.state in ("", fields.get("state"))
+            and (trouble := trouble_of(fields, times.of(fields))) is not None
         }
         for name in sorted(self._known.keys() | found.keys()):
             trouble, before = found.get(name), self._known.get(name)
@@ -159,9 +155,9 @@ class TroubleLines:
                 continue
             if self._as_json:
                 told = trouble and {"rank": trouble.rank, "words": trouble.words}
-                output.show_json_line({"at": to_iso(now_ms), "session": name, "trouble": told})
+                output.show_json_line({"at": to_iso(times.now_ms), "session": name, "trouble": told})
             else:
-                at = to_iso(now_ms)[11:-1]
+                at = to_iso(times.now_ms)[11:-1]
                 output.result(f"{at}  {name}  {trouble.words if trouble else 'is out of trouble, or has ended'}")
         self._known = found
 
@@ -188,7 +184,7 @@ class Screen:
         self._full = full
         self._changes: deque[Change] = deque(maxlen=CHANGES_MOST)
         self._sessions: list[Fields] = []
-        self._now_ms = 0
+        self._times: Times | None = None
         self._news = ""
         #: Whether keys are heard.
         self.has_keys = False
@@ -209,9 +205,11 @@ class Screen:
 
     async def tell(self, changes: list[Change]) -> None:
         """Reads all that are live and draws them anew."""
+        from operators.times import read_times
+
         self._changes.extend(change for change in changes if change.entry["outcome"] != "stale")
         self._sessions = list((await self._reader.records(await self._reader.live_ids())).values())
-        self._now_ms = await redis_now_ms(self._reader)
+        self._times = await read_times(self._reader)
         self._news = ""
         self.refresh()
 
@@ -234,11 +232,14 @@ class Screen:
             for fields in self._sessions
             if self._choice.takes(
                 fields,
-                " ".join(row(fields, self._now_ms, full=self._full)),
-                is_in_trouble=trouble_of(fields, self._now_ms) is not None,
+                " ".join(row(fields, self._now_of(fields), full=self._full)),
+                is_in_trouble=trouble_of(fields, self._now_of(fields)) is not None,
             )
         ]
-        return sorted(found, key=lambda fields: sort_key(fields, self._now_ms))
+        return sorted(found, key=lambda fields: sort_key(fields, self._now_of(fields)))
+
+    def _now_of(self, fields: Fields) -> int:
+        return 0 if self._times is None else self._times.of(fields)
 
     def _drawn(self) -> RenderableType:
         told = self._choice.told
@@ -249,7 +250,7 @@ class Screen:
             list(self._changes),
             self._news,
             full=self._full,
-            now_ms=self._now_ms,
+            now_of=self._now_of,
             nothing=nothing or "no live sessions",
             leave=self._leave(told),
             keys=HELP if self._choice.wants_help else (),

@@ -44,16 +44,16 @@ def explain(session: SessionName, full: Full = False, as_json: AsJson = False) -
 
 async def _explained(named: str, *, full: bool) -> tuple[str, Explanation, int]:
     from conferral.access import opened
-    from conferral.checks.workers import now_ms
     from conferral.ordering import own_command_line
     from conferral.reading import read_history
     from operators import explaining
+    from operators.times import read_times
     from runtime.settings import StoreSettings, load
 
     settings = load(StoreSettings)
     async with opened(settings) as reader:
         history = await read_history(reader, named)
-        now = await now_ms(reader.client)
+        now = (await read_times(reader)).of(history.fields)
     line = own_command_line(settings)
     told = explaining.explain(history.fields, history.log, now, full=full, command_line=line)
     return history.fields.get("id", named), told, now

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from operators.reader import Fields, LogEntry
     from operators.replaying import History
+    from operators.times import Times
 
 COLUMNS = ("session", "state", "trouble", ">age", "customer", "agent", "transfer", "more", ">version")
 _STATES = ("bridged", "converting", "conferenced", "transferring", "ended")
@@ -38,28 +39,28 @@ def sessions(
     """
     if state is not None and state not in _STATES:
         raise typer.BadParameter(f"must be one of {', '.join(_STATES)}", param_hint="--state")
-    found, now_ms = asyncio.run(_sessions(state, with_ended=everything or state == "ended"))
+    found, times = asyncio.run(_sessions(state, with_ended=everything or state == "ended"))
     if as_json:
         output.show_json(found)
     elif found:
-        rows = [row(fields, now_ms, full=full) for fields in found]
-        entries = [entry(fields, now_ms, full=full) for fields in found]
+        rows = [row(fields, times.of(fields), full=full) for fields in found]
+        entries = [entry(fields, times.of(fields), full=full) for fields in found]
         output.show_table(COLUMNS, rows, ("state", "trouble"), entries)
     else:
         output.note("no sessions" if everything else "no live sessions; --all shows those that have ended")
 
 
-async def _sessions(state: str | None, *, with_ended: bool) -> "tuple[list[Fields], int]":
-    """Sessions, those in trouble first, and the time by Redis's clock, Unix milliseconds."""
+async def _sessions(state: str | None, *, with_ended: bool) -> "tuple[list[Fields], Times]":
+    """Sessions, those in trouble first, and what time it is for them."""
     from conferral.access import opened
-    from conferral.checks.workers import now_ms
+    from operators.times import read_times
     from operators.trouble import sort_key
     from runtime.settings import StoreSettings, load
 
     async with opened(load(StoreSettings)) as reader:
         found = await reader.listed(state, with_ended=with_ended)
-        now = await now_ms(reader.client)
-    return sorted(found, key=lambda fields: sort_key(fields, now)), now
+        times = await read_times(reader)
+    return sorted(found, key=lambda fields: sort_key(fields, times.of(fields))), times
 
 
 async def list_sessions(state: str | None, *, with_ended: bool) -> "list[Fields]":
@@ -76,7 +77,7 @@ def row(fields: "Fields", now_ms: int = 0, *, full: bool = False) -> tuple[str, 
 
     Args:
         fields: Its hash.
-        now_ms: Unix milliseconds by Redis's clock; 0 for this machine's.
+        now_ms: What time it is for it, Unix milliseconds; 0 for what this machine's clock shows.
         full: Whether numbers are shown whole.
     """
     from operators import standing
