@@ -4,12 +4,9 @@ import re
 
 from operators import words
 from operators.reader import Fields
-from runtime.log import redacted
 
 #: Fields that hold nothing but addresses, several of them with a space or a comma between.
 _ADDRESSES = re.compile(r"party\..+\.(address|caller_id)|transfer\.to|agents|parked_by")
-#: A number inside other text, such as the JSON of attempts. SIDs and times have no plus sign.
-_NUMBER = re.compile(r"\+\d{5,}")
 
 
 def shown(fields: Fields, *, full: bool) -> Fields:
@@ -23,5 +20,5 @@ def shown(fields: Fields, *, full: bool) -> Fields:
 
 def _shown(name: str, value: str) -> str:
     if not _ADDRESSES.fullmatch(name):
-        return _NUMBER.sub(lambda found: redacted(found[0]), value)
+        return words.numbers_cut(value)
     return "".join(part if part in " ," else words.address(part) for part in re.split(r"([ ,])", value))

@@ -198,7 +198,7 @@ def rows(text: str) -> list[Mapping[str, Any]]:
 
 
 def _shown(text: str, *, full: bool) -> str:
-    return words.address(text, full=full) if "+" in text else text
+    return words.numbers_cut(text, full=full)
 
 
 def _asked(entry: LogEntry, at_ms: int) -> tuple[Asked, ...]:

@@ -13,6 +13,8 @@ _NO_PARTY = re.compile(r"HTTP \d|RE[0-9a-f]{32}\b")
 _COACHES = re.compile(r"coaches ([A-Za-z][\w-]*)")
 _ONE_OF = re.compile(r"agent \d+ of \d+")
 _LONG_DIGITS = re.compile(r"\+?\d[\d().-]{5,}\d")
+#: A number inside other text, such as the JSON of attempts: with a plus sign, or as a name of SIP or of a client.
+_NUMBER_IN_TEXT = re.compile(r"\+\d[\d().-]{3,}\d|(?:(?<=sip:)|(?<=sips:)|(?<=client:))\d[\d().-]{3,}\d")
 
 _ROLES = ("customer", "agent", "target")
 #: Parties of these names stand behind those who were added: who was agent before, and who listens.
@@ -139,6 +141,15 @@ def address(value: str, *, full: bool = False) -> str:
     if value.startswith("+"):
         return redacted(value)
     return _LONG_DIGITS.sub(lambda found: redacted("+" + found.group().lstrip("+")), value)
+
+
+def numbers_cut(text: str, *, full: bool = False) -> str:
+    """A text with addresses somewhere in it: their numbers are cut, what else has digits (times, SIDs) stays.
+
+    >>> numbers_cut("to sip:14155550123@pbx.example at 1800000000000")
+    'to sip:+…23@pbx.example at 1800000000000'
+    """
+    return text if full else _NUMBER_IN_TEXT.sub(lambda found: redacted(f"+{found[0].lstrip('+')}"), text)
 
 
 def state(fields: Fields) -> str:

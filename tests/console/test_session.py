@@ -141,6 +141,19 @@ async def test_numbers_are_cut_unless_the_page_wants_them_whole(console, redis):
     assert told["parties"][0]["address"] == "+14155550123"
 
 
+async def test_numbers_in_names_of_sip_and_clients_are_cut_wherever_they_stand(console, redis):
+    put(redis, make_session())
+    attempts = '[{"to":"sip:14155550145@pbx.example","started_at_ms":1800000000000},{"to":"client:14155550145"}]'
+    redis.hset(KEYS.session(CALL), mapping={"transfer.attempts": attempts, "party.agent.address": "sip:14155550145@a"})
+    redis.xadd(KEYS.log(CALL), log_entry("transfer", detail="to sip:14155550145@pbx.example (consult)"))
+    page = await Page.open(console, SESSION)
+    await page.next("log")
+    file = await (await console.get(f"/sessions/{CALL}.json")).text()
+
+    assert "4155550" not in json.dumps(page.heard) + file
+    assert "1800000000000" in file
+
+
 async def test_what_nobody_is_shown_is_not_told(console, redis):
     put(redis, make_session(call_token="secret-call-token"))
     page = await Page.open(console, SESSION | {"full": True})
