@@ -5,7 +5,7 @@ what it had, and refuses writes with READONLY. The first such answer makes every
 address connect again when it is used next, those of blocking reads too, and so the address is looked up again.
 """
 
-import time
+import asyncio
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -27,8 +27,9 @@ class Address:
 
     def was_refused(self, look_up: int) -> None:
         """A server has said that it is read-only, over a connection that was made by that look-up."""
-        now_s = time.monotonic()
-        if look_up == self.look_up and now_s - self._since_s >= LOOK_AGAIN_S:
+        # By the loop's clock, as all else that waits here: a simulated second is one, however fast it goes by.
+        now_s = asyncio.get_running_loop().time()
+        if look_up == self.look_up and not 0 <= now_s - self._since_s < LOOK_AGAIN_S:
             self.look_up += 1
             self._since_s = now_s
 

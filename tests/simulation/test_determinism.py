@@ -1,10 +1,14 @@
 """A seed repeats exactly: every callback of the loop, in two processes whose hashes differ."""
 
+import asyncio
 import os
 import subprocess
 import sys
 from hashlib import sha256
 from pathlib import Path
+
+from streams.renewing import LOOK_AGAIN_S, Address
+from tests.simulation import loop
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 4
@@ -29,3 +33,15 @@ def test_a_seed_repeats_to_the_last_callback(tmp_path: Path) -> None:
         number, (one, other) = next((number, pair) for number, pair in pairs if pair[0] != pair[1])
         raise AssertionError(f"callback {number} is {one.decode()} in one run and {other.decode()} in the other")
     assert sha256(first).digest() == sha256(second).digest()
+
+
+def test_a_demoted_server_is_looked_for_again_after_simulated_time_however_fast_it_goes_by() -> None:
+    async def looked_up(_: loop.VirtualLoop) -> list[int]:
+        address, seen = Address(), []
+        for pause_s in (0.0, LOOK_AGAIN_S / 2, LOOK_AGAIN_S):
+            await asyncio.sleep(pause_s)
+            address.was_refused(address.look_up)
+            seen.append(address.look_up)
+        return seen
+
+    assert loop.run(looked_up) == [1, 1, 2]
