@@ -15,6 +15,7 @@ import structlog
 from console import rows
 from console.store import Store
 from operators.reader import CHUNK, Fields
+from operators.times import Times, read_times
 from operators.trouble import Trouble, trouble_of
 from runtime.clock import Clock, StoreClock
 from runtime.errors import StoreError
@@ -119,6 +120,7 @@ class Looker:
         self._judged_at_once = 0
         self._looks = 0
         self._time_asked_s = -TIME_EVERY_S
+        self._times: Times | None = None
         self._ended_listed_s = -ENDED_EVERY_S
         #: Whether all sessions have been looked at once.
         self.is_loaded = False
@@ -163,6 +165,10 @@ class Looker:
     def now_ms(self) -> int:
         """Redis's time as far as it is known, Unix milliseconds."""
         return self._clock.now_ms()
+
+    def now_of(self, fields: Fields) -> int:
+        """What time it is for a session, Unix milliseconds: its timers go by its partition's time."""
+        return self.now_ms() if self._times is None else self._times.of(fields, self._clock.store_now_ms())
 
     def live(self) -> Iterable[Kept]:
         """The live sessions."""
@@ -256,7 +262,8 @@ class Looker:
     async def _ask_the_time(self) -> None:
         now_s = self._own_clock.monotonic_s()
         if now_s - self._time_asked_s >= TIME_EVERY_S:
-            self._clock.observe(await self._store.now_ms(), now_s)
+            self._times = await self._store.ask(read_times)
+            self._clock.observe(self._times.now_ms, now_s)
             self._store.forget_setup()  # so that it is seen, too, when all of Redis was set up anew
             self._time_asked_s = now_s
 
@@ -279,11 +286,10 @@ class Looker:
         for start in range(0, len(names), CHUNK):
             some = names[start : start + CHUNK]
             records = await self._records(some)
-            now_ms = self.now_ms()
             for name in some:
                 fields = records.get(name, {})
                 if is_session(fields) and fields["state"] != "ended":
-                    self._live[name] = Kept(fields, trouble_of(fields, now_ms))
+                    self._live[name] = Kept(fields, self._judged(fields))
                     self._note(name)
 
     async def _records(self, names: list[str]) -> dict[str, Fields]:
@@ -299,7 +305,7 @@ class Looker:
 
     def _keep_ended(self, name: str, fields: Fields) -> None:
         if any(self._watchers.values()) and is_session(fields) and fields["state"] == "ended":
-            self._ended[name] = Kept(fields, trouble_of(fields, self.now_ms()))
+            self._ended[name] = Kept(fields, self._judged(fields))
 
     async def _list_ended(self) -> None:
         """Those that ended lately, as long as somebody wants to see them."""
@@ -327,12 +333,14 @@ class Looker:
             self._to_judge = [*self._live, *self._ended]
             self._judged_at_once = len(self._to_judge) // ROUND + 1
         some, self._to_judge = self._to_judge[: self._judged_at_once], self._to_judge[self._judged_at_once :]
-        now_ms = self.now_ms()
         for name in some:
             kept = self._live.get(name) or self._ended.get(name)
-            if kept is not None and (trouble := trouble_of(kept.fields, now_ms)) != kept.trouble:
+            if kept is not None and (trouble := self._judged(kept.fields)) != kept.trouble:
                 kept.trouble, kept.short, kept.whole = trouble, b"", b""
                 self._note(name)
+
+    def _judged(self, fields: Fields) -> Trouble | None:
+        return trouble_of(fields, self.now_of(fields))
 
     def _note(self, name: str) -> None:
         """A session has changed."""

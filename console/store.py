@@ -6,7 +6,7 @@ from typing import TypeVar
 from operators.asking import Turns
 from operators.reader import Reader
 from streams import config
-from streams.connection import Client, store_errors
+from streams.connection import Client
 
 T = TypeVar("T")
 
@@ -46,17 +46,3 @@ class Store:
     def forget_setup(self) -> None:
         """Has what was set up looked up again: Redis was away, and may be another one."""
         self._reader = None
-
-    async def now_ms(self) -> int:
-        """What Redis's clock shows, Unix milliseconds.
-
-        Raises:
-            StoreError: as of any question.
-        """
-
-        async def asked() -> int:
-            with store_errors():
-                seconds, microseconds = await self.client.time()
-            return int(seconds) * 1000 + int(microseconds) // 1000
-
-        return await self.turns(asked())

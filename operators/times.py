@@ -19,9 +19,14 @@ class Times:
     ahead_ms: Sequence[int]
     keys: Keys
 
-    def of(self, fields: Fields) -> int:
-        """The time for the session of a hash, Unix milliseconds."""
-        return self.now_ms + self.ahead_ms[self.keys.partition_of(fields.get("id", ""))]
+    def of(self, fields: Fields, now_ms: int = 0) -> int:
+        """The time for the session of a hash, Unix milliseconds.
+
+        Args:
+            fields: The hash.
+            now_ms: What Redis's clock shows by now; 0 for what it showed.
+        """
+        return (now_ms or self.now_ms) + self.ahead_ms[self.keys.partition_of(fields.get("id", ""))]
 
 
 async def read_times(reader: SessionReader) -> Times:

@@ -147,7 +147,7 @@ class SessionView:
     def _message(self, fields: Fields) -> bytes:
         if self._as_of is not None:
             return self._message_of_then(fields, self._as_of)
-        now_ms, pending = self._looker.now_ms(), timeline.pending(self._moments)
+        now_ms, pending = self._looker.now_of(fields), timeline.pending(self._moments)
         return self._told_of(
             fields,
             explaining.explain(fields, self._log, now_ms, pending, full=self._full, command_line=self._command_line),

@@ -159,6 +159,23 @@ async def test_what_grows_wrong_by_itself_is_told_without_any_commit(console, re
     assert page.rows[CALL]["version"] == 4
 
 
+async def test_nobody_is_overdue_because_the_clock_of_redis_was_set(console, redis):
+    """Timers go by the partition's time: here Redis's clock was set forward by an hour before the console began."""
+    server_ms, hour_ms = int(redis.time()[0] * 1000), 3_600_000
+    put(redis, make_session(timers={"ring": server_ms - hour_ms + 60_000}))
+    put(redis, make_session(name(1), timers={"ring": server_ms - hour_ms}))
+    for session_id in (CALL, name(1)):
+        redis.hset(KEYS.lease(KEYS.partition_of(session_id)), "ahead", -hour_ms)
+    redis.hset(KEYS.lease(KEYS.partition_of(name(1))), "ahead", 0)
+    page = await Page.open(console, SESSIONS)
+    await page.until(lambda page: page.rows.keys() == {CALL, name(1)})
+
+    assert page.rows[CALL]["trouble"] is None
+    assert page.rows[name(1)]["trouble"]["rank"] == 1
+    await page.say(view="session", id=CALL)
+    assert (await page.next("session"))["trouble"] is None
+
+
 async def test_a_partition_that_commits_nothing_is_not_read_again(console, redis, quick_ticks):
     put(redis, make_session())
     page = await Page.open(console, SESSIONS)
