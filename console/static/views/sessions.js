@@ -158,7 +158,7 @@ function Elsewhere({ find }) {
   const { ended } = filterOf(route.value.choices);
   return html`<p class="nothing">
     ${ended
-      ? html`<span class="muted">Of those that have ended, the newest 500 are searched.</span>`
+      ? html`<span class="muted">Of those that have ended only the newest are in the list.</span>`
       : html`<button type="button" onClick=${() => choose({ ended: "1" })}>Search those that have ended too</button>`}
     ${ID.test(find) ? html` <a class="button" href=${to("session", find)}>Open the session or call of this id</a>` : null}
   </p>`;
