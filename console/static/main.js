@@ -10,7 +10,7 @@ import { Banner } from "./parts/banner.js";
 import { Status } from "./parts/status.js";
 import { copied } from "./shared/copy.js";
 import { Text, printable } from "./shared/text.js";
-import { route } from "./route.js";
+import { decoded, route } from "./route.js";
 import { deadCount, full, hello, link, session, summary } from "./store.js";
 import { Dead } from "./views/dead.js";
 import { Health } from "./views/health.js";
@@ -98,22 +98,37 @@ effect(() => {
   document.title = printable(`${mark}${place} – Conferral`);
 });
 
-/** The token that came in the address is exchanged and taken out of the address, also where it is not taken. */
+/**
+ * The token that came in the address is exchanged and taken out of the address, also where it is not taken.
+ *
+ * @returns {Promise<boolean>} Whether somebody is signed in by it.
+ */
 async function exchangeToken() {
-  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  // Not as a form would have it: there a plus sign is a space.
+  const token = /^#token=([^&]+)/.exec(location.hash)?.[1];
   if (!token) {
-    return;
+    return false;
   }
   history.replaceState(null, "", `${location.pathname}${location.search}`);
   try {
-    await signIn(token);
+    await signIn(decoded(token));
+    refused.value = "";
+    return true;
   } catch (error) {
     if (!(error instanceof RefusedError)) {
       throw error;
     }
     refused.value = `The token in the address was not taken: ${error.message}`;
+    return false;
   }
 }
+
+/** Whoever opens the address in a tab that shows the console already does not load it anew. */
+addEventListener("hashchange", async () => {
+  if (await exchangeToken()) {
+    live.signedIn();
+  }
+});
 
 await exchangeToken();
 keys.start();

@@ -22,7 +22,8 @@ function read() {
   return { view, id: decoded(id), choices: new URLSearchParams(chosen) };
 }
 
-function decoded(text) {
+/** What stands in an address, without its percent signs. */
+export function decoded(text) {
   try {
     return decodeURIComponent(text);
   } catch {

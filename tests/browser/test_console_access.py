@@ -52,6 +52,9 @@ async def test_the_printed_address_signs_in_and_is_forgotten(console, windows):
     other = await windows.open(f"{console.address}#token=wrong")
     await expect(other.get_by_label("Token")).to_be_visible()
     await expect(other.get_by_role("alert").first).to_contain_text("token")
+    await other.goto(console.url)  # the same document: nothing is loaded anew
+    await expect(other.get_by_role("table", name="Sessions")).to_be_visible()
+    assert TOKEN not in other.url
 
 
 async def test_a_page_says_that_it_is_blind_and_recovers_by_itself(redis_server, console, windows):

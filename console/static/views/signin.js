@@ -10,8 +10,7 @@ import { Text } from "../shared/text.js";
 /** The view. */
 export function SignIn() {
   const token = useSignal("");
-  // Why the token of the address was not taken, or why somebody is not out yet.
-  const failure = useSignal(refused.peek());
+  const failure = useSignal("");
   const isBusy = useSignal(false);
   const submit = async (event) => {
     event.preventDefault();
@@ -19,10 +18,9 @@ export function SignIn() {
       return;
     }
     isBusy.value = true;
-    failure.value = "";
+    failure.value = refused.value = "";
     try {
       await signIn(token.value.trim());
-      refused.value = "";
       signedIn();
     } catch (error) {
       if (!(error instanceof RefusedError)) {
@@ -33,6 +31,8 @@ export function SignIn() {
       isBusy.value = false;
     }
   };
+  // Else why the token of the address was not taken, or why somebody is not out yet.
+  const wrong = failure.value || refused.value;
   return html`<main class="signin panel" id="main">
     <h1>Conferral</h1>
     <p>
@@ -51,7 +51,7 @@ export function SignIn() {
           onInput=${(event) => (token.value = event.target.value)}
         />
       </label>
-      <div role="alert">${failure.value ? html`<p class="error"><${Text} value=${failure.value} /></p>` : null}</div>
+      <div role="alert">${wrong ? html`<p class="error"><${Text} value=${wrong} /></p>` : null}</div>
       <button type="submit" class="main" aria-disabled=${isBusy.value}>Sign in</button>
     </form>
   </main>`;
