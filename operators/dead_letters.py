@@ -186,7 +186,7 @@ class DeadLetters:
             source=self._source_of(letter.stream),
             entry_id=letter.entry_id,
             type=_cut(fields.get("type", "")),
-            session=_cut(fields.get("session", "")),
+            session=_cut(_name(fields.get("session", ""), full=full)),
             stuck=self._store.why_not(letter),
             fields={
                 _cut(name): _cut(value if _NO_NUMBER.fullmatch(value) else words.address(value, full=full))
@@ -206,6 +206,11 @@ class DeadLetters:
 def _age_of(letter_id: str) -> tuple[int, int]:
     at_ms, _, number = letter_id.partition("-")
     return int(at_ms), int(number)
+
+
+def _name(named: str, *, full: bool) -> str:
+    """A session's name as the entry has it: some name sessions by a number, and ids may hold digits."""
+    return words.address(named, full=full) if named.startswith("+") else named
 
 
 def _cut(text: str) -> str:

@@ -17,7 +17,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 LetterIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids, as `conferral dead` has them.")]
 All = Annotated[bool, typer.Option("--all", help="All of them, or all of --reason.")]
-Reason = Annotated[str, typer.Option(metavar="TEXT", help="Only those that were put aside for exactly this.")]
+
+
+def _no_empty_one(reason: str | None) -> str | None:
+    """An empty variable of a script must not stand for all there are."""
+    if reason == "":
+        raise typer.BadParameter("must not be empty; without it all are meant")
+    return reason
+
+
+Reason = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="Only those that were put aside for exactly this.", callback=_no_empty_one),
+]
 
 _HELP = """Look at what was put aside; put it back, or drop it.
 
@@ -55,7 +67,7 @@ Examples:
 
 def dead(
     context: typer.Context,
-    reason: Reason = "",
+    reason: Reason = None,
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many at most.")] = 50,
     full: Full = False,
     as_json: AsJson = False,
@@ -63,7 +75,7 @@ def dead(
     """Lists them, when nothing else is to be done."""
     if context.invoked_subcommand is not None:
         return
-    letters, groups = asyncio.run(_with_letters(lambda dead: _list(dead, limit, reason, full=full)))
+    letters, groups = asyncio.run(_with_letters(lambda dead: _list(dead, limit, reason or "", full=full)))
     if as_json:
         output.show_json([_as_object(letter) for letter in letters])
         return
@@ -107,20 +119,20 @@ def _as_object(letter: "Letter") -> dict[str, Any]:
 
 
 def retry(
-    ids: LetterIds = None, everything: All = False, reason: Reason = "", yes: Yes = False, as_json: AsJson = False
+    ids: LetterIds = None, everything: All = False, reason: Reason = None, yes: Yes = False, as_json: AsJson = False
 ) -> None:
     """Puts letters back."""
     _check_which(ids, reason, everything=everything)
     if ids:
         done = asyncio.run(_with_letters(lambda dead: dead.retry(ids)))
     else:
-        count = _confirmed("Put {count} back to where they came from?", reason, yes=yes)
-        done = asyncio.run(_with_letters(lambda dead: dead.retry_all(reason, count)))
+        count = _confirmed("Put {count} back to where they came from?", reason or "", yes=yes)
+        done = asyncio.run(_with_letters(lambda dead: dead.retry_all(reason or "", count)))
     _tell("put back", done, as_json=as_json)
 
 
 def drop(
-    ids: LetterIds = None, everything: All = False, reason: Reason = "", yes: Yes = False, as_json: AsJson = False
+    ids: LetterIds = None, everything: All = False, reason: Reason = None, yes: Yes = False, as_json: AsJson = False
 ) -> None:
     """Drops letters."""
     _check_which(ids, reason, everything=everything)
@@ -129,12 +141,12 @@ def drop(
             raise NotDoneError("nothing was done")
         done = asyncio.run(_with_letters(lambda dead: dead.drop(ids)))
     else:
-        count = _confirmed("{count} will be gone for good. Go on?", reason, yes=yes)
-        done = asyncio.run(_with_letters(lambda dead: dead.drop_all(reason, count)))
+        count = _confirmed("{count} will be gone for good. Go on?", reason or "", yes=yes)
+        done = asyncio.run(_with_letters(lambda dead: dead.drop_all(reason or "", count)))
     _tell("dropped", done, as_json=as_json)
 
 
-def _check_which(ids: list[str] | None, reason: str, *, everything: bool) -> None:
+def _check_which(ids: list[str] | None, reason: str | None, *, everything: bool) -> None:
     if bool(ids) == everything:
         raise typer.BadParameter("either ids or --all", param_hint="ID")
     if reason and not everything:

@@ -128,7 +128,13 @@ def test_what_has_come_since_the_question_is_asked_about_again(run, bury, asked,
 
 
 @pytest.mark.parametrize(
-    "arguments", [("retry",), ("drop",), ("drop", "1-0", "--all"), ("retry", "1-0", "--reason", "x"), ("--limit", "0")]
-)
-def test_wrong_usage_ends_with_2(run, redis, arguments):
+    "arguments",
+    [
+        ("retry",), ("drop",), ("drop", "1-0", "--all"), ("retry", "1-0", "--reason", "x"), ("--limit", "0"),
+        ("drop", "--all", "--reason", ""), ("--reason", ""),
+    ],
+)  # fmt: skip
+def test_wrong_usage_ends_with_2(run, redis, bury, arguments):
+    bury(1, type="end", session=CALL)
     assert run("dead", *arguments).code == 2
+    assert redis.xlen(KEYS.dead) == 1

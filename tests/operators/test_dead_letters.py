@@ -46,6 +46,12 @@ async def test_letter_says_whence_what_and_whose_it_is_without_a_number(client, 
     assert whole.fields["to"] == NUMBER
 
 
+async def test_session_that_is_named_by_a_number_is_told_by_its_last_digits(client, letters):
+    await bury(client, 1, "no type", session=NUMBER)
+    assert (await letters.list()).letters[0].session == "+…23"
+    assert (await letters.list(full=True)).letters[0].session == NUMBER
+
+
 async def test_source_is_a_partition_or_whatever_stands_there(client, letters):
     await bury(client, 1, "odd", stream=KEYS.events(3))
     await bury(client, 2, "odd", stream="else\x1b[31m")
