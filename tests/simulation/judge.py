@@ -10,6 +10,7 @@ from sandbox.exchange import Call, Hearing, State
 from sandbox.phones import phone_address
 from streams.keys import Keys
 from streams.times import from_iso
+from tests.simulation.owners import Owners
 from tests.simulation.replay import Replays
 from tests.simulation.twilio import VirtualTwilio
 from tests.simulation.unheard import Supervision, Unheard, apart, note_supervision, supervised
@@ -122,6 +123,7 @@ class Judge:
         self._twilio = twilio
         self._values = values
         self._keys = keys
+        self._owners = Owners(keys)
         self._may_be_dialled = frozenset(may_be_dialled)
         self._lone_max_s = lone_max_s
         self._silent_max_s = silent_max_s
@@ -240,6 +242,7 @@ class Judge:
     def judge_ended(self, *, all_of_them: bool = False) -> None:
         """Judges the sessions that ended a while ago, and forgets their logs."""
         self._judge_dead_letters()
+        self._owners.note(self._twilio.dialled, self._values())
         now_s = self._twilio.now_s
         calls = self._twilio.exchange.state.calls
         for session in list(self._sessions.values()):
@@ -350,10 +353,9 @@ class Judge:
         Twilio's list of calls tells no label: of two sessions that dial one address in the same seconds, and hear
         nothing of either call, one may take the other's for its own. That can't be told apart, so it is only counted.
         """
-        values = self._values()
+        self._owners.note(self._twilio.dialled, self._values())
         for dial_id, legs in self._twilio.dialled.items():
-            owners = {values.get(self._keys.call(leg.call_sid).encode()) for leg in legs}
-            if len(legs) > 1 and owners - {None, legs[0].session_id.encode()}:
+            if len(legs) > 1 and self._owners.is_mistaken(dial_id):
                 self.mistaken += 1
             elif len(legs) > 1:
                 self.double_dials += 1

@@ -11,10 +11,13 @@ from statemachine.machine import step
 from statemachine.policy import Policy
 from statemachine.session import Session
 from streams import session_codec
+from streams.keys import Keys
+from tests.simulation.owners import Owners
 from tests.simulation.plan import CALM, HARSH, Plan
 from tests.simulation.replay import Replays
 from tests.simulation.report import repeat_command
 from tests.simulation.run import Run
+from tests.simulation.twilio import Dialled
 from tests.simulation.unheard import Supervision, apart, note_supervision, supervised
 from tests.support.decisions import Kept
 
@@ -82,6 +85,21 @@ def test_customer_and_target_of_a_consult_do_not_hear_each_other() -> None:
     pairs = {(one.speaker, other) for one in apart(record) for other in ("CA1", "CA2", "CA3") if one.forbids(other)}
     assert pairs == {("CA1", "CA3"), ("CA3", "CA1")}
     assert apart(record | {b"transfer.stage": b"merging"}) == []
+
+
+# ---- dialled twice ---------------------------------------------------------------------------------------------------
+
+
+def test_dial_whose_call_another_session_had_taken_is_known_when_redis_has_forgotten_it() -> None:
+    keys = Keys("conferral", 4)
+    dialled = {
+        "taken": [Dialled("CA1", "s1", "taken"), Dialled("CA2", "s1", "taken")],
+        "twice": [Dialled("CA3", "s1", "twice"), Dialled("CA4", "s1", "twice")],
+    }
+    owners = Owners(keys)
+    owners.note(dialled, {keys.call("CA1").encode(): b"s2", keys.call("CA3").encode(): b"s1"})
+    owners.note(dialled, {})
+    assert [owners.is_mistaken(dial_id) for dial_id in dialled] == [True, False]
 
 
 # ---- decided again ---------------------------------------------------------------------------------------------------
