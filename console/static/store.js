@@ -174,6 +174,7 @@ export function forgetAll() {
     deadCount.value = null;
     commands.value = [];
     full.value = false;
+    keep("list", ""); // a number may have been searched for
     forgetSession();
   });
 }
