@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 #: Longest pause while Redis is out of reach, seconds.
 BACK_OFF_MAX_S = 5.0
+#: Looking may take this part of the time at most: with thousands of sessions it is looked less often, so that neither
+#: Redis nor this machine is kept busy by somebody who only watches.
+BUSY_MOST = 0.25
 
 
 def watch(
@@ -107,6 +110,7 @@ async def _follow(
     clock, pause_s = SystemClock(), LOOK_EVERY_S
     await view.begin(await follower.start(clock.wall_ms()))
     while not stop.is_set():
+        started_s = clock.monotonic_s()
         try:
             changes = await follower.look(clock.wall_ms())
             await view.tell(changes)
@@ -120,7 +124,8 @@ async def _follow(
             pause_s = LOOK_EVERY_S
             if until_ended and any(change.is_end for change in changes):
                 return
-        await pause(stop, pause_s)
+        took_s = clock.monotonic_s() - started_s
+        await pause(stop, max(pause_s, min(BACK_OFF_MAX_S, took_s / BUSY_MOST - took_s)))
 
 
 def register(app: typer.Typer) -> None:

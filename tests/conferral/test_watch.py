@@ -1,5 +1,6 @@
 """`watch`: changes as they happen, on a terminal and in a pipe."""
 
+import asyncio
 import json
 import signal
 import threading
@@ -7,6 +8,7 @@ import threading
 import pytest
 from rich.console import Console
 
+from conferral.commands import watch
 from conferral.screen import draw
 from operators.following import Change, Follower
 from operators.reader import LogEntry, Reader
@@ -38,6 +40,33 @@ async def test_only_what_happens_from_now_on_is_told_of_all_sessions(reader, red
     assert [fields["id"] for fields in sessions] == [CALL]
     assert await told(follower) == [(CALL, "convert")]
     assert await told(follower) == []
+
+
+async def test_who_needs_long_for_a_look_looks_less_often(monkeypatch):
+    class Slow:
+        async def start(self, _now_ms):
+            return []
+
+        async def look(self, _now_ms):
+            await asyncio.sleep(0.1)
+            return []
+
+    class Nowhere:
+        async def begin(self, _sessions):
+            return
+
+        async def tell(self, _changes):
+            return
+
+    async def pause(stop, pause_s):
+        paused_s.append(pause_s)
+        stop.set()
+
+    paused_s = []
+    monkeypatch.setattr("runtime.lifecycle.pause", pause)
+    await watch._follow(Slow(), Nowhere(), "here", asyncio.Event())
+
+    assert paused_s[0] >= 0.3  # three times as long as the look took
 
 
 async def test_a_new_session_is_told_from_its_beginning(reader, redis):
