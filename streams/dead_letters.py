@@ -1,8 +1,9 @@
 """Dead letters: entries that could not be understood or kept failing, as they lie there, and the ways out for them.
 
 A letter holds the entry whole, beside it where it came from and why it was put aside. It is put back in two steps,
-first onto its stream and then out of the letters: should nobody come to the second, it is put back twice at worst, and
-commands are known by their ids, callbacks by their tokens.
+first onto its stream and then out of the letters: should nobody come to the second, it is put back twice at worst.
+Callbacks are known by their tokens; a command is open again for one at a time, and not any more once something has come
+of it.
 """
 
 import re
@@ -23,6 +24,9 @@ CHUNK = 200
 LIMIT_MAX = 500
 #: Letters that are looked at for one page, count: where few have the reason, the page stays short.
 LOOKED_AT_MAX = 2_000
+#: How long a command that was opened again is left to whoever has done it, milliseconds: the entry is appended right
+#: behind. Should that one have died between the two, anybody may after that.
+REOPENED_FOR_MS = 10_000
 #: What a letter has beside the entry's own fields.
 _ABOUT = ("dead_reason", "dead_stream", "dead_entry")
 #: In place of a reason, of letters that somebody else has put there without one: no reason at all means all of them to
@@ -35,6 +39,7 @@ _STATUSES = {
     "done": "its command is done",
     "rejected": "its command was rejected",
     "failed": "its command was tried and has failed",
+    "reopened": "somebody else has just put it back",
 }
 
 
@@ -145,7 +150,7 @@ class DeadLetterStore:
         if command_id:
             with store_errors():
                 may_go, status = await scripts.reopen_command(
-                    self._client, [self._keys.command(command_id)], [claim, PUT_ASIDE]
+                    self._client, [self._keys.command(command_id)], [claim, PUT_ASIDE, REOPENED_FOR_MS]
                 )
             if not int(may_go):
                 return _STATUSES.get(status.decode(errors="replace"), "its command has come further")

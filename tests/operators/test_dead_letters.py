@@ -1,11 +1,15 @@
 """Dead letters as people see them: in pages, by reason, without anybody's number; all of a reason only as confirmed."""
 
+import asyncio
+
 import pytest
 
 from operators.dead_letters import CountChanged, DeadLetters
+from statemachine.events import Convert
+from streams import event_codec
 from streams.connection import make_client
 from streams.cursors import BadCursorError
-from streams.dead_letters import DeadLetterStore
+from streams.dead_letters import REOPENED_FOR_MS, DeadLetterStore
 from streams.keys import Keys
 
 pytestmark = pytest.mark.redis
@@ -103,6 +107,21 @@ async def test_what_somebody_else_has_taken_out_meanwhile_is_not_put_back(client
     done = await letters.retry(["2-0", "1-0", "1-0"])
     assert (done.done, done.refused) == (1, {"2-0": "there is no such letter"})
     assert await client.xlen(KEYS.commands) == 1
+
+
+async def test_two_who_put_the_same_back_at_once_have_each_command_done_once(client, letters):
+    stream = KEYS.events(KEYS.partition_of("CA1"))
+    for number in range(1, 6):
+        fields = event_codec.encode(Convert(session_id="CA1", token=f"c{number}", occurred_at_ms=5))
+        await bury(client, number, "odd", stream=stream, **fields)
+    ids = [f"{number}-0" for number in range(1, 6)]
+    one, other = await asyncio.gather(letters.retry(ids), letters.retry(ids))
+    assert await client.xlen(stream) == 5 == one.done + other.done
+    assert 0 < await client.pttl(KEYS.command("c1")) <= REOPENED_FOR_MS
+    assert set((one.refused | other.refused).values()) <= {
+        "somebody else has just put it back",
+        "there is no such letter",
+    }
 
 
 async def test_all_of_a_reason_only_while_there_are_as_many_as_were_confirmed(client, letters):
