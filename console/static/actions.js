@@ -54,7 +54,7 @@ export function press(name) {
  */
 export async function giveCommand(fields) {
   const { command } = await post("./commands", fields);
-  takeCommand({ command, type: fields.type, session: fields.session, status: "sent", reason: "" });
+  takeCommand({ command, type: fields.type, session: fields.session, status: "sent", reason: "", fields });
   follow(command, fields.type);
 }
 

@@ -51,7 +51,7 @@ export const dead = signal(null);
 /** How many dead letters there are, as whichever message has told it last; null before the first. */
 export const deadCount = signal(null);
 
-/** Commands that were given on this page, newest first: id, type, session, status, reason, atMs. */
+/** Commands that were given on this page, newest first: command (its id), type, session, status, reason, fields, atMs. */
 export const commands = signal([]);
 
 // ---- what somebody has chosen ----------------------------------------------------------------------------------------
@@ -142,7 +142,9 @@ export function takeCommand(told) {
     return;
   }
   const type = told.type || known?.type || "";
-  const one = { ...known, ...told, type, atMs: known?.atMs ?? Date.now() };
+  // Redis names no session for a command that was refused before any took it.
+  const session = told.session || known?.session || "";
+  const one = { ...known, ...told, type, session, atMs: known?.atMs ?? Date.now() };
   commands.value = [one, ...commands.value.filter((other) => other.command !== told.command)]
     .sort((a, b) => b.atMs - a.atMs)
     .slice(0, COMMANDS_KEPT);

@@ -19,8 +19,9 @@ const GROUPS = [
 ];
 const LAST = "end";
 
-/** The type of the command whose form is open; empty for none. */
-const open = signal("");
+/** The type of the command whose form is open, and what stands in it from the start; the type is empty for none. */
+const CLOSED = { type: "", filledIn: {} };
+const open = signal(CLOSED);
 
 /**
  * The buttons of a session, and what came of those that were pressed.
@@ -31,7 +32,7 @@ export function Commands({ id, buttons, isPast }) {
   const known = new Map(buttons.map((button) => [button.type, button]));
   const placed = new Set([...GROUPS.flatMap(([, types]) => types), LAST]);
   const others = buttons.map((button) => button.type).filter((type) => !placed.has(type));
-  const chosen = known.get(open.value);
+  const chosen = known.get(open.value.type);
   return html`
     ${GROUPS.map(([name, types], place) => {
       const all = place === GROUPS.length - 1 ? [...types, ...others, LAST] : types;
@@ -42,8 +43,17 @@ export function Commands({ id, buttons, isPast }) {
         </div>
       </div>`;
     })}
-    ${chosen ? html`<${CommandForm} key=${`${id} ${chosen.type}`} id=${id} button=${chosen} why=${whyNot(chosen, isPast)} onClose=${() => (open.value = "")} />` : null}
-    <${Given} id=${id} />
+    ${chosen
+      ? html`<${CommandForm}
+          key=${`${id} ${chosen.type}`}
+          id=${id}
+          button=${chosen}
+          why=${whyNot(chosen, isPast)}
+          filledIn=${open.value.filledIn}
+          onClose=${() => (open.value = CLOSED)}
+        />`
+      : null}
+    <${Given} id=${id} known=${known} />
   `;
 }
 
@@ -61,9 +71,14 @@ function whyNot(button, isPast) {
   return button ? (button.allowed ? "" : button.reason) : "nothing is known of it yet";
 }
 
+/** Whether a command is given by a form. */
+function hasForm(button) {
+  return button !== undefined && (button.fields.length > 0 || button.danger !== "");
+}
+
 function One({ id, type, button, isPast }) {
   const why = whyNot(button, isPast);
-  const needsForm = button && (button.fields.length > 0 || button.danger !== "");
+  const needsForm = hasForm(button);
   const name = `${id} ${type}`;
   const isBusy = pressed.value.has(name);
   const onClick = () => {
@@ -71,7 +86,7 @@ function One({ id, type, button, isPast }) {
       return;
     }
     if (needsForm) {
-      open.value = type;
+      open.value = { type, filledIn: {} };
     } else if (press(name)) {
       void give({ type, session: id });
     }
@@ -107,10 +122,16 @@ async function give(fields) {
 
 const WORDS = { sent: "sent", accepted: "accepted, under way" };
 
+/** What has become of a command. A consultation goes on when its transfer is done: that word would promise too much. */
+function become({ type, status, fields }) {
+  const isConsult = type === "transfer" && fields?.mode === "consult";
+  return status === "done" && isConsult ? "target reached" : (WORDS[status] ?? status);
+}
+
 /** What was given here for this session: as the server says it, never before. */
-function Given({ id }) {
+function Given({ id, known }) {
   const mine = commands.value.filter((one) => one.session === id || one.asked === id);
-  const failed = mine.find((one) => one.status === "failed" || one.status === "rejected");
+  const failed = mine.find(cameToNothing);
   return html`
     <div role="alert" class="unseen">${failed ? `${failed.type} ${failed.status}: ${failed.reason}` : null}</div>
     ${mine.length
@@ -119,13 +140,23 @@ function Given({ id }) {
             ${mine.map(
               (one) => html`<li key=${one.command}>
                 <span><${Text} value=${one.type} /> <span class="muted small"><${Time} at=${one.atMs} as="clock" /></span></span>
-                <${Mark} kind=${kindOfStatus(one.status)}>${WORDS[one.status] ?? one.status}<//>
+                <${Mark} kind=${kindOfStatus(one.status)}>${become(one)}<//>
                 <${Why} reason=${one.reason} />
+                ${cameToNothing(one) && one.fields && hasForm(known.get(one.type)) ? html`<${Again} fields=${one.fields} />` : null}
               </li>`,
             )}
           </ul>`
       : null}
   `;
+}
+
+const cameToNothing = ({ status }) => status === "failed" || status === "rejected";
+
+/** Whoever has mistyped one thing need not type the others anew. */
+function Again({ fields: { type, session, ...filledIn } }) {
+  return html`<button type="button" class="small" aria-haspopup="dialog" onClick=${() => (open.value = { type, filledIn })}>
+    Change it …
+  </button>`;
 }
 
 /** Why a command came to nothing leads to where it did. */

@@ -35,10 +35,11 @@ const SELDOM = new Set(["brief", "confirm", "timeout", "digits"]);
  * @param {string} props.id The session's.
  * @param {object} props.button The command.
  * @param {string} props.why Why it can't be given now; it may come to that while the form is open.
+ * @param {Record<string, string>} props.filledIn What stands in it from the start, as somebody gave it before.
  * @param {() => void} props.onClose
  */
-export function CommandForm({ id, button, why, onClose }) {
-  const values = useSignal(firstValues(button));
+export function CommandForm({ id, button, why, filledIn, onClose }) {
+  const values = useSignal({ ...firstValues(button), ...filledIn });
   const failure = useSignal("");
   const name = `${id} ${button.type}`;
   const fields = { type: button.type, session: id, ...filled(button, values.value) };
