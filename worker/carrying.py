@@ -17,7 +17,7 @@ from runtime.errors import (
     ProviderRefusedError,
 )
 from runtime.metrics import Metrics
-from statemachine.effects import ChangeRecording, Dial, Effect, FindCall
+from statemachine.effects import ChangeRecording, Dial, Effect, FindCall, ReadCalls
 from statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
 from telephony.client import sent_only_while
 from telephony.dialling import Dialled
@@ -115,7 +115,8 @@ class Carrying:
         if not tools.is_ours(self.order.partition):
             # Outside of any slot: whoever waits for Redis takes none from those who need not.
             await self._insist_on_lease()
-        async with tools.lanes.slot(ending=effect.is_ending, until_s=self._deadline_s) as has_waited:
+        is_look = isinstance(effect, ReadCalls)
+        async with tools.lanes.slot(ending=effect.is_ending, look=is_look, until_s=self._deadline_s) as has_waited:
             if self.withdrawn or self._left_s() <= 0:
                 return self._out_of_time()
             await self._insist_on_lease()

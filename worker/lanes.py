@@ -10,6 +10,8 @@ from typing import Protocol
 
 from runtime.clock import Clock
 
+#: Of the slots that are handed out while others wait too, each so many-th goes to a look (count).
+LOOKS_TURN = 4
 #: How often those who wait in a pause are looked at, seconds: the time of some may be up.
 LOOK_EVERY_S = 0.25
 
@@ -41,7 +43,11 @@ class _Waiting:
 
 
 class Lanes:
-    """A limit with two lanes: endings come before everything else, and a part of the slots is theirs alone."""
+    """A limit with lanes: endings come before everything else, and a part of the slots is theirs alone.
+
+    Where there are more than Twilio takes, whoever acts comes before whoever only looks: a look is asked for again and
+    again while something is in doubt, and a caller's agent would be rung after all of them.
+    """
 
     def __init__(
         self, limits: Limits, clock: Clock, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -60,6 +66,9 @@ class Lanes:
         self._ordinaries = 0
         self._waiting_endings: deque[_Waiting] = deque()
         self._waiting_ordinaries: deque[_Waiting] = deque()
+        self._waiting_looks: deque[_Waiting] = deque()
+        #: Slots that were handed out to others while a look waited (count).
+        self._passed = 0
         self._pause: asyncio.Task[None] | None = None
 
     @property
@@ -68,16 +77,18 @@ class Lanes:
         return self._endings + self._ordinaries
 
     @asynccontextmanager
-    async def slot(self, *, ending: bool, until_s: float = math.inf) -> AsyncIterator[bool]:
+    async def slot(self, *, ending: bool, look: bool = False, until_s: float = math.inf) -> AsyncIterator[bool]:
         """Waits for a slot and holds it; tells whether it had to wait. First come, first served within a lane.
 
         Args:
             ending: Whether it is for an ending.
+            look: Whether nothing is changed by it, and it is for no ending.
             until_s: When nothing is to be sent any more, monotonic seconds: in a pause whoever's time is up is let
                 through without a slot.
         """
         turn = asyncio.get_running_loop().create_future()
-        (self._waiting_endings if ending else self._waiting_ordinaries).append(_Waiting(turn, until_s))
+        lane = self._waiting_endings if ending else self._waiting_looks if look else self._waiting_ordinaries
+        lane.append(_Waiting(turn, until_s))
         self._hand_out()
         has_waited = not turn.done()
         try:
@@ -113,16 +124,16 @@ class Lanes:
         while (
             self.taken < self._limits.slots
             and self._ordinaries < self._limits.ordinary_slots
-            and (turn := _next(self._waiting_ordinaries))
+            and (turn := self._next_ordinary())
         ):
             self._ordinaries += 1
             turn.set_result(True)
         # Nobody inside wakes those outside when nobody is inside.
-        if self._waiting_ordinaries and self._pause is None and self._limits.pause_s > 0:
+        if self._anybody_waits and self._pause is None and self._limits.pause_s > 0:
             self._pause = asyncio.get_running_loop().create_task(self._wait_for_pause(), name="pause-of-requests")
 
     async def _wait_for_pause(self) -> None:
-        while self._waiting_ordinaries and (pause_s := self._limits.pause_s) > 0:
+        while self._anybody_waits and (pause_s := self._limits.pause_s) > 0:
             await self._sleep(min(pause_s, LOOK_EVERY_S))
             self._let_late_pass()
         self._pause = None
@@ -130,12 +141,24 @@ class Lanes:
 
     def _let_late_pass(self) -> None:
         now_s = self._clock.monotonic_s()
-        late = [waiting for waiting in self._waiting_ordinaries if waiting.until_s <= now_s]
-        if late:
-            self._waiting_ordinaries = deque(one for one in self._waiting_ordinaries if one.until_s > now_s)
-        for waiting in late:
-            if not waiting.turn.done():
-                waiting.turn.set_result(False)
+        for lane in (self._waiting_ordinaries, self._waiting_looks):
+            for waiting in [waiting for waiting in lane if waiting.until_s <= now_s]:
+                lane.remove(waiting)
+                if not waiting.turn.done():
+                    waiting.turn.set_result(False)
+
+    @property
+    def _anybody_waits(self) -> bool:
+        return bool(self._waiting_ordinaries or self._waiting_looks)
+
+    def _next_ordinary(self) -> asyncio.Future[bool] | None:
+        """Whoever acts; a look when nobody does, or when it is a look's turn."""
+        looks, acts = self._waiting_looks, self._waiting_ordinaries
+        self._passed = self._passed + 1 if looks else 0
+        if self._passed >= LOOKS_TURN and (turn := _next(looks)):
+            self._passed = 0
+            return turn
+        return _next(acts) or _next(looks)
 
 
 def _next(waiting: deque[_Waiting]) -> asyncio.Future[bool] | None:

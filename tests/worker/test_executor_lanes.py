@@ -26,14 +26,14 @@ def lanes_of(*, slots: int, reserved_for_endings: int) -> Lanes:
 class Holder:
     """Somebody who takes a slot and keeps it until told."""
 
-    def __init__(self, lanes: Lanes, *, ending: bool) -> None:
+    def __init__(self, lanes: Lanes, kind: str) -> None:
         self.is_in = False
         self._done = asyncio.Event()
         self._lanes = lanes
-        self.task = asyncio.create_task(self._hold(ending))
+        self.task = asyncio.create_task(self._hold(kind))
 
-    async def _hold(self, ending: bool) -> None:
-        async with self._lanes.slot(ending=ending):
+    async def _hold(self, kind: str) -> None:
+        async with self._lanes.slot(ending=kind == "e", look=kind == "l"):
             self.is_in = True
             await self._done.wait()
         self.is_in = False
@@ -45,10 +45,10 @@ class Holder:
 
 
 async def holders(lanes: Lanes, kinds: str) -> list[Holder]:
-    """One for each letter: e for an ending, o for an ordinary effect."""
+    """One for each letter: e for an ending, o for an ordinary effect, l for a look."""
     result = []
     for kind in kinds:
-        result.append(Holder(lanes, ending=kind == "e"))
+        result.append(Holder(lanes, kind))
         await asyncio.sleep(0)
     return result
 
@@ -117,7 +117,7 @@ async def test_no_slot_is_lost_whoever_is_cancelled(seed: int) -> None:
     lanes = lanes_of(slots=3, reserved_for_endings=1)
     those: list[Holder] = []
     for _ in range(100):
-        those.append(Holder(lanes, ending=chance.random() < 0.3))
+        those.append(Holder(lanes, chance.choice("eol")))
         for holder in chance.sample(those, chance.randrange(min(4, len(those)))):
             if chance.random() < 0.5:
                 holder.task.cancel()
@@ -133,3 +133,29 @@ async def test_no_slot_is_lost_whoever_is_cancelled(seed: int) -> None:
     assert lanes.taken == 0
     async with lanes.slot(ending=False):
         assert lanes.taken == 1
+
+
+async def order_of(lanes: Lanes, kinds: str) -> str:
+    """The kinds in the order in which they get the one slot, when all of them wait for it."""
+    (first,) = await holders(lanes, "o")
+    those = dict(zip(await holders(lanes, kinds), kinds, strict=True))
+    await first.leave()
+    told = ""
+    while those:
+        (inside,) = (holder for holder in those if holder.is_in)
+        told += those.pop(inside)
+        await inside.leave()
+    return told
+
+
+@pytest.mark.parametrize(
+    "waiting, expected",
+    [
+        ("llo",         "oll"),
+        ("ooll",        "ooll"),
+        ("looooooo",    "ooolo" + "ooo"),
+        ("lllooooooo",  "ooolooolol"),
+    ],
+)  # fmt: skip
+async def test_whoever_acts_comes_before_whoever_looks_but_looks_get_their_turn(waiting: str, expected: str) -> None:
+    assert await order_of(lanes_of(slots=1, reserved_for_endings=0), waiting) == expected
