@@ -65,6 +65,7 @@ async def test_a_consult_transfer_is_played_by_clicks_alone(stage, windows: Wind
     await players.press(players.phone(phones, "customer"), "Hang up")
     await stands(console, "ended")
     await expect(console.get_by_role("button", name="Transfer …")).to_have_attribute("aria-disabled", "true")
+    await expect(console.get_by_role("region", name="Commands").get_by_text("the session has ended")).to_have_count(1)
     await expect(players.phone(phones, "dave")).to_contain_text("Not in a call")
     await take_moment(camera, console, phones)
     camera.write_film("consult")

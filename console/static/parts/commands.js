@@ -33,13 +33,24 @@ export function Commands({ id, buttons, isPast }) {
   const placed = new Set([...GROUPS.flatMap(([, types]) => types), LAST]);
   const others = buttons.map((button) => button.type).filter((type) => !placed.has(type));
   const chosen = known.get(open.value.type);
+  const common = commonWhy(buttons, isPast);
   return html`
+    ${common ? html`<p class="small muted">None of these now: <span id="why-all"><${Text} value=${common} /></span></p>` : null}
     ${GROUPS.map(([name, types], place) => {
       const all = place === GROUPS.length - 1 ? [...types, ...others, LAST] : types;
       return html`<div class="commands" role="group" aria-label=${name} key=${name}>
         <h3 class="muted small">${name}</h3>
         <div class="commands-grid">
-          ${all.map((type) => html`<${One} key=${type} id=${id} type=${type} button=${known.get(type)} isPast=${isPast} />`)}
+          ${all.map(
+            (type) => html`<${One}
+              key=${type}
+              id=${id}
+              type=${type}
+              button=${known.get(type)}
+              isPast=${isPast}
+              isSaid=${common !== ""}
+            />`,
+          )}
         </div>
       </div>`;
     })}
@@ -71,12 +82,18 @@ function whyNot(button, isPast) {
   return button ? (button.allowed ? "" : button.reason) : "nothing is known of it yet";
 }
 
+/** Why no button at all can be pressed, which is then said once; empty where the reasons differ or one can. */
+function commonWhy(buttons, isPast) {
+  const reasons = new Set(buttons.map((button) => whyNot(button, isPast)));
+  return reasons.size === 1 ? [...reasons][0] : "";
+}
+
 /** Whether a command is given by a form. */
 function hasForm(button) {
   return button !== undefined && (button.fields.length > 0 || button.danger !== "");
 }
 
-function One({ id, type, button, isPast }) {
+function One({ id, type, button, isPast, isSaid }) {
   const why = whyNot(button, isPast);
   const needsForm = hasForm(button);
   const name = `${id} ${type}`;
@@ -97,13 +114,13 @@ function One({ id, type, button, isPast }) {
       type="button"
       class=${isDanger ? "danger" : ""}
       aria-disabled=${Boolean(why) || isBusy}
-      aria-describedby=${why ? `why-${type}` : undefined}
+      aria-describedby=${why ? (isSaid ? "why-all" : `why-${type}`) : undefined}
       aria-haspopup=${needsForm ? "dialog" : undefined}
       onClick=${onClick}
     >
       ${button?.label ?? labelOf(type)}${needsForm ? " …" : ""}
     </button>
-    <span class="why small muted" id=${`why-${type}`}><${Text} value=${why} /></span>
+    <span class="why small muted" id=${`why-${type}`}><${Text} value=${isSaid ? "" : why} /></span>
   </div>`;
 }
 
