@@ -37,6 +37,8 @@ export const rows = new Map();
 export const rowsRevision = signal(0);
 /** Whether the list was told whole once. */
 export const rowsKnown = signal(false);
+/** Grows each time the list is told whole: somebody has come to it, or wants others. */
+export const rowsWhole = signal(0);
 
 // ---- one session, health, dead letters -------------------------------------------------------------------------------
 
@@ -116,6 +118,7 @@ export function takeRows(message) {
   for (const id of message.gone ?? []) {
     rows.delete(id);
   }
+  rowsWhole.value += message.whole ? 1 : 0;
   touchRows();
 }
 

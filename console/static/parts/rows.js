@@ -7,7 +7,7 @@ import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
 import { arrange, filterOf } from "../arranging.js";
 import { go, route } from "../route.js";
-import { isBlind, pausedSince, rows, rowsKnown, rowsRevision } from "../store.js";
+import { isBlind, pausedSince, rows, rowsKnown, rowsRevision, rowsWhole } from "../store.js";
 import { counted } from "../shared/text.js";
 import { COLUMNS, Row } from "./row.js";
 
@@ -36,6 +36,8 @@ const filter = computed(() => filterOf(route.value.choices));
 let sortedMs = 0;
 let sortTimer = 0;
 let aimedMs = -AIMING_MS;
+/** When somebody came to the list or chose other rows: those that come next are the ones asked for, and not held back. */
+let askedMs = -SORT_EVERY_MS;
 
 /** Sorts now, whoever aims: somebody has asked for other rows. */
 function sortNow() {
@@ -51,7 +53,8 @@ function sortSoon() {
     return;
   }
   const nowMs = performance.now();
-  const waitMs = Math.max(sortedMs + SORT_EVERY_MS, aimedMs + AIMING_MS) - nowMs;
+  const pauseMs = nowMs < askedMs + SORT_EVERY_MS ? 0 : SORT_EVERY_MS;
+  const waitMs = Math.max(sortedMs + pauseMs, aimedMs + AIMING_MS) - nowMs;
   if (waitMs <= 0) {
     sortNow();
   } else {
@@ -71,6 +74,10 @@ effect(() => {
 });
 effect(() => {
   void filter.value;
+  untracked(sortAsked);
+});
+effect(() => {
+  void rowsWhole.value;
   void rowsKnown.value;
   untracked(sortNow);
 });
@@ -78,6 +85,18 @@ effect(() => {
   void rowsRevision.value;
   untracked(() => (arranged.value.ids.length ? sortSoon() : sortNow()));
 });
+
+function sortAsked() {
+  askedMs = performance.now();
+  sortNow();
+}
+
+/** Whoever comes to the list sees it as it is now, and does not aim at it yet, nor any more after leaving it. */
+function arrive() {
+  forgetAim();
+  sortAsked();
+  return forgetAim;
+}
 
 /** How many rows have come that are not in the order yet: the pointer holds it. */
 const waiting = computed(() => {
@@ -139,6 +158,7 @@ export function Rows() {
   const { ids } = arranged.value;
   const px = height.value;
   useEffect(() => followScrolling(list), []);
+  useLayoutEffect(arrive, []);
   useLayoutEffect(() => keepFocus(list.current, ids, px));
   void rowsRevision.value;
   const from = still.value ?? rows;
@@ -174,7 +194,7 @@ export function Rows() {
       </div>
     </div>
     <p class="rows-note small muted">
-      ${waiting.value ? `${counted(waiting.value, "more session")} not sorted in yet: rows keep their place under the pointer.` : ""}
+      ${waiting.value && performance.now() < aimedMs + AIMING_MS ? `${counted(waiting.value, "more session")} not sorted in yet: rows keep their place under the pointer.` : ""}
     </p>
   `;
 }
@@ -245,11 +265,15 @@ function aim(event) {
 }
 
 function unaim() {
+  forgetAim();
+  sortSoon();
+}
+
+function forgetAim() {
   pointer = "";
   aimedMs = -AIMING_MS;
   clearTimeout(sortTimer);
   sortTimer = 0;
-  sortSoon();
 }
 
 /** The whole row is a link's ground; text that is being selected, and links with a key held, are the browser's. */
