@@ -165,7 +165,29 @@ def _with_since(wait: Wait, log: Sequence[LogEntry]) -> Wait:
         return wait
     if wait.by == "timer":
         return replace(wait, since_ms=_set_at(wait.comes_at_ms, log))
+    if wait.order:
+        return replace(wait, since_ms=_ordered_at(wait.order, log))
+    if wait.field:
+        return replace(wait, since_ms=_changed_at(wait.field, log))
     return replace(wait, since_ms=_since(log, "phase", "transfer.status"))
+
+
+def _ordered_at(order: str, log: Sequence[LogEntry]) -> int:
+    """When a command under way was taken up; 0 where the log does not reach back so far."""
+    at_ms, is_there = 0, False
+    for entry in log:
+        changed = decode_changes(entry["changes"])
+        if "orders" not in changed:
+            continue
+        was_there, is_there = is_there, order in standing.orders({"orders": changed["orders"] or ""})
+        if is_there and not was_there:
+            at_ms = words.time_ms(entry["at"])
+    return at_ms
+
+
+def _changed_at(name: str, log: Sequence[LogEntry]) -> int:
+    """When one field was changed last; 0 where the log does not tell."""
+    return next((words.time_ms(entry["at"]) for entry in reversed(log) if name in decode_changes(entry["changes"])), 0)
 
 
 def _set_at(due_ms: int, log: Sequence[LogEntry]) -> int:

@@ -57,6 +57,10 @@ class Wait:
     #: When it comes by itself, Unix milliseconds; 0 where nobody knows.
     comes_at_ms: int
     by: By
+    #: Of a command under way, as `standing.orders` names it: the log knows since when.
+    order: str = ""
+    #: The field by whose last change it began; empty where the record tells since when, or the state does.
+    field: str = ""
 
 
 def waits_for(fields: Fields, now_ms: int, pending: Sequence[Asked] = ()) -> tuple[Wait, ...]:
@@ -135,9 +139,9 @@ def _is_missing(fields: Fields, party: str) -> bool:
 
 def _of_commands(fields: Fields) -> list[Wait]:
     """Commands under way that are no transfers."""
-    found = [Wait(f"the command {order} to be done", 0, 0, "twilio") for order in standing.orders(fields)]
+    found = [Wait(f"the command {order} to be done", 0, 0, "twilio", order=order) for order in standing.orders(fields)]
     if asked := fields.get("recording.asked"):
-        found.append(Wait(f"Twilio's answer: {asked} the recording", 0, 0, "twilio"))
+        found.append(Wait(f"Twilio's answer: {asked} the recording", 0, 0, "twilio", field="recording.asked"))
     return found
 
 

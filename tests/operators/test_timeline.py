@@ -134,6 +134,20 @@ def explained(play: Callable[[], Story], later_ms: int = 0, *, full: bool = Fals
     return explain(session_codec.encode(sessions[-1]), log, now_ms, full=full)
 
 
+def test_a_command_under_way_and_a_request_of_a_recording_are_waited_for_since_they_were_given() -> None:
+    def play() -> Story:
+        story = ordering().hold("customer").later(560_000).mute("agent").later(8_000)
+        return story.record("start").later(1_000)
+
+    log, sessions = told(play)
+    found = explain(session_codec.encode(sessions[-1]), log, sessions[-1].updated_at_ms)
+
+    since = {wait.for_: sessions[-1].updated_at_ms - wait.since_ms for wait in found.waits if wait.by == "twilio"}
+    assert since["the command hold customer to be done"] == 568_000
+    assert since["the command mute agent to be done"] == 8_000
+    assert since["Twilio's answer: start the recording"] == 0
+
+
 def lines(found: Explanation) -> list[str]:
     return [one.line.partition(" CA")[0] for one in found.helps]
 
