@@ -10,22 +10,31 @@ from runtime.settings import SILENCE, ServiceSettings
 API_TOKEN_LEAST = 20
 #: Fewest different characters that are not warned of (count): 20 random hexadecimal digits have fewer once in millions.
 API_TOKEN_DIFFERENT = 6
+#: What `.env.example` says, and nobody has.
+EXAMPLE_NUMBER, EXAMPLE_HOST = "+12025550100", "voice.example.com"
 
 
 def check_settings(settings: ServiceSettings) -> list[Line]:
     """Lines about settings that were read."""
+    if left := _left_as_they_were(settings):
+        names, are = " and ".join(name for name, _ in left), "are" if len(left) > 1 else "is"
+        mend = "; ".join(where for _, where in left)
+        return [fail("settings", f"{names} {are} still the example's", mend), *_others(settings)]
+    names = "TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_NUMBER, CONFERRAL_PUBLIC_URL"
+    return [ok("settings", f"{names} are set and well formed"), *_others(settings)]
+
+
+def _left_as_they_were(settings: ServiceSettings) -> list[tuple[str, str]]:
+    """The settings that nobody has filled in since `.env.example` was copied, each with where to take it from."""
+    found = []
     if settings.account_sid.strip("AC0") == "" or settings.auth_token.get_secret_value().startswith("put-your-"):
-        return [
-            fail(
-                "settings",
-                "TWILIO_ACCOUNT_SID or TWILIO_AUTH_TOKEN is still the example's",
-                "take both from the first page of Twilio's Console",
-            ),
-            *_others(settings),
-        ]
-    names = ["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_NUMBER", "CONFERRAL_PUBLIC_URL"]
-    lines = [ok("settings", f"{', '.join(names)} are set and well formed")]
-    return [*lines, *_others(settings)]
+        found.append(("TWILIO_ACCOUNT_SID or TWILIO_AUTH_TOKEN", "take both from the first page of Twilio's Console"))
+    # The local Twilio has no numbers but those that it is given: there this one is as good as any.
+    if settings.number == EXAMPLE_NUMBER and settings.api_url == TWILIO_URL:
+        found.append(("TWILIO_NUMBER", "TWILIO_NUMBER: a number of your account, of its Active numbers"))
+    if urlsplit(settings.public_url).hostname == EXAMPLE_HOST:
+        found.append(("CONFERRAL_PUBLIC_URL", "CONFERRAL_PUBLIC_URL: the address by which Twilio reaches the webhooks"))
+    return found
 
 
 def _others(settings: ServiceSettings) -> list[Line]:

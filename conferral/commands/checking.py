@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,9 +31,7 @@ def check(
     CONFERRAL_PUBLIC_URL; changes nothing. Ends with 0 when no line fails, 1 when one does, 2 when a setting is missing
     or wrong.
     """
-    from runtime.settings import ServiceSettings, load
-
-    lines = asyncio.run(_check(load(ServiceSettings), offline=offline))
+    lines = asyncio.run(_check(_load(), offline=offline))
     if as_json:
         output.show_json([asdict(line) for line in lines])
     else:
@@ -46,6 +45,20 @@ def check(
     if failed:
         output.note(f"{failed} of {len(lines)} lines fail")
         raise typer.Exit(1)
+
+
+def _load() -> "ServiceSettings":
+    """The settings; where there are too few and no `.env`, it is said how to begin one."""
+    from runtime.errors import SettingsError
+    from runtime.settings import ServiceSettings, load
+
+    try:
+        return load(ServiceSettings)
+    except SettingsError as error:
+        if Path(".env").exists() or not any(": missing; " in problem for problem in error.problems):
+            raise
+        begin = ".env: there is none in this folder; `cp .env.example .env` in the repository's begins one"
+        raise SettingsError((*error.problems, begin)) from None
 
 
 async def _check(settings: "ServiceSettings", *, offline: bool) -> "list[Line]":

@@ -1,7 +1,9 @@
 """`check`: what it finds, and how it ends."""
 
+import shutil
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import aiohttp
 import aiohttp.http_parser
@@ -67,6 +69,34 @@ def test_the_table_says_how_to_mend_what_is_wrong(run, redis):
     assert ran.code == 0
     assert "warn    persistence  appendonly no" in ran.out
     assert "warn: persistence: CONFIG SET appendonly yes" in ran.out
+
+
+def test_where_no_settings_are_it_is_said_how_to_begin(run, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in SERVICE:
+        monkeypatch.delenv(name, raising=False)
+
+    ran = run("check", "--offline")
+
+    assert (ran.code, ran.err.count(": missing; ")) == (2, 4)
+    assert "`cp .env.example .env`" in ran.err
+
+    (tmp_path / ".env").write_text("CONFERRAL_AGENT=client:alice\n")
+    assert "cp .env.example" not in run("check", "--offline").err
+
+
+def test_what_is_still_the_examples_is_named(run, checked, monkeypatch, tmp_path):
+    shutil.copy(Path(__file__).parents[2] / ".env.example", tmp_path / ".env")
+    monkeypatch.chdir(tmp_path)
+
+    lines = {line["name"]: line for line in run("check", "--json", "--offline").json}
+
+    assert lines["settings"]["status"] == "fail"
+    for name in ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_NUMBER", "CONFERRAL_PUBLIC_URL"):
+        assert name in lines["settings"]["found"]
+    number = {"TWILIO_NUMBER": "+12025550100"}
+    assert checked(**number)[1]["settings"]["found"] == "TWILIO_NUMBER is still the example's"
+    assert checked(**number, TWILIO_API_URL="http://127.0.0.1:9")[1]["settings"]["status"] == "ok"
 
 
 def test_no_secret_is_shown(run, redis):

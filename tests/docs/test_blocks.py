@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from runtime.settings import ServiceSettings, load
 from streams.commands import parse
 from tests.docs.generated import ROOT, load_script
 from webhooks.api.table import ROUTES
@@ -24,7 +25,7 @@ READ = {"sh", "console", "python", "json", "toml", "yaml"}
 #: What forges draw: whether they can is seen when the page is made from a real run.
 DRAWN = {"mermaid"}
 #: Programs that people are told to start, beside our own.
-PROGRAMS = {"cp", "curl", "docker", "git", "jq", "kill", "make", "openssl", "redis-cli", "."}
+PROGRAMS = {"cp", "curl", "docker", "export", "git", "jq", "kill", "make", "openssl", "redis-cli", "."}
 OWN = ("conferral", ".venv/bin/conferral")
 #: Where the demo and the examples find the control API.
 API = re.compile(r"https?://(?:127\.0\.0\.1|localhost):8080$")
@@ -93,6 +94,12 @@ def test_the_command_line_takes_what_is_to_be_typed(markdown: Path) -> None:
     for command in typed(markdown):
         if command[0] in OWN and not {"-h", "--help", "--version"} & {*command}:
             parsed([word for word in command[1:] if not re.match(r"\d?>", word)])
+
+
+def test_settings_to_be_exported_are_enough_to_begin_with(markdown: Path) -> None:
+    exported = [word for command in typed(markdown) if command[0] == "export" for word in command[1:]]
+    if exported:
+        load(ServiceSettings, dict(word.split("=", 1) for word in exported))
 
 
 @pytest.mark.parametrize(
