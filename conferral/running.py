@@ -264,7 +264,7 @@ class SandboxSettings(StoreSettings):
     )
 
 
-def run_sandbox(host: str, port: int, console_url: str = "") -> int:
+def run_sandbox(host: str, port: int, console_url: str = "", command_line: str = "conferral") -> int:
     """Runs the sandbox; returns the exit code.
 
     Raises:
@@ -273,10 +273,14 @@ def run_sandbox(host: str, port: int, console_url: str = "") -> int:
     settings = load(SandboxSettings)
     check_port(host, port)
     logging_setup.configure(settings.log_format)
-    return lifecycle.run(lambda stop: _sandbox(settings, host, port, console_url, stop))
+    return lifecycle.run(
+        lambda stop: _sandbox(settings, host, port, stop, console_url=console_url, command_line=command_line)
+    )
 
 
-async def _sandbox(settings: SandboxSettings, host: str, port: int, console_url: str, stop: asyncio.Event) -> int:
+async def _sandbox(
+    settings: SandboxSettings, host: str, port: int, stop: asyncio.Event, *, console_url: str, command_line: str
+) -> int:
     from sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
 
     token = settings.auth_token.get_secret_value() if settings.auth_token else AUTH_TOKEN
@@ -285,7 +289,13 @@ async def _sandbox(settings: SandboxSettings, host: str, port: int, console_url:
     secret = settings.api_secret.get_secret_value() if settings.api_secret else ""
     api_key = (settings.api_key, secret) if settings.api_key and secret else None
     sandbox = Sandbox(
-        account_sid=account_sid, auth_token=token, api_key=api_key, host=host, port=port, console_url=console_url
+        account_sid=account_sid,
+        auth_token=token,
+        api_key=api_key,
+        host=host,
+        port=port,
+        console_url=console_url,
+        command_line=command_line,
     )
     if settings.number and settings.public_url:
         base = settings.public_url

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 from aiohttp import web
+from yarl import URL
 
 from console.board import Board
 from console.doors import BODY_BYTES_MAX, Door, check_page, json_object, too_many
@@ -34,6 +35,7 @@ STATIC = Path(__file__).parent / "static"
 STYLES = ("shared/tokens.css", "console.css", "list.css", "session.css", "forms.css")
 #: Pages that look at the same time, at most (count).
 SOCKETS_MAX = 256
+_TWILIO = "twilio.com"
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -68,6 +70,8 @@ def make_app(
         read_only=read_only,
         prefix=settings.prefix,
         public_command=command_line,
+        public_url=settings.public_url or "",
+        has_twilio_pages=_is_of_twilio(settings.api_url),
     )
     orders = Orders(store, door)
     app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_refusals])
@@ -93,6 +97,12 @@ def make_app(
 
     app.on_cleanup.append(close)
     return app
+
+
+def _is_of_twilio(url: str) -> bool:
+    """Whether what a REST API has made can be looked at on Twilio's own pages."""
+    host = URL(url).host or ""
+    return host == _TWILIO or host.endswith(f".{_TWILIO}")
 
 
 @web.middleware

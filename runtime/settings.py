@@ -97,6 +97,16 @@ class ConsoleSettings(StoreSettings):
         validation_alias="CONFERRAL_API_TOKEN",
         description="whoever has it may look and give commands; the same token opens the control API",
     )
+    public_url: HttpUrl | None = Field(
+        default=None,
+        validation_alias="CONFERRAL_PUBLIC_URL",
+        description="the `http(s)://` URL of the control API, in the `curl` lines that the page offers to copy",
+    )
+    api_url: HttpUrl = Field(
+        default="https://api.twilio.com",
+        validation_alias="TWILIO_API_URL",
+        description="where it is not Twilio's own, the page does not lead to Twilio's pages of calls",
+    )
 
 
 class ServiceSettings(StoreSettings):

@@ -87,7 +87,7 @@ class Control:
         """Give the account a number."""
         optional = (
             "voice_method", "voice_fallback_url", "voice_fallback_method", "status_callback",
-            "status_callback_method", "application_sid",
+            "status_callback_method", "application_sid", "name",
         )  # fmt: skip
         body = await read_body(request, ("number", "voice_url"), optional)
         number = self._sandbox.add_number(body.pop("number"), **{name: str(value) for name, value in body.items()})

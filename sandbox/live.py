@@ -64,6 +64,7 @@ class Viewer:
                 "account": sandbox.account_sid,
                 "url": sandbox.url,
                 "console_url": sandbox.console_url,
+                "command_line": sandbox.command_line,
                 "speed": sandbox.speed,
                 "run": sandbox.run,
             },

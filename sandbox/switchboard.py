@@ -66,6 +66,7 @@ class Switchboard:
         faults: What goes wrong, and how often.
         default_script: What phones do that were given no script; by default they ring until told.
         console_url: Where those who play with the phones find the application's own page; they are shown a link.
+        command_line: How the application's own program is called, in the lines that they are offered to copy.
 
     All methods are to be called on the event loop on which it was opened.
     """
@@ -84,6 +85,7 @@ class Switchboard:
         faults: Faults | None = None,
         default_script: PhoneScript | None = None,
         console_url: str = "",
+        command_line: str = "",
     ) -> None:
         self.account_sid = account_sid
         self.auth_token = auth_token
@@ -95,6 +97,7 @@ class Switchboard:
         self.on_rest: Callable[[RestMoment], Awaitable[None]] | None = None
         self.default_script = default_script or PhoneScript()
         self.console_url = console_url
+        self.command_line = command_line
         self._seed = seed if seed is not None else secrets.token_hex(8)
         self._resets = 0
         self._rules = rules
@@ -175,18 +178,13 @@ class Switchboard:
         status_callback: str = "",
         status_callback_method: str = "POST",
         application_sid: str = "",
+        name: str = "",
     ) -> Number:
         """Give the account a number, SIP address, or browser application, with its webhooks."""
         added = Number(
-            number,
-            voice_url,
-            voice_method,
-            voice_fallback_url,
-            voice_fallback_method,
-            status_callback,
-            status_callback_method,
-            application_sid,
-        )
+            number, voice_url, voice_method, voice_fallback_url, voice_fallback_method, status_callback,
+            status_callback_method, application_sid, name,
+        )  # fmt: skip
         self.exchange.add_number(added)
         return added
 

@@ -4,6 +4,9 @@ from typing import Annotated
 
 import typer
 
+CommandLine = Annotated[
+    str, typer.Option(metavar="TEXT", help="How this program is called, in the lines that the page offers to copy.")
+]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 
 
@@ -49,6 +52,7 @@ def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8081,
     host: Host = "127.0.0.1",
     console_url: Annotated[str, typer.Option(metavar="URL", help="The console, to which the phones' page leads.")] = "",
+    command_line: CommandLine = "conferral",
 ) -> None:
     """A local Twilio: REST API, TwiML, signed callbacks, phones. Needs no account and reaches no telephone.
 
@@ -65,7 +69,7 @@ def sandbox(
     """
     from conferral.running import run_sandbox
 
-    raise typer.Exit(run_sandbox(host, port, console_url))
+    raise typer.Exit(run_sandbox(host, port, console_url, command_line))
 
 
 def console(
@@ -74,9 +78,7 @@ def console(
     read_only: Annotated[bool, typer.Option("--read-only", help="Refuse everything that would change something.")] = (
         False
     ),
-    command_line: Annotated[
-        str, typer.Option(metavar="TEXT", help="How this program is called, in the lines that the page offers to copy.")
-    ] = "conferral",
+    command_line: CommandLine = "conferral",
 ) -> None:
     """Serve the live web console: a page that shows and steers.
 

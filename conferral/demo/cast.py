@@ -10,6 +10,13 @@ WAITING_LINE = "+14155550101"
 RECORDED_LINE = "+14155550102"
 #: Whoever calls it is asked something when the agent has left.
 SURVEY_LINE = "+14155550103"
+#: What the phones' page calls each of them.
+LINES = {
+    BUSINESS: "alice is rung",
+    WAITING_LINE: "callers wait",
+    RECORDED_LINE: "recorded",
+    SURVEY_LINE: "survey at the end",
+}
 CUSTOMER = "+14155550123"
 ALICE = "client:alice"
 BOB = "client:bob"

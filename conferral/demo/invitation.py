@@ -58,7 +58,7 @@ def _by_hand() -> list[str]:
 
 
 def _commands(stage: Stage, session_id: str) -> list[str]:
-    conferral = f"REDIS_URL={shlex.quote(stage.redis_url)} {programs.own_command()}"
+    conferral = programs.command_line(stage.redis_url)
     commands = [
         f"{conferral} convert {session_id}",
         f"{conferral} transfer {session_id} --to {cast.BOB} --mode consult",

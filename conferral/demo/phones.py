@@ -56,11 +56,12 @@ class Phones:
         body = {"identity": identity, "to": to, "params": params}
         return str((await self._ask("POST", "/sandbox/browser-calls", body))["sid"])
 
-    async def set_number(self, number: str, webhooks_url: str, route: str) -> None:
-        """Gives the account one more number.
+    async def set_number(self, number: str, name: str, webhooks_url: str, route: str) -> None:
+        """Gives the account a number.
 
         Args:
             number: Which.
+            name: What the phones' page calls it.
             webhooks_url: Where the webhooks are.
             route: Where they are asked when somebody calls it.
         """
@@ -69,7 +70,7 @@ class Phones:
             "voice_fallback_url": f"{webhooks_url}/voice/fallback",
             "status_callback": f"{webhooks_url}/voice/status",
         }
-        await self._ask("POST", "/sandbox/numbers", {"number": number, **urls})
+        await self._ask("POST", "/sandbox/numbers", {"number": number, "name": name, **urls})
 
     async def hang_up(self, call_sid: str) -> None:
         """A party hangs up."""

@@ -51,10 +51,10 @@ class Theatre:
             await self.phones.give_to_a_person(address)
 
     async def set_lines(self) -> None:
-        """The numbers beside the usual one are answered by the webhooks."""
-        for number in (cast.WAITING_LINE, cast.RECORDED_LINE, cast.SURVEY_LINE):
+        """All numbers are answered by the webhooks, and have names."""
+        for number, name in cast.LINES.items():
             route = "/voice/conference" if number == cast.WAITING_LINE else "/voice/inbound"
-            await self.phones.set_number(number, self.stage.webhooks_url, route)
+            await self.phones.set_number(number, name, self.stage.webhooks_url, route)
 
     async def phone(self, address: str, **does: Does) -> None:
         """Tells a phone what it does when it rings; seconds at the usual pace."""

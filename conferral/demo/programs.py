@@ -60,6 +60,11 @@ def own_command() -> str:
     return shell_path(called)
 
 
+def command_line(redis_url: str) -> str:
+    """The same for the Redis of a demo."""
+    return f"REDIS_URL={shlex.quote(redis_url)} {own_command()}"
+
+
 def shell_path(path: Path) -> str:
     """A path for the shell: relative to the working directory when that is shorter."""
     absolute = Path(os.path.abspath(path))  # noqa: PTH100  # resolve() would lead out of the virtual environment

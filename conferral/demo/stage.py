@@ -179,11 +179,12 @@ def _start(children: Children, stage: Stage, chosen: Ports, changes: Mapping[str
     variables = settings_of(stage.redis_url, stage.webhooks_url, stage.sandbox_url, changes)
     # By the interpreter and not by the program's file: `-P` keeps the folder that they run in out of Python's path.
     program = (sys.executable, "-P", "-m", "conferral")
+    typed = ("--command-line", programs.command_line(stage.redis_url))
     commands = {
-        "sandbox": ("sandbox", "--port", str(chosen.sandbox), "--console-url", stage.console_signed_in),
+        "sandbox": ("sandbox", "--port", str(chosen.sandbox), "--console-url", stage.console_signed_in, *typed),
         "webhooks": ("webhooks", "--port", str(chosen.webhooks)),
         "worker": ("worker",),
-        "console": ("console", "--port", str(chosen.console)),
+        "console": ("console", "--port", str(chosen.console), *typed),
     }
     return {name: children.start(name, (*program, *command), variables) for name, command in commands.items()}
 

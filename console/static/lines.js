@@ -1,6 +1,7 @@
 // The same command as a line to type: on the command line, and with curl.
 
 import { printable } from "./shared/text.js";
+import { hello } from "./store.js";
 
 /** Options of the command line whose names differ from the fields'. */
 const OPTIONS = { timeout: "ring-timeout" };
@@ -8,6 +9,12 @@ const OPTIONS = { timeout: "ring-timeout" };
 const ASKS = new Set(["end", "remove"]);
 /** The token is taken from the environment: it is shown nowhere. */
 const TOKEN = '-H "Authorization: Bearer $CONFERRAL_API_TOKEN"';
+
+/** The control API's address of something; without a known one it is taken from the environment as well. */
+function address(path) {
+  const base = hello.value.public_url;
+  return base ? quoted(`${base}${path}`) : `"$CONFERRAL_PUBLIC_URL${path}"`;
+}
 
 /** A word for a shell: quoted where it has to be. */
 export function quoted(word) {
@@ -29,11 +36,11 @@ export function cliLine(program, fields) {
   return [program, type, quoted(session), ...options, ...(ASKS.has(type) ? ["--yes"] : [])].join(" ");
 }
 
-/** The request of the control API; address and token are taken from the environment, so that neither is shown. */
+/** The request of the control API. */
 export function curlLine(fields) {
   const { session, ...body } = fields;
   return [
-    `curl "$CONFERRAL_PUBLIC_URL/sessions/${encodeURIComponent(session)}/commands"`,
+    `curl ${address(`/sessions/${encodeURIComponent(session)}/commands`)}`,
     TOKEN,
     "-H 'Content-Type: application/json'",
     `-d ${quoted(ascii(JSON.stringify(body)))}`,
@@ -44,10 +51,7 @@ export function curlLine(fields) {
 export function lookLines(program, session) {
   return [
     ["command line", `${program} explain ${quoted(session)}`],
-    [
-      "curl",
-      `curl "$CONFERRAL_PUBLIC_URL/sessions/${encodeURIComponent(session)}" ${TOKEN}`,
-    ],
+    ["curl", `curl ${address(`/sessions/${encodeURIComponent(session)}`)} ${TOKEN}`],
   ];
 }
 
@@ -58,7 +62,7 @@ export function listLines(program, filter) {
   const options = [query && `--state ${state}`, filter.ended && "--all"].filter(Boolean);
   return [
     ["command line", [program, "sessions", ...options].join(" ")],
-    ["curl", `curl "$CONFERRAL_PUBLIC_URL/sessions${query}" ${TOKEN}`],
+    ["curl", `curl ${address(`/sessions${query}`)} ${TOKEN}`],
   ];
 }
 
@@ -66,7 +70,7 @@ export function listLines(program, filter) {
 export function healthLines(program) {
   return [
     ["command line", `${program} check`],
-    ["curl", 'curl "$CONFERRAL_PUBLIC_URL/metrics"'],
+    ["curl", `curl ${address("/metrics")}`],
   ];
 }
 

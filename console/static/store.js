@@ -15,8 +15,15 @@ export const asOf = signal(null);
 /** What is wrong with Redis, in words; empty while it answers. */
 export const storeTrouble = signal("");
 
-/** What the server says of itself: version, read_only, prefix, public_command. */
-export const hello = signal({ version: "", read_only: false, prefix: "", public_command: "conferral" });
+/** What the server says of itself; `public_url` is the control API's, empty where it is not known. */
+export const hello = signal({
+  version: "",
+  read_only: false,
+  prefix: "",
+  public_command: "conferral",
+  public_url: "",
+  has_twilio_pages: false,
+});
 /** Counts of all sessions and of the last hour; null before the first time. */
 export const summary = signal(null);
 /** Why what is shown can't be trusted to be true now; empty where it can. */

@@ -44,6 +44,8 @@ class Number:
     status_callback_method: str = "POST"
     application_sid: str = ""
     """Set for a browser application. A browser dials `number`; `To` is then what the browser chose, or empty."""
+    name: str = ""
+    """What people call it."""
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Number:
         return self

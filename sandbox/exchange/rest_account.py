@@ -74,7 +74,7 @@ def number(state: State, it: Number) -> dict[str, Any]:
         "date_updated": rfc2822(0.0),
         "emergency_address_status": "unregistered",
         "emergency_status": "Inactive",
-        "friendly_name": it.number,
+        "friendly_name": it.name or it.number,
         "origin": "twilio",
         "phone_number": it.number,
         "sid": sid,

@@ -125,13 +125,14 @@ function who(phone, role) {
 }
 
 function order(name, caller, more) {
-  return `conferral ${name} ${caller?.sid ?? "SESSION"}${more}`;
+  return `${name} ${caller?.sid ?? "SESSION"}${more}`;
 }
 
 function Line({ text }) {
-  // With its numbers whole it is copied only: shown they are as somebody wants them.
-  return html`<button type="button" class="copyable mono" onClick=${() => copy(text, "the command")}>
-    ${hide(text)}<span class="unseen">: copy</span>
+  // Shorter than what is copied: without where Redis is, and with numbers as somebody wants them shown.
+  const whole = `${hello.value?.command_line || "conferral"} ${text}`;
+  return html`<button type="button" class="copyable mono" onClick=${() => copy(whole, "the command")}>
+    ${hide(`conferral ${text}`)}<span class="unseen">: copy</span>
   </button>`;
 }
 

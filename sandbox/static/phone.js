@@ -166,7 +166,7 @@ function Calling({ phone }) {
         ${offered.map(
           (it) =>
             html`<option key=${it.number} value=${it.number}>
-              ${it.application ? `through the app ${it.number.slice(0, 6)}…` : hide(it.number)}
+              ${it.application ? `through the app ${it.number.slice(0, 6)}…` : hide(it.number)}${it.name && `: ${it.name}`}
             </option>`,
         )}
       </select>

@@ -13,7 +13,7 @@ ROOMS_MAX = 50
 def numbers(sandbox: Switchboard) -> list[dict[str, str]]:
     """What can be called: numbers, SIP addresses, and applications through which browsers call."""
     return [
-        {"number": it.number, "application": it.application_sid, "voice_url": it.voice_url}
+        {"number": it.number, "name": it.name, "application": it.application_sid, "voice_url": it.voice_url}
         for it in sandbox.exchange.state.numbers.values()
     ]
 

@@ -20,8 +20,8 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 PATIENCE_S = 30
 
 
-def app_of(client, *, clock=None, token=TOKEN, **options):
-    settings = load(ConsoleSettings, {"CONFERRAL_API_TOKEN": token})
+def app_of(client, *, clock=None, token=TOKEN, variables=None, **options):
+    settings = load(ConsoleSettings, {"CONFERRAL_API_TOKEN": token, **(variables or {})})
     return make_app(settings, client, clock or SystemClock(), **options)
 
 

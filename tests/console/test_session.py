@@ -72,6 +72,25 @@ async def test_lines_to_be_copied_begin_as_the_program_is_called_here(open_conso
     assert {one["line"].partition("conferral ")[0] for one in told["helps"]} == {"REDIS_URL=unix:///x .venv/bin/"}
 
 
+@pytest.mark.parametrize(
+    ("api_url", "has_pages"),
+    [
+        ("", True),
+        ("https://api.dublin.ie1.twilio.com", True),
+        ("http://127.0.0.1:8081", False),
+        ("https://a.nottwilio.com", False),
+    ],
+)
+async def test_the_page_is_told_where_the_api_is_and_whether_twilio_has_pages_of_it(open_console, api_url, has_pages):
+    console = await open_console(variables={"TWILIO_API_URL": api_url, "CONFERRAL_PUBLIC_URL": "http://calls.example/"})
+    page = await Page.open(console, {"view": "health"})
+
+    hello = await page.next("hello")
+
+    assert hello["public_url"] == "http://calls.example"
+    assert hello["has_twilio_pages"] is has_pages
+
+
 async def test_it_is_found_by_the_sid_of_any_of_its_calls(console, redis):
     put(redis, make_session())
     page = await Page.open(console, {"view": "session", "id": AGENT_CALL})

@@ -52,11 +52,12 @@ function Known({ now }) {
   const isPast = asOf !== null;
   const shown = isPast && past.value?.as_of === asOf ? past.value : now;
   const { fields } = shown;
+  const links = hello.value.has_twilio_pages ? now.links : {};
   const last = lastMoment(moments.value, asOf);
   const state = isPast ? (last?.state_after ?? fields.state) : fields.state;
   return html`
     <${Back} />
-    <${Head} session=${now} state=${state} phase=${isPast && shown === now ? "" : fields.phase} />
+    <${Head} session=${now} links=${links} state=${state} phase=${isPast && shown === now ? "" : fields.phase} />
     <div class="pinned">
       ${isPast
         ? html`<p class="waits is-past">
@@ -71,7 +72,7 @@ function Known({ now }) {
         <section class="panel" aria-labelledby="parties-title">
           <h2 id="parties-title">Who hears whom</h2>
           <${Standing} sentences=${shown.standing} />
-          <${Parties} parties=${shown.parties} links=${now.links} />
+          <${Parties} parties=${shown.parties} links=${links} />
         </section>
         <section class="panel" aria-labelledby="commands-title">
           <h2 id="commands-title">Commands</h2>
@@ -90,7 +91,7 @@ function Known({ now }) {
   `;
 }
 
-function Head({ session: of, state, phase }) {
+function Head({ session: of, links, state, phase }) {
   const { fields } = of;
   const end = fields.ended_at ? html`, ended <${Time} at=${fields.ended_at} /> (<${Text} value=${fields.end_reason} />)` : "";
   const conference = fields.conference_sid;
@@ -101,8 +102,8 @@ function Head({ session: of, state, phase }) {
     <p class="small muted">
       ${fields.direction}, began <${Time} at=${fields.created_at} />${end}
       ${conference ? html`, conference <${Copyable} value=${conference} what="the conference SID" />` : null}
-      ${of.links[conference]
-        ? html` <a href=${of.links[conference]} target="_blank" rel="noopener noreferrer">at Twilio</a>`
+      ${links[conference]
+        ? html` <a href=${links[conference]} target="_blank" rel="noopener noreferrer">at Twilio</a>`
         : null}
     </p>
   </header>`;
