@@ -48,14 +48,14 @@ def check(
 
 
 def _load() -> "ServiceSettings":
-    """The settings; where there are too few and no `.env`, it is said how to begin one."""
+    """The settings; where nothing but missing ones is wrong, and no `.env` is there, it is said how to begin one."""
     from runtime.errors import SettingsError
     from runtime.settings import ServiceSettings, load
 
     try:
         return load(ServiceSettings)
     except SettingsError as error:
-        if Path(".env").exists() or not any(": missing; " in problem for problem in error.problems):
+        if Path(".env").exists() or not all(": missing; " in problem for problem in error.problems):
             raise
         begin = ".env: there is none in this folder; `cp .env.example .env` in the repository's begins one"
         raise SettingsError((*error.problems, begin)) from None

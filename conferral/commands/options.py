@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from operators.reader import Fields
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output; errors too.")]
+#: Of what is shown as it is stored: keys are the names of fields in Redis, and values are whole.
+AsStored = Annotated[
+    bool, typer.Option("--json", help="For machines: fields as in Redis, with whole numbers; errors too.")
+]
 Full = Annotated[bool, typer.Option("--full", help="Show whole numbers instead of their last two digits.")]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from conferral import output
-from conferral.commands.options import AsJson, Full, SessionName
+from conferral.commands.options import AsStored, Full, SessionName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ def sessions(
     state: Annotated[str | None, typer.Option(help=f"Only those in this state: {', '.join(_STATES)}.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Those that have ended, too.")] = False,
     full: Full = False,
-    as_json: AsJson = False,
+    as_json: AsStored = False,
 ) -> None:
     """List the live sessions, those in trouble first.
 
@@ -127,7 +127,7 @@ def _age(fields: "Fields") -> str:
     return words.age(words.time_ms(fields.get("created_at", "")), end_ms)
 
 
-def show(session: SessionName, full: Full = False, as_json: AsJson = False) -> None:
+def show(session: SessionName, full: Full = False, as_json: AsStored = False) -> None:
     """Show one session, and what has happened to it.
 
     \b
