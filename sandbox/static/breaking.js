@@ -23,8 +23,18 @@ const EVENTS = [
   "participant-unmute",
 ];
 const event = signal("*");
-/** Every path of the REST API but reads. */
-const ANY_POST = { what: "next_rest", method: "POST", path: "/" };
+/** What a request asks for, as the faults look for it: by its path, and by what it sends along. */
+const ASKED = {
+  any: { path: "/" },
+  "a dial": { path: "/Conferences/*/Participants.json" },
+  "a dial outside a conference": { path: "/Calls.json" },
+  hold: { path: "/Conferences/*/Participants/*", Hold: "true" },
+  "end of hold": { path: "/Conferences/*/Participants/*", Hold: "false" },
+  redirect: { path: "/Calls/CA*", Twiml: "*" },
+  "hang-up": { path: "/Calls/CA*", Status: "completed" },
+};
+const asked = signal("any");
+const request = (fault) => ({ what: "next_rest", method: "POST", ...ASKED[asked.value], ...fault });
 
 const CALLBACKS = [
   ["Lose it", () => ({ what: "lose_callbacks", event: event.value })],
@@ -33,11 +43,11 @@ const CALLBACKS = [
   ["Let another overtake it", () => ({ what: "hold_back_callbacks", event: event.value })],
 ];
 const REQUESTS = [
-  ["500 after its effect", () => ({ ...ANY_POST, status: 500, moment: "after" })],
-  ["500 before", () => ({ ...ANY_POST, status: 500 })],
-  ["429, too many", () => ({ ...ANY_POST, status: 429 })],
-  ["Cut off after its effect", () => ({ ...ANY_POST, cut: "after" })],
-  ["Cut off before", () => ({ ...ANY_POST, cut: "before" })],
+  ["500 after its effect", () => request({ status: 500, moment: "after" })],
+  ["500 before", () => request({ status: 500 })],
+  ["429, too many", () => request({ status: 429 })],
+  ["Cut off after its effect", () => request({ cut: "after" })],
+  ["Cut off before", () => request({ cut: "before" })],
 ];
 const DOCUMENTS = [
   ["No connection", () => ({ what: "fail_fetches", url_part: "" })],
@@ -67,6 +77,17 @@ export function Breaking() {
     </fieldset>
     <fieldset>
       <legend>The next REST request that changes something</legend>
+      <label>
+        of the kind
+        <select
+          value=${asked.value}
+          onChange=${(change) => {
+            asked.value = change.target.value;
+          }}
+        >
+          ${Object.keys(ASKED).map((name) => html`<option key=${name} value=${name}>${name}</option>`)}
+        </select>
+      </label>
       <${Wishes} wishes=${REQUESTS} />
     </fieldset>
     <fieldset>

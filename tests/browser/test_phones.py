@@ -10,6 +10,12 @@ from tests.support.world import AGENT, CUSTOMER
 
 async def test_a_call_is_played_in_three_windows(stage, windows):
     everybody = await windows.open(stage.phones_url)
+    await everybody.get_by_role("button", name="Break it").click()
+    await everybody.get_by_label("of the kind").select_option("hold")
+    await everybody.get_by_role("button", name="Cut off after its effect").click()
+    wanted = "the next request POST /Conferences/*/Participants/**, Hold=true is cut off after its effect"
+    await everybody.get_by_role("button", name=f"Take back {wanted}").click()
+    await expect(everybody.get_by_text("Nothing is set to go wrong")).to_be_visible()
     context = everybody.context
     customer, alice = [
         await windows.open(f"{stage.phones_url}#phone={quote(address)}", context=context)
