@@ -12,10 +12,10 @@ RECORDED_LINE = "+14155550102"
 SURVEY_LINE = "+14155550103"
 #: What the phones' page calls each of them.
 LINES = {
-    BUSINESS: "alice is rung",
-    WAITING_LINE: "callers wait",
+    BUSINESS: "alice",
+    WAITING_LINE: "waiting room",
     RECORDED_LINE: "recorded",
-    SURVEY_LINE: "survey at the end",
+    SURVEY_LINE: "survey",
 }
 CUSTOMER = "+14155550123"
 ALICE = "client:alice"

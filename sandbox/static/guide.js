@@ -47,12 +47,14 @@ const isBrowser = (phone) => phone.address.startsWith("client:");
 /** The step that is next, from 1 to 5; 6 when all is done. */
 function step(target) {
   const answered = legs.value.filter((leg) => leg.status === "in-progress" && !leg.wants_keys).length;
+  // Two to each call: only one more is a target.
+  const ofTwo = 2 * Math.max(1, legs.value.filter((leg) => !leg.is_incoming).length);
   if (legs.value.length === 0) {
     return 1;
   }
-  if (legs.value.length >= 3) {
-    game.isLast = answered >= 3;
-    return answered >= 3 ? 5 : 4;
+  if (legs.value.length > ofTwo) {
+    game.isLast = answered > ofTwo;
+    return game.isLast ? 5 : 4;
   }
   if (game.isLast && target?.legs.length) {
     return 6;

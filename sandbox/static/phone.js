@@ -46,8 +46,8 @@ export function Phone({ phone, alone }) {
     </header>
     <${Screen} phone=${phone} leg=${leg} alone=${alone} />
     <${Buttons} phone=${phone} leg=${leg} />
-    <${Keypad} phone=${phone} leg=${leg} />
     <${Calling} phone=${phone} />
+    <${Keypad} phone=${phone} leg=${leg} />
     <${Hand} phone=${phone} />
     <${Story} phone=${phone} open=${alone} />
   </section>`;
@@ -197,7 +197,7 @@ function Hand({ phone }) {
     />
     <span>
       I play it by hand<span class="unseen"> (${hide(phone.name)})</span>
-      ${phone.does && html`<small>${phone.by_hand ? "by itself it" : "now it"} ${hide(phone.does)}</small>`}
+      ${phone.does && html`<small>${phone.by_hand ? "unticked: it" : "now it"} ${hide(phone.does)}</small>`}
     </span>
   </label>`;
 }

@@ -39,8 +39,8 @@ export function tabOf(address) {
 export const whole = kept("phones.whole", false);
 /** How late is late, seconds. */
 export const lateS = kept("phones.late_s", 5);
-/** Whether the five steps are open. */
-export const guided = kept("phones.guided", true);
+/** Whether the five steps are open: at first where the phones are beside or in sight below them. */
+export const guided = kept("phones.guided", matchMedia("(min-width: 40rem)").matches);
 
 /** A choice that this browser remembers. */
 function kept(name, usual) {
