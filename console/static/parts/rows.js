@@ -22,7 +22,7 @@ const DRAWN_MAX = 150;
 /** Below this width a row is a card; the style sheet has the same. */
 const NARROW = matchMedia("(max-width: 760px)");
 /** Heights of a row and of a card, in the root's letter size. */
-const ROW_REM = 2.25;
+const ROW_REM = 2.6;
 const CARD_REM = 7;
 
 /** What is shown, in order; `arrange` made it. */
