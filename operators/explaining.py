@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from operators import standing, timeline, trouble, waiting, words
@@ -39,6 +39,14 @@ _ENDS = {
     "command": "an operator ended it",
     "too-old": "it was a day old",
 }
+#: How far a transfer has come that is under way.
+_UNDER_WAY = {
+    "dialing": "the target is being called",
+    "ringing": "the target's phone rings",
+    "confirming": "the target is asked to press 1",
+    "consulting": "they consult",
+    "merged": "all three talk",
+}
 #: Further away than this the time of day alone would not say when, milliseconds.
 _SAME_DAY_MS = 43_200_000
 _PLAIN_ADDRESS = re.compile(r"(client|sip):")
@@ -59,6 +67,8 @@ class Failure:
     twilio_code: int
     #: Where Twilio tells of its code; empty for none.
     link: str
+    #: It was before the newest transfer, or the one that went well: nothing has failed since.
+    is_earlier: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +118,8 @@ def explain(
     """
     moments = timeline.timeline(log, full=full)
     still = timeline.pending(moments) if pending is None else pending
-    waits = tuple(_with_since(wait, log) for wait in waiting.waits_for(fields, now_ms, still))
+    given = waiting.commands_since(fields, log)
+    waits = tuple(_with_since(wait, log, given) for wait in waiting.waits_for(fields, now_ms, still))
     failure = _first_failure(fields, log, moments)
     return Explanation(
         standing=tuple(_standing(fields, log, moments, now_ms, full=full)),
@@ -135,7 +146,7 @@ def _standing(
     if company := standing.company(fields, full=full):
         told.append(f"{_capital(company)}.")
     if transfer := standing.transfer(fields, full=full):
-        told.append(f"Newest transfer: {transfer}.")
+        told.append(f"Newest transfer: {_spoken(transfer, fields)}.")
     return told + [f"{_capital(note)}." for note in standing.notes(fields)]
 
 
@@ -146,10 +157,24 @@ def _end(fields: Fields, moments: Sequence[Moment], *, full: bool) -> list[str]:
     lasted = f" after {words.age(created_ms, ended_ms)}" if created_ms and ended_ms else ""
     told = [f"It ended at {words.clock(ended_ms)} UTC{lasted}: {why}." if ended_ms else f"It has ended: {why}."]
     if by := next((moment for moment in moments if timeline.is_end(moment)), None):
-        told.append(f"What ended it: {by.words}.")
+        told.append(f"What ended it: {_ended_by(by, reason)}.")
     if fields.get("transfer.mode"):
         told.append(f"Newest transfer: {standing.transfer(fields, full=full)}.")
     return told
+
+
+def _ended_by(by: Moment, reason: str) -> str:
+    """What ended it. Of two who leave Twilio may tell first of the one whom the other's leaving has taken along."""
+    who, told = reason.removesuffix("-left"), re.match(r"(?:customer|agent)\b(?!-)", by.words)
+    if not reason.endswith("-left") or told is None or told[0] == who:
+        return by.words
+    return f"{who} left first, and this told of it: {by.words}"
+
+
+def _spoken(transfer: str, fields: Fields) -> str:
+    """The newest transfer with the status of one that is under way in words."""
+    status = fields.get("transfer.status", "")
+    return f"{transfer.removesuffix(f' {status}')}; {_UNDER_WAY[status]}" if status in _UNDER_WAY else transfer
 
 
 def _capital(text: str) -> str:
@@ -159,35 +184,15 @@ def _capital(text: str) -> str:
 # ---- what it waits for -------------------------------------------------------------------------------------------
 
 
-def _with_since(wait: Wait, log: Sequence[LogEntry]) -> Wait:
+def _with_since(wait: Wait, log: Sequence[LogEntry], commands: Mapping[str, int]) -> Wait:
     """The same with the time since when, where the log knows it and the record does not."""
     if wait.since_ms or wait.by == "sweep":
         return wait
+    if wait.for_ in commands:
+        return replace(wait, since_ms=commands[wait.for_])
     if wait.by == "timer":
         return replace(wait, since_ms=_set_at(wait.comes_at_ms, log))
-    if wait.order:
-        return replace(wait, since_ms=_ordered_at(wait.order, log))
-    if wait.field:
-        return replace(wait, since_ms=_changed_at(wait.field, log))
     return replace(wait, since_ms=_since(log, "phase", "transfer.status"))
-
-
-def _ordered_at(order: str, log: Sequence[LogEntry]) -> int:
-    """When a command under way was taken up; 0 where the log does not reach back so far."""
-    at_ms, is_there = 0, False
-    for entry in log:
-        changed = decode_changes(entry["changes"])
-        if "orders" not in changed:
-            continue
-        was_there, is_there = is_there, order in standing.orders({"orders": changed["orders"] or ""})
-        if is_there and not was_there:
-            at_ms = words.time_ms(entry["at"])
-    return at_ms
-
-
-def _changed_at(name: str, log: Sequence[LogEntry]) -> int:
-    """When one field was changed last; 0 where the log does not tell."""
-    return next((words.time_ms(entry["at"]) for entry in reversed(log) if name in decode_changes(entry["changes"])), 0)
 
 
 def _set_at(due_ms: int, log: Sequence[LogEntry]) -> int:
@@ -235,7 +240,8 @@ def _first_failure(fields: Fields, log: Sequence[LogEntry], moments: Sequence[Mo
     for some in ([pair for pair in pairs if pair[1].version >= begin], pairs):
         for found in ([pair for pair in some if pair[1].outcome != "refused"], some):
             if found:
-                return _failure(*found[0])
+                earlier = found[0][1].version < begin
+                return replace(_failure(*found[0]), is_earlier=earlier)
     return None
 
 

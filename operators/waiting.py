@@ -7,8 +7,9 @@ from typing import Literal
 
 from operators import standing, words
 from operators.hearing import is_caller
-from operators.reader import Fields
+from operators.reader import Fields, LogEntry
 from operators.timeline import Asked
+from streams.session_codec import decode_changes
 
 By = Literal["timer", "twilio", "person", "sweep"]
 
@@ -27,6 +28,8 @@ _COMES = {
     "park": "the parked call goes back to the agent who parked it",
     "age": "the session is ended for being a day old",
 }
+_FOR_ORDER = "the command {order} to be done"
+_FOR_RECORDING = "Twilio's answer: {asked} the recording"
 _STATUSES: dict[str, tuple[str, By]] = {
     "dialing": ("Twilio to call {party}", "twilio"),
     "ringing": ("{party} to answer", "person"),
@@ -57,10 +60,6 @@ class Wait:
     #: When it comes by itself, Unix milliseconds; 0 where nobody knows.
     comes_at_ms: int
     by: By
-    #: Of a command under way, as `standing.orders` names it: the log knows since when.
-    order: str = ""
-    #: The field by whose last change it began; empty where the record tells since when, or the state does.
-    field: str = ""
 
 
 def waits_for(fields: Fields, now_ms: int, pending: Sequence[Asked] = ()) -> tuple[Wait, ...]:
@@ -138,11 +137,42 @@ def _is_missing(fields: Fields, party: str) -> bool:
 
 
 def _of_commands(fields: Fields) -> list[Wait]:
-    """Commands under way that are no transfers."""
-    found = [Wait(f"the command {order} to be done", 0, 0, "twilio", order=order) for order in standing.orders(fields)]
+    """Commands under way that are no transfers; since when, the log knows alone."""
+    found = [Wait(_FOR_ORDER.format(order=order), 0, 0, "twilio") for order in standing.orders(fields)]
     if asked := fields.get("recording.asked"):
-        found.append(Wait(f"Twilio's answer: {asked} the recording", 0, 0, "twilio", field="recording.asked"))
+        found.append(Wait(_FOR_RECORDING.format(asked=asked), 0, 0, "twilio"))
     return found
+
+
+def commands_since(fields: Fields, log: Sequence[LogEntry]) -> dict[str, int]:
+    """Since when commands under way are waited for, Unix milliseconds, by the words of the wait.
+
+    Args:
+        fields: The session's hash.
+        log: Oldest first; what it does not reach back to is 0.
+    """
+    found = {_FOR_ORDER.format(order=order): _ordered_at(order, log) for order in standing.orders(fields)}
+    if asked := fields.get("recording.asked"):
+        found[_FOR_RECORDING.format(asked=asked)] = _changed_at("recording.asked", log)
+    return found
+
+
+def _ordered_at(order: str, log: Sequence[LogEntry]) -> int:
+    """When a command under way was taken up."""
+    at_ms, is_there = 0, False
+    for entry in log:
+        changed = decode_changes(entry["changes"])
+        if "orders" not in changed:
+            continue
+        was_there, is_there = is_there, order in standing.orders({"orders": changed["orders"] or ""})
+        if is_there and not was_there:
+            at_ms = words.time_ms(entry["at"])
+    return at_ms
+
+
+def _changed_at(name: str, log: Sequence[LogEntry]) -> int:
+    """When one field was changed last."""
+    return next((words.time_ms(entry["at"]) for entry in reversed(log) if name in decode_changes(entry["changes"])), 0)
 
 
 def _of_people(fields: Fields) -> list[Wait]:

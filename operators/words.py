@@ -7,10 +7,12 @@ import orjson
 
 from operators.reader import Fields, LogEntry
 from runtime.log import redacted
+from streams.session_codec import decode_changes
 from streams.times import from_iso, to_iso
 
 _NO_PARTY = re.compile(r"HTTP \d|RE[0-9a-f]{32}\b")
 _COACHES = re.compile(r"coaches ([A-Za-z][\w-]*)")
+_STATUS_OF = re.compile(r"party\.([A-Za-z][\w-]*)\.status")
 _ONE_OF = re.compile(r"agent \d+ of \d+")
 _LONG_DIGITS = re.compile(r"\+?\d[\d().-]{5,}\d")
 #: A number inside other text, such as the JSON of attempts: with a plus sign, or as a name of SIP or of a client.
@@ -34,7 +36,6 @@ _STATUSES = {
 }
 _EVENTS = {
     "call": "a call to an agent and a customer is asked for",
-    "gate_reached": "somebody who was called has answered",
     "conference_started": "the conference has begun",
     "ring_overdue": "nobody has answered in time",
     "leave_overdue": "one side of the bridge is over",
@@ -219,6 +220,8 @@ def _place(party: str) -> tuple[int, str, int, str]:
 def happened(entry: LogEntry) -> str:
     """What a log entry tells, in one line; its state and reason are told by `change`."""
     event, detail = entry["event"], entry["detail"]
+    if event in ("gate_reached", "gate_decided"):
+        return _at_gate(entry)
     if event in _TOLD:
         return _TOLD[event](detail)
     if event in _OUTCOMES:
@@ -265,9 +268,15 @@ def _left(detail: str) -> str:
     return _with(f"{who} leaves the conference", why.replace("_", " "))
 
 
-def _gate_decided(detail: str) -> str:
-    decision = detail.partition(" ")[2]
-    return f"somebody who was called {_GATE.get(decision, decision)}".rstrip()
+def _at_gate(entry: LogEntry) -> str:
+    """Of somebody who was called: the entry names the call alone, but what it has changed may tell whose it is."""
+    changed = [_STATUS_OF.fullmatch(name) for name in decode_changes(entry["changes"])]
+    found = {one[1] for one in changed if one is not None}
+    who = found.pop() if len(found) == 1 else "somebody who was called"
+    if entry["event"] == "gate_reached":
+        return f"{who} has answered"
+    decision = entry["detail"].partition(" ")[2]
+    return f"{who} {_GATE.get(decision, decision)}".rstrip()
 
 
 def _recording_changed(detail: str) -> str:
@@ -382,7 +391,6 @@ _TOLD: dict[str, Callable[[str], str]] = {
     "participant_joined": lambda detail: f"{detail.partition(' ')[0]} is in the conference",
     "participant_left": _left,
     "participant_changed": _participant_changed,
-    "gate_decided": _gate_decided,
     "conference_ended": lambda detail: _with("the conference is over", detail),
     "announcement_ended": _announcement_ended,
     "recording_changed": _recording_changed,

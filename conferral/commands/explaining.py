@@ -79,7 +79,7 @@ def _tell_failure(failure: Failure) -> None:
     from operators import words
 
     output.result()
-    output.heading("What failed first")
+    output.heading("What failed first, earlier: nothing since" if failure.is_earlier else "What failed first")
     output.alarm(f"  {words.clock(failure.at_ms)} UTC  {failure.words}")
     if failure.guard and failure.guard not in failure.words:
         output.result(f"  because: {failure.guard}")

@@ -217,6 +217,32 @@ def test_what_helps_is_what_the_session_would_take() -> None:
     assert lines(explained(lambda: conferenced().leaves("agent")))[0] == "conferral add"
 
 
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("customer-left", "customer left first, and this told of it: agent leaves the conference"),
+        ("agent-left", "agent leaves the conference"),
+        ("command", "agent leaves the conference"),
+    ],
+)
+def test_what_ended_it_says_who_left_first(reason: str, told: str) -> None:
+    fields = {"id": "S1", "state": "ended", "end_reason": reason}
+    last = {"event": "participant_left", "detail": "agent moderator_ended", "from": "conferenced", "to": "ended"}
+
+    found = explain(fields, [LogEntry("1-0", last | {"version": "4", "at": to_iso(9)})], 0)
+
+    assert found.standing[1] == f"What ended it: {told} (moderator ended)."
+
+
+def test_a_consult_is_told_in_words_and_an_earlier_failure_is_called_so() -> None:
+    def later_well() -> Story:
+        return busy().later(60_000).transfer("warm", command_id="second").confirms("agent")
+
+    assert "Newest transfer: consult to client:bob; they consult." in explained(lambda: talking("consult")).standing
+    failures = [explained(play).first_failure for play in (busy, later_well)]
+    assert [one is not None and one.is_earlier for one in failures] == [False, True]
+
+
 def test_of_an_ended_session_is_told_why() -> None:
     found = explained(lambda: conferenced().later(61_000).end())
 

@@ -152,6 +152,14 @@ def test_every_effect_has_words_of_its_own():
         assert "_" not in words.change(entry("swap", effects=ordered))
 
 
+def test_whoever_is_at_the_gate_is_named_where_the_entry_tells():
+    of_one, of_two = '{"party.target.status":"connected"}', '{"party.a.status":"left","party.b.status":"left"}'
+
+    assert words.happened(entry("gate_reached", TARGET_CALL, changes=of_one)) == "target has answered"
+    assert words.happened(entry("gate_decided", f"{TARGET_CALL} accepted", changes=of_one)) == "target is let in"
+    assert words.happened(entry("gate_reached", TARGET_CALL, changes=of_two)) == "somebody who was called has answered"
+
+
 @pytest.mark.parametrize("decision", GateDecision)
 def test_every_decision_of_the_gate_has_words_of_its_own(decision):
     told = words.happened(entry("gate_decided", f"{TARGET_CALL} {decision.value}"))

@@ -120,7 +120,7 @@ function FirstFailure({ failure }) {
     return null;
   }
   return html`<p class="first-failure">
-    <strong>First thing that failed:</strong>
+    <strong>First thing that failed${failure.is_earlier ? ", earlier" : ""}:</strong>
     <button type="button" class="linklike" onClick=${() => showMoment(failure.entry_id, moments.value)}>
       <${Text} value=${failure.words} />
     </button>
