@@ -299,7 +299,7 @@ def _has_new_facts(before: Session, after: Session) -> bool:
     """Whether a look that began before this event shows something older than what is known now."""
     if after.redirecting != before.redirecting:
         return True
-    if after.parties is before.parties or after.parties == before.parties:
+    if after.parties is before.parties:
         return False
     return after.parties.keys() != before.parties.keys() or any(
         _learnt(before.parties[name], party) for name, party in after.parties.items()

@@ -1,11 +1,10 @@
 import pytest
-import structlog
 from aiohttp.test_utils import TestClient, TestServer
-from structlog.testing import capture_logs
 
 from runtime.metrics import Metrics
 from streams.connection import make_client
 from tests.api.kit import BEARER, app_of
+from tests.support.log_lines import lines_of
 from webhooks.api import api as api_module
 from webhooks.api import giving, handlers
 from webhooks.api.turns import TURNS
@@ -46,8 +45,5 @@ async def api(open_api):
 
 @pytest.fixture
 def lines(monkeypatch):
-    """What is logged. A logger that was used once keeps the configuration that it was used under."""
-    for module in (api_module, giving, handlers):
-        monkeypatch.setattr(module, "log", structlog.get_logger())
-    with capture_logs() as captured:
+    with lines_of(monkeypatch, api_module, giving, handlers) as captured:
         yield captured

@@ -1,12 +1,11 @@
 import pytest
-import structlog
-from structlog.testing import capture_logs
 
 from console import app as app_module
 from console import live, looker, orders
 from console.store import AT_ONCE
 from streams.connection import make_client
 from tests.console.kit import BEARER, app_of, served, set_up
+from tests.support.log_lines import lines_of
 
 
 @pytest.fixture
@@ -58,8 +57,5 @@ def quick_ticks(monkeypatch):
 
 @pytest.fixture
 def lines(monkeypatch):
-    """What is logged. A logger that was used once keeps the configuration that it was used under."""
-    for module in (app_module, looker, orders):
-        monkeypatch.setattr(module, "log", structlog.get_logger())
-    with capture_logs() as captured:
+    with lines_of(monkeypatch, app_module, looker, orders) as captured:
         yield captured
