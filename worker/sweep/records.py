@@ -82,10 +82,10 @@ class SweepRecords:
         return not oldest or now_ms - int(oldest[0][0].split(b"-")[0]) < BEHIND_MS
 
     async def live_ids(self, partition: int) -> list[str]:
-        """Ids of the live sessions of a partition."""
+        """Ids of the live sessions of a partition, in order: the same sweep of the same account is always the same."""
         with store_errors():
             names = await self._client.smembers(self._keys.live(partition))
-        return [name.decode(errors="replace") for name in names]
+        return sorted(name.decode(errors="replace") for name in names)
 
     async def live_sessions(self, session_ids: Sequence[str]) -> list[LiveSession]:
         """Live sessions; those that have ended meanwhile, or make no sense, are left out."""

@@ -311,8 +311,11 @@ class Sweeper:
         return behind
 
     async def _look_for_ended(self, comparison: Comparison, behind: set[int], stop: asyncio.Event) -> None:
-        """Whether what no live session has is an ended one's. Everything else is somebody else's, and left alone."""
-        for calls in in_parts(comparison.strange_calls, AT_ONCE):
+        """Whether what no live session has is an ended one's. Everything else is somebody else's, and left alone.
+
+        In an order of its own, not of a set's: a seed of the simulation shall repeat to its end.
+        """
+        for calls in in_parts(sorted(comparison.strange_calls), AT_ONCE):
             self._insist(stop)
             owners = await self._records.owners(calls)
             ended = await self._ended(owners.values(), behind)
