@@ -1,7 +1,5 @@
 """Sessions as people look at them: all at once, by whatever names them, with their logs and outcomes."""
 
-from collections.abc import Mapping
-
 from operators import finding
 from operators.errors import AmbiguousSession, UnknownSession
 from streams.commands import ID_PATTERN, shown_id
@@ -10,6 +8,7 @@ from streams.reading import CHUNK as CHUNK
 from streams.reading import Fields as Fields
 from streams.reading import LogEntry as LogEntry
 from streams.reading import SessionReader
+from streams.texts import text_of
 
 
 class Reader(SessionReader):
@@ -86,7 +85,7 @@ class Reader(SessionReader):
         """
         with store_errors():
             entries = await self.client.xrange(self.keys.outcomes, f"({after}", "+", count=CHUNK)
-        return [(entry_id.decode(), _text(fields)) for entry_id, fields in entries]
+        return [(entry_id.decode(), text_of(fields)) for entry_id, fields in entries]
 
 
 def _shown(named: str) -> str:
@@ -96,7 +95,3 @@ def _shown(named: str) -> str:
 
         return redacted(named) if named.startswith("+") else shown_id(named)
     return named
-
-
-def _text(record: Mapping[bytes, bytes]) -> Fields:
-    return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in record.items()}

@@ -10,6 +10,7 @@ from streams.connection import Client, store_errors
 from streams.keys import Keys
 from streams.lease import Lease
 from streams.publisher import CALL_INDEX_TTL_S
+from streams.texts import text_of
 
 #: Longest wait of who waits for a turn before asking again, seconds. Who has not asked for twice as long is forgotten.
 ASK_AGAIN_S = 1.0
@@ -96,7 +97,7 @@ class DialAccess:
         """What the session knows of a dial by now."""
         with store_errors():
             record = await self._client.hgetall(self._keys.session(session_id))
-        fields = {name.decode(): value.decode(errors="replace") for name, value in record.items()}
+        fields = text_of(record)
         if fields.get("state", State.ENDED) == State.ENDED:
             return DialStanding(is_wanted=False)
         of_parties = (

@@ -5,7 +5,6 @@ Lists come in pages, so that neither Redis nor a process holds more at a time th
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from redis.exceptions import ResponseError
@@ -15,6 +14,7 @@ from streams import scripts
 from streams.connection import Client, store_errors
 from streams.cursors import EndedPlace, LivePlace, LogPlace, read_cursor, read_log_cursor
 from streams.keys import Keys
+from streams.texts import text_of
 
 #: Reads in one pipeline, count: bounds how long Redis is busy with us.
 CHUNK = 200
@@ -326,15 +326,11 @@ def _check_limit(limit: int) -> None:
 
 def _log_entry(entry: tuple[bytes, Mapping[bytes, bytes] | None]) -> LogEntry:
     entry_id, fields = entry
-    return LogEntry(entry_id.decode(), _text(fields or {}))
+    return LogEntry(entry_id.decode(), text_of(fields or {}))
 
 
 def _shown(record: Mapping[bytes, bytes]) -> Fields:
-    return {name: value for name, value in _text(record).items() if name not in HIDDEN}
-
-
-def _text(record: Mapping[bytes, bytes]) -> Fields:
-    return {_name(name): value.decode(errors="replace") for name, value in record.items()}
+    return {name: value for name, value in text_of(record).items() if name not in HIDDEN}
 
 
 def _whole(text: bytes | None) -> int:
@@ -342,9 +338,3 @@ def _whole(text: bytes | None) -> int:
         return int(text or 0)
     except ValueError:
         return 0  # written by somebody else
-
-
-@lru_cache(4_096)
-def _name(raw: bytes) -> str:
-    """A field's name: the same few in thousands of records, so that each is kept once."""
-    return raw.decode(errors="replace")

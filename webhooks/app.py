@@ -41,6 +41,7 @@ from webhooks.errors import RejectedError, Rejection
 from webhooks.form import Form
 from webhooks.gate import GateRoutes
 from webhooks.health import HealthRoutes
+from webhooks.means import Means
 from webhooks.reception import BODY_BYTES_MAX, Reception
 from webhooks.routing import Routing
 from webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes
@@ -116,11 +117,11 @@ def signed_routes(
         voice=settings.voice,
         with_speaker_events=settings.speaker_events,
     )
-    routing = Routing(settings, directory)
+    means = Means(settings, documents, Routing(settings, directory), ingest, child_lookup, metrics)
     gate = GateRoutes(settings, documents, ingest, metrics)
-    actions = DialActionRoutes(settings, documents, routing, ingest, child_lookup, metrics)
-    client = ClientRoutes(settings, documents, routing, ingest, metrics)
-    voice = VoiceRoutes(settings, documents, routing, ingest, metrics, actions=actions, gate=gate, client=client)
+    actions = DialActionRoutes(means)
+    client = ClientRoutes(means)
+    voice = VoiceRoutes(means, actions=actions, gate=gate, client=client)
     callbacks = CallbackRoutes(settings, ingest, metrics)
     return {
         INBOUND_PATH: voice.inbound,
@@ -129,7 +130,7 @@ def signed_routes(
         FALLBACK_PATH: voice.fallback,
         DIAL_ACTION_PATH: actions.dial_action,
         GATE_PATH: gate.gate,
-        WAIT_PATH: WaitRoutes(settings, documents, routing, ingest, child_lookup, metrics).wait,
+        WAIT_PATH: WaitRoutes(means).wait,
         ANNOUNCEMENT_PATH: AnnouncementRoutes(documents, ingest, metrics).announcement,
         "/voice/status": callbacks.number_status,
         CALL_PATH: callbacks.call,

@@ -15,20 +15,17 @@ import structlog
 from aiohttp import web
 
 from runtime.errors import ConferralError, StoreError
-from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings
 from statemachine.attributes import Attributes
 from statemachine.events import ClientCallReceived
 from statemachine.session import AGENT, first_label
 from statemachine.states import Tune
-from streams.ingest import GateClaim, Ingest
+from streams.ingest import GateClaim
 from telephony.addresses import Address, AddressError
 from telephony.callbacks import MalformedCallbackError, call_sid_of, client_call_received, session_id_of, was_placed
-from telephony.documents import Documents
 from telephony.phrases import Phrase
 from webhooks.form import Form
+from webhooks.means import Means
 from webhooks.replies import note_unstored, twiml
-from webhooks.routing import Routing
 
 log = structlog.get_logger()
 
@@ -56,14 +53,12 @@ class _RefusedCallError(ConferralError):
 class ClientRoutes:
     """Answers `/voice/client`."""
 
-    def __init__(
-        self, settings: ServiceSettings, documents: Documents, routing: Routing, ingest: Ingest, metrics: Metrics
-    ) -> None:
-        self._settings = settings
-        self._documents = documents
-        self._routing = routing
-        self._ingest = ingest
-        self._metrics = metrics
+    def __init__(self, means: Means) -> None:
+        self._settings = means.settings
+        self._documents = means.documents
+        self._routing = means.routing
+        self._ingest = means.ingest
+        self._metrics = means.metrics
 
     async def client(self, form: Form, _query: str) -> web.Response:
         """A browser or app user calls somebody."""

@@ -11,15 +11,12 @@ import structlog
 from aiohttp import web
 
 from runtime.errors import ProviderError, StoreError
-from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings
 from statemachine.attributes import Attributes
 from statemachine.events import DialEnded
 from statemachine.session import AGENT, CUSTOMER, INBOUND, first_label
 from statemachine.states import Phase, Tune
-from streams.ingest import Ingest, PartyFacts, SessionFacts
+from streams.ingest import PartyFacts, SessionFacts
 from telephony.callbacks import caller_of, dial_ended
-from telephony.documents import Documents
 from telephony.phrases import Phrase
 from telephony.urls import DIAL_ACTION_PATH, DialAction, DialKind, parse_dial_action
 from webhooks.answers import (
@@ -32,10 +29,10 @@ from webhooks.answers import (
     waits_first,
     whose_call,
 )
-from webhooks.child_lookup import ChildLookup
 from webhooks.form import Form
+from webhooks.means import Means
 from webhooks.replies import note_unstored, twiml
-from webhooks.routing import NextAgent, Routing
+from webhooks.routing import NextAgent
 
 log = structlog.get_logger()
 
@@ -60,21 +57,13 @@ _BY_NAME = frozenset({Answer.JOIN_BY_NAME, Answer.WAIT_IN_ANOTHER, Answer.WAIT_I
 class DialActionRoutes:
     """Answers the dial action."""
 
-    def __init__(
-        self,
-        settings: ServiceSettings,
-        documents: Documents,
-        routing: Routing,
-        ingest: Ingest,
-        child_lookup: ChildLookup,
-        metrics: Metrics,
-    ) -> None:
-        self._settings = settings
-        self._documents = documents
-        self._routing = routing
-        self._ingest = ingest
-        self._child_lookup = child_lookup
-        self._metrics = metrics
+    def __init__(self, means: Means) -> None:
+        self._settings = means.settings
+        self._documents = means.documents
+        self._routing = means.routing
+        self._ingest = means.ingest
+        self._child_lookup = means.child_lookup
+        self._metrics = means.metrics
 
     async def dial_action(self, form: Form, query: str) -> web.Response:
         """A `<Dial>` of ours has ended."""

@@ -10,25 +10,23 @@ import structlog
 from aiohttp import web
 
 from runtime.errors import StoreError
-from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings
 from statemachine.attributes import Attributes
 from statemachine.events import CallReceived
 from statemachine.session import CUSTOMER, first_label
 from statemachine.states import Opening, SessionMode, State, Tune
-from streams.ingest import Ingest, SessionFacts
+from streams.ingest import SessionFacts
 from telephony.addresses import Address, parse_address
 from telephony.callbacks import error_url_of, was_placed
 from telephony.directory import Inbound
-from telephony.documents import Documents
 from telephony.phrases import Phrase
 from telephony.urls import FALLBACK_PATH, CallbackUrls, DialAction, DialKind
 from webhooks.client_calls import CLIENT_PATH, ClientRoutes
 from webhooks.dial_actions import DialActionRoutes
 from webhooks.form import Form
 from webhooks.gate import GateRoutes
+from webhooks.means import Means
 from webhooks.replies import note_unstored, twiml
-from webhooks.routing import Routing, received
+from webhooks.routing import received
 
 log = structlog.get_logger()
 
@@ -44,37 +42,22 @@ _ASK_AGAIN_S = 0.1
 class VoiceRoutes:
     """Answers `/voice/inbound`, `/voice/conference` and `/voice/fallback`."""
 
-    def __init__(
-        self,
-        settings: ServiceSettings,
-        documents: Documents,
-        routing: Routing,
-        ingest: Ingest,
-        metrics: Metrics,
-        *,
-        actions: DialActionRoutes,
-        gate: GateRoutes,
-        client: ClientRoutes,
-    ) -> None:
+    def __init__(self, means: Means, *, actions: DialActionRoutes, gate: GateRoutes, client: ClientRoutes) -> None:
         """Takes what it answers by.
 
         Args:
-            settings: Of the process.
-            documents: Makes TwiML.
-            routing: Says who answers.
-            ingest: Where events go.
-            metrics: Where answers without Redis are counted.
+            means: What it needs.
             actions: Answers in place of a dial action that has failed.
             gate: Likewise of a gate.
             client: Likewise of `/voice/client`.
         """
-        self._settings = settings
-        self._urls = CallbackUrls(settings.public_url)
-        self._client_url = settings.public_url.rstrip("/") + CLIENT_PATH
-        self._documents = documents
-        self._routing = routing
-        self._ingest = ingest
-        self._metrics = metrics
+        self._settings = means.settings
+        self._urls = CallbackUrls(means.settings.public_url)
+        self._client_url = means.settings.public_url.rstrip("/") + CLIENT_PATH
+        self._documents = means.documents
+        self._routing = means.routing
+        self._ingest = means.ingest
+        self._metrics = means.metrics
         self._actions = actions
         self._gate = gate
         self._client = client

@@ -11,18 +11,16 @@ import structlog
 from aiohttp import web
 
 from runtime.errors import ProviderError, StoreError
-from runtime.metrics import Metrics
-from runtime.settings import SILENCE, ServiceSettings
+from runtime.settings import SILENCE
 from statemachine.states import SessionMode, Tune
-from streams.ingest import Ingest, SessionFacts
+from streams.ingest import SessionFacts
 from telephony.callbacks import MalformedCallbackError
-from telephony.documents import Documents
 from telephony.urls import WAIT_PATH, parse_wait
 from webhooks.audio import PATHS
-from webhooks.child_lookup import ChildLookup
 from webhooks.form import Form
+from webhooks.means import Means
 from webhooks.replies import twiml
-from webhooks.routing import Routing, received
+from webhooks.routing import received
 
 log = structlog.get_logger()
 
@@ -38,25 +36,18 @@ _ASK_AGAIN_S = 0.05
 class WaitRoutes:
     """Answers waitUrl and HoldUrl."""
 
-    def __init__(
-        self,
-        settings: ServiceSettings,
-        documents: Documents,
-        routing: Routing,
-        ingest: Ingest,
-        child_lookup: ChildLookup,
-        metrics: Metrics,
-    ) -> None:
+    def __init__(self, means: Means) -> None:
+        settings = means.settings
         own = {tune: settings.public_url + path for tune, path in PATHS.items()}
         chosen = {Tune.RINGBACK: settings.ringback, Tune.MUSIC: settings.music}
         #: URL of the audio by tune, None for silence.
         self._audio = {tune: None if url == SILENCE else url or own[tune] for tune, url in chosen.items()}
         self._greeting = settings.greeting or ""
-        self._documents = documents
-        self._routing = routing
-        self._ingest = ingest
-        self._child_lookup = child_lookup
-        self._metrics = metrics
+        self._documents = means.documents
+        self._routing = means.routing
+        self._ingest = means.ingest
+        self._child_lookup = means.child_lookup
+        self._metrics = means.metrics
 
     async def wait(self, form: Form, query: str) -> web.Response:
         """What the party shall hear now."""
