@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from twilio.rest import Client
 from twilio.rest.api.v2010.account.call import CallInstance
 
-from runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderRefusedError
+from runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderRefusedError, ProviderUnreachableError
 from statemachine.effects import (
     ChangeRecording,
     CreateCall,
@@ -36,6 +37,8 @@ from telephony.look import RedirectSeen
 from telephony.participants import announcement_parameters, participant_seen, update_parameters
 from telephony.recordings import RECORDINGS_MAX, Recorded
 from telephony.urls import is_id
+
+_T = TypeVar("_T")
 
 #: Children of one call that are read: one for each agent that was tried.
 CHILDREN_MAX = 50
@@ -157,7 +160,8 @@ class Calls:
 
         Source: Twilio docs, Recordings resource, "Read multiple Recording resources" of a call.
         """
-        page = self._client.calls(effect.call_sid).recordings.page_async(page_size=RECORDINGS_MAX)
+        inside = self._client.calls(effect.call_sid).recordings
+        page = partial(inside.page_async, page_size=RECORDINGS_MAX)
         with requests_of("look"):
             try:
                 return recordings.running(await _listed(page))
@@ -240,10 +244,9 @@ class Calls:
         """
         shown = caller_id or self._needed_setup().own_number
         earliest = datetime.fromtimestamp(since_ms / 1000, UTC) - FOUND_SLACK
+        page = partial(self._client.calls.page_async, to=to, from_=shown, page_size=FOUND_MAX)
         return [
-            call
-            for call in await _listed(self._client.calls.page_async(to=to, from_=shown, page_size=FOUND_MAX))
-            if call.direction == "outbound-api" and _created_at(call) >= earliest
+            call for call in await _listed(page) if call.direction == "outbound-api" and _created_at(call) >= earliest
         ]
 
     async def _update_participant(self, effect: UpdateParticipant) -> None:
@@ -316,7 +319,7 @@ class Calls:
     async def _call(self, call_sid: str) -> CallSeen:
         """One call; `completed` when Twilio does not know it any more."""
         try:
-            call = await _answer(self._client.calls(call_sid).fetch_async())
+            call = await _read(self._client.calls(call_sid).fetch_async)
         except ProviderGoneError:
             return CallSeen(call_sid=call_sid, status=CallStatus.COMPLETED.value)
         return CallSeen(
@@ -340,17 +343,18 @@ class Calls:
         """
         if not call_sid:
             return []
-        return await _listed(self._client.calls.page_async(parent_call_sid=call_sid, page_size=CHILDREN_MAX))
+        return await _listed(partial(self._client.calls.page_async, parent_call_sid=call_sid, page_size=CHILDREN_MAX))
 
     async def _live_rooms(self, session_id: str) -> list[str]:
         """SIDs of the live conferences that carry the session's name, those that have started first."""
-        page = self._client.conferences.page_async(friendly_name=session_id, page_size=ROOMS_MAX)
+        page = partial(self._client.conferences.page_async, friendly_name=session_id, page_size=ROOMS_MAX)
         live = [room for room in await _listed(page) if room.status in LIVE_CONFERENCE_STATUSES]
         return [room.sid for room in sorted(live, key=lambda room: room.status != "in-progress")]
 
     async def _participants_in(self, conference_sid: str) -> tuple[ParticipantSeen, ...]:
         """Who is in a room; nobody when it is over. Source: Twilio docs, Participants subresource."""
-        page = self._client.conferences(conference_sid).participants.page_async(page_size=PARTICIPANTS_MAX)
+        inside_of = self._client.conferences(conference_sid).participants
+        page = partial(inside_of.page_async, page_size=PARTICIPANTS_MAX)
         try:
             inside = await _listed(page)
         except ProviderGoneError:
@@ -378,10 +382,27 @@ async def _answer(request: Awaitable[Any]) -> Any:
         return await request
 
 
-async def _listed(page: Awaitable[Iterable[Any]]) -> list[Any]:
+async def _read(ask: Callable[[], Awaitable[_T]]) -> _T:
+    """What a GET finds. One that breaks or fails is repeated once, and at once.
+
+    It changes nothing, and all the other parts of a look would else be read again with it, later, while somebody waits
+    in silence for what the look tells.
+    """
+    try:
+        with our_errors():
+            return await ask()
+    except (OutcomeUnknownError, ProviderUnreachableError):
+        with our_errors():
+            return await ask()
+
+
+async def _listed(page: Callable[[], Awaitable[Iterable[Any]]]) -> list[Any]:
     """The records of one page. The library's own lists follow paging links for as long as the server offers any."""
-    with our_errors():
-        return list(await page)
+
+    async def records() -> list[Any]:
+        return list(await page())
+
+    return await _read(records)
 
 
 async def _side_by_side(*reads: Coroutine[Any, Any, Any]) -> list[Any]:

@@ -29,6 +29,8 @@ class ScriptedHttp(AsyncHttpClient):
     def __init__(self, answers: Mapping[str, Answer]) -> None:
         super().__init__(logging.getLogger("twilio"), True)
         self.answers = answers
+        #: What is answered once, before that.
+        self.first_answers: dict[str, Answer] = {}
         self.requests: list[tuple[str, Mapping[str, object]]] = []
 
     async def request(
@@ -42,7 +44,7 @@ class ScriptedHttp(AsyncHttpClient):
         name = f"{method} {uri.removeprefix(BASE).removesuffix('.json')}"
         self.requests.append((name, params or data or {}))
         openapi_fields.check(name, data or {})
-        answer = self.answers[name]
+        answer = self.first_answers.pop(name, None) or self.answers[name]
         if isinstance(answer, ProviderError):
             raise answer
         return Response(200, orjson.dumps(answer).decode())

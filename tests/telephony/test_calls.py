@@ -1,6 +1,7 @@
 """Effects as REST requests, over twilio-python with a scripted HTTP client in place of the network."""
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ from runtime.errors import (
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
+    ProviderUnreachableError,
 )
 from statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, RedirectCall, SendAway
 from statemachine.events import CallSeen, CallsRead, ParticipantSeen
@@ -243,6 +245,31 @@ async def test_trouble_with_any_part_of_a_read_is_raised_as_it_is(name: str) -> 
         await calls.perform(READ)
 
     assert caught.value is error
+
+
+@pytest.mark.parametrize("error", [OutcomeUnknownError(http_status=500), ProviderUnreachableError()])
+@pytest.mark.parametrize("name", list(PICTURE))
+async def test_part_of_a_read_that_fails_once_is_read_again_alone(name: str, error: ProviderError) -> None:
+    calls, http = calls_with(PICTURE)
+    whole = await calls.perform(READ)
+    asked = Counter(request for request, _ in http.requests)
+
+    calls, http = calls_with(PICTURE)
+    http.first_answers[name] = error
+    assert await calls.perform(READ) == whole
+    assert Counter(request for request, _ in http.requests) == asked + Counter([name])
+
+
+@pytest.mark.parametrize("name", list(PICTURE))
+async def test_part_of_a_read_that_fails_again_fails_the_read(name: str) -> None:
+    error = OutcomeUnknownError(http_status=500)
+    calls, http = calls_with(PICTURE | {name: error})
+
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await calls.perform(READ)
+
+    assert caught.value is error
+    assert [request for request, _ in http.requests].count(name) == 2
 
 
 async def test_independent_reads_run_side_by_side() -> None:

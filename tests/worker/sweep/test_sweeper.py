@@ -210,7 +210,8 @@ async def test_partition_that_nobody_holds_is_left_out(sea: Sea) -> None:
         await sea.sweep()
 
     assert {sea.keys.partition_of(event.session_id) for event in await sea.published()} == {3}
-    (line,) = [line for line in lines if line["event"] == "account_swept"]
+    # Who left somebody out sweeps again soon: maybe before he is stopped here.
+    line = next(line for line in lines if line["event"] == "account_swept")
     assert line["behind"] == 3
 
 
