@@ -204,6 +204,10 @@ class LogEntry:
     reports: tuple[Mapping[str, str], ...] = ()
     #: Of the outcome of an effect: the effect's id.
     effect_id: str = ""
+    #: Of the outcome of an effect: how many requests it took (count), where something went wrong on the way; else 0.
+    attempts: int = 0
+    #: What those came to that were not the last word, with how often: `503 x2`, `429 code 20429 x1`, `no-answer x1`.
+    setbacks: tuple[str, ...] = ()
     #: The session's fields that were changed by it, as the hash has them; None for one that is there no more.
     changes: Mapping[str, str | None] = field(default_factory=dict)
     #: Parameters of Twilio's callback that this version does not know.
@@ -232,6 +236,8 @@ class LogEntry:
             effects=tuple(rows_of(entry["effects"])),
             reports=tuple(rows_of(entry["reports"])),
             effect_id=entry["effect"],
+            attempts=whole(entry["attempts"]),
+            setbacks=texts_of(entry["setbacks"]),
             changes=object_of(entry["changes"]),
             other=object_of(entry["other"]),
         )
@@ -322,6 +328,15 @@ def object_of(text: str) -> Mapping[str, Any]:
     except orjson.JSONDecodeError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def texts_of(text: str) -> tuple[str, ...]:
+    """The texts of a list in JSON; none where it can't be understood."""
+    try:
+        found = orjson.loads(text or "[]")
+    except orjson.JSONDecodeError:
+        return ()
+    return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()
 
 
 def rows_of(text: str) -> list[Mapping[str, Any]]:

@@ -98,9 +98,9 @@ def as_object(change: Change) -> dict[str, Any]:
     import json
 
     fields: dict[str, Any] = {"session": change.session_id, **change.entry.fields}
-    for name in ("effects", "reports", "changes"):
-        if name not in change.entry.fields and name == "changes":
-            continue  # of an older version
+    for name in ("effects", "reports", "setbacks", "changes"):
+        if name not in change.entry.fields and name in ("changes", "setbacks"):
+            continue  # of an older version, or nothing to tell
         try:
             fields[name] = json.loads(change.entry[name] or "[]")
         except json.JSONDecodeError:

@@ -55,6 +55,10 @@ class Asked:
     took_ms: int | None = None
     #: Twilio's error code; 0 for none.
     twilio_code: int = 0
+    #: How many requests it took, where that is told; 0 where it is not: most take one.
+    attempts: int = 0
+    #: The same with what came of those that were not the last word: `3 attempts, 503 twice`; empty where not told.
+    attempted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +145,8 @@ def answer(asked: Asked) -> str:
     if asked.took_ms is None:
         return ""
     word = {"succeeded": "done", "failed": "refused", "unknown": "no answer"}.get(asked.outcome, asked.outcome)
-    code = f" (code {asked.twilio_code})" if asked.twilio_code else ""
-    return f"{word} after {asked.took_ms} ms{code}"
+    more = ", ".join(filter(None, (f"code {asked.twilio_code}" if asked.twilio_code else "", asked.attempted)))
+    return f"{word} after {asked.took_ms} ms{f' ({more})' if more else ''}"
 
 
 def pending(moments: Sequence[Moment]) -> tuple[Asked, ...]:
@@ -240,7 +244,14 @@ class _Open:
             return "", None
         asked_in, asked = found
         took_ms = max(0, at_ms - asked.asked_at_ms)
-        return asked_in, replace(asked, outcome=outcome, took_ms=took_ms, twilio_code=twilio_code(entry))
+        return asked_in, replace(
+            asked,
+            outcome=outcome,
+            took_ms=took_ms,
+            twilio_code=twilio_code(entry),
+            attempts=words.attempts_of(entry),
+            attempted=words.attempted(entry),
+        )
 
     def _id_of(self, entry: LogEntry) -> str:
         if entry["effect"]:

@@ -18,6 +18,12 @@ _LONG_DIGITS = re.compile(r"\+?\d[\d().-]{5,}\d")
 #: A number inside other text, such as the JSON of attempts: with a plus sign, or as a name of SIP or of a client.
 _NUMBER_IN_TEXT = re.compile(r"\+\d[\d().-]{3,}\d|(?:(?<=sip:)|(?<=sips:)|(?<=client:))\d[\d().-]{3,}\d")
 
+#: A count of an entry: of an hour's requests there are fewer than that.
+_SMALL = re.compile(r"[1-9][0-9]{0,5}")
+#: What requests came to: `503 x2`, `429 code 20429 x1`, `no-answer x1`.
+_SETBACK = re.compile(r"(no-answer|[0-9]{3}(?: code [0-9]{1,6})?) x([1-9][0-9]{0,5})")
+_TIMES = {"1": "once", "2": "twice"}
+
 _ROLES = ("customer", "agent", "target")
 #: Parties of these names stand behind those who were added: who was agent before, and who listens.
 _BEHIND = ("agent", "supervisor")
@@ -223,9 +229,9 @@ def happened(entry: LogEntry) -> str:
     if event in ("gate_reached", "gate_decided"):
         return _at_gate(entry)
     if event in _TOLD:
-        return _TOLD[event](detail)
+        return _TOLD[event](detail) + _after(entry)
     if event in _OUTCOMES:
-        return _OUTCOMES[event].format(what=_effect(detail))
+        return _OUTCOMES[event].format(what=_effect(detail)) + _after(entry)
     if event == "stage_overdue" and (ordered := _ordered(entry)):
         return _time_for(ordered)
     if event in _COMMANDS:
@@ -245,6 +251,34 @@ def _time_for(ordered: Sequence[tuple[str, str, str]]) -> str:
 
 def _with(text: str, detail: str) -> str:
     return f"{text} ({detail})" if detail else text
+
+
+def attempts_of(entry: LogEntry) -> int:
+    """How many requests an outcome took (count); 0 where the entry does not tell."""
+    return int(entry["attempts"]) if _SMALL.fullmatch(entry["attempts"]) else 0
+
+
+def attempted(entry: LogEntry) -> str:
+    """How often something was asked of Twilio, and what came of those requests that were not the last word.
+
+    Empty where the entry tells nothing of it: of most it is one request, and of those before the field nobody knows.
+    Otherwise for instance `3 attempts, 503 twice`.
+    """
+    count = attempts_of(entry)
+    if not count:
+        return ""
+    try:
+        setbacks = orjson.loads(entry["setbacks"] or "[]")
+    except orjson.JSONDecodeError:
+        setbacks = []
+    found = [_SETBACK.fullmatch(one) for one in setbacks if isinstance(one, str)] if isinstance(setbacks, list) else []
+    told = [f"{one[1].replace('-', ' ')} {_TIMES.get(one[2], f'{one[2]} times')}" for one in found if one is not None]
+    return ", ".join((f"{count} attempt{'s' if count > 1 else ''}", *told))
+
+
+def _after(entry: LogEntry) -> str:
+    attempts = attempted(entry)
+    return f", after {attempts}" if attempts else ""
 
 
 def _call_progressed(detail: str) -> str:

@@ -200,12 +200,14 @@ def _also() -> tuple[str, str]:
             "A session's log has the fields `at`, `event`, `from`, `to`, `outcome`, `version`, `reason` and "
             "`effects` (JSON), and where they apply `detail`, `command`, `reports` (JSON: what came of commands by "
             "it, each with `command`, `type`, `status` and `reason`), `effect` (the id of the effect of which the "
-            "entry tells the outcome), `changes` (JSON: the session's fields that people look at, as far as the "
-            "event has changed them, null for one that is there no more; without addresses, and without what the "
-            "entry tells itself; folded from the first entry on they give the session as it was at each version) and "
-            "`other`: JSON of the parameters of a conference's or a recording's callback that this version does not "
-            "know, at most 1 KB, without numbers of people. An entry of the dead letters has all fields of the entry "
-            "that was put aside, and `dead_reason`, `dead_stream` and `dead_entry`."
+            "entry tells the outcome), with it `attempts` (how many requests it took) and `setbacks` (JSON: what those "
+            'came to that were not the last word, the last one last, for instance `["429 code 20429 x1", "503 x2"]`) '
+            "where something went wrong on the way, `changes` (JSON: the session's fields that people look at, as far "
+            "as the event has changed them, null for one that is there no more; without addresses, and without what "
+            "the entry tells itself; folded from the first entry on they give the session as it was at each version) "
+            "and `other`: JSON of the parameters of a conference's or a recording's callback that this version does "
+            "not know, at most 1 KB, without numbers of people. An entry of the dead letters has all fields of the "
+            "entry that was put aside, and `dead_reason`, `dead_stream` and `dead_entry`."
         ),
     )
 

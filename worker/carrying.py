@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import structlog
@@ -30,6 +30,9 @@ from worker.orders import Order, Outcome, Provider, Records
 from worker.retry import ExecutorPolicy
 
 log = structlog.get_logger()
+
+#: Kinds of setbacks that an outcome tells (count): whatever answers there may make codes up.
+SETBACKS_MAX = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +81,8 @@ class Carrying:
         self._deadline_s = tools.clock.monotonic_s() + self._policy.deadline_s
         self._troubles = 0
         self._last_error: ProviderError | None = None
+        #: What requests came to that were not the last word, and how often; the last one stands last.
+        self._setbacks: dict[str, int] = {}
         #: Whether any request so far may have been carried out.
         self._maybe_done = False
         #: Since when it is in doubt: the last moment at which it could have been sent, monotonic seconds.
@@ -95,6 +100,14 @@ class Carrying:
             LeaseLostError: another worker owns the partition by now and finds the order in the outbox.
             NobodyWaitsError: the session has ended before it was sent.
         """
+        outcome = await self._settled()
+        # A single request that failed is told by the outcome itself.
+        if self.attempts < 2 and (not self._setbacks or isinstance(outcome, EffectFailed)):
+            return outcome
+        setbacks = tuple(f"{word} x{count}" for word, count in self._setbacks.items())
+        return replace(outcome, attempts=self.attempts, setbacks=setbacks)
+
+    async def _settled(self) -> Outcome:
         if self._is_never_repeated and (self._is_marked or self.order.mark_may_be_lost):
             self.stage = Stage.SETTLED
             return self._unknown()
@@ -258,6 +271,8 @@ class Carrying:
         wait_s = retry.wait_s(self._troubles, error, self._policy, tools.rng)
         if not looking:
             self._last_error = error
+            if wait_s is not None:
+                self._note_setback(error)
             if isinstance(error, OutcomeUnknownError):
                 if self._is_never_repeated:
                     return self._unknown()
@@ -285,6 +300,14 @@ class Carrying:
         if wait_s > 0:
             await tools.sleep(wait_s)
         return None
+
+    def _note_setback(self, error: ProviderError) -> None:
+        code = f" code {error.code}" if error.code else ""
+        word = f"{error.http_status}{code}" if error.http_status else "no-answer"
+        # Put anew, so that the last one stands last; of so many kinds the oldest is let go.
+        self._setbacks[word] = self._setbacks.pop(word, 0) + 1
+        if len(self._setbacks) > SETBACKS_MAX:
+            del self._setbacks[next(iter(self._setbacks))]
 
     def _may_be_refused_for_having_happened(self, error: ProviderError) -> bool:
         """Whether a refusal may mean that an earlier request was carried out: what is paused can't be paused."""

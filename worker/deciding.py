@@ -171,6 +171,10 @@ def _log_entry(event: Event, taken: Step, before: Session, now_ms: int) -> dict[
         entry["command"] = event.command_id
     if isinstance(event, EffectOutcome | CallsRead):
         entry["effect"] = event.effect_id
+        if event.attempts is not None:
+            entry["attempts"] = str(event.attempts)
+        if event.setbacks:
+            entry["setbacks"] = orjson.dumps(event.setbacks).decode()
     if changed := session_codec.changes(taken.session, before):
         entry["changes"] = orjson.dumps(changed).decode()
     if reports := _reports(event, taken, before):

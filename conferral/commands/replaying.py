@@ -179,6 +179,8 @@ def _step_object(entry: LogEntry, moment: Moment, now: str) -> dict[str, Any]:
                 "outcome": one.outcome,
                 "took_ms": one.took_ms,
                 "twilio_code": one.twilio_code or None,
+                "attempts": one.attempts or None,
+                "attempted": one.attempted,
             }
             for one in moment.effects
         ],

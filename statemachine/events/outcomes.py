@@ -17,6 +17,11 @@ class EffectOutcome(Event):
     party: str = ""
     #: What was asked for, where the kind does not say it: `hold`, `paused`. For the session's log.
     asked: str = ""
+    #: Requests that were sent for it (count); None where nothing went wrong on the way. For the session's log.
+    attempts: int | None = None
+    #: What had to be looked up or repeated, the last one last, each with how often: `503 x2`, `429 code 20429 x1`,
+    #: `no-answer x1`.
+    setbacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +89,8 @@ class ParticipantSeen:
     ends_conference: bool = False
     #: SID of the call that this one coaches, empty for none.
     coaches: str = ""
+    #: Whether its phone still rings: it is on the way in, and hears nobody yet.
+    is_ringing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +106,9 @@ class CallsRead(Event):
     #: The live conference of the session, empty when there is none or none was asked for.
     conference_sid: str = ""
     participants: tuple[ParticipantSeen, ...] = ()
+    #: As in `EffectOutcome`.
+    attempts: int | None = None
+    setbacks: tuple[str, ...] = ()
 
     def status_of(self, call_sid: str) -> str:
         """A call's status, empty when the read did not show the call."""

@@ -164,7 +164,8 @@ async def test_an_entry_of_a_log_is_told_with_all_its_fields(api, store):
     reports = [{"command": "c1", "type": "hold", "status": "done"}]
     changes = {"phase": "parked", "parked_until": None}
     lists = {"effects": orjson.dumps(effects), "reports": orjson.dumps(reports), "changes": orjson.dumps(changes)}
-    entry_id = await store.xadd(KEYS.log(CALLER), entry(4, **lists, detail="to", command="c1", mood="good"))
+    tries = {"attempts": "3", "setbacks": '["503 x2"]'}
+    entry_id = await store.xadd(KEYS.log(CALLER), entry(4, **lists, **tries, detail="to", command="c1", mood="good"))
 
     _, told = await get(api, f"/sessions/{CALLER}/log")
 
@@ -172,6 +173,7 @@ async def test_an_entry_of_a_log_is_told_with_all_its_fields(api, store):
     assert one == entry(4, detail="to", command="c1", mood="good") | {
         "entry": entry_id.decode(), "other": "", "effects": [effects[0] | {"detail": ""}],
         "reports": [reports[0] | {"reason": ""}], "effect": "", "changes": changes,
+        **tries,
     }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from operators import timeline
+from operators import timeline, words
 from operators.explaining import Explanation, Help, explain
 from operators.reader import LogEntry
 from statemachine.effects import UpdateParticipant
@@ -57,6 +57,31 @@ def test_what_came_of_an_effect_stands_where_it_was_asked_for(
     assert timeline.answers(asking) == answer
     assert telling.asked_in == asking.entry_id
     assert (telling.gap_ms, telling.is_failure) == (120, outcome != "succeeded")
+
+
+def test_repetition_of_a_request_is_told_where_it_was_asked_and_where_it_was_done() -> None:
+    setbacks = ("503 x2", "429 code 20429 x1", "no-answer x13")
+    *_, asking, telling = timeline.timeline(told(held("succeeds", attempts=17, setbacks=setbacks))[0])
+
+    (asked,) = asking.effects
+    line = "17 attempts, 503 twice, 429 code 20429 once, no answer 13 times"
+    assert (asked.attempts, asked.attempted) == (17, line)
+    assert timeline.answers(asking) == f"done after 120 ms ({line})"
+    assert telling.words == f"Twilio has done it: change how customer takes part, after {line}"
+
+
+@pytest.mark.parametrize("attempts", ["", "0", "-1", "9999999", "three", "\u0663"])
+def test_count_of_attempts_that_makes_no_sense_tells_nothing(attempts: str) -> None:
+    entry = LogEntry("1-0", {"event": "effect_succeeded", "attempts": attempts, "setbacks": '["503 x2"]'})
+
+    assert (words.attempts_of(entry), words.attempted(entry)) == (0, "")
+
+
+@pytest.mark.parametrize("setbacks", ["", "{", "3", "[3, null]", '["<b>x1"]', '["503 x2\\u202e"]', '{"503 x2": 1}'])
+def test_setbacks_that_make_no_sense_are_left_out(setbacks: str) -> None:
+    entry = LogEntry("1-0", {"event": "effect_succeeded", "attempts": "3", "setbacks": setbacks})
+
+    assert words.attempted(entry) == "3 attempts"
 
 
 def test_outcomes_of_logs_without_ids_are_told_by_kind_and_party() -> None:

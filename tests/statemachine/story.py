@@ -330,8 +330,8 @@ class Story:
         )
         return self.take(event)
 
-    def succeeds(self, kind: str, party: str = "", effect_id: str = "effect") -> "Story":
-        return self.take(EffectSucceeded(**self._common(), effect_id=effect_id, kind=kind, party=party))
+    def succeeds(self, kind: str, party: str = "", effect_id: str = "effect", **told: Any) -> "Story":
+        return self.take(EffectSucceeded(**self._common(), effect_id=effect_id, kind=kind, party=party, **told))
 
     def fails(
         self,

@@ -244,6 +244,8 @@ class FakeRecords:
 
     def __init__(self) -> None:
         self.outcomes: list[Outcome] = []
+        #: By effect: how many requests an outcome tells, and what the others came to.
+        self.tried: dict[str, tuple[int | None, tuple[str, ...]]] = {}
         #: Effects that may have been sent, and those that are in no outbox any more.
         self.marked: set[str] = set()
         self.gone: set[str] = set()
@@ -255,7 +257,9 @@ class FakeRecords:
 
     async def finish(self, effect: Effect, outcome: Outcome) -> Effect | None:
         assert (outcome.effect_id, outcome.session_id) == (effect.effect_id, effect.session_id)
-        self.outcomes.append(outcome)
+        # How often it was tried is told apart, so that outcomes can be compared without it.
+        self.tried[outcome.effect_id] = (outcome.attempts, outcome.setbacks)
+        self.outcomes.append(replace(outcome, attempts=None, setbacks=()))
         self.written.append(f"outcome {effect.effect_id}")
         if effect.effect_id not in self.gone or not isinstance(outcome, EffectSucceeded) or not outcome.call_sid:
             return None
@@ -315,6 +319,12 @@ class World:
         """Lets everything run that can run."""
         for _ in range(60):
             await asyncio.sleep(0)
+
+    async def run_all(self, *effects: Effect) -> None:
+        """Carries effects out to their end."""
+        for effect in effects:
+            self.submit(effect)
+        await self.executor.drain(5)
 
     async def run(self, effect: Effect, **more: Any) -> Outcome:
         """Carries one effect out to its end."""

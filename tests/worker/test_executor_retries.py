@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from runtime.errors import ProviderBusyError, ProviderError
+from runtime.errors import OutcomeUnknownError, ProviderBusyError, ProviderError
 from statemachine.effects import Effect
 from statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
 from tests.worker.executor_world import (
@@ -26,6 +26,7 @@ from tests.worker.executor_world import (
     read,
     redirect,
 )
+from worker.carrying import SETBACKS_MAX
 from worker.executor import ExecutorPolicy
 
 
@@ -78,6 +79,35 @@ async def test_effect_that_may_happen_twice_is_simply_repeated(world: World, eff
     assert isinstance(await world.run(effect), EffectSucceeded | CallsRead)
 
     assert world.calls.asked == ["a", "a", "a"]
+
+
+async def test_outcome_tells_how_many_requests_it_took_and_what_the_others_came_to(world: World) -> None:
+    world.calls.script["a"].extend([UNKNOWN, BUSY, UNKNOWN, AWAY, None])
+
+    await world.run_all(hang_up("a"), hang_up("b", session="S2"))
+
+    assert world.records.tried == {"a": (5, ("429 code 20429 x1", "503 x2", "no-answer x1")), "b": (None, ())}
+
+
+async def test_outcome_tells_a_request_that_was_looked_up_but_not_a_refusal_twice(world: World) -> None:
+    world.calls.script["a"].append(UNKNOWN)
+    world.calls.looks["a"].append(IN_ROOM)
+    world.calls.script["b"].extend([BUSY, REFUSED])
+    world.calls.script["c"].append(REFUSED)
+
+    await world.run_all(*(redirect(name, session=name) for name in "abc"))
+
+    assert world.records.tried == {"a": (1, ("503 x1",)), "b": (2, ("429 code 20429 x1",)), "c": (None, ())}
+
+
+async def test_kinds_of_setbacks_are_bounded(world: World) -> None:
+    codes = range(20500, 20500 + 2 * SETBACKS_MAX)
+    world.calls.script["a"].extend([*(OutcomeUnknownError(http_status=503, code=code) for code in codes), None])
+
+    await world.run(hang_up("a"))
+
+    told = tuple(f"503 code {code} x1" for code in codes[-SETBACKS_MAX:])
+    assert world.records.tried == {"a": (2 * SETBACKS_MAX + 1, told)}
 
 
 async def test_ending_is_repeated_for_an_hour_with_waits_of_half_a_minute_at_most(world: World) -> None:

@@ -141,6 +141,10 @@ class LogEntry(BaseModel):
     other: str = Field("", description="JSON, what Twilio told under names that this version does not know")
     command: str = Field("", description="of a command: its id")
     effect: str = Field("", description="of the outcome of an effect: the effect's id")
+    attempts: str = Field("", description="of such an outcome: how many requests it took, where some went wrong")
+    setbacks: str = Field(
+        "", description='JSON, what those came to that were not the last word: `["503 x2"]`, `429 code 20429 x1`'
+    )
     changes: dict[str, str | None] = Field(
         default={}, description="the session's fields that were changed by it; null for one that is there no more"
     )

@@ -120,6 +120,7 @@ function Effect({ effect }) {
     <span>asks Twilio to <${Text} value=${effect.words} /></span>
     <${Mark} kind=${KINDS[outcome] ?? "plain"}>${outcome ? `${WORDS[outcome] ?? printable(outcome)}${took}` : "no answer yet"}<//>
     <${Code} code=${effect.twilio_code} />
+    ${effect.attempted ? html`<span class="small muted"><${Text} value=${effect.attempted} /></span>` : null}
   </li>`;
 }
 
