@@ -30,7 +30,7 @@ from statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from statemachine.states import FINAL_CALL_STATUSES, CallStatus
 from telephony import recordings
 from telephony.account import LIVE_CONFERENCE_STATUSES
-from telephony.client import requests_of
+from telephony.client import gone_is_fine, requests_of
 from telephony.dialling import CallSetup, Dialled, call_parameters, check_may_dial, participant_parameters
 from telephony.errors import our_errors
 from telephony.look import RedirectSeen
@@ -164,7 +164,8 @@ class Calls:
         page = partial(inside.page_async, page_size=RECORDINGS_MAX)
         with requests_of("look"):
             try:
-                return recordings.running(await _listed(page))
+                with gone_is_fine():
+                    return recordings.running(await _listed(page))
             except ProviderGoneError:
                 return ""
 
@@ -198,14 +199,16 @@ class Calls:
         Source: Twilio docs, Call resource, "Update a Call" (`Status`).
         """
         try:
-            await _answer(self._client.calls(effect.call_sid).update_async(status="completed"))
+            with gone_is_fine():
+                await _answer(self._client.calls(effect.call_sid).update_async(status="completed"))
         except ProviderGoneError:
             return  # over already, which is what was wanted
 
     async def _end_conference(self, effect: EndConference) -> None:
         """Source: Twilio docs, Conference resource, "Update a Conference" (`Status`)."""
         try:
-            await _answer(self._client.conferences(effect.conference_sid).update_async(status="completed"))
+            with gone_is_fine():
+                await _answer(self._client.conferences(effect.conference_sid).update_async(status="completed"))
         except ProviderGoneError:
             return  # over already, which is what was wanted
 
@@ -213,7 +216,8 @@ class Calls:
         """Source: Twilio docs, Call resource, "Update a Call" (`Twiml`)."""
         document = self._needed_setup().documents.say_and_hang_up_inline(effect.sentence)
         try:
-            await _answer(self._client.calls(effect.call_sid).update_async(twiml=document))
+            with gone_is_fine():
+                await _answer(self._client.calls(effect.call_sid).update_async(twiml=document))
         except ProviderGoneError:
             return  # over already, so there is nobody left to be told
 
@@ -285,7 +289,8 @@ class Calls:
     async def _send_away(self, effect: SendAway) -> None:
         """Source: Twilio docs, Call resource, "Update a Call" (`Url`)."""
         try:
-            await _answer(self._client.calls(effect.call_sid).update_async(url=effect.url, method="POST"))
+            with gone_is_fine():
+                await _answer(self._client.calls(effect.call_sid).update_async(url=effect.url, method="POST"))
         except ProviderGoneError:
             return  # over already, so there is nobody left to be sent on
 
@@ -319,7 +324,8 @@ class Calls:
     async def _call(self, call_sid: str) -> CallSeen:
         """One call; `completed` when Twilio does not know it any more."""
         try:
-            call = await _read(self._client.calls(call_sid).fetch_async)
+            with gone_is_fine():
+                call = await _read(self._client.calls(call_sid).fetch_async)
         except ProviderGoneError:
             return CallSeen(call_sid=call_sid, status=CallStatus.COMPLETED.value)
         return CallSeen(
@@ -356,7 +362,8 @@ class Calls:
         inside_of = self._client.conferences(conference_sid).participants
         page = partial(inside_of.page_async, page_size=PARTICIPANTS_MAX)
         try:
-            inside = await _listed(page)
+            with gone_is_fine():
+                inside = await _listed(page)
         except ProviderGoneError:
             return ()
         return tuple(participant_seen(seen) for seen in inside)

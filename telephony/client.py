@@ -89,6 +89,23 @@ def requests_of(kind: str) -> Iterator[None]:
         _kind.reset(token)
 
 
+_gone_is_fine: ContextVar[bool] = ContextVar("gone_is_fine", default=False)
+
+
+@contextmanager
+def gone_is_fine() -> Iterator[None]:
+    """Of requests made inside an answer that there is no such thing any more is not counted as a failure.
+
+    What ends something has found what was wanted then, and what asks has been answered. `ProviderGoneError` is raised
+    as ever.
+    """
+    token = _gone_is_fine.set(True)
+    try:
+        yield
+    finally:
+        _gone_is_fine.reset(token)
+
+
 @dataclass(frozen=True, slots=True)
 class Answered:
     """How a request went, for whoever watches them all."""
@@ -242,7 +259,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
     def _record(self, method: str, status: int, code: int, request_id: str, duration_s: float) -> None:
         kind = _kind.get()
         self._metrics.rest_requests.labels(kind, str(status)).observe(duration_s)
-        if not 200 <= status < 300:
+        if not (200 <= status < 300 or (_gone_is_fine.get() and errors.says_gone(status, code))):
             self._metrics.rest_failures.labels(self._failure_of(status, code)).inc()
         log.debug(
             "rest_completed",

@@ -355,6 +355,28 @@ async def test_failures_are_counted_by_what_failed_and_there_are_only_so_many(
     assert counted == {"21220": 1, "http-503": 1, "no-answer": 1, "http-400": 2, "other": 2}
 
 
+async def test_hang_up_of_a_call_that_is_over_has_not_failed_but_is_seen_in_debug(
+    twilio: ScriptedTwilio, http: PooledHttpClient, metrics: Metrics
+) -> None:
+    hang_up = HangUpCall(effect_id="e1", session_id="CA1", party="agent", call_sid="CA1")
+    no_code = {"message": "nothing here", "status": 404}
+    twilio.script = [answered(400, ERROR_21220), answered(404, no_code), answered(400, ERROR_21220)]
+
+    with capture_logs() as lines:
+        await calls_over(http).perform(hang_up)
+        with pytest.raises(ProviderRefusedError):
+            await calls_over(http).perform(hang_up)
+        with pytest.raises(ProviderGoneError):
+            await calls_over(http).perform(REDIRECT)
+
+    told = [(line["effect"], line["status"], line["code"]) for line in lines]
+    assert told == [("hang_up_call", 400, 21220), ("hang_up_call", 404, 0), ("redirect_call", 400, 21220)]
+    (family,) = metrics.rest_failures.collect()
+    counted = {one.labels["code"]: one.value for one in family.samples if one.name.endswith("_total")}
+    # A proxy's 404 says nothing of a call, and whoever is to be moved is not where he is wanted.
+    assert counted == {"http-404": 1, "21220": 1}
+
+
 async def test_connection_that_broke_is_not_used_again(twilio: ScriptedTwilio, http: PooledHttpClient) -> None:
     twilio.script = [answered(200, b"{", length=90), answered(200, {"sid": "CA1"})]
 
