@@ -10,11 +10,11 @@ from console.doors import Door, json_object
 from console.refusals import Refused, answer
 from console.store import Store
 from operators.dead_letters import CountChanged, DeadLetters, Done
-from operators.errors import CommandRejected
+from operators.errors import IdTaken, SessionTaken, UnknownSession
 from operators.giving import Giver
 from operators.reader import Reader
 from streams import command_models, commands
-from streams.command_models import BadCommandError, Call, CommandModel
+from streams.command_models import BadCommandError, CommandModel
 
 log = structlog.get_logger()
 
@@ -37,21 +37,17 @@ class Orders:
         self._door.act(request)
         model = _model(await json_object(request))
         reader = await self._store.ask(_itself)
-        known = await self._store.ask(lambda reader: reader.look_for(model.session)) if model.session else ""
-        shown = commands.shown_id(model.session)
-        if isinstance(model, Call) and known:
-            raise Refused("taken", "session: there is a session or a call of this id already")
-        if not isinstance(model, Call) and not known:
-            raise Refused("unknown", f"no session and no call {shown} is known")
         try:
-            given = await Giver(reader, self._store.turns).give(model.entry(), model.id)
-        except CommandRejected as error:
+            given = await Giver(reader, self._store.turns).give(model.entry(), model.id, looks_up=True)
+        except (IdTaken, SessionTaken) as error:
             raise Refused("taken", error.reason) from None
+        except UnknownSession as error:
+            raise Refused("unknown", str(error)) from None
         log.info(
             "command_published",
             command=given.kind,
             command_id=commands.shown_id(given.command_id),
-            session_id=shown,
+            session_id=commands.shown_id(given.session),
         )
         return answer({"command": given.command_id}, 202)
 

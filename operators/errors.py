@@ -34,6 +34,14 @@ class CommandRejected(CommandError):  # noqa: N818  # the status is the name
     word = "rejected"
 
 
+class IdTaken(CommandRejected):
+    """The command's id was given before, for another command."""
+
+
+class SessionTaken(CommandRejected):
+    """A `call` names a session that there is already."""
+
+
 class CommandFailed(CommandError):  # noqa: N818
     """It was tried and could not be done."""
 

@@ -14,6 +14,8 @@ from streams.command_models import Value
 from streams.command_values import ID_PATTERN as ID_PATTERN
 from streams.connection import Client, store_errors
 from streams.keys import Keys
+from streams.partition import COMMAND_TTL_S
+from streams.texts import text_of
 
 #: Commands on the stream that nobody has routed yet, at most (count): beyond it something is badly wrong.
 COMMANDS_MAX = 100_000
@@ -30,6 +32,13 @@ class CommandOutcome:
     session: str
     #: Of what was asked for under this id first; empty while nobody has taken it up.
     digest: str = ""
+    #: Of the entry that was taken up under this id; empty while none was.
+    entry_id: str = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anybody has given a command under this id, as far as is kept."""
+        return bool(self.status or self.digest or self.entry_id)
 
     @property
     def is_final(self) -> bool:
@@ -38,7 +47,7 @@ class CommandOutcome:
 
     def is_of_another(self, digest: str) -> bool:
         """Whether the id was given before for another command than that of the digest, whose outcome this is not."""
-        return bool(self.digest and digest) and self.digest != digest
+        return _differ(self.digest, digest)
 
 
 def command_id_of(fields: Mapping[str, str], entry_id: str) -> str:
@@ -112,6 +121,26 @@ def shown_id(text: str) -> str:
     return "(digits alone)" if text.isdigit() else text
 
 
+async def keep_id(client: Client, keys: Keys, command_id: str, digest: str) -> bool:
+    """Notes under a command's id what is asked for: from then on the id is known, and of no use for another command.
+
+    Returns:
+        Whether it is this command's, now or since before; else another one was given under the id, and it stays that.
+    """
+    key = keys.command(command_id)
+    with store_errors():
+        pipeline = client.pipeline(transaction=False)
+        pipeline.hsetnx(key, "digest", digest)
+        pipeline.expire(key, COMMAND_TTL_S)
+        pipeline.hget(key, "digest")
+        kept = (await pipeline.execute())[-1]
+    return not _differ((kept or b"").decode(errors="replace"), digest)
+
+
+def _differ(kept_digest: str, digest: str) -> bool:
+    return bool(kept_digest and digest) and kept_digest != digest
+
+
 async def publish(client: Client, keys: Keys, fields: Mapping[str, str]) -> str:
     """Appends a command to the stream.
 
@@ -127,8 +156,9 @@ async def outcome(client: Client, keys: Keys, command_id: str) -> CommandOutcome
     """How far a command has come; with an empty status where nobody knows it."""
     with store_errors():
         record = await client.hgetall(keys.command(command_id))
-    fields = {name.decode(): value.decode(errors="replace") for name, value in record.items()}
-    return CommandOutcome(command_id, *(fields.get(name, "") for name in ("status", "reason", "session", "digest")))
+    fields = text_of(record)
+    kept = (fields.get(name, "") for name in ("status", "reason", "session", "digest", "entry"))
+    return CommandOutcome(command_id, *kept)
 
 
 #: How often an outcome is looked for, seconds.

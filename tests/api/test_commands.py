@@ -379,13 +379,13 @@ async def test_beyond_many_who_wait_nobody_waits(api, store, monkeypatch):
 @pytest.mark.usefixtures("bridged")
 async def test_whoever_has_gone_is_waited_for_no_longer(store, metrics, monkeypatch):
     over = asyncio.Event()
-    look_until = giving.Commands._look_until
+    wait_for_outcome = giving.Commands.wait_for_outcome
 
     async def noted(self, *arguments):
-        await look_until(self, *arguments)
+        await wait_for_outcome(self, *arguments)
         over.set()
 
-    monkeypatch.setattr(giving.Commands, "_look_until", noted)
+    monkeypatch.setattr(giving.Commands, "wait_for_outcome", noted)
     # As the process serves it: a handler outlives its client.
     runner = web.AppRunner(app_of(store, metrics), handler_cancellation=False, shutdown_timeout=0.1)
     await runner.setup()

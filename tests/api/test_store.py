@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
+from operators.giving import Giver
 from runtime.errors import StoreUnreachableError
 from streams.connection import make_client
 from tests.api.kit import CALLER, KEYS, put, session, take_up, tell
-from webhooks.api import giving
 from webhooks.api import turns as turns_module
 from webhooks.api.turns import TURNS, Turns
 
@@ -33,7 +33,7 @@ async def test_only_so_many_are_under_way_at_a_time():
         running -= 1
         return "told"
 
-    assert await asyncio.gather(*(turns(act) for _ in range(50))) == ["told"] * 50
+    assert await asyncio.gather(*(turns(act()) for _ in range(50))) == ["told"] * 50
     assert most == TURNS
     await turns.close()
 
@@ -43,13 +43,13 @@ async def test_nobody_waits_beyond_the_deadline_and_what_was_begun_keeps_its_tur
 
     for _ in range(TURNS):
         with pytest.raises(StoreUnreachableError, match="did not answer in time"):
-            await turns(gate.wait)
+            await turns(gate.wait())
     with pytest.raises(StoreUnreachableError, match="too much to do"):
-        await turns(gate.wait)
+        await turns(gate.wait())
 
     gate.set()
     await turns.close()
-    assert await turns(gate.wait) is True
+    assert await turns(gate.wait()) is True
 
 
 async def test_a_failure_is_told_and_gives_the_turn_back():
@@ -60,7 +60,7 @@ async def test_a_failure_is_told_and_gives_the_turn_back():
 
     for _ in range(TURNS + 1):
         with pytest.raises(StoreUnreachableError, match="away"):
-            await turns(fails)
+            await turns(fails())
 
 
 async def test_a_failure_that_nobody_waits_for_any_more_is_no_trouble(caplog):
@@ -71,7 +71,7 @@ async def test_a_failure_that_nobody_waits_for_any_more_is_no_trouble(caplog):
         raise StoreUnreachableError("away")
 
     with pytest.raises(StoreUnreachableError, match="did not answer in time"):
-        await turns(fails)
+        await turns(fails())
     gate.set()
     await turns.close()
     assert caplog.records == []
@@ -121,7 +121,7 @@ async def test_what_redis_refuses_is_no_error_of_ours(api, store):
 @pytest.mark.redis
 async def test_while_redis_is_away_an_outcome_is_still_waited_for(api, store, monkeypatch, lines):
     await put(store, session())
-    look, failures = giving.Commands.outcome, 3
+    look, failures = Giver.known, 3
 
     async def fails_at_first(self, command_id):
         nonlocal failures
@@ -130,13 +130,13 @@ async def test_while_redis_is_away_an_outcome_is_still_waited_for(api, store, mo
             raise StoreUnreachableError("away")
         return await look(self, command_id)
 
-    monkeypatch.setattr(giving.Commands, "outcome", fails_at_first)
+    monkeypatch.setattr(Giver, "known", fails_at_first)
     path = f"/sessions/{CALLER}/commands?wait=30"
-    waiting = asyncio.create_task(read(api, "POST", path, json={"type": "end", "id": "c1"}))
+    waiting = asyncio.create_task(read(api, "POST", path, json={"type": "end"}))
     async with asyncio.timeout(10):
-        while not await take_up(store):
+        while not (taken := await take_up(store)):
             await asyncio.sleep(0.01)
-    await tell(store, "c1", "done")
+    await tell(store, taken[0], "done")
 
     status, told = await waiting
     assert (status, told["status"], failures) == (200, "done", 0)

@@ -8,6 +8,7 @@ import orjson
 import structlog
 from aiohttp import hdrs, web
 
+from operators.reader import Reader
 from runtime.clock import Clock
 from runtime.errors import StoreError
 from runtime.metrics import Metrics
@@ -46,9 +47,9 @@ def add_api(
         clock: For durations, and for the expiry of access tokens.
     """
     turns = Turns()
-    sessions = Sessions(client, keys, turns)
-    giver = Commands(client, keys, turns, sessions)
-    handlers = Handlers(settings, sessions, giver, keys, clock).by_name()
+    reader = Reader(client, keys)
+    giver = Commands(reader, turns)
+    handlers = Handlers(settings, Sessions(reader, turns), giver, keys, clock).by_name()
     bearer = Bearer(settings.api_token)
     paths: dict[str, dict[str, Route]] = {}
     for route in ROUTES:

@@ -8,6 +8,7 @@ import orjson
 import structlog
 from pydantic import BaseModel
 
+from operators.giving import Given
 from runtime.clock import Clock
 from runtime.settings import ServiceSettings
 from statemachine.step import CommandStatus
@@ -109,10 +110,9 @@ class Handlers:
         if "type" in asked.body:
             raise ApiError(ErrorType.INVALID, "type is not given here: this path takes the fields of call")
         model = _model({**asked.body, "type": "call"})
-        command_id = await self._give(model)
-        return Reply(
-            202, models.Opened(command=command_id, session=model.session or commands.session_id_of(command_id))
-        )
+        given = await self._give(model)
+        session_id = given.session or commands.session_id_of(given.command_id)
+        return Reply(202, models.Opened(command=given.command_id, session=session_id))
 
     async def give_command(self, asked: Asked) -> Reply:
         """A session is given a command; its outcome is waited for where that is wanted."""
@@ -122,26 +122,25 @@ class Handlers:
         if asked.body.get("type") == "call":
             raise ApiError(ErrorType.INVALID, "call opens a session: POST it to /sessions")
         model = _model({**asked.body, "session": named})
-        command_id = await self._give(model)
+        given = await self._give(model)
         if not asked.query["wait"]:
-            return Reply(202, models.Published(command=command_id))
-        digest = commands.digest_of(model.entry())
-        outcome = await self._commands.wait_for_outcome(command_id, digest, asked.query["wait"], asked.is_gone)
+            return Reply(202, models.Published(command=given.command_id))
+        outcome = await self._commands.wait_for_outcome(given, asked.query["wait"], asked.is_gone)
         if outcome is None or not outcome.is_final:
-            return Reply(202, models.Published(command=command_id))
+            return Reply(202, models.Published(command=given.command_id))
         if outcome.status == CommandStatus.REJECTED:
             raise ApiError(ErrorType.REJECTED, outcome.reason, await self._commands.allowed(outcome.session or named))
         return Reply(200, _outcome(outcome))
 
-    async def _give(self, model: CommandModel) -> str:
-        command_id = await self._commands.give(model)
+    async def _give(self, model: CommandModel) -> Given:
+        given = await self._commands.give(model)
         log.info(
             "command_published",
-            command=model.kind.name,
-            command_id=commands.shown_id(command_id),
-            session_id=commands.shown_id(model.session),
+            command=given.kind,
+            command_id=commands.shown_id(given.command_id),
+            session_id=commands.shown_id(given.session),
         )
-        return command_id
+        return given
 
     async def show_command(self, asked: Asked) -> Reply:
         """How far a command has come."""

@@ -2,27 +2,21 @@
 
 from dataclasses import replace
 
+from operators.errors import UnknownSession
+from operators.reader import Reader, unknown_session
 from statemachine.states import State
-from streams import commands
-from streams.connection import Client
 from streams.cursors import BadCursorError
-from streams.keys import Keys
-from streams.reading import Fields, LogEntry, Page, SessionReader
+from streams.reading import Fields, LogEntry, Page
 from webhooks.api.errors import ApiError, ErrorType
-from webhooks.api.parameters import is_id
 from webhooks.api.turns import Turns
 
 
 class Sessions:
     """Sessions as they stand in Redis, without what nobody is shown. All may raise StoreError."""
 
-    def __init__(self, client: Client, keys: Keys, turns: Turns) -> None:
-        self._reader = SessionReader(client, keys)
+    def __init__(self, reader: Reader, turns: Turns) -> None:
+        self._reader = reader
         self._turns = turns
-
-    async def find(self, named: str) -> str | None:
-        """The id of the session that is named by its id or by one of its calls; None when nobody knows it."""
-        return await self._turns(lambda: self._reader.find(named)) if is_id(named) else None
 
     async def session(self, named: str) -> Fields:
         """The hash of the session that is named by its id or by one of its calls.
@@ -30,10 +24,10 @@ class Sessions:
         Raises:
             ApiError: nobody knows it.
         """
-        session_id = await self.find(named)
-        fields = await self._turns(lambda: self._reader.session(session_id)) if session_id else {}
+        session_id = await self._turns(self._reader.look_for(named))
+        fields = await self._turns(self._reader.session(session_id)) if session_id else {}
         if not _is_session(fields):
-            raise unknown_session(named)
+            raise refused(unknown_session(named))
         return fields
 
     async def page(self, state: State | None, limit: int, cursor: str) -> Page[Fields]:
@@ -43,7 +37,7 @@ class Sessions:
             ApiError: the cursor leads nowhere.
         """
         try:
-            page = await self._turns(lambda: self._reader.list_sessions(state=state, limit=limit, cursor=cursor))
+            page = await self._turns(self._reader.list_sessions(state=state, limit=limit, cursor=cursor))
         except BadCursorError as error:
             raise ApiError(ErrorType.INVALID, str(error)) from None
         return replace(page, items=[fields for fields in page.items if _is_session(fields)])
@@ -54,11 +48,11 @@ class Sessions:
         Raises:
             ApiError: nobody knows the session, or the cursor leads nowhere.
         """
-        session_id = await self.find(named)
-        if session_id is None:
-            raise unknown_session(named)
+        session_id = await self._turns(self._reader.look_for(named))
+        if not session_id:
+            raise refused(unknown_session(named))
         try:
-            return await self._turns(lambda: self._reader.read_log(session_id, limit=limit, cursor=cursor))
+            return await self._turns(self._reader.read_log(session_id, limit=limit, cursor=cursor))
         except BadCursorError as error:
             raise ApiError(ErrorType.INVALID, str(error)) from None
 
@@ -68,7 +62,6 @@ def _is_session(fields: Fields) -> bool:
     return "id" in fields and "state" in fields
 
 
-def unknown_session(named: str) -> ApiError:
-    """Nobody knows the session or call that is named."""
-    shown = commands.shown_id(named) if is_id(named) else "of this id"
-    return ApiError(ErrorType.UNKNOWN, f"no session and no call {shown} is known")
+def refused(error: UnknownSession) -> ApiError:
+    """Nobody knows the session or call that is named, as it is told over HTTP."""
+    return ApiError(ErrorType.UNKNOWN, str(error))

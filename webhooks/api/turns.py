@@ -5,7 +5,7 @@ caller who waits for an answer. Nothing takes longer than the deadline.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from runtime.errors import StoreUnreachableError
@@ -27,7 +27,7 @@ class Turns:
         #: What has been begun; some of it may be waited for no more.
         self._begun: set[asyncio.Task[Any]] = set()
 
-    async def __call__(self, act: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    async def __call__(self, request: Coroutine[Any, Any, _T], /) -> _T:
         """What a request to Redis brings.
 
         It is not cancelled when the time is up, which could leave a connection with an answer that nobody has read;
@@ -43,8 +43,12 @@ class Turns:
             async with asyncio.timeout_at(until_s):
                 await self._turns.acquire()
         except TimeoutError:
+            request.close()
             raise StoreUnreachableError("Redis has too much to do") from None
-        task = asyncio.ensure_future(act())
+        except asyncio.CancelledError:
+            request.close()
+            raise
+        task = asyncio.ensure_future(request)
         self._begun.add(task)
         task.add_done_callback(self._over)
         done, _ = await asyncio.wait({task}, timeout=until_s - loop.time())
