@@ -17,7 +17,7 @@ from runtime import log as logging_setup
 from runtime.clock import SystemClock
 from runtime.errors import SettingsError, StoreError
 from runtime.metrics import Metrics
-from runtime.settings import ConsoleSettings, HttpUrl, ServiceSettings, StoreSettings, load
+from runtime.settings import ConsoleSettings, HttpUrl, ServiceSettings, StoreSettings, load, weakness_of
 from statemachine.effects import RedirectCall
 from streams import config, processes
 from streams.connection import Client
@@ -56,6 +56,12 @@ def _port_problem(host: str, port: int, error: OSError) -> SettingsError:
     return SettingsError((f"port {port} on {host} can't be had ({why}); choose another with --port",))
 
 
+def _warn_of_token(token: SecretStr | None) -> None:
+    """Logs that a token can be guessed: nothing else keeps a stranger out of the control API and the console."""
+    if token is not None and (weakness := weakness_of(token)):
+        log.warning("api_token_weak", setting="CONFERRAL_API_TOKEN", reason=weakness)
+
+
 # ---- webhooks ----------------------------------------------------------------------------------------------------
 
 
@@ -69,6 +75,7 @@ def serve_webhooks(host: str, port: int) -> int:
     directory = DirectoryFile(settings)
     check_port(host, port)
     logging_setup.configure(settings.log_format)
+    _warn_of_token(settings.api_token)
     return lifecycle.run(lambda stop: _webhooks(settings, directory, host, port, stop), on_hangup=directory.reread)
 
 
@@ -187,6 +194,7 @@ def run_console(host: str, port: int, *, read_only: bool, command_line: str) -> 
     check_port(host, port)
     logging_setup.configure(settings.log_format)
     make_store_client(settings.redis_url)  # a URL that can't be understood is a setting that is wrong
+    _warn_of_token(settings.api_token)
     if output.errors_are_shown():
         # The fragment is never sent anywhere; the page takes the token out of the address bar. Never into the log.
         output.note(f"console: {_page_url(host, port)}#token={settings.api_token.get_secret_value()}")

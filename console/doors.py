@@ -35,7 +35,7 @@ class Door:
         """Until when whoever asks is signed in, Unix seconds: 0 for without an end, None for not at all.
 
         Raises:
-            Refused: nobody has looked, since too many were wrong lately.
+            Refused: the token is wrong, and so were too many lately.
         """
         try:
             if self._sign_in.has_bearer(request):

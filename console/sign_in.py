@@ -15,14 +15,14 @@ from runtime.clock import Clock
 
 #: How long a sign-in holds, seconds: a week, so that a screen on the wall is not signed out over a night.
 HOLDS_S = 7 * 86_400
-#: Wrong tokens that are looked at at once, and how many more each second (count): nobody guesses a token at this pace.
+#: Wrong tokens that are answered and logged one by one, and how many more each second (count).
 WRONG_AT_ONCE = 10
 WRONG_PER_S = 2.0
 _COOKIE = re.compile(r"([0-9]{1,12})\.([0-9a-f]{64})")
 
 
 class TooManyTries(Exception):  # noqa: N818  # told to whoever tries, no fault of ours
-    """So many wrong tokens have come lately that none is looked at now."""
+    """A wrong token, after so many lately that it is told to wait."""
 
 
 class SignIn:
@@ -47,19 +47,22 @@ class SignIn:
     def is_right(self, given: str) -> bool:
         """Whether this is the token. How long the comparison takes tells nothing about where the two differ.
 
+        The right one is always let in, however many wrong ones have come: else anybody could keep everybody out. That
+        nobody can guess it is left to its length.
+
         Raises:
-            TooManyTries: nobody has looked.
+            TooManyTries: it is wrong, and so were too many lately.
         """
+        # Headers may hold any byte, and JSON halves of characters.
+        if hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._token):
+            return True
         now_s = self._clock.monotonic_s()
         self._tries_left = min(WRONG_AT_ONCE, self._tries_left + (now_s - self._counted_at_s) * WRONG_PER_S)
         self._counted_at_s = now_s
         if self._tries_left < 1:
             raise TooManyTries
-        # Headers may hold any byte, and JSON halves of characters.
-        is_right = hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._token)
-        if not is_right:
-            self._tries_left -= 1
-        return is_right
+        self._tries_left -= 1
+        return False
 
     # ---- requests ------------------------------------------------------------------------------------------------
 
@@ -67,7 +70,7 @@ class SignIn:
         """Whether a request brings the token itself. Source: RFC 6750, section 2.1.
 
         Raises:
-            TooManyTries: it brings something, and nobody has looked.
+            TooManyTries: it brings a wrong one, and too many were wrong lately.
         """
         sent = request.headers.getall(hdrs.AUTHORIZATION, [])
         scheme, _, given = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")

@@ -92,8 +92,8 @@ class Metrics:
         )
         self.rest_failures = Counter(
             "conferral_rest_failures_total",
-            "REST requests to Twilio that failed, by Twilio's error code, or else by HTTP status (http-500, no-answer). "
-            "To hang up, or to look for, what is over already is no failure",
+            "REST requests to Twilio that failed, by Twilio's error code, or else by HTTP status (http-500, "
+            "no-answer); to hang up, or to look for, what is over already is no failure",
             ["code"],
             registry=registry,
         )

@@ -19,6 +19,10 @@ from runtime.errors import SettingsError
 SILENCE = "none"
 #: Longest sentence that is said (characters): about half a minute of speech.
 SENTENCE_MAX = 500
+#: Shortest token of the control API and the console that is not warned of (characters).
+API_TOKEN_LEAST = 20
+#: Fewest different characters that are not warned of (count): 20 random hexadecimal digits have fewer once in millions.
+API_TOKEN_DIFFERENT = 6
 #: What is no text: control characters, halves of characters, separators of lines and paragraphs.
 _NO_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
 #: Source: W3C, Extensible Markup Language 1.0, section 2.2: these two can't stand in a document.
@@ -59,6 +63,16 @@ def _bearer(value: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", value.get_secret_value()):
         raise ValueError("must be letters, digits and -._~+/, with = at the end only")
     return value
+
+
+def weakness_of(token: SecretStr) -> str:
+    """Why a token of the control API and the console can be guessed, in words; empty where it can't."""
+    value = token.get_secret_value()
+    if len(value) < API_TOKEN_LEAST:
+        return f"a token of {len(value)} characters can be guessed"
+    if len(set(value)) < API_TOKEN_DIFFERENT:
+        return f"a token of {len(set(value))} different characters can be guessed"
+    return ""
 
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]

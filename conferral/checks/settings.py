@@ -4,12 +4,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from conferral.checks.directory import check_directory
 from conferral.checks.line import LOOPBACK, TWILIO_URL, Line, fail, ok, warn
-from runtime.settings import SILENCE, ServiceSettings
+from runtime.settings import SILENCE, ServiceSettings, weakness_of
 
-#: Shortest token that is not warned of (characters).
-API_TOKEN_LEAST = 20
-#: Fewest different characters that are not warned of (count): 20 random hexadecimal digits have fewer once in millions.
-API_TOKEN_DIFFERENT = 6
 #: What `.env.example` says, and nobody has.
 EXAMPLE_NUMBER, EXAMPLE_HOST = "+12025550100", "voice.example.com"
 
@@ -62,11 +58,8 @@ def shown_url(url: str) -> str:
 def _control_api(settings: ServiceSettings) -> Line:
     if settings.api_token is None:
         return ok("control API", "shut: CONFERRAL_API_TOKEN is not set")
-    token, mend = settings.api_token.get_secret_value(), "set CONFERRAL_API_TOKEN to what `openssl rand -hex 32` prints"
-    if len(token) < API_TOKEN_LEAST:
-        return warn("control API", f"a token of {len(token)} characters can be guessed", mend)
-    if len(set(token)) < API_TOKEN_DIFFERENT:
-        return warn("control API", f"a token of {len(set(token))} different characters can be guessed", mend)
+    if weakness := weakness_of(settings.api_token):
+        return warn("control API", weakness, "set CONFERRAL_API_TOKEN to what `openssl rand -hex 32` prints")
     return ok("control API", "open to whoever has CONFERRAL_API_TOKEN")
 
 

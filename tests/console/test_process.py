@@ -10,9 +10,12 @@ from contextlib import contextmanager
 
 import pytest
 
+from conferral import running as running_module
 from conferral.main import main
+from runtime.log import KEYS
 from tests.conferral.kit import PROGRAM, environment, free_port, until
 from tests.console.kit import TOKEN
+from tests.support.log_lines import lines_of
 
 pytestmark = [pytest.mark.processes, pytest.mark.redis]
 
@@ -128,3 +131,26 @@ def test_a_port_that_is_taken_is_named(refused):
 
     assert code == 2
     assert told.err == f"port {port} on 127.0.0.1 can't be had (address already in use); choose another with --port\n"
+
+
+@pytest.mark.parametrize(
+    ("token", "told"),
+    [
+        ("secret", ["a token of 6 characters can be guessed"]),
+        ("ab" * 12, ["a token of 2 different characters can be guessed"]),
+        (TOKEN, []),
+    ],
+)
+def test_a_token_that_can_be_guessed_is_warned_of_at_the_start(monkeypatch, tmp_path, token, told):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CONFERRAL_API_TOKEN", token)
+    monkeypatch.setattr(running_module.lifecycle, "run", lambda _work, **_more: 0)
+    monkeypatch.setattr(running_module.logging_setup, "configure", lambda _form: None)
+
+    with lines_of(monkeypatch, running_module) as lines:
+        assert running_module.run_console("127.0.0.1", free_port(), read_only=False, command_line="conferral") == 0
+
+    found = [line for line in lines if line["event"] == "api_token_weak"]
+    assert [line["reason"] for line in found] == told
+    assert all(line.keys() - {"event", "log_level"} <= KEYS for line in found)
+    assert token not in str(found)
