@@ -10,8 +10,10 @@ import zipfile
 import pytest
 import yaml
 
+from console import app as console
+from runtime.clock import SystemClock
 from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings, load
+from runtime.settings import ConsoleSettings, ServiceSettings, load
 from tests.docs.generated import ROOT
 from webhooks.app import make_app
 from worker.status import make_status_app
@@ -153,9 +155,10 @@ def test_what_is_copied_is_enough_to_build_a_wheel_that_holds_everything(tmp_pat
 # ---- the composition ---------------------------------------------------------------------------------------------
 
 
-def test_there_are_redis_the_webhooks_and_two_workers():
+def test_there_are_redis_the_webhooks_two_workers_and_the_console():
     assert "redis" in SERVICES
     assert [name for name, service in OURS.items() if service["command"][0] == "webhooks"] == ["webhooks"]
+    assert [name for name, service in OURS.items() if service["command"][0] == "console"] == ["console"]
     assert sum(service.get("deploy", {}).get("replicas", 1) for service in WORKERS.values()) == 2
 
 
@@ -197,7 +200,7 @@ def test_a_health_check_asks_for_a_route_that_exists_on_the_port_that_is_listene
     text = " ".join(service["healthcheck"]["test"])
     port, path = re.search(r"http://127\.0\.0\.1:(\d+)(/\w+)'", text).groups()
     arguments = service["command"]
-    app = make_status_app(Metrics(), None) if name in WORKERS else webhooks_app()
+    app = make_status_app(Metrics(), None) if name in WORKERS else APPS[name]()
 
     assert arguments[arguments.index("--port") + 1] == port
     assert path in {route.resource.canonical for route in app.router.routes()}
@@ -216,6 +219,22 @@ def webhooks_app():
     return make_app(load(ServiceSettings, environ), None, None, Metrics(), None)
 
 
+def console_app():
+    settings = load(ConsoleSettings, {"CONFERRAL_API_TOKEN": "a-token-that-nobody-guesses"})
+    return console.make_app(settings, None, SystemClock())
+
+
+APPS = {"webhooks": webhooks_app, "console": console_app}
+
+
+def test_the_console_is_published_to_this_machine_alone():
+    arguments = SERVICES["console"]["command"]
+
+    assert arguments[arguments.index("--host") + 1] == "0.0.0.0"
+    port = arguments[arguments.index("--port") + 1]
+    assert SERVICES["console"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+
+
 def test_the_webhooks_listen_beyond_their_container_on_the_port_that_is_published():
     arguments = SERVICES["webhooks"]["command"]
 
@@ -224,7 +243,10 @@ def test_the_webhooks_listen_beyond_their_container_on_the_port_that_is_publishe
 
 
 def test_only_the_webhooks_are_reachable_from_outside():
-    assert [name for name, service in SERVICES.items() if "ports" in service] == ["webhooks"]
+    published = {name: port for name, service in SERVICES.items() for port in service.get("ports", ())}
+
+    assert [name for name, port in published.items() if not port.startswith("127.0.0.1:")] == ["webhooks"]
+    assert set(published) == {"webhooks", "console"}
 
 
 @pytest.mark.parametrize("name", OURS)
