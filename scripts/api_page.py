@@ -5,7 +5,7 @@ from reference_pages import _page, _prose, _table
 from streams.command_models import MODELS, CommandModel
 from webhooks.api import models
 from webhooks.api.errors import STATUS, ErrorType
-from webhooks.api.parameters import PATH_PARAMETERS
+from webhooks.api.parameters import KEY_DESCRIPTION, KEY_HEADER, PATH_PARAMETERS
 from webhooks.api.table import ROUTES, Route
 
 
@@ -19,17 +19,24 @@ def api_page(notes: dict[str, str]) -> str:
         "What can be asked over HTTP. How to begin, with examples: [the control API](../api.md). The same is told by "
         "`GET /openapi.json` to programs."
     )
-    refusals = [(str(STATUS[kind]), f"`{kind.value}`", notes[kind.name]) for kind in ErrorType]
-    about = _prose(
-        'Every refusal is JSON: `{"error": {"type": …, "reason": …, "allowed": […]}}`. `reason` says in words what is '
-        "wrong, `allowed` what would be taken instead where there is a list of that."
-    )
+    refusals = [(str(STATUS[kind]), _linked(kind), notes[kind.name]) for kind in ErrorType]
     return _page(
         "webhooks/api/", "# The control API, route by route\n", intro, _overview(),
         *(_section(route) for route in ROUTES if route.is_ours),
-        "## Refusals\n", about, _table(("Status", "`type`", "Meaning"), refusals),
+        "## Refusals\n", _prose(_REFUSALS), _table(("Status", "`type`", "Meaning"), refusals),
         "## Commands and their fields\n", _prose(_COMMANDS), *(_command(model) for model in MODELS.values()),
     )  # fmt: skip
+
+
+_REFUSALS = (
+    'Every refusal is JSON: `{"error": {"type": …, "reason": …, "allowed": […], "docs": …}}`. `reason` says in words '
+    "what is wrong, `allowed` what would be taken instead where there is a list of that, and `docs` which section of "
+    "this documentation says what to do."
+)
+
+
+def _linked(kind: ErrorType) -> str:
+    return f"[`{kind.value}`](errors.md#{kind.value})"
 
 
 _COMMANDS = (
@@ -47,6 +54,8 @@ def _section(route: Route) -> str:
     parts = [f"## {route.method} {route.path}\n", _prose(f"{route.summary}. {route.about}")]
     rows = [(f"`{name}`", PATH_PARAMETERS[name], "path") for name in route.ids]
     rows += [(f"`{one.name}`", f"{one.description}; {one.words}", "query") for one in route.query]
+    if route.takes_key:
+        rows.append((f"`{KEY_HEADER}`", KEY_DESCRIPTION, "header"))
     if route.body is models.TokenRequest:
         rows += [(f"`{name}`", field.description or "", "body") for name, field in route.body.model_fields.items()]
     elif route.body:

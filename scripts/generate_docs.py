@@ -7,12 +7,14 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 import api_page  # noqa: E402
+import errors_page  # noqa: E402
 import faults_page  # noqa: E402
 import reference_pages  # noqa: E402
 from source_notes import notes_of  # noqa: E402
 
 from statemachine import diagram  # noqa: E402
 from statemachine.states import State  # noqa: E402
+from webhooks.api import errors  # noqa: E402
 
 
 def pages() -> dict[str, str]:
@@ -27,7 +29,9 @@ def pages() -> dict[str, str]:
         "docs/reference/log-events.md": reference_pages.log_events_page(),
     }
     found["docs/reference/faults.md"] = faults_page.faults_page()
-    found["docs/reference/api.md"] = api_page.api_page(notes_of(ROOT / "webhooks" / "api" / "errors.py", "ErrorType"))
+    refusals = notes_of(ROOT / "webhooks" / "api" / "errors.py", "ErrorType")
+    found["docs/reference/api.md"] = api_page.api_page(refusals)
+    found[errors.PAGE] = errors_page.errors_page(refusals)
     if reference_pages.has_command_line():
         found["docs/reference/cli.md"] = reference_pages.cli_page()
     return found

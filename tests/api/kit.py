@@ -51,6 +51,11 @@ def session(session_id=CALLER, **changes):
     return Session(session_id, **given)
 
 
+def refusal(kind, reason, allowed=()):
+    """The error of an answer that says no."""
+    return {"type": kind, "reason": reason, "allowed": [*allowed], "docs": f"docs/reference/errors.md#{kind}"}
+
+
 async def put(store, *sessions):
     """Puts sessions where a worker would have put them."""
     for one in sessions:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.api.kit import TOKEN, put, session, take_up, tell
-from webhooks.api.errors import STATUS, ErrorType
+from webhooks.api.errors import PAGE as PAGE_OF_ERRORS
+from webhooks.api.errors import STATUS, ApiError, ErrorType
 
 pytestmark = pytest.mark.redis
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text("utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "api.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 CALL = "CA0123456789abcdef0123456789abcdef"
 
@@ -93,7 +95,17 @@ def test_every_kind_of_refusal_is_explained_with_its_status():
     assert shown == {(STATUS[kind], kind.value) for kind in ErrorType}
 
 
+def test_every_refusal_leads_to_a_section_that_says_what_to_do():
+    sections = (ROOT / PAGE_OF_ERRORS).read_text("utf-8").split("\n## ")[1:]
+
+    told = {section.partition("\n")[0]: section for section in sections}
+    assert set(told) == set(ErrorType)
+    for kind, section in told.items():
+        assert ApiError(ErrorType(kind), "").docs == f"{PAGE_OF_ERRORS}#{kind}"
+        assert f"HTTP {STATUS[ErrorType(kind)]}." in section
+
+
 def test_the_refusal_that_is_shown_has_the_shape_of_every_refusal():
     (shown,) = [json.loads(text) for language, text in BLOCKS if language == "json" and "error" in text]
 
-    assert list(shown["error"]) == ["type", "reason", "allowed"]
+    assert list(shown["error"]) == ["type", "reason", "allowed", "docs"]

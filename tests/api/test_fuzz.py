@@ -44,7 +44,7 @@ def settings_of(folder, *, long):
     """Ids and cursors of what there is, so that more is seen than that there is none.
 
     No description can say which text is a cursor, so one which is none may be refused; nor that no destination may be
-    named twice.
+    named twice, nor that a command has one id, in its body or in a header.
     """
     named = {
         "destinations": ["client:bob", "+14155550145", "billing", "\u00e4 name"],
@@ -52,6 +52,7 @@ def settings_of(folder, *, long):
         "commands": ["c1"],
         "places": [LivePlace(1, "").cursor, EndedPlace(None, "").cursor, EndedPlace(7, CALLER).cursor],
         "entries": [LogPlace("0-1").cursor, LogPlace("1-1").cursor],
+        "nothing": [""],
     }
     lines = [f"[dictionaries.{name}]\nvalues = {json.dumps(values)}" for name, values in named.items()]
     lines.append(
@@ -68,8 +69,11 @@ def settings_of(folder, *, long):
         parameters = { "query.cursor" = { dictionary = "entries" } }
         checks = { positive_data_acceptance = { expected-statuses = ["200", "404", "422"] } }
         [[operations]]
+        include-operation-id = "call"
+        parameters = { "body.id" = { dictionary = "nothing", probability = 1.0 } }
+        [[operations]]
         include-operation-id = "give_command"
-        parameters = { "body.to" = { dictionary = "destinations" } }
+        parameters = {"body.to" = {dictionary = "destinations"}, "body.id" = {dictionary = "nothing", probability = 1}}
         """
     )
     if not long:  # the corners of all commands take a minute

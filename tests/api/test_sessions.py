@@ -7,7 +7,7 @@ import pytest
 
 from statemachine.states import Phase, State
 from streams import session_codec
-from tests.api.kit import ALICE, CALLER, CUSTOMER_NUMBER, KEYS, put, session
+from tests.api.kit import ALICE, CALLER, CUSTOMER_NUMBER, KEYS, put, refusal, session
 
 pytestmark = pytest.mark.redis
 
@@ -81,9 +81,7 @@ async def test_a_session_that_nobody_knows_is_not_found(api, path, named, shown)
     status, told = await get(api, path.format(named))
 
     assert status == 404
-    assert told["error"] == {
-        "type": "unknown", "reason": f"no session and no call {shown} is known", "allowed": [],
-    }  # fmt: skip
+    assert told["error"] == refusal("unknown", f"no session and no call {shown} is known")
 
 
 async def test_a_key_that_is_somebody_elses_is_no_session(api, store):

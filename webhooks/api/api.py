@@ -20,7 +20,7 @@ from webhooks.api.body import json_object
 from webhooks.api.errors import ApiError, ErrorType
 from webhooks.api.giving import Commands
 from webhooks.api.handlers import Asked, Handler, Handlers, Reply
-from webhooks.api.parameters import taken
+from webhooks.api.parameters import key_of, taken
 from webhooks.api.sessions import Sessions
 from webhooks.api.table import ROUTES, Route
 from webhooks.api.turns import Turns
@@ -107,13 +107,14 @@ def _answering(
 
 async def _admitted(request: web.Request, route: Route | None, bearer: Bearer) -> Asked:
     if route is None:
-        return Asked({}, {}, {}, lambda: False)
+        return Asked({}, {}, {}, "", lambda: False)
     if route.needs_token:
         bearer.check(request)
     return Asked(
         path=request.match_info,
         query=taken(request, route.query),
         body=await json_object(request) if route.body else {},
+        key=key_of(request) if route.takes_key else "",
         is_gone=lambda: request.transport is None or request.transport.is_closing(),
     )
 
@@ -125,8 +126,10 @@ def _refused(template: str, error: ApiError) -> web.Response:
         headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
     if error.type is ErrorType.METHOD:
         headers[hdrs.ALLOW] = ", ".join(error.allowed)
-    told = {"error": {"type": error.type.value, "reason": error.reason, "allowed": list(error.allowed)}}
-    response = web.Response(body=orjson.dumps(told), status=error.status, content_type=_JSON, headers=headers)
+    about = {"type": error.type.value, "reason": error.reason, "allowed": list(error.allowed), "docs": error.docs}
+    response = web.Response(
+        body=orjson.dumps({"error": about}), status=error.status, content_type=_JSON, headers=headers
+    )
     if error.type in (ErrorType.TOO_LARGE, ErrorType.TOO_SLOW):
         response.force_close()  # what is left of the body is not waited for
     return response

@@ -48,6 +48,10 @@ STATUS = {
 }
 
 
+#: Where each kind has a section of its own, of its name: below the root of the repository, whose files are published.
+PAGE = "docs/reference/errors.md"
+
+
 class ApiError(ConferralError):
     """A request is refused; told as JSON.
 
@@ -62,6 +66,11 @@ class ApiError(ConferralError):
         self.type = type_
         self.reason = reason
         self.allowed = allowed
+
+    @property
+    def docs(self) -> str:
+        """The section that says what to do."""
+        return f"{PAGE}#{self.type.value}"
 
     @property
     def status(self) -> int:

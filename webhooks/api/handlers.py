@@ -20,7 +20,7 @@ from streams.session_codec import decode_changes
 from webhooks.api import asyncapi, models, openapi
 from webhooks.api.errors import ApiError, ErrorType
 from webhooks.api.giving import Commands
-from webhooks.api.parameters import is_id
+from webhooks.api.parameters import KEY_HEADER, is_id
 from webhooks.api.sessions import Sessions
 from webhooks.api.tokens import Tokens
 
@@ -37,6 +37,8 @@ class Asked:
     query: Mapping[str, Any]
     #: Not in the repr, which ends up in tracebacks: it holds addresses.
     body: Mapping[str, Any]
+    #: The command's id, where a header names it.
+    key: str
     #: Whether nobody waits for the answer any more.
     is_gone: Callable[[], bool]
 
@@ -109,7 +111,7 @@ class Handlers:
         """A session is to be opened."""
         if "type" in asked.body:
             raise ApiError(ErrorType.INVALID, "type is not given here: this path takes the fields of call")
-        model = _model({**asked.body, "type": "call"})
+        model = _model(asked, type="call")
         given = await self._give(model)
         session_id = given.session or commands.session_id_of(given.command_id)
         return Reply(202, models.Opened(command=given.command_id, session=session_id))
@@ -121,7 +123,7 @@ class Handlers:
             raise ApiError(ErrorType.INVALID, "session is not given here: it stands in the path")
         if asked.body.get("type") == "call":
             raise ApiError(ErrorType.INVALID, "call opens a session: POST it to /sessions")
-        model = _model({**asked.body, "session": named})
+        model = _model(asked, session=named)
         given = await self._give(model)
         if not asked.query["wait"]:
             return Reply(202, models.Published(command=given.command_id))
@@ -166,7 +168,13 @@ class Handlers:
         return Reply(200, self._asyncapi)
 
 
-def _model(fields: dict[str, Any]) -> CommandModel:
+def _model(asked: Asked, **more: str) -> CommandModel:
+    """The command of a request, with what does not stand in its body."""
+    fields = {**asked.body, **more}
+    if asked.key:
+        if fields.get("id", "") not in ("", asked.key):
+            raise ApiError(ErrorType.INVALID, f"id is another one than that of the header {KEY_HEADER}; one will do")
+        fields["id"] = asked.key
     try:
         return command_models.validate(fields)
     except BadCommandError as error:

@@ -24,6 +24,7 @@ class Problem(BaseModel):
     type: ErrorType = Field(description="what kind of refusal, in one word")
     reason: str = Field(description="what is wrong, in words")
     allowed: list[str] = Field(description="what would be taken instead: a session's commands; empty for no answer")
+    docs: str = Field(description="the page and section of the documentation that says what to do")
 
 
 class ErrorAnswer(BaseModel):

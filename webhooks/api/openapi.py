@@ -7,7 +7,7 @@ from pydantic.json_schema import models_json_schema
 from streams.command_models import CommandModel, schema_of
 from webhooks.api import models
 from webhooks.api.errors import STATUS, ErrorType
-from webhooks.api.parameters import ID_SCHEMA, PATH_PARAMETERS
+from webhooks.api.parameters import ID_SCHEMA, KEY_DESCRIPTION, KEY_HEADER, KEY_SCHEMA, PATH_PARAMETERS
 from webhooks.api.table import ROUTES, Answer, Route
 
 #: Of the API, not of the program: grows when somebody's client would have to change.
@@ -63,13 +63,15 @@ def _operation(route: Route) -> dict[str, Any]:
         "description": route.about,
         "responses": _responses(route),
     }
-    parameters = [
+    parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "description": PATH_PARAMETERS[name], "schema": ID_SCHEMA}
         for name in route.ids
     ] + [
         {"name": one.name, "in": "query", "description": one.description, "schema": dict(one.schema)}
         for one in route.query
     ]
+    if route.takes_key:
+        parameters.append({"name": KEY_HEADER, "in": "header", "description": KEY_DESCRIPTION, "schema": KEY_SCHEMA})
     if parameters:
         found["parameters"] = parameters
     if route.body:

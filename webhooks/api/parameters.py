@@ -112,6 +112,32 @@ def taken(request: web.Request, parameters: tuple[Parameter, ...]) -> dict[str, 
     return found
 
 
+#: The command's id as a header. Source: IETF, draft-ietf-httpapi-idempotency-key-header-06, section 2.1: in quotes, but
+#: many clients send it without.
+KEY_HEADER = "Idempotency-Key"
+_KEY_WORDS = "must be 1 to 64 letters, digits, _ or -, with or without quotes"
+KEY_DESCRIPTION = f"the command's id, in place of `id` in the body; {_KEY_WORDS}"
+KEY_SCHEMA = {"type": "string", "pattern": f'^({ID_PATTERN.pattern}|"{ID_PATTERN.pattern}")?$'}
+
+
+def key_of(request: web.Request) -> str:
+    """The key of a request that may be repeated; empty where none is given.
+
+    Raises:
+        ApiError: it can be no command's id, or is given twice.
+    """
+    given = request.headers.getall(KEY_HEADER, [])
+    if len(given) > 1:
+        raise ApiError(ErrorType.INVALID, f"{KEY_HEADER} is given more than once")
+    if not given or not given[0]:
+        return ""
+    text = given[0]
+    key = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    if not is_id(key):
+        raise ApiError(ErrorType.INVALID, f"{KEY_HEADER} {_KEY_WORDS}")
+    return key
+
+
 #: The ids that stand in paths, with what they are.
 PATH_PARAMETERS = {
     "session": "a session's id, or the SID of one of its calls",

@@ -61,6 +61,11 @@ class Route:
         object.__setattr__(self, "refused", tuple(sorted(set(kinds), key=lambda kind: (STATUS[kind], kind))))
 
     @property
+    def takes_key(self) -> bool:
+        """Whether a command is given, which a header may name."""
+        return isinstance(self.body, tuple)
+
+    @property
     def template(self) -> str:
         """Method and path, with the names of ids in place of ids: for metrics and the log."""
         return f"{self.method} {self.path}"
