@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from ipaddress import ip_address
 
@@ -184,7 +184,18 @@ def run_worker(host: str, port: int | None) -> int:
 # ---- console -----------------------------------------------------------------------------------------------------
 
 
-def run_console(host: str, port: int, *, read_only: bool, command_line: str) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleOptions:
+    """How the console is wanted; see `console.app.make_app`."""
+
+    read_only: bool = False
+    command_line: str = "conferral"
+    shows_token: bool = False
+    #: Names under which it may be asked for, beside those of this machine.
+    hosts: tuple[str, ...] = ()
+
+
+def run_console(host: str, port: int, options: ConsoleOptions) -> int:
     """Runs the web console; returns the exit code.
 
     Raises:
@@ -200,9 +211,7 @@ def run_console(host: str, port: int, *, read_only: bool, command_line: str) -> 
         output.note(f"console: {_page_url(host, port)}#token={settings.api_token.get_secret_value()}")
     if not is_loopback(host):
         output.note(f"{host} is reached from elsewhere and speaks no TLS: put a proxy with TLS before the console")
-    return lifecycle.run(
-        lambda stop: _console(settings, host, port, stop, read_only=read_only, command_line=command_line)
-    )
+    return lifecycle.run(lambda stop: _console(settings, host, port, stop, options))
 
 
 def _page_url(host: str, port: int) -> str:
@@ -220,14 +229,23 @@ def is_loopback(host: str) -> bool:
 
 
 async def _console(
-    settings: ConsoleSettings, host: str, port: int, stop: asyncio.Event, *, read_only: bool, command_line: str
+    settings: ConsoleSettings, host: str, port: int, stop: asyncio.Event, options: ConsoleOptions
 ) -> int:
     from console.app import make_app
     from console.serving import serve
 
     client = make_store_client(settings.redis_url, max_connections=16)
     try:
-        app = make_app(settings, client, SystemClock(), read_only=read_only, command_line=command_line)
+        app = make_app(
+            settings,
+            client,
+            SystemClock(),
+            read_only=options.read_only,
+            command_line=options.command_line,
+            shows_token=options.shows_token,
+            # Who has it listen elsewhere has other machines ask for it by names that only they know.
+            hosts=options.hosts if options.hosts or is_loopback(host) else None,
+        )
         await serve(app, host, port, stop)
     finally:
         await client.aclose()

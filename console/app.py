@@ -3,12 +3,13 @@
 It keeps nothing of its own. Who is signed in stands in the cookie, everything else in Redis.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from importlib.metadata import version
 from pathlib import Path
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Middleware
 from yarl import URL
 
 from console.board import Board
@@ -24,7 +25,7 @@ from console.store import Store
 from console.views.views import Views
 from runtime.clock import Clock
 from runtime.errors import StoreError
-from runtime.pages.serving import add_headers, page, static_routes
+from runtime.pages.serving import add_headers, host_name, is_this_machine, page, static_routes
 from runtime.settings import ConsoleSettings
 from statemachine import diagram
 from streams.connection import Client
@@ -36,6 +37,9 @@ STYLES = ("shared/tokens.css", "console.css", "list.css", "session.css", "forms.
 #: Pages that look at the same time, at most (count).
 SOCKETS_MAX = 256
 _TWILIO = "twilio.com"
+#: Balancers ask for these by whatever address they have.
+_TELL_NOTHING = frozenset({"/healthz", "/readyz"})
+_NAMED_OTHERWISE = "ask for it by an address of this machine, such as 127.0.0.1, or start it with --allow-host NAME"
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -47,6 +51,8 @@ def make_app(
     *,
     read_only: bool = False,
     command_line: str = "conferral",
+    shows_token: bool = False,
+    hosts: Collection[str] | None = None,
     static: Path = STATIC,
 ) -> web.Application:
     """The application.
@@ -57,6 +63,8 @@ def make_app(
         clock: Of this machine.
         read_only: Whether nobody may change anything.
         command_line: How this program is called, in the lines that the page offers to be copied.
+        shows_token: Whether the token stands in the lines that the page offers to be copied; else its name does.
+        hosts: Under which names it may be asked for, beside those of this machine; None for any.
         static: The folder of the page's files.
     """
     store = Store(client, settings.prefix)
@@ -71,10 +79,11 @@ def make_app(
         prefix=settings.prefix,
         public_command=command_line,
         public_url=settings.public_url or "",
+        shown_token=settings.api_token.get_secret_value() if shows_token else "",
         has_twilio_pages=_is_of_twilio(settings.api_url),
     )
     orders = Orders(store, door)
-    app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_refusals])
+    app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_refusals, _named(hosts)])
     app.on_response_prepare.append(add_headers)
     app.add_routes(static_routes(static))
     app.add_routes(
@@ -116,6 +125,24 @@ async def _refusals(request: web.Request, handler: _Handler) -> web.StreamRespon
         refused = Refused("store", str(error))
     log.info("console_refused", url_path=_template(request), reason=refused.type)
     return refused.answer()
+
+
+def _named(hosts: Collection[str] | None) -> Middleware:
+    """Refuses who asks under a name that may be anybody's, but for the two routes that tell nothing.
+
+    Whoever owns a name can have it lead to this machine, and his page could then ask here as if it were ours.
+    """
+    allowed = {host_name(host) for host in hosts or ()} - {""}
+
+    @web.middleware
+    async def check(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        host = request.headers.get(hdrs.HOST, "localhost")
+        is_fine = hosts is None or is_this_machine(host) or host_name(host) in allowed
+        if not is_fine and _template(request) not in _TELL_NOTHING:
+            raise Refused("foreign", _NAMED_OTHERWISE)
+        return await handler(request)
+
+    return check
 
 
 def _template(request: web.Request) -> str:

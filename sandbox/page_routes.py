@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from ipaddress import ip_address
 from pathlib import Path
 
 from aiohttp import hdrs, web
-from yarl import URL
 
-from runtime.pages.serving import add_headers, is_of_this_page, page, static_routes
+from runtime.pages.serving import add_headers, is_of_this_page, is_this_machine, page, static_routes
 from sandbox.answers import ControlError, as_json, guarded, read_body
 from sandbox.live import Live
 from sandbox.rest_routes import VERSION
@@ -63,19 +61,6 @@ async def keep_others_out(request: web.Request, handler: Next) -> web.StreamResp
         if not reads_only and not is_of_this_page(request):
             return as_json({"error": "this comes from a page of somebody else's"}, 403)
     return await handler(request)
-
-
-def is_this_machine(host: str) -> bool:
-    """Whether the value of a `Host` header can only mean this machine.
-
-    >>> is_this_machine("127.0.0.1:8081"), is_this_machine("phones.example:8081")
-    (True, False)
-    """
-    try:
-        name = URL(f"http://{host}").host or ""
-        return name == "localhost" or name.endswith(".localhost") or ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:

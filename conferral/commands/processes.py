@@ -79,6 +79,13 @@ def console(
         False
     ),
     command_line: CommandLine = "conferral",
+    token_in_lines: Annotated[
+        bool, typer.Option("--token-in-lines", help="Show the token itself in the lines that the page offers to copy.")
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A name under which it is reached through a proxy; may be repeated."),
+    ] = None,
 ) -> None:
     """Serve the live web console: a page that shows and steers.
 
@@ -86,13 +93,22 @@ def console(
     Examples:
       conferral console
       conferral console --read-only --port 9082
+      conferral console --allow-host console.example.com
+
+    While it listens on this machine alone it answers under names of this machine, and under those that are allowed.
 
     It needs REDIS_URL, CONFERRAL_PREFIX and CONFERRAL_API_TOKEN. On a terminal it prints a URL that signs you in; the
     page asks for the token otherwise. It keeps nothing: stop it with Ctrl-C or SIGTERM whenever you like.
     """
-    from conferral.running import run_console
+    from conferral.running import ConsoleOptions, run_console
 
-    raise typer.Exit(run_console(host, port, read_only=read_only, command_line=command_line))
+    options = ConsoleOptions(
+        read_only=read_only,
+        command_line=command_line,
+        shows_token=token_in_lines,
+        hosts=tuple(allow_host or ()),
+    )
+    raise typer.Exit(run_console(host, port, options))
 
 
 def register(app: typer.Typer) -> None:

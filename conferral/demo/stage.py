@@ -184,7 +184,7 @@ def _start(children: Children, stage: Stage, chosen: Ports, changes: Mapping[str
         "sandbox": ("sandbox", "--port", str(chosen.sandbox), "--console-url", stage.console_signed_in, *typed),
         "webhooks": ("webhooks", "--port", str(chosen.webhooks)),
         "worker": ("worker",),
-        "console": ("console", "--port", str(chosen.console), *typed),
+        "console": ("console", "--port", str(chosen.console), "--token-in-lines", *typed),
     }
     return {name: children.start(name, (*program, *command), variables) for name, command in commands.items()}
 

@@ -7,8 +7,11 @@ import { hello } from "./store.js";
 const OPTIONS = { timeout: "ring-timeout" };
 /** Commands that ask on a terminal before they hang anybody up. */
 const ASKS = new Set(["end", "remove"]);
-/** The token is taken from the environment: it is shown nowhere. */
-const TOKEN = '-H "Authorization: Bearer $CONFERRAL_API_TOKEN"';
+/** The token is taken from the environment and shown nowhere, but where it is everybody's, as the demo's is. */
+function authorization() {
+  const token = hello.value.shown_token;
+  return token ? `-H ${quoted(`Authorization: Bearer ${token}`)}` : '-H "Authorization: Bearer $CONFERRAL_API_TOKEN"';
+}
 
 /** The control API's address of something; without a known one it is taken from the environment as well. */
 function address(path) {
@@ -41,7 +44,7 @@ export function curlLine(fields) {
   const { session, ...body } = fields;
   return [
     `curl ${address(`/sessions/${encodeURIComponent(session)}/commands`)}`,
-    TOKEN,
+    authorization(),
     "-H 'Content-Type: application/json'",
     `-d ${quoted(ascii(JSON.stringify(body)))}`,
   ].join(" \\\n  ");
@@ -51,7 +54,7 @@ export function curlLine(fields) {
 export function lookLines(program, session) {
   return [
     ["command line", `${program} explain ${quoted(session)}`],
-    ["curl", `curl ${address(`/sessions/${encodeURIComponent(session)}`)} ${TOKEN}`],
+    ["curl", `curl ${address(`/sessions/${encodeURIComponent(session)}`)} ${authorization()}`],
   ];
 }
 
@@ -62,7 +65,7 @@ export function listLines(program, filter) {
   const options = [query && `--state ${state}`, filter.ended && "--all"].filter(Boolean);
   return [
     ["command line", [program, "sessions", ...options].join(" ")],
-    ["curl", `curl ${address(`/sessions${query}`)} ${TOKEN}`],
+    ["curl", `curl ${address(`/sessions${query}`)} ${authorization()}`],
   ];
 }
 

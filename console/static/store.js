@@ -15,13 +15,14 @@ export const asOf = signal(null);
 /** What is wrong with Redis, in words; empty while it answers. */
 export const storeTrouble = signal("");
 
-/** What the server says of itself; `public_url` is the control API's, empty where it is not known. */
+/** What the server says of itself; `public_url` is the control API's, `shown_token` its token; empty where not told. */
 export const hello = signal({
   version: "",
   read_only: false,
   prefix: "",
   public_command: "conferral",
   public_url: "",
+  shown_token: "",
   has_twilio_pages: false,
 });
 /** Counts of all sessions and of the last hour; null before the first time. */

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import html
 from collections.abc import Sequence
+from ipaddress import ip_address
 from pathlib import Path
 
 from aiohttp import hdrs, web
@@ -132,5 +133,32 @@ def is_of_this_page(request: web.Request) -> bool:
     try:
         # Without the port where it is the scheme's own: so browsers write it, in both headers.
         return URL(origin).host_port_subcomponent == request.host.lower()
+    except ValueError:
+        return False
+
+
+def host_name(host: str) -> str:
+    """The name in the value of a `Host` header, without the port; empty where there is none.
+
+    >>> host_name("Phones.example:8081")
+    'phones.example'
+    """
+    try:
+        return (URL(f"http://{host}").host or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether the value of a `Host` header can only mean this machine.
+
+    A name of somebody else's may lead here as well, and then a browser takes that somebody's page for one of ours.
+
+    >>> is_this_machine("127.0.0.1:8081"), is_this_machine("phones.example:8081")
+    (True, False)
+    """
+    name = host_name(host)
+    try:
+        return name == "localhost" or name.endswith(".localhost") or ip_address(name).is_loopback
     except ValueError:
         return False

@@ -11,6 +11,7 @@ import time
 import urllib.request
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -299,6 +300,19 @@ def test_every_setting_is_decided_by_the_demo():
 
     assert {str(field.validation_alias) for field in ServiceSettings.model_fields.values()} == given.keys()
     assert load(ServiceSettings, given).agent == cast.ALICE
+
+
+def test_the_demos_console_offers_lines_that_need_nothing_from_the_shell_they_are_pasted_into(tmp_path):
+    """Neither the demo's Redis nor its token is set in another terminal."""
+    started = {}
+    children = SimpleNamespace(start=lambda name, command, _variables: started.setdefault(name, command))
+    where = stage.Stage(tmp_path, "unix:///x", tmp_path, "http://w", "http://s", "http://c", None)
+
+    stage._start(children, where, ports.Ports(), {})
+
+    command = list(started["console"])
+    assert "--token-in-lines" in command
+    assert command[command.index("--command-line") + 1].startswith("REDIS_URL=unix:///x ")
 
 
 def test_the_printed_path_is_the_shorter_one(monkeypatch, tmp_path):

@@ -191,6 +191,31 @@ async def test_another_sites_page_gets_no_socket_and_no_sign_in(browser):
     assert (await browser.post("/sign-out", headers=foreign)).status == 403
 
 
+NAMES = ("localhost", "127.0.0.1", "console.localhost:1", "Console.Example.com:443", "evil.example", "")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "answered"),
+    [
+        ((), [True, True, True, False, False, False]),
+        (("console.example.com",), [True, True, True, True, False, False]),
+        (None, [True] * 6),
+    ],
+)
+async def test_it_is_asked_for_by_names_that_lead_nowhere_else(open_console, hosts, answered):
+    """A page of somebody's whose name was made to lead here would else be taken for ours by the browser."""
+    browser = await open_console(headers={}, hosts=hosts)
+
+    for path, status in (("/", 200), ("/static/main.js", 200), ("/live", 400)):
+        found = [(await browser.get(path, headers={"Host": name})).status for name in NAMES]
+        assert found == [status if fine else 403 for fine in answered], path
+    body = {"token": TOKEN}
+    signed_in = [(await browser.post("/sign-in", json=body, headers={"Host": name})).status for name in NAMES]
+    assert signed_in == [204 if fine else 403 for fine in answered]
+    # Whoever looks after the process asks by its address, and is told nothing.
+    assert [(await browser.get("/healthz", headers={"Host": name})).status for name in NAMES] == [200] * 6
+
+
 async def test_a_program_with_the_token_needs_neither_origin_nor_header(console, redis):
     put(redis, make_session())
 

@@ -12,6 +12,7 @@ import pytest
 
 from conferral import running as running_module
 from conferral.main import main
+from conferral.running import ConsoleOptions
 from runtime.log import KEYS
 from tests.conferral.kit import PROGRAM, environment, free_port, until
 from tests.console.kit import TOKEN
@@ -60,7 +61,7 @@ def test_it_serves_the_page_and_stops_with_0_when_asked_while_a_page_looks(redis
         socket.create_connection(("127.0.0.1", port)) as page,
     ):
         page.sendall(
-            f"GET /live HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nConnection: Upgrade\r\n"
+            f"GET /live HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nConnection: Upgrade\r\n"
             "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
             "\r\n".encode()
         )
@@ -148,7 +149,7 @@ def test_a_token_that_can_be_guessed_is_warned_of_at_the_start(monkeypatch, tmp_
     monkeypatch.setattr(running_module.logging_setup, "configure", lambda _form: None)
 
     with lines_of(monkeypatch, running_module) as lines:
-        assert running_module.run_console("127.0.0.1", free_port(), read_only=False, command_line="conferral") == 0
+        assert running_module.run_console("127.0.0.1", free_port(), ConsoleOptions()) == 0
 
     found = [line for line in lines if line["event"] == "api_token_weak"]
     assert [line["reason"] for line in found] == told

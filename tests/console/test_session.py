@@ -14,6 +14,7 @@ from streams import session_codec
 from tests.console.kit import (
     CALL,
     KEYS,
+    TOKEN,
     Page,
     commit,
     conferenced,
@@ -69,7 +70,14 @@ async def test_lines_to_be_copied_begin_as_the_program_is_called_here(open_conso
     hello, told = await page.next("hello"), await page.next("session")
 
     assert hello["public_command"] == "REDIS_URL=unix:///x .venv/bin/conferral"
+    assert hello["shown_token"] == ""
     assert {one["line"].partition("conferral ")[0] for one in told["helps"]} == {"REDIS_URL=unix:///x .venv/bin/"}
+
+
+async def test_the_token_is_told_for_lines_to_be_copied_only_where_that_is_wanted(open_console):
+    page = await Page.open(await open_console(shows_token=True), SESSION)
+
+    assert (await page.next("hello"))["shown_token"] == TOKEN
 
 
 @pytest.mark.parametrize(

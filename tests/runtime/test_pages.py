@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
-from runtime.pages.serving import HEADERS, SHARED, add_headers, is_of_this_page, page, static_routes
+from runtime.pages.serving import HEADERS, SHARED, add_headers, is_of_this_page, is_this_machine, page, static_routes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 VENDORED = (SHARED / "vendor", ROOT / "tests/browser/vendor")
@@ -160,3 +160,22 @@ def test_a_document_names_its_files_by_relative_paths_alone():
 def test_a_request_of_somebody_elses_page_is_known(headers, ours):
     request = make_mocked_request("POST", "/commands", headers={"Host": "console.example", **headers})
     assert is_of_this_page(request) is ours
+
+
+@pytest.mark.parametrize(
+    ("host", "is_here"),
+    [
+        ("127.0.0.1", True),
+        ("127.1.2.3:80", True),
+        ("localhost:8081", True),
+        ("phones.localhost", True),
+        ("[::1]:8081", True),
+        ("127.0.0.1.evil.example", False),
+        ("localhost.evil.example", False),
+        ("10.0.0.1", False),
+        ("[", False),
+        ("", False),
+    ],
+)
+def test_hosts_of_this_machine(host, is_here):
+    assert is_this_machine(host) is is_here
