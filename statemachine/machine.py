@@ -35,6 +35,7 @@ from statemachine.events import (
     Merge,
     Mute,
     Park,
+    ParticipantLeft,
     Record,
     Remove,
     Retrieve,
@@ -264,12 +265,15 @@ def _concluded(scratch: Scratch, before: Session, event: Event, outcome: Outcome
     version = before.version + 1
     after = scratch.session
     moved = scratch.state is not before.state
+    # Whoever leaves may be somebody of whom only a look would tell: one that began before shows him still.
+    tells_of_leaving = isinstance(event, ParticipantLeft) and outcome is not Outcome.STALE
+    is_news = tells_of_leaving or _has_new_facts(before, after)
     changes = {
         "state": scratch.state,
         "phase": after.phase if scratch.state in _STATES_WITH_PHASES else Phase.NONE,
         "version": version,
         "updated_at_ms": scratch.now_ms,
-        "facts_version": version if _has_new_facts(before, after) or moved else after.facts_version,
+        "facts_version": version if is_news or moved else after.facts_version,
         "seen": after.seen.adding(event),
     }
     after = changed(after, changes)

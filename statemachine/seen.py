@@ -29,6 +29,21 @@ class Seen:
             return behind >= WINDOW_BITS or (behind >= 0 and bool(bits >> behind & 1))
         return bool(event.token) and event.token in self.tokens
 
+    def misses(self, source: str, after: int) -> bool:
+        """Whether something of this conference or call was not heard that came between what was.
+
+        Args:
+            source: The conference or call.
+            after: The number from which on that is asked. Nobody can tell of numbers that have left the window.
+        """
+        highest, bits = self.windows.get(source, (0, 0))
+        count = highest - max(after, 0, highest - WINDOW_BITS)
+        return count > 0 and (bits & (1 << count) - 1) != (1 << count) - 1
+
+    def highest(self, source: str) -> int:
+        """The highest number of this conference or call that was taken, 0 for none."""
+        return self.windows.get(source, (0, 0))[0]
+
     def adding(self, event: Event) -> "Seen":
         """The same with this event taken.
 

@@ -122,6 +122,8 @@ class Party:
     updating: str = ""
     #: The `<Dial>` that led it into the conference has ended once, and the action's document leads it there again.
     was_out: bool = False
+    #: None of ours, and muted when a look has found it: no company for as long as it is muted.
+    listens: bool = False
     #: Its hang-up was ordered, or comes with the answer to its `<Dial>`'s action.
     is_hung_up: bool = False
 
@@ -202,6 +204,8 @@ class Session:
     reads_again: bool = False
     #: SIDs of conferences that are over, or were left: what is still told of them is late.
     former_rooms: tuple[str, ...] = ()
+    #: Up to which SequenceNumber of its conference a look has shown what came of what was not heard.
+    checked_sequence: int = 0
     #: Looks at a participant whose update Twilio has not confirmed, since it last did (count).
     confirm_looks: int = 0
     #: Name of the party that left first, empty while nobody has.

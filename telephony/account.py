@@ -40,8 +40,6 @@ REFUSED_WAIT_MAX_S = 15.0
 LIVE_CALL_STATUSES = ("queued", "ringing", "in-progress")
 #: Likewise; an `init` one has not started: somebody waits in it. Source: Twilio docs, Conference resource.
 LIVE_CONFERENCE_STATUSES = ("init", "in-progress")
-#: Of a participant who is not in yet. Source: Twilio docs, Participants subresource, status values.
-RINGING_STATUSES = frozenset({"queued", "connecting", "ringing"})
 #: Records read before others have their turn, count.
 _AT_A_TIME = 100
 
@@ -181,7 +179,7 @@ def _found(record: Any, call: OwnCall | None) -> ParticipantFound:
         label=seen.label,
         address=call.address if call is not None else "",
         came_in=call is not None and call.came_in,
-        is_ringing=record.status in RINGING_STATUSES,
+        is_ringing=seen.is_ringing,
         starts_conference=record.start_conference_on_enter is not False,
         held=seen.held,
         muted=seen.muted,

@@ -11,6 +11,9 @@ from statemachine.events import ParticipantSeen
 from statemachine.states import SuperviseMode, Tune
 from telephony.urls import Announcement, CallbackUrls, Wait
 
+#: Of a participant who is on the way in. Source: Twilio docs, Participants subresource, `status`.
+_RINGING_STATUSES = frozenset({"queued", "connecting", "ringing"})
+
 
 def update_parameters(effect: UpdateParticipant, urls: CallbackUrls) -> dict[str, Any]:
     """What is asked for of one participant; what is not named stays as it is.
@@ -62,4 +65,5 @@ def participant_seen(seen: Any) -> ParticipantSeen:
         muted=seen.muted is True,
         ends_conference=seen.end_conference_on_exit is True,
         coaches=(seen.call_sid_to_coach or "") if seen.coaching is True else "",
+        is_ringing=seen.status in _RINGING_STATUSES,
     )

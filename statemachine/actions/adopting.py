@@ -78,16 +78,25 @@ def _take_conference(scratch: Scratch, event: ConferenceFound) -> None:
 
 def _take_transfer(scratch: Scratch, event: ConferenceFound) -> None:
     _adopt(scratch, event, names_of(event))
+    take_up_transfer(scratch)
+
+
+def take_up_transfer(scratch: Scratch) -> None:
+    """Customer, agent and target are parties: from here on a transfer waits for the agent. Holds are as they are."""
     target = scratch.session.parties[TARGET]
     is_apart = target.held or scratch.session.parties[CUSTOMER].held
     scratch.change_party(target, answered=True, dial_id=_dial_id(target.call_sid), dialled_at_ms=scratch.now_ms)
-    there = [party for party in scratch.session.parties.values() if not party.is_supervisor]
+    for name in (CUSTOMER, TARGET):
+        party = scratch.session.parties[name]
+        scratch.change_party(party, hold_wanted=party.held, tune=Tune.MUSIC if party.held else Tune.NONE)
+    there = [party for party in scratch.session.parties.values() if not (party.is_gone or party.is_supervisor)]
+    before = scratch.session.transfer
     scratch.change(
         phase=Phase.CONSULT if is_apart else Phase.WARM,
         is_group=len(there) > 3,
         transfer=TransferState(
             # A number that no transfer of this session has had: each has dialled somebody.
-            number=scratch.session.dials + 1,
+            number=max(scratch.session.dials, before.number if before is not None else 0) + 1,
             mode=TransferMode.CONSULT if is_apart else TransferMode.WARM,
             to=target.address,
             status=TransferStatus.CONSULTING if is_apart else TransferStatus.MERGED,
@@ -99,7 +108,10 @@ def _take_transfer(scratch: Scratch, event: ConferenceFound) -> None:
 
 def _adopt(scratch: Scratch, event: ConferenceFound, names: dict[str, ParticipantFound]) -> None:
     has_started = any(one.starts_conference and not one.is_ringing for one in event.participants)
-    parties = {name: _party(scratch, name, one, waits=not has_started) for name, one in names.items()}
+    parties = {
+        name: party_found(scratch, name, one, waits=not has_started, supervises=name == SUPERVISOR)
+        for name, one in names.items()
+    }
     for name in (CUSTOMER, AGENT):
         parties.setdefault(name, Party(name, first_label(name), status=PartyStatus.LEFT))
     scratch.change(
@@ -128,7 +140,16 @@ def _dial_id(call_sid: str) -> str:
     return f"found:{call_sid}"
 
 
-def _party(scratch: Scratch, name: str, one: ParticipantFound, *, waits: bool) -> Party:
+def party_found(scratch: Scratch, name: str, one: ParticipantFound, *, waits: bool, supervises: bool) -> Party:
+    """A party as Twilio shows it, with nothing else known.
+
+    Args:
+        scratch: The sheet.
+        name: What it is called from now on.
+        one: How it is.
+        waits: Whether it is in the conference without anybody having started it.
+        supervises: Whether it is a supervisor.
+    """
     party = Party(
         name,
         one.label,
@@ -144,16 +165,20 @@ def _party(scratch: Scratch, name: str, one: ParticipantFound, *, waits: bool) -
         waits=waits,
         tune=Tune.MUSIC if one.held or waits else Tune.NONE,
     )
-    if name == SUPERVISOR:
+    if number_of(one) and one.label not in (first_label(CUSTOMER), first_label(AGENT)):
+        # Its callbacks name the dial: they are to be told from those of a call that nobody waits for any more.
+        party = replace(party, dial_id=_dial_id(one.call_sid), dialled_at_ms=scratch.now_ms, answered=True)
+    if supervises:
         mode = SuperviseMode.MONITOR if one.muted else SuperviseMode.BARGE
-        return replace(party, supervises=SuperviseMode.WHISPER if one.coaches else mode)
+        party = replace(party, supervises=SuperviseMode.WHISPER if one.coaches else mode)
     if one.is_ringing:
         return replace(
             party,
             status=PartyStatus.RINGING,
+            answered=False,
             in_room=False,
             dial_id=_dial_id(one.call_sid),
             dialled_at_ms=scratch.now_ms,
             dial_due_ms=scratch.now_ms + scratch.policy.ring_timeout_ms + scratch.policy.dial_slack_ms,
         )
-    return replace(party, mute_wanted=one.muted)
+    return party if supervises else replace(party, mute_wanted=one.muted)

@@ -169,6 +169,7 @@ def note_change(scratch: Scratch, event: ParticipantChanged) -> None:
         muted=event.muted,
         ends_conference=event.ends_conference,
         coaches=event.coaches,
+        listens=party.listens and event.muted,
         room_sequence=event.sequence if event.sequence is not None else party.room_sequence,
     )
     tells_undone = event.kind in ("participant-unhold", "participant-unmute")
@@ -186,7 +187,12 @@ def take_participants_from(scratch: Scratch, event: CallsRead) -> None:
 
 def _take(scratch: Scratch, party: Party, seen: ParticipantSeen) -> None:
     scratch.change_party(
-        party, held=seen.held, muted=seen.muted, ends_conference=seen.ends_conference, coaches=seen.coaches
+        party,
+        held=seen.held,
+        muted=seen.muted,
+        ends_conference=seen.ends_conference,
+        coaches=seen.coaches,
+        listens=party.listens and seen.muted,
     )
     # A request that is still under way may not show yet.
     _settle_ask(scratch, party.name, is_certain=not party.updating, tells_undone=False)

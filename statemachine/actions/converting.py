@@ -3,10 +3,13 @@
 from statemachine.actions.asking import want_ends
 from statemachine.actions.commands import report_converts
 from statemachine.actions.concluding import conclude_transfer, note_failure
+from statemachine.actions.dialling import watch_dials
 from statemachine.actions.looking import look_at_calls
 from statemachine.actions.order_book import fail_queued
+from statemachine.actions.parties import note_gone
 from statemachine.actions.recording import note_conference_recording
-from statemachine.actions.room import leave_room, note_join, take_room_from
+from statemachine.actions.room import leave_room, note_checked, note_join, take_room_from
+from statemachine.actions.strangers import take_strangers_from
 from statemachine.effects import RedirectCall
 from statemachine.events import (
     CallsRead,
@@ -79,7 +82,21 @@ def settle_by_read(scratch: Scratch, event: CallsRead) -> None:
     take_room_from(scratch, event)
     for name in (CUSTOMER, AGENT):
         scratch.change_party(scratch.session.parties[name], status=PartyStatus.CONNECTED)
+    take_strangers_from(scratch, event)
+    note_checked(scratch)
     _settled(scratch)
+
+
+def settle_with_others(scratch: Scratch, event: CallsRead) -> None:
+    """The agent is gone, and the customer is with somebody whom Redis has forgotten: they go on."""
+    take_room_from(scratch, event)
+    agent = scratch.session.parties[AGENT]
+    note_gone(scratch, AGENT, event.status_of(agent.call_sid))
+    scratch.change_party(scratch.session.parties[CUSTOMER], status=PartyStatus.CONNECTED)
+    take_strangers_from(scratch, event)
+    note_checked(scratch)
+    _settled(scratch)
+    watch_dials(scratch)
 
 
 def _settled(scratch: Scratch) -> None:

@@ -1,6 +1,7 @@
 """Nobody is left alone: the grace for whoever is, and the end of an empty conference."""
 
 from statemachine.actions.endings import end_with, reason_by_first_left
+from statemachine.actions.looking import look_at_calls
 from statemachine.actions.parties import SENT_AWAY, note_gone
 from statemachine.effects import SendAway
 from statemachine.events import DialEnded, Event, LoneOverdue
@@ -19,6 +20,12 @@ def start_lone_grace(scratch: Scratch, _event: Event) -> None:
 def stop_lone_grace(scratch: Scratch, _event: Event) -> None:
     """Somebody has come, or is being dialled."""
     scratch.cancel_timer(LoneOverdue.timer)
+
+
+def look_before_letting_go(scratch: Scratch, event: LoneOverdue) -> None:
+    """Something was not heard: before anybody is let go, Twilio is asked who is there."""
+    look_at_calls(scratch, event)
+    scratch.set_timer(LoneOverdue.timer, scratch.policy.confirm_again_ms)
 
 
 def end_lone(scratch: Scratch, _event: LoneOverdue) -> None:

@@ -1,6 +1,6 @@
 """What follows when nothing does: the event is kept in the log and changes nothing."""
 
-from statemachine.events import Event
+from statemachine.events import Event, ParticipantLeft
 from statemachine.scratch import Scratch
 from statemachine.step import Outcome
 
@@ -10,9 +10,13 @@ def pass_over_late(scratch: Scratch, _event: Event) -> None:
     scratch.pass_over(Outcome.STALE, "late: more than this is known already")
 
 
-def pass_over_unknown_call(scratch: Scratch, _event: Event) -> None:
+def pass_over_unknown_call(scratch: Scratch, event: Event) -> None:
     """The call is none of the session's."""
     scratch.pass_over(Outcome.UNEXPECTED, "the call is none of the session's")
+    if isinstance(event, ParticipantLeft) and event.hung_up:
+        # Should a look still show it, it is nobody's company.
+        former = scratch.session.former_calls
+        scratch.change(former_calls=(*former, event.call_sid))
 
 
 def pass_over_former(scratch: Scratch, _event: Event) -> None:

@@ -103,7 +103,8 @@ def _enter(scratch: Scratch, conference_sid: str) -> None:
         return
     left = scratch.session.conference_sid
     former = scratch.session.former_rooms
-    scratch.change(conference_sid=conference_sid, former_rooms=(*former, left) if left else former)
+    rooms = (*former, left) if left else former
+    scratch.change(conference_sid=conference_sid, former_rooms=rooms, checked_sequence=0)
     recording = scratch.session.recording
     if left and recording is not None and recording.of_conference:
         scratch.change(recording=None)  # it is over with its conference; the next one has its own
@@ -143,7 +144,7 @@ def take_room_from(scratch: Scratch, event: CallsRead) -> None:
     for party in tuple(scratch.session.parties.values()):
         if party.in_room != (party.call_sid in inside):
             scratch.change_party(party, in_room=party.call_sid in inside)
-    _end_waiting_for(scratch, inside)
+    end_waiting_for(scratch, inside)
 
 
 def take_presence_from(scratch: Scratch, event: CallsRead) -> None:
@@ -158,12 +159,15 @@ def take_presence_from(scratch: Scratch, event: CallsRead) -> None:
         party = scratch.session.party_of(call_sid=seen.call_sid, label=seen.label)
         if party is None or party.is_gone or party.in_room:
             continue
+        if seen.is_ringing:
+            scratch.change_party(party, call_sid=seen.call_sid)
+            continue
         status = PartyStatus.CONNECTED if not party.dial_id or party.answered else party.status
         scratch.change_party(party, call_sid=seen.call_sid, in_room=True, status=status)
-    _end_waiting_for(scratch, {seen.call_sid for seen in event.participants})
+    end_waiting_for(scratch, {seen.call_sid for seen in event.participants})
 
 
-def _end_waiting_for(scratch: Scratch, inside: Set[str]) -> None:
+def end_waiting_for(scratch: Scratch, inside: Set[str]) -> None:
     """Whoever is seen in the room, but a customer or a supervisor, has started it, should nobody have told so."""
     for party in scratch.session.in_room:
         takes_part = party.call_sid in inside and party.status is PartyStatus.CONNECTED
@@ -180,6 +184,12 @@ def take_absences_from(scratch: Scratch, event: CallsRead) -> None:
     for party in scratch.session.in_room:
         if party.call_sid not in inside:
             scratch.change_party(party, in_room=False)
+
+
+def note_checked(scratch: Scratch) -> None:
+    """A look has made up for whatever was not heard of the conference until now."""
+    session = scratch.session
+    scratch.change(checked_sequence=session.seen.highest(session.conference_sid))
 
 
 def note_leaving(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> None:

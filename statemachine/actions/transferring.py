@@ -26,7 +26,8 @@ from statemachine.actions.looking import look_at_calls
 from statemachine.actions.order_book import fail_queued
 from statemachine.actions.parties import note_gone
 from statemachine.actions.recording import pause_for_consult
-from statemachine.actions.room import leave_room, note_join, take_absences_from, take_presence_from
+from statemachine.actions.room import leave_room, note_checked, note_join, take_absences_from, take_presence_from
+from statemachine.actions.strangers import take_strangers_from
 from statemachine.events import (
     CallsRead,
     ConferenceEnded,
@@ -288,6 +289,7 @@ def note_read(scratch: Scratch, event: CallsRead) -> None:
             note_answered(scratch, party.name)
     take_presence_from(scratch, event)
     take_participants_from(scratch, event)
+    take_strangers_from(scratch, event)
     watch_dials(scratch)
 
 
@@ -295,6 +297,7 @@ def note_look(scratch: Scratch, event: CallsRead) -> None:
     """The same in a settled conference, where whoever is missing has left it."""
     note_read(scratch, event)
     take_absences_from(scratch, event)
+    note_checked(scratch)
 
 
 def look_after_dials(scratch: Scratch, event: DialOverdue) -> None:

@@ -21,8 +21,12 @@ _LONE = "lone"
 
 
 def company(session: Session) -> tuple[Party, ...]:
-    """Those in the conference who count when it is asked whether somebody is alone: all but supervisors."""
-    return tuple(party for party in session.in_room if not party.is_gone and not party.is_supervisor)
+    """Those in the conference who count when it is asked whether somebody is alone: all but who merely listens."""
+    return tuple(party for party in session.in_room if not party.is_gone and not _only_listens(party))
+
+
+def _only_listens(party: Party) -> bool:
+    return party.is_supervisor or (party.listens and party.muted)
 
 
 def is_being_dialled(session: Session) -> bool:
@@ -89,6 +93,24 @@ def is_alone(scratch: Scratch) -> bool:
 def is_alone_since_now(scratch: Scratch, _event: Event) -> bool:
     """Whether somebody is alone whose grace has not begun."""
     return _LONE not in scratch.session.timers and is_alone(scratch)
+
+
+def may_have_company(scratch: Scratch, _event: Event) -> bool:
+    """Whether something of the conference was not heard, and no look has shown since who is there.
+
+    Callbacks are lost, and an older copy of Redis knows nothing of those who came later. Twilio does not promise that
+    its numbers have no gaps, so a gap is only a reason to look.
+    """
+    session = scratch.session
+    return session.seen.misses(session.conference_sid, session.checked_sequence)
+
+
+def somebody_has_taken_up(scratch: Scratch, _event: Event) -> bool:
+    """Whether an agent is with the customer of a parked call, though nobody knows any more who rang him."""
+    session = scratch.session
+    agent, customer = session.parties.get(AGENT), session.parties.get(CUSTOMER)
+    is_there = agent is not None and agent.takes_part and not agent.is_leaving
+    return session.phase is Phase.PARKED and is_there and customer is not None and customer.in_room
 
 
 def has_company_again(scratch: Scratch, _event: Event) -> bool:

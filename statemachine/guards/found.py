@@ -2,7 +2,7 @@
 
 import re
 
-from statemachine.events import CallsRead, ConferenceFound, ParticipantFound
+from statemachine.events import CallsRead, ConferenceFound, ParticipantFound, ParticipantSeen
 from statemachine.guards.calls import is_new
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER, INBOUND, SUPERVISOR, TARGET
@@ -60,13 +60,14 @@ def found_by_look(scratch: Scratch, event: CallsRead) -> ConferenceFound:
             muted=seen.muted,
             ends_conference=seen.ends_conference,
             coaches=seen.coaches,
+            is_ringing=seen.is_ringing,
         )
         for seen in event.participants
     )
     return ConferenceFound(session_id=session.id, conference_sid=event.conference_sid, participants=participants)
 
 
-def number_of(one: ParticipantFound) -> int:
+def number_of(one: ParticipantFound | ParticipantSeen) -> int:
     """The number in a participant's label, 0 for none of ours."""
     label = _LABEL.fullmatch(one.label)
     return int(label["number"]) if label else 0
@@ -81,7 +82,7 @@ def names_of(event: ConferenceFound) -> dict[str, ParticipantFound]:
     names: dict[str, ParticipantFound] = {}
     others: list[ParticipantFound] = []
     for one in sorted(event.participants, key=number_of, reverse=True):
-        name = _name_of(one)
+        name = name_told(one)
         if name and name not in names:
             names[name] = one
         else:
@@ -91,7 +92,8 @@ def names_of(event: ConferenceFound) -> dict[str, ParticipantFound]:
     return names | {f"guest-{number}": one for number, one in enumerate(others, start=1)}
 
 
-def _name_of(one: ParticipantFound) -> str:
+def name_told(one: ParticipantFound | ParticipantSeen) -> str:
+    """The party's name by its label, empty for a label that is none of ours; all targets are `target`."""
     label = _LABEL.fullmatch(one.label)
     if label is None:
         return ""

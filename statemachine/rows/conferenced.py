@@ -51,7 +51,16 @@ from statemachine.actions.dialling import (
     note_turned_away,
 )
 from statemachine.actions.endings import end_by_command, end_room_ended, end_room_over, end_too_old, let_stray_leg_go
-from statemachine.actions.lone import end_deserted, end_lone, note_gone_on, send_away, start_lone_grace, stop_lone_grace
+from statemachine.actions.forgotten import take_up_seen_transfer
+from statemachine.actions.lone import (
+    end_deserted,
+    end_lone,
+    look_before_letting_go,
+    note_gone_on,
+    send_away,
+    start_lone_grace,
+    stop_lone_grace,
+)
 from statemachine.actions.looking import look_at_calls, look_once_more
 from statemachine.actions.opening import let_second_call_go
 from statemachine.actions.orders import (
@@ -69,7 +78,14 @@ from statemachine.actions.orders import (
     remove_party,
     switch_mode,
 )
-from statemachine.actions.parking import park_from_room, recall_parked, retrieve, take_out_of_park
+from statemachine.actions.parking import (
+    end_forgotten_park,
+    look_before_park_ends,
+    park_from_room,
+    recall_parked,
+    retrieve,
+    take_out_of_park,
+)
 from statemachine.actions.passing import note_only, pass_over_former, pass_over_late, pass_over_unknown_call
 from statemachine.actions.recording import (
     note_not_recorded,
@@ -165,6 +181,7 @@ from statemachine.guards.company import (
     has_company_again,
     is_alone_since_now,
     is_of_second_call,
+    may_have_company,
     next_agent_is_due,
     nobody_is_there,
     park_ends_it,
@@ -173,6 +190,7 @@ from statemachine.guards.company import (
     shows_waiter_astray,
     shows_waiter_astray_again,
     shows_waiter_elsewhere,
+    somebody_has_taken_up,
     tells_of_bridge,
     waiter_comes_out,
     waiter_has_arrived,
@@ -240,6 +258,7 @@ from statemachine.guards.room import (
     joins_another_room,
     tells_of_before,
 )
+from statemachine.guards.strangers import shows_forgotten_transfer
 from statemachine.guards.transfers import lacks_agent_or_customer, park_ends_among_others, transfer_is_pending
 from statemachine.rows.row import STAY, B, C, E, Row, T
 
@@ -293,9 +312,12 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, RecordingChanged,    None,                         STAY, note_recording),
     Row(C, AccountSwept,        None,                         STAY, look_at_calls),
     Row(C, OrderOverdue,        None,                         STAY, give_up_orders),
+    # Callbacks were lost, or Redis has forgotten them: nobody is let go who talks to somebody.
+    Row(C, LoneOverdue,         may_have_company,             STAY, look_before_letting_go),
     Row(C, LoneOverdue,         goes_on_elsewhere,            E,    send_away),
     Row(C, LoneOverdue,         None,                         E,    end_lone),
     Row(C, OpeningOverdue,      None,                         STAY, look_for_waiter),
+    Row(C, ParkOverdue,         may_have_company,             STAY, look_before_park_ends),
     Row(C, ParkOverdue,         park_ends_among_others,       STAY, take_out_of_park),
     Row(C, ParkOverdue,         park_ends_it,                 E,    end_too_long_parked),
     Row(C, ParkOverdue,         None,                         T,    recall_parked),
@@ -308,6 +330,7 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, CallsRead,           shows_waiter_astray,          STAY, move_waiter),
     Row(C, CallsRead,           shows_waiter_elsewhere,       STAY, find_waiter_elsewhere),
     Row(C, CallsRead,           shows_room_over,              E,    end_room_over),
+    Row(C, CallsRead,           shows_forgotten_transfer,     T,    take_up_seen_transfer),
     Row(C, CallsRead,           None,                         STAY, note_look),
     Row(C, EffectSucceeded,     finds_nothing,                STAY, note_not_found),
     Row(C, EffectSucceeded,     is_searched,                  STAY, note_dialled),
@@ -341,6 +364,7 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, Always,              waiter_has_left,              E,    end_waiter_gone),
     Row(C, Always,              nobody_is_there,              E,    end_deserted),
     Row(C, Always,              awaited_takes_part,           STAY, settle_opening),
+    Row(C, Always,              somebody_has_taken_up,        STAY, end_forgotten_park),
     # Before another takes the name of somebody who was removed.
     Row(C, Always,              some_order_is_over,           STAY, close_orders),
     Row(C, Always,              next_agent_is_due,            STAY, dial_next_agent),

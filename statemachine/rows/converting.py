@@ -35,10 +35,12 @@ from statemachine.actions.converting import (
     return_to_bridge,
     settle,
     settle_by_read,
+    settle_with_others,
     wait_for_redirect,
 )
 from statemachine.actions.dialling import hang_up_leaving
 from statemachine.actions.endings import end_by_command, end_by_read, end_convert_failed, end_party_left, end_too_old
+from statemachine.actions.forgotten import settle_with_seen_transfer
 from statemachine.actions.handing_over import cancel_queued
 from statemachine.actions.looking import look_at_calls, look_for_missing
 from statemachine.actions.opening import let_second_call_go
@@ -146,6 +148,7 @@ from statemachine.guards.room import (
     is_stranger,
     joins_another_room,
 )
+from statemachine.guards.strangers import shows_customer_in_company, shows_forgotten_transfer
 from statemachine.guards.transfers import is_transferring_already
 from statemachine.rows.row import STAY, B, C, E, Row, T, V
 
@@ -197,7 +200,9 @@ CONVERTING: tuple[Row, ...] = (
     Row(V, ClientCallReceived,  None,                         STAY, pass_over_late),
     Row(V, AgeOverdue,         None,                         E,    end_too_old),
     Row(V, CallsRead,          is_outdated,                  STAY, look_at_calls),
+    Row(V, CallsRead,          shows_forgotten_transfer,     T,    settle_with_seen_transfer),
     Row(V, CallsRead,          shows_both_in_room,           C,    settle_by_read),
+    Row(V, CallsRead,          shows_customer_in_company,    C,    settle_with_others),
     Row(V, CallsRead,          shows_agent_left_for_transfer, STAY, note_agent_gone_by_read),
     Row(V, CallsRead,          shows_somebody_over,          E,    end_by_read),
     Row(V, CallsRead,          is_redirecting,               STAY, look_in_a_moment),

@@ -47,6 +47,8 @@ class Leg:
     #: Whether callbacks leave that out, as Twilio may: then only a look tells it.
     hides_coaching: bool = False
     in_room: bool = False
+    #: Whether a look shows it as on the way into the conference.
+    is_ringing: bool = False
     is_over: bool = False
 
 

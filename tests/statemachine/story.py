@@ -466,4 +466,6 @@ class Story:
 
 def _seen(leg: Leg) -> ParticipantSeen:
     """A participant as a look shows it."""
-    return ParticipantSeen(leg.call_sid, leg.label, **flags_of(leg) | {"coaches": leg.coaches})
+    return ParticipantSeen(
+        leg.call_sid, leg.label, **flags_of(leg) | {"coaches": leg.coaches}, is_ringing=leg.is_ringing
+    )

@@ -1,0 +1,103 @@
+"""Questions about those whom a look shows in the session's conference though nothing is known of them.
+
+Redis was brought back with an older copy, or the callback of their join was lost.
+"""
+
+from statemachine.events import Add, CallsRead, ParticipantSeen, Supervise
+from statemachine.guards.found import name_told, number_of
+from statemachine.scratch import Scratch
+from statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Session
+from statemachine.states import FINAL_CALL_STATUSES, Opening, Phase, Stage
+
+#: Stages of a transfer in which somebody is still to be dialled.
+_BEFORE_DIAL = frozenset({
+    Stage.CONVERTING, Stage.CLEARING, Stage.HOLDING, Stage.SILENCING, Stage.ARRIVING, Stage.PAUSING,
+})  # fmt: skip
+
+
+def strangers(session: Session, event: CallsRead) -> tuple[ParticipantSeen, ...]:
+    """Those in the session's own conference, or on the way into it, who are no party, and none that was let go."""
+    room = event.conference_sid
+    is_own = room == session.conference_sid or not session.in_room
+    if not room or not is_own or room in session.former_rooms:
+        return ()
+    return tuple(
+        seen
+        for seen in event.participants
+        if seen.call_sid
+        and session.party_of(call_sid=seen.call_sid, label=seen.label) is None
+        and seen.call_sid not in session.former_calls
+        and not _will_be_found(session, seen)
+    )
+
+
+def _will_be_found(session: Session, seen: ParticipantSeen) -> bool:
+    """Whether somebody is about to be dialled under that label: the dial is looked up before it is sent, and found."""
+    if number_of(seen) <= session.dials:
+        return False
+    name = name_told(seen)
+    if any(
+        order.name in (Add.name, Supervise.name) and order.party == name and (order.is_clearing or order.is_queued)
+        for order in session.orders
+    ):
+        return True
+    transfer = session.transfer
+    return name in (TARGET, AGENT) and transfer is not None and transfer.runs and transfer.stage in _BEFORE_DIAL
+
+
+def is_listener(seen: ParticipantSeen) -> bool:
+    """Whether somebody who is none of ours is heard by nobody."""
+    return not name_told(seen) and seen.muted
+
+
+def is_supervising(seen: ParticipantSeen) -> bool:
+    """Whether it is a supervisor, by his label or by what he does."""
+    return name_told(seen) == SUPERVISOR or bool(seen.coaches)
+
+
+def _counts_as_company(seen: ParticipantSeen) -> bool:
+    """Whether nobody who is with this one is alone."""
+    return not (is_supervising(seen) or is_listener(seen))
+
+
+def shows_forgotten_transfer(scratch: Scratch, event: CallsRead) -> bool:
+    """Whether customer and agent are in the conference with a target of whom nothing is known: the transfer waits for
+    the agent, and Redis has forgotten it.
+
+    With others there it may be one or not; where somebody is held, it is taken for one.
+    """
+    session = scratch.session
+    is_busy = session.opening is not Opening.OVER or session.phase is not Phase.NONE
+    if is_busy or (session.transfer is not None and session.transfer.runs):
+        return False
+    seen_by_call = {seen.call_sid: seen for seen in event.participants if not seen.is_ringing}
+    customer, agent = session.parties[CUSTOMER], session.parties[AGENT]
+    if any(
+        party.is_gone or party.is_leaving or party.call_sid not in seen_by_call
+        or event.status_of(party.call_sid) in FINAL_CALL_STATUSES
+        for party in (customer, agent)
+    ):  # fmt: skip
+        return False
+    target = forgotten_target(session, event)
+    if target is None:
+        return False
+    three = {customer.call_sid, agent.call_sid, target.call_sid}
+    others = [one for sid, one in seen_by_call.items() if sid not in three and _counts_as_company(one)]
+    return seen_by_call[customer.call_sid].held or target.held or not others
+
+
+def forgotten_target(session: Session, event: CallsRead) -> ParticipantSeen | None:
+    """The one target of whom nothing is known and who has been answered; None for none, and for several."""
+    found = [seen for seen in strangers(session, event) if name_told(seen) == TARGET and not seen.is_ringing]
+    return found[0] if len(found) == 1 else None
+
+
+def shows_customer_in_company(scratch: Scratch, event: CallsRead) -> bool:
+    """Whether the agent is gone, and the customer is in the conference with somebody of whom nothing is known."""
+    session = scratch.session
+    if session.transfer is not None and session.transfer.runs:
+        return False
+    customer, agent = session.parties[CUSTOMER], session.parties[AGENT]
+    agent_is_over = agent.is_gone or event.status_of(agent.call_sid) in FINAL_CALL_STATUSES
+    is_there = any(seen.call_sid == customer.call_sid for seen in event.participants)
+    return agent_is_over and is_there and any(_counts_as_company(seen) for seen in strangers(session, event))

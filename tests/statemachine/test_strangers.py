@@ -1,0 +1,313 @@
+"""Those whom only a look shows in the conference: Redis was rewound, or their join was lost. They are company."""
+
+import pytest
+
+from statemachine.events import DialOverdue, LoneOverdue, ParkOverdue
+from statemachine.policy import Policy
+from tests.statemachine.legs import Leg
+from tests.statemachine.ordering import Orders
+from tests.statemachine.rooms import Room, as_room, parked, received, waiting
+from tests.statemachine.stages import conferenced, dialling, ringing, talking
+from tests.statemachine.story import ROOM, Story
+
+
+def with_leg(story: Story, name: str, label: str, digit: str = "8", **how: object) -> Room:
+    """A call of which the session knows nothing."""
+    story.legs[name] = Leg("CA" + digit * 32, name, label, **how)
+    return as_room(story)
+
+
+def rewound(begin=conferenced, **target: object) -> Room:
+    """By all that is known customer and agent are in the conference; a look follows, since the agent's call is over."""
+    story = as_room(begin().later(30_000)).sweep_finds("call-missing", "agent").expect("conferenced", "look")
+    return with_leg(story, "target", "target-1", **target)
+
+
+def shows(story: Story, *inside: str, agent: str = "completed", **given: object) -> Room:
+    return as_room(story.reads(customer="in-progress", agent=agent, room=ROOM, inside=inside, **given))
+
+
+def is_alone(story: Story) -> bool:
+    return "lone" in story.session.timers
+
+
+# ---- the target of a transfer that is forgotten ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("begin", [conferenced, received])
+def test_customer_who_was_handed_over_is_not_alone(begin):
+    story = shows(rewound(begin), "customer", "target")
+    assert not is_alone(story)
+    agent = story.session.parties["agent"]
+    assert (agent.call_sid, agent.takes_part, agent.end_wanted) == (story.legs["target"].call_sid, True, True)
+    assert story.session.parties["agent-1"].is_gone
+
+
+@pytest.mark.parametrize(("leaver", "reason"), [("target", "agent-left"), ("customer", "customer-left")])
+def test_either_who_hangs_up_ends_it(leaver: str, reason: str):
+    story = shows(rewound(), "customer", "target").leaves(leaver)
+    story.fires(LoneOverdue).expect("ended", "end room", reason=reason)
+
+
+def test_whoever_took_over_can_transfer_in_turn_under_a_label_that_nobody_had():
+    story = shows(rewound(), "customer", "target")
+    story.confirms("target").transfer("warm").expect("transferring", "unflag agent")
+    story.confirms("target").expect("transferring", "dial target")
+    assert story.last.effects[0].label == "target-2"
+
+
+def test_late_callback_of_whoever_took_over_hangs_nobody_up():
+    story = shows(rewound(), "customer", "target")
+    story.call("target", "in-progress", dial="some-dial").expect("conferenced", outcome="stale")
+
+
+def test_late_callback_of_a_guest_whom_we_have_dialled_hangs_nobody_up():
+    story = with_leg(rewound(), "lawyer", "lawyer-2", "9")
+    story = with_leg(story, "second", "lawyer-3", "6")
+    shows(story, "customer", "target", "lawyer", "second")
+    assert story.session.parties["guest-1"].call_sid == story.legs["lawyer"].call_sid
+    story.call("lawyer", "in-progress", dial="some-dial").expect("conferenced", outcome="stale")
+
+
+def test_newest_of_those_of_one_name_has_it():
+    story = with_leg(rewound(), "second", "target-4", "9")
+    shows(story, "customer", "target", "second")
+    parties = story.session.parties
+    assert parties["agent"].call_sid == story.legs["second"].call_sid
+    assert parties["guest-1"].call_sid == story.legs["target"].call_sid
+    assert (story.session.dials, story.session.is_group) == (4, True)
+    assert not any(party.end_wanted for party in parties.values())
+
+
+# ---- on the way in ---------------------------------------------------------------------------------------------------
+
+
+def test_target_who_still_rings_is_waited_for():
+    story = shows(rewound(is_ringing=True), "customer", "target")
+    story.expect_parties(customer="connected", agent_1="left", agent="ringing")
+    assert not is_alone(story)
+    story.joins("target").expect_parties(customer="connected", agent_1="left", agent="connected")
+
+
+def test_target_who_rings_for_too_long_is_given_up_and_the_customer_let_go():
+    story = shows(rewound(is_ringing=True), "customer", "target")
+    story.fires(DialOverdue).expect("conferenced", "look")
+    story.fires(DialOverdue).expect("conferenced", "hang up agent")
+    assert is_alone(story)
+
+
+def test_somebody_whom_we_dial_is_not_in_the_conference_while_a_look_shows_that_he_rings():
+    story = ringing("warm")
+    story.legs["target"].is_ringing = True
+    story.reads(customer="in-progress", agent="in-progress", target="ringing", room=ROOM,
+                inside=("customer", "agent", "target"))  # fmt: skip
+    assert not story.session.parties["target"].in_room
+
+
+# ---- who is no company -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", [{"label": "supervisor-1", "muted": True}, {"label": "supervisor-1"},
+                                 {"label": "Boss", "coaches": "CA" + "a" * 32}])  # fmt: skip
+def test_supervisor_is_none(how: dict[str, object]):
+    story = with_leg(rewound(), "supervisor", digit="9", **how)
+    shows(story, "customer", "supervisor")
+    assert story.session.parties["supervisor"].is_supervisor
+    assert is_alone(story)
+
+
+def test_supervisor_stays_one_while_the_others_go_on():
+    story = with_leg(rewound(), "supervisor", "supervisor-2", "9", muted=True)
+    shows(story, "customer", "target", "supervisor")
+    assert story.session.parties["supervisor"].supervises == "monitor"
+    assert not story.session.is_group
+    story.leaves("target")
+    assert is_alone(story)
+
+
+def test_somebody_elses_muted_listener_is_none_until_he_is_heard():
+    story = with_leg(rewound(), "listener", "Boss", "9", muted=True)
+    shows(story, "customer", "listener")
+    assert is_alone(story)
+    story.legs["listener"].muted = False
+    story.changes("listener", kind="participant-unmute")
+    assert not is_alone(story)
+
+
+def test_somebody_elses_call_that_is_heard_is_company():
+    story = shows(rewound(), "customer", "guest")
+    assert not is_alone(story)
+    assert story.session.parties["guest-1"].call_sid == story.legs["guest"].call_sid
+
+
+# ---- looks and leaves ------------------------------------------------------------------------------------------------
+
+
+def test_look_that_began_before_somebody_unknown_has_left_does_not_bring_him_back():
+    story = rewound()
+    began = story.session.version
+    story.leaves("target").expect("conferenced", outcome="unexpected")
+    shows(story, "customer", "target", version=began)
+    assert set(story.session.parties) == {"customer", "agent"}
+
+
+def test_look_behind_its_time_does_not_bring_back_whoever_has_hung_up():
+    story = rewound()
+    story.leaves("target")
+    shows(story, "customer", "target")
+    assert is_alone(story)
+
+
+# ---- a transfer that waits for the agent -----------------------------------------------------------------------------
+
+
+def transferring() -> Room:
+    """By all that is known the two talk; in truth a transfer was begun, so that nobody's leaving ends it."""
+    story = rewound()
+    story.legs["customer"].ends_conference = story.legs["agent"].ends_conference = False
+    return story
+
+
+def test_consult_that_is_forgotten_goes_on_and_the_customer_hears_nothing_of_it():
+    story = transferring()
+    story.legs["customer"].held = True
+    shows(story, "customer", "agent", "target", agent="in-progress").expect("transferring", phase="consult")
+    story.expect_transfer("consulting").expect_held("customer").complete().expect("transferring", "unhold customer")
+
+
+def test_three_who_talk_are_a_warm_transfer():
+    story = shows(transferring(), "customer", "agent", "target", agent="in-progress")
+    story.expect("transferring", phase="warm").complete().expect("transferring", "hang up agent")
+    story.leaves("agent").expect("conferenced", "flag customer", "flag agent")
+
+
+def test_agent_who_hangs_up_has_handed_over():
+    story = shows(transferring(), "customer", "agent", "target", agent="in-progress")
+    story.leaves("agent").expect("conferenced", "flag customer", "flag agent")
+
+
+def test_three_who_talk_beside_a_guest_are_a_group():
+    story = shows(transferring(), "customer", "agent", "target", "guest", agent="in-progress")
+    story.expect("conferenced", phase="")
+    assert story.session.is_group
+    assert {"guest-1", "guest-2"} <= set(story.session.parties)
+
+
+def test_two_who_by_all_that_is_known_are_on_their_way_are_in_a_transfer():
+    story = with_leg(Story().answered().convert(), "target", "target-1")
+    story.legs["customer"].held = True
+    shows(story, "customer", "agent", "target", agent="in-progress")
+    story.expect("transferring", phase="consult").expect_command("convert-1", "accepted", "done").expect_timers()
+
+
+def test_customer_who_by_all_that_is_known_is_on_his_way_talks_to_whoever_took_over():
+    story = with_leg(Story().answered().convert(), "target", "target-1")
+    shows(story, "customer", "target").expect("conferenced", "flag customer", "flag agent")
+    story.expect_command("convert-1", "accepted", "done").expect_timers("confirm")
+    assert story.session.parties["agent"].call_sid == story.legs["target"].call_sid
+
+
+def test_customer_who_is_on_his_way_and_meets_a_supervisor_alone_is_let_go():
+    story = with_leg(Story().answered().convert(), "supervisor", "supervisor-1", muted=True)
+    shows(story, "customer", "supervisor").expect("ended", "end room", reason="agent-left")
+
+
+# ---- dials that are still to be decided again ------------------------------------------------------------------------
+
+
+def test_target_of_a_transfer_that_is_still_to_dial_is_found_by_that_dial():
+    story = as_room(conferenced()).transfer("warm").expect("transferring", "unflag agent")
+    story = shows(with_leg(story, "target", "target-1"), "customer", "agent", "target", agent="in-progress")
+    assert set(story.session.parties) == {"customer", "agent"}
+    story.confirms("agent").expect("transferring", "dial target")
+    assert story.last.effects[0].label == "target-1"
+
+
+def test_somebody_who_is_still_to_be_added_is_found_by_that_dial():
+    story = as_room(conferenced())
+    story.__class__ = Orders
+    story.add().expect("conferenced", "unflag customer", "unflag agent")
+    story = shows(with_leg(story, "lawyer", "lawyer-1"), "customer", "agent", "lawyer", agent="in-progress")
+    assert "lawyer" not in story.session.parties
+
+
+# ---- a transfer that is known ----------------------------------------------------------------------------------------
+
+
+def test_customer_who_talks_to_somebody_unknown_is_not_let_go_when_the_transfer_fails():
+    story = with_leg(talking("warm"), "lawyer", "lawyer-7", "9")
+    story.policy = Policy(fallback="end")
+    story.reads(customer="in-progress", agent="completed", target="completed", room=ROOM, inside=("customer", "lawyer"))
+    assert story.session.state != "ended"
+    assert story.session.parties["lawyer"].takes_part
+    story.leaves("lawyer")
+    assert story.session.state == "ended" or is_alone(story)
+
+
+def test_consult_knows_a_supervisor_of_whom_it_has_forgotten():
+    story = with_leg(dialling("warm"), "supervisor", "supervisor-4", "9", muted=True)
+    shows(story, "customer", "agent", "supervisor", agent="in-progress")
+    assert story.session.parties["supervisor"].is_supervisor
+
+
+# ---- somebody waits, by all that is known ----------------------------------------------------------------------------
+
+
+def test_caller_who_waits_talks_to_the_next_agent_already():
+    story = waiting(other_agents=("client:dave",)).placed("agent")
+    with_leg(story, "next", "agent-2")
+    story.reads(customer="in-progress", agent="no-answer", room=ROOM, inside=("customer", "next"))
+    assert (story.session.state, story.session.phase, story.session.opening) == ("conferenced", "", "")
+    assert story.session.parties["agent"].call_sid == story.legs["next"].call_sid
+    assert not any(word.startswith("dial") for word in story.words())
+
+
+def test_parked_call_that_was_taken_up_is_so():
+    story = parked()
+    with_leg(story, "taker", "agent-5")
+    story.legs["customer"].held = False
+    story.reads(customer="in-progress", room=ROOM, inside=("customer", "taker"))
+    assert (story.session.phase, "park" in story.session.timers) == ("", False)
+    assert "hold customer" not in story.words()
+
+
+# ---- what was not heard of a conference ------------------------------------------------------------------------------
+
+
+def with_gap(story: Room) -> Room:
+    """Something of the conference was told that did not come."""
+    story._sequences[ROOM] += 1
+    return story
+
+
+def test_whoever_is_alone_by_all_that_is_known_is_looked_for_when_something_was_not_heard():
+    story = with_leg(with_gap(as_room(conferenced())), "target", "target-1").leaves("agent").expect("conferenced")
+    story.fires(LoneOverdue).expect("conferenced", "look")
+    shows(story, "customer", "target")
+    assert not is_alone(story)
+
+
+def test_whoever_is_alone_indeed_is_let_go_after_the_look():
+    story = with_gap(as_room(conferenced())).leaves("agent").fires(LoneOverdue).expect("conferenced", "look")
+    shows(story, "customer").expect("conferenced")
+    story.fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
+
+
+def test_nobody_is_let_go_before_the_look_has_an_answer():
+    story = with_gap(as_room(conferenced())).leaves("agent").fires(LoneOverdue).expect("conferenced", "look")
+    story.fires(LoneOverdue).expect("conferenced")
+    assert is_alone(story)
+
+
+def test_what_a_look_has_made_up_for_needs_no_other():
+    story = with_gap(as_room(conferenced())).changes("customer").sweep_finds("call-missing", "agent")
+    shows(story, "customer", "agent", agent="in-progress").leaves("agent")
+    story.fires(LoneOverdue).expect("ended", "end room")
+
+
+def test_parked_call_is_looked_at_before_it_goes_back_when_something_was_not_heard():
+    story = with_leg(with_gap(parked()), "taker", "agent-5")
+    story.changes("customer").fires(ParkOverdue).expect("conferenced", "look")
+    story.legs["customer"].held = False
+    story.reads(customer="in-progress", room=ROOM, inside=("customer", "taker"))
+    assert story.session.phase == ""
