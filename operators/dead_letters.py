@@ -10,7 +10,7 @@ from operators import words
 from runtime.errors import ConferralError
 from streams.connection import Client
 from streams.cursors import BadCursorError
-from streams.dead_letters import CHUNK, LIMIT_MAX, LOOKED_AT_MAX, DeadLetterStore, is_letter_id
+from streams.dead_letters import CHUNK, LIMIT_MAX, LOOKED_AT_MAX, DeadLetterStore, as_reason, is_letter_id
 from streams.dead_letters import Letter as StoredLetter
 from streams.keys import Keys
 
@@ -114,6 +114,7 @@ class DeadLetters:
             raise ValueError(f"limit must be 1 to {LIMIT_MAX}")
         if cursor and not is_letter_id(cursor):
             raise BadCursorError
+        reason = as_reason(reason)
         found: list[Letter] = []
         looked_at, last = 0, ""
         most = LOOKED_AT_MAX if reason else limit + 1
@@ -171,7 +172,7 @@ class DeadLetters:
         return await self.drop(await self._ids_of(reason, count))
 
     async def _ids_of(self, reason: str, count: int | None) -> builtins.list[str]:
-        letters = self._store.newest_first()
+        letters, reason = self._store.newest_first(), as_reason(reason)
         found = [letter.letter_id async for letter in letters if reason in ("", letter.reason)]
         if count is not None and count != len(found):
             raise CountChanged(len(found))

@@ -32,6 +32,9 @@ _ABOUT = ("dead_reason", "dead_stream", "dead_entry")
 #: In place of a reason, of letters that somebody else has put there without one: no reason at all means all of them to
 #: whoever asks for letters by reason.
 NO_REASON = "no reason given"
+#: Longest reason (characters); ours are short, but anybody may have written a letter. A longer one is cut wherever it
+#: is read, so that all who ask for letters by reason mean the same.
+REASON_MAX = 500
 _ENTRY_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _STATUSES = {
     "": "another entry has its id by now",
@@ -182,7 +185,12 @@ def is_letter_id(text: str) -> bool:
 def _letter(letter_id: bytes, fields: Mapping[bytes, bytes]) -> Letter:
     own = {name: value for name, value in fields.items() if name not in {one.encode() for one in _ABOUT}}
     reason, stream, entry_id = (_text(fields.get(name.encode(), b"")) for name in _ABOUT)
-    return Letter(letter_id.decode(), reason or NO_REASON, stream, entry_id, own)
+    return Letter(letter_id.decode(), as_reason(reason) or NO_REASON, stream, entry_id, own)
+
+
+def as_reason(text: str) -> str:
+    """A reason as letters are told apart by it: at most `REASON_MAX` characters."""
+    return text if len(text) <= REASON_MAX else f"{text[: REASON_MAX - 1]}…"
 
 
 def _text(value: bytes) -> str:

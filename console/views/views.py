@@ -13,9 +13,7 @@ from console.views.sessions import SessionsView
 from console.views.view import BadMessageError, View, count, flag, text
 from runtime.clock import Clock
 from streams.command_values import ID_PATTERN
-
-#: Longest reason of dead letters that is asked for (characters).
-REASON_MAX = 500
+from streams.dead_letters import REASON_MAX
 
 
 class Views:

@@ -18,6 +18,17 @@ async def refusal(answer):
     return answer.status, (await answer.json())["error"]
 
 
+async def test_letters_of_a_very_long_reason_are_shown_when_it_is_chosen(console, redis):
+    redis.xadd(KEYS.dead, {"type": "odd", "dead_reason": "x" * 600, "dead_stream": KEYS.commands, "dead_entry": "1-1"})
+    page = await Page.open(console, {"view": "dead"})
+    (group,) = (await page.next("dead"))["groups"]
+
+    await page.say(view="dead", reason=group["reason"])
+
+    told = await page.next("dead")
+    assert (told["reason"], [one["reason"] for one in told["letters"]]) == (group["reason"], [group["reason"]])
+
+
 async def test_a_command_is_published_as_every_other_way_would(console, redis, lines):
     put(redis, make_session())
 
@@ -53,7 +64,12 @@ async def test_a_call_that_opens_a_session_needs_none(console, redis):
         ({"type": "hold", "session": CALL}, 422, "invalid", "hold needs the field party"),
         ({"type": "end", "session": "a b"}, 422, "invalid", "session must be"),
         ({"type": "end", "session": CALL, "id": "a b"}, 422, "invalid", "id must be"),
-        ({"type": "call", "session": CALL, "agent": "client:a", "customer": "client:b"}, 409, "taken", "session:"),
+        (
+            {"type": "call", "session": CALL, "agent": "client:a", "customer": "client:b"},
+            409,
+            "taken",
+            "session: there is a session or a call of this id already; leave the field out, and an id is made",
+        ),
         ([], 400, "malformed", "JSON object"),
     ],
 )
@@ -90,6 +106,18 @@ async def test_the_same_id_is_no_other_command(console, redis):
 
     assert (status, error["type"]) == (409, "taken")
     assert published(redis) == []
+
+
+async def test_a_command_that_is_given_again_under_its_id_is_the_same_one(console, redis):
+    put(redis, make_session())
+    end = {"type": "end", "session": CALL, "id": "once"}
+
+    first = await console.post("/commands", json=end)
+    redis.hset(KEYS.command("once"), "entry", "1-0")  # it was taken up
+    again = await console.post("/commands", json=end)
+
+    assert [(one.status, await one.json()) for one in (first, again)] == [(202, {"command": "once"})] * 2
+    assert len(published(redis)) == 1
 
 
 async def test_what_becomes_of_a_command_is_told_as_redis_says_it_and_never_before(console, redis, quick_ticks):

@@ -50,6 +50,24 @@ async def test_letter_says_whence_what_and_whose_it_is_without_a_number(client, 
     assert whole.fields["to"] == NUMBER
 
 
+async def test_reasons_that_are_too_long_are_cut_alike_wherever_they_are_told(client, letters):
+    """Who is shown a reason asks for its letters by what was shown."""
+    await bury(client, 1, "a" * 501)
+    await bury(client, 2, "a" * 10_000)
+    await bury(client, 3, "a" * 500)
+
+    groups = dict(await letters.groups())
+    (cut,) = (reason for reason in groups if reason.endswith("…"))
+
+    assert (len(cut), groups) == (500, {cut: 2, "a" * 500: 1})
+    for asked in (cut, "a" * 777):
+        assert [(one.id, one.reason) for one in (await letters.list(reason=asked)).letters] == [
+            ("2-0", cut),
+            ("1-0", cut),
+        ]
+    assert (await letters.drop_all("a" * 10_000, 2)).left == 1
+
+
 async def test_session_that_is_named_by_a_number_is_told_by_its_last_digits(client, letters):
     await bury(client, 1, "no type", session=NUMBER)
     assert (await letters.list()).letters[0].session == "+…23"
