@@ -143,3 +143,42 @@ async def test_fault_16_undecided_transfer_comes_back_when_its_target_has_been_d
         assert dials_to(world, TARGET) == 1
         await until_hears(world, life.customer, [life.agent, life.target])
         await all_hang_up(world, outage_s=AWAY_S, is_rewound=True)
+
+
+#: `CONFERRAL_LONE_GRACE` of the worlds below, seconds; and after how long nobody is let go for it any more.
+GRACE_S, GRACE_IS_OVER_S = 0.5, 3.0
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("back", ["converted", "ringing", "all talk"])
+async def test_fault_16_customer_who_was_handed_over_talks_on(durable_redis, tmp_path, back):
+    """By the older copy the agent has left and the customer is alone; a look shows to whom he talks."""
+    options = {"CONFERRAL_SWEEP_INTERVAL": SWEEP_S, "CONFERRAL_LONE_GRACE": GRACE_S}
+    async with FaultWorld(durable_redis, **options) as world:
+        life = Life(world)
+        await life.go_to(back)
+        copy = copy_of(durable_redis, tmp_path / "copy")
+        await life.go_to("handed over")
+        restore(durable_redis, copy)
+        await world.until(life.customer.sid, state="conferenced", **{"party.agent.call_sid": life.target.sid})
+        await asyncio.sleep(GRACE_IS_OVER_S)
+        await until_hears(world, life.customer, [life.target])
+        await all_hang_up(world, outage_s=AWAY_S, is_rewound=True)
+
+
+@pytest.mark.soak
+async def test_fault_16_agent_leaves_a_transfer_of_which_nothing_is_known(durable_redis, tmp_path):
+    """No call is missing, so nobody looks before the agent hangs up; then what was not heard is made up for."""
+    options = {"CONFERRAL_SWEEP_INTERVAL": SWEEP_S, "CONFERRAL_LONE_GRACE": GRACE_S}
+    async with FaultWorld(durable_redis, **options) as world:
+        life = Life(world)
+        await life.go_to("converted")
+        copy = copy_of(durable_redis, tmp_path / "copy")
+        await life.go_to("all talk")
+        restore(durable_redis, copy)
+        await comes_to_rest(world)
+        life.agent.hang_up()
+        await world.until(life.customer.sid, state="conferenced", **{"party.agent.call_sid": life.target.sid})
+        await asyncio.sleep(GRACE_IS_OVER_S)
+        await until_hears(world, life.customer, [life.target])
+        await all_hang_up(world, outage_s=AWAY_S, is_rewound=True)
