@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 
 import { follow, signedOut, tellTabs } from "./live.js";
-import { link, takeCommand } from "./store.js";
+import { UNANSWERED, commands, link, takeCommand } from "./store.js";
 
 /** For so long a button does nothing after it was pressed, milliseconds: nobody means it twice. */
 const GUARD_MS = 1000;
@@ -26,6 +26,13 @@ export class RefusedError extends Error {
     super(reason);
     this.status = status;
     this.answer = answer;
+    /** Whether it may have been done all the same: it was sent, and nothing says that it was refused. */
+    this.mayBeDone = false;
+  }
+
+  /** The same, of a request that may have been done. */
+  static ofUnknown(reason, status, answer) {
+    return Object.assign(new RefusedError(reason, status, answer), { mayBeDone: true });
   }
 }
 
@@ -47,15 +54,51 @@ export function press(name) {
 }
 
 /**
+ * The ids of what somebody means to have done once: made for a form when it is opened, or for one press of a button.
+ *
+ * Pressed again the command has the same id, so that it is done once; with other fields it is another one. So is it where
+ * nothing is known yet of the same command that was given before.
+ *
+ * @returns {(fields: Record<string, string>) => string} The id for a command of these fields.
+ */
+export function meant() {
+  const ids = new Map();
+  return (fields) => {
+    const asked = JSON.stringify(fields);
+    if (!ids.has(asked)) {
+      const before = commands.value.find((one) => one.status === UNANSWERED && JSON.stringify(one.fields) === asked);
+      ids.set(asked, before?.command ?? madeUpId());
+    }
+    return ids.get(asked);
+  };
+}
+
+/** Not `randomUUID`, which only pages have that came over TLS or from this machine. */
+function madeUpId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(10));
+  return `c-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}
+
+/**
  * Gives a command. What becomes of it comes over the socket.
  *
  * @param {Record<string, string>} fields As a command has them: type, session, and more.
+ * @param {string} id The command's, see `meant`.
  * @throws {RefusedError}
  */
-export async function giveCommand(fields) {
-  const { command } = await post("./commands", fields);
-  takeCommand({ command, type: fields.type, session: fields.session, status: "sent", reason: "", fields });
-  follow(command, fields.type);
+export async function giveCommand(fields, id) {
+  const given = { command: id, type: fields.type, session: fields.session, reason: "", fields };
+  try {
+    await post("./commands", { ...fields, id });
+    takeCommand({ ...given, status: "sent" });
+    follow(id, fields.type);
+  } catch (error) {
+    if (error.mayBeDone) {
+      takeCommand({ ...given, status: UNANSWERED });
+      follow(id, fields.type);
+    }
+    throw error;
+  }
 }
 
 /**
@@ -111,7 +154,11 @@ async function post(address, body, { isSignIn = false } = {}) {
   const { reason = `HTTP ${response.status}`, allowed = [] } = answer?.error ?? {};
   // A refusal by the state names what is allowed already.
   const more = allowed?.length && !reason.includes("allowed now") ? `; allowed: ${allowed.join(", ")}` : "";
-  throw new RefusedError(`${reason}${more}`, response.status, answer);
+  const words = `${reason}${more}`;
+  // Something on the way, or Redis, is away: nobody knows.
+  throw response.status >= 500
+    ? RefusedError.ofUnknown(words, response.status, answer)
+    : new RefusedError(words, response.status, answer);
 }
 
 async function send(address, body) {
@@ -124,6 +171,7 @@ async function send(address, body) {
     });
   } catch (error) {
     const late = error.name === "TimeoutError";
-    throw new RefusedError(late ? "the server does not answer; it may have been done" : "the server can't be reached", 0);
+    const words = late ? "the server does not answer; it may have been done" : "the server can't be reached";
+    throw RefusedError.ofUnknown(words, 0);
   }
 }

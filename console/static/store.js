@@ -4,6 +4,8 @@ import { batch, computed, effect, signal } from "@preact/signals";
 
 /** Messages on top of which nothing more is kept: commands that were given here (count). */
 const COMMANDS_KEPT = 20;
+/** Status of a command that was sent from here, and to which nobody has said anything: it may have been done. */
+export const UNANSWERED = "unanswered";
 
 /**
  * The connection: `connecting` (nothing was shown yet), `open`, `lost`, `signed-out`.
@@ -146,10 +148,10 @@ function byEntry(one, other) {
   return oneMs - otherMs || oneNumber - otherNumber;
 }
 
-/** Takes what became of a command, or that it was given. What is final stays so. */
+/** Takes what became of a command, or that it was given. What is final stays so; that there was no answer is no news. */
 export function takeCommand(told) {
   const known = commands.value.find((one) => one.command === told.command);
-  if (known && isFinal(known.status) && !isFinal(told.status)) {
+  if (known && ((isFinal(known.status) && !isFinal(told.status)) || told.status === UNANSWERED)) {
     return;
   }
   const type = told.type || known?.type || "";

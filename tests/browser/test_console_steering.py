@@ -90,6 +90,48 @@ def current_state(page: Page) -> Locator:
     return page.locator(".diagram [aria-current='true'] text")
 
 
+async def test_a_press_after_no_answer_is_the_same_command(redis_server, console, windows):
+    """The first press of each arrives, and its answer does not: a button's, a form's, the form's with other words."""
+    lost = []
+
+    async def lose_answer(route):
+        asked = route.request.post_data_json
+        if asked in lost:
+            await route.continue_()
+        else:
+            lost.append(asked)
+            await route.fetch()
+            await route.abort()
+
+    with redis_server.client() as redis:
+        put_all(redis, [conferenced(session_id(1))])
+        windows.allow("ERR_FAILED")
+        page = await players.signed_in(windows, console)
+        await players.open_session(page, session_id(1))
+        await page.route("**/commands", lose_answer)
+
+        await players.give(page, "Park")
+        await expect(players.given(page, "park")).to_contain_text("no answer yet")
+        await players.give(page, "Park")
+        await expect(players.given(page, "park")).to_contain_text("sent")
+
+        await page.get_by_role("button", name="Announce …").click()
+        dialog = page.get_by_role("dialog")
+        say = dialog.get_by_role("textbox", name="Say")
+        for words in ("One.", "Two.", "One."):  # answered at last
+            await say.fill(words)
+            await expect(dialog.get_by_role("button", name="Announce")).to_have_attribute("aria-disabled", "false")
+            await dialog.get_by_role("button", name="Announce").click()
+        await expect(dialog).to_have_count(0)
+        await expect(players.given(page, "announce").filter(has_text="sent")).to_have_count(1)
+
+        given = [(entry["type"], entry.get("say"), entry["id"]) for _, entry in redis.xrange(KEYS.commands)]
+    assert [one[:2] for one in given] == [
+        ("park", None), ("park", None), ("announce", "One."), ("announce", "Two."), ("announce", "One."),
+    ]  # fmt: skip
+    assert len(set(given)) == 3  # what is the same has the same id, by which it is done once
+
+
 async def test_dead_letters_are_dropped_by_reason_and_only_as_many_as_were_shown(redis_server, console, windows):
     def letter(number: int, reason: str) -> dict[str, str]:
         return {"dead_reason": reason, "dead_stream": KEYS.commands, "dead_entry": f"{number}-0", "type": "transfer"}

@@ -3,8 +3,8 @@
 import { signal } from "@preact/signals";
 import { html } from "htm/preact";
 
-import { RefusedError, giveCommand, press, pressed, refused } from "../actions.js";
-import { blindness, commands, hello, moments } from "../store.js";
+import { RefusedError, giveCommand, meant, press, pressed, refused } from "../actions.js";
+import { UNANSWERED, blindness, commands, hello, moments } from "../store.js";
 import { Text } from "../shared/text.js";
 import { Time } from "../shared/time.js";
 import { Mark, kindOfStatus } from "./badges.js";
@@ -128,7 +128,7 @@ const labelOf = (type) => type[0].toUpperCase() + type.slice(1);
 
 async function give(fields) {
   try {
-    await giveCommand(fields);
+    await giveCommand(fields, meant()(fields));
   } catch (error) {
     if (!(error instanceof RefusedError)) {
       throw error;
@@ -137,7 +137,7 @@ async function give(fields) {
   }
 }
 
-const WORDS = { sent: "sent", accepted: "accepted, under way" };
+const WORDS = { [UNANSWERED]: "no answer yet", sent: "sent", accepted: "accepted, under way" };
 
 /** What has become of a command. A consultation goes on when its transfer is done: that word would promise too much. */
 function become({ type, status, fields }) {

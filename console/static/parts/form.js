@@ -2,8 +2,9 @@
 
 import { useSignal } from "@preact/signals";
 import { html } from "htm/preact";
+import { useMemo } from "preact/hooks";
 
-import { RefusedError, giveCommand, press, pressed } from "../actions.js";
+import { RefusedError, giveCommand, meant, press, pressed } from "../actions.js";
 import { cliLine, curlLine } from "../lines.js";
 import { hello } from "../store.js";
 import { Text } from "../shared/text.js";
@@ -41,6 +42,7 @@ const SELDOM = new Set(["brief", "confirm", "timeout", "digits"]);
 export function CommandForm({ id, button, why, filledIn, onClose }) {
   const values = useSignal({ ...firstValues(button), ...filledIn });
   const failure = useSignal("");
+  const idOf = useMemo(meant, []); // as long as the form is open
   const name = `${id} ${button.type}`;
   const fields = { type: button.type, session: id, ...filled(button, values.value) };
   const submit = async (event) => {
@@ -49,7 +51,7 @@ export function CommandForm({ id, button, why, filledIn, onClose }) {
       return;
     }
     try {
-      await giveCommand(fields);
+      await giveCommand(fields, idOf(fields));
       onClose();
     } catch (error) {
       if (!(error instanceof RefusedError)) {
