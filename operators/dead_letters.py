@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from operators import words
 from runtime.errors import ConferralError
+from runtime.log import without_numbers
 from streams.connection import Client
 from streams.cursors import BadCursorError
 from streams.dead_letters import CHUNK, LIMIT_MAX, LOOKED_AT_MAX, DeadLetterStore, as_reason, is_letter_id
@@ -17,7 +18,9 @@ from streams.keys import Keys
 #: Fields whose values nobody is shown in any form.
 _HIDDEN = frozenset({"call_token"})
 #: SIDs, times and ids of entries: digits that are nobody's number.
-_NO_NUMBER = re.compile(r"[A-Z]{2}[0-9a-f]{32}|\d{4}-\d\d-\d\dT[0-9:.]+Z|\d{13}-\d{1,6}", re.ASCII)
+_NO_NUMBER = re.compile(
+    r"((?<![A-Za-z0-9])(?:[A-Z]{2}[0-9a-f]{32}|\d{4}-\d\d-\d\dT[0-9:.]+Z|1\d{12}-\d{1,6})(?![A-Za-z0-9]))", re.ASCII
+)
 #: Longest value of a field that is shown (characters); letters may be of any size.
 _VALUE_MAX = 500
 _NO_SUCH = "there is no such letter"
@@ -186,11 +189,11 @@ class DeadLetters:
             reason=letter.reason,
             source=self._source_of(letter.stream),
             entry_id=letter.entry_id,
-            type=_cut(fields.get("type", "")),
+            type=_cut(_numbers_cut(fields.get("type", ""), full=full)),
             session=_cut(_name(fields.get("session", ""), full=full)),
             stuck=self._store.why_not(letter),
             fields={
-                _cut(name): _cut(value if _NO_NUMBER.fullmatch(value) else words.address(value, full=full))
+                _cut(_numbers_cut(name, full=full)): _cut(_numbers_cut(value, full=full))
                 for name, value in [*fields.items()][:_FIELDS_MAX]
                 if name not in _HIDDEN
             },
@@ -212,6 +215,14 @@ def _age_of(letter_id: str) -> tuple[int, int]:
 def _name(named: str, *, full: bool) -> str:
     """A session's name as the entry has it: some name sessions by a number, and ids may hold digits."""
     return words.address(named, full=full) if named.startswith("+") else named
+
+
+def _numbers_cut(text: str, *, full: bool) -> str:
+    """A text in which numbers are cut, however they are written; a value that begins with + is nothing else."""
+    if full or not text or text.startswith("+"):
+        return words.address(text, full=full)
+    # SIDs, times and ids stand at the odd places.
+    return "".join(part if place % 2 else without_numbers(part) for place, part in enumerate(_NO_NUMBER.split(text)))
 
 
 def _cut(text: str) -> str:

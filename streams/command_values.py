@@ -176,8 +176,10 @@ def _new_party() -> _Text:
     reserved = rf"(?:{'|'.join(RESERVED_PARTIES)}|(?:{numbered})-[0-9]+)"
     taken = ", ".join((*RESERVED_PARTIES, *(f"{name}-NUMBER" for name in RESERVED_WITH_NUMBER)))
     return _Text(
-        rf"(?!{reserved}$)[a-z][a-z0-9_-]{{0,31}}",
-        f"must be a new name: a small letter, then at most 31 small letters, digits, _ or -; these are taken: {taken}",
+        # Names stand in logs and in participants' labels, where no number of a person may stand.
+        rf"(?!{reserved}$)(?!.*[0-9](?:[_-]?[0-9]){{6}})[a-z][a-z0-9_-]{{0,31}}",
+        "must be a new name: a small letter, then at most 31 small letters, digits, _ or -, and no phone number; these "
+        f"are taken: {taken}",
     )
 
 

@@ -68,6 +68,30 @@ async def test_reasons_that_are_too_long_are_cut_alike_wherever_they_are_told(cl
     assert (await letters.drop_all("a" * 10_000, 2)).left == 1
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("+1 415 555-0123", "+…23"),
+        ("call 415 555 0123, or (415) 555-0199!", "call +…23, or (+…99!"),
+        ("1 415-555.0123", "+…23"),
+        ("sip:14155550123@pbx.example", "sip:+…23@pbx.example"),
+        ('["CA' + "1" * 32 + ' completed", "00 44 20 7946 0123"]', '["CA' + "1" * 32 + ' completed", "+…23"]'),
+        ("at 2026-11-20T08:24:07.123Z by 1795218690886-0", "at 2026-11-20T08:24:07.123Z by 1795218690886-0"),
+        ("0014155550123-1", "+…31"),
+        ("10.0.0.1 has waited 30 s", "10.0.0.1 has waited 30 s"),
+    ],
+)
+async def test_numbers_are_cut_however_they_are_written(client, letters, value, shown):
+    await bury(client, 1, "odd", said=value, type=value, **{value: "x"})
+
+    (letter,) = (await letters.list()).letters
+    (whole,) = (await letters.list(full=True)).letters
+
+    assert (letter.fields["said"], letter.type) == (shown, shown)
+    assert shown in letter.fields
+    assert (whole.fields["said"], whole.type, whole.fields[value]) == (value, value, "x")
+
+
 async def test_session_that_is_named_by_a_number_is_told_by_its_last_digits(client, letters):
     await bury(client, 1, "no type", session=NUMBER)
     assert (await letters.list()).letters[0].session == "+…23"

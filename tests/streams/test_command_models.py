@@ -42,8 +42,8 @@ def test_there_is_a_model_for_every_command_and_in_their_order():
 
 
 NEW_NAME = (
-    "party must be a new name: a small letter, then at most 31 small letters, digits, _ or -; these are taken: "
-    "customer, agent, target, supervisor, agent-NUMBER, target-NUMBER, guest-NUMBER"
+    "party must be a new name: a small letter, then at most 31 small letters, digits, _ or -, and no phone number; "
+    "these are taken: customer, agent, target, supervisor, agent-NUMBER, target-NUMBER, guest-NUMBER"
 )
 ANNOUNCE = {"type": "announce", "session": "s"}
 ONE_OF_TWO = "announce needs one of the fields url and say, and not both"
@@ -54,7 +54,7 @@ URL = "url must be an http:// or https:// URL of at most 2,000 characters"
     ({**ADD, "party": ""}, "add needs the field party: a new name for whoever is dialled"),
     *(({**ADD, "party": name}, NEW_NAME) for name in (
         "agent", "customer", "target", "supervisor", "agent-1", "target-12", "guest-1", "Lawyer", "1st", "a" * 33,
-        "a b", "a\n", NUMBER,
+        "a b", "a\n", NUMBER, "bob14155550123", "bob-415-555-0123", "x_4155550",
     )),
     ({**ADD, "to": f"{NUMBER},client:a"}, "to must be one destination"),
     ({**ADD, "to": f"{NUMBER}\n"}, "to must be one destination"),
