@@ -16,6 +16,7 @@ from conferral.commands import (
     dead,
     demo,
     explaining,
+    forgetting,
     listening,
     orders,
     parties,
@@ -47,6 +48,7 @@ for module in (
     listening,
     checking,
     dead,
+    forgetting,
     upgrading,
 ):
     module.register(app)

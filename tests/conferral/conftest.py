@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import structlog
 
 from conferral.main import main
 from tests.conferral.kit import Ran
@@ -19,6 +20,8 @@ def no_settings(monkeypatch, tmp_path):
 
 @pytest.fixture
 def run(capsys, monkeypatch):
+    logging = structlog.get_config()
+
     def run(*arguments, **variables):
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
@@ -27,7 +30,9 @@ def run(capsys, monkeypatch):
         captured = capsys.readouterr()
         return Ran(code, captured.out, captured.err)
 
-    return run
+    yield run
+    # A command may have set it up to write to a stream of this test alone.
+    structlog.configure(**logging)
 
 
 @pytest.fixture

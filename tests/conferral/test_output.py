@@ -74,6 +74,7 @@ def test_hostile_values_do_no_harm_in_any_command(run, redis, hostile):
         ["convert", CALL, "--id", "mine"],
         ["dead"],
         ["dead", "retry", "1-0"],
+        ["forget", CALL, "--dry-run"],
     ):
         for more in ([], ["--json"]):
             ran = run(*arguments, *more)

@@ -15,6 +15,7 @@ from streams import config
 from streams import lease as leases
 from streams.cluster import ClusterClient
 from streams.connection import Client, identity_of, make_client, store_errors
+from streams.forgetting import SessionEraser
 from streams.keys import Keys
 from streams.lease import Lease
 from streams.partition import PartitionAccess
@@ -183,6 +184,30 @@ async def test_failover_is_noticed_as_another_server(
     await eventually(publisher._look_at_server)
     assert publisher.restarted_lately()
     assert (await identity_of(client))[0] != before
+
+
+async def test_session_is_erased_on_whatever_nodes_its_traces_lie(client: Client) -> None:
+    """Its calls and commands lie anywhere; of a second session nothing goes."""
+    calls = [f"CA{number:032x}" for number in range(40)]
+    for number, session_id in enumerate(("s1", "s2")):
+        await client.hset(KEYS.session(session_id), mapping={"id": session_id, "state": "ended", "version": "3"})
+        await client.xadd(KEYS.log(session_id), {"event": "x"})
+        await client.zadd(KEYS.ended(KEYS.partition_of(session_id)), {session_id: 1})
+        await client.xadd(KEYS.outcomes, {"session": session_id})
+        await client.xadd(KEYS.dead, {"session": session_id, "dead_reason": "odd"})
+        for call_sid in calls[number::2]:
+            await client.set(KEYS.call(call_sid), session_id)
+            await client.hset(KEYS.command(call_sid), mapping={"entry": "1-0", "session": call_sid})
+    eraser = SessionEraser(client, KEYS)
+    other = await eraser.look("s2")
+    traces = await eraser.look("s1")
+    assert traces.counts == {
+        "session": 1, "log_entries": 1, "gates": 0, "calls": 20, "commands": 20, "outcomes": 1, "dead_letters": 1,
+    }  # fmt: skip
+    assert await eraser.erase(traces)
+    assert not any((await eraser.look("s1")).counts.values())
+    assert await eraser.look("s2") == other
+    assert await client.hgetall(KEYS.command(calls[0])) == {b"entry": b"1-0"}
 
 
 async def test_cluster_that_is_not_there_is_out_of_reach_and_no_mistake_of_ours() -> None:

@@ -1,0 +1,26 @@
+--[[
+  Removes all that a partition keeps of one ended session, if it is still the one that was looked at.
+
+  KEYS[1]  hash of the session
+  KEYS[2]  its log stream
+  KEYS[3]  hash of who has passed its gate
+  KEYS[4]  set of live sessions
+  KEYS[5]  sorted set of ended sessions
+
+  ARGV[1]  id of the session
+  ARGV[2]  version that was looked at   text, "" where there was no hash
+
+  Returns  1  removed, now or before
+           0  not: it lives, or something was decided about it meanwhile; nothing written
+  Why one script: a decision between the look and the removal would be lost, and a commit that comes behind it finds
+  another version than it expects and writes nothing.
+]]
+local hash, log, gates, live, ended = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local session, version = ARGV[1], ARGV[2]
+
+local found = redis.call('HMGET', hash, 'version', 'state')
+if (found[1] or '') ~= version or (version ~= '' and found[2] ~= 'ended') then return 0 end
+if redis.call('SISMEMBER', live, session) == 1 then return 0 end
+redis.call('DEL', hash, log, gates)
+redis.call('ZREM', ended, session)
+return 1

@@ -1,0 +1,194 @@
+"""`forget`: one ended session is gone from every place in Redis, everything else stays, and what lives is refused."""
+
+import json
+import sys
+from dataclasses import replace
+
+import pytest
+
+from conferral import output
+from operators.forgetting import RESTS_S
+from statemachine.effects import HangUpCall
+from statemachine.events import CallProgressed
+from streams import effect_codec, event_codec
+from streams.times import to_iso
+from tests.conferral.kit import AGENT_CALL, CALL, KEYS, ended, log_entry, make_session, put
+from tests.support.everything import everything_in
+
+pytestmark = pytest.mark.redis
+OTHER = "CA" + "8" * 32
+FORMER = "CA" + "9" * 32
+ROOM = "CF" + "7" * 32
+NUMBER, NAME = "+14155550123", "alice"
+TARGET = "+14155550199"
+#: Everything by which the session could be told, and who was in it.
+TELLING = (CALL, AGENT_CALL, FORMER, ROOM, NUMBER, NUMBER[1:], NAME, TARGET)
+COUNTS = {
+    "session": 1, "log_entries": 2, "gates": 2, "calls": 3, "commands": 2, "outcomes": 1, "dead_letters": 2,
+}  # fmt: skip
+
+
+def over(redis, session_id=CALL, seconds=RESTS_S + 5, **changes):
+    """A session that has ended so long ago."""
+    at_ms = int(redis.time()[0] - seconds) * 1000
+    return replace(ended(session_id), ended_at_ms=at_ms, updated_at_ms=at_ms, **changes)
+
+
+def fill(redis):
+    """A session that has left something everywhere, and another one beside it in each place."""
+    session = over(redis, conference_sid=ROOM, former_calls=(FORMER,))
+    log = [log_entry("call_received"), log_entry("conference_ended", detail=f"{ROOM} {TARGET}", command="c1")]
+    put(redis, session, log=log)
+    redis.set(KEYS.call(FORMER), CALL)
+    redis.hset(KEYS.gates(CALL), mapping={"dial:d1": FORMER, "contest:1": "d1"})
+    other = over(redis, OTHER)
+    parties = {"customer": replace(other.parties["customer"], call_sid=OTHER, address="+14155550188")}
+    put(redis, replace(other, parties=parties), log=[log_entry("call_received")])
+    for command_id, session_id, reason in (("c1", CALL, ""), ("c2", "", f"no call {AGENT_CALL}"), ("c3", OTHER, "")):
+        record = {"status": "done", "session": session_id, "reason": reason, "entry": "1-0", "digest": "0123"}
+        redis.hset(KEYS.command(command_id), mapping=record)
+    for number, session_id in enumerate((CALL, OTHER), 1):
+        attempts = json.dumps([{"to": TARGET if session_id == CALL else "+14155550177"}])
+        redis.xadd(KEYS.outcomes, {"session": session_id, "attempts": attempts}, id=f"{number}-0")
+    bury(redis, 1, session=CALL, From=NUMBER)
+    bury(redis, 2, session=AGENT_CALL, to=TARGET)
+    bury(redis, 3, session=OTHER)
+
+
+def bury(redis, number, **fields):
+    about = {"dead_reason": "odd", "dead_stream": KEYS.commands, "dead_entry": f"{number}-7"}
+    redis.xadd(KEYS.dead, {**fields, **about}, id=f"{number}-0")
+
+
+def test_nothing_that_tells_of_the_session_is_left_and_everything_else_is(run, redis):
+    fill(redis)
+    before = everything_in(redis)
+    assert all(one in before for one in TELLING)
+
+    ran = run("forget", AGENT_CALL, "--json")
+    assert (ran.code, ran.json) == (0, {"session": CALL, "dry_run": False, "erased": COUNTS})
+    line = json.loads(ran.err)
+    assert (line["event"], line["session_id"], line["count"]) == ("session_forgotten", CALL, sum(COUNTS.values()))
+
+    after = everything_in(redis)
+    assert not [one for one in TELLING if one in after]
+    # That its id was given stays, so that the command is not done again; what it was for does not.
+    assert redis.hgetall(KEYS.command("c1")) == {"status": "done", "entry": "1-0"}
+    assert redis.hget(KEYS.command("c3"), "session") == OTHER
+    assert [entry["session"] for _, entry in redis.xrange(KEYS.outcomes)] == [OTHER]
+    assert [letter["session"] for _, letter in redis.xrange(KEYS.dead)] == [OTHER]
+    assert run("show", OTHER).code == 0
+    assert run("show", CALL).code == 1
+
+
+def test_dry_run_says_what_would_go_in_words_without_a_number_and_removes_nothing(run, redis):
+    fill(redis)
+    before = everything_in(redis)
+    ran = run("forget", NUMBER[-4:], "--dry-run")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith(f"would be erased: {CALL} (+…23, ended ")
+    assert ran.out.endswith(
+        "1 record of the session, 2 entries of its log, 2 notes of who has passed its gate, 3 calls, "
+        "2 records of commands, 1 outcome, 2 dead letters\n"
+    )
+    assert run("forget", CALL, "--dry-run", "--json").json == {"session": CALL, "dry_run": True, "erased": COUNTS}
+    assert everything_in(redis) == before
+
+
+def test_said_again_it_ends_well_and_what_was_left_half_way_goes(run, redis):
+    fill(redis)
+    redis.delete(KEYS.session(CALL), KEYS.log(CALL), KEYS.gates(CALL))
+    redis.zrem(KEYS.ended(KEYS.partition_of(CALL)), CALL)
+    assert run("forget", FORMER).code == 0
+    after = everything_in(redis)
+    assert not [one for one in TELLING if one in after]
+    ran = run("forget", CALL)
+    assert (ran.code, ran.out, ran.err) == (0, f"nothing of {CALL} is in Redis\n", "")
+
+
+def refused(run, redis, why, named=CALL):
+    before = everything_in(redis)
+    for more in ((), ("--dry-run",)):
+        ran = run("forget", named, "--yes", "--json", *more)
+        assert (ran.code, ran.out) == (1, "")
+        assert why in ran.error["reason"]
+    assert everything_in(redis) == before
+
+
+def test_live_session_is_refused(run, redis):
+    put(redis, make_session())
+    refused(run, redis, f"{CALL} is live; end it first (conferral end {CALL})")
+
+
+def test_one_whose_hash_is_gone_but_that_is_listed_as_live_is_refused(run, redis):
+    put(redis, make_session())
+    redis.delete(KEYS.session(CALL))
+    refused(run, redis, "is live")
+
+
+def test_session_that_has_only_just_ended_is_refused(run, redis):
+    put(redis, over(redis, seconds=5))
+    refused(run, redis, "has only just ended")
+
+
+def test_session_for_which_something_is_still_done_is_refused(run, redis):
+    put(redis, over(redis))
+    effect = HangUpCall(effect_id="e1", session_id=CALL, party="agent", call_sid=AGENT_CALL)
+    body = effect_codec.encode(effect_codec.OutboxEntry(effect, 1))
+    redis.hset(KEYS.outbox(KEYS.partition_of(CALL)), mapping={"e0": "done", "e1": body})
+    refused(run, redis, "something is still being done for it")
+
+
+def test_session_with_an_undecided_event_or_command_is_refused(run, redis):
+    put(redis, over(redis))
+    event = CallProgressed(session_id=CALL, token="t", party="agent", call_sid=AGENT_CALL, status="completed")
+    stream = KEYS.events(KEYS.partition_of(CALL))
+    redis.xadd(stream, event_codec.encode(event))
+    refused(run, redis, "an event of it is not decided yet")
+    redis.delete(stream)
+    redis.xadd(KEYS.commands, {"type": "end", "session": AGENT_CALL})
+    refused(run, redis, "a command for it is not taken up yet")
+
+
+def test_what_was_decided_meanwhile_is_not_lost(run, redis, monkeypatch):
+    fill(redis)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+
+    def decide(_question):
+        redis.hset(KEYS.session(CALL), "version", 5)
+        return True
+
+    monkeypatch.setattr(output, "ask", decide)
+    ran = run("forget", CALL)
+    assert (ran.code, ran.out) == (1, "")
+    assert "has changed meanwhile" in ran.err
+    assert redis.hget(KEYS.session(CALL), "version") == "5"
+    assert redis.xlen(KEYS.log(CALL)) == 2
+    assert redis.xlen(KEYS.outcomes) == redis.xlen(KEYS.dead) - 1 == 2
+
+
+def test_on_a_terminal_it_is_asked_about(run, redis, monkeypatch):
+    fill(redis)
+    before = everything_in(redis)
+    questions = []
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(output, "ask", lambda question: questions.append(question) or False)
+    ran = run("forget", CALL)
+    assert (ran.code, ran.err) == (1, "nothing was done\n")
+    assert everything_in(redis) == before
+    assert questions[0].startswith(f"{CALL} (+…23, ended {to_iso(over(redis).ended_at_ms)[:10]}")
+    assert questions[0].endswith("2 dead letters will be gone for good. Go on?")
+    assert run("forget", CALL, "--yes").code == 0
+    assert len(questions) == 1
+
+
+@pytest.mark.parametrize("named", ["bob", "9999", "order-17"])
+def test_name_that_nobody_knows_is_refused(run, redis, named):
+    fill(redis)
+    refused(run, redis, "is known", named)
+
+
+def test_more_than_one_that_fits_is_named_and_none_goes(run, redis):
+    fill(redis)
+    put(redis, over(redis, "CA" + "6" * 32))
+    refused(run, redis, "2 sessions fit", NUMBER[-4:])
