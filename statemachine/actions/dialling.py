@@ -1,6 +1,7 @@
 """Dialling somebody by REST, and what is heard of it until they take part or can't be reached."""
 
 import re
+from dataclasses import replace
 
 from statemachine.actions.parties import note_gone, note_over
 from statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
@@ -142,9 +143,26 @@ def note_dialled(scratch: Scratch, event: EffectSucceeded) -> None:
     party = party_of_dial(scratch, event) or searched_party(scratch, event)
     if party is None or not event.call_sid:
         return
+    party = _with_presence_of_guest(scratch, party, event.call_sid)
     due_ms = party.dial_due_ms if party.answered else _ring_due_ms(scratch, party) + event.queue_ms
     scratch.change_party(party, call_sid=party.call_sid or event.call_sid, doubt="", dial_due_ms=due_ms)
     watch_dials(scratch)
+
+
+def _with_presence_of_guest(scratch: Scratch, party: Party, call_sid: str) -> Party:
+    """A dial that was decided again finds a call whose join had come before: it looked like somebody else's guest."""
+    guest = scratch.session.party_of(call_sid=call_sid)
+    if guest is None or guest.name == party.name or guest.is_gone or guest.name in (CUSTOMER, AGENT):
+        return party
+    rest = {one.name: one for one in scratch.session.parties.values() if one.name != guest.name}
+    found = replace(
+        party, call_sid=call_sid, in_room=guest.in_room, held=guest.held, muted=guest.muted, coaches=guest.coaches,
+        ends_conference=guest.ends_conference, room_sequence=guest.room_sequence,
+    )  # fmt: skip
+    scratch.change(parties={**rest, party.name: found})
+    if found.in_room and not found.early_media:
+        note_answered(scratch, party.name)
+    return scratch.session.parties[party.name]
 
 
 def note_dial_failed(scratch: Scratch, event: EffectFailed) -> None:

@@ -150,7 +150,7 @@ GRACE_S, GRACE_IS_OVER_S = 0.5, 3.0
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("back", ["converted", "ringing", "all talk"])
+@pytest.mark.parametrize("back", ["bridged", "converted", "ringing", "all talk"])
 async def test_fault_16_customer_who_was_handed_over_talks_on(durable_redis, tmp_path, back):
     """By the older copy the agent has left and the customer is alone; a look shows to whom he talks."""
     options = {"CONFERRAL_SWEEP_INTERVAL": SWEEP_S, "CONFERRAL_LONE_GRACE": GRACE_S}

@@ -223,6 +223,17 @@ def test_target_of_a_transfer_that_is_still_to_dial_is_found_by_that_dial():
     assert story.last.effects[0].label == "target-1"
 
 
+def test_dial_that_finds_whoever_came_in_before_it_was_decided_takes_his_place():
+    story = as_room(conferenced()).transfer("warm").expect("transferring", "unflag agent")
+    with_leg(story, "target", "target-1").joins("target")
+    assert story.session.parties["guest-1"].in_room
+    story.confirms("agent").expect("transferring", "dial target")
+    story.legs["target"].call_sid = story.legs["former target"].call_sid
+    story.placed("target").expect_transfer("dialing").call("target", "in-progress").expect_transfer("merged")
+    assert set(story.session.parties) == {"customer", "agent", "target"}
+    story.complete().expect("transferring", "hang up agent")
+
+
 def test_somebody_who_is_still_to_be_added_is_found_by_that_dial():
     story = as_room(conferenced())
     story.__class__ = Orders
