@@ -103,6 +103,7 @@ def explain(
     now_ms: int,
     pending: Sequence[Asked] | None = None,
     *,
+    moments: Sequence[Moment] | None = None,
     full: bool = False,
     command_line: str = "conferral",
 ) -> Explanation:
@@ -113,10 +114,11 @@ def explain(
         log: Oldest first.
         now_ms: Unix milliseconds, by Redis's clock.
         pending: What was asked of Twilio without an outcome yet; by the log where it is not given.
+        moments: What the log tells, where that is known already; made with the same `full`.
         full: Whether numbers are shown whole.
         command_line: How the program is called.
     """
-    moments = timeline.timeline(log, full=full)
+    moments = timeline.timeline(log, full=full) if moments is None else moments
     still = timeline.pending(moments) if pending is None else pending
     given = waiting.commands_since(fields, log)
     waits = tuple(_with_since(wait, log, given) for wait in waiting.waits_for(fields, now_ms, still))
@@ -198,6 +200,8 @@ def _with_since(wait: Wait, log: Sequence[LogEntry], commands: Mapping[str, int]
 def _set_at(due_ms: int, log: Sequence[LogEntry]) -> int:
     """When a timer was set that is due then."""
     for entry in log:
+        if f"={due_ms}" not in entry["changes"]:
+            continue  # most are not even to be decoded: a log may have thousands of entries
         timers = decode_changes(entry["changes"]).get("timers") or ""
         if timers.endswith(f"={due_ms}") or f"={due_ms} " in timers:
             return words.time_ms(entry["at"])
@@ -207,7 +211,10 @@ def _set_at(due_ms: int, log: Sequence[LogEntry]) -> int:
 def _since(log: Sequence[LogEntry], *names: str) -> int:
     """When one of these fields, or the state, was changed last."""
     for entry in reversed(log):
-        if entry["from"] != entry["to"] or not decode_changes(entry["changes"]).keys().isdisjoint(names):
+        if entry["from"] != entry["to"]:
+            return words.time_ms(entry["at"])
+        is_told = any(name in entry["changes"] for name in names)  # most are not even to be decoded
+        if is_told and not decode_changes(entry["changes"]).keys().isdisjoint(names):
             return words.time_ms(entry["at"])
     return 0
 

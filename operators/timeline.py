@@ -1,7 +1,7 @@
 """A session's log as a time line: what happened, how long after what, what was asked of Twilio and what came of it."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -92,45 +92,81 @@ class Moment:
     reports: tuple[str, ...] = ()
 
 
-def timeline(log: Sequence[LogEntry], *, full: bool = False) -> tuple[Moment, ...]:
+class Timeline:
+    """A log as moments, made as the log grows: what is there already is not made again."""
+
+    def __init__(self, *, full: bool = False) -> None:
+        """Nothing is known yet.
+
+        Args:
+            full: Whether numbers are shown whole.
+        """
+        #: Oldest first.
+        self.moments: list[Moment] = []
+        #: Of each moment the place of the entry that has told the newest of it: its own, or that of an outcome.
+        self.told_by: list[int] = []
+        self._full = full
+        self._open = _Open()
+        self._before_ms = 0
+
+    def add(self, log: Iterable[LogEntry]) -> set[int]:
+        """Goes on with what the log says next; what makes no sense in it is passed over.
+
+        Args:
+            log: Oldest first, behind all that was added before.
+
+        Returns:
+            Places of the moments that are new, or of which more is known now.
+        """
+        changed: set[int] = set()
+        for entry in log:
+            place, at_ms = len(self.moments), words.time_ms(entry["at"])
+            asked_in, settled = self._open.settle(entry, at_ms)
+            if settled is not None:
+                asking = self._open.place_of[asked_in]
+                moment = self.moments[asking]
+                self.moments[asking] = replace(moment, effects=_with(moment.effects, settled))
+                self.told_by[asking] = place
+                changed.add(asking)
+            moment = _moment(entry, at_ms, self._before_ms, asked_in, full=self._full)
+            self._open.add(entry.entry_id, place, moment.effects)
+            self.moments.append(moment)
+            self.told_by.append(place)
+            changed.add(place)
+            self._before_ms = at_ms or self._before_ms
+        return changed
+
+
+def timeline(log: Iterable[LogEntry], *, full: bool = False) -> tuple[Moment, ...]:
     """The moments of a log, oldest first; what makes no sense in it is passed over.
 
     Args:
         log: Oldest first.
         full: Whether numbers are shown whole.
     """
-    open_effects = _Open()
-    moments: list[Moment] = []
-    before_ms = 0
-    for entry in log:
-        at_ms = words.time_ms(entry["at"])
-        asked_in, changed = open_effects.settle(entry, at_ms)
-        if changed is not None:
-            place = open_effects.place_of[asked_in]
-            moments[place] = replace(moments[place], effects=_with(moments[place].effects, changed))
-        effects = _asked(entry, at_ms)
-        open_effects.add(entry.entry_id, len(moments), effects)
-        moments.append(
-            Moment(
-                entry_id=entry.entry_id,
-                version=version_of(entry),
-                at_ms=at_ms,
-                gap_ms=max(0, at_ms - before_ms) if before_ms and at_ms else 0,
-                event=entry["event"],
-                words=_shown(words.happened(entry), full=full),
-                follow=_shown(words.change(entry), full=full),
-                outcome=entry["outcome"],
-                state_before=entry["from"],
-                state_after=entry["to"],
-                reason=_shown(words.why(entry), full=full),
-                is_failure=is_failure(entry),
-                effects=effects,
-                asked_in=asked_in,
-                reports=tuple(_shown(one, full=full) for one in words.reported(entry)),
-            )
-        )
-        before_ms = at_ms or before_ms
-    return tuple(moments)
+    made = Timeline(full=full)
+    made.add(log)
+    return tuple(made.moments)
+
+
+def _moment(entry: LogEntry, at_ms: int, before_ms: int, asked_in: str, *, full: bool) -> Moment:
+    return Moment(
+        entry_id=entry.entry_id,
+        version=version_of(entry),
+        at_ms=at_ms,
+        gap_ms=max(0, at_ms - before_ms) if before_ms and at_ms else 0,
+        event=entry["event"],
+        words=_shown(words.happened(entry), full=full),
+        follow=_shown(words.change(entry), full=full),
+        outcome=entry["outcome"],
+        state_before=entry["from"],
+        state_after=entry["to"],
+        reason=_shown(words.why(entry), full=full),
+        is_failure=is_failure(entry),
+        effects=_asked(entry, at_ms),
+        asked_in=asked_in,
+        reports=tuple(_shown(one, full=full) for one in words.reported(entry)),
+    )
 
 
 def answers(moment: Moment) -> str:

@@ -161,8 +161,7 @@ def _ordered_at(order: str, log: Sequence[LogEntry]) -> int:
     """When a command under way was taken up."""
     at_ms, is_there = 0, False
     for entry in log:
-        changed = decode_changes(entry["changes"])
-        if "orders" not in changed:
+        if "orders" not in entry["changes"] or "orders" not in (changed := decode_changes(entry["changes"])):
             continue
         was_there, is_there = is_there, order in standing.orders({"orders": changed["orders"] or ""})
         if is_there and not was_there:

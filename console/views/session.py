@@ -4,17 +4,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-import orjson
-
+from console.histories import Histories, SharedHistory
 from console.looker import Looker, is_session
-from console.messages import joined, plain, told
+from console.messages import joined, told
 from console.shown import shown
 from console.store import Store
-from operators import explaining, hearing, replaying, standing, timeline, words
+from operators import explaining, hearing, replaying, standing, words
 from operators.buttons import Button, buttons
 from operators.explaining import Explanation
-from operators.reader import Fields, LogEntry, Reader
-from operators.timeline import Moment
+from operators.reader import Fields, Reader
 from operators.trouble import Trouble, trouble_of
 from runtime.clock import Clock
 
@@ -44,6 +42,7 @@ class SessionView:
         self,
         looker: Looker,
         store: Store,
+        histories: Histories,
         clock: Clock,
         named: str,
         *,
@@ -57,6 +56,7 @@ class SessionView:
         Args:
             looker: Knows which partitions have committed something.
             store: Of Redis.
+            histories: That pages share.
             clock: Of this machine.
             named: The session's id, or the SID of one of its calls.
             after: Id of the last log entry that the page knows; empty for none.
@@ -66,6 +66,7 @@ class SessionView:
         """
         self._looker = looker
         self._store = store
+        self._histories = histories
         self._clock = clock
         self._named = named
         self._after = place_of(after)
@@ -77,10 +78,11 @@ class SessionView:
         self._seen_revision = -1
         self._next_read_s = 0.0
         self._not_before_s = 0.0
-        self._log: list[LogEntry] = []
-        self._moments: Sequence[Moment] = ()
-        #: What was told of each entry: a fingerprint, by its id.
-        self._told_moments: dict[str, int] = {}
+        self._history = SharedHistory("", full=full)
+        #: How many entries of the log the page was told of; None before the first time (count).
+        self._known: int | None = None
+        #: What the page was told last was made from: the record, and how many entries of the log.
+        self._seen: tuple[Fields, int] = ({}, 0)
         self._told = b""
 
     async def news(self) -> list[bytes]:
@@ -91,6 +93,7 @@ class SessionView:
             return []
         if not self._id:
             self._id = await self._store.ask(self._find)
+            self._history = self._histories.of(self._id, full=self._full)
         messages = await self._read()
         self._seen_revision, self._next_read_s = revision, now_s + READ_EVERY_S
         self._not_before_s = now_s + (self._clock.monotonic_s() - now_s) / BUSY_MOST
@@ -104,12 +107,16 @@ class SessionView:
     async def _read(self) -> list[bytes]:
         if not self._id:
             return self._changed(told("session", id=self._named, asked=self._named, known=False))
-        last = self._log[-1].entry_id if self._log else ""
         fields = await self._store.ask(lambda reader: reader.session(self._id))
-        entries = (await self._store.ask(lambda reader: reader.logs({self._id: last})))[self._id]
+        await self._history.read(self._store)
         if not is_session(fields):
+            self._seen = ({}, 0)
             return self._changed(told("session", id=self._id, asked=self._named, known=False))
-        news = self._news_of_log(entries)
+        news = self._news_of_log()
+        seen = (fields, len(self._history.log))
+        if self._as_of is not None and seen == self._seen:
+            return []  # the past stays as it was, and to make it out takes a while
+        self._seen = seen
         messages = self._changed(self._message(fields))
         if news:
             messages.append(joined("log", {"entries": news}, id=self._id))
@@ -123,45 +130,49 @@ class SessionView:
 
     # ---- its log -------------------------------------------------------------------------------------------------
 
-    def _news_of_log(self, entries: Sequence[LogEntry]) -> list[bytes]:
+    def _news_of_log(self) -> list[bytes]:
         """Moments that are new, and those of which more is known than the page was told."""
-        if not entries:
+        log = self._history.log
+        known = self._known_at_first() if self._known is None else self._known
+        if known == len(log):
             return []
-        is_first = not self._log
-        self._log += entries
-        self._moments = timeline.timeline(self._log, full=self._full)
-        if is_first and self._after is not None:
-            known = [entry for entry in entries if (place_of(entry.entry_id) or (0, 0)) <= self._after]
-            for moment in timeline.timeline(known, full=self._full):
-                self._told_moments[moment.entry_id] = hash(orjson.dumps(plain(moment)))
-        news = []
-        for moment in self._moments:
-            message = orjson.dumps(plain(moment))
-            if self._told_moments.get(moment.entry_id) != hash(message):
-                self._told_moments[moment.entry_id] = hash(message)
-                news.append(message)
-        return news
+        self._known = len(log)
+        return self._history.news_for(known)
+
+    def _known_at_first(self) -> int:
+        """How many entries the page has kept from before: it names the last one."""
+        after = self._after
+        if after is None:
+            return 0
+        return sum((place_of(entry.entry_id) or (0, 0)) <= after for entry in self._history.log)
 
     # ---- how it stands -------------------------------------------------------------------------------------------
 
     def _message(self, fields: Fields) -> bytes:
         if self._as_of is not None:
             return self._message_of_then(fields, self._as_of)
-        now_ms, pending = self._looker.now_of(fields), timeline.pending(self._moments)
+        now_ms, history = self._looker.now_of(fields), self._history
         return self._told_of(
             fields,
-            explaining.explain(fields, self._log, now_ms, pending, full=self._full, command_line=self._command_line),
+            explaining.explain(
+                fields,
+                history.log,
+                now_ms,
+                moments=history.moments,
+                full=self._full,
+                command_line=self._command_line,
+            ),
             buttons=buttons(fields),
             trouble=trouble_of(fields, now_ms),
         )
 
     def _message_of_then(self, fields: Fields, version: int) -> bytes:
         """How it stood at a version, without what could have been done then."""
-        then = replaying.at_version(self._log, version, fields)
-        log = [entry for entry, one in zip(self._log, self._moments, strict=True) if one.version <= version]
-        pending = timeline.pending(timeline.timeline(log))
+        history = self._history
+        then = replaying.at_version(history.log, version, fields)
+        log = [entry for entry, one in zip(history.log, history.moments, strict=True) if one.version <= version]
         at_ms = words.time_ms(log[-1]["at"]) if log else self._looker.now_ms()
-        explained = replace(explaining.explain(then, log, at_ms, pending, full=self._full), helps=())
+        explained = replace(explaining.explain(then, log, at_ms, full=self._full), helps=())
         return self._told_of(then, explained, buttons=(), trouble=None)
 
     def _told_of(

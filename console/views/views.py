@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from console.board import Board
+from console.histories import Histories
 from console.looker import Looker
 from console.store import Store
 from console.views.dead import DeadView
@@ -33,6 +34,7 @@ class Views:
         self.store = store
         self._board = board
         self._clock = clock
+        self._histories = Histories()
         self._command_line = command_line
 
     def make(self, message: Mapping[str, Any]) -> View:
@@ -52,6 +54,7 @@ class Views:
                 return SessionView(
                     self.looker,
                     self.store,
+                    self._histories,
                     self._clock,
                     named,
                     after=text(message, "after"),

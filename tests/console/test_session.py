@@ -1,13 +1,15 @@
 """One session over the socket: how it stands, its log, what can be done, time travel, and its history as a file."""
 
+import gc
 import json
 from dataclasses import replace
 
 import orjson
 import pytest
 
+from console.histories import Histories
 from console.views import session as session_view
-from operators import replaying
+from operators import replaying, timeline
 from operators.buttons import buttons
 from statemachine.session import Session
 from streams import session_codec
@@ -150,6 +152,45 @@ async def test_a_page_that_comes_back_is_told_what_it_has_missed_and_nothing_els
 
     assert [one["event"] for one in page.entries.values()] == ["convert", "effect_succeeded"]
     assert again.entries == page.entries
+
+
+async def test_pages_of_one_session_share_what_is_made_of_its_log(console, redis, quick_ticks, monkeypatch):
+    """A log may have thousands of entries: each is made into a moment once, however many look."""
+    made = []
+    make = timeline._moment
+    monkeypatch.setattr(
+        timeline, "_moment", lambda entry, *given, **more: made.append(entry) or make(entry, *given, **more)
+    )
+    first = make_session()
+    commit(redis, first, *(log_entry("call_received", 1_800_000_000_000 + number) for number in range(20)), asked())
+    pages = [await Page.open(console, SESSION) for _ in range(4)]
+    for page in pages:
+        await page.until(lambda page: len(page.entries) == 21)
+
+    commit(redis, replace(first, version=first.version + 1), succeeded())
+    for page in pages:
+        await page.until(lambda page: len(page.entries) == 22)
+        await page.until(
+            lambda page: sorted(page.entries.values(), key=_place)[-2]["effects"][0]["outcome"] == "succeeded"
+        )
+
+    # Beside the page's log nothing is made of it anew: not for how the session stands either.
+    assert len(made) == 22
+
+
+def _place(entry):
+    return tuple(map(int, entry["entry_id"].split("-")))
+
+
+async def test_a_history_is_kept_as_long_as_a_page_looks_and_no_longer():
+    histories = Histories()
+    one = histories.of(CALL, full=False)
+
+    assert histories.of(CALL, full=False) is one
+    assert histories.of(CALL, full=True) is not one
+    del one
+    gc.collect()
+    assert not histories._kept
 
 
 async def test_numbers_are_cut_unless_the_page_wants_them_whole(console, redis):

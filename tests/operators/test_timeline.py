@@ -84,6 +84,24 @@ def test_setbacks_that_make_no_sense_are_left_out(setbacks: str) -> None:
     assert words.attempted(entry) == "3 attempts"
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_time_line_that_grows_with_its_log_is_the_same_as_one_made_at_once(full: bool) -> None:
+    log, _ = told(held("succeeds", attempts=2, setbacks=("503 x1",)))
+    for first in range(len(log) + 1):
+        growing = timeline.Timeline(full=full)
+
+        changed = [growing.add(log[:first]), growing.add(log[first:])]
+
+        assert tuple(growing.moments) == timeline.timeline(log, full=full)
+        assert changed[0] == set(range(first))
+        assert changed[1] >= set(range(first, len(log)))
+        # Whoever knows the first entries has to be told of what they have led to since.
+        known = timeline.timeline(log[:first], full=full)
+        older = {place for place, moment in enumerate(known) if moment != growing.moments[place]}
+        assert changed[1] - set(range(first, len(log))) == older
+        assert older == {place for place in range(first) if growing.told_by[place] >= first}
+
+
 def test_outcomes_of_logs_without_ids_are_told_by_kind_and_party() -> None:
     log, _ = told(held("succeeds"))
     # What was asked for is told by the worker; the story's outcome has no word of it.
