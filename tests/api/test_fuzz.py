@@ -60,6 +60,7 @@ def settings_of(folder, *, long):
         [parameters]
         "path.session" = { dictionary = "sessions", probability = 0.7 }
         "path.command" = { dictionary = "commands", probability = 0.5 }
+        "header.Idempotency-Key" = { dictionary = "nothing", probability = 1.0 }
         [[operations]]
         include-operation-id = "list_sessions"
         parameters = { "query.cursor" = { dictionary = "places" } }
@@ -69,11 +70,8 @@ def settings_of(folder, *, long):
         parameters = { "query.cursor" = { dictionary = "entries" } }
         checks = { positive_data_acceptance = { expected-statuses = ["200", "404", "422"] } }
         [[operations]]
-        include-operation-id = "call"
-        parameters = { "body.id" = { dictionary = "nothing", probability = 1.0 } }
-        [[operations]]
         include-operation-id = "give_command"
-        parameters = {"body.to" = {dictionary = "destinations"}, "body.id" = {dictionary = "nothing", probability = 1}}
+        parameters = { "body.to" = { dictionary = "destinations" } }
         """
     )
     if not long:  # the corners of all commands take a minute
