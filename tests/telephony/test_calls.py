@@ -97,7 +97,7 @@ PICTURE: dict[str, Answer] = {
         },
         {
             "call_sid": "CA9", "label": "x-4", "hold": False, "muted": True, "end_conference_on_exit": False,
-            "status": "connected", "coaching": False, "call_sid_to_coach": "CA2",
+            "status": "ringing", "coaching": False, "call_sid_to_coach": "CA2",
         },
     ),
 }  # fmt: skip
@@ -121,7 +121,7 @@ async def test_read_tells_calls_and_conference() -> None:
         participants=(
             ParticipantSeen(call_sid="CA1", label="customer-1", held=True, ends_conference=True),
             ParticipantSeen(call_sid="CA8", label="supervisor-3", coaches="CA2"),
-            ParticipantSeen(call_sid="CA9", label="x-4", muted=True),
+            ParticipantSeen(call_sid="CA9", label="x-4", muted=True, is_ringing=True),
         ),
     )
     asked = dict(http.requests)
