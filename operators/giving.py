@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from operators.asking import Ask, stoppable
-from operators.errors import IdTaken, SessionTaken
-from operators.reader import Fields, Reader, unknown_session
+from operators.errors import IdTaken, SessionTaken, UnknownSession
+from operators.reader import Fields, Reader
 from runtime.errors import StoreError, StoreUnreachableError
 from streams import commands, session_codec
 from streams.command_models import Call
@@ -109,10 +109,9 @@ class Giver:
     async def _look_up(self, given: Given) -> None:
         is_there = bool(given.session and await self._ask(self._reader.look_for(given.session)))
         if given.opens and is_there:
-            reason = "session: there is a session or a call of this id already; leave the field out, and an id is made"
-            raise SessionTaken(given.kind, reason, command_id=given.command_id)
+            raise SessionTaken(given.kind, commands.taken_session(), command_id=given.command_id)
         if not given.opens and not is_there:
-            raise unknown_session(given.session)
+            raise UnknownSession(commands.unknown_session(given.session))
 
     async def known(self, command_id: str) -> CommandOutcome:
         """How far the command of an id has come, whatever was asked for; with an empty status where nobody knows."""

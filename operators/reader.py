@@ -88,12 +88,6 @@ class Reader(SessionReader):
         return [(entry_id.decode(), text_of(fields)) for entry_id, fields in entries]
 
 
-def unknown_session(named: str) -> UnknownSession:
-    """Nobody knows the session or call that a program names by an id."""
-    shown = shown_id(named) if ID_PATTERN.fullmatch(named) else "of this id"
-    return UnknownSession(f"no session and no call {shown} is known")
-
-
 def _shown(named: str) -> str:
     """What somebody has typed, to be repeated in a reason: a whole number is not."""
     if named.lstrip("+").isdigit() and len(named) > finding.SHOWN_DIGITS_MOST:

@@ -121,6 +121,16 @@ def shown_id(text: str) -> str:
     return "(digits alone)" if text.isdigit() else text
 
 
+def unknown_session(named: str) -> str:
+    """Why a command is refused whose session nobody knows, wherever that is noticed."""
+    return f"no session and no call {shown_id(named) if ID_PATTERN.fullmatch(named) else 'of this id'} is known"
+
+
+def taken_session(mend: str = "leave the field out, and an id is made") -> str:
+    """Why a `call` is refused whose session there is already, wherever that is noticed, and what would mend it."""
+    return f"session: there is a session or a call of this id already; {mend}"
+
+
 async def keep_id(client: Client, keys: Keys, command_id: str, digest: str) -> bool:
     """Notes under a command's id what is asked for: from then on the id is known, and of no use for another command.
 

@@ -194,8 +194,7 @@ class Router:
         if claimed is None:
             return None
         if session_id is None:
-            shown = commands.shown_id(parsed.session)
-            await self._reject(command_id, "", f"no session and no call {shown} is known")
+            await self._reject(command_id, "", commands.unknown_session(parsed.session))
         return session_id
 
     async def _new_session(self, command_id: str, entry: Entry, parsed: Parsed) -> str | None:
@@ -211,8 +210,8 @@ class Router:
             return None
         if claimed == wanted:
             return wanted
-        mend = "leave the field out, and an id is made" if parsed.session else "give the command another id"
-        await self._reject(command_id, "", f"session: there is a session or a call of this id already; {mend}")
+        reason = commands.taken_session() if parsed.session else commands.taken_session("give the command another id")
+        await self._reject(command_id, "", reason)
         return None
 
     async def _session_of(self, named: str) -> str | None:

@@ -12,7 +12,6 @@ from runtime.errors import StoreError, StoreUnreachableError
 from streams.command_models import CommandModel
 from streams.commands import CommandOutcome
 from webhooks.api.errors import ApiError, ErrorType
-from webhooks.api.sessions import refused
 from webhooks.api.turns import Turns
 
 log = structlog.get_logger()
@@ -46,7 +45,7 @@ class Commands:
         except (IdTaken, SessionTaken) as error:
             raise ApiError(ErrorType.TAKEN, error.reason) from None
         except UnknownSession as error:
-            raise refused(error) from None
+            raise ApiError(ErrorType.UNKNOWN, str(error)) from None
 
     async def outcome(self, command_id: str) -> CommandOutcome | None:
         """How far a command has come; None where nobody knows it."""

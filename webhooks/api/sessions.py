@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from operators.errors import UnknownSession
-from operators.reader import Reader, unknown_session
+from operators.reader import Reader
 from statemachine.states import State
+from streams.commands import unknown_session
 from streams.cursors import BadCursorError
 from streams.reading import Fields, LogEntry, Page
 from webhooks.api.errors import ApiError, ErrorType
@@ -27,7 +27,7 @@ class Sessions:
         session_id = await self._turns(self._reader.look_for(named))
         fields = await self._turns(self._reader.session(session_id)) if session_id else {}
         if not _is_session(fields):
-            raise refused(unknown_session(named))
+            raise ApiError(ErrorType.UNKNOWN, unknown_session(named))
         return fields
 
     async def page(self, state: State | None, limit: int, cursor: str) -> Page[Fields]:
@@ -50,7 +50,7 @@ class Sessions:
         """
         session_id = await self._turns(self._reader.look_for(named))
         if not session_id:
-            raise refused(unknown_session(named))
+            raise ApiError(ErrorType.UNKNOWN, unknown_session(named))
         try:
             return await self._turns(self._reader.read_log(session_id, limit=limit, cursor=cursor))
         except BadCursorError as error:
@@ -60,8 +60,3 @@ class Sessions:
 def _is_session(fields: Fields) -> bool:
     """Whether a record is a session's: it is none any more, or never was ours, where it does not even say so much."""
     return "id" in fields and "state" in fields
-
-
-def refused(error: UnknownSession) -> ApiError:
-    """Nobody knows the session or call that is named, as it is told over HTTP."""
-    return ApiError(ErrorType.UNKNOWN, str(error))
