@@ -69,6 +69,8 @@ class Failure:
     link: str
     #: It was before the newest transfer, or the one that went well: nothing has failed since.
     is_earlier: bool = False
+    #: It is a command that was refused: nothing has failed.
+    is_refusal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,15 +242,14 @@ def _when(wait: Wait, now_ms: int) -> str:
 def _first_failure(fields: Fields, log: Sequence[LogEntry], moments: Sequence[Moment]) -> Failure | None:
     """The first of what went wrong since the newest transfer began, or else at all.
 
-    A refused command changes nothing, so it is the cause of nothing: it is told where nothing else has failed.
+    A refused command changes nothing, so it is the cause of nothing: it is told where nothing at all has failed.
     """
     pairs = [(entry, moment) for entry, moment in zip(log, moments, strict=True) if moment.is_failure]
     begin = _newest_transfer(fields, log)
-    for some in ([pair for pair in pairs if pair[1].version >= begin], pairs):
-        for found in ([pair for pair in some if pair[1].outcome != "refused"], some):
-            if found:
-                earlier = found[0][1].version < begin
-                return replace(_failure(*found[0]), is_earlier=earlier)
+    for are_refused in (False, True):
+        some = [pair for pair in pairs if (pair[1].outcome == "refused") == are_refused]
+        if found := [pair for pair in some if pair[1].version >= begin] or some:
+            return replace(_failure(*found[0]), is_earlier=found[0][1].version < begin)
     return None
 
 
@@ -268,14 +269,15 @@ def _newest_transfer(fields: Fields, log: Sequence[LogEntry]) -> int:
 def _failure(entry: LogEntry, moment: Moment) -> Failure:
     reports = (one for one in timeline.rows(entry["reports"]) if one.get("status") == "failed")
     told = moment.reason or next((str(one.get("reason", "")) for one in reports), "")
-    code = timeline.twilio_code(entry)
+    code, is_refusal = timeline.twilio_code(entry), moment.outcome == "refused"
     return Failure(
         entry_id=moment.entry_id,
         at_ms=moment.at_ms,
-        words=moment.words,
+        words=words.refused(entry) if is_refusal else moment.words,
         guard=told,
         twilio_code=code,
         link=f"{_TWILIO_ERRORS}/{code}" if code else "",
+        is_refusal=is_refusal,
     )
 
 

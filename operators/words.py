@@ -63,6 +63,7 @@ _COMMANDS = frozenset(
         "mute", "unmute", "supervise", "announce", "record", "end",
     }
 )  # fmt: skip
+_OF_PARTY = frozenset({"add", "remove", "hold", "unhold", "mute", "unmute"})
 _CHANGES = {
     "participant-hold": "is held",
     "participant-unhold": "is off hold",
@@ -237,6 +238,16 @@ def happened(entry: LogEntry) -> str:
     if event in _COMMANDS:
         return _with(f"{event} is asked for", detail)
     return _EVENTS.get(event) or " ".join(filter(None, (event.replace("_", " "), detail)))
+
+
+def refused(entry: LogEntry) -> str:
+    """What a log entry tells of a command that was refused, without the reason.
+
+    >>> refused(LogEntry("1-0", {"event": "hold", "detail": "customer"}))
+    'hold customer was refused'
+    """
+    about = entry["detail"] if entry["event"] in _OF_PARTY else ""
+    return f"{' '.join(filter(None, (entry['event'], about)))} was refused"
 
 
 def _time_for(ordered: Sequence[tuple[str, str, str]]) -> str:

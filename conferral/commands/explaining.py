@@ -79,8 +79,13 @@ def _tell_failure(failure: Failure) -> None:
     from operators import words
 
     output.result()
-    output.heading("What failed first, earlier: nothing since" if failure.is_earlier else "What failed first")
-    output.alarm(f"  {words.clock(failure.at_ms)} UTC  {failure.words}")
+    line = f"  {words.clock(failure.at_ms)} UTC  {failure.words}"
+    if failure.is_refusal:  # no alarm: nothing has failed
+        output.heading("What was refused: nothing has failed")
+        output.result(f"{line}: {failure.guard}" if failure.guard else line)
+        return
+    output.heading("What failed earlier, nothing since" if failure.is_earlier else "What failed first")
+    output.alarm(line)
     if failure.guard and failure.guard not in failure.words:
         output.result(f"  because: {failure.guard}")
     if failure.twilio_code:

@@ -212,8 +212,19 @@ def test_a_refused_command_is_told_where_nothing_else_has_failed() -> None:
     found = explained(lambda: talking("warm").swap("no consult"))
 
     assert found.first_failure is not None
-    assert found.first_failure.words == "swap is asked for"
+    assert (found.first_failure.words, found.first_failure.is_refusal) == ("swap was refused", True)
     assert found.first_failure.guard == "no consult is going on: all of them talk"
+
+
+def test_what_failed_before_the_newest_transfer_goes_before_a_command_refused_in_it() -> None:
+    def play() -> Story:
+        later = busy().later(60_000).transfer("warm", command_id="second").confirms("agent")
+        return later.swap("no consult")
+
+    found = explained(play).first_failure
+
+    assert found is not None
+    assert (found.words, found.is_earlier, found.is_refusal) == ("target is busy", True, False)
 
 
 def test_a_code_of_twilios_leads_to_what_twilio_says_of_it() -> None:

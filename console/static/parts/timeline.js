@@ -70,6 +70,7 @@ export function showMoment(entryId, moments) {
 function Moment({ moment, isFirstFailure, isLooked, isLater, onLook }) {
   const marks = {
     "is-failure": moment.is_failure,
+    "is-refusal": moment.outcome === "refused",
     "is-first": isFirstFailure,
     "is-stale": moment.outcome === "stale" || moment.asked_in,
     "is-looked": isLooked,
@@ -93,7 +94,7 @@ function Moment({ moment, isFirstFailure, isLooked, isLater, onLook }) {
     </div>
     <div class="moment-what">
       <p>
-        ${isFirstFailure ? html`<${Mark} kind="bad">first failure<//> ` : moment.is_failure ? html`<${Mark} kind="bad">failed<//> ` : null}
+        <${Came} moment=${moment} isFirstFailure=${isFirstFailure} />
         <${Text} value=${moment.words} />
         ${moved ? html` <span class="moved">→ <${State} state=${moment.state_after} /></span>` : null}
         ${moment.outcome === "stale" ? html` <span class="muted small">(nothing new)</span>` : null}
@@ -102,6 +103,14 @@ function Moment({ moment, isFirstFailure, isLooked, isLater, onLook }) {
       ${moment.effects.length ? html`<ul class="effects">${moment.effects.map((one) => html`<${Effect} key=${one.id} effect=${one} />`)}</ul>` : null}
     </div>
   </li>`;
+}
+
+/** Whether something went wrong; a command that was refused has changed nothing. */
+function Came({ moment, isFirstFailure }) {
+  if (moment.outcome === "refused") {
+    return html`<${Mark} kind="warn">refused<//> `;
+  }
+  return moment.is_failure ? html`<${Mark} kind="bad">${isFirstFailure ? "first failure" : "failed"}<//> ` : null;
 }
 
 /** Why, and what came of commands. */

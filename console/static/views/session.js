@@ -119,13 +119,15 @@ function FirstFailure({ failure }) {
   if (!failure) {
     return null;
   }
-  return html`<p class="first-failure">
-    <strong>First thing that failed${failure.is_earlier ? ", earlier" : ""}:</strong>
+  const isRefusal = failure.is_refusal;
+  const what = isRefusal ? "Nothing failed, but" : failure.is_earlier ? "Failed earlier, nothing since:" : "First thing that failed:";
+  return html`<p class=${isRefusal ? "first-failure is-refusal" : "first-failure"}>
+    <strong>${what}</strong>
     <button type="button" class="linklike" onClick=${() => showMoment(failure.entry_id, moments.value)}>
-      <${Text} value=${failure.words} />
+      <${Text} value=${failure.words} />${isRefusal && failure.guard ? ":" : ""}
     </button>
+    ${failure.guard ? html`<span>${isRefusal ? "" : "because "}<${Text} value=${failure.guard} /></span>` : null}
     <span class="small muted"><${Time} at=${failure.at} /></span>
-    ${failure.guard ? html`<span>because <${Text} value=${failure.guard} /></span>` : null}
     <${Code} code=${failure.twilio_code} />
   </p>`;
 }
