@@ -90,6 +90,8 @@ class Moment:
     asked_in: str = ""
     #: What came of commands by it, in words; of one that was refused the reason tells.
     reports: tuple[str, ...] = ()
+    #: Ids of the commands that were refused or failed by it.
+    failed_commands: tuple[str, ...] = ()
 
 
 class Timeline:
@@ -166,7 +168,13 @@ def _moment(entry: LogEntry, at_ms: int, before_ms: int, asked_in: str, *, full:
         effects=_asked(entry, at_ms),
         asked_in=asked_in,
         reports=tuple(_shown(one, full=full) for one in words.reported(entry)),
+        failed_commands=_failed_commands(entry),
     )
+
+
+def _failed_commands(entry: LogEntry) -> tuple[str, ...]:
+    failed = (report for report in rows(entry["reports"]) if report.get("status") in ("failed", "rejected"))
+    return tuple(str(report.get("command", "")) for report in failed)
 
 
 def answers(moment: Moment) -> str:

@@ -5,7 +5,7 @@ export const ONLY = {
   trouble: ["in trouble", (row) => row.trouble !== null],
   lone: ["lone", (row) => row.lone],
   transfers: ["with a transfer", (row) => row.transfer !== ""],
-  failed: ["with a failed transfer", (row) => row.transfer_status === "failed"],
+  failed: ["whose newest transfer failed", (row) => row.transfer_status === "failed"],
 };
 
 /** What somebody has chosen to see, from the address. */

@@ -14,6 +14,7 @@ from operators.buttons import Button, buttons
 from operators.explaining import Explanation
 from operators.reader import Fields, Reader
 from operators.trouble import Trouble, trouble_of
+from operators.waiting import Wait
 from runtime.clock import Clock
 
 #: How often it is read though its partition has committed nothing, seconds: sentences with times in them grow old.
@@ -152,16 +153,15 @@ class SessionView:
         if self._as_of is not None:
             return self._message_of_then(fields, self._as_of)
         now_ms, history = self._looker.now_of(fields), self._history
+        explained = explaining.explain(
+            fields, history.log, now_ms, moments=history.moments, full=self._full, command_line=self._command_line
+        )
+        # A page counts down by Redis's time, of which it is told with every tick.
+        ahead_ms = self._looker.ahead_ms(fields)
+        explained = replace(explained, waits=tuple(_earlier(wait, ahead_ms) for wait in explained.waits))
         return self._told_of(
             fields,
-            explaining.explain(
-                fields,
-                history.log,
-                now_ms,
-                moments=history.moments,
-                full=self._full,
-                command_line=self._command_line,
-            ),
+            explained,
             buttons=buttons(fields),
             trouble=trouble_of(fields, now_ms),
         )
@@ -195,6 +195,11 @@ class SessionView:
             links=_links(fields),
             trouble=trouble,
         )
+
+
+def _earlier(wait: Wait, by_ms: int) -> Wait:
+    since_ms, comes_at_ms = (at_ms and at_ms - by_ms for at_ms in (wait.since_ms, wait.comes_at_ms))
+    return replace(wait, since_ms=since_ms, comes_at_ms=comes_at_ms)
 
 
 def _parties(fields: Fields, *, full: bool) -> list[dict[str, object]]:

@@ -16,6 +16,7 @@ from statemachine.states import PartyStatus, State
 from streams import session_codec
 from streams.connection import make_client
 from streams.keys import Keys
+from streams.times import to_iso
 from tests.console.kit import (
     BEARER,
     CALL,
@@ -173,7 +174,11 @@ async def test_nobody_is_overdue_because_the_clock_of_redis_was_set(console, red
     assert page.rows[CALL]["trouble"] is None
     assert page.rows[name(1)]["trouble"]["rank"] == 1
     await page.say(view="session", id=CALL)
-    assert (await page.next("session"))["trouble"] is None
+    told = await page.next("session")
+    assert told["trouble"] is None
+    # The page counts down by Redis's time: there the timer is due an hour later.
+    (wait,) = (one for one in told["waits"] if one["by"] == "timer")
+    assert wait["comes_at"] == to_iso(server_ms + 60_000)
 
 
 async def test_a_partition_that_commits_nothing_is_not_read_again(console, redis, quick_ticks):

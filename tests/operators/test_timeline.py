@@ -102,6 +102,16 @@ def test_time_line_that_grows_with_its_log_is_the_same_as_one_made_at_once(full:
         assert older == {place for place in range(first) if growing.told_by[place] >= first}
 
 
+def test_command_that_came_to_nothing_is_found_where_it_did() -> None:
+    def play() -> Story:
+        return ordering().hold("customer", command_id="c1").hold("nobody", command_id="c2").end()
+
+    moments = timeline.timeline(told(play)[0])
+
+    told_at = {command: moment.event for moment in moments for command in moment.failed_commands}
+    assert told_at == {"c2": "hold", "c1": "end"}
+
+
 def test_outcomes_of_logs_without_ids_are_told_by_kind_and_party() -> None:
     log, _ = told(held("succeeds"))
     # What was asked for is told by the worker; the story's outcome has no word of it.

@@ -158,7 +158,7 @@ function Given({ id, known }) {
               (one) => html`<li key=${one.command}>
                 <span><${Text} value=${one.type} /> <span class="muted small"><${Time} at=${one.atMs} as="clock" /></span></span>
                 <${Mark} kind=${kindOfStatus(one.status)}>${become(one)}<//>
-                <${Why} reason=${one.reason} />
+                <${Why} command=${one.command} reason=${one.reason} />
                 ${cameToNothing(one) && one.fields && hasForm(known.get(one.type)) ? html`<${Again} fields=${one.fields} />` : null}
               </li>`,
             )}
@@ -176,9 +176,9 @@ function Again({ fields: { type, session, ...filledIn } }) {
   </button>`;
 }
 
-/** Why a command came to nothing leads to where it did. */
-function Why({ reason }) {
-  const at = moments.value.findLast((moment) => moment.is_failure);
+/** Why a command came to nothing leads to where it did, where the log tells of it: of one that never got there it does not. */
+function Why({ command, reason }) {
+  const at = moments.value.findLast((moment) => moment.failed_commands?.includes(command));
   if (!reason || !at) {
     return reason ? html`<span class="small"><${Text} value=${reason} /></span>` : null;
   }

@@ -1,4 +1,5 @@
-// The health strip: five numbers, each a link to the rows behind it.
+// The health strip: seven numbers, each a link to rows. Of the last hour's transfers these are not the ones that were
+// counted, which may have been several in a session, or in one that is gone by now: the tile says so.
 
 import { html } from "htm/preact";
 
@@ -10,20 +11,25 @@ const number = (value, digits = 0) =>
     ? value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits })
     : "–";
 
-/** What the tiles show: label, value, unit, where to, and whether it is bad. */
+const NOT_THE_SAME = "Counted: transfers that were finished within the last hour. The link leads to";
+
+const WITH_ONE = "the sessions with a transfer, whenever that was.";
+
+/** What the tiles show: label, value, unit, where to, whether it is bad, and what the link leads to where it is not the same. */
 function tiles({ counts, hour, dead }) {
   const lately = { ended: "1", only: "transfers" };
   return [
     ["Live", number(counts.live), "sessions", to("sessions", "", {}), ""],
     ["In trouble", number(counts.troubled), "sessions", to("sessions", "", { only: "trouble" }), counts.troubled ? "warn" : ""],
     ["Lone now", number(counts.lone), "sessions", to("sessions", "", { only: "lone" }), counts.lone ? "bad" : ""],
-    ["Transfers", number(hour.transfers), "last hour", to("sessions", "", lately), ""],
+    ["Transfers", number(hour.transfers), "last hour", to("sessions", "", lately), "", `${NOT_THE_SAME} ${WITH_ONE}`],
     [
       "Failed",
       hour.transfers ? `${number(hour.failed_percent, 1)} %` : "–",
       `${number(hour.failed)} last hour`,
       to("sessions", "", { ended: "1", only: "failed" }),
       hour.failed_percent >= 10 ? "bad" : hour.failed ? "warn" : "",
+      `${NOT_THE_SAME} the sessions whose newest transfer failed, whenever that was.`,
     ],
     [
       "Answer, p95",
@@ -31,6 +37,7 @@ function tiles({ counts, hour, dead }) {
       "last hour",
       to("sessions", "", lately),
       "",
+      `${NOT_THE_SAME} ${WITH_ONE}`,
     ],
     ["Dead letters", number(dead), "entries", to("dead"), dead ? "warn" : ""],
   ];
@@ -41,8 +48,8 @@ export function Strip() {
   const known = summary.value ?? { counts: {}, hour: {} };
   return html`<ul class=${`strip ${isBlind.value ? "is-blind" : ""}`} aria-label="Health at a glance">
     ${tiles(known).map(
-      ([label, value, unit, address, kind]) => html`<li key=${label}>
-        <a class=${`tile ${kind ? `is-${kind}` : ""}`} href=${address}>
+      ([label, value, unit, address, kind, leadsTo]) => html`<li key=${label}>
+        <a class=${`tile ${kind ? `is-${kind}` : ""}`} href=${address} title=${leadsTo}>
           <span class="tile-label">${label}</span>
           <span class="tile-value">${value}</span>
           <span class="tile-unit">${unit}</span>
