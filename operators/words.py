@@ -40,6 +40,8 @@ _STATUSES = {
     "no-answer": "does not answer",
     "canceled": "is not called any more",
 }
+#: The same where Twilio was asked, in place of telling of a change.
+_SEEN = {"in-progress": "is on the line", "queued": "is to be called"}
 _EVENTS = {
     "call": "a call to an agent and a customer is asked for",
     "conference_started": "the conference has begun",
@@ -49,7 +51,7 @@ _EVENTS = {
     "repair_overdue": "the repair of the conversion takes too long",
     "lone_overdue": "one party has been alone long enough",
     "dial_overdue": "nothing is heard of somebody who was called",
-    "confirm_overdue": "Twilio has not said yet what a hold or a flag is",
+    "confirm_overdue": "no word has come from Twilio of a hold, a mute or a flag, so it is asked",
     "stage_overdue": "it is time to look after the transfer",
     "age_overdue": "the session is too old",
     "client_call_received": "somebody calls out from a browser or an app",
@@ -324,6 +326,28 @@ def _at_gate(entry: LogEntry) -> str:
     return f"{who} {_GATE.get(decision, decision)}".rstrip()
 
 
+def _seen(detail: str) -> str:
+    """Of a detail such as `customer in-progress, agent in-progress; in the conference: customer held, agent`.
+
+    Older entries have SIDs in place of names, and of the conference only how many are in it.
+    """
+    calls, _, room = detail.partition("; ")
+    pairs = (one.partition(" ") for one in room.partition(": ")[2].split(", "))
+    inside = {who: flags for who, _, flags in pairs if who}
+    *others, last = inside or [""]
+    told: list[str] = []
+    if inside:
+        names = f"{', '.join(others)} and {last} are" if others else f"{last} is"
+        told.append(f"{names} in the conference")
+        told += [f"{who} is {how.replace(' ', ' and ')}" for who, how in inside.items() if how]
+    elif room:
+        told.append(room)
+    for who, _, status in (one.rpartition(" ") for one in calls.split(", ") if one):
+        if who not in inside or status != "in-progress":  # whoever is inside is on the line
+            told.append(f"{who} {_SEEN.get(status) or _STATUSES.get(status, status)}")
+    return f"Twilio says: {', '.join(told)}" if told else "Twilio shows none of the calls"
+
+
 def _recording_changed(detail: str) -> str:
     """Of a detail such as `RE… completed, of the call, 61 s`."""
     told, *more = detail.split(", ")
@@ -383,9 +407,9 @@ def change(entry: LogEntry) -> str:
         parts.append(entry["outcome"])
     if reason := why(entry):
         parts.append(f"({reason})")
-    if wanted := [asked(*ordered) for ordered in _ordered(entry)]:
-        parts.append(f"Twilio is asked to {' and '.join(wanted)}")
-    return "; ".join(filter(None, (" ".join(parts), *reported(entry))))
+    wanted = [asked(*ordered) for ordered in _ordered(entry)]
+    asking = f"Twilio is asked to {' and '.join(wanted)}" if wanted else ""
+    return "; ".join(filter(None, (" ".join(parts), asking, *reported(entry))))
 
 
 def why(entry: LogEntry) -> str:
@@ -441,6 +465,6 @@ _TOLD: dict[str, Callable[[str], str]] = {
     "recording_changed": _recording_changed,
     "account_swept": _account_swept,
     "conference_found": _conference_found,
-    "calls_read": lambda detail: f"Twilio was asked: {detail}",
+    "calls_read": _seen,
     "transfer": lambda detail: _with("a transfer is asked for", detail),
 }

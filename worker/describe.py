@@ -73,8 +73,7 @@ def detail_of(event: Event, session: Session) -> str:
         case EffectOutcome():
             return _came_of(event)
         case CallsRead():
-            calls = ", ".join(f"{call.call_sid} {call.status}" for call in event.calls)
-            return f"{calls}; {len(event.participants)} in the conference" if event.conference_sid else calls
+            return _seen(event, session)
         case Command():
             return _asked(event, session)
         case _:
@@ -101,6 +100,23 @@ def command_of(command_id: str, event: Event, session: Session) -> str:
     others = {session.calling_for: Call.name, session.ending_for: End.name}
     others |= {order.command_id: order.name for order in session.orders}
     return others.get(command_id, "")
+
+
+def _seen(event: CallsRead, session: Session) -> str:
+    """How each call stands, and who is in the conference and how; whom no party is known for by the call's SID."""
+
+    def name(call_sid: str) -> str:
+        party = session.party_of(call_sid=call_sid)
+        return party.name if party is not None else call_sid
+
+    calls = ", ".join(f"{name(call.call_sid)} {call.status}" for call in event.calls)
+    if not event.conference_sid:
+        return calls
+    there = [
+        " ".join(filter(None, (name(one.call_sid), "held" if one.held else "", "muted" if one.muted else "")))
+        for one in event.participants
+    ]
+    return f"{calls}; in the conference: {', '.join(there)}" if there else f"{calls}; nobody is in the conference"
 
 
 def _came_of(event: EffectOutcome) -> str:

@@ -120,6 +120,12 @@ def test_a_stage_that_is_over_is_told_by_what_it_led_to(ordered, told):
         ("dial_ended", "agent d1 answered", "agent's time in the conference is over"),
         ("dial_ended", "agent d1 failed", "agent's time in the conference is over (failed)"),
         ("participant_changed", "supervisor participant-unmute", "supervisor is heard by all"),
+        ("calls_read", "CA1 in-progress; 2 in the conference", "Twilio says: 2 in the conference, CA1 is on the line"),
+        (
+            "calls_read",
+            "agent completed; in the conference: customer",
+            "Twilio says: customer is in the conference, agent is off the line",
+        ),
         ("participant_changed", "supervisor participant-mute (muted)", "supervisor listens, heard by nobody"),
         ("participant_changed", "supervisor participant-unmute (coaches agent)", "supervisor is heard by agent alone"),
     ],
@@ -132,6 +138,14 @@ def test_what_is_allowed_now_is_left_to_the_answer_of_the_command_that_was_refus
     refused = entry("swap", reason="no consult runs; allowed now: convert, end", outcome="refused")
 
     assert words.change(refused) == "refused (no consult runs)"
+
+
+def test_what_is_asked_of_twilio_stands_apart_from_the_state():
+    effects = orjson.dumps([{"kind": "hang_up_call", "party": "agent"}]).decode()
+
+    told = words.change(entry("complete", effects=effects, to="conferenced"))
+
+    assert told == "-> conferenced; Twilio is asked to hang agent up"
 
 
 def test_every_event_has_words_of_its_own():

@@ -5,6 +5,8 @@ from typing import get_type_hints
 
 import pytest
 
+from operators.reader import LogEntry
+from operators.words import happened
 from statemachine.events import (
     EVENTS,
     AccountSwept,
@@ -15,6 +17,7 @@ from statemachine.events import (
     CallProgressed,
     CallReceived,
     CallSeen,
+    CallsRead,
     Cancel,
     Command,
     ConferenceFound,
@@ -31,6 +34,7 @@ from statemachine.events import (
     ParticipantFound,
     ParticipantJoined,
     ParticipantLeft,
+    ParticipantSeen,
     Record,
     RecordingChanged,
     Remove,
@@ -121,6 +125,23 @@ def test_call_is_told_under_the_name_that_its_party_has_now(call_sid, words):
                [("agent", "target-1", "CA1"), ("target", "target-2", "CA2")]}  # fmt: skip
     event = CallProgressed(session_id="s", party="target", call_sid=call_sid, status="completed")
     assert detail_of(event, Session("s", parties=parties)) == words
+
+
+def test_what_a_look_shows_is_told_with_the_names_of_the_parties():
+    parties = {name: Party(name, f"{name}-1", sid) for name, sid in [("customer", "CA1"), ("agent", "CA2")]}
+    seen = CallsRead(
+        session_id="s", effect_id="e", read_version=1, conference_sid="CF1",
+        calls=(CallSeen("CA1", "in-progress"), CallSeen("CA2", "in-progress"), CallSeen("CA3", "ringing")),
+        participants=(ParticipantSeen("CA1", held=True), ParticipantSeen("CA2")),
+    )  # fmt: skip
+
+    detail = detail_of(seen, Session("s", parties=parties))
+
+    assert detail == "customer in-progress, agent in-progress, CA3 ringing; in the conference: customer held, agent"
+    told = happened(LogEntry("1-0", {"event": "calls_read", "detail": detail}))
+    assert told == "Twilio says: customer and agent are in the conference, customer is held, CA3 rings"
+    without = dataclasses.replace(seen, conference_sid="", calls=seen.calls[:1])
+    assert detail_of(without, Session("s")) == "CA1 in-progress"
 
 
 @pytest.mark.parametrize("command, words", [
