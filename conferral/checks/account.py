@@ -25,17 +25,22 @@ _STATUS_PATH = "/voice/status"
 _CREDENTIALS = "take both from the first page of Twilio's Console; a token may have been rotated"
 
 
-async def check_account(settings: ServiceSettings) -> list[Line]:
-    """Lines about what Twilio says of the account and the number. Asks two questions, changes nothing."""
+async def check_account(settings: ServiceSettings, number: str = "") -> list[Line]:
+    """Lines about what Twilio says of the account and a number. Asks two questions, changes nothing.
+
+    Args:
+        settings: Of the processes.
+        number: Which number, E.164; empty for `TWILIO_NUMBER`.
+    """
     http = PooledHttpClient(
         api_url=settings.api_url, clock=SystemClock(), metrics=Metrics(), total_timeout_s=DEADLINE_S
     )
     try:
         with _quiet():
-            account, number = await asyncio.gather(_account(settings, http), _number(settings, http))
+            account, of_number = await asyncio.gather(_account(settings, http), _number(settings, http, number))
     finally:
         await http.close()
-    return [account, *number]
+    return [account, *of_number]
 
 
 @contextmanager
@@ -68,10 +73,11 @@ async def _account(settings: ServiceSettings, http: PooledHttpClient) -> Line:
     return ok("account", "Twilio takes its credentials, it is active")
 
 
-async def _number(settings: ServiceSettings, http: PooledHttpClient) -> list[Line]:
-    shown = redacted(settings.number)
+async def _number(settings: ServiceSettings, http: PooledHttpClient, number: str) -> list[Line]:
+    # Which one it was is said in every line: an account may have several.
+    shown = f"--number {redacted(number)}" if number else f"TWILIO_NUMBER {redacted(settings.number)}"
     try:
-        found = await read_number(rest_client(settings, http), settings.number)
+        found = await read_number(rest_client(settings, http), number or settings.number)
     except ProviderRefusedError as error:
         if error.http_status == 401 and settings.api_key:
             why = "Twilio refuses TWILIO_API_KEY with TWILIO_API_SECRET (401)"
@@ -80,8 +86,9 @@ async def _number(settings: ServiceSettings, http: PooledHttpClient) -> list[Lin
     except ProviderError as error:
         return [_unasked("number", error)]
     if found is None:
-        why = f"TWILIO_NUMBER {shown} is no number of this account: calls to it don't come here"
-        return [warn("number", why, "set a number of the account; as a verified caller ID it can still be shown")]
+        why = f"{shown} is no number of this account: calls to it don't come here"
+        mend = "set a number of the account; as a verified caller ID it can still be shown"
+        return [warn("number", why, "give a number of the account" if number else mend)]
     return [_voice(settings, shown, found), *_nets(settings, shown, found)]
 
 

@@ -1,6 +1,7 @@
 """`check`: what is wrong with a set-up, and how to mend it."""
 
 import asyncio
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 def check(
     as_json: AsJson = False,
     offline: Annotated[bool, typer.Option("--offline", help="Ask neither Twilio nor the public URL.")] = False,
+    number: Annotated[
+        str | None,
+        typer.Option(
+            metavar="+E.164",
+            help="Look whether calls to this number of the account lead here; TWILIO_NUMBER by default.",
+        ),
+    ] = None,
 ) -> None:
     """Say what is wrong with the set-up, and how to mend it.
 
@@ -25,13 +33,18 @@ def check(
     Examples:
       conferral check
       conferral check --offline
+      conferral check --number +12025550101
       conferral check --json | jq '.[] | select(.status != "ok")'
 
     Looks at settings, libraries, Redis and workers, asks Twilio for account and number, and sends one signed request to
     CONFERRAL_PUBLIC_URL; changes nothing. Ends with 0 when no line fails, 1 when one does, 2 when a setting is missing
     or wrong.
     """
-    lines = asyncio.run(_check(_load(), offline=offline))
+    if number is not None and not re.fullmatch(r"\+[1-9][0-9]{6,14}", number):
+        raise typer.BadParameter("must be + and digits, such as +12025550101", param_hint="--number")
+    if number is not None and offline:
+        raise typer.BadParameter("goes without --offline: only Twilio knows", param_hint="--number")
+    lines = asyncio.run(_check(_load(), offline=offline, number=number or ""))
     if as_json:
         output.show_json([asdict(line) for line in lines])
     else:
@@ -61,7 +74,7 @@ def _load() -> "ServiceSettings":
         raise SettingsError((*error.problems, begin)) from None
 
 
-async def _check(settings: "ServiceSettings", *, offline: bool) -> "list[Line]":
+async def _check(settings: "ServiceSettings", *, offline: bool, number: str) -> "list[Line]":
     from conferral.access import make_store_client, place_of
     from conferral.checks.libraries import check_libraries
     from conferral.checks.settings import check_settings
@@ -72,7 +85,7 @@ async def _check(settings: "ServiceSettings", *, offline: bool) -> "list[Line]":
         return [
             *check_sources(),
             *check_settings(settings),
-            *([] if offline else await _check_outside(settings)),
+            *([] if offline else await _check_outside(settings, number)),
             *check_libraries(),
             *await _check_store(client, settings, place_of(settings.redis_url)),
         ]
@@ -80,11 +93,11 @@ async def _check(settings: "ServiceSettings", *, offline: bool) -> "list[Line]":
         await client.aclose()
 
 
-async def _check_outside(settings: "ServiceSettings") -> "list[Line]":
+async def _check_outside(settings: "ServiceSettings", number: str) -> "list[Line]":
     from conferral.checks.account import check_account
     from conferral.checks.public import check_round_trip
 
-    account, round_trip = await asyncio.gather(check_account(settings), check_round_trip(settings))
+    account, round_trip = await asyncio.gather(check_account(settings, number), check_round_trip(settings))
     return [*account, round_trip]
 
 

@@ -63,6 +63,30 @@ def completed_sessions(incomplete: str) -> list[tuple[str, str]]:
     return offered
 
 
+def completed_histories(incomplete: str) -> list[tuple[str, str]]:
+    """What `replay` takes: the same sessions, and files of histories with the folders that lead to them."""
+    import re
+    from pathlib import Path
+
+    folder, _, begun = incomplete.rpartition("/")
+    place = Path(f"{folder}/" if "/" in incomplete else ".")
+    try:
+        there = sorted(place.iterdir())
+    except OSError:
+        there = []  # nothing that can be read
+    offered = []
+    for one in there:
+        # What could mean something to the shell is left to whoever types it.
+        if not one.name.startswith(begun) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.,@+-]*", one.name):
+            continue
+        name = f"{folder}/{one.name}" if "/" in incomplete else one.name
+        if one.is_dir():
+            offered.append((f"{name}/", "folder"))
+        elif one.suffix == ".json":
+            offered.append((name, "file"))
+    return completed_sessions(incomplete) + offered[:COMPLETED_FILES_MOST]
+
+
 async def _live_sessions() -> "list[Fields]":
     """All of them, the newest first; none when that takes longer than somebody waits who has pressed Tab."""
     import asyncio
@@ -82,6 +106,8 @@ async def _live_sessions() -> "list[Fields]":
 UNSAFE_IN_SHELL = r"[^A-Za-z0-9 +…,.:@_-]"
 #: How long the shell waits for what it may offer, seconds.
 COMPLETED_WITHIN_S = 1.0
+#: Files and folders that are offered (count).
+COMPLETED_FILES_MOST = 200
 #: What a session's id, a call's SID and a command's id look like.
 ID_TEXT = r"[A-Za-z0-9_-]{1,64}"
 #: How a session is named: by ids and SIDs, last digits, an agent's name or address, a party's label.

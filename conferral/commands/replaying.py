@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conferral import output
-from conferral.commands.options import SESSION_TEXT, AsJson, Full, completed_sessions
+from conferral.commands.options import SESSION_TEXT, AsJson, Full, completed_histories
 
 if TYPE_CHECKING:
     from operators.reader import LogEntry
@@ -28,7 +28,7 @@ def replay(
         typer.Argument(
             metavar="SESSION|FILE",
             help="A session as every command takes it, or a file of --save; - for standard input.",
-            autocompletion=completed_sessions,
+            autocompletion=completed_histories,
         ),
     ],
     as_of: Annotated[

@@ -90,7 +90,7 @@ async def test_number_that_leads_here_is_well(sandbox):
             {"voice_url": "https://else.example/voice"},
             "number",
             "warn",
-            "calls to +…00 go to https://else.example/voice",
+            "calls to TWILIO_NUMBER +…00 go to https://else.example/voice",
         ),
         ({"voice_url": "https://me:secret@else.example"}, "number", "warn", "https://…@else.example"),
         ({"voice_url": "https://else.example/a?key=secret"}, "number", "warn", "go to https://else.example/a?…,"),
@@ -111,6 +111,22 @@ async def test_number_that_leads_elsewhere_is_told_with_what_to_do(sandbox, chan
     assert (line.status, told in line.found) == (status, True)
     assert "secret" not in line.found
     assert PUBLIC in line.mend
+
+
+async def test_another_number_of_the_account_can_be_looked_at_and_is_named(sandbox):
+    add(sandbox, voice_url="https://else.example/voice")
+    sandbox.add_number("+14155550177", voice_url=f"{PUBLIC}/voice/inbound")
+
+    lines = {line.name: line for line in await check_account(settings_of(sandbox), "+14155550177")}
+    unknown = {line.name: line for line in await check_account(settings_of(sandbox), "+14155550188")}
+
+    assert (lines["number"].status, lines["number"].found) == (
+        "ok",
+        f"calls to --number +…77 go to {PUBLIC}/voice/inbound",
+    )
+    assert "--number +…77 has no fallback URL" in lines["number's fallback"].found
+    assert unknown["number"].found.startswith("--number +…88 is no number of this account")
+    assert "4155550" not in str([lines, unknown])
 
 
 async def test_number_of_somebody_else_is_warned_of(sandbox):

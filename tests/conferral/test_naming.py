@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from conferral import output
+from conferral.commands import options
 from tests.conferral.kit import AGENT_CALL, CALL, KEYS, PROGRAM, environment, make_session, put, set_up
 
 pytestmark = pytest.mark.redis
@@ -98,3 +99,22 @@ def test_bash_and_zsh_complete_live_sessions_and_say_nothing_without_redis(redis
     assert f'"{CALL}":"bridged connected, +…23, client\\\\:??31m??id???id???"' in told
     assert "`" not in told
     assert CALL not in completed("redis://127.0.0.1:1/0", "zsh", tmp_path, typed)
+
+
+def test_replay_is_offered_files_of_histories_and_the_folders_that_lead_to_them(monkeypatch, tmp_path):
+    for name in ("call.json", "calls/night.json", "calls/notes.txt", "`id`.json", ".hidden.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        options, "completed_sessions", lambda typed: [(CALL, "bridged")] if CALL.startswith(typed) else []
+    )
+
+    assert options.completed_histories("") == [(CALL, "bridged"), ("call.json", "file"), ("calls/", "folder")]
+    assert options.completed_histories("CA") == [(CALL, "bridged")]
+    assert options.completed_histories("calls/") == [("calls/night.json", "file")]
+    assert options.completed_histories(f"{tmp_path}/call") == [
+        (f"{tmp_path}/call.json", "file"),
+        (f"{tmp_path}/calls/", "folder"),
+    ]
+    assert options.completed_histories("nowhere/") == []
