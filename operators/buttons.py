@@ -11,7 +11,8 @@ from operators.standing import listed
 from runtime.errors import StoreError
 from statemachine.events import Command, PartyCommand, Record, Supervise, Transfer
 from statemachine.machine import tried_commands
-from statemachine.states import TRANSFER_MODES, RecordAction, SuperviseMode
+from statemachine.session import Session
+from statemachine.states import TRANSFER_MODES, RecordAction, State, SuperviseMode
 from streams import session_codec
 
 Kind = Literal["destination", "party", "choice", "text", "flag", "seconds"]
@@ -42,6 +43,7 @@ _CHOICES: dict[str, tuple[str, Sequence[str]]] = {
     "record": ("action", [action.value for action in RecordAction]),
 }
 _DIALS = frozenset({"transfer", "retrieve", "add", "supervise"})
+_IN_CONFERENCE = frozenset({State.CONFERENCED, State.TRANSFERRING})
 _OF_PARTY = frozenset({"remove", "hold", "unhold", "mute", "unmute"})
 #: What is true already of a party of whom a command would change nothing: its field, and the value.
 _IS_SO = {
@@ -72,7 +74,7 @@ class Button:
     type: str
     label: str
     allowed: bool
-    #: Why it is not allowed, in words; empty where it is.
+    #: Why it is not allowed, in words, or has nothing to do, though the command itself would be taken; empty where it is.
     reason: str
     fields: tuple[Field, ...] = ()
     #: What will happen to whom; empty where nobody is hung up by it.
@@ -86,13 +88,14 @@ def buttons(fields: Fields) -> tuple[Button, ...]:
         fields: The session's hash.
     """
     try:
-        tried = tried_commands(session_codec.decode(fields))
+        session = session_codec.decode(fields)
+        tried = tried_commands(session)
     except StoreError:
         return ()
     by_type: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for command, refusal in tried:
         by_type[command.name].append((_choice_of(command), refusal))
-    return tuple(_button(kind, by_type[kind], fields) for kind in _LABELS if kind in by_type)
+    return tuple(_button(kind, by_type[kind], session, fields) for kind in _LABELS if kind in by_type)
 
 
 def _choice_of(command: Command) -> str:
@@ -104,12 +107,26 @@ def _choice_of(command: Command) -> str:
     return command.party if isinstance(command, PartyCommand) else ""
 
 
-def _button(kind: str, trials: Sequence[tuple[str, str]], fields: Fields) -> Button:
+def _button(kind: str, trials: Sequence[tuple[str, str]], session: Session, fields: Fields) -> Button:
     taken = [choice for choice, refusal in trials if not refusal]
     # One reason for all of them is the rule; where they differ, the one that most have.
     refusals = [refusal for _, refusal in trials if refusal]
-    reason = "" if taken else max(refusals, key=refusals.count)
-    return Button(kind, _LABELS[kind], bool(taken), reason, _fields(kind, taken, fields), _danger(kind, fields))
+    reason = _nothing_to_do(kind, session) if taken else max(refusals, key=refusals.count)
+    return Button(kind, _LABELS[kind], not reason, reason, _fields(kind, taken, fields), _danger(kind, fields))
+
+
+def _nothing_to_do(kind: str, session: Session) -> str:
+    """Why a command that would be taken has surely nothing to do; empty where it has, or where nobody can be sure."""
+    if kind == "convert" and session.state in _IN_CONFERENCE:
+        return "it is a conference already"
+    there = [one for one in session.parties.values() if not one.is_gone and not one.is_supervisor]
+    if session.reading or any(one.asked for one in there):
+        return ""
+    if kind == "unhold" and not any(one.held or one.hold_wanted for one in there):
+        return "nobody is on hold"
+    if kind == "unmute" and not any(one.muted or one.mute_wanted for one in there):
+        return "nobody is muted"
+    return ""
 
 
 def _fields(kind: str, taken: Sequence[str], fields: Fields) -> tuple[Field, ...]:
