@@ -74,7 +74,7 @@ class Button:
     type: str
     label: str
     allowed: bool
-    #: Why it is not allowed, in words, or has nothing to do, though the command itself would be taken; empty where it is.
+    #: Why it is not allowed, or has nothing to do (the command itself would be taken), in words; empty where it is.
     reason: str
     fields: tuple[Field, ...] = ()
     #: What will happen to whom; empty where nobody is hung up by it.

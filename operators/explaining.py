@@ -319,6 +319,9 @@ def _useful(fields: Fields) -> list[tuple[str, str, str]]:
         return [*_in_transfer(fields), end]
     if trouble.is_lone(fields):
         return [("add", "brings somebody in, so that nobody is alone", "--to ADDRESS --party NAME"), end]
+    if held := standing.held(fields):
+        why = "takes {} off hold, so that they hear each other again"
+        return [*(("unhold", why.format(party), f"--party {party}") for party in held), end]
     if fields.get("transfer.status") in ("failed", "cancelled"):
         return [("transfer", "tries somebody else", "--to ADDRESS --mode consult"), end]
     if phase == "ringing":

@@ -54,6 +54,14 @@ def company(fields: Fields, *, full: bool = False) -> str:
     return "; ".join(apart)
 
 
+def held(fields: Fields) -> list[str]:
+    """Those who are on hold, as Twilio has confirmed it, in a conference where no transfer runs."""
+    if fields.get("state") != "conferenced" or fields.get("phase"):
+        return []
+    there = [party for party in words.parties(fields) if fields.get(f"party.{party}.status") == "connected"]
+    return [party for party in there if fields.get(f"party.{party}.held") == "true"]
+
+
 def _apart(of: Mapping[str, str]) -> str:
     """What somebody does who takes part without talking; empty for everybody else."""
     if of["is_leaving"] == "true":

@@ -184,7 +184,13 @@ def _of_people(fields: Fields) -> list[Wait]:
             return []
         more = ", swap or merge" if fields.get("transfer.status") == "consulting" else ""
         return [Wait(f"the agent's next step: complete, cancel{more}", 0, 0, "person")]
-    there = sum(fields.get(f"party.{party}.status") == "connected" for party in words.parties(fields))
-    if fields.get("state") in ("bridged", "conferenced") and there > 1:
-        return [Wait("people, who talk until somebody hangs up or a command is given", 0, 0, "person")]
-    return []
+    there = [party for party in words.parties(fields) if fields.get(f"party.{party}.status") == "connected"]
+    if fields.get("state") not in ("bridged", "conferenced") or len(there) < 2:
+        return []
+    held = standing.held(fields)
+    found = [Wait(f"somebody to take {standing.listed(held)} off hold (unhold)", 0, 0, "person")] if held else []
+    # A supervisor is nobody to talk to, so who talks is counted without.
+    talk = [one for one in there if one not in held and not (held and fields.get(f"party.{one}.supervises"))]
+    if len(talk) > 1:
+        found.append(Wait("people, who talk until somebody hangs up or a command is given", 0, 0, "person"))
+    return found

@@ -1,5 +1,6 @@
 """A log as a time line, and the explanation of where a session stands."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -279,6 +280,8 @@ def test_what_helps_is_what_the_session_would_take() -> None:
         "conferral complete", "conferral merge", "conferral swap", "conferral cancel",
     ]  # fmt: skip
     assert lines(explained(lambda: conferenced().leaves("agent")))[0] == "conferral add"
+    on_hold = explained(lambda: ordering().hold("customer").confirms("customer")).helps[0].line
+    assert re.fullmatch(r"conferral unhold CA\w+ --party customer", on_hold)
 
 
 @pytest.mark.parametrize(

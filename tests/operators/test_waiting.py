@@ -7,7 +7,7 @@ from operators.timeline import Asked
 from operators.waiting import waits_for
 from statemachine.machine import allowed_commands
 from streams import session_codec
-from tests.statemachine.ordering import ordering
+from tests.statemachine.ordering import added, ordering
 from tests.statemachine.rooms import parked
 from tests.statemachine.stages import conferenced, dialling, talking
 from tests.statemachine.story import Story
@@ -54,6 +54,16 @@ def test_a_hold_is_waited_for_until_twilio_confirms_it() -> None:
         "the command hold customer to be done",
     ]
     assert found[0].since_ms == story.session.updated_at_ms
+
+
+def test_who_is_on_hold_is_waited_for_and_those_who_talk_meanwhile() -> None:
+    two, three = ordering().hold("customer").confirms("customer"), added().hold("lawyer").confirms("lawyer")
+
+    assert [what for by, what, _ in waits(two) if by == "person"] == ["somebody to take customer off hold (unhold)"]
+    assert [what for by, what, _ in waits(three) if by == "person"] == [
+        "somebody to take lawyer off hold (unhold)",
+        "people, who talk until somebody hangs up or a command is given",
+    ]
 
 
 def test_a_parked_call_waits_for_somebody_to_take_it_up_and_goes_back_by_itself() -> None:
