@@ -74,7 +74,7 @@ class SessionEraser:
     """Finds and removes what Redis holds of a session. Everything may raise StoreError.
 
     Looking goes through all keys of calls and commands, and through the streams of outcomes and dead letters, in
-    batches: a second for a million keys.
+    batches: with 100,000 calls and 50,000 commands it takes some four seconds, hardly any of which Redis is busy.
     """
 
     def __init__(self, client: Client, keys: Keys) -> None:

@@ -1,0 +1,188 @@
+"""What an operator installs beside it: alerting rules and a dashboard name only metrics and labels that there are."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from runtime.metrics import Metrics
+from statemachine.states import State
+from tests.docs.generated import ROOT
+from tests.docs.test_links import anchors_of
+
+DEPLOY = ROOT / "deploy"
+RUNBOOKS = "https://github.com/conferral/conferral/blob/main/"
+RULES: list[dict[str, Any]] = [
+    rule for group in yaml.safe_load((DEPLOY / "alerts.yml").read_text("utf-8"))["groups"] for rule in group["rules"]
+]
+DASHBOARD = json.loads((DEPLOY / "dashboard.json").read_text("utf-8"))
+PANELS: list[dict[str, Any]] = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+EXPRESSIONS = [rule["expr"] for rule in RULES] + [target["expr"] for panel in PANELS for target in panel["targets"]]
+#: Labels that Prometheus adds, and those of a histogram's buckets.
+ADDED = {"instance", "job", "le"}
+FUNCTIONS = {"histogram_quantile", "increase", "max", "min", "rate", "sum", "time", "vector"}
+WORDS = {"and", "by", "group_left", "offset", "on", "or", "unless"}
+TOKEN = re.compile(
+    r"""\s+|(?P<matchers>\{[^{}]*\})|\[(?:\d+[smhd]|\$__rate_interval)\]|(?P<duration>\d+[smhd]\b)|\d+(?:\.\d+)?
+    |(?P<name>[a-zA-Z_]\w*)|(?P<bracket>[()])|[-+*/,]|==|!=|>=|<=|>|<""",
+    re.VERBOSE,
+)
+MATCHER = re.compile(r'(\w+)(=|!=|=~|!~)"([^"]*)"')
+EXPOSED = Metrics()
+
+
+def labels_by_series() -> dict[str, tuple[set[str], str]]:
+    """Labels and help of every series that the product exposes, by its name as Prometheus has it."""
+    found: dict[str, tuple[set[str], str]] = {}
+    for metric in vars(EXPOSED).values():
+        if not hasattr(metric, "_labelnames"):
+            continue
+        kind, name = metric._type, metric._name
+        ends = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}[kind]
+        for end in ends:
+            found[name + end] = ({*metric._labelnames}, metric._documentation)
+    return found
+
+
+SERIES = labels_by_series()
+
+
+def tokens(expression: str) -> Iterator[re.Match[str]]:
+    """The parts of an expression.
+
+    Raises:
+        ValueError: something is no part of one.
+    """
+    place = 0
+    while place < len(expression):
+        found = TOKEN.match(expression, place)
+        if found is None:
+            raise ValueError(f"what is {expression[place : place + 20]!r} in {expression}")
+        yield found
+        place = found.end()
+
+
+def check(expression: str) -> None:
+    """Holds an expression against what is exposed; a small part of the language, which is all that is used."""
+    depth, series, grouped = 0, "", False
+    for token in tokens(expression):
+        if name := token["name"]:
+            grouped = name in ("by", "on", "group_left") or (grouped and name not in SERIES)
+            if name.startswith("conferral_"):
+                assert name in SERIES, f"{name} is no metric"
+                series = name
+            elif not grouped:
+                assert name in FUNCTIONS | WORDS, f"what is {name} in {expression}"
+            elif name not in WORDS:
+                assert name in ADDED | set().union(*(SERIES[one][0] for one in of_metrics(expression))), name
+        if matchers := token["matchers"]:
+            assert MATCHER.sub("", matchers).strip("{}, ") == "", matchers
+            for label, _, value in MATCHER.findall(matchers):
+                labels, told = SERIES[series]
+                assert label in labels, f"{series} has no {label}"
+                check_value(label, value, told)
+        if bracket := token["bracket"]:
+            depth += 1 if bracket == "(" else -1
+            grouped = grouped and bracket == "("
+            assert depth >= 0, expression
+    assert depth == 0, expression
+
+
+def of_metrics(expression: str) -> set[str]:
+    return {*re.findall(r"conferral_\w+", expression)}
+
+
+def check_value(label: str, value: str, told: str) -> None:
+    """A value is one that the metric's help names, a state, an HTTP status, or a path."""
+    for one in value.split("|"):
+        known = label == "status" and re.fullmatch(r"[1-5]\d\d", one)
+        known = known or (label == "route" and one.startswith("/voice/")) or (label == "state" and one in {*State})
+        assert known or re.search(rf"\b{re.escape(one)}\b", told), f"no {label} is {one}"
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_expressions_are_made_of_metrics_and_labels_that_there_are(expression: str) -> None:
+    check(expression)
+    assert of_metrics(expression) or expression == "vector(0)"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "sum(conferral_nothing_total)",
+        "sum(conferral_partitions_held",
+        "sum(conferral_partitions_held))",
+        "sum by (color) (conferral_sessions)",
+        'conferral_sessions{color="red"}',
+        'conferral_sessions{state="dancing"}',
+        'conferral_requests_held_back{reason="weather"}',
+        "summe(conferral_sessions)",
+        "conferral_sessions > ?",
+        "conferral_sessions{state=bridged}",
+        "conferral_partition_lag_events_total > 1",
+    ],
+)
+def test_what_is_wrong_in_an_expression_is_found(wrong: str) -> None:
+    with pytest.raises((AssertionError, ValueError)):
+        check(wrong)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_every_alert_says_what_is_wrong_and_leads_to_what_to_do(rule: dict[str, Any]) -> None:
+    assert rule["labels"] in ({"severity": "critical"}, {"severity": "warning"})
+    told = rule["annotations"]
+    assert told.keys() == {"summary", "description", "runbook_url"}
+    assert all(told.values())
+    page, _, anchor = told["runbook_url"].removeprefix(RUNBOOKS).partition("#")
+    assert anchor == rule["alert"].lower()
+    assert anchor in anchors_of(ROOT / page)
+    _, _, section = (ROOT / page).read_text("utf-8").partition(f"\n### {rule['alert']}\n")
+    section = section.partition("\n#")[0]
+    assert re.findall(r"^- \*\*(\w+):\*\* \S", section, re.MULTILINE)[:3] == ["Means", "Look", "Do"]
+    # Labels that a description fills in are those that are left of the series.
+    for label in re.findall(r"\$labels\.(\w+)", told["description"]):
+        assert f"by ({label})" in rule["expr"]
+
+
+def test_names_of_alerts_are_not_given_twice_and_none_of_the_runbooks_is_about_nothing() -> None:
+    names = [rule["alert"] for rule in RULES]
+    sections = re.findall(r"^### (Conferral\w+)$", (ROOT / "docs" / "operating.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(names) == sorted({*names}) == sorted(sections)
+
+
+def test_every_panel_says_what_it_shows_in_which_unit_and_none_lies_on_another() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in PANELS:
+        assert panel["title"]
+        assert panel["description"]
+        assert panel["fieldConfig"]["defaults"]["unit"]
+        assert panel["datasource"]["uid"] == "${datasource}"
+        at = panel["gridPos"]
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert at["x"] + at["w"] <= 24
+        assert not cells & taken
+        taken |= cells
+    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(ids) == len({*ids})
+
+
+def test_every_metric_of_ours_is_watched_or_shown() -> None:
+    used = {name.removesuffix("_bucket").removesuffix("_count") for text in EXPRESSIONS for name in of_metrics(text)}
+    made = {name for name in SERIES if not name.endswith(("_bucket", "_count", "_sum"))}
+    made |= {name.removesuffix("_bucket") for name in SERIES if name.endswith("_bucket")}
+    assert made - used == {"conferral_sweep_pages_total"}
+
+
+def test_alerts_fire_when_they_should_and_only_then(tmp_path: Any) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not on PATH")
+    cases = (ROOT / "tests" / "docs" / "alerts_cases.yml").read_text("utf-8")
+    (tmp_path / "cases.yml").write_text(cases.replace("[ALERTS]", f"[{DEPLOY / 'alerts.yml'}]"), "utf-8")
+    ran = subprocess.run([promtool, "test", "rules", "cases.yml"], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
