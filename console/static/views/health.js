@@ -86,7 +86,7 @@ function Partitions({ partitions }) {
             <th scope="col" class="number">No.</th><th scope="col">Holder</th><th scope="col" class="number">Lease</th>
             <th scope="col" class="number">Live</th><th scope="col" class="number">Undecided</th>
             <th scope="col" class="number">Lag</th><th scope="col" class="number">Outbox</th>
-            <th scope="col" class="number">Overdue</th><th scope="col" class="number">Commit</th>
+            <th scope="col" class="number">Overdue</th><th scope="col" class="number">Commit no.</th>
           </tr>
         </thead>
         <tbody>
@@ -108,6 +108,7 @@ function Partitions({ partitions }) {
     </div>
     <p class="small muted">
       Lease: what is left of it; it is renewed long before it ends. Lag needs Redis 7. Undecided: entries that wait on the stream.
+      Overdue: timers. Commit no.: the number of the last commit, one for each batch of entries that was decided.
     </p>
   </section>`;
 }
@@ -128,7 +129,7 @@ function Leases({ health: of }) {
     <dl class="pairs">
       ${leases.map(
         ([what, holder]) => html`<dt>${what}</dt>
-          <dd><${Holder} holder=${holder} />${holder.name ? html` <span class="small muted">for ${shortSpan(holder.left_ms)}</span>` : null}</dd>`,
+          <dd><${Holder} holder=${holder} />${holder.name ? html` <span class="small muted">lease runs ${shortSpan(holder.left_ms)} more</span>` : null}</dd>`,
       )}
       <dt>Commands not routed yet</dt>
       <dd>${of.commands}</dd>
@@ -165,7 +166,16 @@ function Figures({ figures }) {
   return told.map(([name, value]) => `; ${name.replaceAll("_", " ")} ${value.toLocaleString("en")}`).join("");
 }
 
-/** What Twilio refused since the processes began, by its code, and how fast it goes on. */
+/** What became of requests that failed: by Twilio's code, or by what there was in its place. */
+function Failed({ code }) {
+  if (/^\d{5}$/.test(code)) {
+    return html`<${Code} code=${code} />`;
+  }
+  // Of a session the same word means a phone that nobody picks up.
+  return html`<${Text} value=${code === "no-answer" ? "no reply from Twilio" : code} />`;
+}
+
+/** What Twilio refused or left unanswered since the processes began, by its code, and how fast it goes on. */
 function Failures({ health: of }) {
   const totals = new Map();
   for (const { figures } of of.processes) {
@@ -175,14 +185,14 @@ function Failures({ health: of }) {
   }
   const rows = [...totals].sort((one, other) => other[1] - one[1]);
   return html`<section class="panel" aria-labelledby="failures-title">
-    <h2 id="failures-title">Refused by Twilio</h2>
+    <h2 id="failures-title">REST requests refused or unanswered</h2>
     ${rows.length
       ? html`<table>
           <thead><tr><th scope="col">Code</th><th scope="col" class="number">Since start</th><th scope="col" class="number">A second</th></tr></thead>
           <tbody>
             ${rows.map(
               ([code, count]) => html`<tr key=${code}>
-                <th scope="row">${/^\d{5}$/.test(code) ? html`<${Code} code=${code} />` : html`<${Text} value=${code} />`}</th>
+                <th scope="row"><${Failed} code=${code} /></th>
                 <td class="number">${count.toLocaleString("en")}</td>
                 <td class="number">${rate(of.rates?.failures?.[code] ?? 0)}</td>
               </tr>`,
