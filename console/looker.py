@@ -9,11 +9,13 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 import structlog
 
 from console import rows
 from console.store import Store
+from operators import destinations
 from operators.reader import CHUNK, Fields
 from operators.times import Times, read_times
 from operators.trouble import Trouble, trouble_of
@@ -41,6 +43,9 @@ TIME_EVERY_S = 5.0
 ENDED_MAX = 500
 #: How often those are listed anew, seconds: some expire.
 ENDED_EVERY_S = 30.0
+#: Of how many live sessions destinations are collected (count), and how often anew, seconds.
+DESTINATIONS_OF = 500
+DESTINATIONS_EVERY_S = 10.0
 #: Changes that are remembered (count); who has seen less than these gets everything.
 CHANGES_MAX = 20_000
 
@@ -121,6 +126,8 @@ class Looker:
         self._looks = 0
         self._time_asked_s = -TIME_EVERY_S
         self._times: Times | None = None
+        #: Until when they count, by this machine's clock in seconds, and the destinations; with whole numbers or not.
+        self._destinations: dict[bool, tuple[float, list[str]]] = {}
         self._ended_listed_s = -ENDED_EVERY_S
         #: Whether all sessions have been looked at once.
         self.is_loaded = False
@@ -177,6 +184,16 @@ class Looker:
     def live(self) -> Iterable[Kept]:
         """The live sessions."""
         return self._live.values()
+
+    def destinations(self, *, full: bool) -> list[str]:
+        """Whom live sessions have as agents and targets, as far as some of them tell; worked out now and then."""
+        now_s = self._own_clock.monotonic_s()
+        until_s, found = self._destinations.get(full, (0.0, []))
+        if now_s >= until_s and self.is_loaded:
+            some = islice(self._live.values(), DESTINATIONS_OF)
+            found = destinations.in_use((one.fields for one in some), full=full)
+            self._destinations[full] = (now_s + DESTINATIONS_EVERY_S, found)
+        return found
 
     def partition_revision(self, partition: int) -> int:
         """Grows whenever a partition has committed something."""

@@ -9,7 +9,7 @@ from console.looker import Looker, is_session
 from console.messages import joined, told
 from console.shown import shown
 from console.store import Store
-from operators import explaining, hearing, replaying, standing, words
+from operators import destinations, explaining, hearing, replaying, standing, words
 from operators.buttons import Button, buttons
 from operators.explaining import Explanation
 from operators.reader import Fields, Reader
@@ -194,6 +194,9 @@ class SessionView:
             buttons=buttons,
             links=_links(fields),
             trouble=trouble,
+            destinations=[
+                one for one in self._looker.destinations(full=self._full) if one not in destinations.there(fields)
+            ],
         )
 
 

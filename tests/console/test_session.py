@@ -11,7 +11,7 @@ from console.histories import Histories
 from console.views import session as session_view
 from operators import replaying, timeline
 from operators.buttons import buttons
-from statemachine.session import Session
+from statemachine.session import Party, Session
 from streams import session_codec
 from tests.console.kit import (
     CALL,
@@ -62,6 +62,21 @@ async def test_a_session_is_told_whole_with_whom_each_hears_and_what_can_be_done
     assert {wait["by"] for wait in told["waits"]} >= {"sweep"}
     assert all(wait.keys() == {"for", "since", "comes_at", "by"} for wait in told["waits"])
     assert told["links"][CALL] == f"https://www.twilio.com/console/voice/calls/logs/{CALL}"
+
+
+async def test_a_form_can_suggest_whom_other_sessions_have_and_no_number_that_is_cut(console, redis):
+    consult(redis)
+    commit(redis, Session("CA" + "7" * 32, parties={
+        "customer": Party("customer", "customer-1", address="client:caller"),
+        "agent": Party("agent", "agent-1", address="client:carol"),
+        "target": Party("target", "target-1", address="+14155550177"),
+        "odd": Party("odd", "odd-1", address="client:\u202eevil"),
+    }))  # fmt: skip
+    page = await Page.open(console, SESSION)
+
+    told = await page.next("session", lambda message: message["destinations"])
+
+    assert told["destinations"] == ["client:carol"]
 
 
 async def test_lines_to_be_copied_begin_as_the_program_is_called_here(open_console, redis):

@@ -6,7 +6,7 @@ import { useMemo } from "preact/hooks";
 
 import { RefusedError, giveCommand, meant, press, pressed } from "../actions.js";
 import { cliLine, curlLine } from "../lines.js";
-import { hello } from "../store.js";
+import { hello, session } from "../store.js";
 import { Text } from "../shared/text.js";
 import { Dialog } from "./dialog.js";
 import { Typed } from "./typed.js";
@@ -105,6 +105,8 @@ function Input({ field, value, onChange }) {
   const { name, kind, options, required } = field;
   const label = LABELS[name] ?? name;
   const hint = HINTS[kind] ?? HINTS[name];
+  // Whom the live sessions have; the directory's names are known to the router alone.
+  const known = kind === "destination" ? (session.value?.destinations ?? []) : [];
   if (kind === "flag") {
     return html`<label class="field is-flag">
       <input type="checkbox" checked=${value === "true"} onChange=${(event) => onChange(name, event.target.checked ? "true" : "")} />
@@ -128,6 +130,7 @@ function Input({ field, value, onChange }) {
       id=${`field-${name}`}
       name=${name}
       aria-describedby=${hint ? `hint-${name}` : undefined}
+      list=${known.length ? `known-${name}` : undefined}
       value=${value}
       required=${required}
       inputmode=${kind === "seconds" ? "decimal" : undefined}
@@ -136,6 +139,9 @@ function Input({ field, value, onChange }) {
       spellcheck=${name === "say" || name === "brief"}
       onInput=${(event) => onChange(name, event.target.value)}
     />
+    ${known.length
+      ? html`<datalist id=${`known-${name}`}>${known.map((one) => html`<option key=${one} value=${one} />`)}</datalist>`
+      : null}
     ${hint ? html`<span class="muted small" id=${`hint-${name}`}>${hint}</span>` : null}
   </div>`;
 }
