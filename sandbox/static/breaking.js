@@ -59,11 +59,14 @@ const DOCUMENTS = [
 export function Breaking() {
   return html`<section class="breaking" aria-labelledby="breaking">
     <h2 id="breaking">Break it</h2>
-    <${Late} />
+    <div>
+      <${Late} />
+      <p class="muted small">So late is whatever is sent late below: a callback, or the answer to a request for TwiML.</p>
+    </div>
     <fieldset>
       <legend>The next callback</legend>
       <label>
-        of the event
+        of the event${" "}
         <select
           value=${event.value}
           onChange=${(change) => {
@@ -78,7 +81,7 @@ export function Breaking() {
     <fieldset>
       <legend>The next REST request that changes something</legend>
       <label>
-        of the kind
+        of the kind${" "}
         <select
           value=${asked.value}
           onChange=${(change) => {
@@ -117,7 +120,7 @@ function ToCome() {
       ${toCome.map(
         (it) =>
           html`<li key=${it.number}>
-            <${Shown} value=${it.words} />${it.count > 1 && ` (${it.count} times)`}
+            <${Shown} value=${it.words} />${it.count > 1 && ` (${it.count} times)`}${" "}
             <button type="button" onClick=${() => ask("/faults", { forget: it.number })}>
               Take back<span class="unseen"> ${it.words}</span>
             </button>

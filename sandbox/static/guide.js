@@ -118,6 +118,12 @@ export function Guide() {
         other. From a terminal: <${Line} text=${order("complete", caller, "")} />
       <//>
     </ol>
+    ${
+      hello.value?.command_line &&
+      html`<p class="muted small">
+        A line for the terminal is copied with where Redis and the program are in front of it, and runs as it is copied.
+      </p>`
+    }
     ${next === 6 && html`<p><b>Done.</b> Hang up on either phone to end the call.</p>`}
   </details>`;
 }
@@ -131,9 +137,9 @@ function order(name, caller, more) {
 }
 
 function Line({ text }) {
-  // Shorter than what is copied: without where Redis is, and with numbers as somebody wants them shown.
   const whole = `${hello.value?.command_line || "conferral"} ${text}`;
-  return html`<button type="button" class="copyable mono" onClick=${() => copy(whole, "the command")}>
+  // Shorter than what is copied: without where Redis and the program are, and with numbers as somebody wants them shown.
+  return html`<button type="button" class="copyable mono" title=${hide(whole)} onClick=${() => copy(whole, "the command")}>
     ${hide(`conferral ${text}`)}<span class="unseen">: copy</span>
   </button>`;
 }
