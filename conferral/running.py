@@ -307,7 +307,7 @@ def run_sandbox(host: str, port: int, console_url: str = "", command_line: str =
 async def _sandbox(
     settings: SandboxSettings, host: str, port: int, stop: asyncio.Event, *, console_url: str, command_line: str
 ) -> int:
-    from sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
+    from sandbox import ACCOUNT_SID, AUTH_TOKEN, Keeps, Sandbox
 
     token = settings.auth_token.get_secret_value() if settings.auth_token else AUTH_TOKEN
     account_sid = settings.account_sid or ACCOUNT_SID
@@ -322,6 +322,7 @@ async def _sandbox(
         port=port,
         console_url=console_url,
         command_line=command_line,
+        keeps=Keeps(),  # it may run for days
     )
     if settings.number and settings.public_url:
         base = settings.public_url

@@ -3,6 +3,7 @@
 from sandbox.exchange import NobodyToTellError, Rules, UnknownNumberError
 from sandbox.faults import Faults
 from sandbox.handles import SandboxCall
+from sandbox.keeping import Keeps
 from sandbox.moments import RestMoment
 from sandbox.phones import Phone, PhoneScript
 from sandbox.server import make_app
@@ -13,6 +14,7 @@ __all__ = [
     "ACCOUNT_SID",
     "AUTH_TOKEN",
     "Faults",
+    "Keeps",
     "NobodyToTellError",
     "Phone",
     "PhoneScript",

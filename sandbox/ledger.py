@@ -6,8 +6,12 @@ Times `at_s` are the exchange's seconds, durations are real milliseconds.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from sandbox.exchange import DebuggerEntry, Params
+from sandbox.keeping import is_too_much
+
+_T = TypeVar("_T")
 
 ANSWER_MAX = 10 * 1024
 """Bytes that are kept of a webhook's answer."""
@@ -74,7 +78,7 @@ class DeliveryEntry:
     answer: str = ""
     """The beginning of the last answer's body, `ANSWER_MAX` at most."""
     again_of: int | None = None
-    """The place in the ledger of the one that this repeats, from 0."""
+    """The number in the ledger of the one that this repeats, from 0."""
 
     @property
     def verdict(self) -> str:
@@ -113,14 +117,41 @@ class DialEntry:
     direction: str
 
 
+class Kept(list[_T]):
+    """A list of which the oldest may be let go; each entry keeps its number, which counts from 0 at the start."""
+
+    gone = 0
+    """How many were let go (count): the number of the first that is there."""
+
+    @property
+    def made(self) -> int:
+        """How many there ever were (count): the number of the next one."""
+        return self.gone + len(self)
+
+    def numbered(self, number: int) -> _T | None:
+        """The entry of a number; None where there is none, or none any more."""
+        return self[number - self.gone] if self.gone <= number < self.made else None
+
+    def keep(self, most: int) -> None:
+        """Let the oldest go, where there are clearly more than so many."""
+        if is_too_much(len(self), most):
+            self.gone += len(self) - most
+            del self[:-most]
+
+
 @dataclass(slots=True)
 class Ledger:
-    """Everything that was asked and sent since the start or the last reset, in order."""
+    """Everything that was asked and sent since the start or the last reset, in order, as far as it is kept."""
 
-    rest: list[RestEntry] = field(default_factory=list)
-    deliveries: list[DeliveryEntry] = field(default_factory=list)
-    dials: list[DialEntry] = field(default_factory=list)
-    debugger: list[DebuggerEntry] = field(default_factory=list)
+    rest: Kept[RestEntry] = field(default_factory=Kept)
+    deliveries: Kept[DeliveryEntry] = field(default_factory=Kept)
+    dials: Kept[DialEntry] = field(default_factory=Kept)
+    debugger: Kept[DebuggerEntry] = field(default_factory=Kept)
+
+    def keep(self, most: int) -> None:
+        """Let the oldest of each list go, where there are clearly more than so many."""
+        for entries in (self.rest, self.deliveries, self.dials, self.debugger):
+            entries.keep(most)
 
     def requests(self, method: str = "", path_part: str = "") -> list[RestEntry]:
         """REST requests of this method whose path contains this text."""

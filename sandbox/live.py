@@ -7,7 +7,7 @@ events, of which browsers open six for a host at most, over all tabs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import Any
@@ -16,7 +16,7 @@ import aiohttp
 import orjson
 from aiohttp import web
 
-from sandbox.ledger import DeliveryEntry, RestEntry
+from sandbox.ledger import DeliveryEntry, Kept, RestEntry
 from sandbox.switchboard import Switchboard
 from sandbox.views import phones, rooms, traffic
 from sandbox.views.times import iso
@@ -67,6 +67,7 @@ class Viewer:
                 "command_line": sandbox.command_line,
                 "speed": sandbox.speed,
                 "run": sandbox.run,
+                "keeps": str(sandbox.keeper.keeps or ""),
             },
         )
         shown, more = phones.phones(sandbox)
@@ -79,18 +80,18 @@ class Viewer:
     def _lists(
         self,
         about: str,
-        entries: Sequence[Any],
+        entries: Kept[Any],
         state_of: Callable[[Any], object],
         view: Callable[[Switchboard, int, Any], dict[str, Any]],
     ) -> Iterator[bytes]:
         """The newest entries that are new or have changed; `first` is the oldest one to keep."""
-        first = max(0, len(entries) - traffic.NEWEST_MAX)
+        first = max(entries.gone, entries.made - traffic.NEWEST_MAX)
         is_whole = about not in self._kinds
         known = self._kinds.setdefault(about, {})
         for number in [it for it in known if it < first]:
             del known[number]
         changed = []
-        for number, entry in enumerate(islice(entries, first, None), first):
+        for number, entry in enumerate(islice(entries, first - entries.gone, None), first):
             state = state_of(entry)
             if known.get(number) != state:
                 known[number] = state

@@ -82,9 +82,9 @@ async def _send_again(sandbox: Switchboard, request: web.Request) -> web.Respons
     if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= TIMES_MAX:
         raise ControlError(422, f"times must be a whole number from 1 to {TIMES_MAX}")
     number, deliveries = int(request.match_info["number"]), sandbox.ledger.deliveries
-    if number >= len(deliveries):
-        raise ControlError(404, f"no delivery {number}")
-    first = deliveries[number]
+    first = deliveries.numbered(number)
+    if first is None:
+        raise ControlError(404, f"no delivery {number}" + (" any more" if number < deliveries.made else ""))
     again = replace(
         first,
         at_s=sandbox.now_s,
@@ -97,4 +97,4 @@ async def _send_again(sandbox: Switchboard, request: web.Request) -> web.Respons
         again_of=number,
     )
     sandbox.send_again(again, after_s=after_s, times=times)
-    return as_json({"number": len(deliveries) - 1}, 202)
+    return as_json({"number": deliveries.made - 1}, 202)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -165,6 +165,15 @@ class Phone:
         time = self.asked.get(call_sid, 0)
         self.asked[call_sid] = time + 1
         return [] if self.by_hand else self.playing[call_sid].when_asked(call_sid, time)
+
+    def forget(self, call_sids: Set[str]) -> None:
+        """Nobody knows these calls any more."""
+        self.call_sids = [sid for sid in self.call_sids if sid not in call_sids]
+        self.placed_sids = [sid for sid in self.placed_sids if sid not in call_sids]
+        for sid in call_sids & self.playing.keys():
+            del self.playing[sid]
+        for sid in call_sids & self.asked.keys():
+            del self.asked[sid]
 
 
 def phone_address(to: str) -> str:

@@ -127,7 +127,7 @@ async def _half(request: web.Request, answer: RestAnswer) -> web.StreamResponse:
 
 
 def _respond(sandbox: Switchboard, answer: RestAnswer, headers: dict[str, str] | None = None) -> web.Response:
-    number = len(sandbox.ledger.rest)
+    number = sandbox.ledger.rest.made
     all_headers = {"Twilio-Request-Id": f"RQ{number:032x}", "Twilio-Concurrent-Requests": "1", **(headers or {})}
     if answer.body is None:
         return web.Response(status=answer.status, headers=all_headers)

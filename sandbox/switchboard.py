@@ -38,6 +38,7 @@ from sandbox.exchange import (
 )
 from sandbox.faults import CallbackPlan, Faults
 from sandbox.handles import SandboxCall
+from sandbox.keeping import Keeper, Keeps
 from sandbox.ledger import Attempt, DeliveryEntry, DialEntry, Ledger
 from sandbox.moments import RestMoment
 from sandbox.overrides import parse_target
@@ -67,6 +68,7 @@ class Switchboard:
         default_script: What phones do that were given no script; by default they ring until told.
         console_url: Where those who play with the phones find the application's own page; they are shown a link.
         command_line: How the application's own program is called, in the lines that they are offered to copy.
+        keeps: How much is kept of what is over; None for all, until it is reset.
 
     All methods are to be called on the event loop on which it was opened.
     """
@@ -86,6 +88,7 @@ class Switchboard:
         default_script: PhoneScript | None = None,
         console_url: str = "",
         command_line: str = "",
+        keeps: Keeps | None = None,
     ) -> None:
         self.account_sid = account_sid
         self.auth_token = auth_token
@@ -98,6 +101,7 @@ class Switchboard:
         self.default_script = default_script or PhoneScript()
         self.console_url = console_url
         self.command_line = command_line
+        self.keeper = Keeper(keeps)
         self._seed = seed if seed is not None else secrets.token_hex(8)
         self._resets = 0
         self._rules = rules
@@ -289,10 +293,7 @@ class Switchboard:
         return [SandboxCall(self, call.sid) for call in self.exchange.live_calls()]
 
     def add_foreign_calls(self, count: int, *, status: str = "in-progress", age_s: float = 0.0) -> list[SandboxCall]:
-        """Calls of somebody else who uses the same account: lists show them, nothing happens in them.
-
-        `status` is Twilio's; they began `age_s` of the exchange's seconds ago.
-        """
+        """Others' calls on the same account, begun `age_s` of its seconds ago: lists show them, nothing happens in them."""
         sids = self.exchange.add_foreign_calls(count, self.now_s, status=status, age_s=age_s)
         self.notify()
         return [SandboxCall(self, sid) for sid in sids]
@@ -351,6 +352,7 @@ class Switchboard:
         for output in result.outputs:
             self._do(output)
         self._set_wake()
+        self.keeper.let_go(self, frozenset(self._script_timers))
         self.notify()
         return result
 

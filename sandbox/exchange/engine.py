@@ -10,6 +10,7 @@ from typing import assert_never
 
 from sandbox.exchange import calls, conferences, dialing, foreign, inputs, members, odd, programs, recordings, rest
 from sandbox.exchange.alone import Alone
+from sandbox.exchange.forgetting import forget_over
 from sandbox.exchange.hearing import Hearing
 from sandbox.exchange.inputs import Input
 from sandbox.exchange.model import Call, Fetch, Number, Source, State, Subscription
@@ -50,6 +51,18 @@ class Exchange:
     def add_number(self, number: Number) -> None:
         """Give the account a number, SIP address or application; one of the same name is replaced."""
         self.state.numbers[number.number] = number
+
+    def forget_over(self, most: int, held: frozenset[str] = frozenset()) -> set[str]:
+        """Let go of what is over, the oldest first, with what was recorded of it and heard in it.
+
+        Args:
+            most: How many calls and conferences that are over are kept (count).
+            held: Calls that are kept in any case.
+
+        Returns:
+            SIDs of the calls that nobody knows any more.
+        """
+        return forget_over(self.state, self.hearing, most, held)
 
     def live_calls(self) -> list[Call]:
         """The calls that are not over, oldest first; without those of others who use the account."""

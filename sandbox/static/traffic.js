@@ -5,7 +5,7 @@ import { html } from "htm/preact";
 
 import { ask, Late } from "./act.js";
 import { shortSpan, Time } from "./shared/time.js";
-import { debug, deliveries, lateS, requests } from "./store.js";
+import { debug, deliveries, hello, lateS, requests } from "./store.js";
 import { hide, Shown } from "./words.js";
 
 const VERDICTS = { accepted: "signature accepted", refused: "signature refused", "": "" };
@@ -45,6 +45,7 @@ export function Deliveries() {
   };
   return html`<section aria-labelledby="deliveries">
     <h2 id="deliveries">Callbacks and requests for TwiML</h2>
+    ${hello.value?.keeps && html`<p class="muted small">Kept: <${Shown} value=${hello.value.keeps} />; older ones go.</p>`}
     <div class="filters">
       <label class="wide">
         <span class="unseen">Show those that hold</span>

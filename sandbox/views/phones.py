@@ -129,8 +129,9 @@ def _age(sandbox: Switchboard) -> Callable[[str], float]:
 
 def _names(sandbox: Switchboard, sids: Iterable[str]) -> list[str]:
     calls = sandbox.exchange.state.calls
+    known = (calls.get(sid) for sid in sids)  # who was heard may be forgotten by now
     return sorted(
-        sounds.SOMEBODY if calls[sid].is_foreign else name_of(sandbox, at_the_phone(calls[sid])) for sid in sids
+        sounds.SOMEBODY if call is None or call.is_foreign else name_of(sandbox, at_the_phone(call)) for call in known
     )
 
 
