@@ -78,7 +78,7 @@ export function Guide() {
       guided.value = event.currentTarget.open;
     }}
   >
-    <summary><h2>How to play: a transfer with consultation in five steps</h2></summary>
+    <summary><h2 id="guide">How to play: a transfer with consultation in five steps</h2></summary>
     ${
       players.length < 3 &&
       html`<p>

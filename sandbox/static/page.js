@@ -9,6 +9,7 @@ import { Guide } from "./guide.js";
 import { retryNow } from "./live.js";
 import { isShown, NewPhone, Phone } from "./phone.js";
 import { copied } from "./shared/copy.js";
+import { Jump } from "./shared/jump.js";
 import { clock, now, span } from "./shared/time.js";
 import { counted } from "./shared/text.js";
 import { alone, debug, everybody, hello, link, more, only, phones, rooms, whole } from "./store.js";
@@ -23,6 +24,13 @@ const PANELS = {
   debugger: { label: "Debugger", Panel: Debugger },
 };
 const panel = signal("deliveries");
+/** Where a small screen leads. */
+const PARTS = [
+  ["hearing", "Who hears whom"],
+  ["phones", "Phones"],
+  ["guide", "Guide"],
+  ["wires", "Behind the scenes"],
+];
 
 /** Everything. */
 export function Page() {
@@ -31,11 +39,12 @@ export function Page() {
   return html`
     <${Header} />
     <${Link} />
+    ${!isOne && html`<${Jump} parts=${PARTS} />`}
     <main class=${isOne ? "one" : "all"}>
       <div class="playing">
         ${!isOne && html`<${Guide} />`}
         <${WhoHearsWhom} />
-        <div class="phones">
+        <div class="phones" id="phones">
           ${shown.map((phone) => html`<${Phone} key=${phone.address} phone=${phone} alone=${isOne} />`)}
           ${isOne ? shown.length === 0 && html`<${Unknown} />` : html`<${NewPhone} />`}
         </div>
@@ -146,7 +155,7 @@ function Alone() {
 /** What went over the wires, one kind at a time. */
 function Wires() {
   const { Panel } = PANELS[panel.value];
-  return html`<div class="wires panel">
+  return html`<div class="wires panel" id="wires">
     <nav aria-label="Behind the scenes" class="panels">
       ${Object.entries(PANELS).map(
         ([name, { label }]) =>

@@ -81,6 +81,10 @@ async def look_everywhere(views: Views, theme: str, size: dict[str, int], panels
         "aria-disabled", "true"
     )
     await look(console, "session")
+    if size == NARROW:
+        await console.get_by_role("navigation", name="On this page").get_by_role("button", name="Time line").click()
+        await expect(console.get_by_role("heading", name="Time line")).to_be_focused()
+        await expect(console.get_by_role("heading", name="Time line")).to_be_in_viewport()
     await console.get_by_role("button", name="End …").click()
     await expect(console.get_by_role("dialog")).to_be_visible()
     await look(console, "form")

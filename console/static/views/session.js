@@ -16,8 +16,17 @@ import { Waits } from "../parts/waits.js";
 import { choose, go, route } from "../route.js";
 import { full, hello, isBlind, moments, newestFirst, past, session } from "../store.js";
 import { Copyable } from "../shared/copy.js";
+import { Jump } from "../shared/jump.js";
 import { counted, Text } from "../shared/text.js";
 import { Time } from "../shared/time.js";
+
+/** Where a small screen leads. */
+const PARTS = [
+  ["parties-title", "Who hears whom"],
+  ["commands-title", "Commands"],
+  ["diagram-title-here", "State"],
+  ["log-title", "Time line"],
+];
 
 /** The view. */
 export function Session() {
@@ -58,6 +67,7 @@ function Known({ now }) {
   return html`
     <${Back} />
     <${Head} session=${now} links=${links} state=${state} phase=${isPast && shown === now ? "" : fields.phase} />
+    <${Jump} parts=${PARTS} />
     <div class="pinned">
       ${isPast
         ? html`<p class="waits is-past">
