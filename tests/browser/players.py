@@ -62,7 +62,7 @@ async def give(page: Page, label: str, *, to: str = "", choices: Sequence[str] =
     for choice in choices:
         await dialog.get_by_role("radio", name=choice, exact=True).check()
     if to:
-        await dialog.get_by_role("textbox", name="To").fill(to)
+        await dialog.get_by_label("To", exact=True).fill(to)
     await dialog.get_by_role("button", name=label, exact=True).click()
     await expect(dialog).to_have_count(0)
 

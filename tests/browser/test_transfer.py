@@ -40,7 +40,7 @@ async def test_a_consult_transfer_is_played_by_clicks_alone(stage, windows: Wind
     await refused.get_by_role("button", name="Change it").click()
     dialog = console.get_by_role("dialog")
     await expect(dialog.get_by_role("radio", name="consult", exact=True)).to_be_checked()
-    await dialog.get_by_role("textbox", name="To").fill(TARGET)
+    await dialog.get_by_label("To", exact=True).fill(TARGET)
     await dialog.get_by_role("button", name="Transfer", exact=True).click()
     await expect(dialog).to_have_count(0)
     await stands(console, "transferring", "customer is on hold and hears music")
