@@ -158,6 +158,8 @@ def _line(line: Line, name: str, title: str, names: tuple[str, ...]) -> str:
     return (
         f'<g id="edge-{name}" class="edge"><title>{escape(title)}</title>'
         f'<path d="{line.path}" fill="none" stroke="currentColor" stroke-width="1.5" marker-end="url(#diagram-head)"/>'
+        # Seen by nobody, and wide enough to be pointed at, which shows the title: the line itself is too thin.
+        f'<path class="reach" d="{line.path}" fill="none" stroke-width="16" pointer-events="stroke"/>'
         f'<text text-anchor="{line.anchor}">{"".join(rows)}</text></g>'
     )
 

@@ -233,6 +233,20 @@ def test_a_page_finds_every_state_and_edge_and_no_style_that_it_would_have_to_fo
     assert not list(drawing.iter("{http://www.w3.org/2000/svg}style"))
 
 
+def test_every_edge_tells_its_events_to_whoever_points_near_it():
+    svg = "{http://www.w3.org/2000/svg}"
+    drawing = ElementTree.fromstring(diagram.svg(is_alone=False))
+    edges = {element.get("id", ""): element for element in drawing.iter(f"{svg}g")}
+
+    for (source, target), names in diagram.moves().items():
+        edge = edges[f"edge-{source}-{target}"]
+        line, reach = edge.findall(f"{svg}path")
+        assert edge.find(f"{svg}title").text == f"From {source} to {target}: {', '.join(names)}"
+        assert reach.get("d") == line.get("d")
+        assert reach.get("stroke") is None
+        assert float(reach.get("stroke-width")) > float(line.get("stroke-width"))
+
+
 def test_the_drawing_refuses_a_transition_that_has_no_place(monkeypatch):
     monkeypatch.delitem(diagram.LINES, (State.BRIDGED, State.CONVERTING))
 
