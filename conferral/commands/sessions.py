@@ -215,7 +215,8 @@ def _show_log(log: "Sequence[LogEntry]", *, full: bool) -> None:
         gap = f"+{moment.gap_ms} ms" if rows else ""
         answers = timeline.answers(moment)
         followed = f"{moment.follow} [{answers}]" if answers else moment.follow
-        rows.append((entry["version"], clock, gap, "failed" if moment.is_failure else "", moment.words, followed))
+        mark = "refused" if moment.outcome == "refused" else "failed" if moment.is_failure else ""
+        rows.append((entry["version"], clock, gap, mark, moment.words, followed))
     output.result()
     if rows:
         columns = (">version", "at (UTC)", ">since", "", "what happened", "what followed")

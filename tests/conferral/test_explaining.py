@@ -48,6 +48,16 @@ def test_explain_says_what_failed_and_what_helps(run: Run, redis: Any) -> None:
     assert f" transfer {CUSTOMER_CALL} --to ADDRESS --mode consult\n    tries somebody else\n" in ran.out
 
 
+def test_a_refused_command_is_told_as_a_refusal_and_no_failure(run: Run, redis: Any) -> None:
+    store(redis, lambda: talking("warm").swap("no consult"))
+
+    told = run("explain", CUSTOMER_CALL).out
+
+    assert "What was refused: nothing has failed\n" in told
+    assert "UTC  swap was refused: no consult is going on: all of them talk\n" in told
+    assert "  refused  swap is asked for" in run("show", CUSTOMER_CALL).out
+
+
 def test_explain_takes_the_sid_of_any_call(run: Run, redis: Any) -> None:
     session = store(redis, busy)
 

@@ -134,7 +134,7 @@ function FirstFailure({ failure }) {
   return html`<p class=${isRefusal ? "first-failure is-refusal" : "first-failure"}>
     <strong>${what}</strong>
     <button type="button" class="linklike" onClick=${() => showMoment(failure.entry_id, moments.value)}>
-      <${Text} value=${failure.words} />${isRefusal && failure.guard ? ":" : ""}
+      <${Text} value=${isRefusal && failure.guard ? `${failure.words}:` : failure.words} />
     </button>
     ${failure.guard ? html`<span>${isRefusal ? "" : "because "}<${Text} value=${failure.guard} /></span>` : null}
     <span class="small muted"><${Time} at=${failure.at} /></span>
