@@ -19,6 +19,7 @@ STATES = ("", "bridged", "converting", "conferenced", "transferring")
 TEXT_MAX = 40
 #: What the keys do, for those who ask.
 HELP = (
+    ("j, k", "down and up, as the arrows do; Enter shows that session, q or Esc leads back"),
     ("/", "type what to look for: a SID, last digits, a name; Enter keeps it"),
     ("s", "one state after the other, then all again"),
     ("t", "only those in trouble, or all"),
@@ -26,6 +27,8 @@ HELP = (
     ("?", "this list, or the changes"),
     ("q", "stop watching"),
 )
+#: What terminals send for the arrows, in both of their modes.
+_ARROWS = {"\x1b[A": "k", "\x1bOA": "k", "\x1b[B": "j", "\x1bOB": "j"}
 _ESCAPE, _BACKSPACE, _ENTER = "\x1b", ("\x7f", "\x08"), ("\r", "\n")
 
 
@@ -42,6 +45,10 @@ class Choice:
     #: Whether keys add to the text.
     is_typing: bool = False
     wants_help: bool = False
+    #: How far down was gone since somebody has looked last, rows; up where it is less than nothing.
+    moved: int = 0
+    #: Whether one session is shown in place of all.
+    is_open: bool = False
     wants_to_stop: bool = False
 
     def takes(self, fields: Fields, shown: str, *, is_in_trouble: bool) -> bool:
@@ -65,7 +72,9 @@ class Choice:
     def press(self, keys: str) -> None:
         """Takes what was typed, as the terminal has sent it in one go."""
         if len(keys) > 1 and keys.startswith(_ESCAPE):
-            return  # an arrow, or another key that sends several
+            if not self.is_typing and keys in _ARROWS:
+                self._command(_ARROWS[keys])
+            return  # another key that sends several
         for key in keys:
             if self.is_typing:
                 self._type(key)
@@ -83,6 +92,16 @@ class Choice:
             self.text = (self.text + key)[:TEXT_MAX]
 
     def _command(self, key: str) -> None:
+        if key in "jk":
+            self.moved += 1 if key == "j" else -1
+        elif self.is_open:
+            self.is_open = key not in ("q", _ESCAPE, *_ENTER)
+        elif key in _ENTER:
+            self.is_open = True
+        else:
+            self._choose(key)
+
+    def _choose(self, key: str) -> None:
         if key == "q":
             self.wants_to_stop = True
         elif key == "/":

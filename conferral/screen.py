@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from operators.following import Change
-    from operators.reader import Fields
+    from operators.reader import Fields, LogEntry
 
 #: Lines that changes may take (count), where the terminal has them.
 CHANGES_MOST = 12
@@ -33,6 +33,7 @@ def draw(
     nothing: str = "no live sessions",
     leave: str = "Ctrl-C stops it",
     keys: Sequence[tuple[str, str]] = (),
+    selected: str = "",
 ) -> RenderableType:
     """The screen.
 
@@ -46,6 +47,7 @@ def draw(
         nothing: What is said where there are no sessions.
         leave: How to leave, and what else there is to do.
         keys: What each key does, in place of the changes; empty where nobody asks.
+        selected: Id of the session that is marked, and that has to be among those that are shown; empty for none.
     """
     from rich.console import Group
 
@@ -55,8 +57,14 @@ def draw(
     parts: list[RenderableType] = []
     if sessions:
         room = max(KEPT, target.height - AROUND - len(target.render_lines(below)))
-        shown = _fitting(target, len(sessions), room, lambda count: _above(target, sessions[:count], now_of, full=full))
-        parts.append(_above(target, sessions[:shown], now_of, full=full))
+        place = next((place for place, fields in enumerate(sessions) if fields.get("id") == selected), 0)
+
+        def above(count: int) -> RenderableType:
+            first = max(0, place - count + 1)
+            return _above(target, sessions[first : first + count], now_of, full=full, selected=selected)
+
+        shown = _fitting(target, len(sessions), room, above)
+        parts.append(above(shown))
         if shown < len(sessions):
             hidden = f"and {len(sessions) - shown} more; conferral sessions lists all"
             parts.append(output.cell(hidden, "dim"))
@@ -75,13 +83,46 @@ def _fitting(target: Console, most: int, room: int, drawn: Callable[[int], Rende
 
 
 def _above(
-    target: Console, sessions: Sequence[Fields], now_of: Callable[[Fields], int], *, full: bool
+    target: Console, sessions: Sequence[Fields], now_of: Callable[[Fields], int], *, full: bool, selected: str
 ) -> RenderableType:
     from conferral.commands.sessions import COLUMNS, entry, row
 
+    if selected:
+        marks = ["> " if fields.get("id") == selected else "  " for fields in sessions]
+        sessions = [
+            {**fields, "id": f"{mark}{fields.get('id', '?')}"} for mark, fields in zip(marks, sessions, strict=True)
+        ]
     rows = [row(fields, now_of(fields), full=full) for fields in sessions]
     entries = [entry(fields, now_of(fields), full=full) for fields in sessions]
     return output.listed(target, COLUMNS, rows, entries, styled=("state", "trouble"))
+
+
+def draw_session(target: Console, fields: Fields, log: Sequence[LogEntry], news: str, *, full: bool) -> RenderableType:
+    """One session in place of all: what `show` tells, with as much of the newest in its log as fits.
+
+    Args:
+        target: The terminal.
+        fields: Its hash; empty where it is not known yet, or any more.
+        log: Oldest first.
+        news: A line at the end; empty for how to leave.
+        full: Whether numbers are shown whole.
+    """
+    from rich.console import Group
+
+    from conferral.commands.sessions import LOG_COLUMNS, PARTY_COLUMNS, field_lines, log_rows, party_rows
+
+    status = output.cell(news, "yellow") if news else output.cell("q leads back, j and k to the next one", "dim")
+    if not fields:
+        return Group(output.cell("nothing is known of it; it may have ended long ago", "none"), output.cell(""), status)
+    rows = log_rows(log, full=full)
+    parts: list[RenderableType] = [output.cell(line, "none") for line in field_lines(fields, full=full)]
+    parts += [output.cell(""), output.listed(target, PARTY_COLUMNS, *party_rows(fields, full=full)), output.cell("")]
+    room = max(KEPT, target.height - AROUND - len(target.render_lines(Group(*parts))))
+
+    def newest(count: int) -> RenderableType:
+        return output.table_of(LOG_COLUMNS, rows[len(rows) - count :], ("",))
+
+    return Group(*parts, newest(_fitting(target, len(rows), room, newest)), output.cell(""), status)
 
 
 def _keys(keys: Sequence[tuple[str, str]]) -> RenderableType:

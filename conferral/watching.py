@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from conferral import output
 from conferral.keyboard import HELP, Choice
-from conferral.screen import CHANGES_MOST, draw, line_of
+from conferral.screen import CHANGES_MOST, draw, draw_session, line_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from operators.following import Change
-    from operators.reader import Fields, Reader
+    from operators.reader import Fields, LogEntry, Reader
     from operators.times import Times
     from operators.trouble import Trouble
 
@@ -186,6 +186,10 @@ class Screen:
         self._sessions: list[Fields] = []
         self._times: Times | None = None
         self._news = ""
+        #: Id of the session that is marked; empty before anybody has moved.
+        self._selected = ""
+        #: The session that is shown in place of all, as it was read last: its id, its hash and its log.
+        self._opened: tuple[str, Fields, list[LogEntry]] = ("", {}, [])
         #: Whether keys are heard.
         self.has_keys = False
         # Drawn once while it is made, so all else has to be there.
@@ -211,7 +215,19 @@ class Screen:
         self._sessions = list((await self._reader.records(await self._reader.live_ids())).values())
         self._times = await read_times(self._reader)
         self._news = ""
+        self._select()
+        if self._choice.is_open and (name := self._selected):
+            self._opened = (name, await self._reader.session(name), await self._reader.log(name))
         self.refresh()
+
+    def _select(self) -> None:
+        """Goes as far as the keys say, from the session that is marked, which stays marked wherever it moves."""
+        moved, self._choice.moved = self._choice.moved, 0
+        ids = [fields.get("id", "") for fields in self.chosen()] if moved or self._choice.is_open else []
+        if self._selected in ids:
+            self._selected = ids[min(max(0, ids.index(self._selected) + moved), len(ids) - 1)]
+        elif ids and (moved or not self._selected):
+            self._selected = ids[0]  # the first time, or what was marked has ended
 
     def say(self, news: str) -> None:
         """Tells it below the list."""
@@ -220,6 +236,7 @@ class Screen:
 
     def refresh(self) -> None:
         """Draws once more: what is chosen may be something else."""
+        self._select()
         self._live.refresh()
 
     def chosen(self) -> list[Fields]:
@@ -242,6 +259,17 @@ class Screen:
         return 0 if self._times is None else self._times.of(fields)
 
     def _drawn(self) -> RenderableType:
+        if self._choice.is_open:
+            name, fields, log = self._opened
+            is_read = name == self._selected
+            news = self._news or ("" if is_read or not self._selected else "reading it ...")
+            return draw_session(
+                self._console,
+                fields if is_read else {"id": self._selected},
+                log if is_read else [],
+                news,
+                full=self._full,
+            )
         told = self._choice.told
         nothing = f"none of {len(self._sessions)} live sessions fits: {told}" if told and self._sessions else ""
         return draw(
@@ -254,6 +282,7 @@ class Screen:
             nothing=nothing or "no live sessions",
             leave=self._leave(told),
             keys=HELP if self._choice.wants_help else (),
+            selected=self._selected,
         )
 
     def _leave(self, told: str) -> str:
@@ -262,4 +291,4 @@ class Screen:
         if not self.has_keys:
             return "; ".join(filter(None, (f"only {told}" if told else "", "Ctrl-C stops it")))
         only = f"only {told}; Esc shows all; " if told else ""
-        return f"{only}q stops, / looks for, s state, t trouble, ? help"
+        return f"{only}q stops, j k Enter open, / looks for, s state, t trouble, ? help"

@@ -293,7 +293,7 @@ class Switchboard:
         return [SandboxCall(self, call.sid) for call in self.exchange.live_calls()]
 
     def add_foreign_calls(self, count: int, *, status: str = "in-progress", age_s: float = 0.0) -> list[SandboxCall]:
-        """Others' calls on the same account, begun `age_s` of its seconds ago: lists show them, nothing happens in them."""
+        """Others' calls on the same account, begun `age_s` of its seconds ago: lists show them, nothing happens."""
         sids = self.exchange.add_foreign_calls(count, self.now_s, status=status, age_s=age_s)
         self.notify()
         return [SandboxCall(self, sid) for sid in sids]

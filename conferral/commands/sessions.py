@@ -156,8 +156,18 @@ async def _history(named: str) -> "History":
         return await read_history(reader, named)
 
 
+PARTY_COLUMNS = ("party", "status", "address", "call", "label", "notes")
+LOG_COLUMNS = (">version", "at (UTC)", ">since", "", "what happened", "what followed")
+
+
 def show_fields(fields: "Fields", *, full: bool) -> None:
     """What there is to be said of a session as a whole, a line each."""
+    for line in field_lines(fields, full=full):
+        output.result(line)
+
+
+def field_lines(fields: "Fields", *, full: bool) -> list[str]:
+    """The same as texts."""
     from operators import standing, words
 
     shown = {
@@ -172,16 +182,22 @@ def show_fields(fields: "Fields", *, full: bool) -> None:
         "recording": " ".join(filter(None, (fields.get(f"recording.{name}", "") for name in ("sid", "url")))),
         "version": fields.get("version", ""),
     }
-    for name, value in shown.items():
-        if value:
-            output.result(f"{name:<15} {value}")
+    return [f"{name:<15} {value}" for name, value in shown.items() if value]
 
 
 def show_parties(fields: "Fields", *, full: bool) -> None:
     """Its parties, a row each."""
+    rows, entries = party_rows(fields, full=full)
+    output.result()
+    output.show_table(PARTY_COLUMNS, rows, entries=entries)
+
+
+def party_rows(fields: "Fields", *, full: bool) -> "tuple[list[tuple[str, ...]], list[output.Entry]]":
+    """The same as rows of a table, and as entries for a narrow terminal."""
     from operators import standing, words
 
-    rows, entries = [], []
+    rows: list[tuple[str, ...]] = []
+    entries: list[output.Entry] = []
     for party in words.parties(fields):
         of = {name: fields.get(f"party.{party}.{name}", "") for name in ("status", "address", "call_sid", "label")}
         address, notes = words.address(of["address"], full=full), ", ".join(standing.party_notes(fields, party))
@@ -192,8 +208,7 @@ def show_parties(fields: "Fields", *, full: bool) -> None:
         address = words.address(agent, full=full)
         rows.append((which, "not reached", address, "", "", "tried before"))
         entries.append(output.Entry(which, "not reached", address, ("tried before",)))
-    output.result()
-    output.show_table(("party", "status", "address", "call", "label", "notes"), rows, entries=entries)
+    return rows, entries
 
 
 def _show_attempts(fields: "Fields", *, full: bool) -> None:
@@ -207,6 +222,16 @@ def _show_attempts(fields: "Fields", *, full: bool) -> None:
 
 
 def _show_log(log: "Sequence[LogEntry]", *, full: bool) -> None:
+    rows = log_rows(log, full=full)
+    output.result()
+    if rows:
+        output.show_table(LOG_COLUMNS, rows, styled=("",))
+    else:
+        output.note("nothing is in its log")
+
+
+def log_rows(log: "Sequence[LogEntry]", *, full: bool) -> list[tuple[str, ...]]:
+    """What has happened to a session, as rows of a table, oldest first."""
     from operators import timeline
 
     rows: list[tuple[str, ...]] = []
@@ -217,12 +242,7 @@ def _show_log(log: "Sequence[LogEntry]", *, full: bool) -> None:
         followed = f"{moment.follow} [{answers}]" if answers else moment.follow
         mark = "refused" if moment.outcome == "refused" else "failed" if moment.is_failure else ""
         rows.append((entry["version"], clock, gap, mark, moment.words, followed))
-    output.result()
-    if rows:
-        columns = (">version", "at (UTC)", ">since", "", "what happened", "what followed")
-        output.show_table(columns, rows, styled=("",))
-    else:
-        output.note("nothing is in its log")
+    return rows
 
 
 def register(app: typer.Typer) -> None:

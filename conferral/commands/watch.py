@@ -41,9 +41,9 @@ def watch(
       conferral watch CA0123456789abcdef0123456789abcdef --until ended
       conferral watch --json | jq -r 'select(.to == "ended") | .session'
 
-    On a terminal: a list, those in trouble first; ? shows the keys. With SESSION its whole log is told first. In a
-    pipe: one line per change; with --json: one object per line, each log entry as it is in Redis. With --trouble there:
-    one line whenever a session gets into trouble or out of it. Times are UTC.
+    On a terminal: a list, those in trouble first; j, k and Enter open one, ? shows all keys. With SESSION its whole
+    log is told first. In a pipe: one line per change; with --json: one object per line, each log entry as it is in
+    Redis. With --trouble there: one line whenever a session gets into trouble or out of it. Times are UTC.
     """
     if until not in (None, "ended"):
         raise typer.BadParameter("must be: ended", param_hint="--until")

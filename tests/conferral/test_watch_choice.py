@@ -52,8 +52,20 @@ def test_a_text_is_typed_corrected_kept_and_dropped():
     assert after("/", "a", "\r", "s", "t", "\x1b") == Choice()
 
 
-def test_arrows_and_what_can_not_be_shown_mean_nothing():
-    assert after("\x1b[A", "\x1bOP") == Choice()
+def test_one_session_is_chosen_opened_and_left_again():
+    assert (after("j", "\x1b[B", "\x1bOB", "k").moved, after("\x1b[A", "k", "\x1bOA").moved) == (2, -3)
+    opened = after("j", "\r")
+    assert (opened.is_open, opened.moved) == (True, 1)
+    for key in ("q", "\x1b", "\r"):
+        left = after("\r", "t", key)
+        assert (left.is_open, left.wants_to_stop, left.is_in_trouble) == (False, False, False)
+    assert after("\r", "q", "q").wants_to_stop
+    typed = after("/", "j", "k", "\r")
+    assert (typed.text, typed.moved, typed.is_open) == ("jk", 0, False)
+
+
+def test_other_keys_and_what_can_not_be_shown_mean_nothing():
+    assert after("\x1b[C", "\x1bOP") == Choice()
     assert after("/", "\x1b[A", "\x02", "a").text == "a"
     assert len(after("/", "x" * 99).text) == TEXT_MAX
 
@@ -124,6 +136,61 @@ async def test_those_in_trouble_stand_first_and_what_hides_all_is_named(reader, 
     choice.press("?")
     shown = drawn(screen)
     assert all(does in shown for _, does in HELP)
+
+
+@pytest.mark.redis
+async def test_the_session_that_is_marked_stays_marked_and_is_shown_whole_on_enter(reader, redis):
+    for number in range(1, 4):
+        put(redis, fine(f"S{number}", created_at_ms=1_800_000_000_000 + number))  # the newest stands first
+    redis.xadd(KEYS.log("S2"), log_entry("convert", 1_800_000_000_500, after="converting"))
+    choice = Choice()
+    screen = Screen(reader, choice, full=False)
+    await screen.tell([])
+    assert ">" not in drawn(screen)
+
+    choice.press("j")
+    screen.refresh()
+    choice.press("j")
+    screen.refresh()
+    assert "> S2" in drawn(screen)
+    put(redis, fine("S4", created_at_ms=1_800_000_009_000))
+    await screen.tell([])
+    assert "> S2" in drawn(screen)
+
+    choice.press("\r")
+    screen.refresh()
+    assert "reading it" in drawn(screen)
+    await screen.tell([])
+    shown = drawn(screen)
+    assert [
+        word for word in ("session         S2", "party", "convert is asked for", "q leads back") if word not in shown
+    ] == []
+    assert "S3" not in shown
+
+    choice.press("k")
+    screen.refresh()
+    await screen.tell([])
+    assert "session         S3" in drawn(screen)
+    choice.press("q")
+    screen.refresh()
+    assert "> S3" in drawn(screen)
+    assert not choice.wants_to_stop
+
+
+@pytest.mark.redis
+async def test_what_is_marked_is_on_the_screen_however_small_it_is(reader, redis, monkeypatch):
+    monkeypatch.setenv("LINES", "12")
+    for number in range(30):
+        put(redis, fine(f"S{number}", created_at_ms=1_800_000_000_000 + number))
+    choice = Choice()
+    screen = Screen(reader, choice, full=False)
+    await screen.tell([])
+
+    for step in ("j", "jjjjjjjjjjjjjjjjj", "jjjjjjjjjjjjjjjjjjj", "k"):
+        choice.press(step)
+        screen.refresh()
+        assert f"> {screen._selected} " in drawn(screen), step
+    assert screen._selected == "S1"
 
 
 @pytest.mark.redis
