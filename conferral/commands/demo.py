@@ -4,10 +4,17 @@ from typing import Annotated
 
 import typer
 
+from conferral.commands.completing import completed_stories
+
 
 def demo(
     story: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Play this story in place of the tour; see above.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Play this story in place of the tour; see above.",
+            autocompletion=completed_stories,
+        ),
     ] = None,
     exit_after_story: Annotated[bool, typer.Option("--exit", help="Stop when the story is told.")] = False,
     pace: Annotated[float, typer.Option(min=0.1, max=100, help="How many times shorter pauses and ringing are.")] = 1,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from conferral.commands.completing import RECORD_ACTIONS, SUPERVISE_MODES, one_of
 from conferral.commands.options import (
     DESTINATION,
     AsJson,
@@ -25,7 +26,12 @@ from conferral.ordering import Way, order
 def supervise(
     session: SessionName,
     to: Annotated[str, typer.Option(metavar="ADDRESS", help=f"Whom to dial: {DESTINATION}.")],
-    mode: Annotated[str, typer.Option(metavar="monitor|whisper|barge", help="Who hears them; see above.")],
+    mode: Annotated[
+        str,
+        typer.Option(
+            metavar="monitor|whisper|barge", help="Who hears them; see above.", autocompletion=one_of(*SUPERVISE_MODES)
+        ),
+    ],
     brief: Brief = None,
     confirm: Confirm = False,
     ring_timeout: RingTimeout = None,
@@ -75,7 +81,14 @@ def announce(
 
 def record(
     session: SessionName,
-    action: Annotated[str, typer.Option(metavar="start|pause|resume|stop", help="What to do about the recording.")],
+    action: Annotated[
+        str,
+        typer.Option(
+            metavar="start|pause|resume|stop",
+            help="What to do about the recording.",
+            autocompletion=one_of(*RECORD_ACTIONS),
+        ),
+    ],
     timeout: Timeout = 30,
     no_wait: NoWait = False,
     command_id: CommandName = None,

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from conferral.commands.completing import WITHIN_S, completed_parties
+
 if TYPE_CHECKING:
     from operators.reader import Fields
 
@@ -94,7 +96,7 @@ async def _live_sessions() -> "list[Fields]":
     from conferral.commands.sessions import list_sessions
 
     listing = asyncio.ensure_future(list_sessions(None, with_ended=False))
-    await asyncio.wait({listing}, timeout=COMPLETED_WITHIN_S)
+    await asyncio.wait({listing}, timeout=WITHIN_S)
     if not listing.done():
         listing.cancel()
         return []
@@ -104,8 +106,6 @@ async def _live_sessions() -> "list[Fields]":
 #: Everything that could mean something to a shell, some of which evaluate what they are offered: an address may hold
 #: what its owner likes.
 UNSAFE_IN_SHELL = r"[^A-Za-z0-9 +…,.:@_-]"
-#: How long the shell waits for what it may offer, seconds.
-COMPLETED_WITHIN_S = 1.0
 #: Files and folders that are offered (count).
 COMPLETED_FILES_MOST = 200
 #: What a session's id, a call's SID and a command's id look like.
@@ -136,7 +136,12 @@ Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the out
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Print the command's id and don't wait.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 PartyName = Annotated[
-    str, typer.Option(metavar="PARTY", help="Whom: a party's name as `conferral show` has it, or the SID of its call.")
+    str,
+    typer.Option(
+        metavar="PARTY",
+        help="Whom: a party's name as `conferral show` has it, or the SID of its call.",
+        autocompletion=completed_parties,
+    ),
 ]
 Brief = Annotated[str | None, typer.Option(metavar="TEXT", help="Said to whoever answers, before they are let in.")]
 Confirm = Annotated[bool, typer.Option("--confirm", help="Whoever answers must press 1: no voicemail takes the call.")]

@@ -8,6 +8,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from conferral.commands.asking import ask_before
+from conferral.commands.completing import CALL_MODES, TRANSFER_MODES, one_of
 from conferral.commands.options import (
     DESTINATION,
     AsJson,
@@ -93,6 +94,7 @@ def call(
         typer.Option(
             metavar="bridge|conference",
             help="How the two are connected: by an ordinary bridge, which can be converted later, or in a conference.",
+            autocompletion=one_of(*CALL_MODES),
         ),
     ] = "bridge",
     session: Annotated[
@@ -126,7 +128,10 @@ def call(
 def transfer(
     session: SessionName,
     to: Annotated[str, typer.Option(metavar="ADDRESS[,…]", help=f"To whom: {DESTINATION}; of several all ring.")],
-    mode: Annotated[str, typer.Option(metavar="warm|consult|blind", help="How; see above.")],
+    mode: Annotated[
+        str,
+        typer.Option(metavar="warm|consult|blind", help="How; see above.", autocompletion=one_of(*TRANSFER_MODES)),
+    ],
     brief: Brief = None,
     confirm: Confirm = False,
     ring_timeout: RingTimeout = None,

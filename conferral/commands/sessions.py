@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from conferral import output
+from conferral.commands.completing import STATES, one_of
 from conferral.commands.options import AsStored, Full, SessionName
 
 if TYPE_CHECKING:
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
     from operators.times import Times
 
 COLUMNS = ("session", "state", "trouble", ">age", "customer", "agent", "transfer", "more", ">version")
-_STATES = ("bridged", "converting", "conferenced", "transferring", "ended")
 
 
 def sessions(
-    state: Annotated[str | None, typer.Option(help=f"Only those in this state: {', '.join(_STATES)}.")] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(help=f"Only those in this state: {', '.join(STATES)}.", autocompletion=one_of(*STATES)),
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Those that have ended, too.")] = False,
     full: Full = False,
     as_json: AsStored = False,
@@ -37,8 +40,8 @@ def sessions(
     In trouble are: those that wait for longer than they should, those in which somebody was left alone, and those whose
     transfer has just failed. Behind them stand the newest.
     """
-    if state is not None and state not in _STATES:
-        raise typer.BadParameter(f"must be one of {', '.join(_STATES)}", param_hint="--state")
+    if state is not None and state not in STATES:
+        raise typer.BadParameter(f"must be one of {', '.join(STATES)}", param_hint="--state")
     found, times = asyncio.run(_sessions(state, with_ended=everything or state == "ended"))
     if as_json:
         output.show_json(found)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from conferral import output
+from conferral.commands.completing import one_of
 from conferral.commands.options import AsJson, Full, OptionalSessionName
 from conferral.keyboard import STATES, Choice, pressed
 
@@ -26,8 +27,14 @@ BUSY_MOST = 0.25
 
 def watch(
     session: OptionalSessionName = None,
-    until: Annotated[str | None, typer.Option(metavar="ended", help="Stop when SESSION has ended.")] = None,
-    state: Annotated[str | None, typer.Option(help=f"Only those in this state: {', '.join(STATES[1:])}.")] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="ended", help="Stop when SESSION has ended.", autocompletion=one_of("ended")),
+    ] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(help=f"Only those in this state: {', '.join(STATES[1:])}.", autocompletion=one_of(*STATES[1:])),
+    ] = None,
     trouble: Annotated[bool, typer.Option("--trouble", help="Only those of which something is wrong.")] = False,
     full: Full = False,
     as_json: AsJson = False,

@@ -1,12 +1,16 @@
 """Sessions on the command line: named by what people know of a call, and completed by the shell."""
 
+import contextlib
+import io
 import subprocess
 import sys
 
 import pytest
 
 from conferral import output
-from conferral.commands import options
+from conferral.commands import completing, options
+from conferral.main import app
+from statemachine.states import TRANSFER_MODES, RecordAction, SessionMode, State, SuperviseMode
 from tests.conferral.kit import AGENT_CALL, CALL, KEYS, PROGRAM, environment, make_session, put, set_up
 
 pytestmark = pytest.mark.redis
@@ -72,7 +76,8 @@ def completed(redis_url, shell, cwd, typed):
     """What a shell is told on Tab."""
     words = typed.split()
     variables = {
-        "bash": {"COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)},
+        # Behind a space the word that is to be completed is an empty one.
+        "bash": {"COMP_WORDS": typed, "COMP_CWORD": str(len(words) - (not typed.endswith(" ")))},
         "zsh": {"_TYPER_COMPLETE_ARGS": typed},
     }[shell]
     told = subprocess.run(
@@ -99,6 +104,55 @@ def test_bash_and_zsh_complete_live_sessions_and_say_nothing_without_redis(redis
     assert f'"{CALL}":"bridged connected, +…23, client\\\\:??31m??id???id???"' in told
     assert "`" not in told
     assert CALL not in completed("redis://127.0.0.1:1/0", "zsh", tmp_path, typed)
+
+
+def test_the_closed_lists_that_are_offered_are_those_that_are_taken():
+    assert tuple(State) == completing.STATES
+    assert tuple(SessionMode) == completing.CALL_MODES
+    assert completing.TRANSFER_MODES == TRANSFER_MODES
+    assert set(completing.SUPERVISE_MODES) == set(SuperviseMode)
+    assert tuple(RecordAction) == completing.RECORD_ACTIONS
+
+
+#: What is typed, what is completed of it, and what is offered.
+CLOSED = [
+    ("conferral call --mode", "", ["bridge", "conference"]),
+    ("conferral transfer S1 --mode", "", ["warm", "consult", "blind"]),
+    ("conferral transfer S1 --mode", "co", ["consult"]),
+    ("conferral supervise S1 --mode", "", ["monitor", "whisper", "barge"]),
+    ("conferral record S1 --action", "st", ["start", "stop"]),
+    ("conferral sessions --state", "con", ["converting", "conferenced"]),
+    ("conferral watch --state", "e", []),
+    ("conferral watch S1 --until", "", ["ended"]),
+    ("conferral demo --story", "park", ["park", "park-timeout"]),
+]
+
+
+def offered(monkeypatch, typed, begun):
+    """What the program offers bash, in this process."""
+    monkeypatch.setenv("COMP_WORDS", f"{typed} {begun}")
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split())))
+    monkeypatch.setenv("_CONFERRAL_COMPLETE", "complete_bash")
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told), pytest.raises(SystemExit):
+        app([], prog_name="conferral")
+    return told.getvalue().split()
+
+
+@pytest.mark.parametrize(("typed", "begun", "words"), CLOSED, ids=[f"{typed} {begun}" for typed, begun, _ in CLOSED])
+def test_the_values_of_closed_lists_are_completed(monkeypatch, typed, begun, words):
+    assert offered(monkeypatch, typed, begun) == words
+
+
+def test_the_parties_of_the_session_are_completed_and_nothing_that_a_shell_would_run(redis, monkeypatch):
+    put(redis, make_session())
+    of = {"party.expert.status": "ringing", "party.gone.status": "left", "party.`id`.status": "connected"}
+    redis.hset(KEYS.session(CALL), mapping=of)
+
+    assert offered(monkeypatch, f"conferral remove {CALL} --party", "") == ["customer", "agent", "expert"]
+    assert offered(monkeypatch, "conferral hold alice --party", "ex") == ["expert"]
+    assert offered(monkeypatch, "conferral mute nobody --party", "") == []
+    assert offered(monkeypatch, "conferral mute --party", "") == []
 
 
 def test_replay_is_offered_files_of_histories_and_the_folders_that_lead_to_them(monkeypatch, tmp_path):
