@@ -62,6 +62,8 @@ Examples:
   conferral dead drop 1800000000123-0
   conferral dead drop --all --reason "no type"
   conferral dead drop --all --yes
+
+Where there is no terminal to ask on, --all needs --yes.
 """
 
 
@@ -136,6 +138,9 @@ def drop(
 ) -> None:
     """Drops letters."""
     _check_which(ids, reason, everything=everything)
+    if everything and not yes and not sys.stdin.isatty():
+        # A script that names each one knows what it drops; all of them is too much to be meant by chance.
+        raise typer.BadParameter("goes with --yes where there is no terminal to ask on", param_hint="--all")
     if ids:
         if sys.stdin.isatty() and not yes and not output.ask(f"{_counted(len(ids))} will be gone for good. Go on?"):
             raise NotDoneError("nothing was done")

@@ -131,10 +131,18 @@ def test_what_has_come_since_the_question_is_asked_about_again(run, bury, asked,
     "arguments",
     [
         ("retry",), ("drop",), ("drop", "1-0", "--all"), ("retry", "1-0", "--reason", "x"), ("--limit", "0"),
-        ("drop", "--all", "--reason", ""), ("--reason", ""),
+        ("drop", "--all", "--reason", ""), ("--reason", ""), ("drop", "--all"), ("drop", "--all", "--reason", "odd"),
     ],
 )  # fmt: skip
 def test_wrong_usage_ends_with_2(run, redis, bury, arguments):
-    bury(1, type="end", session=CALL)
+    bury(1, "odd", type="end", session=CALL)
     assert run("dead", *arguments).code == 2
     assert redis.xlen(KEYS.dead) == 1
+
+
+def test_without_a_terminal_all_is_dropped_only_where_that_was_said(run, redis, bury):
+    bury(1, "odd", type="end", session=CALL)
+    told = run("dead", "drop", "--all", "--json").error["reason"]
+    assert "goes with --yes where there is no terminal to ask on" in told
+    assert redis.xlen(KEYS.dead) == 1
+    assert run("dead", "drop", "--all", "--reason", "odd", "--yes").out == "1 dropped, 0 left\n"
