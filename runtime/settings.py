@@ -109,7 +109,8 @@ class ConsoleSettings(StoreSettings):
 
     api_token: Annotated[SecretStr, AfterValidator(_bearer)] = Field(
         validation_alias="CONFERRAL_API_TOKEN",
-        description="whoever has it may look and give commands; the same token opens the control API",
+        description="whoever has it may look and give commands; the same token opens the control API; "
+        "`openssl rand -hex 32` makes one",
     )
     public_url: HttpUrl | None = Field(
         default=None,

@@ -4,6 +4,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from conferral.checks.directory import check_directory
 from conferral.checks.line import LOOPBACK, TWILIO_URL, Line, fail, ok, warn
+from operators.standing import listed
 from runtime.settings import SILENCE, ServiceSettings, weakness_of
 
 #: What `.env.example` says, and nobody has.
@@ -13,7 +14,7 @@ EXAMPLE_NUMBER, EXAMPLE_HOST = "+12025550100", "voice.example.com"
 def check_settings(settings: ServiceSettings) -> list[Line]:
     """Lines about settings that were read."""
     if left := _left_as_they_were(settings):
-        names, are = " and ".join(name for name, _ in left), "are" if len(left) > 1 else "is"
+        names, are = listed([name for name, _ in left]), "are" if len(left) > 1 else "is"
         mend = "; ".join(where for _, where in left)
         return [fail("settings", f"{names} {are} still the example's", mend), *_others(settings)]
     names = "TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_NUMBER, CONFERRAL_PUBLIC_URL"
@@ -23,8 +24,11 @@ def check_settings(settings: ServiceSettings) -> list[Line]:
 def _left_as_they_were(settings: ServiceSettings) -> list[tuple[str, str]]:
     """The settings that nobody has filled in since `.env.example` was copied, each with where to take it from."""
     found = []
-    if settings.account_sid.strip("AC0") == "" or settings.auth_token.get_secret_value().startswith("put-your-"):
-        found.append(("TWILIO_ACCOUNT_SID or TWILIO_AUTH_TOKEN", "take both from the first page of Twilio's Console"))
+    first_page = "of the first page of Twilio's Console"
+    if settings.account_sid.strip("AC0") == "":
+        found.append(("TWILIO_ACCOUNT_SID", f"TWILIO_ACCOUNT_SID: the Account SID {first_page}"))
+    if settings.auth_token.get_secret_value().startswith("put-your-"):
+        found.append(("TWILIO_AUTH_TOKEN", f"TWILIO_AUTH_TOKEN: the Auth Token {first_page}"))
     # The local Twilio has no numbers but those that it is given: there this one is as good as any.
     if settings.number == EXAMPLE_NUMBER and settings.api_url == TWILIO_URL:
         found.append(("TWILIO_NUMBER", "TWILIO_NUMBER: a number of your account, of its Active numbers"))

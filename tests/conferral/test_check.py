@@ -92,10 +92,11 @@ def test_what_is_still_the_examples_is_named(run, checked, monkeypatch, tmp_path
     lines = {line["name"]: line for line in run("check", "--json", "--offline").json}
 
     assert lines["settings"]["status"] == "fail"
-    for name in ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_NUMBER", "CONFERRAL_PUBLIC_URL"):
-        assert name in lines["settings"]["found"]
+    names = "TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_NUMBER and CONFERRAL_PUBLIC_URL"
+    assert lines["settings"]["found"] == f"{names} are still the example's"
     number = {"TWILIO_NUMBER": "+12025550100"}
-    assert checked(**number)[1]["settings"]["found"] == "TWILIO_NUMBER is still the example's"
+    for name, value in {**number, "TWILIO_AUTH_TOKEN": "put-your-auth-token-here"}.items():
+        assert checked(**{name: value})[1]["settings"]["found"] == f"{name} is still the example's"
     assert checked(**number, TWILIO_API_URL="http://127.0.0.1:9")[1]["settings"]["status"] == "ok"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import SettingsError
-from runtime.settings import ServiceSettings, StoreSettings, load
+from runtime.settings import ConsoleSettings, ServiceSettings, StoreSettings, load
 
 GOOD = {
     "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
@@ -41,6 +41,14 @@ def test_every_missing_setting_is_named_at_once():
         load(ServiceSettings, {})
     named = {line.partition(":")[0] for line in wrong.value.problems}
     assert named == set(GOOD)
+
+
+def test_a_console_without_a_token_is_told_how_to_make_one():
+    with pytest.raises(SettingsError) as wrong:
+        load(ConsoleSettings, {})
+    (problem,) = wrong.value.problems
+    assert problem.startswith("CONFERRAL_API_TOKEN: missing; ")
+    assert problem.endswith("`openssl rand -hex 32` makes one")
 
 
 @pytest.mark.parametrize("name, value", [
