@@ -20,8 +20,8 @@ from webhooks.api.table import ROUTES
 BLOCK = re.compile(
     r"^(?:<!-- not run: (?P<why>[^\n]+) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```", re.DOTALL | re.MULTILINE
 )
-#: Languages whose blocks are run or read here or in test_code_blocks.py.
-READ = {"sh", "console", "python", "json", "toml", "yaml"}
+#: Languages whose blocks are run or read here, in test_code_blocks.py or in test_services.py.
+READ = {"sh", "console", "python", "json", "toml", "yaml", "ini", "nginx", "caddyfile"}
 #: What forges draw: whether they can is seen when the page is made from a real run.
 DRAWN = {"mermaid"}
 #: Programs that people are told to start, beside our own.

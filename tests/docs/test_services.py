@@ -1,0 +1,107 @@
+"""The units and the proxies that going live shows: what reads them takes them, and they lead to what listens there."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from console.live import HEARTBEAT_S
+from tests.docs.generated import ROOT
+from tests.docs.test_blocks import TREE, blocks, parsed
+from webhooks.api.parameters import WAIT_S_MAX
+
+PAGE = ROOT / "docs" / "going-live.md"
+#: Where the page has the repository.
+FOLDER = "/srv/conferral"
+#: What the unit is started for.
+INSTANCES = ("webhooks", "worker", "console")
+#: Seconds that a process takes to stop at most, and that nginx waits for an answer or a word on a socket by itself.
+STOPS_WITHIN_S, NGINX_WAITS_S = 10, 60
+UNITS = {text.partition("\n")[0].removeprefix("# "): text for text in blocks(PAGE, "ini")}
+(NGINX,) = blocks(PAGE, "nginx")
+(CADDY,) = blocks(PAGE, "caddyfile")
+
+
+def port_of(command: str) -> str:
+    """The port on which a process listens when it is not told another."""
+    return next(str(one.default) for one in TREE.commands[command].params if one.name == "port")
+
+
+def test_the_units_start_what_the_command_line_knows_and_leave_it_time_to_stop() -> None:
+    assert [Path(place).parent.name for place in UNITS] == ["system", "conferral@worker.service.d"]
+    for text in UNITS.values():
+        (line,) = re.findall(r"^ExecStart=(.+)$", text, re.MULTILINE)
+        program, *words = shlex.split(line)
+        assert program == f"{FOLDER}/.venv/bin/conferral"
+        for instance in INSTANCES:
+            parsed([word.replace("%i", instance) for word in words])
+    unit = UNITS["/etc/systemd/system/conferral@.service"]
+    assert int(re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)[0]) > STOPS_WITHIN_S
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze, to read units")
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    program = tmp_path / "srv" / ".venv" / "bin" / "conferral"
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    for place, text in UNITS.items():
+        unit = tmp_path / Path(place).relative_to("/etc/systemd/system")
+        unit.parent.mkdir(exist_ok=True)
+        unit.write_text(text.replace(FOLDER, str(tmp_path / "srv")), "utf-8")
+
+    names = [str(tmp_path / f"conferral@{instance}.service") for instance in INSTANCES]
+    command = ["systemd-analyze", "verify", "--man=no", *names]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+
+    assert (told.returncode, told.stderr) == (0, "")
+
+
+def test_the_proxies_lead_to_the_ports_that_are_listened_on_and_hide_the_metrics() -> None:
+    ports = [port_of("webhooks"), port_of("console")]
+
+    for text in (NGINX, CADDY):
+        assert re.findall(r"127\.0\.0\.1:(\d+)", text) == ports
+        assert text.index("voice.example.com") < text.index("/metrics") < text.index("console.example.com")
+
+
+def test_nginx_passes_on_what_the_console_looks_at_and_waits_as_long_as_an_answer_may_take() -> None:
+    webhooks, console = NGINX.split("server {")[1:]
+
+    for header in ("Host $http_host", "X-Forwarded-Proto $scheme", "Upgrade $http_upgrade"):
+        assert f"proxy_set_header {header};" in console
+    assert "proxy_set_header Connection $connection_upgrade;" in console
+    assert int(re.findall(r"proxy_read_timeout (\d+)s;", webhooks)[0]) > WAIT_S_MAX
+    # A socket on which nothing is said is not closed: it is asked for a sign of life in time.
+    assert HEARTBEAT_S < NGINX_WAITS_S
+
+
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="needs nginx, to read its configuration")
+def test_nginx_takes_its_block(tmp_path: Path) -> None:
+    assert shutil.which("openssl"), "a machine with nginx has openssl"
+    keys = ["-keyout", str(tmp_path / "privkey.pem"), "-out", str(tmp_path / "fullchain.pem")]
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=example.com", *keys]
+    subprocess.run(make, capture_output=True, check=True, timeout=30)
+    block = re.sub(r"/etc/ssl/[\w.]+/", f"{tmp_path}/", NGINX)
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    folders = "".join(f"{kind}_temp_path {tmp_path}/{kind};\n" for kind in kinds)
+    whole = f"pid {tmp_path}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{folders}{block}}}\n"
+    (tmp_path / "nginx.conf").write_text(whole, "utf-8")
+
+    command = ["nginx", "-t", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+
+    assert told.returncode == 0, told.stderr
+
+
+@pytest.mark.skipif(shutil.which("caddy") is None, reason="needs caddy, to read its configuration")
+def test_caddy_takes_its_block(tmp_path: Path) -> None:
+    (tmp_path / "Caddyfile").write_text(CADDY, "utf-8")
+
+    command = ["caddy", "adapt", "--adapter", "caddyfile", "--config", str(tmp_path / "Caddyfile")]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+
+    assert told.returncode == 0, told.stderr
+    assert "127.0.0.1:8082" in told.stdout
