@@ -90,6 +90,7 @@ def current_state(page: Page) -> Locator:
     return page.locator(".diagram [aria-current='true'] text")
 
 
+@pytest.mark.soak
 async def test_a_press_after_no_answer_is_the_same_command(redis_server, console, windows):
     """The first press of each arrives, and its answer does not: a button's, a form's, the form's with other words."""
     lost = []

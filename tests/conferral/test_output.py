@@ -45,11 +45,27 @@ def test_markup_is_not_obeyed(capsys):
     assert "[red]x[/red] [link=http://x]y[/link] :smile:" in capsys.readouterr().out
 
 
+HOSTILE = "\x1b[2J\u202e\x07[bold]\r\n+14155550123"
+
+
 @pytest.mark.redis
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(hostile=ANYTHING)
-@example(hostile="\x1b[2J\u202e\x07[bold]\r\n+14155550123")
+@example(hostile=HOSTILE)
 def test_hostile_values_do_no_harm_in_any_command(run, redis, hostile):
+    every_command_is_harmless(run, redis, hostile)
+
+
+@pytest.mark.soak
+@pytest.mark.redis
+@pytest.mark.timeout(300)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(hostile=ANYTHING)
+def test_more_hostile_values_do_no_harm_in_any_command(run, redis, hostile):
+    every_command_is_harmless(run, redis, hostile)
+
+
+def every_command_is_harmless(run, redis, hostile):
     redis.flushall()
     effects = json.dumps([dict.fromkeys(("id", "kind", "party", "target", "detail"), hostile)])
     changes = json.dumps({"phase": hostile, "party.customer.status": hostile, "timers": hostile, hostile: hostile})
