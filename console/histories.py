@@ -23,12 +23,18 @@ class SharedHistory:
             full: Whether numbers are whole.
         """
         self._session_id = session_id
+        self._full = full
+        self._lock = asyncio.Lock()
+        #: How often it has begun anew, because what was known is not in Redis any more (count).
+        self.beginnings = 0
+        self._forget()
+
+    def _forget(self) -> None:
         #: Oldest first.
         self.log: list[LogEntry] = []
-        self._timeline = Timeline(full=full)
+        self._timeline = Timeline(full=self._full)
         #: The moments as JSON.
         self._messages: list[bytes] = []
-        self._lock = asyncio.Lock()
 
     @property
     def moments(self) -> Sequence[Moment]:
@@ -36,16 +42,33 @@ class SharedHistory:
         return self._timeline.moments
 
     async def read(self, store: Store) -> None:
-        """Reads what is new in it; may raise StoreError."""
+        """Reads what is new in it; may raise StoreError.
+
+        The newest entry that is known is read again with it. Where that is gone, Redis is an older copy than before, or
+        the session was forgotten, and the history begins anew: else what is nowhere any more would be shown to whoever
+        comes, for as long as somebody looks.
+        """
         async with self._lock:  # else two pages would both add the same
-            last = self.log[-1].entry_id if self.log else ""
-            found = await store.ask(lambda reader: reader.logs({self._session_id: last}))
-            entries = found[self._session_id]
-            self.log += entries
-            changed = self._timeline.add(entries)
-            self._messages += [b""] * len(entries)
-            for place in changed:
-                self._messages[place] = orjson.dumps(plain(self.moments[place]))
+            newest = self.log[-1:]
+            found = await self._after(store, self.log[-2].entry_id if len(self.log) > 1 else "")
+            if found[: len(newest)] == newest:
+                self._add(found[len(newest) :])
+                return
+            found = await self._after(store, "")
+            self._forget()
+            self.beginnings += 1
+            self._add(found)
+
+    async def _after(self, store: Store, last: str) -> list[LogEntry]:
+        found = await store.ask(lambda reader: reader.logs({self._session_id: last}))
+        return found[self._session_id]
+
+    def _add(self, entries: list[LogEntry]) -> None:
+        self.log += entries
+        changed = self._timeline.add(entries)
+        self._messages += [b""] * len(entries)
+        for place in changed:
+            self._messages[place] = orjson.dumps(plain(self.moments[place]))
 
     def news_for(self, known: int) -> list[bytes]:
         """The moments that are new, and those of which more is known, for somebody who knows so many entries.

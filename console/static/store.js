@@ -132,9 +132,9 @@ export function takeRows(message) {
   touchRows();
 }
 
-/** Takes new moments of the log, or those that are known with more in them. */
+/** Takes new moments of the log, or those that are known with more in them; of a whole log those that were known go. */
 export function takeLog(message) {
-  const byId = new Map(moments.value.map((moment) => [moment.entry_id, moment]));
+  const byId = new Map(message.whole ? [] : moments.value.map((moment) => [moment.entry_id, moment]));
   for (const moment of message.entries) {
     byId.set(moment.entry_id, moment);
   }

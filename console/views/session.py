@@ -82,8 +82,10 @@ class SessionView:
         self._history = SharedHistory("", full=full)
         #: How many entries of the log the page was told of; None before the first time (count).
         self._known: int | None = None
-        #: What the page was told last was made from: the record, and how many entries of the log.
-        self._seen: tuple[Fields, int] = ({}, 0)
+        #: Of which beginning of the history that was.
+        self._beginning = 0
+        #: What the page was told last was made from: the record, and how many entries of which beginning of the log.
+        self._seen: tuple[Fields, int, int] = ({}, 0, 0)
         self._told = b""
 
     async def news(self) -> list[bytes]:
@@ -95,6 +97,7 @@ class SessionView:
         if not self._id:
             self._id = await self._store.ask(self._find)
             self._history = self._histories.of(self._id, full=self._full)
+            self._beginning = self._history.beginnings
         messages = await self._read()
         self._seen_revision, self._next_read_s = revision, now_s + READ_EVERY_S
         self._not_before_s = now_s + (self._clock.monotonic_s() - now_s) / BUSY_MOST
@@ -111,17 +114,14 @@ class SessionView:
         fields = await self._store.ask(lambda reader: reader.session(self._id))
         await self._history.read(self._store)
         if not is_session(fields):
-            self._seen = ({}, 0)
+            self._seen = ({}, 0, 0)
             return self._changed(told("session", id=self._id, asked=self._named, known=False))
         news = self._news_of_log()
-        seen = (fields, len(self._history.log))
+        seen = (fields, len(self._history.log), self._history.beginnings)
         if self._as_of is not None and seen == self._seen:
             return []  # the past stays as it was, and to make it out takes a while
         self._seen = seen
-        messages = self._changed(self._message(fields))
-        if news:
-            messages.append(joined("log", {"entries": news}, id=self._id))
-        return messages
+        return self._changed(self._message(fields)) + news
 
     def _changed(self, message: bytes) -> list[bytes]:
         if message == self._told:
@@ -132,20 +132,22 @@ class SessionView:
     # ---- its log -------------------------------------------------------------------------------------------------
 
     def _news_of_log(self) -> list[bytes]:
-        """Moments that are new, and those of which more is known than the page was told."""
-        log = self._history.log
+        """The message with moments that are new, and with those of which more is known than the page was told."""
+        history = self._history
         known = self._known_at_first() if self._known is None else self._known
-        if known == len(log):
+        is_anew = self._beginning != history.beginnings
+        if is_anew:
+            known = 0
+        elif known == len(history.log):
             return []
-        self._known = len(log)
-        return self._history.news_for(known)
+        self._known, self._beginning = len(history.log), history.beginnings
+        # Whole: the page drops what it has kept.
+        return [joined("log", {"entries": history.news_for(known)}, id=self._id, whole=known == 0)]
 
     def _known_at_first(self) -> int:
-        """How many entries the page has kept from before: it names the last one."""
-        after = self._after
-        if after is None:
-            return 0
-        return sum((place_of(entry.entry_id) or (0, 0)) <= after for entry in self._history.log)
+        """How many entries the page has kept from before: it names the last one. None where that is gone meanwhile."""
+        places = [place_of(entry.entry_id) for entry in self._history.log]
+        return places.index(self._after) + 1 if self._after is not None and self._after in places else 0
 
     # ---- how it stands -------------------------------------------------------------------------------------------
 

@@ -89,6 +89,8 @@ class Page:
             for name in told["gone"]:
                 self.rows.pop(name, None)
         if told["about"] == "log":
+            if told["whole"]:
+                self.entries = {}
             self.entries |= {entry["entry_id"]: entry for entry in told["entries"]}
         return told
 

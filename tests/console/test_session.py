@@ -91,10 +91,12 @@ async def test_lines_to_be_copied_begin_as_the_program_is_called_here(open_conso
     assert {one["line"].partition("conferral ")[0] for one in told["helps"]} == {"REDIS_URL=unix:///x .venv/bin/"}
 
 
-async def test_the_token_is_told_for_lines_to_be_copied_only_where_that_is_wanted(open_console):
-    page = await Page.open(await open_console(shows_token=True), SESSION)
+@pytest.mark.parametrize(("read_only", "told"), [(False, TOKEN), (True, "")])
+async def test_the_token_is_told_for_lines_to_be_copied_only_where_that_is_wanted(open_console, read_only, told):
+    """Who may only look at a screen must not read there what lets anybody steer."""
+    page = await Page.open(await open_console(shows_token=True, read_only=read_only), SESSION)
 
-    assert (await page.next("hello"))["shown_token"] == TOKEN
+    assert (await page.next("hello"))["shown_token"] == told
 
 
 @pytest.mark.parametrize(
@@ -195,6 +197,34 @@ async def test_pages_of_one_session_share_what_is_made_of_its_log(console, redis
 
 def _place(entry):
     return tuple(map(int, entry["entry_id"].split("-")))
+
+
+async def test_what_is_not_in_the_log_any_more_is_shown_to_nobody(console, redis, quick_ticks):
+    """After a failover Redis may be an older copy, and a session can be forgotten: a page that is open meanwhile must
+    not keep it alive for whoever looks later."""
+    known = make_session()
+    events = ("call_received", "convert", "hold")
+    commit(redis, known, *(log_entry(event, 1_800_000_000_000 + number) for number, event in enumerate(events)))
+    page = await Page.open(console, SESSION)
+    await page.until(lambda page: len(page.entries) == 3)
+
+    gone = [entry_id for entry_id, _ in redis.xrange(KEYS.log(CALL))[1:]]
+    redis.xdel(KEYS.log(CALL), *gone)
+    commit(redis, replace(known, version=known.version + 1), log_entry("end", 1_800_000_001_000))
+    await page.until(lambda page: _events(page)[-1:] == ["end"])
+    later = await Page.open(console, SESSION)
+    await later.next("log")
+
+    assert _events(page) == _events(later) == ["call_received", "end"]
+    again = await Page.open(console, SESSION | {"after": gone[-1]})
+    assert (await again.next("log"))["whole"]
+    redis.delete(KEYS.log(CALL))
+    commit(redis, replace(known, version=known.version + 2))
+    await page.until(lambda page: not page.entries)
+
+
+def _events(page):
+    return [one["event"] for one in sorted(page.entries.values(), key=_place)]
 
 
 async def test_a_history_is_kept_as_long_as_a_page_looks_and_no_longer():
