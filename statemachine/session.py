@@ -206,6 +206,8 @@ class Session:
     former_rooms: tuple[str, ...] = ()
     #: Up to which SequenceNumber of its conference a look has shown what came of what was not heard.
     checked_sequence: int = 0
+    #: Times that somebody was not let go because a look was to tell first who is there, and none has (count).
+    company_looks: int = 0
     #: Looks at a participant whose update Twilio has not confirmed, since it last did (count).
     confirm_looks: int = 0
     #: Name of the party that left first, empty while nobody has.

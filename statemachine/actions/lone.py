@@ -1,7 +1,7 @@
 """Nobody is left alone: the grace for whoever is, and the end of an empty conference."""
 
 from statemachine.actions.endings import end_with, reason_by_first_left
-from statemachine.actions.looking import look_at_calls
+from statemachine.actions.looking import look_at_company
 from statemachine.actions.parties import SENT_AWAY, note_gone
 from statemachine.effects import SendAway
 from statemachine.events import DialEnded, Event, LoneOverdue
@@ -14,6 +14,7 @@ from statemachine.states import PartyStatus
 
 def start_lone_grace(scratch: Scratch, _event: Event) -> None:
     """One is alone now: he has `CONFERRAL_LONE_GRACE` to get company."""
+    scratch.change(company_looks=0)
     scratch.set_timer(LoneOverdue.timer, scratch.policy.lone_grace_ms)
 
 
@@ -24,7 +25,7 @@ def stop_lone_grace(scratch: Scratch, _event: Event) -> None:
 
 def look_before_letting_go(scratch: Scratch, event: LoneOverdue) -> None:
     """Something was not heard: before anybody is let go, Twilio is asked who is there."""
-    look_at_calls(scratch, event)
+    look_at_company(scratch, event)
     scratch.set_timer(LoneOverdue.timer, scratch.policy.confirm_again_ms)
 
 

@@ -47,6 +47,12 @@ def look_at_calls(scratch: Scratch, _event: Event) -> None:
     scratch.change(reading=reading, reading_since_ms=scratch.now_ms, reads_again=False)
 
 
+def look_at_company(scratch: Scratch, event: Event) -> None:
+    """Something of the conference was not heard: Twilio is asked who is there."""
+    scratch.change(company_looks=scratch.session.company_looks + 1)
+    look_at_calls(scratch, event)
+
+
 def look_later(scratch: Scratch, _event: Event) -> None:
     """The look did not settle it; another one follows."""
     session = scratch.session

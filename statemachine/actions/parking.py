@@ -5,7 +5,7 @@ from statemachine.actions.commands import report_transfer
 from statemachine.actions.concluding import conclude_transfer, note_failure
 from statemachine.actions.dialling import dial, next_label
 from statemachine.actions.handing_over import begin_recall, reason_unreached, settle_after_transfer
-from statemachine.actions.looking import look_at_calls
+from statemachine.actions.looking import look_at_company
 from statemachine.actions.transferring import begin_in_room, begin_moving_customer, note_request, wait_for_answer
 from statemachine.events import Event, LoneOverdue, OpeningOverdue, Park, ParkOverdue, Retrieve
 from statemachine.scratch import Scratch
@@ -101,7 +101,7 @@ def recall_parked(scratch: Scratch, event: ParkOverdue) -> None:
 
 def look_before_park_ends(scratch: Scratch, event: ParkOverdue) -> None:
     """Something was not heard: before the customer is disturbed, Twilio is asked who is with him."""
-    look_at_calls(scratch, event)
+    look_at_company(scratch, event)
     scratch.set_timer(ParkOverdue.timer, scratch.policy.confirm_again_ms)
 
 

@@ -13,15 +13,20 @@ def pass_over_late(scratch: Scratch, _event: Event) -> None:
 def pass_over_unknown_call(scratch: Scratch, event: Event) -> None:
     """The call is none of the session's."""
     scratch.pass_over(Outcome.UNEXPECTED, "the call is none of the session's")
-    if isinstance(event, ParticipantLeft) and event.hung_up:
-        # Should a look still show it, it is nobody's company.
-        former = scratch.session.former_calls
-        scratch.change(former_calls=(*former, event.call_sid))
+    _note_over(scratch, event)
 
 
-def pass_over_former(scratch: Scratch, _event: Event) -> None:
+def pass_over_former(scratch: Scratch, event: Event) -> None:
     """It is of somebody who has left, or was given up, and whose place somebody else may have."""
     scratch.pass_over(Outcome.STALE, "of somebody who has left")
+    _note_over(scratch, event)
+
+
+def _note_over(scratch: Scratch, event: Event) -> None:
+    """Should a look still show a call that is over, it is nobody's company."""
+    former = scratch.session.former_calls
+    if isinstance(event, ParticipantLeft) and event.hung_up and event.call_sid not in former:
+        scratch.change(former_calls=(*former, event.call_sid))
 
 
 def note_only(scratch: Scratch, _event: Event) -> None:

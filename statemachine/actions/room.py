@@ -1,6 +1,6 @@
 """Who comes into the conference, who leaves it, and the grace for whoever is left alone."""
 
-from collections.abc import Set
+from collections.abc import Collection, Set
 
 from statemachine.actions.dialling import watch_dials
 from statemachine.actions.parties import note_gone, note_over
@@ -79,16 +79,24 @@ def note_start(scratch: Scratch, event: ConferenceStarted) -> None:
 
 def note_guest(scratch: Scratch, event: ParticipantJoined) -> None:
     """A call that is none of ours was brought in by somebody else. It counts as company."""
-    taken = sum(name.startswith("guest-") for name in scratch.session.parties)
     guest = Party(
-        f"guest-{taken + 1}", event.label, call_sid=event.call_sid, status=PartyStatus.CONNECTED, in_room=True,
+        free_name(scratch.session.parties, "guest"),
+        event.label,
+        call_sid=event.call_sid,
+        status=PartyStatus.CONNECTED,
+        in_room=True,
         room_sequence=event.sequence if event.sequence is not None else -1,
-    )  # fmt: skip
+    )
     scratch.change(parties={**scratch.session.parties, guest.name: guest})
     # With more than two in the room nobody's leaving ends it.
     for party in tuple(scratch.session.parties.values()):
         if party.end_wanted:
             scratch.change_party(party, end_wanted=False)
+
+
+def free_name(taken: Collection[str], name: str) -> str:
+    """The first of the numbered names that nobody has: one who was taken for a guest may have made room."""
+    return next(free for number in range(1, len(taken) + 2) if (free := f"{name}-{number}") not in taken)
 
 
 def note_room(scratch: Scratch, event: ConferenceEvent) -> None:
@@ -189,7 +197,7 @@ def take_absences_from(scratch: Scratch, event: CallsRead) -> None:
 def note_checked(scratch: Scratch) -> None:
     """A look has made up for whatever was not heard of the conference until now."""
     session = scratch.session
-    scratch.change(checked_sequence=session.seen.highest(session.conference_sid))
+    scratch.change(checked_sequence=session.seen.highest(session.conference_sid), company_looks=0)
 
 
 def note_leaving(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> None:

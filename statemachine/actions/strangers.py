@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from statemachine.actions.adopting import party_found
 from statemachine.actions.asking import want_ends, want_nobody_ends
-from statemachine.actions.room import end_waiting_for
+from statemachine.actions.room import end_waiting_for, free_name
 from statemachine.events import CallsRead, ParticipantSeen
 from statemachine.guards.company import company
 from statemachine.guards.found import found_by_look, name_told, number_of
@@ -92,8 +92,7 @@ def _is_free(scratch: Scratch, named: dict[str, ParticipantSeen], name: str) -> 
 
 def _numbered(scratch: Scratch, named: dict[str, ParticipantSeen], name: str) -> str:
     """The first of the numbered names that nobody has or has had."""
-    taken = {*scratch.session.parties, *named}
-    return next(free for number in range(1, len(taken) + 2) if (free := f"{name}-{number}") not in taken)
+    return free_name({*scratch.session.parties, *named}, name)
 
 
 def _make_room(scratch: Scratch, name: str) -> None:
@@ -104,8 +103,8 @@ def _make_room(scratch: Scratch, name: str) -> None:
     rest = {one.name: one for one in scratch.session.parties.values() if one.name != name}
     calls = scratch.session.former_calls
     if name == AGENT:
-        number = next(number for number in range(1, len(rest) + 2) if f"{AGENT}-{number}" not in rest)
-        rest[f"{AGENT}-{number}"] = replace(former, name=f"{AGENT}-{number}")
+        other = free_name(rest, AGENT)
+        rest[other] = replace(former, name=other)
         scratch.change(first_left="")
     elif former.call_sid:
         calls = (*calls, former.call_sid)

@@ -18,6 +18,9 @@ from statemachine.session import AGENT, CUSTOMER, INBOUND, Party, Session
 from statemachine.states import CallStatus, Opening, PartyStatus, Phase
 
 _LONE = "lone"
+#: Times that a look at who is there is waited for, before what is known has to do (count): half a minute in all.
+#: Whoever is alone would else be billed for as long as looks fail.
+_LOOKS_MAX = 15
 
 
 def company(session: Session) -> tuple[Party, ...]:
@@ -99,10 +102,10 @@ def may_have_company(scratch: Scratch, _event: Event) -> bool:
     """Whether something of the conference was not heard, and no look has shown since who is there.
 
     Callbacks are lost, and an older copy of Redis knows nothing of those who came later. Twilio does not promise that
-    its numbers have no gaps, so a gap is only a reason to look.
+    its numbers have no gaps, so a gap is only a reason to look. Looks that fail for half a minute are not waited for.
     """
     session = scratch.session
-    return session.seen.misses(session.conference_sid, session.checked_sequence)
+    return session.company_looks < _LOOKS_MAX and session.seen.misses(session.conference_sid, session.checked_sequence)
 
 
 def somebody_has_taken_up(scratch: Scratch, _event: Event) -> bool:

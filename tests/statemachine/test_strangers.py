@@ -158,6 +158,15 @@ def test_look_behind_its_time_does_not_bring_back_whoever_has_hung_up():
     assert is_alone(story)
 
 
+def test_look_that_began_before_somebody_with_an_earlier_label_has_left_does_not_bring_him_back():
+    story = shows(with_leg(rewound(), "second", "target-4", "9"), "customer", "second")
+    story = with_leg(story, "third", "target-3", "6").sweep_finds("call-missing", "customer")
+    began = story.session.version
+    story.leaves("third").expect("conferenced", outcome="stale")
+    shows(story, "customer", "second", "third", version=began).expect("conferenced", phase="")
+    assert story.session.party_of(call_sid=story.legs["third"].call_sid) is None
+
+
 # ---- a transfer that waits for the agent -----------------------------------------------------------------------------
 
 
@@ -234,6 +243,17 @@ def test_dial_that_finds_whoever_came_in_before_it_was_decided_takes_his_place()
     story.complete().expect("transferring", "hang up agent")
 
 
+def test_guest_keeps_his_place_when_another_one_turns_out_to_be_the_target():
+    story = as_room(conferenced()).transfer("warm").expect("transferring", "unflag agent")
+    story = with_leg(story, "target", "target-1").joins("target").joins("guest")
+    story.confirms("agent").expect("transferring", "dial target")
+    story.legs["target"].call_sid = story.legs["former target"].call_sid
+    with_leg(story.placed("target"), "third", "Boss", "6").joins("third")
+    assert {story.session.party_of(call_sid=story.legs[one].call_sid).name for one in ("target", "guest", "third")} == {
+        "target", "guest-1", "guest-2",
+    }  # fmt: skip
+
+
 def test_somebody_who_is_still_to_be_added_is_found_by_that_dial():
     story = as_room(conferenced())
     story.__class__ = Orders
@@ -308,6 +328,24 @@ def test_nobody_is_let_go_before_the_look_has_an_answer():
     story = with_gap(as_room(conferenced())).leaves("agent").fires(LoneOverdue).expect("conferenced", "look")
     story.fires(LoneOverdue).expect("conferenced")
     assert is_alone(story)
+
+
+def test_whoever_is_alone_is_let_go_although_looks_fail_for_good():
+    story = with_gap(as_room(conferenced())).leaves("agent")
+    began_ms = story.now_ms
+    while story.fires(LoneOverdue).session.state != "ended":
+        assert story.now_ms - began_ms < 40_000
+        story.fails("read_calls")
+    assert story.now_ms - began_ms > 25_000
+
+
+def test_parked_call_goes_back_although_looks_fail_for_good():
+    story = with_gap(parked()).changes("customer")
+    began_ms = story.session.timers["park"]
+    while story.fires(ParkOverdue).session.state != "transferring":
+        assert story.now_ms - began_ms < 40_000
+        story.fails("read_calls")
+    assert story.now_ms - began_ms > 25_000
 
 
 def test_what_a_look_has_made_up_for_needs_no_other():
