@@ -398,7 +398,9 @@ async def _read(ask: Callable[[], Awaitable[_T]]) -> _T:
     try:
         with our_errors():
             return await ask()
-    except (OutcomeUnknownError, ProviderUnreachableError):
+    except (OutcomeUnknownError, ProviderUnreachableError) as error:
+        if error.retry_after_s > 0:
+            raise  # Twilio has said when to come again
         with our_errors():
             return await ask()
 

@@ -272,6 +272,17 @@ async def test_part_of_a_read_that_fails_again_fails_the_read(name: str) -> None
     assert [request for request, _ in http.requests].count(name) == 2
 
 
+async def test_part_of_a_read_is_not_read_again_before_the_time_that_twilio_names() -> None:
+    name = next(iter(PICTURE))
+    calls, http = calls_with(PICTURE)
+    http.first_answers[name] = OutcomeUnknownError(http_status=503, retry_after_s=2)
+
+    with pytest.raises(OutcomeUnknownError):
+        await calls.perform(READ)
+
+    assert [request for request, _ in http.requests].count(name) == 1
+
+
 async def test_independent_reads_run_side_by_side() -> None:
     calls, http = calls_with(PICTURE)
     three_are_in = asyncio.Event()
