@@ -63,7 +63,8 @@ def make_app(
         clock: Of this machine.
         read_only: Whether nobody may change anything.
         command_line: How this program is called, in the lines that the page offers to be copied.
-        shows_token: Whether the token stands in the lines that the page offers to be copied; else its name does.
+        shows_token: Whether the token stands in the lines that the page offers to be copied; else its name does. Not
+            where it is read-only: whoever sees the page could steer with it elsewhere.
         hosts: Under which names it may be asked for, beside those of this machine; None for any.
         static: The folder of the page's files.
     """
@@ -79,7 +80,7 @@ def make_app(
         prefix=settings.prefix,
         public_command=command_line,
         public_url=settings.public_url or "",
-        shown_token=settings.api_token.get_secret_value() if shows_token else "",
+        shown_token=settings.api_token.get_secret_value() if shows_token and not read_only else "",
         has_twilio_pages=_is_of_twilio(settings.api_url),
     )
     orders = Orders(store, door)

@@ -10,8 +10,9 @@ from operators.reader import Fields
 
 #: Suggestions (count): a longer list is not read.
 SUGGESTED_MAX = 20
-#: Agents' and targets' addresses as they are typed; what else a record may hold is not offered.
-_TYPED = re.compile(r"(?:client:|sip:|\+)[!-~]{1,250}")
+#: Agents' and targets' addresses as they are typed; what else a record may hold is not offered, nor what the form would
+#: take for several.
+_TYPED = re.compile(r"(?:client:|sip:|\+)[!-+\--~]{1,250}")
 _CALLED = re.compile(r"party\.(?!customer\.)[^.]+\.address")
 
 

@@ -80,7 +80,11 @@ def console(
     ),
     command_line: CommandLine = "conferral",
     token_in_lines: Annotated[
-        bool, typer.Option("--token-in-lines", help="Show the token itself in the lines that the page offers to copy.")
+        bool,
+        typer.Option(
+            "--token-in-lines",
+            help="Show the token itself in the lines that the page offers to copy; not with --read-only.",
+        ),
     ] = False,
     allow_host: Annotated[
         list[str] | None,
@@ -101,7 +105,12 @@ def console(
     page asks for the token otherwise. It keeps nothing: stop it with Ctrl-C or SIGTERM whenever you like.
     """
     from conferral.running import ConsoleOptions, run_console
+    from runtime.pages.serving import host_name
 
+    for name in allow_host or ():
+        # Of a URL the scheme would be taken for the name, and the console would refuse whom it was to let in.
+        if "/" in name or not host_name(name):
+            raise typer.BadParameter("must be a name, such as console.example.com", param_hint="--allow-host")
     options = ConsoleOptions(
         read_only=read_only,
         command_line=command_line,

@@ -123,6 +123,16 @@ def test_without_a_token_that_can_be_one_it_does_not_start(refused, token, probl
     assert len(told.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("host", ["https://console.example.com", "console.example.com/", "::1", ""])
+def test_what_is_allowed_is_a_name_and_no_url(refused, host):
+    """Of a URL the scheme would be the name, and everybody be turned away in words that blame the browser."""
+    code, told = refused("--port", str(free_port()), "--allow-host", host, token=TOKEN)
+
+    assert code == 2
+    assert "--allow-host" in told.err
+    assert "must be a name" in told.err
+
+
 def test_a_port_that_is_taken_is_named(refused):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -71,6 +71,7 @@ async def test_a_form_can_suggest_whom_other_sessions_have_and_no_number_that_is
         "agent": Party("agent", "agent-1", address="client:carol"),
         "target": Party("target", "target-1", address="+14155550177"),
         "odd": Party("odd", "odd-1", address="client:\u202eevil"),
+        "two": Party("two", "two-1", address="client:erin,client:frank"),
     }))  # fmt: skip
     page = await Page.open(console, SESSION)
 
