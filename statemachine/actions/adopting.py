@@ -82,10 +82,15 @@ def _take_transfer(scratch: Scratch, event: ConferenceFound) -> None:
 
 
 def take_up_transfer(scratch: Scratch) -> None:
-    """Customer, agent and target are parties: from here on a transfer waits for the agent. Holds are as they are."""
+    """Customer, agent and target are parties: from here on a transfer waits for the agent, or for a target whose
+    phone still rings. Holds are as they are.
+    """
     target = scratch.session.parties[TARGET]
+    rings = target.status is PartyStatus.RINGING
     is_apart = target.held or scratch.session.parties[CUSTOMER].held
-    scratch.change_party(target, answered=True, dial_id=_dial_id(target.call_sid), dialled_at_ms=scratch.now_ms)
+    if not rings:
+        scratch.change_party(target, answered=True, dial_id=_dial_id(target.call_sid), dialled_at_ms=scratch.now_ms)
+    talks = TransferStatus.CONSULTING if is_apart else TransferStatus.MERGED
     for name in (CUSTOMER, TARGET):
         party = scratch.session.parties[name]
         scratch.change_party(party, hold_wanted=party.held, tune=Tune.MUSIC if party.held else Tune.NONE)
@@ -99,8 +104,8 @@ def take_up_transfer(scratch: Scratch) -> None:
             number=max(scratch.session.dials, before.number if before is not None else 0) + 1,
             mode=TransferMode.CONSULT if is_apart else TransferMode.WARM,
             to=target.address,
-            status=TransferStatus.CONSULTING if is_apart else TransferStatus.MERGED,
-            stage=Stage.TALKING,
+            status=TransferStatus.RINGING if rings else talks,
+            stage=Stage.DIALING if rings else Stage.TALKING,
             started_at_ms=scratch.now_ms,
         ),
     )

@@ -87,8 +87,16 @@ def shows_forgotten_transfer(scratch: Scratch, event: CallsRead) -> bool:
 
 
 def forgotten_target(session: Session, event: CallsRead) -> ParticipantSeen | None:
-    """The one target of whom nothing is known and who has been answered; None for none, and for several."""
-    found = [seen for seen in strangers(session, event) if name_told(seen) == TARGET and not seen.is_ringing]
+    """The one target of whom nothing is known and who has been answered; None for none, and for several.
+
+    While the customer is held it is a consult, whoever of several it is with, and also while the target's phone rings:
+    the customer is not to hear it.
+    """
+    targets = [seen for seen in strangers(session, event) if name_told(seen) == TARGET]
+    found = [seen for seen in targets if not seen.is_ringing]
+    customer = session.parties[CUSTOMER]
+    if any(seen.call_sid == customer.call_sid and seen.held for seen in event.participants):
+        return max(found or targets, key=number_of, default=None)
     return found[0] if len(found) == 1 else None
 
 

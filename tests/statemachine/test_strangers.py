@@ -184,6 +184,33 @@ def test_consult_that_is_forgotten_goes_on_and_the_customer_hears_nothing_of_it(
     story.expect_transfer("consulting").expect_held("customer").complete().expect("transferring", "unhold customer")
 
 
+def consult_rings() -> Room:
+    story = transferring()
+    story.legs["customer"].held = story.legs["target"].is_ringing = True
+    shows(story, "customer", "agent", "target", agent="in-progress").expect("transferring", phase="consult")
+    return as_room(story.expect_transfer("ringing").expect_held("customer"))
+
+
+def test_consult_whose_target_still_rings_goes_on_and_the_customer_hears_nothing_of_it():
+    story = consult_rings().call("target", "in-progress", dial="some-dial").joins("target")
+    story.expect("transferring", phase="consult").expect_transfer("consulting").expect_held("customer")
+    story.complete().expect("transferring", "unhold customer")
+
+
+def test_customer_talks_to_the_agent_again_when_the_target_of_a_forgotten_consult_is_not_reached():
+    story = consult_rings().call("target", "busy", dial="some-dial").expect("transferring", "unhold customer")
+    story.confirms("customer").expect("conferenced", "flag customer", "flag agent", phase="")
+
+
+def test_consult_with_one_of_several_is_one_too():
+    story = with_leg(transferring(), "second", "target-2-2", "9")
+    story.legs["customer"].held = True
+    shows(story, "customer", "agent", "target", "second", agent="in-progress").expect("transferring", phase="consult")
+    story.expect_held("customer")
+    assert story.session.parties["target"].call_sid == story.legs["second"].call_sid
+    assert story.session.parties["guest-1"].takes_part
+
+
 def test_three_who_talk_are_a_warm_transfer():
     story = shows(transferring(), "customer", "agent", "target", agent="in-progress")
     story.expect("transferring", phase="warm").complete().expect("transferring", "hang up agent")
