@@ -106,6 +106,8 @@ async def _post(port: int, requests: "asyncio.Queue[bytes]") -> None:
 async def _noise(kind: str, port: int, client: Client, size: Size) -> AsyncIterator[None]:
     session, agent = backlog.call_sids(NOISY)
     stream = KEYS.events(KEYS.partition_of(session))
+    # Asked to stop, not cancelled: a client may take the end of its command for the end of its own time-out.
+    stop = asyncio.Event()
 
     async def past_the_webhooks(sequence: int) -> None:
         event = ConferenceNoted(
@@ -120,7 +122,7 @@ async def _noise(kind: str, port: int, client: Client, size: Size) -> AsyncItera
         posting = asyncio.ensure_future(_post(port, requests))
         began_s, sent = time.monotonic(), 0
         try:
-            while not posting.done():
+            while not (stop.is_set() or posting.done()):
                 due = int((time.monotonic() - began_s) * size.noise_per_s)
                 for sequence in range(sent, due):
                     if kind == "noisy":
@@ -129,16 +131,17 @@ async def _noise(kind: str, port: int, client: Client, size: Size) -> AsyncItera
                         await past_the_webhooks(sequence)
                 sent = max(sent, due)
                 await asyncio.sleep(1 / size.noise_per_s)
-            await posting
+            if posting.done():
+                await posting
         finally:
             posting.cancel()
 
     making = asyncio.ensure_future(make())
-    yield
-    if making.done():
+    try:
+        yield
+    finally:
+        stop.set()
         await making
-    making.cancel()
-    await asyncio.wait([making])
 
 
 async def _sample(client: Client, requests: "asyncio.Queue[bytes]", number: int, sequence: int) -> float:
