@@ -149,8 +149,15 @@ class SessionEraser:
     # ---- looking -------------------------------------------------------------------------------------------------
 
     async def _needed_for(self, session_id: str, names: set[str]) -> str:
-        """What waits to be done about a session; empty where nothing does."""
+        """What waits to be done about a session; empty where nothing does.
+
+        Asked in the order in which things go on meanwhile: from the commands to the events, from the outbox back to the
+        events. What is decided between is told by the session's version.
+        """
         partition = self._keys.partition_of(session_id)
+        async for _, entry in self._entries(self._keys.commands):
+            if _is_of(entry, names):
+                return "a command for it is not taken up yet"
         with store_errors():
             outbox = await self._client.hgetall(self._keys.outbox(partition))
         if any(_is_work_for(session_id, body) for body in outbox.values()):
@@ -158,9 +165,6 @@ class SessionEraser:
         async for _, entry in self._entries(self._keys.events(partition)):
             if _is_of(entry, names):
                 return "an event of it is not decided yet"
-        async for _, entry in self._entries(self._keys.commands):
-            if _is_of(entry, names):
-                return "a command for it is not taken up yet"
         return ""
 
     async def _calls_of(self, session_id: str) -> AsyncIterator[str]:

@@ -9,8 +9,9 @@ import pytest
 from conferral import output
 from operators.forgetting import RESTS_S
 from statemachine.effects import HangUpCall
-from statemachine.events import CallProgressed
+from statemachine.events import CallProgressed, End
 from streams import effect_codec, event_codec
+from streams.forgetting import SessionEraser
 from streams.times import to_iso
 from tests.conferral.kit import AGENT_CALL, CALL, KEYS, ended, log_entry, make_session, put
 from tests.support.everything import everything_in
@@ -148,6 +149,22 @@ def test_session_with_an_undecided_event_or_command_is_refused(run, redis):
     redis.delete(stream)
     redis.xadd(KEYS.commands, {"type": "end", "session": AGENT_CALL})
     refused(run, redis, "a command for it is not taken up yet")
+
+
+def test_command_that_is_taken_up_during_the_look_is_not_overlooked(run, redis, monkeypatch):
+    put(redis, over(redis))
+    redis.xadd(KEYS.commands, {"type": "end", "session": CALL})
+    entries = SessionEraser._entries
+
+    async def then_routed(eraser, stream):
+        async for one in entries(eraser, stream):
+            yield one
+        if redis.delete(KEYS.commands):
+            redis.xadd(KEYS.events(KEYS.partition_of(CALL)), event_codec.encode(End(session_id=CALL, token="c1")))
+
+    monkeypatch.setattr(SessionEraser, "_entries", then_routed)
+    assert run("forget", CALL, "--yes").code == 1
+    assert redis.exists(KEYS.session(CALL))
 
 
 def test_what_was_decided_meanwhile_is_not_lost(run, redis, monkeypatch):
