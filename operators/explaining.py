@@ -124,7 +124,7 @@ def explain(
     still = timeline.pending(moments) if pending is None else pending
     given = waiting.commands_since(fields, log)
     waits = tuple(_with_since(wait, log, given) for wait in waiting.waits_for(fields, now_ms, still))
-    failure = _first_failure(fields, log, moments)
+    failure = _first_failure(fields, log, moments, full=full)
     return Explanation(
         standing=tuple(_standing(fields, log, moments, now_ms, full=full)),
         waits=waits,
@@ -239,7 +239,7 @@ def _when(wait: Wait, now_ms: int) -> str:
 # ---- what failed -------------------------------------------------------------------------------------------------
 
 
-def _first_failure(fields: Fields, log: Sequence[LogEntry], moments: Sequence[Moment]) -> Failure | None:
+def _first_failure(fields: Fields, log: Sequence[LogEntry], moments: Sequence[Moment], *, full: bool) -> Failure | None:
     """The first of what went wrong since the newest transfer began, or else at all.
 
     A refused command changes nothing, so it is the cause of nothing: it is told where nothing at all has failed.
@@ -249,7 +249,7 @@ def _first_failure(fields: Fields, log: Sequence[LogEntry], moments: Sequence[Mo
     for are_refused in (False, True):
         some = [pair for pair in pairs if (pair[1].outcome == "refused") == are_refused]
         if found := [pair for pair in some if pair[1].version >= begin] or some:
-            return replace(_failure(*found[0]), is_earlier=found[0][1].version < begin)
+            return replace(_failure(*found[0], full=full), is_earlier=found[0][1].version < begin)
     return None
 
 
@@ -266,15 +266,15 @@ def _newest_transfer(fields: Fields, log: Sequence[LogEntry]) -> int:
     return 0
 
 
-def _failure(entry: LogEntry, moment: Moment) -> Failure:
+def _failure(entry: LogEntry, moment: Moment, *, full: bool) -> Failure:
     reports = (one for one in timeline.rows(entry["reports"]) if one.get("status") == "failed")
     told = moment.reason or next((str(one.get("reason", "")) for one in reports), "")
     code, is_refusal = timeline.twilio_code(entry), moment.outcome == "refused"
     return Failure(
         entry_id=moment.entry_id,
         at_ms=moment.at_ms,
-        words=words.refused(entry) if is_refusal else moment.words,
-        guard=told,
+        words=words.numbers_cut(words.refused(entry), full=full) if is_refusal else moment.words,
+        guard=words.numbers_cut(told, full=full),
         twilio_code=code,
         link=f"{_TWILIO_ERRORS}/{code}" if code else "",
         is_refusal=is_refusal,

@@ -227,6 +227,24 @@ def test_a_refused_command_is_told_where_nothing_else_has_failed() -> None:
     assert found.first_failure.guard == "no consult is going on: all of them talk"
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"event": "hold", "outcome": "refused", "detail": "sip:14155550123@pbx", "reason": "no +14155550123 is there"},
+        {"event": "end", "reports": '[{"command": "c", "status": "failed", "reason": "not +14155550123"}]'},
+    ],
+)
+def test_no_number_is_whole_in_what_failed_or_was_refused_unless_it_is_wanted(wrong: dict[str, str]) -> None:
+    log = [LogEntry("1-0", {"version": "1", "at": to_iso(1), **wrong})]
+
+    cut, whole = (explain({"id": "CA1"}, log, 5, full=full).first_failure for full in (False, True))
+
+    assert cut is not None
+    assert whole is not None
+    assert "4155550123" not in f"{cut.words} {cut.guard}"
+    assert "4155550123" in f"{whole.words} {whole.guard}"
+
+
 def test_what_failed_before_the_newest_transfer_goes_before_a_command_refused_in_it() -> None:
     def play() -> Story:
         later = busy().later(60_000).transfer("warm", command_id="second").confirms("agent")
