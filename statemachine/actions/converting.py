@@ -83,7 +83,7 @@ def settle_by_read(scratch: Scratch, event: CallsRead) -> None:
     for name in (CUSTOMER, AGENT):
         scratch.change_party(scratch.session.parties[name], status=PartyStatus.CONNECTED)
     take_strangers_from(scratch, event)
-    note_checked(scratch)
+    note_checked(scratch, event)
     _settled(scratch)
 
 
@@ -94,7 +94,7 @@ def settle_with_others(scratch: Scratch, event: CallsRead) -> None:
     note_gone(scratch, AGENT, event.status_of(agent.call_sid))
     scratch.change_party(scratch.session.parties[CUSTOMER], status=PartyStatus.CONNECTED)
     take_strangers_from(scratch, event)
-    note_checked(scratch)
+    note_checked(scratch, event)
     _settled(scratch)
     watch_dials(scratch)
 

@@ -194,10 +194,11 @@ def take_absences_from(scratch: Scratch, event: CallsRead) -> None:
             scratch.change_party(party, in_room=False)
 
 
-def note_checked(scratch: Scratch) -> None:
-    """A look has made up for whatever was not heard of the conference until now."""
+def note_checked(scratch: Scratch, event: CallsRead) -> None:
+    """A look has made up for whatever was not heard of the conference until now, if it has shown that one."""
     session = scratch.session
-    scratch.change(checked_sequence=session.seen.highest(session.conference_sid), company_looks=0)
+    if event.conference_sid == session.conference_sid:
+        scratch.change(checked_sequence=session.seen.highest(session.conference_sid), company_looks=0)
 
 
 def note_leaving(scratch: Scratch, event: ParticipantLeft | CallProgressed | DialEnded) -> None:

@@ -297,7 +297,7 @@ def note_look(scratch: Scratch, event: CallsRead) -> None:
     """The same in a settled conference, where whoever is missing has left it."""
     note_read(scratch, event)
     take_absences_from(scratch, event)
-    note_checked(scratch)
+    note_checked(scratch, event)
 
 
 def look_after_dials(scratch: Scratch, event: DialOverdue) -> None:

@@ -357,6 +357,13 @@ def test_nobody_is_let_go_before_the_look_has_an_answer():
     assert is_alone(story)
 
 
+def test_look_that_does_not_show_the_conference_tells_nothing_of_who_is_there():
+    story = with_gap(as_room(conferenced())).leaves("agent").fires(LoneOverdue).expect("conferenced", "look")
+    story.reads(customer="in-progress").expect("conferenced")
+    story.fires(LoneOverdue).expect("conferenced", "look")
+    shows(story, "customer").fires(LoneOverdue).expect("ended", "end room")
+
+
 def test_whoever_is_alone_is_let_go_although_looks_fail_for_good():
     story = with_gap(as_room(conferenced())).leaves("agent")
     began_ms = story.now_ms
