@@ -13,6 +13,7 @@ import yaml
 from console import app as console
 from runtime.clock import SystemClock
 from runtime.metrics import Metrics
+from runtime.pages.serving import is_this_machine
 from runtime.settings import ConsoleSettings, ServiceSettings, load
 from tests.docs.generated import ROOT
 from webhooks.app import make_app
@@ -233,6 +234,8 @@ def test_the_console_is_published_to_this_machine_alone():
     assert arguments[arguments.index("--host") + 1] == "0.0.0.0"
     port = arguments[arguments.index("--port") + 1]
     assert SERVICES["console"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    # It can't see that from inside: without a name it would answer under anybody's that leads here.
+    assert is_this_machine(arguments[arguments.index("--allow-host") + 1])
 
 
 def test_the_webhooks_listen_beyond_their_container_on_the_port_that_is_published():
