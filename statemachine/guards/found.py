@@ -11,6 +11,9 @@ from statemachine.states import FINAL_CALL_STATUSES
 #: A participant label of ours: the party's name and a number that no other leg of the session has had.
 _LABEL = re.compile(r"(?P<name>[a-z][A-Za-z0-9_-]{0,50})-(?P<number>[1-9][0-9]{0,5})", re.ASCII)
 
+#: A phone number in a name: names stand in logs.
+_PHONE_NUMBER = re.compile(r"[0-9](?:[_-]?[0-9]){6}")
+
 
 def finds_transfer(scratch: Scratch, event: ConferenceFound) -> bool:
     """Whether customer, agent and one target are in it: a transfer was running, and waits for the agent."""
@@ -95,7 +98,7 @@ def names_of(event: ConferenceFound) -> dict[str, ParticipantFound]:
 def name_told(one: ParticipantFound | ParticipantSeen) -> str:
     """The party's name by its label, empty for a label that is none of ours; all targets are `target`."""
     label = _LABEL.fullmatch(one.label)
-    if label is None:
+    if label is None or _PHONE_NUMBER.search(label["name"]):
         return ""
     name = label["name"]
     return TARGET if name.startswith(f"{TARGET}-") else name

@@ -140,6 +140,11 @@ def test_somebody_elses_call_that_is_heard_is_company():
     assert story.session.parties["guest-1"].call_sid == story.legs["guest"].call_sid
 
 
+def test_label_with_a_phone_number_is_nobodys_name():
+    story = shows(with_leg(rewound(), "guest", "x1-415-555_0123-4", "9"), "customer", "guest")
+    assert set(story.session.parties) == {"customer", "agent", "guest-1"}
+
+
 # ---- looks and leaves ------------------------------------------------------------------------------------------------
 
 
