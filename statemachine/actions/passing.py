@@ -18,8 +18,10 @@ def pass_over_unknown_call(scratch: Scratch, event: Event) -> None:
 
 def pass_over_former(scratch: Scratch, event: Event) -> None:
     """It is of somebody who has left, or was given up, and whose place somebody else may have."""
-    scratch.pass_over(Outcome.STALE, "of somebody who has left")
+    before = scratch.session.former_calls
     _note_over(scratch, event)
+    is_news = scratch.session.former_calls is not before
+    scratch.pass_over(Outcome.STAYED if is_news else Outcome.STALE, "of somebody who has left")
 
 
 def _note_over(scratch: Scratch, event: Event) -> None:

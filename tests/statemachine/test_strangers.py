@@ -167,7 +167,7 @@ def test_look_that_began_before_somebody_with_an_earlier_label_has_left_does_not
     story = shows(with_leg(rewound(), "second", "target-4", "9"), "customer", "second")
     story = with_leg(story, "third", "target-3", "6").sweep_finds("call-missing", "customer")
     began = story.session.version
-    story.leaves("third").expect("conferenced", outcome="stale")
+    story.leaves("third").expect("conferenced", outcome="stayed")
     shows(story, "customer", "second", "third", version=began).expect("conferenced", phase="")
     assert story.session.party_of(call_sid=story.legs["third"].call_sid) is None
 
