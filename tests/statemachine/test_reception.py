@@ -101,7 +101,7 @@ def test_former_agent_whose_call_was_never_learnt_is_known_by_his_label():
     story = waiting(**TWO).in_doubt("agent").expect("conferenced", "dial agent")
     story.leaves("former agent", status="busy", reason="participant_add_failed").expect("conferenced", outcome="stayed")
     story.call("former agent", "busy").expect("conferenced", outcome="stale")
-    story.legs["former agent"].label = "agent-9"
+    story.legs["former agent"].label, story.legs["former agent"].call_sid = "agent-9", "CA" + "9" * 32
     story.leaves("former agent", reason="somebody_else").expect("conferenced", outcome="unexpected")
     story.expect_parties(customer="connected", agent="dialing")
 
