@@ -46,7 +46,7 @@ def quick_world(redis_server, **settings):
 
 async def fails(world, talk, reason):
     """A blind transfer fails so; who does not answer is not waited for for long."""
-    # A quarter of a second of real time, which a busy machine may pass over: others are to fail before their time is up.
+    # A quarter of a second of real time, which a busy machine may pass over: others shall fail before it is up.
     timeout = "5" if reason == "no-answer" else "60"
     await failed(world, reason, "transfer", talk.session, to=TARGET, mode="blind", timeout=timeout)
 
