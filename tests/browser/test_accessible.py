@@ -106,7 +106,7 @@ async def test_every_view_can_be_used_by_everybody_in_every_look(views):
         await look_everywhere(views, theme, size)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.soak)])
 async def test_the_sign_in_can_be_used_by_everybody(console, windows, theme):
     page = await windows.open(console.address, theme=theme, size=NARROW)
     await expect(page.get_by_label("Token")).to_be_visible()

@@ -44,6 +44,8 @@ LAST_LINES = {
 }
 
 
+#: One of each kind; the others are in the long run.
+USUAL = ("convert", "consult", "blind", "recall", "parties", "record")
 #: What a story is about, and has to be told in it.
 TOLD = {
     "after": ["the conference is over, and the customer goes on  [ended, agent-left]"],
@@ -81,7 +83,9 @@ async def theatre_for(redis_url, folder, settings):
 
 
 @pytest.mark.redis
-@pytest.mark.parametrize("name", STORIES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in USUAL else [pytest.mark.soak]) for name in STORIES]
+)
 async def test_story_is_told_to_its_end_and_leaves_no_call(redis_server, tmp_path, capsys, name):
     async with theatre_for(redis_server.url, tmp_path, STORIES[name].settings) as theatre:
         await STORIES[name].play(theatre)
