@@ -47,7 +47,7 @@ demo: $(VENV)/demo.done   ## a call is bridged, converted, transferred and ended
 	@$(BIN)/conferral demo
 
 test: $(VENV)/dev.done   ## all tests, below five minutes on two cores
-	@$(BIN)/python -m pytest -q -n 5 -m "not soak" tests
+	@$(BIN)/python -m pytest -q -n 4 -m "not soak" tests
 
 soak: $(VENV)/dev.done   ## the longer checks: more steps at which workers are killed, more races
 	@$(BIN)/python -m pytest -q -n 2 -m soak tests

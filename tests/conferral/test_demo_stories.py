@@ -45,7 +45,7 @@ LAST_LINES = {
 
 
 #: One of each kind; the others are in the long run.
-USUAL = ("convert", "consult", "blind", "recall", "parties", "record")
+USUAL = ("convert", "consult", "blind", "recall", "record")
 #: What a story is about, and has to be told in it.
 TOLD = {
     "after": ["the conference is over, and the customer goes on  [ended, agent-left]"],

@@ -139,6 +139,7 @@ async def test_fault_40_request_that_is_never_answered_ends_and_is_made_up_for(
         await all_hang_up(world)
 
 
+@pytest.mark.soak
 async def test_fault_40_session_whose_request_hangs_holds_up_nobody_else(world: FaultWorld) -> None:
     """Not even its own end: that goes out beside what hangs."""
     (stuck, agent), (other, _), (bridged, _) = await many_talk(world, 3)

@@ -381,6 +381,7 @@ async def test_gate_that_could_not_be_asked_is_asked_by_way_of_the_fallback(worl
     await everybody_is_gone(world, customer.sid, "command", debugger=frozenset({11200}))
 
 
+@pytest.mark.soak
 async def test_gate_waits_for_redis_and_then_lets_in(real_time_world, redis_server):
     world = real_time_world
     world.sandbox.phone(TARGET).in_turn(rings())

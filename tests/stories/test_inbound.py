@@ -238,6 +238,7 @@ async def test_refused_redirect_leaves_the_two_talking(world):
     await world.settled()
 
 
+@pytest.mark.soak
 async def test_dial_action_that_fails_is_asked_again_by_twilio(world):
     world.sandbox.faults.fail_fetches("/voice/dial-action", status=503, count=2)
     customer, _ = await world.talking()

@@ -75,6 +75,7 @@ async def test_consult_goes_on_as_one(redis_server: RedisServer) -> None:
         await world.settled()
 
 
+@pytest.mark.soak
 async def test_conferences_of_others_are_left_alone_though_they_are_named_as_ours(redis_server: RedisServer) -> None:
     async with world_of(redis_server) as world:
         foreign = world.sandbox.add_foreign_conference("CA" + "7" * 32, age_s=60)

@@ -77,6 +77,7 @@ async def test_call_is_parked_and_taken_up_whatever_becomes_of_the_callbacks(red
         await has_been_taken_up(world, talk)
 
 
+@pytest.mark.soak
 async def test_hold_without_an_answer_parks_nothing_and_the_two_talk_on(world):
     """Without it the customer would be in silence, and would end the conference for the agent's leaving."""
     talk = await talking(world, in_room=True)

@@ -62,9 +62,10 @@ async def test_agent_who_leaves_at_any_step_has_handed_over(redis_server, plot, 
     await Stage(redis_server.url, nothing, gives(plot), hangs_up("agent"), ending, converted).play_at_every_step()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "plot, who",
-    [pytest.param(SHORT, ("agent", "target"), marks=pytest.mark.soak), (BLIND, ("target",))],
+    [(SHORT, ("agent", "target")), (BLIND, ("target",))],
     ids=["agent-and-target", "target-of-blind"],
 )
 async def test_customer_has_company_or_the_call_ends_when_others_leave_at_any_step(redis_server, plot, who):

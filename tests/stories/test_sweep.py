@@ -355,6 +355,7 @@ async def survey(sentence: str) -> AsyncIterator[str]:
     await runner.cleanup()
 
 
+@pytest.mark.soak
 @pytest.mark.processes
 async def test_another_worker_sweeps_when_the_one_that_did_is_killed(redis_server, tmp_path):
     """Nobody is told of the leaving, and the worker that would have found it dies in the same moment."""

@@ -128,6 +128,7 @@ async def test_parked_call_goes_back_to_the_agent_in_time(world: World, redis: S
     await ends_well(world, customer)
 
 
+@pytest.mark.soak
 async def test_when_nobody_is_left_the_time_is_redis_s_again(world: World, redis: SetRedis) -> None:
     customer, _ = await world.talking()
     redis.set_clock(-HOUR_MS)

@@ -108,6 +108,7 @@ async def test_outcome_that_is_put_aside_leaves_nothing_in_the_outbox(world, mon
     await ends_well(world, customer)
 
 
+@pytest.mark.soak
 async def test_partition_whose_work_failed_is_not_given_back_as_clean(world, monkeypatch):
     """An error nobody thought of ends the process; the next holder has to know that somebody died here."""
 
@@ -287,7 +288,10 @@ async def test_rewound_history_is_looked_up_before_anything_is_sent_again(world)
     assert world.redirects_of(agent) == 1
 
 
-@pytest.mark.parametrize("repetitions_ms, result", [(60_000, ("failed", "unknown")), (100, ("done", ""))])
+@pytest.mark.parametrize(
+    "repetitions_ms, result",
+    [pytest.param(60_000, ("failed", "unknown"), marks=pytest.mark.soak), (100, ("done", ""))],
+)
 async def test_whoever_is_dialled_a_while_after_a_rewind_is_dialled_for_the_first_time(
     world, monkeypatch, repetitions_ms, result
 ):

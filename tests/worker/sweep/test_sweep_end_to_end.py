@@ -69,6 +69,7 @@ async def test_conference_and_calls_that_outlive_their_session_are_ended(redis_s
         assert found
 
 
+@pytest.mark.soak
 async def test_calls_in_order_are_asked_about_by_nobody(redis_server: RedisServer) -> None:
     async with World(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as world:
         customers = [(await world.talking())[0] for _ in range(3)]
