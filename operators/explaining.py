@@ -67,7 +67,7 @@ class Failure:
     twilio_code: int
     #: Where Twilio tells of its code; empty for none.
     link: str
-    #: It was before the newest transfer, or the one that went well: nothing has failed since.
+    #: It was before the newest transfer began, or was over where all went well, and nothing has failed since.
     is_earlier: bool = False
     #: It is a command that was refused: nothing has failed.
     is_refusal: bool = False
@@ -240,35 +240,37 @@ def _when(wait: Wait, now_ms: int) -> str:
 
 
 def _first_failure(fields: Fields, log: Sequence[LogEntry], moments: Sequence[Moment], *, full: bool) -> Failure | None:
-    """The first of what went wrong since the newest transfer began, or else at all.
+    """The first of what went wrong since the newest transfer began, or else in the last one in which something did.
 
     A refused command changes nothing, so it is the cause of nothing: it is told where nothing at all has failed.
     """
     pairs = [(entry, moment) for entry, moment in zip(log, moments, strict=True) if moment.is_failure]
-    begin = _newest_transfer(fields, log)
+    begins = [timeline.version_of(entry) for entry in log if _begins(entry)] if fields.get("transfer.mode") else []
+    # A log that is not whole may not tell of the newest's failure: nobody is to read that nothing has failed since.
+    newest = 0 if fields.get("transfer.status") == "failed" else max(begins, default=0)
     for are_refused in (False, True):
-        some = [pair for pair in pairs if (pair[1].outcome == "refused") == are_refused]
-        if found := [pair for pair in some if pair[1].version >= begin] or some:
-            return replace(_failure(*found[0], full=full), is_earlier=found[0][1].version < begin)
+        if some := [pair for pair in pairs if (pair[1].outcome == "refused") == are_refused]:
+            begin = max((version for version in begins if version <= some[-1][1].version), default=0)
+            entry, moment = next(pair for pair in some if pair[1].version >= begin)
+            return replace(_failure(entry, moment, full=full), is_earlier=moment.version < newest)
     return None
 
 
-def _newest_transfer(fields: Fields, log: Sequence[LogEntry]) -> int:
-    """The version at which the newest transfer began, or was over where all went well; 0 without one."""
-    if not fields.get("transfer.mode"):
-        return 0
-    for entry in reversed(log):
+def _begins(entry: LogEntry) -> bool:
+    """Whether a transfer began by it, or was over where all went well."""
+    if "transfer." in entry["changes"]:  # most are not even to be decoded
         changed = decode_changes(entry["changes"])
         if changed.get("transfer.status") == "completed" or "transfer.number" in changed:
-            return timeline.version_of(entry)
-        if not changed and entry["event"] in _BEGIN_TRANSFER and entry["outcome"] != "refused":
-            return timeline.version_of(entry)
-    return 0
+            return True
+    is_begun = entry["event"] in _BEGIN_TRANSFER and entry["outcome"] != "refused"
+    return is_begun and not decode_changes(entry["changes"])  # of before the field
 
 
 def _failure(entry: LogEntry, moment: Moment, *, full: bool) -> Failure:
     reports = (one for one in timeline.rows(entry["reports"]) if one.get("status") == "failed")
     told = moment.reason or next((str(one.get("reason", "")) for one in reports), "")
+    if not told and timeline.fails_transfer(entry):
+        told = decode_changes(entry["changes"]).get("transfer.reason") or ""
     code, is_refusal = timeline.twilio_code(entry), moment.outcome == "refused"
     return Failure(
         entry_id=moment.entry_id,

@@ -10,6 +10,7 @@ import orjson
 from operators import words
 from operators.reader import LogEntry
 from statemachine.reasons import EndReason
+from streams.session_codec import decode_changes
 
 #: What came of an effect, by the event that tells it.
 _CAME_OF = {
@@ -227,7 +228,13 @@ def is_failure(entry: LogEntry) -> bool:
         return True
     if entry["to"] == "ended" and entry["from"] != "ended" and entry["reason"] in BAD_ENDS:
         return True
-    return any(report.get("status") == "failed" for report in rows(entry["reports"]))
+    return any(report.get("status") == "failed" for report in rows(entry["reports"])) or fails_transfer(entry)
+
+
+def fails_transfer(entry: LogEntry) -> bool:
+    """Whether a transfer failed by it, though nobody may have waited to be told: of a consult its command was done."""
+    is_told = "transfer.status" in entry["changes"]  # most are not even to be decoded
+    return is_told and decode_changes(entry["changes"]).get("transfer.status") == "failed"
 
 
 def twilio_code(entry: LogEntry) -> int:

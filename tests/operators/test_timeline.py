@@ -256,6 +256,44 @@ def test_what_failed_before_the_newest_transfer_goes_before_a_command_refused_in
     assert (found.words, found.is_earlier, found.is_refusal) == ("target is busy", True, False)
 
 
+def left_in_consult() -> Story:
+    """A second transfer, in which the customer hangs up."""
+    story = busy().later(60_000).transfer("consult", command_id="second").confirms("agent").confirms("customer")
+    return story.takes_part("target").later(5_000).leaves("customer")
+
+
+def test_a_customer_who_leaves_in_a_consult_has_made_that_transfer_fail() -> None:
+    log, _ = told(left_in_consult)
+    found = explained(left_in_consult).first_failure
+
+    assert found is not None
+    assert (found.words, found.guard) == ("customer leaves the conference (participant hung up)", "customer-left")
+    assert (found.entry_id, found.is_earlier) == (log[-1].entry_id, False)
+    assert timeline.timeline(log)[-1].is_failure
+
+
+def test_where_nothing_failed_since_the_last_transfer_that_failed_is_told() -> None:
+    def play() -> Story:
+        story = busy().later(60_000).transfer("consult", command_id="second").confirms("agent").confirms("customer")
+        story.call("target", "no-answer").confirms("customer", "agent")
+        return story.later(60_000).transfer("warm", command_id="third").confirms("agent")
+
+    found = explained(play).first_failure
+
+    assert found is not None
+    assert (found.words, found.is_earlier) == ("target does not answer", True)
+
+
+def test_nobody_reads_that_nothing_failed_since_of_a_transfer_that_failed_untold() -> None:
+    log, sessions = told(lambda: busy().later(60_000).transfer("warm", command_id="second").confirms("agent"))
+    fields = session_codec.encode(sessions[-1]) | {"transfer.status": "failed"}
+
+    found = explain(fields, log, sessions[-1].updated_at_ms).first_failure
+
+    assert found is not None
+    assert (found.words, found.is_earlier) == ("target is busy", False)
+
+
 def test_a_code_of_twilios_leads_to_what_twilio_says_of_it() -> None:
     found = explained(held("fails", status=400, code=21220)).first_failure
 

@@ -162,7 +162,7 @@ function Helps({ helps }) {
 function Log({ of, asOf }) {
   const all = moments.value;
   const download = `./sessions/${encodeURIComponent(of.id)}.json${full.value ? "?full=true" : ""}`;
-  const first = of.first_failure?.entry_id ?? all.find((moment) => moment.is_failure)?.entry_id ?? "";
+  const first = of.first_failure?.entry_id ?? "";
   return html`<section class="panel" aria-labelledby="log-title">
     <div class="panel-head">
       <h2 id="log-title">Time line <span class="muted small">${counted(all.length, "moment")}</span></h2>
