@@ -122,8 +122,8 @@ def explain(
     """
     moments = timeline.timeline(log, full=full) if moments is None else moments
     still = timeline.pending(moments) if pending is None else pending
-    given = waiting.commands_since(fields, log)
-    waits = tuple(_with_since(wait, log, given) for wait in waiting.waits_for(fields, now_ms, still))
+    known = waiting.commands_since(fields, log) | waiting.held_since(fields, log)
+    waits = tuple(_with_since(wait, log, known) for wait in waiting.waits_for(fields, now_ms, still))
     failure = _first_failure(fields, log, moments, full=full)
     return Explanation(
         standing=tuple(_standing(fields, log, moments, now_ms, full=full)),
@@ -188,12 +188,12 @@ def _capital(text: str) -> str:
 # ---- what it waits for -------------------------------------------------------------------------------------------
 
 
-def _with_since(wait: Wait, log: Sequence[LogEntry], commands: Mapping[str, int]) -> Wait:
+def _with_since(wait: Wait, log: Sequence[LogEntry], known: Mapping[str, int]) -> Wait:
     """The same with the time since when, where the log knows it and the record does not."""
     if wait.since_ms or wait.by == "sweep":
         return wait
-    if wait.for_ in commands:
-        return replace(wait, since_ms=commands[wait.for_])
+    if wait.for_ in known:
+        return replace(wait, since_ms=known[wait.for_])
     if wait.by == "timer":
         return replace(wait, since_ms=_set_at(wait.comes_at_ms, log))
     return replace(wait, since_ms=_since(log, "phase", "transfer.status"))

@@ -30,6 +30,7 @@ _COMES = {
 }
 _FOR_ORDER = "the command {order} to be done"
 _FOR_RECORDING = "Twilio's answer: {asked} the recording"
+_FOR_UNHOLD = "somebody to take {held} off hold (unhold)"
 _STATUSES: dict[str, tuple[str, By]] = {
     "dialing": ("Twilio to call {party}", "twilio"),
     "ringing": ("{party} to answer", "person"),
@@ -157,6 +158,19 @@ def commands_since(fields: Fields, log: Sequence[LogEntry]) -> dict[str, int]:
     return found
 
 
+def held_since(fields: Fields, log: Sequence[LogEntry]) -> dict[str, int]:
+    """Since when somebody is on hold, Unix milliseconds, by the words of the wait: of several since the first of them.
+
+    Args:
+        fields: The session's hash.
+        log: Oldest first; what it does not reach back to is 0.
+    """
+    if not (held := standing.held(fields)):
+        return {}
+    since = min(_changed_at(f"party.{party}.held", log, to="true") for party in held)
+    return {_FOR_UNHOLD.format(held=standing.listed(held)): since}
+
+
 def _ordered_at(order: str, log: Sequence[LogEntry]) -> int:
     """When a command under way was taken up."""
     at_ms, is_there = 0, False
@@ -169,9 +183,12 @@ def _ordered_at(order: str, log: Sequence[LogEntry]) -> int:
     return at_ms
 
 
-def _changed_at(name: str, log: Sequence[LogEntry]) -> int:
-    """When one field was changed last."""
-    return next((words.time_ms(entry["at"]) for entry in reversed(log) if name in decode_changes(entry["changes"])), 0)
+def _changed_at(name: str, log: Sequence[LogEntry], to: str = "") -> int:
+    """When one field was changed last; 0 where nobody knows, or where it was not to this."""
+    for entry in reversed(log):
+        if name in entry["changes"] and name in (changed := decode_changes(entry["changes"])):
+            return words.time_ms(entry["at"]) if not to or changed[name] == to else 0
+    return 0
 
 
 def _of_people(fields: Fields) -> list[Wait]:
@@ -188,7 +205,7 @@ def _of_people(fields: Fields) -> list[Wait]:
     if fields.get("state") not in ("bridged", "conferenced") or len(there) < 2:
         return []
     held = standing.held(fields)
-    found = [Wait(f"somebody to take {standing.listed(held)} off hold (unhold)", 0, 0, "person")] if held else []
+    found = [Wait(_FOR_UNHOLD.format(held=standing.listed(held)), 0, 0, "person")] if held else []
     # A supervisor is nobody to talk to, so who talks is counted without.
     talk = [one for one in there if one not in held and not (held and fields.get(f"party.{one}.supervises"))]
     if len(talk) > 1:

@@ -12,7 +12,7 @@ from statemachine.effects import UpdateParticipant
 from statemachine.step import Step
 from streams import session_codec
 from streams.times import to_iso
-from tests.statemachine.ordering import ordering
+from tests.statemachine.ordering import added, ordering
 from tests.statemachine.rooms import parked
 from tests.statemachine.stages import conferenced, dialling, talking
 from tests.statemachine.story import Story
@@ -200,6 +200,22 @@ def test_a_command_under_way_and_a_request_of_a_recording_are_waited_for_since_t
     assert since["the command hold customer to be done"] == 568_000
     assert since["the command mute agent to be done"] == 8_000
     assert since["Twilio's answer: start the recording"] == 0
+
+
+def test_who_is_on_hold_is_waited_for_since_the_hold_of_the_first_of_them() -> None:
+    def play() -> Story:
+        story = added().later(60_000).hold("lawyer").later(100).confirms("lawyer").later(7_000)
+        return story.hold("customer", command_id="second").confirms("customer").later(2_000).unhold("nobody")
+
+    log, sessions = told(play)
+    fields, now_ms = session_codec.encode(sessions[-1]), sessions[-1].updated_at_ms
+
+    def since(entries: list[LogEntry]) -> int:
+        (wait,) = (one for one in explain(fields, entries, now_ms).waits if one.for_.endswith(" off hold (unhold)"))
+        return wait.since_ms
+
+    assert since(log) == now_ms - 9_000
+    assert since(log[-3:]) == 0  # it does not reach back to the first hold
 
 
 def lines(found: Explanation) -> list[str]:
