@@ -58,7 +58,7 @@ class Asked:
     twilio_code: int = 0
     #: How many requests it took, where that is told; 0 where it is not: most take one.
     attempts: int = 0
-    #: The same with what came of those that were not the last word: `3 attempts, 503 twice`; empty where not told.
+    #: The same with what came of those that were not the last word: as `words.attempted` has it; empty where not told.
     attempted: str = ""
 
 

@@ -22,6 +22,7 @@ _NUMBER_IN_TEXT = re.compile(r"\+\d[\d().-]{3,}\d|(?:(?<=sip:)|(?<=sips:)|(?<=cl
 _SMALL = re.compile(r"[1-9][0-9]{0,5}")
 #: What requests came to: `503 x2`, `429 code 20429 x1`, `no-answer x1`.
 _SETBACK = re.compile(r"(no-answer|[0-9]{3}(?: code [0-9]{1,6})?) x([1-9][0-9]{0,5})")
+_UNANSWERED = "no-answer"
 _TIMES = {"1": "once", "2": "twice"}
 
 _ROLES = ("customer", "agent", "target")
@@ -275,7 +276,8 @@ def attempted(entry: LogEntry) -> str:
     """How often something was asked of Twilio, and what came of those requests that were not the last word.
 
     Empty where the entry tells nothing of it: of most it is one request, and of those before the field nobody knows.
-    Otherwise for instance `3 attempts, 503 twice`.
+    Otherwise for instance `3 attempts, 503 twice`; of what a look has found done, and so was not asked for again,
+    `1 attempt, answered 500 code 20500; looked, and it was there`.
     """
     count = attempts_of(entry)
     if not count:
@@ -285,8 +287,27 @@ def attempted(entry: LogEntry) -> str:
     except orjson.JSONDecodeError:
         setbacks = []
     found = [_SETBACK.fullmatch(one) for one in setbacks if isinstance(one, str)] if isinstance(setbacks, list) else []
-    told = [f"{one[1].replace('-', ' ')} {_TIMES.get(one[2], f'{one[2]} times')}" for one in found if one is not None]
-    return ", ".join((f"{count} attempt{'s' if count > 1 else ''}", *told))
+    known = [(one[1], one[2]) for one in found if one is not None]
+    if _is_found(entry, count, known):
+        told = [_setback(word if word == _UNANSWERED else f"answered {word}", times if count > 1 else "")
+                for word, times in known]  # fmt: skip
+        return f"{_counted(count, told)}; looked, and it was there"
+    return _counted(count, [_setback(word, times) for word, times in known])
+
+
+def _is_found(entry: LogEntry, count: int, setbacks: Sequence[tuple[str, str]]) -> bool:
+    """Whether no request was the one that went well: after one of which nobody knew the outcome, a look showed it."""
+    is_in_doubt = any(not word.startswith("429") for word, _ in setbacks)  # what is told to wait was not carried out
+    is_done = entry["event"] == "effect_succeeded"
+    return is_done and is_in_doubt and sum(int(times) for _, times in setbacks) == count
+
+
+def _setback(word: str, times: str) -> str:
+    return " ".join(filter(None, (word.replace("-", " "), _TIMES.get(times, times and f"{times} times"))))
+
+
+def _counted(attempts: int, setbacks: Sequence[str]) -> str:
+    return ", ".join((f"{attempts} attempt{'s' if attempts > 1 else ''}", *setbacks))
 
 
 def _after(entry: LogEntry) -> str:

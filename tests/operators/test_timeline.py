@@ -71,6 +71,30 @@ def test_repetition_of_a_request_is_told_where_it_was_asked_and_where_it_was_don
     assert telling.words == f"Twilio has done it: change how customer takes part, after {line}"
 
 
+@pytest.mark.parametrize(
+    ("attempts", "setbacks", "line"),
+    [
+        (1, ("500 code 20500 x1",), "1 attempt, answered 500 code 20500; looked, and it was there"),
+        (2, ("500 code 20500 x2",), "2 attempts, answered 500 code 20500 twice; looked, and it was there"),
+        (3, ("429 x1", "no-answer x2"), "3 attempts, answered 429 once, no answer twice; looked, and it was there"),
+        (1, ("no-answer x1",), "1 attempt, no answer; looked, and it was there"),
+        (2, ("no-answer x1",), "2 attempts, no answer once"),
+        (1, ("429 code 20429 x1",), "1 attempt, 429 code 20429 once"),
+    ],
+)
+def test_what_a_look_has_found_done_says_so(attempts: int, setbacks: tuple[str, ...], line: str) -> None:
+    *_, asking, telling = timeline.timeline(told(held("succeeds", attempts=attempts, setbacks=setbacks))[0])
+
+    assert timeline.answers(asking) == f"done after 120 ms ({line})"
+    assert telling.words == f"Twilio has done it: change how customer takes part, after {line}"
+
+
+def test_nothing_was_there_of_what_has_failed() -> None:
+    entry = LogEntry("1-0", {"event": "effect_failed", "attempts": "2", "setbacks": '["503 x2"]'})
+
+    assert words.attempted(entry) == "2 attempts, 503 twice"
+
+
 @pytest.mark.parametrize("attempts", ["", "0", "-1", "9999999", "three", "\u0663"])
 def test_count_of_attempts_that_makes_no_sense_tells_nothing(attempts: str) -> None:
     entry = LogEntry("1-0", {"event": "effect_succeeded", "attempts": attempts, "setbacks": '["503 x2"]'})
