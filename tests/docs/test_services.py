@@ -1,5 +1,6 @@
 """The units and the proxies that going live shows: what reads them takes them, and they lead to what listens there."""
 
+import fnmatch
 import re
 import shlex
 import shutil
@@ -9,15 +10,20 @@ from pathlib import Path
 import pytest
 
 from console.live import HEARTBEAT_S
+from telephony.urls import FALLBACK_PATH, GATE_PATH
 from tests.docs.generated import ROOT
 from tests.docs.test_blocks import TREE, blocks, parsed
 from webhooks.api.parameters import WAIT_S_MAX
+from webhooks.api.table import ROUTES
+from webhooks.audio import PATHS
 
 PAGE = ROOT / "docs" / "going-live.md"
 #: Where the page has the repository.
 FOLDER = "/srv/conferral"
-#: What the unit is started for.
-INSTANCES = ("webhooks", "worker", "console")
+#: What each unit is started for.
+INSTANCES = {"conferral": ("webhooks", "console"), "conferral-worker": ("9100", "9101")}
+#: What asks for no credentials, and the beginnings under which the webhooks answer it.
+INSIDE, PREFIXES = {"/healthz", "/readyz", "/metrics"}, ("", "/conferral")
 #: Seconds that a process takes to stop at most, and that nginx waits for an answer or a word on a socket by itself.
 STOPS_WITHIN_S, NGINX_WAITS_S = 10, 60
 UNITS = {text.partition("\n")[0].removeprefix("# "): text for text in blocks(PAGE, "ini")}
@@ -31,15 +37,22 @@ def port_of(command: str) -> str:
 
 
 def test_the_units_start_what_the_command_line_knows_and_leave_it_time_to_stop() -> None:
-    assert [Path(place).parent.name for place in UNITS] == ["system", "conferral@worker.service.d"]
-    for text in UNITS.values():
+    units = [f"/etc/systemd/system/{unit}@.service" for unit in INSTANCES]
+    assert [*units, "/etc/systemd/system/conferral@console.service.d/host.conf"] == list(UNITS)
+    for place, text in UNITS.items():
         (line,) = re.findall(r"^ExecStart=(.+)$", text, re.MULTILINE)
         program, *words = shlex.split(line)
         assert program == f"{FOLDER}/.venv/bin/conferral"
-        for instance in INSTANCES:
+        for instance in INSTANCES[place.split("/")[4].partition("@")[0]]:
             parsed([word.replace("%i", instance) for word in words])
-    unit = UNITS["/etc/systemd/system/conferral@.service"]
-    assert int(re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)[0]) > STOPS_WITHIN_S
+    for place in units:
+        assert int(re.findall(r"^TimeoutStopSec=(\d+)$", UNITS[place], re.MULTILINE)[0]) > STOPS_WITHIN_S
+
+
+def test_every_unit_is_started_and_none_that_is_not_there() -> None:
+    (started,) = re.findall(r"^systemctl enable --now (.+)$", PAGE.read_text("utf-8"), re.MULTILINE)
+
+    assert started.split() == [f"{unit}@{instance}" for unit, instances in INSTANCES.items() for instance in instances]
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze, to read units")
@@ -52,19 +65,31 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
         unit.parent.mkdir(exist_ok=True)
         unit.write_text(text.replace(FOLDER, str(tmp_path / "srv")), "utf-8")
 
-    names = [str(tmp_path / f"conferral@{instance}.service") for instance in INSTANCES]
+    names = [str(tmp_path / f"{unit}@{one}.service") for unit, instances in INSTANCES.items() for one in instances]
     command = ["systemd-analyze", "verify", "--man=no", *names]
     told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
 
     assert (told.returncode, told.stderr) == (0, "")
 
 
-def test_the_proxies_lead_to_the_ports_that_are_listened_on_and_hide_the_metrics() -> None:
-    ports = [port_of("webhooks"), port_of("console")]
-
+def test_the_proxies_lead_to_the_ports_that_are_listened_on() -> None:
     for text in (NGINX, CADDY):
-        assert re.findall(r"127\.0\.0\.1:(\d+)", text) == ports
-        assert text.index("voice.example.com") < text.index("/metrics") < text.index("console.example.com")
+        assert re.findall(r"127\.0\.0\.1:(\d+)", text) == [port_of("webhooks"), port_of("console")]
+
+
+def test_the_proxies_shut_what_asks_for_no_credentials_and_nothing_else() -> None:
+    location, consoles = re.findall(r"location ~ (\S+) \{ return 404; \}", NGINX)
+    patterns, consoles_patterns = re.findall(r"@inside path (.+)\n\trespond @inside 404\n", CADDY)
+    paths = {route.path for route in ROUTES} | {*PATHS.values(), GATE_PATH, FALLBACK_PATH}
+    assert paths > INSIDE
+
+    for path in paths:
+        for asked in (prefix + path for prefix in PREFIXES):
+            assert bool(re.search(location, asked)) is (path in INSIDE), asked
+            assert any(fnmatch.fnmatchcase(asked, one) for one in patterns.split()) is (path in INSIDE), asked
+    # The console has no metrics.
+    assert consoles == location.replace("|metrics", "")
+    assert consoles_patterns == patterns.removesuffix(" */metrics")
 
 
 def test_nginx_passes_on_what_the_console_looks_at_and_waits_as_long_as_an_answer_may_take() -> None:
