@@ -445,8 +445,12 @@ def reported(entry: LogEntry) -> list[str]:
         told = [(str(one["type"]), str(one["status"]), str(one["reason"])) for one in reports]
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
         return []
+    # A transfer in which the agent talks to the target first goes on: "done" would promise too much.
+    goes_on = told and decode_changes(entry["changes"]).get("transfer.status") in ("consulting", "merged")
     return [
-        f"{kind or 'a command'} {status}{f': {reason}' if reason else ''}"
+        "transfer: target reached"
+        if goes_on and (kind, status) == ("transfer", "done")
+        else f"{kind or 'a command'} {status}{f': {reason}' if reason else ''}"
         for kind, status, reason in told
         if status != "rejected"
     ]

@@ -14,7 +14,7 @@ from streams import session_codec
 from streams.times import to_iso
 from tests.statemachine.ordering import added, ordering
 from tests.statemachine.rooms import parked
-from tests.statemachine.stages import conferenced, dialling, talking
+from tests.statemachine.stages import blind_from_bridge, conferenced, dialling, talking
 from tests.statemachine.story import Story
 from tests.support.logs import told
 
@@ -125,6 +125,18 @@ def test_time_line_that_grows_with_its_log_is_the_same_as_one_made_at_once(full:
         older = {place for place, moment in enumerate(known) if moment != growing.moments[place]}
         assert changed[1] - set(range(first, len(log))) == older
         assert older == {place for place in range(first) if growing.told_by[place] >= first}
+
+
+@pytest.mark.parametrize("mode", ["consult", "warm"])
+def test_a_transfer_that_goes_on_is_not_called_done_before_it_is(mode: str) -> None:
+    log, _ = told(lambda: talking(mode).complete().leaves("agent"))
+    moments = timeline.timeline(log)
+
+    reports = [report for one in moments for report in one.reports]
+    assert reports[1] == "transfer: target reached"
+    assert "transfer done" not in reports
+    blind = timeline.timeline(told(lambda: blind_from_bridge().takes_part("target"))[0])
+    assert blind[-1].reports == ("transfer done",)
 
 
 def test_command_that_came_to_nothing_is_found_where_it_did() -> None:

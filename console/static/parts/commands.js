@@ -139,10 +139,10 @@ async function give(fields) {
 
 const WORDS = { [UNANSWERED]: "no answer yet", sent: "sent", accepted: "accepted, under way" };
 
-/** What has become of a command. A consultation goes on when its transfer is done: that word would promise too much. */
+/** What has become of a command. A transfer with a talk first goes on when it is done: that word would promise too much. */
 function become({ type, status, fields }) {
-  const isConsult = type === "transfer" && fields?.mode === "consult";
-  return status === "done" && isConsult ? "target reached" : (WORDS[status] ?? status);
+  const goesOn = type === "transfer" && (fields?.mode === "consult" || fields?.mode === "warm");
+  return status === "done" && goesOn ? "target reached" : (WORDS[status] ?? status);
 }
 
 /** What was given here for this session: as the server says it, never before. */
