@@ -1,12 +1,21 @@
 """Redis for runs of whole services: with an append-only file, as in earnest."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.endurance import stage
 from tests.support.redis_cluster import ClusterServers
 from tests.support.redis_server import RedisServer
+
+
+@pytest.fixture(autouse=True)
+def figures_are_shown(tell_figure: Callable[[str], None]) -> Iterator[None]:
+    """At the end of the run, of tests that passed too."""
+    stage.tellers.append(tell_figure)
+    yield
+    stage.tellers.remove(tell_figure)
 
 
 @pytest.fixture

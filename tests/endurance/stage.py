@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -31,6 +31,9 @@ START_S = 60.0
 #: How Twilio is told to repeat what a number's URL did not answer; see docs/going-live.md.
 OVERRIDES = "#rc=2&rp=5xx,ct,rt&ct=1000&rt=4000"
 
+#: Whom figures are told beside, so that the end of a run shows those of tests that passed too.
+tellers: list[Callable[[str], None]] = []
+
 
 @dataclass(slots=True)
 class Stage:
@@ -48,8 +51,10 @@ class Stage:
 
     def say(self, line: str) -> None:
         """A figure, printed at once and kept."""
-        self.lines.append(line)
         sys.stderr.write(f"  {line}\n")
+        for tell in tellers:
+            tell(f"{len(self.lines):02}. {line}")
+        self.lines.append(line)
 
     def traffic(self, *, per_second: float, lasts_s: float) -> Traffic:
         return Traffic(
