@@ -1,7 +1,8 @@
 """Effects as REST requests: one small function for each kind, over twilio-python's asynchronous resources."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -198,28 +199,19 @@ class Calls:
 
         Source: Twilio docs, Call resource, "Update a Call" (`Status`).
         """
-        try:
-            with gone_is_fine():
-                await _answer(self._client.calls(effect.call_sid).update_async(status="completed"))
-        except ProviderGoneError:
-            return  # over already, which is what was wanted
+        with _over_is_fine():  # over already, which is what was wanted
+            await _answer(self._client.calls(effect.call_sid).update_async(status="completed"))
 
     async def _end_conference(self, effect: EndConference) -> None:
         """Source: Twilio docs, Conference resource, "Update a Conference" (`Status`)."""
-        try:
-            with gone_is_fine():
-                await _answer(self._client.conferences(effect.conference_sid).update_async(status="completed"))
-        except ProviderGoneError:
-            return  # over already, which is what was wanted
+        with _over_is_fine():  # over already, which is what was wanted
+            await _answer(self._client.conferences(effect.conference_sid).update_async(status="completed"))
 
     async def _say_and_hang_up(self, effect: SayAndHangUp) -> None:
         """Source: Twilio docs, Call resource, "Update a Call" (`Twiml`)."""
         document = self._needed_setup().documents.say_and_hang_up_inline(effect.sentence)
-        try:
-            with gone_is_fine():
-                await _answer(self._client.calls(effect.call_sid).update_async(twiml=document))
-        except ProviderGoneError:
-            return  # over already, so there is nobody left to be told
+        with _over_is_fine():  # over already, so there is nobody left to be told
+            await _answer(self._client.calls(effect.call_sid).update_async(twiml=document))
 
     async def _create_participant(self, effect: CreateParticipant) -> Dialled:
         """Source: Twilio docs, Participants subresource, "Create a Participant"."""
@@ -288,11 +280,8 @@ class Calls:
 
     async def _send_away(self, effect: SendAway) -> None:
         """Source: Twilio docs, Call resource, "Update a Call" (`Url`)."""
-        try:
-            with gone_is_fine():
-                await _answer(self._client.calls(effect.call_sid).update_async(url=effect.url, method="POST"))
-        except ProviderGoneError:
-            return  # over already, so there is nobody left to be sent on
+        with _over_is_fine():  # over already, so there is nobody left to be sent on
+            await _answer(self._client.calls(effect.call_sid).update_async(url=effect.url, method="POST"))
 
     def _needed_setup(self) -> CallSetup:
         if self._setup is None:
@@ -383,7 +372,14 @@ class Calls:
         return [seen for participants in inside for seen in participants]
 
 
-async def _answer(request: Awaitable[Any]) -> Any:
+@contextmanager
+def _over_is_fine() -> Iterator[None]:
+    """What is asked of a call or conference that is over already has nobody left to be asked for."""
+    with suppress(ProviderGoneError), gone_is_fine():
+        yield
+
+
+async def _answer(request: Awaitable[_T]) -> _T:
     """What the library makes of an answer, with our errors."""
     with our_errors():
         return await request
@@ -396,13 +392,11 @@ async def _read(ask: Callable[[], Awaitable[_T]]) -> _T:
     in silence for what the look tells.
     """
     try:
-        with our_errors():
-            return await ask()
+        return await _answer(ask())
     except (OutcomeUnknownError, ProviderUnreachableError) as error:
         if error.retry_after_s > 0:
             raise  # Twilio has said when to come again
-        with our_errors():
-            return await ask()
+        return await _answer(ask())
 
 
 async def _listed(page: Callable[[], Awaitable[Iterable[Any]]]) -> list[Any]:
