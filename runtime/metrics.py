@@ -105,7 +105,7 @@ class Metrics:
         self.requests_held_back = Gauge(
             "conferral_requests_held_back",
             "1 while this worker sends Twilio nothing but endings and single tries, by reason (unreachable, "
-            "credentials)",
+            "credentials); a worker that sends nothing is back at 0 after 45 s",
             ["reason"],
             registry=registry,
         )

@@ -10,6 +10,7 @@ follow when it was answered. None of that holds for endings: they have slots of 
 import random
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 
 import structlog
 
@@ -28,6 +29,9 @@ AWAY_PAUSE_S = 1.0
 AWAY_PAUSE_MAX_S = 5.0
 #: How long nothing ordinary is sent after credentials were refused, seconds.
 REFUSED_PAUSE_S = 5.0
+#: How long a failed request says that Twilio is away, seconds: longer than a pause, a request, and a sweep's interval,
+#: and shorter than the minute after which the alert fires.
+KNOWN_FOR_S = 45.0
 #: What is sent at the same time at least however often Twilio is busy, count: with one, a slow answer holds up all.
 WINDOW_MIN = 2
 #: Twilio's code for wrong credentials. Source: Twilio docs, Errors, 20003.
@@ -76,7 +80,6 @@ class Allowance:
         self._slots_max = slots_max
         self._reserved = reserved_for_endings
         self._clock = clock
-        self._held_back = metrics.requests_held_back
         self._rng = rng
         self._workers_alive = workers_alive
         #: Ordinary slots as 429s allow.
@@ -85,14 +88,17 @@ class Allowance:
         self._halved_at_s = float("-inf")
         self._why: HeldBack | None = None
         self._paused_until_s = float("-inf")
+        #: When the last answer came that says so.
+        self._learned_at_s = float("-inf")
         self._failures = 0
         self._away_pause_s = AWAY_PAUSE_S
         metrics.request_slots.set_function(lambda: self.ordinary_slots)
         for reason in HeldBack:
-            self._held_back.labels(reason.value).set(0)
+            metrics.requests_held_back.labels(reason.value).set_function(partial(self._is_held_back, reason))
 
     def __repr__(self) -> str:
-        return f"<Allowance {self.ordinary_slots} of {self.slots} {self._why or 'open'} pause={self.pause_s:.1f}>"
+        why = self.why_held_back or "open"
+        return f"<Allowance {self.ordinary_slots} of {self.slots} {why} pause={self.pause_s:.1f}>"
 
     @property
     def slots(self) -> int:
@@ -106,7 +112,7 @@ class Allowance:
         if self.pause_s > 0:
             return 0
         if self._why is not None:
-            return 1
+            return 1 if self.why_held_back else min(self._ceiling, WINDOW_MIN)
         return max(1, min(self._ceiling, int(self._window)))
 
     @property
@@ -116,13 +122,17 @@ class Allowance:
 
     @property
     def why_held_back(self) -> HeldBack | None:
-        """Why little or nothing ordinary is sent; None when all is well, or Twilio only asked for less."""
-        return self._why
+        """Why little or nothing ordinary is sent; None when all is well, or Twilio only asked for less.
+
+        A worker that has sent nothing for a while no longer knows that Twilio is away.
+        """
+        is_known = self._clock.monotonic_s() < self._learned_at_s + KNOWN_FOR_S
+        return self._why if is_known else None
 
     @property
     def trouble(self) -> str:
         """The same for `/readyz`, empty when all is well."""
-        match self._why:
+        match self.why_held_back:
             case HeldBack.CREDENTIALS:
                 return f"twilio: credentials refused ({_PERMISSION_DENIED})"
             case HeldBack.UNREACHABLE:
@@ -131,7 +141,7 @@ class Allowance:
                 return ""
 
     def note(self, answer: Answered) -> None:
-        """Learns from an answer, or from none, to whatever request."""
+        """Learns from the answer to a request, or from none."""
         if answer.status == 0 or answer.status >= 500:
             self._note_failure()
             return
@@ -146,6 +156,9 @@ class Allowance:
             self._window += 1 / self._window
         if answer.status == 429:
             self._slow_down(answer)
+
+    def _is_held_back(self, why: HeldBack) -> bool:
+        return self.why_held_back is why
 
     @property
     def _ceiling(self) -> int:
@@ -170,10 +183,8 @@ class Allowance:
             self._hold_back(self._why or HeldBack.UNREACHABLE, pause_s, None)
 
     def _hold_back(self, why: HeldBack, pause_s: float, answer: Answered | None) -> None:
+        self._learned_at_s = self._clock.monotonic_s()
         if self._why is not why:
-            if self._why is not None:
-                self._held_back.labels(self._why.value).set(0)
-            self._held_back.labels(why.value).set(1)
             self._why = why
             if answer is not None:
                 log.error("credentials_refused", status=answer.status, code=answer.code, wait_s=pause_s)
@@ -186,7 +197,6 @@ class Allowance:
     def _go_on(self) -> None:
         assert self._why is not None
         log.info("requests_resumed", reason=self._why.value)
-        self._held_back.labels(self._why.value).set(0)
         self._why = None
         self._paused_until_s = float("-inf")
         # All that has waited would come at once.

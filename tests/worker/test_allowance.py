@@ -191,6 +191,25 @@ def test_refused_credentials_stop_what_is_no_ending_with_one_alarm_until_they_ar
     assert bounds.slots == (32, 2)
 
 
+def test_a_worker_that_sends_nothing_no_longer_says_that_twilio_is_away():
+    bounds = Bounds()
+    bounds.answer(0, 10)
+    bounds.time.s += limits.KNOWN_FOR_S - 1
+    bounds.answer(0)
+    bounds.time.s += limits.KNOWN_FOR_S - 1
+    assert bounds.held_back() == {"unreachable": 1, "credentials": 0}, "the last answer said so"
+    bounds.time.s += 1
+    assert bounds.held_back() == {"unreachable": 0, "credentials": 0}
+    assert bounds.allowance.trouble == ""
+    assert bounds.slots[1] == limits.WINDOW_MIN, "everything that waited would go at once"
+    bounds.answer(0)
+    assert bounds.held_back() == {"unreachable": 1, "credentials": 0}, "the tenth failure in a row, and one more"
+    bounds.time.s += limits.KNOWN_FOR_S
+    with capture_logs() as lines:
+        bounds.answer(200)
+    assert [line["event"] for line in lines] == ["requests_resumed"]
+
+
 # ---- lanes in a pause --------------------------------------------------------------------------------------------
 
 
