@@ -190,8 +190,9 @@ class ServiceSettings(StoreSettings):
     allowed_destinations: str | None = Field(
         default=None,
         validation_alias="CONFERRAL_ALLOWED_DESTINATIONS",
-        description="comma-separated, what may be dialled: regions (`US,GB`), number prefixes (`+4420`), `client:`, "
-        "SIP domains (`sip:example.com`); by default the region of `TWILIO_NUMBER` and `client:`",
+        description="comma-separated list of what may be dialed: regions (`US,GB`), number prefixes (`+4420`), "
+        "`client:`, SIP domains (`sip:example.com`; `sip:example.com:5080` if the port is not 5060 or 5061); the "
+        "region of `TWILIO_NUMBER` and `client:` by default",
     )
     partitions: int = Field(
         default=16,

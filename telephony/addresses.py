@@ -6,6 +6,7 @@ Nothing is dialled that was not parsed here first. Errors say what is wrong and 
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import unquote
 
 import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberType, ValidationResult
@@ -21,9 +22,16 @@ _COMPLETE_DIGITS_MIN = 7
 _CLIENT = re.compile(r"client:([A-Za-z0-9_.@-]{1,128})")
 #: Source: RFC 3261, section 19.1.1, narrowed: no passwords, no headers, one known parameter.
 _SIP = re.compile(
-    r"sip:[A-Za-z0-9._~!$&'()*+,=/%-]{1,64}@([A-Za-z0-9][A-Za-z0-9.-]{0,252})(?::[0-9]{1,5})?(?:;transport=(?:udp|tcp|tls))?"
+    r"sip:([A-Za-z0-9._~!$&'()*+,=/%-]{1,64})@([A-Za-z0-9][A-Za-z0-9.-]{0,252})(?::([1-9][0-9]{0,4}))?"
+    r"(?:;transport=(?:udp|tcp|tls))?"
 )
-_SIP_DOMAIN = re.compile(r"sip:([A-Za-z0-9][A-Za-z0-9.-]{0,252})")
+#: A user part once its escapes are undone: none of these characters ends it or begins another escape.
+_SIP_USER = re.compile(r"[A-Za-z0-9._~!$&'()*+,=/-]+")
+_LETTER = re.compile(r"[A-Za-z]")
+_PORT_MAX = 65535
+#: Where SIP listens unless an entry of the list says otherwise. Source: RFC 3261, section 19.1.2.
+_SIP_PORTS = frozenset({None, "5060", "5061"})
+_SIP_DOMAIN = re.compile(r"sip:([A-Za-z0-9][A-Za-z0-9.-]{0,252}(?::[1-9][0-9]{0,4})?)")
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 _REGION = re.compile(r"[A-Z]{2}")
 #: What costs the caller more than a call, or shares the price: never dialled, whatever the list says.
@@ -86,12 +94,22 @@ def parse_address(text: str) -> Address:
         return Address(AddressKind.NUMBER, text)
     if _CLIENT.fullmatch(text):
         return Address(AddressKind.CLIENT, text)
-    if _SIP.fullmatch(text):
+    if sip := _SIP.fullmatch(text):
+        _check_sip(user=sip[1], port=sip[3])
         return Address(AddressKind.SIP, text)
     digits = text.removeprefix("+")
     if digits.isdigit() and len(digits) < _COMPLETE_DIGITS_MIN:
+        if _valid(text) is not None:  # some countries have complete numbers as short as this
+            return Address(AddressKind.NUMBER, text)
         raise AddressError("short and emergency numbers are never dialled")
     raise AddressError(f"must be +, country code and number, such as {EXAMPLE}, client:NAME or sip:URI")
+
+
+def _check_sip(*, user: str, port: str | None) -> None:
+    if not _SIP_USER.fullmatch(unquote(user)):
+        raise AddressError("the part before the @ of a sip: address has an escape that changes its meaning")
+    if port is not None and int(port) > _PORT_MAX:
+        raise AddressError("the port of a sip: address is too high")
 
 
 def is_caller_id(text: str) -> bool:
@@ -109,19 +127,30 @@ def region_of(number: str) -> str:
         number: E.164.
     """
     parsed = _parsed(number)
-    return "" if parsed is None else _region(parsed)
+    if parsed is None or phonenumbers.is_possible_number_with_reason(parsed) != ValidationResult.IS_POSSIBLE:
+        return ""
+    return _region(parsed)
 
 
 def _parsed(number: str) -> PhoneNumber | None:
-    """The number, None when it is not complete or not written as E.164 would write it."""
+    """The number, None when it is not written as E.164 would write it."""
     try:
         parsed = phonenumbers.parse(number, None)
     except phonenumbers.NumberParseException:
         return None
-    possible = phonenumbers.is_possible_number_with_reason(parsed) == ValidationResult.IS_POSSIBLE
     # A number with its trunk prefix left in would slip past a prefix of the list, or under another one.
     canonical = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) == number
-    return parsed if possible and canonical else None
+    return parsed if canonical else None
+
+
+def _valid(number: str) -> PhoneNumber | None:
+    """The number, None when its country's numbering plan has no such number.
+
+    A number that is merely possible is not enough. Networks connect a call as soon as the digits are complete, so a
+    premium-rate number with a digit too many still reaches the premium-rate number.
+    """
+    parsed = _parsed(number)
+    return parsed if parsed is not None and phonenumbers.is_valid_number(parsed) else None
 
 
 def _region(parsed: PhoneNumber) -> str:
@@ -136,6 +165,13 @@ def _region(parsed: PhoneNumber) -> str:
     return str(
         phonenumbers.region_code_for_number(PhoneNumber(country_code=1, national_number=int(f"{area}2345678"))) or ""
     )
+
+
+def _is_emergency(parsed: PhoneNumber, region: str) -> bool:
+    """Whether a number is an emergency number, or one behind an area code: +49 30 112 reaches Berlin's fire brigade."""
+    national = str(parsed.national_number)
+    subscriber = national[phonenumbers.length_of_geographical_area_code(parsed) :]
+    return bool(region) and any(phonenumbers.is_emergency_number(digits, region) for digits in (national, subscriber))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +189,8 @@ class AllowList:
 
         Args:
             text: Comma-separated regions (`US`), number prefixes (`+4420`), `client:` and SIP domains
-                (`sip:example.com`, that host and no other); None for the region of `own_number` and `client:`.
+                (`sip:example.com`, that host and no other, on SIP's own ports; `sip:example.com:5080` for another
+                port); None for the region of `own_number` and `client:`.
             own_number: `TWILIO_NUMBER`, E.164.
 
         Raises:
@@ -192,9 +229,7 @@ class AllowList:
             if not self.clients:
                 raise AddressError("the allow-list has no entry client:")
         else:
-            domain = _SIP.fullmatch(address.text)
-            if domain is None or domain[1].lower() not in self.sip_domains:
-                raise AddressError("the allow-list does not name this SIP domain")
+            self._check_sip(address.text)
 
     def allows(self, address: Address) -> bool:
         """Whether the address may be dialled."""
@@ -204,16 +239,33 @@ class AllowList:
             return False
         return True
 
+    def _check_sip(self, uri: str) -> None:
+        sip = _SIP.fullmatch(uri)
+        host = sip[2].lower() if sip is not None else ""
+        if sip is None or not (
+            f"{host}:{sip[3]}" in self.sip_domains or (sip[3] in _SIP_PORTS and host in self.sip_domains)
+        ):
+            raise AddressError("the allow-list does not name this SIP domain")
+        user = unquote(sip[1])
+        if _LETTER.search(user):
+            return
+        # A gateway dials a user part without letters as a phone number, whatever separators it has.
+        if not _E164.fullmatch(user):
+            raise AddressError(
+                "the part before the @ of a sip: address is a number, but not +, country code and number; short and "
+                "emergency numbers are never dialed"
+            )
+        self._check_number(user)
+
     def _check_number(self, number: str) -> None:
-        parsed = _parsed(number)
+        parsed = _valid(number)
         if parsed is None:
-            raise AddressError("is no complete phone number; short and emergency numbers are never dialled")
+            raise AddressError("is not a valid phone number; short and emergency numbers are never dialed")
         dear = _DEAR_TYPES.get(phonenumbers.number_type(parsed))
         if dear:
             raise AddressError(f"is {dear}; these are never dialled")
         region = _region(parsed)
-        national = str(parsed.national_number)
-        if region and phonenumbers.is_emergency_number(national, region):
+        if _is_emergency(parsed, region):
             raise AddressError("is an emergency number; these are never dialled")
         if region in self.regions or number.startswith(self.prefixes):
             return

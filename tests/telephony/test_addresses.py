@@ -1,8 +1,10 @@
 import re
 
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from runtime.errors import SettingsError
 from runtime.settings import ServiceSettings, load
@@ -47,7 +49,10 @@ def test_an_address_is_a_number_a_client_or_a_sip_uri(text, kind, noun):
         "", " ", "14155550123", "(415) 555-0123", "+0123456789", "+1415555012345678", "+14155550123\n", " +14155550123",
         "911", "112", "+1911", "client:", "client:a b", "client:a\r\nb", "client:a?x=1", "sip:", "sip:bob",
         "sip:@example.com", "sip:bob@example.com\r\nX: y", "sips:bob@example.com", "tel:+14155550123",
-        "sip:bob@example.com?header=x", "+١٤١٥٥٥٥٠١٢٣", "CLIENT:alice",
+        "sip:bob@example.com?header=x", "+١٤١٥٥٥٥٠١٢٣", "CLIENT:alice", "sip:bob@example.com:0",
+        "sip:bob@example.com:65536", "sip:bob%40evil.example@example.com", "sip:bob%00@example.com",
+        "sip:bob%2540@example.com", "sip:bob%0d%0a@example.com", "sip:bob%4@example.com", "sip:%@example.com",
+        "sip:b%C3%B6b@example.com", "sip:bob%3Bphone-context=x@example.com", "sip:bob%3Ax@example.com",
     ],
 )  # fmt: skip
 def test_everything_else_is_refused_in_words_without_the_address(text):
@@ -128,12 +133,85 @@ def test_a_region_follows_the_numbering_plan_even_for_reserved_numbers(number, r
         ("client:, US", "client:alice", True),
         ("", "+14155550123", False),
         ("GB,+44", "+4402079460123", False),  # the trunk prefix left in
+        ("US", "+15550100", False),  # possible, but assigned to nobody
+        ("CA", "+13101234", True),  # complete with seven digits
+        ("+98", "+989601", True),
+        ("sip:example.com", "sip:bob@example.com:5061", True),
+        ("sip:example.com", "sip:bob@example.com:22", False),
+        ("sip:example.com:5080", "sip:bob@example.com:5080", True),
+        ("sip:example.com:5080", "sip:bob@example.com", False),
+        ("sip:example.com:5060", "sip:bob@example.com:5060", True),
+        ("US,sip:example.com", "sip:+14155550123@example.com", True),
+        ("US,sip:example.com", "sip:b%6Fb.2@example.com", True),  # an escape that changes nothing
+        ("sip:example.com", "sip:+14155550123@example.com", False),  # a gateway would dial it
     ],
 )
 def test_only_what_the_list_names_may_be_dialled(setting, text, allowed):
     allow_list = AllowList.from_setting(setting, OWN_NUMBER)
 
     assert allow_list.allows(parse_address(text)) is allowed
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        "911", "112", "9-1-1", "(911)", "*67911", "_911", "%39%31%31", "%2B19005550143", "+19005550143", "19005550143",
+        "0019005550143", "+1-900-555-0143", "+190055501430", "14155550123", "1001", "+1911",
+    ],
+)  # fmt: skip
+def test_a_sip_user_that_is_a_number_has_to_pass_as_a_number(user):
+    allow_list = AllowList.from_setting("US,+1,sip:example.com", OWN_NUMBER)
+
+    assert not allow_list.allows(parse_address(f"sip:{user}@example.com"))
+
+
+def examples(types):
+    """The library's example numbers of some types, for all regions and the country codes that belong to none."""
+    regions = [phonenumbers.example_number_for_type(region, kind)
+               for region in sorted(phonenumbers.SUPPORTED_REGIONS) for kind in types]  # fmt: skip
+    nowhere = [phonenumbers.example_number_for_non_geo_entity(code)
+               for code in sorted(phonenumbers.COUNTRY_CODES_FOR_NON_GEO_REGIONS)]  # fmt: skip
+    found = [*regions, *(number for number in nowhere if phonenumbers.number_type(number) in types)]
+    return [phonenumbers.format_number(number, PhoneNumberFormat.E164) for number in found if number is not None]
+
+
+DEAR = (PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST)
+ORDINARY = tuple(kind for kind in PhoneNumberType.values() if kind not in (*DEAR, PhoneNumberType.UNKNOWN))
+EVERYTHING = AllowList(prefixes=tuple(f"+{digit}" for digit in range(1, 10)))
+
+
+def dialed(texts):
+    return [text for text in texts if re.fullmatch(r"\+[0-9]{7,15}", text) and EVERYTHING.allows(parse_address(text))]
+
+
+def test_no_premium_or_shared_cost_number_is_dialed_with_digits_too_many():
+    numbers = examples(DEAR)
+    longer = [number + extra for number in numbers for extra in ("", *"0123456789", "00", "45", "99", "000", "999")]
+
+    assert len(numbers) > 150
+    assert dialed(longer) == []
+
+
+def test_a_premium_or_shared_cost_number_that_lacks_digits_is_dialed_only_if_it_is_an_ordinary_number():
+    shorter = {number[:-cut] for number in examples(DEAR) for cut in (1, 2, 3)}
+    # +60 16 001 2345 is a mobile number in Malaysia, and +60 1600 12 3456 a premium-rate number.
+    ordinary = {"+60160012345", "+56600123456", "+353152012345", "+35315201234", "+353185012345", "+35318501234",
+                "+85519001234", "+9619012345", "+9618012345", "+9609001234", "+508810123", "+6619001234"}  # fmt: skip
+
+    assert set(dialed(shorter)) <= ordinary
+
+
+@pytest.mark.parametrize("number", ["+4990012345670", "+19001550143", "+49112123456", "+4930112", "+4911833"])
+def test_a_number_with_a_premium_or_emergency_prefix_is_not_dialed(number):
+    assert dialed([number]) == []
+
+
+def test_every_ordinary_example_number_is_dialed_where_its_region_is_allowed():
+    everywhere = AllowList(regions=frozenset(phonenumbers.SUPPORTED_REGIONS), prefixes=("+8",))
+    numbers = examples(ORDINARY)
+
+    assert len(numbers) > 1000
+    assert [number for number in numbers if not everywhere.allows(parse_address(number))] == []
 
 
 @pytest.mark.parametrize("text", ["+19005550123", "+18765550123", "+15550100", "sip:bob@example.com"])
