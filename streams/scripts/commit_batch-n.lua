@@ -46,6 +46,13 @@ local function take_list()
   return list
 end
 
+-- Lua hands on about 8,000 values at most; of fields and their values, an even number keeps the two together.
+local function write_in_chunks(command, key, values)
+  for first = 1, #values, 1000 do
+    redis.call(command, key, unpack(values, first, math.min(first + 999, #values)))
+  end
+end
+
 -- Nothing is written before everything was checked: a script that fails half-way is not undone.
 if redis.call('HGET', lease, 'holder') ~= holder then return {0} end
 local last = tonumber(redis.call('HGET', lease, 'commit') or '0')
@@ -78,12 +85,13 @@ if #conflicts > 1 then return conflicts end
 
 -- From here on nothing can fail.
 for i = 1, #entries do redis.call('XDEL', events, entries[i]) end
-redis.call('HDEL', suspects, '', 'last', unpack(entries, 1, math.min(#entries, 1000)))
+redis.call('HDEL', suspects, '', 'last')
+write_in_chunks('HDEL', suspects, entries)
 redis.call('HSET', lease, 'commit', number)
 for i = 1, #sessions do
   local session = sessions[i]
-  if #session.set > 0 then redis.call('HSET', session.hash, unpack(session.set)) end
-  if #session.del > 0 then redis.call('HDEL', session.hash, unpack(session.del)) end
+  write_in_chunks('HSET', session.hash, session.set)
+  write_in_chunks('HDEL', session.hash, session.del)
   for j = 1, #session.entries do
     redis.call('XADD', session.log, 'MAXLEN', log_max, '*', unpack(session.entries[j]))
   end

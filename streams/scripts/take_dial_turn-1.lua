@@ -51,7 +51,7 @@ for i = 1, #waiting do
 end
 
 -- A full Redis lets a script through whose first write needs no memory.
-redis.call('HDEL', pace, unpack(gone))
+for i = 1, #gone do redis.call('HDEL', pace, gone[i]) end
 local answer
 if is_first and due <= now then
   -- Who has waited for the turn asks a little after it is due; the next one is not late for that.

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
-from statemachine.events import CallReceived
+from statemachine.events import CallReceived, ConferenceFound, ParticipantFound
 from statemachine.machine import step
 from statemachine.session import Ask, Party, Session
 from statemachine.states import PartyStatus, Stage, TransferMode, Tune
@@ -264,6 +264,42 @@ async def test_transfer_is_stored_with_its_session(store, client, keys, partitio
     await store.commit(partition, lease, Batch(sessions=[over]))
     assert (await store.load([SESSION]))[SESSION].session == over.after.session
     assert "transfer.attempts" not in await names_in(client, keys)
+
+
+async def test_commit_takes_more_values_than_lua_hands_on_at_once(store, client, keys, partition, lease):
+    """Lua's unpack refuses about 8,000 values; by then, the entries would be gone."""
+    change = opened()
+    many = {f"field-{number}": str(number) for number in range(10_000)}  # 20,000 values
+    large = Stored(change.after.session, {**change.after.fields, **many})
+    await store.commit(partition, lease, Batch(sessions=[SessionChange(change.before, large, change.log)]))
+    found = await client.hgetall(keys.session(SESSION))
+    assert {name: found[name.encode()].decode() for name in many} == many
+
+    smaller = moved(change, phase=change.after.session.phase)
+    await store.commit(partition, lease, Batch(sessions=[SessionChange(large, smaller.after)]))
+    assert await names_in(client, keys) == smaller.after.fields.keys()
+
+
+async def test_conference_of_250_is_adopted(store, client, keys, partition, lease):
+    entry_ids = await add(client, keys, partition)
+    participants = [
+        ParticipantFound(
+            call_sid=f"CA{number:032x}",
+            label=f"guest-{number}-{number}",
+            address=f"+1415555{number:04}",
+            came_in=number == 0,
+        )
+        for number in range(250)
+    ]
+    event = ConferenceFound(session_id=SESSION, token="t", conference_sid="CF1", participants=tuple(participants))
+    taken = step(Session(SESSION), event, 1_000_000)
+    assert len(taken.session.parties) >= 250
+    change = SessionChange(blank(SESSION), Stored(taken.session, session_codec.encode(taken.session)))
+
+    await store.commit(partition, lease, Batch(entry_ids=entry_ids, sessions=[change]))
+
+    assert (await store.load([SESSION]))[SESSION].session == taken.session
+    assert await client.xlen(keys.events(partition)) == 0
 
 
 async def test_log_is_bounded(store, client, keys, partition, lease, monkeypatch):
