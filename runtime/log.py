@@ -8,12 +8,18 @@ digits. Secrets have no key at all.
 import logging
 import re
 import sys
+import traceback
 from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import Any, Literal, TextIO, cast
 
 import structlog
 
+from runtime.errors import ConferralError
+
+#: Of an error's traceback, the innermost frames are shown, and of its causes the nearest (counts).
+FRAMES_MAX = 30
+CAUSES_MAX = 5
 #: Keys that hold something about a person: shown as their last two digits.
 REDACTED_KEYS = frozenset({"address", "agent_address", "customer_address", "identity"})
 #: Every key that a log line may have, beside structlog's own (`event`, `level`, `timestamp`, `exception`).
@@ -23,7 +29,7 @@ KEYS = REDACTED_KEYS | frozenset(
         "state_to", "outcome", "effect", "effect_id", "attempt", "duration_ms", "wait_s", "error_type", "status",
         "code", "request_id", "process", "version", "host", "port", "url_path", "reason", "holder", "count", "party",
         "method", "command_id", "command", "setting", "task", "signal", "entries", "sessions", "bytes", "calls",
-        "conferences", "pages", "findings", "behind", "destinations", "numbers",
+        "conferences", "pages", "findings", "behind", "destinations", "numbers", "where",
     }
 )  # fmt: skip
 
@@ -88,6 +94,29 @@ def _masked(found: re.Match[str]) -> str:
     return text if text == EXAMPLE or _HOST.fullmatch(text) else redacted("+" + text)
 
 
+def _format_exception(exc_info: Any) -> str:
+    """Format an error for the log, from the outermost cause on.
+
+    Only our own errors show their texts, which are static. Those of others may quote what was sent: a number, a secret.
+    """
+    return "\n".join(_traceback_lines(exc_info[1], CAUSES_MAX))
+
+
+def _traceback_lines(error: BaseException, causes_left: int) -> list[str]:
+    lines: list[str] = []
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None and causes_left:
+        lines += [*_traceback_lines(cause, causes_left - 1), "", "which led to:", ""]
+    lines += "".join(traceback.format_tb(error.__traceback__, limit=-FRAMES_MAX)).splitlines()
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    lines.append(f"{name}: {error}" if isinstance(error, ConferralError) else name)
+    if isinstance(error, BaseExceptionGroup) and causes_left:
+        for one in error.exceptions[:CAUSES_MAX]:
+            lines += [f"  | {line}" for line in _traceback_lines(one, causes_left - 1)]
+    return lines
+
+
 class _PatientStream:
     """A stream for lines that may be lost: a full disk or a reader that has gone stops the log and not the service."""
 
@@ -136,7 +165,7 @@ def configure(
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _refuse_unknown_keys,
             _redact,
-            structlog.processors.format_exc_info,
+            structlog.processors.ExceptionRenderer(_format_exception),
             _mask_numbers,
             renderer,
         ],

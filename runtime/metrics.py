@@ -40,6 +40,12 @@ class Metrics:
         self.dead_letters = Counter(
             "conferral_dead_letters_total", "Entries put aside, by reason", ["reason"], registry=registry
         )
+        self.unexpected_errors = Counter(
+            "conferral_unexpected_errors_total",
+            "Unforeseen errors, by the kind of item that they cost (effect, timer, sweep, decision, webhook, task)",
+            ["where"],
+            registry=registry,
+        )
         self._add_partitions(registry)
         self._add_requests(registry)
         self._add_transfers(registry)

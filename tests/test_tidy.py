@@ -224,8 +224,18 @@ def test_functions_are_short():
 
 
 def test_nothing_is_caught_that_was_not_thought_of():
-    problems = []
+    # The boundaries of items, where an unforeseen error costs one item instead of the process.
+    allowed = {"runtime/containment.py"}
+    problems = [
+        f"{name}:{node.lineno}: {called} of everything: use runtime.containment.contain"
+        for name in PYTHON
+        for node, called in calls(name)
+        if called in ("suppress", "contextlib.suppress")
+        and {"Exception", "BaseException"} & {_dotted(argument) for argument in node.args}
+    ]
     for name in PYTHON:
+        if name in allowed:
+            continue
         for node in nodes_of(name):
             if isinstance(node, ast.ExceptHandler):
                 caught = "" if node.type is None else ast.unparse(node.type)

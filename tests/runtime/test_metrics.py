@@ -16,6 +16,7 @@ BOUNDED = {
     "reason",
     "route",
     "code",
+    "where",
 }
 
 

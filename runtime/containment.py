@@ -1,0 +1,148 @@
+"""The boundaries of items: an error that no code foresaw costs one item, and never the process.
+
+An item is one effect, one timer, one page of the sweep, one decision, one answer to a webhook, or one run of a
+long-lived task. Code inside an item catches the errors that it knows. What is left is a mistake of ours or of a
+library: the boundary logs it, counts it, and hands it to the caller as a value. The caller then decides what happens
+to the item. No other module catches errors that it does not name.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from runtime.lifecycle import pause
+from runtime.metrics import Metrics
+
+log = structlog.get_logger()
+
+#: Pause before a task that failed runs again, seconds: first, and at most.
+RESTART_FIRST_S = 0.2
+RESTART_MAX_S = 10.0
+#: A task that ran for so long starts again with the first pause, seconds.
+RESTART_FORGET_S = 60.0
+
+
+class Where(StrEnum):
+    """The kinds of items; the label `where` of the metric."""
+
+    EFFECT = "effect"
+    TIMER = "timer"
+    SWEEP = "sweep"
+    DECISION = "decision"
+    WEBHOOK = "webhook"
+    TASK = "task"
+
+
+@dataclass(frozen=True, slots=True)
+class Unexpected:
+    """An error that no code foresaw."""
+
+    error: BaseException
+
+    @property
+    def reason(self) -> str:
+        """The reason to report: the error's type. Its text may quote a number or a secret."""
+        return f"unexpected {type(self.error).__name__}"
+
+
+class contain:  # noqa: N801  # used as a `with` statement, like contextlib.suppress
+    """The boundary of one item.
+
+    An unforeseen error inside the block ends the block. It is logged with its traceback, counted, and kept in
+    `unexpected`. Errors in `passing` leave the block, and so do a cancellation of this task and the errors that end a
+    process (`SystemExit`, `KeyboardInterrupt`). A cancellation that no one asked for is a library's mistake and stays.
+
+    >>> from runtime.metrics import Metrics
+    >>> with contain(Where.EFFECT, Metrics()) as boundary:
+    ...     outcome = "done"
+    >>> boundary.unexpected is None
+    True
+    """
+
+    def __init__(
+        self,
+        where: Where,
+        metrics: Metrics,
+        *,
+        passing: tuple[type[BaseException], ...] = (),
+        **about: Any,
+    ) -> None:
+        """Prepare the boundary.
+
+        Args:
+            where: The kind of item.
+            metrics: Where the error is counted.
+            passing: Errors that the caller handles itself.
+            about: What the log line says about the item, under keys of `runtime.log.KEYS`.
+        """
+        self.unexpected: Unexpected | None = None
+        self._where = where
+        self._metrics = metrics
+        self._passing = passing
+        self._about = about
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> bool:
+        if error is None or isinstance(error, self._passing):
+            return False
+        if not isinstance(error, Exception) and not _is_stray_cancellation(error):
+            return False
+        self.unexpected = Unexpected(error)
+        note_unexpected(self._where, self._metrics, error, **self._about)
+        return True
+
+
+def note_unexpected(where: Where, metrics: Metrics, error: BaseException, **about: Any) -> None:
+    """Log and count an error that no code foresaw, for callers that have it as a value."""
+    metrics.unexpected_errors.labels(where.value).inc()
+    log.error("unexpected_error", where=where.value, error_type=type(error).__name__, exc_info=error, **about)
+
+
+def _is_stray_cancellation(error: BaseException) -> bool:
+    """Whether this is a cancellation that was not asked of the running task."""
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    task = asyncio.current_task()
+    return task is not None and not task.cancelling()
+
+
+async def keep_running(
+    stop: asyncio.Event,
+    name: str,
+    work: Callable[[], Awaitable[None]],
+    metrics: Metrics,
+    *,
+    passing: tuple[type[BaseException], ...] = (),
+) -> None:
+    """Run a long-lived task; after an unforeseen error run it again, after a growing pause, until the process stops.
+
+    Args:
+        stop: Set when the process is to stop.
+        name: The task's, for the log.
+        work: Starts the task; has to be able to start again after a failure at any of its points.
+        metrics: Where errors are counted.
+        passing: Errors that are to end the task.
+    """
+    loop = asyncio.get_running_loop()
+    wait_s = RESTART_FIRST_S
+    while True:
+        started_s = loop.time()
+        with contain(Where.TASK, metrics, passing=passing, task=name) as boundary:
+            await work()
+        if boundary.unexpected is None or stop.is_set():
+            return
+        if loop.time() - started_s >= RESTART_FORGET_S:
+            wait_s = RESTART_FIRST_S
+        await pause(stop, wait_s)
+        if stop.is_set():
+            return
+        wait_s = min(2 * wait_s, RESTART_MAX_S)

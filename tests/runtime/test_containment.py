@@ -1,0 +1,167 @@
+"""Boundaries: an unforeseen error costs one item, is logged and counted, and shows nothing that it quotes."""
+
+import asyncio
+import io
+import json
+
+import pytest
+import structlog
+
+from runtime import containment, log
+from runtime.containment import Where, contain, keep_running, note_unexpected
+from runtime.errors import LeaseLostError
+from runtime.metrics import Metrics
+from tests.support.any_errors import ANY_ERRORS, SECRET
+
+
+@pytest.fixture
+def lines():
+    stream = io.StringIO()
+    log.configure("json", stream, for_good=False)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    structlog.reset_defaults()
+
+
+def count(metrics, where):
+    return metrics.registry.get_sample_value("conferral_unexpected_errors_total", {"where": where.value}) or 0
+
+
+@pytest.mark.parametrize("name", ANY_ERRORS)
+async def test_any_error_is_kept_logged_and_counted(name, lines):
+    metrics, error = Metrics(), ANY_ERRORS[name]()
+    with contain(Where.EFFECT, metrics, effect="hold", session_id="CA1") as boundary:
+        raise error
+    assert boundary.unexpected.error is error
+    assert boundary.unexpected.reason == f"unexpected {type(error).__name__}"
+    assert count(metrics, Where.EFFECT) == 1
+    (line,) = lines()
+    assert (line["event"], line["level"], line["where"]) == ("unexpected_error", "error", "effect")
+    assert (line["effect"], line["session_id"], line["error_type"]) == ("hold", "CA1", type(error).__name__)
+    assert "test_containment.py" in line["exception"]
+    assert SECRET not in json.dumps(line)
+    assert "5550123" not in json.dumps(line)
+
+
+async def test_item_without_an_error_leaves_no_trace(lines):
+    metrics = Metrics()
+    with contain(Where.EFFECT, metrics) as boundary:
+        pass
+    assert boundary.unexpected is None
+    assert (lines(), count(metrics, Where.EFFECT)) == ([], 0)
+
+
+@pytest.mark.parametrize("error", [LeaseLostError("lost"), SystemExit(1), KeyboardInterrupt()])
+async def test_errors_that_the_caller_handles_and_those_that_end_a_process_pass(error, lines):
+    with pytest.raises(type(error)), contain(Where.TIMER, Metrics(), passing=(LeaseLostError,)):
+        raise error
+    assert lines() == []
+
+
+async def test_cancellation_that_was_asked_for_passes(lines):
+    async def item():
+        with contain(Where.EFFECT, Metrics()):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(item())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert lines() == []
+
+
+def test_boundary_works_without_a_loop():
+    with contain(Where.DECISION, Metrics()) as boundary:
+        raise KeyError("mode")
+    assert boundary.unexpected is not None
+
+
+def test_cause_is_shown_with_its_traceback_and_without_its_text(lines):
+    def fail():
+        try:
+            return {}[SECRET]
+        except KeyError as error:
+            raise LeaseLostError("another worker holds it") from error
+
+    with contain(Where.TASK, Metrics(), task="leases"):
+        fail()
+    shown = lines()[0]["exception"]
+    assert "KeyError\n\nwhich led to:" in shown
+    assert shown.endswith("LeaseLostError: another worker holds it")
+    assert SECRET not in shown
+
+
+def test_traceback_of_endless_causes_is_bounded(lines):
+    first, second = ValueError(), TypeError()
+    first.__cause__, second.__cause__ = second, first
+    note_unexpected(Where.TASK, Metrics(), first)
+    assert lines()[0]["exception"].count("which led to") == log.CAUSES_MAX
+
+
+class Runs:
+    """A task that fails so often before it runs until the stop."""
+
+    def __init__(self, stop, failures):
+        self.stop, self.failures, self.started = stop, list(failures), 0
+
+    async def __call__(self):
+        self.started += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        self.stop.set()
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    waited = []
+
+    async def no_pause(_stop, wait_s):
+        waited.append(wait_s)
+
+    monkeypatch.setattr(containment, "pause", no_pause)
+    return waited
+
+
+async def test_task_that_fails_runs_again_after_growing_pauses(pauses, lines):
+    stop, metrics = asyncio.Event(), Metrics()
+    runs = Runs(stop, [make() for make in ANY_ERRORS.values()])
+    await keep_running(stop, "gauges", runs, metrics)
+    assert runs.started == len(ANY_ERRORS) + 1
+    assert count(metrics, Where.TASK) == len(ANY_ERRORS)
+    assert pauses[:3] == [0.2, 0.4, 0.8]
+    assert pauses[-1] == containment.RESTART_MAX_S
+    assert {line["task"] for line in lines()} == {"gauges"}
+
+
+async def test_task_that_fails_while_the_process_stops_does_not_run_again(pauses):
+    stop = asyncio.Event()
+    stop.set()
+    runs = Runs(stop, [KeyError(), KeyError()])
+    await keep_running(stop, "gauges", runs, Metrics())
+    assert (runs.started, pauses) == (1, [])
+
+
+async def test_stop_during_the_pause_ends_the_task(monkeypatch):
+    stop = asyncio.Event()
+
+    async def stopped(_stop, _wait_s):
+        stop.set()
+
+    monkeypatch.setattr(containment, "pause", stopped)
+    runs = Runs(stop, [KeyError()])
+    await keep_running(stop, "gauges", runs, Metrics())
+    assert runs.started == 1
+
+
+async def test_error_that_is_to_end_a_task_does(pauses):
+    stop = asyncio.Event()
+    with pytest.raises(LeaseLostError):
+        await keep_running(stop, "gauges", Runs(stop, [LeaseLostError("lost")]), Metrics(), passing=(LeaseLostError,))
+    assert pauses == []
+
+
+async def test_pauses_start_over_after_a_long_run(pauses, monkeypatch):
+    monkeypatch.setattr(containment, "RESTART_FORGET_S", 0.0)
+    stop = asyncio.Event()
+    await keep_running(stop, "gauges", Runs(stop, [KeyError(), KeyError(), KeyError()]), Metrics())
+    assert pauses == [0.2, 0.2, 0.2]
