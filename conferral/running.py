@@ -99,7 +99,7 @@ async def _webhooks(
     refused: list[SettingsError] = []
 
     async def server(app: web.Application) -> None:
-        await serve(app, host, port, stop, metrics)
+        await serve(app, host, port, stop)
 
     async def agreement() -> None:
         try:

@@ -42,7 +42,7 @@ from webhooks.form import Form
 from webhooks.gate import GateRoutes
 from webhooks.health import HealthRoutes
 from webhooks.means import Means
-from webhooks.reception import BODY_BYTES_MAX, Reception
+from webhooks.reception import Reception
 from webhooks.routing import Routing
 from webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes
 from webhooks.wait import WaitRoutes
@@ -80,7 +80,7 @@ def make_app(
     Raises:
         SettingsError: the directory, the agent, the allow-list or the public URL is wrong.
     """
-    app = web.Application(client_max_size=BODY_BYTES_MAX)
+    app = web.Application()
     reception = Reception(settings)
     signed = signed_routes(settings, ingest, child_lookup, metrics, directory or DirectoryFile(settings))
     health = HealthRoutes(ingest, metrics, level or Level())
@@ -159,7 +159,9 @@ def _signed(
     async def handle(request: web.Request) -> web.Response:
         started_s = clock.monotonic_s()
         try:
-            form = await reception.admit(request, prefix_was_kept=prefix_was_kept, may_get=path in _MAY_GET)
+            form = await reception.admit(
+                request, prefix_was_kept=prefix_was_kept, may_get=path in _MAY_GET, is_voice=path.startswith("/voice/")
+            )
             response = await action(form, request.raw_path.partition("?")[2])
         except RejectedError as error:
             response = _rejected(path, error.status, error.reason)

@@ -11,11 +11,13 @@ from aiohttp import web
 from runtime.settings import ServiceSettings
 from telephony.callbacks import FIELDS_READ
 from webhooks.errors import RejectedError, Rejection
-from webhooks.form import Form, parse_form
+from webhooks.form import FIELDS_MAX, Form, parse_form
 from webhooks.signature import SignatureCheck
 
 #: Largest body, in bytes. Twilio's forms stay below 10 KiB.
 BODY_BYTES_MAX = 64 * 1024
+#: Largest body of a request that a caller waits for. Browsers and voice bots add fields of their own, of any size.
+VOICE_BODY_BYTES_MAX = 1024 * 1024
 #: Twilio gives up after 15 s, whatever it sends; a body that trickles in is somebody else's.
 _READ_DEADLINE_S = 5.0
 _SIGNATURE_HEADER = "X-Twilio-Signature"
@@ -35,32 +37,58 @@ class Reception:
         """The path of the public URL, under which the same routes are answered when a proxy keeps it."""
         return self._check.prefix
 
-    async def admit(self, request: web.Request, *, prefix_was_kept: bool, may_get: bool = False) -> Form:
+    async def admit(
+        self, request: web.Request, *, prefix_was_kept: bool, may_get: bool = False, is_voice: bool = False
+    ) -> Form:
         """The fields of a request that is Twilio's.
 
         Args:
             request: The request.
             prefix_was_kept: Whether its path still begins with the public URL's.
             may_get: Whether it may be a GET too. Its fields stand in the query, behind those of our own.
+            is_voice: Whether a caller waits for the answer. Then the body may be large, with any number of fields:
+                all are signed, and those that nothing reads are ignored.
 
         Raises:
             RejectedError: it is not, or not of its form; carries the status to answer.
         """
         if may_get and request.method == "GET":
-            form, signed = _query_form(request), Form()
+            form = _query_form(request)
+            self._check_signature(request, Form(), prefix_was_kept=prefix_was_kept)
         else:
-            form = signed = await _posted_form(request)
-        signatures = request.headers.getall(_SIGNATURE_HEADER, ())
-        if len(signatures) != 1:
-            raise RejectedError(403, Rejection.UNSIGNED)
-        if not self._check.is_valid(request.raw_path, signed, signatures[0], prefix_was_kept=prefix_was_kept):
-            raise RejectedError(403, Rejection.WRONG_SIGNATURE)
-        # A subaccount's requests are signed with its own token; another account under the same token is not served.
-        if form.get("AccountSid") != self._account_sid:
+            body = await _posted_body(request, VOICE_BODY_BYTES_MAX if is_voice else BODY_BYTES_MAX)
+            if len(body) <= BODY_BYTES_MAX:
+                form = self._signed_form(request, body, prefix_was_kept=prefix_was_kept, is_voice=is_voice)
+            else:  # in a thread: a large body takes long enough to delay the other callers
+                form = await asyncio.to_thread(
+                    self._signed_form, request, body, prefix_was_kept=prefix_was_kept, is_voice=is_voice
+                )
+        # The signature proves the account, and not every kind of request names it. A subaccount's requests are signed
+        # with its own token; another account under the same token is not served.
+        if form.get("AccountSid") not in (self._account_sid, "", None):
             raise RejectedError(403, Rejection.FOREIGN_ACCOUNT)
         if form.repeated and not FIELDS_READ.isdisjoint(form.repeated):
             raise RejectedError(400, Rejection.REPEATED_FIELD)
         return form
+
+    def _signed_form(self, request: web.Request, body: bytes, *, prefix_was_kept: bool, is_voice: bool) -> Form:
+        try:
+            form = parse_form(body, fields_max=None if is_voice else FIELDS_MAX)
+        except ValueError:
+            raise RejectedError(400, Rejection.MALFORMED_BODY) from None
+        self._check_signature(request, form, prefix_was_kept=prefix_was_kept)
+        return form
+
+    def _check_signature(self, request: web.Request, signed: Form, *, prefix_was_kept: bool) -> None:
+        if not self._check.is_valid(request.raw_path, signed, _signature(request), prefix_was_kept=prefix_was_kept):
+            raise RejectedError(403, Rejection.WRONG_SIGNATURE)
+
+
+def _signature(request: web.Request) -> str:
+    signatures = request.headers.getall(_SIGNATURE_HEADER, ())
+    if len(signatures) != 1:
+        raise RejectedError(403, Rejection.UNSIGNED)
+    return signatures[0]
 
 
 def _query_form(request: web.Request) -> Form:
@@ -71,18 +99,24 @@ def _query_form(request: web.Request) -> Form:
         raise RejectedError(400, Rejection.MALFORMED_URL) from None
 
 
-async def _posted_form(request: web.Request) -> Form:
-    _check_head(request)
+async def _posted_body(request: web.Request, bytes_max: int) -> bytes:
+    _check_head(request, bytes_max)
     try:
-        return parse_form(await _body(request))
-    except ValueError:
+        if request.content.is_eof():  # all of it is here already, as nearly always: no deadline has to be armed
+            return await _body(request, bytes_max)
+        async with asyncio.timeout(_READ_DEADLINE_S):
+            return await _body(request, bytes_max)
+    except TimeoutError:
+        raise RejectedError(408, Rejection.TOO_SLOW) from None
+    except (web.RequestPayloadError, OSError):
+        # Broken chunks, or the sender is gone: nobody may be there to read the answer.
         raise RejectedError(400, Rejection.MALFORMED_BODY) from None
 
 
-def _check_head(request: web.Request) -> None:
+def _check_head(request: web.Request, bytes_max: int) -> None:
     if request.method != "POST":
         raise RejectedError(405, Rejection.METHOD)
-    if (request.content_length or 0) > BODY_BYTES_MAX:
+    if (request.content_length or 0) > bytes_max:
         raise RejectedError(413, Rejection.TOO_LARGE)
     headers = request.headers
     if "Content-Encoding" in headers:  # Twilio sends none, and a small body may unpack into a huge one
@@ -98,21 +132,12 @@ def _check_path(request: web.Request) -> None:
         raise RejectedError(400, Rejection.MALFORMED_URL)
 
 
-async def _body(request: web.Request) -> bytes:
-    content = request.content
-    try:
-        if content.is_eof():  # all of it is here already, as nearly always: no deadline has to be armed
-            body = content.read_nowait()
-            if len(body) > BODY_BYTES_MAX:
-                raise RejectedError(413, Rejection.TOO_LARGE)
-            return body
-        async with asyncio.timeout(_READ_DEADLINE_S):
-            # aiohttp stops reading at the application's client_max_size, chunked bodies too.
-            return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise RejectedError(413, Rejection.TOO_LARGE) from None
-    except TimeoutError:
-        raise RejectedError(408, Rejection.TOO_SLOW) from None
-    except (web.RequestPayloadError, OSError):
-        # Broken chunks, or the sender is gone: nobody may be there to read the answer.
-        raise RejectedError(400, Rejection.MALFORMED_BODY) from None
+async def _body(request: web.Request, bytes_max: int) -> bytes:
+    content, body = request.content, bytearray()
+    while not content.at_eof():
+        body += await content.readany()
+        if len(body) > bytes_max:
+            raise RejectedError(413, Rejection.TOO_LARGE)
+        if len(body) > BODY_BYTES_MAX:
+            _signature(request)  # an unsigned body is not worth the memory
+    return bytes(body)

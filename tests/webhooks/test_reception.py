@@ -17,12 +17,14 @@ from tests.webhooks.webhook_kit import (
     PUBLIC_URL,
     ROOM,
     SECOND_TOKEN,
+    facts,
     fields,
     post,
     signed,
 )
 from webhooks import reception
 
+MEBIBYTE = 2**20
 ROUTES = [
     "/voice/inbound",
     "/voice/conference",
@@ -80,13 +82,68 @@ async def test_a_signature_for_another_url_gets_403(client, ingest):
     assert (status, ingest.events) == (403, [])
 
 
-@pytest.mark.parametrize("account", ["AC" + "9" * 32, "", None])
-async def test_another_accounts_request_gets_403_though_it_is_signed(client, ingest, lines, account):
-    status, body = await post(client, AGENT_CALL, fields("agent_rings", AccountSid=account))
+async def test_another_accounts_request_gets_403_though_it_is_signed(client, ingest, lines):
+    status, body = await post(client, AGENT_CALL, fields("agent_rings", AccountSid="AC" + "9" * 32))
 
     assert (status, body) == (403, "")
     assert ingest.events == []
     assert rejections(lines) == [(403, "foreign-account")]
+
+
+@pytest.mark.parametrize("account", ["", None])
+@pytest.mark.parametrize("target", ROUTES)
+async def test_a_signed_request_that_names_no_account_is_ours(client, ingest, lines, target, account):
+    form = fields("call_arrives", AccountSid=account) if "/voice/" in target else fields("agent_rings")
+    status, _ = await post(client, target, form | ({"AccountSid": account} if account is not None else {}))
+
+    assert status != 403
+    assert (403, "foreign-account") not in rejections(lines)
+
+
+async def post_large(client, target, form):
+    body = io.BytesIO(urlencode(form).encode())
+    return await send(client, target, body, signed(target, form) | {"Content-Length": str(len(body.getbuffer()))})
+
+
+@pytest.mark.parametrize(
+    ("target", "moment"),
+    [
+        ("/voice/inbound", "call_arrives"),
+        ("/voice/conference", "call_arrives"),
+        ("/voice/fallback", "call_arrives"),
+        ("/voice/client", "browser_calls_somebody"),
+        (DIAL_ACTION, "call_arrives"),
+        (f"/voice/wait?session={CALLER}&party=customer&tune=music", "call_arrives"),
+    ],
+)
+async def test_a_signed_voice_request_of_up_to_a_mebibyte_gets_twiml(client, ingest, lines, target, moment):
+    ingest.facts = facts("bridged")
+    form = fields(moment, DialCallStatus="no-answer")
+    status, document = await post(client, target, form)
+    large = form | {f"field {number}": "" for number in range(2_000)} | {"HandoffData": ""}
+    large["HandoffData"] = "x" * (MEBIBYTE - len(urlencode(large)))
+
+    assert (status, document[:5]) == (200, "<?xml")
+    assert await post_large(client, target, large) == (status, document.encode())
+    assert rejections(lines) == []
+
+
+@pytest.mark.parametrize("length", [MEBIBYTE + 1, 2 * MEBIBYTE])
+async def test_a_voice_request_above_a_mebibyte_gets_413(client, ingest, length):
+    form = fields("call_arrives")
+    form["padding"] = "x" * (length - len(urlencode(form | {"padding": ""})))
+
+    status, _ = await post_large(client, "/voice/inbound", form)
+
+    assert (status, ingest.events) == (413, [])
+
+
+@pytest.mark.parametrize("headers", [{"Content-Type": FORM}, {"Content-Type": FORM, "X-Twilio-Signature": "x"}])
+async def test_a_large_voice_request_that_is_not_twilios_gets_403(client, ingest, headers):
+    body = urlencode(fields("call_arrives", padding="x" * 500_000))
+
+    assert await send(client, "/voice/inbound", body, headers) == (403, b"")
+    assert ingest.events == []
 
 
 async def test_the_second_token_is_accepted_while_tokens_are_rotated(open_client, ingest):

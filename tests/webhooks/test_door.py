@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from runtime import door as doors
-from runtime.door import Door
+from webhooks import door as doors
+from webhooks.door import Door
 
 
 class Echo(asyncio.Protocol):
@@ -23,7 +23,7 @@ class Echo(asyncio.Protocol):
 
 
 def port_of(door: Door) -> int:
-    return door.port
+    return int(door._listening[0].getsockname()[1])
 
 
 async def says(port: int, host: str = "127.0.0.1") -> bytes:
