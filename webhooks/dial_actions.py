@@ -10,6 +10,7 @@ from dataclasses import replace
 import structlog
 from aiohttp import web
 
+from runtime.containment import Where, contain
 from runtime.errors import ProviderError, StoreError
 from statemachine.attributes import Attributes
 from statemachine.events import DialEnded
@@ -191,12 +192,14 @@ class DialActionRoutes:
         )
 
     async def _child_status(self, parent_call_sid: str) -> str | None:
-        try:
-            async with asyncio.timeout(_LOOKUP_DEADLINE_S):
-                return await self._child_lookup.child_status(parent_call_sid)
-        except (ProviderError, TimeoutError) as error:
-            log.warning("child_lookup_failed", call_sid=parent_call_sid, error_type=type(error).__name__)
-            return None
+        # The caller waits for a document: an odd answer of Twilio's has to leave one.
+        with contain(Where.WEBHOOK, self._metrics, call_sid=parent_call_sid):
+            try:
+                async with asyncio.timeout(_LOOKUP_DEADLINE_S):
+                    return await self._child_lookup.child_status(parent_call_sid)
+            except (ProviderError, TimeoutError) as error:
+                log.warning("child_lookup_failed", call_sid=parent_call_sid, error_type=type(error).__name__)
+        return None
 
 
 def _starts_alone(name: str, facts: SessionFacts | None, *, in_silence: bool) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import structlog
 from aiohttp import web
 
+from runtime.containment import Where, contain
 from runtime.errors import ProviderError, StoreError
 from runtime.settings import SILENCE
 from statemachine.states import SessionMode, Tune
@@ -102,12 +103,14 @@ class WaitRoutes:
             return  # without who calls and whom there is nothing to tell
         if event is None or event.session_id != session_id:
             return
-        try:
-            async with asyncio.timeout(_OPENING_DEADLINE_S):
-                if not await self._child_lookup.is_alone(room, event.call_sid):
-                    return
-                await self._ingest.publish(event, call_sid=event.call_sid)
-        except (ProviderError, StoreError, TimeoutError) as error:
-            log.warning("session_unopened", session_id=session_id, error_type=type(error).__name__)
-        else:
-            log.warning("session_opened_again", session_id=session_id)
+        # The music plays even if an odd answer of Twilio's can't be read.
+        with contain(Where.WEBHOOK, self._metrics, session_id=session_id):
+            try:
+                async with asyncio.timeout(_OPENING_DEADLINE_S):
+                    if not await self._child_lookup.is_alone(room, event.call_sid):
+                        return
+                    await self._ingest.publish(event, call_sid=event.call_sid)
+            except (ProviderError, StoreError, TimeoutError) as error:
+                log.warning("session_unopened", session_id=session_id, error_type=type(error).__name__)
+            else:
+                log.warning("session_opened_again", session_id=session_id)

@@ -316,6 +316,21 @@ async def test_when_twilio_cannot_be_asked_either_the_caller_is_let_go(client, i
     assert "child_lookup_failed" in [line["event"] for line in lines]
 
 
+@pytest.mark.parametrize("error", [OverflowError, TypeError, KeyError, UnicodeDecodeError("ascii", b"x", 0, 1, "x")])
+@pytest.mark.parametrize("is_fallback", [False, True])
+async def test_an_unforeseen_error_while_twilio_is_asked_still_gets_twiml(
+    client, ingest, child_lookup, lines, error, is_fallback
+):
+    child_lookup.error = error
+    form = fields("dial_ends_answered", ErrorUrl=f"https://example.com{DIAL_ACTION}" if is_fallback else None)
+
+    status, document = await post(client, "/voice/fallback" if is_fallback else DIAL_ACTION, form)
+
+    assert (status, verbs(document)) == (200, ["Hangup"])
+    assert child_lookup.asked == [CALLER]
+    assert [line["where"] for line in lines if line["event"] == "unexpected_error"] == ["webhook"]
+
+
 async def test_the_fallback_of_a_dial_action_is_answered_as_that_action(client, ingest):
     ingest.facts = facts("converting")
     form = fields("dial_ends_answered", ErrorUrl=PUBLIC_URL + DIAL_ACTION, ErrorCode="11200")

@@ -279,12 +279,12 @@ async def test_a_caller_of_whom_nobody_knows_any_more_opens_his_session_again(cl
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("fault", ["in-company", "twilio-away", "redis-away"])
+@pytest.mark.parametrize("fault", ["in-company", "twilio-away", "twilio-odd", "redis-away"])
 async def test_where_somebody_may_be_called_for_him_already_nobody_is_called_again(
     client, ingest, child_lookup, monkeypatch, fault
 ):
     child_lookup.alone = fault != "in-company"
-    child_lookup.error = ProviderUnreachableError() if fault == "twilio-away" else None
+    child_lookup.error = {"twilio-away": ProviderUnreachableError(), "twilio-odd": TypeError()}.get(fault)
     if fault == "redis-away":
         monkeypatch.setattr(ingest, "publish", AsyncMock(side_effect=StoreUnreachableError("away")))
 
