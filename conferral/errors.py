@@ -4,7 +4,7 @@ from runtime.errors import ConferralError
 
 
 class NotDoneError(ConferralError):
-    """Refused or failed: the reason goes to standard error, the exit code is 1.
+    """Refused, failed, or still in progress: the reason goes to standard error.
 
     Attributes:
         reason: In words, one sentence.
@@ -13,6 +13,7 @@ class NotDoneError(ConferralError):
         status: How far that command has come; empty while nobody has decided it.
         details: Lines that go with it.
         told: The command's own reason, as every other way of giving one tells it; empty where there is none.
+        exit_code: Of the program.
     """
 
     def __init__(
@@ -24,6 +25,7 @@ class NotDoneError(ConferralError):
         status: str = "",
         details: tuple[str, ...] = (),
         told: str = "",
+        exit_code: int = 1,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -32,3 +34,4 @@ class NotDoneError(ConferralError):
         self.status = status
         self.details = details
         self.told = told
+        self.exit_code = exit_code

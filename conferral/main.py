@@ -1,6 +1,6 @@
 """The program `conferral`: its commands, and the exit codes of them all.
 
-0: done. 1: refused or failed, the reason is on standard error. 2: wrong usage or settings.
+0: done. 1: refused or failed, with the reason on standard error. 2: wrong usage or settings. 3: still in progress.
 """
 
 import os
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not as_json:
             for line in error.details:
                 output.note(f"  {line}")
-        return 1
+        return error.exit_code
     except ConferralError as error:
         output.show_error(str(error), as_json=as_json)
         return 1
@@ -126,8 +126,8 @@ def _run(given: list[str], *, as_json: bool) -> int:
         return error.exit_code
     except typer.Abort:
         return 1
-    # 130 is typer's for Ctrl-C; ours are 0, 1 and 2.
-    return code if code in (0, 1, 2) else 0 if code is None else 1
+    # 130 is typer's for Ctrl-C; the others are ours.
+    return code if code in (0, 1, 2, 3) else 0 if code is None else 1
 
 
 def _pipe_closed() -> int:

@@ -21,17 +21,20 @@ if TYPE_CHECKING:
     from streams.commands import CommandOutcome
 
 
-#: Fields whose options are called otherwise.
-_OPTIONS = {"timeout": "--ring-timeout"}
+#: How long a command is waited for beyond its ring time, and at least, seconds.
+WAIT_BEYOND_RING_S = 15.0
+WAIT_LEAST_S = 30.0
+#: Commands that dial, with how many phones they ring one after the other.
+_RINGS = {"call": 2, "transfer": 1, "retrieve": 1, "add": 1, "supervise": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
     """How a command is given, whatever it asks for."""
 
-    #: Seconds to wait for the outcome.
-    timeout_s: float
-    #: Whether the command's id is printed at once in place of the outcome.
+    #: Seconds to wait for the outcome; None for as long as the command may ring, and a little longer.
+    wait_s: float | None
+    #: Whether the command's id is printed at once instead of the outcome.
     no_wait: bool
     #: None for one that is made up.
     command_id: str | None
@@ -47,9 +50,8 @@ def order(fields: Mapping[str, str], way: Way) -> None:
 
     Raises:
         BadParameter: no session could take it; nothing was published.
-        NotDoneError: it was refused or has failed, or is still under way.
+        NotDoneError: it was refused or has failed, or is still in progress.
     """
-    from operators.giving import in_own_names
     from streams.command_models import BadCommandError, validate
     from streams.command_values import ID_PATTERN
 
@@ -61,37 +63,54 @@ def order(fields: Mapping[str, str], way: Way) -> None:
         given = validate({**fields, **stands_for}).entry()
         "".join(given.values()).encode()
     except BadCommandError as error:
-        raise typer.BadParameter(in_own_names(str(error), _OPTIONS)) from None
+        raise typer.BadParameter(str(error)) from None
     except UnicodeEncodeError:
         raise typer.BadParameter("not UTF-8") from None
     asyncio.run(_order(given, named, way))
 
 
-async def session_meant(reader: Reader, named: str) -> str:
-    """How a command names the session that somebody means.
+def default_wait_s(fields: Mapping[str, str], ring_timeout_s: int) -> float:
+    """Return how long a command is waited for unless its options say otherwise, in seconds.
 
-    An id or a call's SID goes as it was typed, since a command that is given again is known by its words.
+    >>> default_wait_s({"type": "end"}, 30), default_wait_s({"type": "transfer", "timeout": "60"}, 30)
+    (30.0, 75.0)
+    """
+    rings = _RINGS.get(fields["type"], 0)
+    if not rings:
+        return WAIT_LEAST_S
+    # The agent of a `call` rings as long as it says, the customer as long as the setting says.
+    ring_s = int(fields.get("timeout") or ring_timeout_s) + (rings - 1) * ring_timeout_s
+    return max(WAIT_LEAST_S, ring_s + WAIT_BEYOND_RING_S)
+
+
+async def session_meant(reader: Reader, named: str) -> str:
+    """Return how a command names the session that was typed.
+
+    An id or a call's SID is published as it was typed, since a repeated command is recognized by its fields. Anything
+    else must match exactly one live session.
 
     Raises:
-        UnknownSession: nobody knows it, and whoever takes commands would not either.
-        AmbiguousSession: several fit.
+        UnknownSession: no live session matches, and this can't be an id that the router would reject.
+        AmbiguousSession: several match.
     """
     from streams.command_values import ID_PATTERN
 
     if await reader.look_for(named):
         return named
+    if found := await reader.search(named, live_only=True):
+        return found
     if ID_PATTERN.fullmatch(named):
-        # A session that nobody knows is refused by whoever takes commands, as always.
-        return await reader.search(named) or named
+        return named  # the router rejects it, as it does for every way of giving a command
     return await reader.find(named)
 
 
 async def _order(fields: dict[str, str], named: str, way: Way) -> None:
     from conferral.access import opened
     from operators.giving import Giver
-    from runtime.settings import StoreSettings, load
+    from runtime.settings import CommandSettings, load
 
-    settings = load(StoreSettings)
+    settings = load(CommandSettings)
+    wait_s = default_wait_s(fields, settings.ring_timeout_s) if way.wait_s is None else way.wait_s
     async with opened(settings) as reader:
         if named and fields["type"] != "call":  # whose session is not there yet
             fields = {**fields, "session": await session_meant(reader, named)}
@@ -104,14 +123,14 @@ async def _order(fields: dict[str, str], named: str, way: Way) -> None:
                 else:
                     output.result(given.command_id)
                 return
-            outcome = await giver.outcome(given, way.timeout_s)
+            outcome = await giver.outcome(given, wait_s)
         except CommandRejected as error:  # of another command with the same id
             raise NotDoneError(error.reason, command_id=error.command_id, status="rejected") from None
         session_id = outcome.session or given.session
         session = await reader.session(session_id) if session_id else {}
         if outcome.status != "done":
             line = own_command_line(settings)
-            raise await _not_done(reader, fields["type"], outcome, session, way.timeout_s, line)
+            raise await _not_done(reader, fields["type"], outcome, session, wait_s, line)
     if way.as_json:
         output.show_json(
             {"command": given.command_id, "status": outcome.status, "reason": outcome.reason, "session": session_id}
@@ -121,7 +140,7 @@ async def _order(fields: dict[str, str], named: str, way: Way) -> None:
 
 
 async def _not_done(
-    reader: Reader, kind: str, outcome: CommandOutcome, session: Fields, timeout_s: float, command_line: str
+    reader: Reader, kind: str, outcome: CommandOutcome, session: Fields, wait_s: float, command_line: str
 ) -> Exception:
     from operators import standing, words
     from operators.giving import allowed_in
@@ -139,14 +158,14 @@ async def _not_done(
             details=details,
             told=outcome.reason,
         )
-    reason = f"{kind} is still under way after {timeout_s:g} s; its id is {outcome.command_id}"
-    if not outcome.status and not await _anybody_works(reader):
-        reason += "; no worker is alive, one takes it up as soon as it starts: conferral worker"
+    reason = f"{kind} is still in progress after {wait_s:g} s (command {outcome.command_id})"
+    if not outcome.status and not await _has_worker(reader):
+        reason += "; no worker is running, start one: conferral worker"
     details = (f"follow it: {command_line} watch {outcome.session}",) if outcome.session else ()
-    return NotDoneError(reason, command_id=outcome.command_id, status=outcome.status, details=details)
+    return NotDoneError(reason, command_id=outcome.command_id, status=outcome.status, details=details, exit_code=3)
 
 
-async def _anybody_works(reader: Reader) -> bool:
+async def _has_worker(reader: Reader) -> bool:
     from conferral.checks.workers import alive
 
     return bool(await alive(reader.client, reader.keys))

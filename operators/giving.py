@@ -163,8 +163,8 @@ def _check_own(given: Given, *, is_own: bool) -> None:
 def in_own_names(reason: str, names: Mapping[str, str]) -> str:
     """Why a command can't be one, with the name that a field has here in front where it is another one.
 
-    >>> in_own_names("timeout must be whole seconds, 5 to 600", {"timeout": "--ring-timeout"})
-    '--ring-timeout: timeout must be whole seconds, 5 to 600'
+    >>> in_own_names("timeout must be whole seconds, 5 to 600", {"timeout": "ring_timeout_s"})
+    'ring_timeout_s: timeout must be whole seconds, 5 to 600'
     """
     own = names.get(reason.partition(" ")[0])
     return f"{own}: {reason}" if own else reason

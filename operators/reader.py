@@ -33,39 +33,51 @@ class Reader(SessionReader):
         return (await super().find(named) or "") if ID_PATTERN.fullmatch(named) else ""
 
     async def find(self, named: str) -> str:
-        """The session that somebody means: by its id, a call's or its conference's SID, or what people know of a call.
-
-        That is the last digits of a party's number, an agent's name or address, or a party's label. Live sessions go
-        before those that have ended.
+        """Return the session that `named` selects: its id, a call's SID, or what `search` finds.
 
         Raises:
-            UnknownSession: nobody knows it.
-            AmbiguousSession: several fit.
+            UnknownSession: nothing matches.
+            AmbiguousSession: several match.
         """
         session_id = await self.look_for(named) or await self.search(named)
         if not session_id:
             raise UnknownSession(f"no session and no call {_shown(named)} is known")
         return session_id
 
-    async def search(self, named: str) -> str:
-        """The same among all sessions, whose ids and calls don't count; empty when nobody knows it.
+    async def search(self, named: str, *, live_only: bool = False) -> str:
+        """Return the session that matches what people know of a call; empty if none does.
+
+        That is the start of its id, its conference's SID, the last digits of a party's number, or a party's name,
+        address, or label. An ended session is found only if no live one matches.
+
+        Args:
+            named: As typed.
+            live_only: Whether an ended session can't be meant.
 
         Raises:
-            AmbiguousSession: several fit.
+            AmbiguousSession: several match.
+            UnknownSession: only ended sessions match, and none of them can be meant.
         """
+        live = await self._matching(named, await self.live_ids())
+        if len(live) > 1:
+            reason = f"{_shown(named)} matches {len(live)} live calls: {finding.among(live.values())}; use an id"
+            raise AmbiguousSession(reason, tuple(live))
+        if live:
+            return next(iter(live))
+        ended = await self._matching(named, await self.ended_ids())
+        if ended and (live_only or len(ended) > 1):
+            count = "1 ended call does" if len(ended) == 1 else f"{len(ended)} ended calls do"
+            reason = f"no live call matches {_shown(named)}; {count}: {finding.among(ended.values())}"
+            raise UnknownSession(reason) if live_only else AmbiguousSession(f"{reason}; use an id", tuple(ended))
+        return next(iter(ended), "")
+
+    async def _matching(self, named: str, ids: list[str]) -> dict[str, Fields]:
         is_meant = finding.fits(named)
-        for ids in (self.live_ids, self.ended_ids):
-            found: dict[str, Fields] = {}
-            names = await ids()
-            for start in range(0, len(names), CHUNK):
-                records = await self.records(names[start : start + CHUNK])
-                found |= {name: fields for name, fields in records.items() if is_meant(fields)}
-            if len(found) > 1:
-                told = finding.among(found.values())
-                raise AmbiguousSession(f"{len(found)} sessions fit {_shown(named)}: {told}", tuple(found))
-            if found:
-                return next(iter(found))
-        return ""
+        found: dict[str, Fields] = {}
+        for start in range(0, len(ids), CHUNK):
+            records = await self.records(ids[start : start + CHUNK])
+            found |= {name: fields for name, fields in records.items() if is_meant(fields)}
+        return found
 
     async def log(self, session_id: str) -> list[LogEntry]:
         """A session's log, oldest first."""

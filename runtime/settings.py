@@ -104,6 +104,18 @@ class StoreSettings(BaseSettings):
     )
 
 
+class CommandSettings(StoreSettings):
+    """What a command of the command line needs: its wait depends on how long a phone rings."""
+
+    ring_timeout_s: int = Field(
+        default=30,
+        validation_alias="CONFERRAL_RING_TIMEOUT",
+        ge=5,
+        le=600,
+        description="seconds a dialed party may ring, counted from its ringing",
+    )
+
+
 class ConsoleSettings(StoreSettings):
     """What the web console needs."""
 
@@ -124,7 +136,7 @@ class ConsoleSettings(StoreSettings):
     )
 
 
-class ServiceSettings(StoreSettings):
+class ServiceSettings(CommandSettings):
     """What webhooks, worker and check need."""
 
     account_sid: str = Field(
@@ -200,13 +212,6 @@ class ServiceSettings(StoreSettings):
         ge=1,
         le=1024,
         description="number of event partitions (64 for a cluster); fixed at first use",
-    )
-    ring_timeout_s: int = Field(
-        default=30,
-        validation_alias="CONFERRAL_RING_TIMEOUT",
-        ge=5,
-        le=600,
-        description="seconds a dialled party may ring, counted from its ringing",
     )
     convert_timeout_s: float = Field(
         default=5,

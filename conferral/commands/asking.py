@@ -1,4 +1,4 @@
-"""Asks on a terminal before somebody is hung up."""
+"""Asks before a command hangs someone up."""
 
 import asyncio
 import sys
@@ -7,41 +7,48 @@ from conferral import output
 from conferral.errors import NotDoneError
 
 
-def ask_before(question: str, session: str, party: str = "") -> str:
-    """Passes when the answer is yes, or when nobody is there to be asked; returns the session to which it applies.
+def ask_before(command: str, question: str, session: str, party: str = "") -> str:
+    """Pass if the answer is yes, or if the full session id was typed where no one can answer; return the session.
 
     Args:
+        command: Its name.
         question: With `{whom}` for those whom it hangs up.
         session: As it was typed.
-        party: Whom it hangs up: a party's name, or the SID of its call; empty for everybody.
+        party: Whom it hangs up: a party's name, or the SID of its call; empty for everyone.
 
     Raises:
-        NotDoneError: the answer is no, or nobody knows the session.
+        NotDoneError: the answer is no, or no one can be asked.
+        UnknownSession, AmbiguousSession: none matches; several do.
     """
-    if not sys.stdin.isatty():
-        return session
     # Asked outside of the loop, so that Ctrl-C ends the question and the command with it.
-    meant, whom = asyncio.run(_whom(session, party))
-    if not output.ask(question.format(whom=whom)):
-        raise NotDoneError("nothing was done")
+    meant, session_id, whom = asyncio.run(_whom(session, party))
+    if sys.stdin.isatty():
+        if not output.ask(question.format(whom=whom)):
+            raise NotDoneError("nothing was done")
+    elif session != session_id:
+        raise NotDoneError(
+            f"without a terminal, {command} needs --yes or the full session id; nothing was done",
+            details=(f"this is {session_id}: {whom}",),
+        )
     return meant
 
 
-async def _whom(named: str, party: str) -> tuple[str, str]:
-    """The session as its command is to name it, and whom it would hang up, in words."""
+async def _whom(named: str, party: str) -> tuple[str, str, str]:
+    """The session as its command is to name it, its id, and whom the command would hang up, in words."""
     from conferral.access import opened
+    from conferral.ordering import session_meant
     from operators import standing, words
     from runtime.settings import StoreSettings, load
 
     async with opened(load(StoreSettings)) as reader:
-        session_id = await reader.find(named)
+        # Last digits may match another session by the time the question is answered.
+        meant = await session_meant(reader, named)
+        session_id = await reader.find(meant)
         fields = await reader.session(session_id)
-        # Last digits may mean somebody else by the time that the question is answered.
-        meant = named if await reader.look_for(named) else session_id
     whom = [
         f"{name} {words.address(fields.get(f'party.{name}.address', ''))}".strip()
         for name in words.parties(fields)
         if fields.get(f"party.{name}.status") != "left"
         and party in ("", name, fields.get(f"party.{name}.call_sid", ""))
     ]
-    return meant, standing.listed(whom) or "Nobody"
+    return meant, session_id, standing.listed(whom) or "No one"

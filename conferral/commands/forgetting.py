@@ -39,6 +39,8 @@ def forget(
       conferral forget 23
       conferral forget CA0123456789abcdef0123456789abcdef --yes --json
 
+    Without a terminal, it always needs --yes, unless --dry-run is given.
+
     Its record, its log, the index of its calls, its outcomes, the dead letters that name it, and what records of its
     commands say of it; that their ids were given stays, so that no command is done twice. A live session is refused,
     and one that has ended less than a minute ago. Said again, it erases what is left. Recordings lie at Twilio.
@@ -46,12 +48,14 @@ def forget(
     from runtime import log
     from runtime.settings import StoreSettings, load
 
+    if not (yes or dry_run or sys.stdin.isatty()):
+        raise NotDoneError("without a terminal, forget needs --yes; nothing was erased")
     # The line that says what was erased is the record of it.
     log.configure(load(StoreSettings).log_format, for_good=False)
     plan = asyncio.run(_plan(session))
     traces = plan.traces
     if not plan.is_empty and not dry_run:
-        if sys.stdin.isatty() and not yes and not output.ask(f"{_told(plan)} will be gone for good. Go on?"):
+        if not yes and not output.ask(f"{_told(plan)} will be gone for good. Go on?"):
             raise NotDoneError("nothing was done")
         asyncio.run(_forget(plan))
     if as_json:

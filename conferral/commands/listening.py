@@ -15,9 +15,9 @@ from conferral.commands.options import (
     Confirm,
     Digits,
     NoWait,
-    RingTimeout,
+    RingTime,
     SessionName,
-    Timeout,
+    Wait,
     dial_options,
 )
 from conferral.ordering import Way, order
@@ -34,9 +34,9 @@ def supervise(
     ],
     brief: Brief = None,
     confirm: Confirm = False,
-    ring_timeout: RingTimeout = None,
+    timeout: RingTime = None,
     digits: Digits = None,
-    timeout: Timeout = 30,
+    wait: Wait = None,
     no_wait: NoWait = False,
     command_id: CommandName = None,
     as_json: AsJson = False,
@@ -45,23 +45,23 @@ def supervise(
 
     \b
     Examples:
-      conferral supervise CA0123456789abcdef0123456789abcdef --to client:dave --mode monitor --timeout 60
+      conferral supervise CA0123456789abcdef0123456789abcdef --to client:dave --mode monitor
       conferral supervise CA0123456789abcdef0123456789abcdef --to client:dave --mode whisper
 
     monitor: nobody hears them. whisper: only the agent hears them. barge: everybody does. They hear everybody in any
     case. Given again with another mode it changes what those hear; nobody is dialled a second time. A bridged call is
     converted first.
     """
-    options = dial_options(brief, digits, confirm=confirm, ring_timeout=ring_timeout)
+    options = dial_options(brief, digits, confirm=confirm, timeout=timeout)
     fields = {"type": "supervise", "session": session, "to": to, "mode": mode}
-    order(fields | options, Way(timeout, no_wait, command_id, as_json))
+    order(fields | options, Way(wait, no_wait, command_id, as_json))
 
 
 def announce(
     session: SessionName,
     url: Annotated[str | None, typer.Option(metavar="URL", help="Audio or TwiML that is played to all.")] = None,
     say: Annotated[str | None, typer.Option(metavar="TEXT", help="A sentence that is said to all.")] = None,
-    timeout: Timeout = 30,
+    wait: Wait = None,
     no_wait: NoWait = False,
     command_id: CommandName = None,
     as_json: AsJson = False,
@@ -71,12 +71,12 @@ def announce(
     \b
     Examples:
       conferral announce CA0123456789abcdef0123456789abcdef --say "This call is being recorded."
-      conferral announce CA0123456789abcdef0123456789abcdef --url https://media.example.com/closing.mp3 --timeout 60
+      conferral announce CA0123456789abcdef0123456789abcdef --url https://media.example.com/closing.mp3
 
     Done when it was played to its end. Whoever is held does not hear it. A bridged call is converted first.
     """
     fields = {"type": "announce", "session": session, "url": url or "", "say": say or ""}
-    order(fields, Way(timeout, no_wait, command_id, as_json))
+    order(fields, Way(wait, no_wait, command_id, as_json))
 
 
 def record(
@@ -89,7 +89,7 @@ def record(
             autocompletion=one_of(*RECORD_ACTIONS),
         ),
     ],
-    timeout: Timeout = 30,
+    wait: Wait = None,
     no_wait: NoWait = False,
     command_id: CommandName = None,
     as_json: AsJson = False,
@@ -104,7 +104,7 @@ def record(
     Where the conference is recorded from its start, that recording is meant instead.
     """
     fields = {"type": "record", "session": session, "action": action}
-    order(fields, Way(timeout, no_wait, command_id, as_json))
+    order(fields, Way(wait, no_wait, command_id, as_json))
 
 
 def register(app: typer.Typer) -> None:

@@ -110,10 +110,13 @@ UNSAFE_IN_SHELL = r"[^A-Za-z0-9 +…,.:@_-]"
 COMPLETED_FILES_MOST = 200
 #: What a session's id, a call's SID and a command's id look like.
 ID_TEXT = r"[A-Za-z0-9_-]{1,64}"
-#: How a session is named: by ids and SIDs, last digits, an agent's name or address, a party's label.
+#: How a session is named: by ids, SIDs, and their prefixes, last digits, a party's name, address, or label.
 SESSION_TEXT = rf"{ID_TEXT}|(client|sips?):[!-~]{{1,250}}|\+[0-9]{{2,15}}"
 #: The same in words, for helps.
-SESSION_HELP = "Its id, a call's or the conference's SID, last digits of a number, an agent's name, or a label"
+SESSION_HELP = (
+    "Its id or at least 4 characters of it, a call's or the conference's SID, last digits of a number, or a party's "
+    "name, address, or label"
+)
 SessionName = Annotated[
     str,
     typer.Argument(
@@ -132,7 +135,22 @@ OptionalSessionName = Annotated[
         autocompletion=completed_sessions,
     ),
 ]
-Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the outcome.")]
+
+
+def _wait_like(value: float | None) -> float | None:
+    if value is not None and not 0 <= value < float("inf"):
+        raise typer.BadParameter("must be 0 or more seconds")
+    return value
+
+
+Wait = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="How long to wait for the result; by default, the ring time plus 15 s, at least 30.",
+        callback=_wait_like,
+    ),
+]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Print the command's id and don't wait.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 PartyName = Annotated[
@@ -145,13 +163,10 @@ PartyName = Annotated[
 ]
 Brief = Annotated[str | None, typer.Option(metavar="TEXT", help="Said to whoever answers, before they are let in.")]
 Confirm = Annotated[bool, typer.Option("--confirm", help="Whoever answers must press 1: no voicemail takes the call.")]
-RingTimeout = Annotated[
-    # A text, so that what is wrong with it is told in the words that every other way of giving a command has.
+RingTime = Annotated[
+    # Text, so that a wrong value gets the same message here as everywhere else that takes commands.
     str | None,
-    typer.Option(
-        metavar="SECONDS",
-        help="Seconds to ring, 5 to 600; CONFERRAL_RING_TIMEOUT by default. Elsewhere this field is called timeout.",
-    ),
+    typer.Option(metavar="SECONDS", help="How long to ring, 5 to 600; CONFERRAL_RING_TIMEOUT by default."),
 ]
 Digits = Annotated[
     str | None,
@@ -167,12 +182,11 @@ CommandName = Annotated[
 ]
 
 
-def dial_options(brief: str | None, digits: str | None, *, confirm: bool, ring_timeout: str | None) -> dict[str, str]:
+def dial_options(brief: str | None, digits: str | None, *, confirm: bool, timeout: str | None) -> dict[str, str]:
     """The dial options as the stream of commands takes them; empty where they are not given."""
     return {
         "brief": brief or "",
         "confirm": "true" if confirm else "",
-        # Called otherwise here: --timeout is how long the outcome is waited for, in every command.
-        "timeout": ring_timeout or "",
+        "timeout": timeout or "",
         "digits": digits or "",
     }

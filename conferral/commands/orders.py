@@ -17,9 +17,9 @@ from conferral.commands.options import (
     Confirm,
     Digits,
     NoWait,
-    RingTimeout,
+    RingTime,
     SessionName,
-    Timeout,
+    Wait,
     Yes,
     dial_options,
     id_like_or_none,
@@ -71,12 +71,12 @@ PLAIN = (
 def _plain(kind: str) -> Callable[..., None]:
     def give(
         session: SessionName,
-        timeout: Timeout = 30,
+        wait: Wait = None,
         no_wait: NoWait = False,
         command_id: CommandName = None,
         as_json: AsJson = False,
     ) -> None:
-        order({"type": kind, "session": session}, Way(timeout, no_wait, command_id, as_json))
+        order({"type": kind, "session": session}, Way(wait, no_wait, command_id, as_json))
 
     return give
 
@@ -103,9 +103,9 @@ def call(
     ] = None,
     brief: Brief = None,
     confirm: Confirm = False,
-    ring_timeout: RingTimeout = None,
+    timeout: RingTime = None,
     digits: Digits = None,
-    timeout: Timeout = 30,
+    wait: Wait = None,
     no_wait: NoWait = False,
     command_id: CommandName = None,
     as_json: AsJson = False,
@@ -114,15 +114,15 @@ def call(
 
     \b
     Examples:
-      conferral call --agent client:alice --customer +14155550123 --timeout 90
+      conferral call --agent client:alice --customer +14155550123
       conferral call --agent client:alice --customer +14155550123 --mode conference
       conferral call --agent +14155550145 --customer +14155550123 --confirm --brief "A call to a customer"
 
     Done when the two talk. What is said before, the key to press and the seconds to ring are the agent's.
     """
     fields = {"type": "call", "agent": agent, "customer": customer, "mode": mode, "session": session or ""}
-    options = dial_options(brief, digits, confirm=confirm, ring_timeout=ring_timeout)
-    order(fields | options, Way(timeout, no_wait, command_id, as_json))
+    options = dial_options(brief, digits, confirm=confirm, timeout=timeout)
+    order(fields | options, Way(wait, no_wait, command_id, as_json))
 
 
 def transfer(
@@ -134,9 +134,9 @@ def transfer(
     ],
     brief: Brief = None,
     confirm: Confirm = False,
-    ring_timeout: RingTimeout = None,
+    timeout: RingTime = None,
     digits: Digits = None,
-    timeout: Timeout = 30,
+    wait: Wait = None,
     no_wait: NoWait = False,
     command_id: CommandName = None,
     as_json: AsJson = False,
@@ -145,16 +145,16 @@ def transfer(
 
     \b
     Examples:
-      conferral transfer CA0123456789abcdef0123456789abcdef --to +14155550145 --mode warm --timeout 60
+      conferral transfer CA0123456789abcdef0123456789abcdef --to +14155550145 --mode warm
       conferral transfer CA0123456789abcdef0123456789abcdef --to client:bob,client:carol --mode consult
       conferral transfer CA0123456789abcdef0123456789abcdef --to +14155550145 --mode blind --confirm
 
     warm: all three talk, until the agent leaves. consult: the customer is held while agent and target talk. blind: the
     agent leaves at once. warm and consult are done when the target takes part, blind when customer and target talk.
     """
-    options = dial_options(brief, digits, confirm=confirm, ring_timeout=ring_timeout)
+    options = dial_options(brief, digits, confirm=confirm, timeout=timeout)
     fields = {"type": "transfer", "session": session, "to": to, "mode": mode}
-    order(fields | options, Way(timeout, no_wait, command_id, as_json))
+    order(fields | options, Way(wait, no_wait, command_id, as_json))
 
 
 def retrieve(
@@ -162,9 +162,9 @@ def retrieve(
     to: Annotated[str, typer.Option(metavar="ADDRESS", help=f"Who takes it up: {DESTINATION}.")],
     brief: Brief = None,
     confirm: Confirm = False,
-    ring_timeout: RingTimeout = None,
+    timeout: RingTime = None,
     digits: Digits = None,
-    timeout: Timeout = 30,
+    wait: Wait = None,
     no_wait: NoWait = False,
     command_id: CommandName = None,
     as_json: AsJson = False,
@@ -173,34 +173,36 @@ def retrieve(
 
     \b
     Examples:
-      conferral retrieve CA0123456789abcdef0123456789abcdef --to client:bob --timeout 60
+      conferral retrieve CA0123456789abcdef0123456789abcdef --to client:bob
       conferral retrieve CA0123456789abcdef0123456789abcdef --to +14155550145 --confirm
 
     Done when the two talk. If it fails the call stays parked.
     """
-    options = dial_options(brief, digits, confirm=confirm, ring_timeout=ring_timeout)
+    options = dial_options(brief, digits, confirm=confirm, timeout=timeout)
     fields = {"type": "retrieve", "session": session, "to": to}
-    order(fields | options, Way(timeout, no_wait, command_id, as_json))
+    order(fields | options, Way(wait, no_wait, command_id, as_json))
 
 
 def end(
     session: SessionName,
     yes: Yes = False,
-    timeout: Timeout = 30,
+    wait: Wait = None,
     no_wait: NoWait = False,
     command_id: CommandName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hang everybody up. Asks first on a terminal.
+    """End the call for everyone. Asks first on a terminal.
 
     \b
     Examples:
       conferral end CA0123456789abcdef0123456789abcdef
-      conferral end CA0123456789abcdef0123456789abcdef --yes
+      conferral end CA01234 --yes
+
+    Without a terminal, a session that is not named by its full id needs --yes.
     """
     if not yes:
-        session = ask_before("{whom} will be hung up. End it?", session)
-    order({"type": "end", "session": session}, Way(timeout, no_wait, command_id, as_json))
+        session = ask_before("end", "{whom} will be hung up. End it?", session)
+    order({"type": "end", "session": session}, Way(wait, no_wait, command_id, as_json))
 
 
 def register(app: typer.Typer) -> None:

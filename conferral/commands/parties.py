@@ -17,9 +17,9 @@ from conferral.commands.options import (
     Digits,
     NoWait,
     PartyName,
-    RingTimeout,
+    RingTime,
     SessionName,
-    Timeout,
+    Wait,
     Yes,
     dial_options,
 )
@@ -60,12 +60,12 @@ def _one_party(kind: str) -> Callable[..., None]:
     def give(
         session: SessionName,
         party: PartyName,
-        timeout: Timeout = 30,
+        wait: Wait = None,
         no_wait: NoWait = False,
         command_id: CommandName = None,
         as_json: AsJson = False,
     ) -> None:
-        order({"type": kind, "session": session, "party": party}, Way(timeout, no_wait, command_id, as_json))
+        order({"type": kind, "session": session, "party": party}, Way(wait, no_wait, command_id, as_json))
 
     return give
 
@@ -83,9 +83,9 @@ def add(
     ],
     brief: Brief = None,
     confirm: Confirm = False,
-    ring_timeout: RingTimeout = None,
+    timeout: RingTime = None,
     digits: Digits = None,
-    timeout: Timeout = 30,
+    wait: Wait = None,
     no_wait: NoWait = False,
     command_id: CommandName = None,
     as_json: AsJson = False,
@@ -94,37 +94,38 @@ def add(
 
     \b
     Examples:
-      conferral add CA0123456789abcdef0123456789abcdef --to client:carol --party expert --timeout 60
+      conferral add CA0123456789abcdef0123456789abcdef --to client:carol --party expert
       conferral add CA0123456789abcdef0123456789abcdef --to +14155550145 --party interpreter --confirm
 
     A bridged call is converted first. From then on whoever leaves ends nothing, until one is left.
     """
-    options = dial_options(brief, digits, confirm=confirm, ring_timeout=ring_timeout)
+    options = dial_options(brief, digits, confirm=confirm, timeout=timeout)
     fields = {"type": "add", "session": session, "to": to, "party": party}
-    order(fields | options, Way(timeout, no_wait, command_id, as_json))
+    order(fields | options, Way(wait, no_wait, command_id, as_json))
 
 
 def remove(
     session: SessionName,
     party: PartyName,
     yes: Yes = False,
-    timeout: Timeout = 30,
+    wait: Wait = None,
     no_wait: NoWait = False,
     command_id: CommandName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hang one party up. Asks first on a terminal.
+    """Remove a party. Asks first on a terminal.
 
     \b
     Examples:
       conferral remove CA0123456789abcdef0123456789abcdef --party expert
       conferral remove CA0123456789abcdef0123456789abcdef --party supervisor --yes
 
-    Removing the customer ends the call. Removing the agent while a transfer runs is `complete`.
+    Removing the customer ends the call. Removing the agent while a transfer runs is `complete`. Without a terminal, a
+    session that is not named by its full id needs --yes.
     """
     if not yes:
-        session = ask_before("{whom} will be hung up. Go on?", session, party)
-    order({"type": "remove", "session": session, "party": party}, Way(timeout, no_wait, command_id, as_json))
+        session = ask_before("remove", "{whom} will be hung up. Go on?", session, party)
+    order({"type": "remove", "session": session, "party": party}, Way(wait, no_wait, command_id, as_json))
 
 
 def register(app: typer.Typer) -> None:

@@ -3,8 +3,6 @@
 import { printable } from "./shared/text.js";
 import { hello } from "./store.js";
 
-/** Options of the command line whose names differ from the fields'. */
-const OPTIONS = { timeout: "ring-timeout" };
 /** Commands that ask on a terminal before they hang anybody up. */
 const ASKS = new Set(["end", "remove"]);
 /** The token is taken from the environment and shown nowhere, but where it is everybody's, as the demo's is. */
@@ -33,7 +31,7 @@ export function quoted(word) {
 export function cliLine(program, fields) {
   const { type, session, ...others } = fields;
   const options = Object.entries(others).map(([name, value]) => {
-    const option = `--${OPTIONS[name] ?? name}`;
+    const option = `--${name}`;
     return name === "confirm" ? option : `${option} ${quoted(value)}`;
   });
   return [program, type, quoted(session), ...options, ...(ASKS.has(type) ? ["--yes"] : [])].join(" ");

@@ -93,6 +93,15 @@ def log_entry(event, at_ms=CREATED_MS, *, before="bridged", after="bridged", **m
     return {**fields, "reason": "", "effects": "[]", **more}
 
 
+def decide(redis, command_id, status, reason=""):
+    """A worker has decided: what is waited for is there already."""
+    redis.hset(KEYS.command(command_id), mapping={"status": status, "reason": reason, "session": CALL})
+
+
+def published(redis):
+    return [fields for _, fields in redis.xrange(KEYS.commands)]
+
+
 def ended(session_id=CALL):
     return make_session(
         session_id, state=State.ENDED, phase=Phase.NONE, ended_at_ms=CREATED_MS + 61_000, end_reason="agent-left"

@@ -66,7 +66,7 @@ def test_nothing_that_tells_of_the_session_is_left_and_everything_else_is(run, r
     before = everything_in(redis)
     assert all(one in before for one in TELLING)
 
-    ran = run("forget", AGENT_CALL, "--json")
+    ran = run("forget", AGENT_CALL, "--yes", "--json")
     assert (ran.code, ran.json) == (0, {"session": CALL, "dry_run": False, "erased": COUNTS})
     line = json.loads(ran.err)
     assert (line["event"], line["session_id"], line["count"]) == ("session_forgotten", CALL, sum(COUNTS.values()))
@@ -100,11 +100,20 @@ def test_said_again_it_ends_well_and_what_was_left_half_way_goes(run, redis):
     fill(redis)
     redis.delete(KEYS.session(CALL), KEYS.log(CALL), KEYS.gates(CALL))
     redis.zrem(KEYS.ended(KEYS.partition_of(CALL)), CALL)
-    assert run("forget", FORMER).code == 0
+    assert run("forget", FORMER, "--yes").code == 0
     after = everything_in(redis)
     assert not [one for one in TELLING if one in after]
-    ran = run("forget", CALL)
+    ran = run("forget", CALL, "--yes")
     assert (ran.code, ran.out, ran.err) == (0, f"nothing of {CALL} is in Redis\n", "")
+
+
+@pytest.mark.parametrize("named", [CALL, "23", "CA99"])
+def test_without_a_terminal_forget_always_needs_yes(run, redis, named):
+    fill(redis)
+    before = everything_in(redis)
+    ran = run("forget", named)
+    assert (ran.code, ran.out, ran.err) == (1, "", "without a terminal, forget needs --yes; nothing was erased\n")
+    assert everything_in(redis) == before
 
 
 def refused(run, redis, why, named=CALL):
@@ -208,4 +217,4 @@ def test_name_that_nobody_knows_is_refused(run, redis, named):
 def test_more_than_one_that_fits_is_named_and_none_goes(run, redis):
     fill(redis)
     put(redis, over(redis, "CA" + "6" * 32))
-    refused(run, redis, "2 sessions fit", NUMBER[-4:])
+    refused(run, redis, "2 ended calls do: ", NUMBER[-4:])

@@ -11,14 +11,10 @@ from conferral import output
 from conferral.commands import completing, options
 from conferral.main import app
 from statemachine.states import TRANSFER_MODES, RecordAction, SessionMode, State, SuperviseMode
-from tests.conferral.kit import AGENT_CALL, CALL, KEYS, PROGRAM, environment, make_session, put, set_up
+from tests.conferral.kit import AGENT_CALL, CALL, KEYS, PROGRAM, environment, make_session, published, put, set_up
 
 pytestmark = pytest.mark.redis
 CONFERENCE = "CF" + "3c" * 16
-
-
-def published(redis):
-    return [fields for _, fields in redis.xrange(KEYS.commands)]
 
 
 @pytest.mark.parametrize("named", ["23", "+14155550123", "alice", "client:alice", CONFERENCE, "customer-1"])
@@ -50,7 +46,7 @@ def test_several_that_fit_are_listed_and_nothing_is_done(run, redis):
     put(redis, make_session("S2"))
     ran = run("end", "alice", "--json")
     assert ran.code == 1
-    assert ran.error["reason"].startswith("2 sessions fit alice: ")
+    assert ran.error["reason"].startswith("alice matches 2 live calls: ")
     assert CALL in ran.error["reason"]
     assert published(redis) == []
     assert run("watch", "alice").code == run("show", "23").code == 1

@@ -4,13 +4,24 @@ import re
 
 import pytest
 
-from conferral.ordering import own_command_line
+from conferral.ordering import default_wait_s, own_command_line
 from operators.next_steps import next_step
 from runtime.settings import StoreSettings, load
 from statemachine.events import COMMANDS
 from statemachine.states import Phase, State
 from streams.commands import digest_of
-from tests.conferral.kit import AGENT_CALL, CALL, KEYS, conferenced, consult, ended, make_session, put
+from tests.conferral.kit import (
+    AGENT_CALL,
+    CALL,
+    KEYS,
+    conferenced,
+    consult,
+    decide,
+    ended,
+    make_session,
+    published,
+    put,
+)
 
 pytestmark = pytest.mark.redis
 #: Each command as it is typed, and as it is published.
@@ -41,17 +52,8 @@ TYPED = {
     "announce": ([CALL, "--say", "Two minutes left."], {"session": CALL, "say": "Two minutes left."}),
     "record": ([CALL, "--action", "pause"], {"session": CALL, "action": "pause"}),
 }
-DIAL = ["--brief", "A call for you", "--confirm", "--ring-timeout", "20", "--digits", "1w2"]
+DIAL = ["--brief", "A call for you", "--confirm", "--timeout", "20", "--digits", "1w2"]
 DIALLED = {"brief": "A call for you", "confirm": "true", "timeout": "20", "digits": "1w2"}
-
-
-def decide(redis, command_id, status, reason=""):
-    """A worker has decided: what is waited for is there already."""
-    redis.hset(KEYS.command(command_id), mapping={"status": status, "reason": reason, "session": CALL})
-
-
-def published(redis):
-    return [fields for _, fields in redis.xrange(KEYS.commands)]
 
 
 def test_every_command_can_be_typed():
@@ -74,7 +76,7 @@ def test_how_somebody_is_dialled_is_published_under_the_names_of_the_stream(run,
     put(redis, make_session())
     typed, fields = TYPED[name]
 
-    assert run(name, *typed, *DIAL, "--timeout", "90", "--no-wait", "--id", "mine").code == 0
+    assert run(name, *typed, *DIAL, "--wait", "90", "--no-wait", "--id", "mine").code == 0
     assert published(redis) == [{"type": name, "id": "mine", **fields, **DIALLED}]
 
 
@@ -296,11 +298,11 @@ def test_a_refusal_in_json_names_what_the_state_allows(run, redis):
 def test_a_command_that_nobody_decides_is_still_under_way(run, redis):
     put(redis, make_session())
 
-    ran = run("convert", CALL, "--timeout", "0.1", "--id", "mine")
+    ran = run("convert", CALL, "--wait", "0.1", "--id", "mine")
 
-    assert (ran.code, ran.out) == (1, "")
-    assert "still under way after 0.1 s; its id is mine" in ran.err
-    assert "no worker is alive" in ran.err
+    assert (ran.code, ran.out) == (3, "")
+    assert "still in progress after 0.1 s (command mine)" in ran.err
+    assert "no worker is running" in ran.err
 
 
 @pytest.mark.parametrize("status", ["", "accepted"])
@@ -309,10 +311,34 @@ def test_a_wait_whose_time_is_up_can_be_told_from_a_failure_in_json(run, redis, 
     if status:
         decide(redis, "mine", status)
 
-    ran = run("convert", CALL, "--timeout", "0.1", "--id", "mine", "--json")
+    ran = run("convert", CALL, "--wait", "0.1", "--id", "mine", "--json")
 
-    assert (ran.code, ran.out) == (1, "")
+    assert (ran.code, ran.out) == (3, "")
     assert (ran.error["command"], ran.error["status"]) == ("mine", status)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wait_s"),
+    [
+        ({"type": "end"}, 30),
+        ({"type": "announce"}, 30),
+        ({"type": "transfer"}, 35),
+        ({"type": "transfer", "timeout": "5"}, 30),
+        ({"type": "add", "timeout": "60"}, 75),
+        ({"type": "call"}, 55),
+        ({"type": "call", "timeout": "40"}, 75),
+    ],
+)
+def test_a_command_is_waited_for_while_its_phones_may_ring_and_15_s_more(fields, wait_s):
+    assert default_wait_s(fields, 20) == wait_s
+
+
+def test_the_time_to_ring_and_the_time_to_wait_are_two_options(run, redis):
+    put(redis, make_session())
+    ran = run("retrieve", CALL, "--to", "client:bob", "--timeout", "60", "--wait", "0.1", "--id", "mine")
+    assert ran.code == 3
+    assert "after 0.1 s" in ran.err
+    assert published(redis)[0]["timeout"] == "60"
 
 
 def claimed(redis, command_id, **fields):
@@ -368,9 +394,9 @@ def test_a_command_that_was_accepted_and_takes_long_names_no_worker(run, redis):
     put(redis, make_session())
     decide(redis, "mine", "accepted")
 
-    ran = run("convert", CALL, "--timeout", "0.1", "--id", "mine")
+    ran = run("convert", CALL, "--wait", "0.1", "--id", "mine")
 
-    assert "still under way" in ran.err
+    assert "still in progress" in ran.err
     assert "worker" not in ran.err
     assert ran.err.endswith(f"conferral watch {CALL}\n")
 
@@ -391,82 +417,6 @@ def test_every_command_has_an_id_of_its_own(run, redis):
     assert run("convert", CALL, "--no-wait").out != run("convert", CALL, "--no-wait").out
 
 
-class Terminal:
-    """Standard input as a person's terminal, with what the person types."""
-
-    def __init__(self, typed):
-        self.typed = typed
-
-    def isatty(self):
-        return True
-
-    def readline(self, *_limit):
-        return self.typed + "\n"
-
-
-@pytest.fixture
-def answer(monkeypatch):
-    asked = []
-
-    def prepare(typed):
-        monkeypatch.setattr("sys.stdin", Terminal(typed))
-        monkeypatch.setattr("conferral.output.ask", lambda question: asked.append(question) or typed == "y")
-        return asked
-
-    return prepare
-
-
-def test_end_asks_on_a_terminal_and_names_whom_it_hangs_up(run, redis, answer):
-    put(redis, make_session())
-    asked = answer("n")
-
-    ran = run("end", CALL)
-
-    assert asked == ["customer +…23 and agent client:alice will be hung up. End it?"]
-    assert (ran.code, ran.err) == (1, "nothing was done\n")
-    assert published(redis) == []
-
-
-def test_end_does_what_was_confirmed(run, redis, answer):
-    put(redis, make_session())
-    decide(redis, "mine", "done")
-    answer("y")
-
-    assert run("end", CALL, "--id", "mine").code == 0
-    assert published(redis) == [{"type": "end", "session": CALL, "id": "mine"}]
-
-
-@pytest.mark.parametrize(
-    ("party", "whom"),
-    [("customer", "customer +…23"), (AGENT_CALL, "agent client:alice"), ("nobody", "Nobody")],
-)
-def test_remove_asks_on_a_terminal_and_names_whom_it_hangs_up(run, redis, answer, party, whom):
-    put(redis, make_session())
-    asked = answer("n")
-
-    ran = run("remove", CALL, "--party", party)
-
-    assert asked == [f"{whom} will be hung up. Go on?"]
-    assert (ran.code, ran.err) == (1, "nothing was done\n")
-    assert published(redis) == []
-
-
-@pytest.mark.parametrize("typed", [("end", CALL), ("remove", CALL, "--party", "agent")])
-def test_with_yes_nobody_is_asked(run, redis, answer, typed):
-    put(redis, make_session())
-    asked = answer("n")
-
-    assert run(*typed, "--yes", "--no-wait").code == 0
-    assert asked == []
-
-
 @pytest.mark.parametrize("url", ["redis://:hidden@127.0.0.1/", "redis://127.0.0.1/?password=hidden"])
 def test_a_line_to_be_typed_has_no_password(url):
     assert "hidden" not in own_command_line(load(StoreSettings, {"REDIS_URL": url}))
-
-
-def test_end_without_a_terminal_asks_nobody(run, redis, monkeypatch):
-    put(redis, make_session())
-    monkeypatch.setattr("conferral.output.ask", lambda _question: pytest.fail("nobody is there to be asked"))
-
-    assert run("end", CALL, "--no-wait").code == 0

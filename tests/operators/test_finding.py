@@ -70,10 +70,49 @@ async def test_several_are_listed_without_a_number(reader, redis):
         await reader.find("+14155550123")
     assert len(several.value.session_ids) == 7
     told = str(several.value)
-    assert told.startswith("7 sessions fit +…23: S")
+    assert told.startswith("+…23 matches 7 live calls: S")
     assert "(bridged, +…23, client:alice)" in told
-    assert told.endswith(" and 2 more")
+    assert told.endswith(" and 2 more; use an id")
     assert "0123" not in told
+
+
+@pytest.mark.redis
+async def test_a_prefix_of_at_least_4_characters_selects_one_live_session(reader, redis):
+    put(redis, make_session("CA" + "7" * 32))
+    put(redis, ended("CA" + "78" * 16))
+    assert await reader.find("CA77") == await reader.find("CA7777777") == "CA" + "7" * 32
+    with pytest.raises(UnknownSession):
+        await reader.find("CA7")
+    put(redis, make_session("CA" + "79" * 16))
+    assert await reader.find("CA777") == "CA" + "7" * 32
+    put(redis, make_session("CA7" + "7a" * 15 + "0"))
+    with pytest.raises(AmbiguousSession, match=r"^CA77 matches 2 live calls: "):
+        await reader.find("CA77")
+
+
+@pytest.mark.redis
+async def test_a_name_that_only_ended_calls_have_says_so_and_selects_none_of_them_for_a_command(reader, redis):
+    put(redis, ended("S1"))
+    assert await reader.find("alice") == "S1"
+    with pytest.raises(UnknownSession, match=r"^no live call matches alice; 1 ended call does: S1 \(ended, "):
+        await reader.search("alice", live_only=True)
+    put(redis, ended("S2"))
+    with pytest.raises(AmbiguousSession, match=r"^no live call matches alice; 2 ended calls do: .*; use an id$"):
+        await reader.find("alice")
+
+
+@pytest.mark.redis
+async def test_a_party_who_has_left_a_live_call_does_not_select_it(reader, redis):
+    put(redis, make_session())
+    assert await reader.search("alice", live_only=True) == CALL
+    redis.hset(KEYS.session(CALL), "party.agent.status", "left")
+    assert await reader.search("alice", live_only=True) == ""
+
+
+def test_the_name_of_an_added_party_fits_and_those_that_every_session_has_do_not():
+    fields = {**FIELDS, "party.expert.address": "client:carol"}
+    assert fits("expert")(fields)
+    assert not fits("agent")(fields)
 
 
 def test_a_browser_that_is_named_by_a_number_is_told_by_its_last_digits():

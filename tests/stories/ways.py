@@ -112,7 +112,7 @@ class ByCommandLine:
         self._line = line
 
     async def give(self, fields: Fields) -> Told:
-        code, out, err = await self._line.type(*typed(fields), "--json", "--timeout", str(DEADLINE_S))
+        code, out, err = await self._line.type(*typed(fields), "--json", "--wait", str(DEADLINE_S))
         if code == 0:
             told = json.loads(out)
             return Told(told["status"], told["reason"])
@@ -122,8 +122,7 @@ class ByCommandLine:
         # What is wrong with one argument is told behind the name that it has on the command line.
         found = re.fullmatch(r"Invalid value(?: for '(?:--)?(\w+)')?: (.*)", error["reason"], re.DOTALL)
         assert found is not None, error
-        told = re.sub(r"^--[a-z-]+: (?=timeout )", "", found[2])
-        return Told("rejected", f"{found[1].lower()} {told}" if found[1] else told)
+        return Told("rejected", f"{found[1].lower()} {found[2]}" if found[1] else found[2])
 
     async def publish(self, fields: Fields) -> None:
         code, _, err = await self.type(*typed(fields), "--no-wait")
@@ -145,9 +144,8 @@ def typed(fields: Fields) -> list[str]:
         arguments += ["--confirm"] if rest.pop("confirm") == "true" else []
     if kind in ("end", "remove"):
         arguments.append("--yes")
-    names = {"timeout": "ring-timeout"}
     for name, text in rest.items():
-        arguments += [f"--{names.get(name, name)}", text]
+        arguments += [f"--{name}", text]
     return arguments
 
 
