@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.processes.test_killed_in_transfer import AT_ONCE, around, commits, start
-from tests.stories.kit import TARGET, done
+from tests.stories.kit import TARGET, done, until_hears
 from tests.stories.moments import Cast, Command, small_world
 from tests.support.phones import answers
 
@@ -47,7 +47,7 @@ async def tell(redis_url: str, folder: Any, converted: bool, step: Any) -> tuple
             if found[-1] == "failed":
                 session = await world.until(cast.id, phase="parked")
                 assert session["transfer.reason"] == "unknown"
-                assert world.listening.hears(cast.customer) == "music"
+                await until_hears(world, cast.customer, "music")
                 await done(world, "retrieve", cast.id, to=TARGET)
             return await cast.company(), *found
 

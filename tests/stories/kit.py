@@ -128,8 +128,8 @@ def sounds(world: World, call: SandboxCall, since_s: float | None = None) -> lis
 
 
 async def until_hears(world: World, call: SandboxCall, what: Any) -> None:
-    """Waits until somebody hears that: a word, or the calls whose people are heard."""
-    wanted = what if isinstance(what, str) else frozenset(one.sid for one in what)
+    """Waits until a leg hears this: a word, or the calls (and words) that it hears together."""
+    wanted = what if isinstance(what, str) else frozenset(one if isinstance(one, str) else one.sid for one in what)
 
     async def does() -> bool:
         return world.listening.hears(call) == wanted

@@ -16,7 +16,7 @@ import pytest
 from sandbox import SandboxCall
 from streams import commands
 from streams.commands import CommandOutcome
-from tests.stories.kit import TARGET, dials_to, everybody_is_gone, outcome_of, outcomes
+from tests.stories.kit import TARGET, dials_to, everybody_is_gone, outcome_of, outcomes, until_hears
 from tests.support.phones import answers
 from tests.support.world import AGENT, World
 
@@ -115,7 +115,7 @@ class Cast:
         calls = {call.sid: "recalled" for call in self.world.sandbox.calls_of(AGENT)} | {self.agent.sid: "agent"}
         calls |= {call.sid: "target" for call in self.world.sandbox.calls_of(TARGET)}
         (other,) = self._heard_by_customer()
-        assert self.world.listening.hears(other) == {self.customer.sid}
+        await until_hears(self.world, SandboxCall(self.world.sandbox, other), [self.customer])
         assert {call.sid for call in self.world.sandbox.live_calls()} == {other, self.customer.sid}
         self.customer.hang_up()
         await self.ends("customer-left")

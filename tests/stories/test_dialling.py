@@ -85,7 +85,7 @@ async def test_agent_hears_it_ring_before_the_target_answers(world):
     target = await dialled(world.sandbox, TARGET)
     await until_hears(world, agent, "ringing")
     await world.until(customer.sid, **{"transfer.status": "ringing", "party.target.status": "ringing"})
-    assert world.listening.hears(customer) == "music"
+    await until_hears(world, customer, "music")
     target.answer()
     await until_hears(world, target, [agent])
     await ended_by_command(world, customer.sid)

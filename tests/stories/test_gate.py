@@ -98,7 +98,7 @@ async def test_customer_of_a_blind_transfer_hears_ringing_while_the_target_is_as
     customer, agent = await world.talking()
     command = await begins(world, "transfer", customer.sid, to=TARGET, mode="blind", brief=BRIEF, confirm="true")
     await world.until(customer.sid, **{"transfer.status": "confirming", "party.target.status": "confirming"})
-    assert world.listening.hears(customer) == "ringback"
+    await until_hears(world, customer, "ringback")
     assert (await outcome_of(world, command)).status == "done"
     target = await dialled(world.sandbox, TARGET)
     await until_hears(world, target, [customer])

@@ -19,7 +19,6 @@ from tests.stories.kit import (
     ended_by_command,
     everybody_is_gone,
     failed,
-    hears,
     longest_gap_s,
     outcome_of,
     outcomes,
@@ -166,7 +165,7 @@ async def test_whoever_retrieves_it_talks_to_the_customer_and_is_the_agent_then(
     leg = await dialled(world.sandbox, TARGET)
     session = await world.until(talk.session, **{"transfer.status": "ringing"})
     assert (session["state"], session["phase"], session["transfer.mode"]) == ("transferring", "retrieve", "retrieve")
-    assert hears(world, talk.customer) == "music"
+    await until_hears(world, talk.customer, "music")
     leg.answer()
     assert (await outcome_of(world, command)).status == "done"
     await until_hears(world, talk.customer, [leg])

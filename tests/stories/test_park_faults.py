@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from sandbox import SandboxCall
 from streams import commands
 from tests.stories.kit import (
     GAP_MAX_S,
@@ -257,7 +258,7 @@ async def all_is_well(cast: Cast, expected: Sequence[tuple[str, ...]]) -> None:
         assert isinstance(heard, frozenset)
         (other,) = heard
         shown = "target" if cast.target is not None and other == cast.target.sid else "agent"
-        assert cast.world.listening.hears(other) == {cast.customer.sid}
+        await until_hears(cast.world, SandboxCall(cast.world.sandbox, other), [cast.customer])
         assert {call.sid for call in cast.world.sandbox.live_calls()} == {other, cast.customer.sid}
         cast.customer.hang_up()
         await cast.ends("customer-left")

@@ -7,7 +7,6 @@ from tests.stories.kit import (
     begins,
     done,
     everybody_is_gone,
-    hears,
     longest_gap_s,
     outcome_of,
     rejected,
@@ -45,7 +44,7 @@ async def test_one_waits_with_the_tune_until_the_other_answers_and_then_they_tal
     await opening.talks()
     called = await opening.called()
     assert called is None or called.status == "done"
-    assert hears(world, opening.waiter) == {leg.sid}
+    await until_hears(world, opening.waiter, [leg])
     # Who waits has heard the tune and nothing else before, without a gap between it and the voice.
     assert sounds(world, opening.waiter)[-2:] == [opening.way.tune, frozenset([leg.sid])]
     assert longest_gap_s(world, opening.waiter, 0) < GAP_MAX_S
