@@ -61,6 +61,8 @@ _LOOKED_AT = (
     ast.Import,
     ast.ImportFrom,
     ast.JoinedStr,
+    ast.Assert,
+    ast.While,
 )
 
 
@@ -156,22 +158,37 @@ def test_rooms_log_and_do_not_print():
 
 
 def test_tests_do_not_sleep():
-    # The wait for a redis-server that is starting has nothing to wait on.
-    exempt = {"tests/support/redis_server.py", "tests/support/redis_cluster.py"}
+    """A sleep polls in a `while` loop, or its line says in `# a delay: WHY` why time itself is what the test needs."""
     problems = []
     for name in IN_TESTS:
-        for node, called in calls(name):
-            if called == "time.sleep" and name not in exempt:
-                problems.append(f"{name}:{node.lineno}: time.sleep: wait for what shall happen, with a deadline")
-            # The simulation's time is virtual: nothing sleeps there.
-            elif called == "asyncio.sleep" and _number(node) >= 1 and not name.startswith("tests/simulation/"):
-                problems.append(f"{name}:{node.lineno}: asyncio.sleep of a second or more: move a clock instead")
+        if name.startswith("tests/simulation/"):
+            continue  # its time is virtual
+        polling = {id(call) for node in nodes_of(name) if isinstance(node, ast.While) for call in ast.walk(node)}
+        lines = (ROOT / name).read_text("utf-8").splitlines()
+        problems += [
+            f"{name}:{node.lineno}: {called}: wait for what is to happen, with a deadline, or say why: `# a delay: WHY`"
+            for node, called in calls(name)
+            if called in ("asyncio.sleep", "time.sleep")
+            and not (node.args and isinstance(node.args[0], ast.Constant) and node.args[0].value == 0)
+            and id(node) not in polling
+            and "# a delay: " not in lines[node.lineno - 1]
+        ]
     tell(problems)
 
 
-def _number(call: ast.Call) -> float:
-    first = call.args[0] if call.args else None
-    return first.value if isinstance(first, ast.Constant) and isinstance(first.value, int | float) else 0
+def test_what_a_leg_hears_is_waited_for():
+    """A session shows a state before the sandbox plays the sound that follows from it."""
+    tell(
+        [
+            f"{name}:{node.lineno}: compares what a leg hears at one moment: use until_hears()"
+            for name in IN_TESTS
+            if name.startswith(("tests/stories/", "tests/faults/", "tests/processes/", "tests/endurance/"))
+            for node in nodes_of(name)
+            if isinstance(node, ast.Assert)
+            for call in ast.walk(node)
+            if isinstance(call, ast.Call) and _dotted(call.func).rpartition(".")[2] == "hears"
+        ]
+    )
 
 
 def test_keys_of_redis_are_made_in_one_place():

@@ -74,7 +74,7 @@ class Camera:
     async def _settled(page: Page) -> None:
         """The page has drawn what it was told last."""
         await page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # a delay: the browser composites after the frame
 
 
 async def _shot(part: Part) -> Image.Image:

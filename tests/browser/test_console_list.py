@@ -149,7 +149,7 @@ async def test_many_changes_a_second_leave_the_page_free(redis_server, console, 
             for session in moved:
                 people[people.index(next(one for one in people if one.id == session.id))] = session
             await asyncio.to_thread(put_all, redis, moved)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # a delay: paces the changes
         longest, frames = await page.evaluate("[window.longest, window.frames]")
         tell_figure(f"60 changes a second for 10 s: {frames} frames, longest pause {longest:.0f} ms")
         assert await rows_of(page).count() < DRAWN_MAX

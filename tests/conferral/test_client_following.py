@@ -35,7 +35,7 @@ async def begun(entries):
     """The first step of a loop, under way: what comes from now on is seen by it."""
     step = asyncio.ensure_future(anext(entries))
     for _ in range(5):  # asked where the end is, which is the first answer that it waits for
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # a delay: nothing shows that a blocked read has begun
     return step
 
 

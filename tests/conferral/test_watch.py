@@ -48,7 +48,7 @@ async def test_who_needs_long_for_a_look_looks_less_often(monkeypatch):
             return []
 
         async def look(self, _now_ms):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # a delay: a slow read is the case
             return []
 
     class Nowhere:

@@ -86,7 +86,7 @@ async def _hand_over(cluster: ClusterServers, primary: Node) -> None:
 async def _hang(_cluster: ClusterServers, primary: Node) -> None:
     primary.signal(signal.SIGSTOP)
     try:
-        await asyncio.sleep(HANGS_S)
+        await asyncio.sleep(HANGS_S)  # a delay: how long the node hangs
     finally:
         primary.signal(signal.SIGCONT)
 

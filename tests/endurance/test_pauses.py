@@ -69,7 +69,7 @@ async def _pause(on: Stage, victim: Process) -> tuple[list[int], float]:
     """Pauses a worker; returns which partitions it has lost, and when it woke by `time.monotonic()`."""
     held = [number for number, holder in enumerate(on.leases.holders) if pid_of(holder) == victim.pid]
     victim.signal(signal.SIGSTOP)
-    await asyncio.sleep(PAUSE_S)
+    await asyncio.sleep(PAUSE_S)  # a delay: how long the worker is paused
     lost = [number for number in held if pid_of(on.leases.holders[number]) != victim.pid]
     woke_s = time.monotonic()
     victim.signal(signal.SIGCONT)
@@ -131,8 +131,8 @@ async def test_redis_is_killed_and_restarted_under_load(durable_redis: RedisServ
         for _ in range(ROUNDS):
             before = await _commits(on)
             durable_redis.kill()
-            await asyncio.sleep(AWAY_S / 4)
-            await asyncio.sleep(AWAY_S * 3 / 4)
+            await asyncio.sleep(AWAY_S / 4)  # a delay: how long Redis is away
+            await asyncio.sleep(AWAY_S * 3 / 4)  # a delay: how long Redis is away
             await asyncio.to_thread(durable_redis.start)
             up_s = time.monotonic()
             while not any(now > then for then, now in zip(before, await _commits(on), strict=True)):
@@ -140,7 +140,7 @@ async def test_redis_is_killed_and_restarted_under_load(durable_redis: RedisServ
                 await asyncio.sleep(0.02)
             came_back.append(time.monotonic() - up_s)
             await on.all_held()
-            await asyncio.sleep(0.9)
+            await asyncio.sleep(0.9)  # a delay: spaces the rounds
         on.say(f"Redis was away for {AWAY_S} s, {ROUNDS} times; seconds from its return to the first commit: "
                f"{described(came_back)}")  # fmt: skip
         await on.all_hang_up(traffic)

@@ -84,7 +84,7 @@ async def test_fault_15_call_goes_on_though_the_file_was_torn(durable_redis, cha
     async with FaultWorld(durable_redis, CONFERRAL_SWEEP_INTERVAL=SWEEP_S, CONFERRAL_CONVERT_TIMEOUT=5) as world:
         customer, agent = await world.talking()
         await begins(world, "convert", customer.sid)
-        await asyncio.sleep(chance.uniform(0.0, 0.15))
+        await asyncio.sleep(chance.uniform(0.0, 0.15))  # a delay: the moment is drawn by seed
         tear(durable_redis, chance.randint(1, 3_000))
         await comes_to_rest(world)
         assert (customer.status, agent.status) == ("in-progress", "in-progress"), await world.report()
@@ -161,7 +161,7 @@ async def test_fault_16_customer_who_was_handed_over_talks_on(durable_redis, tmp
         await life.go_to("handed over")
         restore(durable_redis, copy)
         await world.until(life.customer.sid, state="conferenced", **{"party.agent.call_sid": life.target.sid})
-        await asyncio.sleep(GRACE_IS_OVER_S)
+        await asyncio.sleep(GRACE_IS_OVER_S)  # a delay: nothing may happen for this long
         await until_hears(world, life.customer, [life.target])
         await all_hang_up(world, outage_s=AWAY_S, is_rewound=True)
 
@@ -179,6 +179,6 @@ async def test_fault_16_agent_leaves_a_transfer_of_which_nothing_is_known(durabl
         await comes_to_rest(world)
         life.agent.hang_up()
         await world.until(life.customer.sid, state="conferenced", **{"party.agent.call_sid": life.target.sid})
-        await asyncio.sleep(GRACE_IS_OVER_S)
+        await asyncio.sleep(GRACE_IS_OVER_S)  # a delay: nothing may happen for this long
         await until_hears(world, life.customer, [life.target])
         await all_hang_up(world, outage_s=AWAY_S, is_rewound=True)

@@ -23,7 +23,7 @@ async def commands_within(world: FaultWorld, time_s: float) -> int:
     """How many commands Redis carries out in that time (count)."""
     await world.history.caught_up()
     before = sum(world.history.calls.values())
-    await asyncio.sleep(time_s)
+    await asyncio.sleep(time_s)  # a delay: the period that is counted
     await world.history.caught_up()
     return sum(world.history.calls.values()) - before
 
@@ -103,7 +103,7 @@ async def test_fault_29_script_of_somebody_else_keeps_redis_busy(own_redis):
         with own_redis.client() as other, own_redis.client() as killer:
             converting = await begins(world, "convert", customer.sid)
             busy = asyncio.create_task(asyncio.to_thread(busy_script, other))
-            await asyncio.sleep(0.8)
+            await asyncio.sleep(0.8)  # a delay: how long the script runs
             assert world.sandbox.live_calls()
             killer.script_kill()
             assert "killed" in await busy

@@ -79,7 +79,7 @@ async def call_goes_on(server: RedisServer, begin: Setting, end: Setting, state:
             with pytest.raises(StoreError):
                 await commands.publish(world.client, world.keys, {"type": "convert", "session": customer.sid})
             caller = await caller_is_connected(world)
-            await asyncio.sleep(lasts_s)
+            await asyncio.sleep(lasts_s)  # a delay: how long Redis refuses
         finally:
             end(server)
         assert documents_came_in_time(world)

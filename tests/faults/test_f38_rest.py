@@ -115,7 +115,7 @@ def silent_after(world: FaultWorld, call: SandboxCall, silence_s: float) -> None
 
     async def falls_silent(moment: RestMoment) -> None:
         if moment.step == "after" and moment.method == "POST" and moment.path.startswith(f"/Calls/{call.sid}"):
-            await asyncio.sleep(silence_s)
+            await asyncio.sleep(silence_s)  # a delay: how long Twilio is silent
 
     world.sandbox.on_rest = falls_silent
 

@@ -147,7 +147,7 @@ async def raw(webhooks: Program, *parts: bytes, pause_s: float = 0.0) -> int:
             for part in parts:
                 writer.write(part)
                 await writer.drain()
-                await asyncio.sleep(pause_s)
+                await asyncio.sleep(pause_s)  # a delay: how long the client pauses
         line = await asyncio.wait_for(reader.readline(), 100)
         return int(line.split()[1]) if line else 0
     except (ConnectionError, TimeoutError):

@@ -131,7 +131,7 @@ async def test_fault_50_all_workers_are_restarted_in_turn_under_load(redis_serve
         times_s: list[float] = []
         work = asyncio.gather(*(converts_and_goes_on(world, customer, times_s) for customer, _ in talks))
         for index in range(WORKERS):
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # a delay: spaces the restarts
             world.start_worker()
             assert await world.stop_worker(index) == 0
         await work

@@ -107,7 +107,7 @@ async def test_read_that_waits_is_woken_by_whoever_adds_an_entry(
     for add in (lambda: client.xadd("x", {"n": 1}), by_pipeline, by_script):
         await client.delete("x")
         reads = [asyncio.ensure_future(one.xread({"y": "0", "x": "0"}, block=20_000)) for one in (blocking, other)]
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # a delay: nothing shows that a blocked read has begun
         assert not any(read.done() for read in reads)
         await client.set("x", "somebody else's")
         await client.delete("x")
@@ -122,7 +122,7 @@ async def test_read_that_waits_comes_back_empty_or_is_cut_short(
 ) -> None:
     assert await blocking.xread({"x": "0"}, block=10) == []
     read = asyncio.ensure_future(blocking.xread({"x": "0"}, block=20_000))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # a delay: nothing shows that a blocked read has begun
     read.cancel()
     await asyncio.wait([read])
     assert read.cancelled()
@@ -148,7 +148,7 @@ async def test_who_listens_to_a_channel_hears_what_is_published_from_then_on(alo
     assert await listening.get_message(timeout=5) is None
     assert [one["data"] for one in handled] == [b"x"]
     later = asyncio.ensure_future(listening.get_message(timeout=5))
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.02)  # a delay: nothing shows that a blocked read has begun
     await client.eval("return redis.call('PUBLISH', 'news', ARGV[1])", 0, b"\xff")
     assert await later == message
     await listening.unsubscribe("news")

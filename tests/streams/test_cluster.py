@@ -151,7 +151,7 @@ async def test_open_read_finds_the_replica_and_misses_nothing(cluster: ClusterSe
     blocking = make_client(cluster.url, blocking=True)
     access = PartitionAccess(client, blocking, KEYS)
     reading = asyncio.create_task(access.read(0, 10, block=True))
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.1)  # a delay: nothing shows that a blocked read has begun
     cluster.fail_over(cluster.owner_of(KEYS.events(0)))
     await eventually(lambda: client.xadd(KEYS.events(0), {"type": "x"}))
 
@@ -180,7 +180,7 @@ async def test_failover_is_noticed_as_another_server(
     assert not publisher.restarted_lately()
     cluster.fail_over(cluster.owner_of(KEYS.events(7)))
     await client.xadd(KEYS.events(7), {"type": "x"})  # sent on, and the map is known to be old
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # a delay: the replica takes over
     await eventually(publisher._look_at_server)
     assert publisher.restarted_lately()
     assert (await identity_of(client))[0] != before

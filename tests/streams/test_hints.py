@@ -33,7 +33,7 @@ async def listening(server, keys, name: str) -> AsyncIterator[Listener]:
     client, listener, stop = client_of(server), Listener(), asyncio.Event()
     task = asyncio.create_task(Hints(client, keys, name).listen(stop, listener.hear))
     await until(lambda: listener.heard == 1)  # told when listening begins: something may have been missed
-    await asyncio.sleep(0.05)  # the subscription has reached every node
+    await asyncio.sleep(0.05)  # a delay: the subscription reaches every node
     try:
         yield listener
     finally:

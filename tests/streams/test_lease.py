@@ -90,7 +90,7 @@ async def test_late_renewal_does_not_take_back_what_was_given_back(client, clock
 
 async def test_lease_that_ran_out_by_our_own_clock_is_not_sure(client, clock):
     lease = await take(client, clock, "one", duration_ms=1)
-    await asyncio.sleep(0.002)
+    await asyncio.sleep(0.002)  # a delay: a lease of 1 ms has to expire
     assert not lease.is_sure(clock)
 
 

@@ -200,7 +200,7 @@ async def test_command_of_somebody_who_was_cancelled_is_done_all_the_same(memory
         await asyncio.wait([writing])
         assert writing.cancelled()
     memory.latency = None
-    await asyncio.sleep(0.03)
+    await asyncio.sleep(0.03)  # a delay: longer than the latency of the fake server
     assert await client.xlen("s") == 2
 
 
@@ -209,7 +209,7 @@ async def test_paused_server_does_later_what_nobody_waits_for_any_more(memory: M
     with pytest.raises(RedisTimeoutError):
         await client.set("k", "v")
     waiting = asyncio.ensure_future(memory.client().get("k"))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # a delay: nothing may happen for this long
     assert not waiting.done()
     memory.resume()
     assert await waiting == b"v"
@@ -230,7 +230,7 @@ async def test_answers_take_their_time(memory: MemoryServer, client: Client) -> 
     with pytest.raises(RedisTimeoutError):
         await client.get("k")
     broken = asyncio.ensure_future(client.set("k", "on its way"))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # a delay: nothing may happen for this long
     memory.restart()
     with pytest.raises(RedisConnectionError):
         await broken

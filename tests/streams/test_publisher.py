@@ -168,7 +168,7 @@ async def test_refusal_that_passes_is_waited_out_within_the_deadline(publisher, 
     """A failover takes its second; Twilio's own repetitions may be over by then."""
     await client.config_set("min-replicas-to-write", 9)
     publishing = asyncio.create_task(publisher.publish(event()))
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.2)  # a delay: nothing may happen for this long
     assert not publishing.done()
     await client.config_set("min-replicas-to-write", 0)
     await publishing

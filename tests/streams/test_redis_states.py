@@ -173,8 +173,8 @@ async def test_only_what_is_stored_is_acknowledged_while_states_change(
                 tasks.append(asyncio.create_task(publish(number)))
                 number += 1
                 if chance.random() < 0.2:
-                    await asyncio.sleep(0.005)
-            await asyncio.sleep(chance.uniform(0, 0.1))
+                    await asyncio.sleep(0.005)  # a delay: the moment is drawn by seed
+            await asyncio.sleep(chance.uniform(0, 0.1))  # a delay: the moment is drawn by seed
             if trouble is not None:
                 trouble.end(redis)
     await asyncio.gather(*tasks)

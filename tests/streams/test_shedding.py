@@ -208,7 +208,7 @@ async def test_bytes_of_those_who_gave_up_are_free_again(server: AnyServer, keys
     try:
         results = await asyncio.gather(*(publisher.publish(deciding(n)) for n in range(20)), return_exceptions=True)
         cancelled = asyncio.create_task(publisher.publish(deciding(99)))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # a delay: the write has to be under way
         cancelled.cancel()
         await asyncio.wait([cancelled])
     finally:

@@ -271,7 +271,7 @@ async def test_waiting_for_a_slot_costs_nothing_of_the_time_to_connect(
     twilio: ScriptedTwilio, metrics: Metrics
 ) -> None:
     async def slow(writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.03)  # a delay: a slow answer is the case
         await answered(200, {"sid": "CA1"})(writer)
 
     twilio.script = [slow]

@@ -182,7 +182,7 @@ async def test_flood_is_answered_in_time_whatever_redis_takes(
         async with Relay(redis.socket) as relay, webhooks_process(relay.url) as (port, process_id):
 
             async def slowly(data: bytes) -> None:
-                await asyncio.sleep(len(data) / REDIS_BYTES_PER_S)
+                await asyncio.sleep(len(data) / REDIS_BYTES_PER_S)  # a delay: the speed of the link
 
             relay.on_request = slowly
             began_s = clock.monotonic_s()

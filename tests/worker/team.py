@@ -52,7 +52,7 @@ class Work:
     async def drain_partition(self, partition: int, timeout_s: float) -> None:
         self.drained.append(partition)
         if partition in self.busy_partitions:
-            await asyncio.sleep(min(self.request_s, timeout_s))
+            await asyncio.sleep(min(self.request_s, timeout_s))  # a delay: virtual time
             self.busy_partitions.discard(partition)
 
 
@@ -132,7 +132,7 @@ class Team:
 
     async def passes(self, time_s: float) -> None:
         """Time passes, which is virtual."""
-        await asyncio.sleep(time_s)
+        await asyncio.sleep(time_s)  # a delay: virtual time
 
     def set_clock(self, by_s: float) -> None:
         """Somebody sets Redis's clock."""

@@ -48,11 +48,11 @@ async def test_calls_go_on_while_workers_come_and_go(world: World) -> None:
         world.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", latency_s=0.2)
 
     async def convert(number: int) -> str:
-        await asyncio.sleep(0.05 * number)
+        await asyncio.sleep(0.05 * number)  # a delay: spaces the conversions
         return (await world.command("convert", calls[number][0].sid)).status
 
     converting = [asyncio.create_task(convert(number)) for number in range(CALLS)]
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.1)  # a delay: some conversions have to be under way
     world.start_worker()
     await shared(world, 4, 4)
     world.start_worker()

@@ -178,13 +178,13 @@ async def test_refusals_that_pass_are_waited_out_also_inside_scripts(world, redi
     with redis_server.client() as other:
         for _ in range(20):
             assert other.ping()
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # a delay: spaces the pings
     await world.client.config_set("min-replicas-to-write", 0)
     assert (await world.command("convert", customer.sid)).status == "done"
     assert world.redirects_of(agent) == 1
     agent.hang_up()
     await world.client.config_set("min-replicas-to-write", 1)
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # a delay: how long Redis refuses
     await world.client.config_set("min-replicas-to-write", 0)
     await world.until(customer.sid, state="ended")
     await world.settled()
@@ -307,7 +307,7 @@ async def test_whoever_is_dialled_a_while_after_a_rewind_is_dialled_for_the_firs
         return await world.client.hget(lease, "holder") != holder
 
     await world.eventually(was_noticed, "the worker has taken its lease anew")
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.2)  # a delay: the time after a rollback is over
     outcome = await world.command("transfer", customer.sid, to="client:bob", mode="warm", confirm="true")
     assert (outcome.status, outcome.reason) == result
     assert len(world.sandbox.calls_of("client:bob")) == (outcome.status == "done")

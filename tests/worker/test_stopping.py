@@ -34,7 +34,7 @@ class Silent:
 
     async def drain(self, timeout_s: float) -> None:
         self.drained_s = timeout_s
-        await asyncio.sleep(timeout_s)
+        await asyncio.sleep(timeout_s)  # a delay: virtual time
 
 
 @pytest.mark.parametrize("spent_s", [0.0, 4.0, 8.0])
@@ -44,7 +44,7 @@ def test_worker_that_stops_waits_for_neither_redis_nor_twilio_beyond_its_time(sp
         worker = Worker(settings_for("redis://localhost", None, "https://example.com"), outside=Outside(clock=clock))
         client = MemoryServer(lambda: EPOCH_MS).client()
         worker._stop_by_s = clock.monotonic_s() + STOP_S
-        await asyncio.sleep(spent_s)
+        await asyncio.sleep(spent_s)  # a delay: virtual time
         around: Any = silent
         await worker._wind_down(client, Keys("test", 4), around, around)
         assert loop.time() <= STOPPED_WITHIN_S

@@ -24,7 +24,7 @@ def fail_partitions(member: Member, error: StoreError | Exception, asked: list[i
     async def fire_timers(partition: int, lease: Lease, now_ms: int) -> tuple[int, int | None]:
         if partition in SILENT:
             asked.append(partition)
-            await asyncio.sleep(SILENCE_S)
+            await asyncio.sleep(SILENCE_S)  # a delay: virtual time
             raise error
         answer: tuple[int, int | None] = await fire(partition, lease, now_ms)
         return answer

@@ -94,7 +94,7 @@ async def test_lease_is_kept_while_a_list_is_long_in_coming(sea: Sea) -> None:
     running = asyncio.create_task(sea.sweeper(lease_ms=600).run(stop))
     await sea.until(lambda: sea.account.readings > 0)
     holder = await sea.client.hget(sea.keys.sweep_lease, "holder")
-    await asyncio.sleep(0.9)  # longer than the lease
+    await asyncio.sleep(0.9)  # a delay: longer than the lease
 
     taken, _ = await leases.take(sea.client, sea.keys.sweep_lease, "two", sea.clock, 600)
 
