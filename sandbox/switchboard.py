@@ -317,7 +317,7 @@ class Switchboard:
         """Is set when the exchange or the ledger changes next; a new one each time."""
         return self._changed
 
-    async def wait_until(self, predicate: Callable[[], object], timeout_s: float = 5.0) -> None:
+    async def wait_until(self, predicate: Callable[[], object], timeout_s: float = 30.0) -> None:
         """Wait until the predicate holds; it is asked again after each change of the exchange or the ledger.
 
         Raises:

@@ -54,7 +54,7 @@ async def asked(client, command_id):
 
 
 async def eventually(condition):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (found := await condition()):
             await asyncio.sleep(0.01)
     return found

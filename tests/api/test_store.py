@@ -133,7 +133,7 @@ async def test_while_redis_is_away_an_outcome_is_still_waited_for(api, store, mo
     monkeypatch.setattr(Giver, "known", fails_at_first)
     path = f"/sessions/{CALLER}/commands?wait=30"
     waiting = asyncio.create_task(read(api, "POST", path, json={"type": "end"}))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (taken := await take_up(store)):
             await asyncio.sleep(0.01)
     await tell(store, taken[0], "done")

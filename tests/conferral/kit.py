@@ -17,6 +17,7 @@ from streams import session_codec
 from streams.keys import Keys
 from streams.levels import LEVEL
 from streams.times import to_iso
+from tests.support.processes import shown
 
 KEYS = Keys("conferral", 16)
 PROGRAM = (sys.executable, "-m", "conferral")
@@ -157,9 +158,23 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def until(holds, what, timeout_s=20.0):
-    """Waits until something holds that happens in other processes: there is nothing here that could wake us."""
+def until(holds, what, program=None, *, timeout_s=60.0):
+    """Waits until something holds that happens in other processes: there is nothing here that could wake us.
+
+    A program that has ended meanwhile fails the test at once, with its exit code and what it printed.
+    """
     deadline_s, nobody = time.monotonic() + timeout_s, threading.Event()
     while not holds():
-        assert time.monotonic() < deadline_s, what
+        ended = program is not None and program.poll() is not None
+        if ended or time.monotonic() > deadline_s:
+            raise AssertionError(f"{what}\n{_printed(program)}")
         nobody.wait(0.02)
+
+
+def _printed(program):
+    if program is None:
+        return ""
+    exit_code = program.poll()
+    program.kill()
+    out, err = program.communicate()
+    return shown(" ".join(program.args[2:]), exit_code, f"{out or ''}{err or ''}")

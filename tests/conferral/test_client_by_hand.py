@@ -42,7 +42,7 @@ async def test_a_call_is_handed_over_in_every_way(world, client):
     await client.cancel(customer.sid)
     with pytest.raises(CommandFailed, match="transfer failed: busy"):
         await client.transfer(customer.sid, to=TARGET, mode="warm")
-    await client.transfer(customer.sid, to=TARGET, mode="warm", confirm=True, brief="A caller", ring_timeout_s=20)
+    await client.transfer(customer.sid, to=TARGET, mode="warm", confirm=True, brief="A caller", ring_timeout_s=60)
     await client.complete(customer.sid)
 
     session = await client.session(customer.sid)

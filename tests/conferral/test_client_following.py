@@ -147,13 +147,13 @@ async def test_a_restart_of_redis_costs_neither_entries_nor_outcomes_nor_command
             command = await client.convert(CALL, wait=False)
             waiting = asyncio.create_task(command.done(60))
             # Behind a slow fsync Redis keeps what is to be written for up to two seconds; that is its own promise.
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 with server.client() as redis:
                     while redis.info("persistence")["aof_buffer_length"]:
                         await asyncio.sleep(0.05)
             await asyncio.to_thread(server.kill)
             giving = asyncio.create_task(client.end(CALL, id="late", timeout_s=60))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not any(task.done() for task in (waiting, giving)) and not await _refused(client):
                     await asyncio.sleep(0.01)
             await asyncio.to_thread(server.start)
@@ -164,7 +164,7 @@ async def test_a_restart_of_redis_costs_neither_entries_nor_outcomes_nor_command
                     record = {"status": "done", "reason": "", "session": CALL}
                     redis.hset(KEYS.command(command_id), mapping=record)
 
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 assert (await steps[0]).event == "convert"
                 assert (await steps[1]).id == "o1"
                 assert (await waiting).status == "done"

@@ -142,7 +142,7 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
             for command in commands
         ]
         program.send_signal(signal.SIGTERM)
-        program.communicate(timeout=30)
+        program.communicate(timeout=60)
 
     assert [answer.returncode for answer in answers] == [0] * 8, answers
     for answer, says in zip(
@@ -181,7 +181,7 @@ def test_a_demo_that_is_stopped_in_the_middle_leaves_nothing(folders, tmp_path, 
         read_until(program, moment)
         assert processes_of(folders)
         program.send_signal(how)
-        _, err = program.communicate(timeout=30)
+        _, err = program.communicate(timeout=60)
 
     assert program.returncode == 0, err
     assert "nothing is left behind" in err
@@ -195,7 +195,7 @@ def test_a_demo_that_is_killed_outright_leaves_nothing(folders, tmp_path):
         read_until(program, "The story:")
         assert processes_of(folders)
         program.kill()
-        program.communicate(timeout=10)
+        program.communicate(timeout=60)
 
     until(lambda: not processes_of(folders), "processes are left")
     until(lambda: not list(folders.iterdir()), "the folder is left")
@@ -236,7 +236,7 @@ def test_a_port_that_is_taken_is_named_and_the_next_is_used(folders, tmp_path):
         with demo(folders=folders, cwd=tmp_path) as program:
             read_until(program, "alice answers")
             program.send_signal(signal.SIGINT)
-            _, err = program.communicate(timeout=30)
+            _, err = program.communicate(timeout=60)
 
     found = re.search(rf"port {ports.WEBHOOKS_PORT} is taken; using (\d+)", err)
     assert found

@@ -57,7 +57,7 @@ def test_a_directory_that_is_missing_or_wrong_stops_the_process_with_2(redis_ser
         path.write_text(text)
     env = {**SERVICE, "REDIS_URL": redis_server.url, "CONFERRAL_DIRECTORY": "directory.toml"}
     with start(command, "--port", str(free_port()), cwd=tmp_path, env=env) as program:
-        out, err = program.communicate(timeout=15)
+        out, err = program.communicate(timeout=60)
 
     assert (program.returncode, out) == (2, "")
     found = (
@@ -75,12 +75,12 @@ def test_webhooks_read_it_again_and_keep_the_old_one_where_the_new_one_is_broken
     env = {**SERVICE, "REDIS_URL": redis_server.url, "CONFERRAL_DIRECTORY": str(path), "CONFERRAL_PUBLIC_URL": url}
     with start("webhooks", "--port", str(port), cwd=tmp_path, env=env) as program:
         try:
-            until(lambda: status(f"{url}/healthz") == 200, "the webhooks do not answer")
+            until(lambda: status(f"{url}/healthz") == 200, "the webhooks do not answer", program)
             assert ">bob<" in answer(url)
 
             path.write_text(agent("carol"))
             program.send_signal(signal.SIGHUP)
-            until(lambda: ">carol<" in answer(url), "the webhooks did not read the directory again")
+            until(lambda: ">carol<" in answer(url), "the webhooks did not read the directory again", program)
 
             path.write_text(agent("dora") + "beep = 5\n")
             program.send_signal(signal.SIGHUP)
@@ -90,7 +90,7 @@ def test_webhooks_read_it_again_and_keep_the_old_one_where_the_new_one_is_broken
             assert ">carol<" in answer(url)
         finally:
             program.send_signal(signal.SIGTERM)
-            _, err = program.communicate(timeout=15)
+            _, err = program.communicate(timeout=60)
 
     assert program.returncode == 0
     assert CALLED not in err + line
@@ -101,15 +101,15 @@ def test_a_worker_reads_it_again(redis, redis_server, tmp_path, path):
     twilio = {"TWILIO_API_URL": "http://127.0.0.1:9"}  # nobody is there: nothing is dialled
     command = {"type": "call", "agent": "desk", "customer": "client:visitor"}
     with running("worker", tmp_path, redis_server.url, CONFERRAL_DIRECTORY=str(path), **twilio) as (program, url):
-        until(lambda: status(f"{url}/readyz") == 200, "the worker is not ready")
+        until(lambda: status(f"{url}/readyz") == 200, "the worker is not ready", program)
         redis.xadd(KEYS.commands, {**command, "id": "before"})
-        until(lambda: redis.hget(KEYS.command("before"), "status"), "the command has no outcome")
+        until(lambda: redis.hget(KEYS.command("before"), "status"), "the command has no outcome", program)
         assert redis.hget(KEYS.command("before"), "reason").startswith("agent: nobody is called desk in the directory")
 
         path.write_text(agent("bob"))
         program.send_signal(signal.SIGHUP)
         next(line for line in program.stderr if "directory_read" in line)
         redis.xadd(KEYS.commands, {**command, "id": "after", "session": "order-7"})
-        until(lambda: redis.hget(KEYS.session("order-7"), "party.agent.address"), "the call was not taken up")
+        until(lambda: redis.hget(KEYS.session("order-7"), "party.agent.address"), "the call was not taken up", program)
 
         assert redis.hget(KEYS.session("order-7"), "party.agent.address") == "client:bob"

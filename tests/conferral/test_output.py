@@ -150,7 +150,7 @@ def test_a_pipe_that_closes_early_is_no_error(redis, redis_server, tmp_path, arg
     os.close(writing)
     if arguments[0] == "watch":  # it has something to say only when something happens
         feed(redis, program)
-    _, err = program.communicate(timeout=30)
+    _, err = program.communicate(timeout=60)
 
     assert program.returncode == 0
     assert "Traceback" not in err

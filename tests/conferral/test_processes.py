@@ -52,10 +52,10 @@ ASKED = [pytest.param(signal.SIGTERM), pytest.param(signal.SIGINT, marks=pytest.
 @pytest.mark.parametrize("asked", ASKED)
 def test_a_process_serves_and_stops_with_0_when_asked(redis, redis_server, tmp_path, command, asked):
     with running(command, tmp_path, redis_server.url) as (program, url):
-        until(lambda: status(url + LISTENS[command]) == 200, f"{command} does not answer")
+        until(lambda: status(url + LISTENS[command]) == 200, f"{command} does not answer", program)
 
         program.send_signal(asked)
-        out, err = program.communicate(timeout=15)
+        out, err = program.communicate(timeout=60)
 
     assert program.returncode == 0, err
     assert out == ""
@@ -66,12 +66,12 @@ def test_the_sandbox_asks_the_webhooks_when_a_browser_calls_through_the_app_of_t
     redis, redis_server, tmp_path
 ):
     app = {"TWILIO_TWIML_APP_SID": "AP" + "c3" * 16}
-    with running("sandbox", tmp_path, redis_server.url, **app) as (_, url):
-        until(lambda: status(f"{url}/sandbox/calls") == 200, "the sandbox does not answer")
+    with running("sandbox", tmp_path, redis_server.url, **app) as (program, url):
+        until(lambda: status(f"{url}/sandbox/calls") == 200, "the sandbox does not answer", program)
         call = json.dumps({"identity": "alice", "to": "client:bob"}).encode()
         with urllib.request.urlopen(f"{url}/sandbox/browser-calls", data=call, timeout=5) as answer:
             assert answer.status == 201
-        until(lambda: asked_by(url), "nobody is asked for TwiML")
+        until(lambda: asked_by(url), "nobody is asked for TwiML", program)
         asked = asked_by(url)
 
     assert asked[0] == "http://127.0.0.1:9/voice/client"
@@ -91,8 +91,8 @@ def test_the_sandbox_takes_the_api_key_of_the_settings_beside_the_token(
 ):
     (tmp_path / ".env").write_text(f"TWILIO_API_KEY=SK{'d4' * 16}\nTWILIO_API_SECRET=hidden-secret\n")
     encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
-    with running("sandbox", tmp_path, redis_server.url) as (_, url):
-        until(lambda: status(f"{url}/sandbox/calls") == 200, "the sandbox does not answer")
+    with running("sandbox", tmp_path, redis_server.url) as (program, url):
+        until(lambda: status(f"{url}/sandbox/calls") == 200, "the sandbox does not answer", program)
         calls = f"{url}/2010-04-01/Accounts/{SERVICE['TWILIO_ACCOUNT_SID']}/Calls.json"
         assert status(urllib.request.Request(calls, headers={"Authorization": f"Basic {encoded}"})) == answered
 
@@ -108,7 +108,7 @@ def test_a_port_that_is_taken_is_named_with_the_way_out(redis, redis_server, tmp
         with start(
             command, "--port", str(port), cwd=tmp_path, env={**SERVICE, "REDIS_URL": redis_server.url}
         ) as program:
-            out, err = program.communicate(timeout=15)
+            out, err = program.communicate(timeout=60)
 
     assert (program.returncode, out) == (2, "")
     assert err == f"port {port} on 127.0.0.1 can't be had (address already in use); choose another with --port\n"
@@ -119,7 +119,7 @@ def test_another_number_of_partitions_stops_the_process_with_2(redis, redis_serv
     redis.hset(KEYS.config, mapping={"partitions": 4, "schema": 1})
 
     with running(command, tmp_path, redis_server.url) as (program, _):
-        _, err = program.communicate(timeout=15)
+        _, err = program.communicate(timeout=60)
 
     assert program.returncode == 2
     assert "CONFERRAL_PARTITIONS: 16, but conferral:config in Redis was set up with 4; use that" in err
@@ -130,13 +130,13 @@ def test_webhooks_answer_before_redis_is_there_and_agree_with_it_later(redis_pro
 
     with RedisServer(redis_program) as server:
         server.kill()
-        with running("webhooks", tmp_path, server.url) as (_, url):
-            until(lambda: status(f"{url}/healthz") == 200, "the webhooks wait for Redis")
+        with running("webhooks", tmp_path, server.url) as (program, url):
+            until(lambda: status(f"{url}/healthz") == 200, "the webhooks wait for Redis", program)
             assert status(f"{url}/readyz") == 503
             server.start()
-            until(lambda: status(f"{url}/readyz") == 200, "the webhooks don't find Redis")
+            until(lambda: status(f"{url}/readyz") == 200, "the webhooks don't find Redis", program)
             with server.client() as client:
-                until(lambda: client.hget(KEYS.config, "partitions") == "16", "the webhooks did not agree")
+                until(lambda: client.hget(KEYS.config, "partitions") == "16", "the webhooks did not agree", program)
 
 
 def test_a_wrong_agent_stops_the_webhooks_at_once(run, redis):

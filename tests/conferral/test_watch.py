@@ -166,7 +166,7 @@ def test_in_a_pipe_each_change_is_a_line_and_ctrl_c_ends_well(redis, redis_serve
         assert program.stdout.readline() == f"08:00:00.000  {CALL}  convert is asked for  -> converting\n"
 
         program.send_signal(signal.SIGINT)
-        out, err = program.communicate(timeout=10)
+        out, err = program.communicate(timeout=60)
 
     assert (program.returncode, out) == (0, "")
     assert "Traceback" not in err
@@ -178,7 +178,7 @@ def test_a_transfer_that_runs_when_the_watch_begins_is_told(redis, redis_server,
     with start("watch", cwd=tmp_path, env={"REDIS_URL": redis_server.url}) as program:
         told = program.stdout.readline()
         program.send_signal(signal.SIGINT)
-        program.communicate(timeout=10)
+        program.communicate(timeout=60)
 
     stands = f"{CALL}  is transferring consult: +…23 and client:alice; consult to +…45 consulting; customer is held\n"
     assert (program.returncode, told) == (0, stands)
@@ -201,7 +201,7 @@ def test_a_redis_that_goes_away_and_comes_back_is_told_and_nothing_is_missed(red
             assert "convert is asked for" in program.stdout.readline()
             assert "Redis answers again" in program.stderr.readline()
             program.send_signal(signal.SIGINT)
-            program.communicate(timeout=10)
+            program.communicate(timeout=60)
     assert program.returncode == 0
 
 

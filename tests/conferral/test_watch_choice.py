@@ -288,5 +288,5 @@ def test_in_a_pipe_trouble_is_told_and_ctrl_c_ends_well(redis, redis_server, tmp
     with start("watch", "--trouble", cwd=tmp_path, env={"REDIS_URL": redis_server.url}) as program:
         assert f"  {CALL}  overdue for " in program.stdout.readline()
         program.send_signal(signal.SIGINT)
-        _, err = program.communicate(timeout=10)
+        _, err = program.communicate(timeout=60)
     assert (program.returncode, "Traceback" in err) == (0, False)

@@ -67,7 +67,7 @@ def test_it_serves_the_page_and_stops_with_0_when_asked_while_a_page_looks(redis
         )
         assert page.recv(12) == b"HTTP/1.1 101"
         program.send_signal(asked)
-        out, _ = program.communicate(timeout=20)
+        out, _ = program.communicate(timeout=60)
     told = written.read_text()
 
     assert program.returncode == 0, told

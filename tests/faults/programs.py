@@ -14,11 +14,12 @@ from twilio.request_validator import RequestValidator
 from sandbox.overrides import parse_target
 from tests.conferral.kit import free_port, start
 from tests.faults.kit import FaultWorld
+from tests.support.processes import watched
 from tests.support.worker_process import order_of
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 #: How long a program may take to start, seconds.
-START_S = 30.0
+START_S = 60.0
 
 
 class Program:
@@ -77,7 +78,8 @@ def program(world: FaultWorld, command: str, log_file: Path, **changes: str) -> 
     """
     running = Program(world, command, log_file, changes)
     try:
-        yield running
+        with watched(f"{command} on port {running.port}", running.process.poll, running.text):
+            yield running
     finally:
         running.process.kill()
         running.process.wait()

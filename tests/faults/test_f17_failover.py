@@ -34,7 +34,7 @@ def pair(redis_program: Path) -> Iterator[tuple[RedisServer, RedisServer]]:
 async def has_everything(primary: RedisServer, replica: RedisServer) -> None:
     """Waits until the replica has all that the primary had by now."""
     with primary.client() as client, replica.client() as copy:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while copy.info("replication")["master_link_status"] != "up":
                 await asyncio.sleep(0.01)
             while copy.info("replication")["slave_repl_offset"] < client.info("replication")["master_repl_offset"]:

@@ -243,5 +243,5 @@ async def bridged_without_redis(world: FaultWorld) -> tuple[SandboxCall, Sandbox
     def agents() -> list[SandboxCall]:
         return [call for call in world.sandbox.live_calls() if call.sid not in known and call.sid != customer.sid]
 
-    await world.sandbox.wait_until(lambda: agents() and agents()[0].status == "in-progress", timeout_s=20)
+    await world.sandbox.wait_until(lambda: agents() and agents()[0].status == "in-progress", timeout_s=60)
     return customer, agents()[0]

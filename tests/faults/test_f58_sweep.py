@@ -144,7 +144,7 @@ async def test_fault_59_readiness_names_the_partition_that_nobody_holds(
                 async with aiohttp.ClientSession() as session, session.get(f"{worker.url}/readyz") as response:
                     return f"partitions without holder: [{number}]" in await response.text()
 
-            await world.eventually(is_named, "it is named", timeout_s=20)
+            await world.eventually(is_named, "it is named", timeout_s=60)
             await world.client.delete(world.keys.lease(number))
             await until_ready(world, worker)
             assert (await world.command("convert", customer.sid)).status == "done"

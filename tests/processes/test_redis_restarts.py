@@ -86,7 +86,7 @@ async def test_call_that_comes_in_while_redis_is_away_is_bridged_and_known_after
     async with World(durable_redis.url) as world:
         durable_redis.kill()
         customer = await world.customer_calls()
-        await world.sandbox.wait_until(lambda: customer.status == "in-progress", timeout_s=10)
+        await world.sandbox.wait_until(lambda: customer.status == "in-progress", timeout_s=60)
         assert "conferral_webhooks_without_store_total" in world.metrics.exposition().decode()
         durable_redis.start()
         # Twilio repeats what was answered 503, and the agent's callback tells of the session.
@@ -109,7 +109,7 @@ async def test_bridged_caller_is_moved_though_redis_dies_right_before_his_action
 
         world.sandbox.on_rest = kill
         await world.client.xadd(world.keys.commands, {"type": "convert", "session": customer.sid, "id": "c1"})
-        await world.sandbox.wait_until(lambda: customer.ever_heard(agent) and _both_in_a_room(world), timeout_s=15)
+        await world.sandbox.wait_until(lambda: customer.ever_heard(agent) and _both_in_a_room(world), timeout_s=60)
         durable_redis.start()
         await world.until(customer.sid, state="conferenced")
         await world.command("end", customer.sid)

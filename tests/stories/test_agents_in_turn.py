@@ -226,7 +226,7 @@ async def test_without_redis_the_next_agent_is_rung_too(redis_program, tmp_path,
             alice = await dialled(world.sandbox, AGENT)
             server.kill()
             alice.reject()
-            bob = await dialled(world.sandbox, BOB, timeout_s=10)
+            bob = await dialled(world.sandbox, BOB, timeout_s=60)
             server.start()
             bob.answer()
             await talks_with(world, customer, BOB)

@@ -411,7 +411,7 @@ async def test_gate_without_redis_gives_up_with_a_sentence(world, redis_server):
     redis_server.signal(signal.SIGSTOP)
     try:
         target.answer()
-        await world.sandbox.wait_until(lambda: target.status == "completed", timeout_s=10)
+        await world.sandbox.wait_until(lambda: target.status == "completed", timeout_s=60)
     finally:
         redis_server.signal(signal.SIGCONT)
     assert world.listening.whats(target)[-1] == said(Phrase.UNREACHABLE)

@@ -125,7 +125,7 @@ async def test_replica_takes_over_and_calls_go_on_over_connections_made_anew(red
         async with Relay(first.socket) as relay, World(relay.url, CONFERRAL_PARTITIONS=8) as world:
             calls = [await world.talking() for _ in range(3)]
             with first.client() as redis, second.client() as copy:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     while copy.info("replication")["master_link_status"] != "up":
                         await asyncio.sleep(0.02)
                 redis.execute_command("WAIT", 1, 5_000)

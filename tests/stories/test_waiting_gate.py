@@ -52,7 +52,7 @@ async def test_agent_who_does_not_press_one_leaves_the_caller_to_the_next(world,
     world.sandbox.phone(PHONE).in_turn(voicemail() if first == "voicemail" else presses("2"))
     world.sandbox.phone(BOB).in_turn(answers())
     customer = await world.customer_calls()
-    bob = await dialled(world.sandbox, BOB, timeout_s=15)
+    bob = await dialled(world.sandbox, BOB, timeout_s=60)
     await until_hears(world, customer, [bob])
     (phone,) = world.sandbox.calls_of(PHONE)
     assert world.listening.never_heard(phone, customer)

@@ -131,13 +131,13 @@ async def test_append_only_file_that_can_not_grow_is_named_and_what_was_acknowle
         assert states == {"can't write to its disk (MISCONF)"}
         assert await publisher.trouble() == "can't write to its disk (MISCONF)"
         resource.prlimit(own.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await publisher.trouble():
                 await asyncio.sleep(0.05)
         await publisher.publish(event(1_000))
         await publisher.close()
         # Behind a slow fsync Redis keeps what is to be written for up to two seconds; that is its own promise.
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await client.info("persistence"))["aof_buffer_length"]:
                 await asyncio.sleep(0.05)
         await client.aclose()

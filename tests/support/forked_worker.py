@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Self
 
 from tests.support import worker_process
+from tests.support.processes import watched
 from tests.support.worker_process import order_of
 from tests.support.world import World
 
@@ -24,11 +26,15 @@ class ForkedWorker:
         whole = order_of(world.settings, arm_file=self.arm_file, **order)
         self._process = _CONTEXT.Process(target=_run, args=(json.dumps(whole), str(self.log_file)), daemon=True)
         self._process.start()
+        self._watching = ExitStack()
+        self._name = f"worker {name} in {folder}"
 
     def __enter__(self) -> Self:
+        self._watching.enter_context(watched(self._name, lambda: self._process.exitcode, self.text))
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        self._watching.close()
         self._process.kill()
         self._process.join()
         self._process.close()
@@ -47,7 +53,7 @@ class ForkedWorker:
         return self._process.exitcode == -signal.SIGKILL
 
     def text(self) -> str:
-        return self.log_file.read_text()
+        return self.log_file.read_text() if self.log_file.exists() else ""
 
 
 def _run(order: str, log_file: str) -> None:

@@ -61,7 +61,7 @@ def rings() -> PhoneScript:
     return PhoneScript(outcome="no-answer")
 
 
-async def dialled(sandbox: Sandbox, address: str, time: int = 1, *, timeout_s: float = 5.0) -> SandboxCall:
+async def dialled(sandbox: Sandbox, address: str, time: int = 1, *, timeout_s: float = 30.0) -> SandboxCall:
     """Waits until a phone was dialled so many times, and returns the leg of that time, whatever has become of it.
 
     Raises:

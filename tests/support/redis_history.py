@@ -85,7 +85,7 @@ class RedisHistory:
         marker = f"marker-{id(self)}-{self._markers}"
         client: Client = make_client(url_of(self._server))
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while marker not in self._seen:
                     with suppress(RedisConnectionError, RedisTimeoutError):
                         await client.execute_command("PING", marker)

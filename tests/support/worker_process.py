@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +16,7 @@ from runtime import lifecycle, log
 from runtime.settings import ServiceSettings, load
 from statemachine.policy import Policy
 from tests.support.decisions import keeping_in
+from tests.support.processes import watched
 from worker.process import Worker
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -41,6 +42,8 @@ class WorkerProcess:
         order = order_of(
             settings, lease_ms=lease_ms, policy=policy, die_at=die_at, nth=nth, kind=kind, arm_file=self.arm_file
         )
+        self._name = f"worker {name} in {folder}"
+        self._watching = ExitStack()
         with self.log_file.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.support.worker_process", json.dumps(order)],
@@ -50,9 +53,11 @@ class WorkerProcess:
             )
 
     def __enter__(self) -> Self:
+        self._watching.enter_context(watched(self._name, self.process.poll, self.text))
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        self._watching.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()

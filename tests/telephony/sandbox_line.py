@@ -97,7 +97,7 @@ class Line:
         if self.gate_asks and pressed != "1":
             return self.documents.gate_ask(gate, brief="About an invoice")
         if not self.room:
-            return self.documents.bridge_to_customer(SESSION, parse_address(TARGET), own_number=OWN, ring_timeout_s=20)
+            return self.documents.bridge_to_customer(SESSION, parse_address(TARGET), own_number=OWN, ring_timeout_s=60)
         return self.documents.gate_brief_and_join(
             SESSION, "target", label="target-2", room=self.room, recalled_for="busy"
         )

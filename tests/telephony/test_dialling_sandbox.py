@@ -24,7 +24,7 @@ def participant(room: str, **changes: Any) -> CreateParticipant:
     )  # fmt: skip
 
 
-CALL = CreateCall(effect_id="d2", session_id=SESSION, party="target", to="client:alice", timeout_s=20)
+CALL = CreateCall(effect_id="d2", session_id=SESSION, party="target", to="client:alice", timeout_s=60)
 
 
 async def test_who_waits_is_heard_of_as_somebody_who_does_not_start_the_room(line: Line) -> None:

@@ -34,7 +34,7 @@ class SetRedis:
         """Waits until a script has run so often from now on."""
         run: list[str] = []
         self.server.fault = lambda name: run.append(name) if name == script else None
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while len(run) < times:
                 await asyncio.sleep(0.005)
         self.server.fault = None

@@ -84,7 +84,7 @@ class Scene:
     async def carry_out(self, effect: Effect, **more: Any) -> Outcome:
         before = len(self.outcomes)
         self.executor.submit(Order(effect=effect, partition=0, ordered_at_ms=0, **more))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.outcomes) == before:
                 await asyncio.sleep(0.001)
         return self.outcomes[-1]

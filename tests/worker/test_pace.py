@@ -200,7 +200,7 @@ class Shared:
 
     async def everybody_sleeps(self) -> None:
         """Waits until each worker with dials that wait has asked for them and was refused."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             for name, worker in self.workers.items():
                 while not self.ticks[name].sleeping and not all(task.done() for task in worker.tasks.values()):
                     await asyncio.sleep(0.001)

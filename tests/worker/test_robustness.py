@@ -204,7 +204,7 @@ async def test_full_redis_is_taken_over_and_drained(world):
         session = await world.until(customer.sid, state="ended")
         assert session["end_reason"] == "agent-left"
         await world.eventually(lambda: world.client.xlen(world.keys.dead), "the odd entry is put aside")
-        await world.sandbox.wait_until(lambda: not world.sandbox.live_calls(), timeout_s=10)
+        await world.sandbox.wait_until(lambda: not world.sandbox.live_calls(), timeout_s=60)
     finally:
         await world.client.config_set("maxmemory", "0")
     await world.settled()
@@ -341,7 +341,7 @@ async def test_released_lease_is_taken_at_once(redis_server):
         async def has_all() -> bool:
             return len(second.keeper.held) == world.keys.partitions
 
-        await world.eventually(has_all, "the second worker holds everything", timeout_s=10)
+        await world.eventually(has_all, "the second worker holds everything", timeout_s=60)
         # Expiry would take a minute: only the hand-over can have done it.
         assert clock.monotonic_s() - began_s < 10
         assert (await world.command("convert", customer.sid)).status == "done"

@@ -38,7 +38,7 @@ class Routing:
         )  # fmt: skip
         stop = asyncio.Event()
         running = asyncio.create_task(router.run(stop))
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not await until():
                 await asyncio.sleep(0.005)
             stop.set()

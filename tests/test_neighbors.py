@@ -1,0 +1,34 @@
+"""A test that fails does not fail the tests that run after it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TWO_TESTS = """
+import gc, socket
+
+class Ring: ...
+
+async def work(): ...
+
+def test_fails_and_leaves_much_behind():
+    ring = Ring()
+    ring.itself, ring.work, ring.socket = ring, work(), socket.socket()
+    raise ValueError
+
+def test_next():
+    gc.collect()
+"""
+
+
+def test_what_a_failed_test_leaves_behind_does_not_fail_the_next_one(tmp_path):
+    path = tmp_path / "test_two.py"
+    path.write_text(TWO_TESTS)
+    plugins = ["-p", "tests.support.leftovers", "-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", str(tmp_path), *plugins, "-W", "error",
+         "-o", "asyncio_default_fixture_loop_scope=function", str(path)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "1 failed, 1 passed" in ran.stdout, ran.stdout + ran.stderr
