@@ -438,4 +438,9 @@ def _child_seen(child: CallInstance, parent_call_sid: str) -> CallSeen:
 
 
 def _created_at(call: CallInstance) -> datetime:
-    return call.date_created or datetime.min.replace(tzinfo=UTC)
+    """When a call was created; the beginning of time where Twilio's date can't be read.
+
+    The library hands on what it can't read: None, or the text itself.
+    """
+    created = call.date_created
+    return created if isinstance(created, datetime) else datetime.min.replace(tzinfo=UTC)

@@ -12,7 +12,6 @@ from twilio.twiml.voice_response import Dial, Gather, VoiceResponse
 from statemachine.attributes import PLAIN, Attributes
 from statemachine.effects import Sentence
 from statemachine.session import AGENT, CUSTOMER
-from statemachine.states import Tune
 from telephony.addresses import Address, AddressKind, is_caller_id
 from telephony.phrases import SENTENCES, Phrase, recall_phrase, words
 from telephony.room import CONFERENCE_EVENTS, SPEAKER_EVENT, noun_attributes
@@ -25,6 +24,7 @@ from telephony.urls import (
     Gate,
     RecordingCallback,
     Wait,
+    tune_named,
 )
 
 #: Longest TwiML that a REST update takes inline. Source: Twilio docs, Call resource, `Twiml`.
@@ -365,7 +365,7 @@ class Documents:
         session_id, party = action.session_id, action.party
         heard = {"wait_url": ""}
         if tune:
-            wait = Wait(session_id, party, Tune(tune), greets, opens)
+            wait = Wait(session_id, party, tune_named(tune), greets, opens)
             heard = {"wait_url": self._urls.wait(wait), "wait_method": "POST"}
         dial = response.dial(action=self._urls.dial_action(action), method="POST", **_bounds(party, attributes))
         dial.conference(

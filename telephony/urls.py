@@ -327,6 +327,11 @@ def parse_gate(query: str) -> Gate:
     )
 
 
+def tune_named(name: str) -> Tune:
+    """The tune of a name; music for a name that only a newer version knows."""
+    return Tune(name) if name in tuple(Tune) else Tune.MUSIC
+
+
 def parse_wait(query: str) -> Wait:
     """What a wait document's query says.
 

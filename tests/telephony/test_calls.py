@@ -307,6 +307,7 @@ async def test_independent_reads_run_side_by_side() -> None:
         {"calls": ["CA2"]},
         {"calls": [{"sid": "CA2", "date_created": 5}]},
         {"calls": [{"sid": "CA2", "date_created": "Fri, 99 Feb 2011 21:07:19 +0000"}]},
+        {"calls": [{"sid": "CA2", "date_created": "Fri, 18 Feb 99999999999 21:07:19 +0000"}]},
         {"calls": [], "unexpected": 1},
         {},
     ],
