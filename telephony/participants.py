@@ -3,6 +3,7 @@
 Source: Twilio docs, Participants subresource, "Update a Participant"; Conference resource, "Update a Conference".
 """
 
+import re
 from typing import Any
 
 from runtime.errors import ProviderRefusedError
@@ -11,8 +12,15 @@ from statemachine.events import ParticipantSeen
 from statemachine.states import SuperviseMode
 from telephony.urls import Announcement, CallbackUrls, Wait, tune_named
 
+#: Our participant labels.
+_LABEL = re.compile(r"[a-z][A-Za-z0-9_-]{0,50}-[1-9][0-9]{0,5}", re.ASCII)
 #: Of a participant who is on the way in. Source: Twilio docs, Participants subresource, `status`.
 _RINGING_STATUSES = frozenset({"queued", "connecting", "ringing"})
+
+
+def is_label(text: str) -> bool:
+    """Whether a participant's label has the form of ours."""
+    return _LABEL.fullmatch(text) is not None
 
 
 def update_parameters(effect: UpdateParticipant, urls: CallbackUrls) -> dict[str, Any]:

@@ -42,6 +42,8 @@ def look_at_calls(scratch: Scratch, _event: Event) -> None:
         call_sids=others,
         # Of a bridge too: Redis may have been rewound to before the two were moved.
         with_conference=True,
+        conference_name=session.conference_name,
+        conference_sid=session.conference_sid,
         read_version=session.version + 1,
     )
     scratch.change(reading=reading, reading_since_ms=scratch.now_ms, reads_again=False)

@@ -166,3 +166,5 @@ class ConferenceFound(Event):
 
     conference_sid: str
     participants: tuple[ParticipantFound, ...]
+    #: The conference's name; empty if it is the session's id.
+    conference_name: str = ""

@@ -211,13 +211,13 @@ async def test_of_two_live_rooms_the_fullest_is_told() -> None:
 
 async def test_of_two_rooms_alike_the_one_that_has_started_is_told() -> None:
     waiting = ROOM | {"sid": "CF2", "status": "init"}
-    nobody = page("participants")
+    ours = page("participants", {"call_sid": "CA1", "label": "customer-1"})
     calls, _ = calls_with(
         PICTURE
         | {
             "GET Conferences": page("conferences", waiting, ROOM),
-            "GET Conferences/CF1/Participants": nobody,
-            "GET Conferences/CF2/Participants": nobody,
+            "GET Conferences/CF1/Participants": ours,
+            "GET Conferences/CF2/Participants": ours,
         }
     )
 
@@ -225,6 +225,29 @@ async def test_of_two_rooms_alike_the_one_that_has_started_is_told() -> None:
 
     assert isinstance(read, CallsRead)
     assert read.conference_sid == "CF1"
+
+
+@pytest.mark.parametrize(
+    "inside, known, is_ours",
+    [
+        ({"call_sid": "CA9", "label": "lunch"}, "", False),
+        ({"call_sid": "CA9", "label": None}, "", False),
+        ({"call_sid": "CA9", "label": "lunch"}, "CF1", True),
+        ({"call_sid": "CA1", "label": None}, "", True),
+        ({"call_sid": "CA9", "label": "target-2"}, "", True),
+    ],
+    ids=["stranger", "without-label", "known-by-sid", "our-call", "our-label"],
+)
+async def test_conference_is_ours_by_its_sid_or_its_legs_and_never_by_its_name_alone(
+    inside: dict[str, Any], known: str, is_ours: bool
+) -> None:
+    calls, http = calls_with(PICTURE | {"GET Conferences/CF1/Participants": page("participants", inside)})
+
+    read = await calls.perform(replace(READ, conference_name="lunch-1", conference_sid=known))
+
+    assert isinstance(read, CallsRead)
+    assert (read.conference_sid, len(read.participants)) == (("CF1", 1) if is_ours else ("", 0))
+    assert ("GET Conferences", {"FriendlyName": "lunch-1", "PageSize": 20}) in http.requests
 
 
 async def test_conference_that_ends_between_the_reads_has_nobody_in_it() -> None:
