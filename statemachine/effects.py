@@ -55,10 +55,8 @@ class RedirectCall(Effect):
     kind: ClassVar[str] = "redirect_call"
 
     call_sid: str
-    #: Conference SID once it is known, so that a late leg can't open a second room; else the conference's name.
+    #: Conference SID once it is known, so that a late leg can't open a second room; else the session's id.
     room: str
-    #: The conference's name; empty if it is the session's id.
-    conference_name: str = ""
     #: Participant label.
     label: str
     #: Which try to bring this leg in, from 1: its `<Dial>`'s action tells the tries apart.
@@ -102,7 +100,7 @@ class CreateParticipant(Dial):
 
     kind: ClassVar[str] = "create_participant"
 
-    #: SID of the conference, or its name while there is none.
+    #: SID of the conference.
     room: str
     label: str
     #: Whether those inside hear it ring.
@@ -329,14 +327,13 @@ class ReadCalls(Effect):
 
     #: The call whose `<Dial>` bridged the two and whose children are listed; empty when it is not known.
     parent_call_sid: str
-    #: Other calls of the session that are read too.
+    #: Other calls of the session. Those whom the conference does not show are read, only so many at a time, the first
+    #: ones first.
     call_sids: tuple[str, ...] = ()
-    #: Whether a live conference of the session is looked for too, by its name.
+    #: Of those, the calls that are read in any case: to be shown in the conference does not prove their answer.
+    unproven_sids: tuple[str, ...] = ()
+    #: Whether a live conference of the session is looked for too.
     with_conference: bool
-    #: That name; empty if it is the session's id.
-    conference_name: str = ""
-    #: SID of the session's conference as far as it is known: of the conferences with its name, this one is ours.
-    conference_sid: str = ""
     #: The session's version when the read was ordered.
     read_version: int
 

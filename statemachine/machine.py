@@ -136,7 +136,7 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
     if session.version and session.seen.has(event):
         return _passed_over(session, event, Outcome.STALE, "taken before")
     if isinstance(event, CallsRead | EffectOutcome) and event.effect_id == session.reading:
-        return _decide(changed(session, {"reading": ""}), event, now_ms, policy, before=session)
+        return _decide(_with_answer(session, event), event, now_ms, policy, before=session)
     if isinstance(event, TimerExpired):
         if session.timers.get(event.timer) != event.due_ms:
             return _passed_over(session, event, Outcome.STALE, "the timer was cancelled or set again")
@@ -205,6 +205,14 @@ def _trials(session: Session) -> tuple[Command, ...]:
 def _supervisor_of(session: Session) -> str:
     there = session.parties.get(SUPERVISOR)
     return there.address if there is not None else "client:anybody"
+
+
+def _with_answer(session: Session, event: CallsRead | EffectOutcome) -> Session:
+    """The session once its open read is answered. Calls that the read left out are read next, unless all are."""
+    is_current = isinstance(event, CallsRead) and session.facts_version <= event.read_version
+    unread = event.unread if isinstance(event, CallsRead) and is_current and not session.reads_again else ()
+    reads_again = session.reads_again or bool(unread)
+    return changed(session, {"reading": "", "reads_again": reads_again, "unread_calls": unread})
 
 
 def _opens(session: Session, event: Event) -> bool:

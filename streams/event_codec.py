@@ -72,7 +72,9 @@ _DECODERS: dict[str, Callable[[str], Any] | None] = {
 
 
 def _plain(value: Any) -> dict[str, Any]:
-    return {field.name: getattr(value, field.name) for field in fields_of(value)}
+    """Its fields without empty ones, which are read as the default: an entry may list 250 participants."""
+    fields = ((field, getattr(value, field.name)) for field in fields_of(value))
+    return {field.name: found for field, found in fields if found or found != field.default}
 
 
 def _kind_of(annotation: Any) -> str:

@@ -35,18 +35,18 @@ from telephony.client import gone_is_fine, requests_of
 from telephony.dialling import CallSetup, Dialled, call_parameters, check_may_dial, participant_parameters
 from telephony.errors import our_errors
 from telephony.look import RedirectSeen
-from telephony.participants import announcement_parameters, is_label, participant_seen, update_parameters
+from telephony.participants import announcement_parameters, participant_seen, update_parameters
 from telephony.recordings import RECORDINGS_MAX, Recorded
 from telephony.urls import is_id
 
 _T = TypeVar("_T")
-#: SID of a conference, and who is in it.
-_Room = tuple[str, tuple[ParticipantSeen, ...]]
 
 #: Children of one call that are read: one for each agent that was tried.
 CHILDREN_MAX = 50
 #: Calls that are read by their own SIDs at the same time, as many as a read's other parts.
 CALLS_AT_ONCE = 3
+#: Calls that one read fetches by their own SIDs: at half a second each, they fit into its time.
+CALLS_READ_MAX = 21
 #: Calls to one address that a search looks through, the newest first.
 FOUND_MAX = 50
 #: How much older than the order the call may be that it led to: clocks differ, and Twilio's dates are whole seconds.
@@ -291,16 +291,18 @@ class Calls:
         return self._setup
 
     async def _read(self, effect: ReadCalls) -> CallsRead:
+        """The conference's list says who is there: only calls that are missing from it are read one by one."""
         parent_call_sid = effect.parent_call_sid
-        parents, children, rooms = await _side_by_side(
+        parents, children, (conference_sid, participants) = await _side_by_side(
             self._calls([parent_call_sid] if parent_call_sid else []),
             self._children_of(parent_call_sid),
-            self._rooms_of(effect),
+            self._room_of(effect.session_id if effect.with_conference else ""),
         )
         calls = [*parents, *(_child_seen(child, parent_call_sid) for child in children)]
-        known = {seen.call_sid for seen in calls}
-        conference_sid, participants = _own_room(rooms, effect, {*known, *effect.call_sids})
-        calls += await self._calls([sid for sid in dict.fromkeys(effect.call_sids) if sid not in known])
+        there = {seen.call_sid for seen in participants} - set(effect.unproven_sids)
+        known = there | {seen.call_sid for seen in calls}
+        missing = [sid for sid in dict.fromkeys(effect.call_sids) if sid not in known]
+        calls += await self._calls(missing[:CALLS_READ_MAX])
         return CallsRead(
             session_id=effect.session_id,
             token=f"{effect.effect_id}:outcome",
@@ -309,6 +311,7 @@ class Calls:
             calls=tuple(calls),
             conference_sid=conference_sid,
             participants=participants,
+            unread=tuple(missing[CALLS_READ_MAX:]),
         )
 
     # ---- reads ----------------------------------------------------------------------------------------------------
@@ -343,9 +346,9 @@ class Calls:
             return []
         return await _listed(partial(self._client.calls.page_async, parent_call_sid=call_sid, page_size=CHILDREN_MAX))
 
-    async def _live_rooms(self, name: str) -> list[str]:
-        """SIDs of the live conferences of that name, those that have started first."""
-        page = partial(self._client.conferences.page_async, friendly_name=name, page_size=ROOMS_MAX)
+    async def _live_rooms(self, session_id: str) -> list[str]:
+        """SIDs of the live conferences that carry the session's name, those that have started first."""
+        page = partial(self._client.conferences.page_async, friendly_name=session_id, page_size=ROOMS_MAX)
         live = [room for room in await _listed(page) if room.status in LIVE_CONFERENCE_STATUSES]
         return [room.sid for room in sorted(live, key=lambda room: room.status != "in-progress")]
 
@@ -360,41 +363,19 @@ class Calls:
             return ()
         return tuple(participant_seen(seen) for seen in inside)
 
-    async def _rooms_of(self, effect: ReadCalls) -> list[_Room]:
-        """The live conferences of the session's name, and who is in each."""
-        if not effect.with_conference:
-            return []
-        rooms = await self._live_rooms(effect.conference_name or effect.session_id)
+    async def _room_of(self, session_id: str) -> tuple[str, tuple[ParticipantSeen, ...]]:
+        """The session's room and who is in it; of several the fullest, since a late leg is alone in a second one."""
+        rooms = await self._live_rooms(session_id) if session_id else []
         inside = await _side_by_side(*(self._participants_in(room) for room in rooms))
-        return list(zip(rooms, inside, strict=True))
+        return max(zip(rooms, inside, strict=True), key=lambda room: len(room[1]), default=("", ()))
 
     async def _anybody_in(self, effect: RedirectCall) -> list[ParticipantSeen]:
         """Everybody in the rooms that the redirect could have led to."""
-        name = effect.conference_name or effect.session_id
-        rooms = await self._live_rooms(name)
-        if effect.room not in (name, *rooms):
+        rooms = await self._live_rooms(effect.session_id)
+        if effect.room not in (effect.session_id, *rooms):
             rooms.append(effect.room)  # known by its SID, and a list by name may miss it for a moment
         inside = await _side_by_side(*(self._participants_in(room) for room in rooms))
         return [seen for participants in inside for seen in participants]
-
-
-def _own_room(rooms: list[_Room], effect: ReadCalls, call_sids: set[str]) -> _Room:
-    """The session's conference and who is in it; of several, the fullest, since a late leg is alone in a second one.
-
-    A name proves nothing: a conference that we don't know by its SID is ours only if one of our legs is in it.
-
-    Args:
-        rooms: Those that have the name.
-        effect: The read.
-        call_sids: The session's calls.
-    """
-    own = [
-        (conference_sid, inside)
-        for conference_sid, inside in rooms
-        if conference_sid == effect.conference_sid
-        or any(seen.call_sid in call_sids or is_label(seen.label) for seen in inside)
-    ]
-    return max(own, key=lambda room: len(room[1]), default=("", ()))
 
 
 @contextmanager
@@ -463,9 +444,4 @@ def _child_seen(child: CallInstance, parent_call_sid: str) -> CallSeen:
 
 
 def _created_at(call: CallInstance) -> datetime:
-    """When a call was created; the beginning of time where Twilio's date can't be read.
-
-    The library hands on what it can't read: None, or the text itself.
-    """
-    created = call.date_created
-    return created if isinstance(created, datetime) else datetime.min.replace(tzinfo=UTC)
+    return call.date_created or datetime.min.replace(tzinfo=UTC)

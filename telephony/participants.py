@@ -3,46 +3,38 @@
 Source: Twilio docs, Participants subresource, "Update a Participant"; Conference resource, "Update a Conference".
 """
 
-import re
 from typing import Any
 
 from runtime.errors import ProviderRefusedError
 from statemachine.effects import PlayAnnouncement, UpdateParticipant
 from statemachine.events import ParticipantSeen
-from statemachine.states import SuperviseMode
-from telephony.urls import Announcement, CallbackUrls, Wait, tune_named
+from statemachine.states import SuperviseMode, Tune
+from telephony.urls import Announcement, CallbackUrls, Wait
 
-#: Our participant labels.
-_LABEL = re.compile(r"[a-z][A-Za-z0-9_-]{0,50}-[1-9][0-9]{0,5}", re.ASCII)
 #: Of a participant who is on the way in. Source: Twilio docs, Participants subresource, `status`.
 _RINGING_STATUSES = frozenset({"queued", "connecting", "ringing"})
 
-
-def is_label(text: str) -> bool:
-    """Whether a participant's label has the form of ours."""
-    return _LABEL.fullmatch(text) is not None
+#: Longer labels are none of ours; of 250 participants, they would fill an entry.
+LABEL_MAX = 64
 
 
 def update_parameters(effect: UpdateParticipant, urls: CallbackUrls) -> dict[str, Any]:
     """What is asked for of one participant; what is not named stays as it is.
 
     Raises:
-        ProviderRefusedError: the supervisor is to whisper, and no call is named that hears it; or the mode is one that
-            only a newer version knows. Status and code are 0.
+        ProviderRefusedError: somebody shall whisper, and no call is named that hears it. Status and code are 0.
     """
     changes: dict[str, Any] = {}
     if effect.hold is not None:
         changes["hold"] = effect.hold
     if effect.hold and effect.tune:
-        wait = Wait(effect.session_id, effect.party, tune_named(effect.tune))
+        wait = Wait(effect.session_id, effect.party, Tune(effect.tune))
         changes |= {"hold_url": urls.wait(wait), "hold_method": "POST"}
     if effect.ends_conference is not None:
         changes["end_conference_on_exit"] = effect.ends_conference
     if effect.muted is not None:
         changes["muted"] = effect.muted
     if effect.supervises:
-        if effect.supervises not in tuple(SuperviseMode):
-            raise ProviderRefusedError
         changes |= _supervising(SuperviseMode(effect.supervises), effect.coaches)
     return changes
 
@@ -71,7 +63,7 @@ def participant_seen(seen: Any) -> ParticipantSeen:
     """A participant as a list shows it."""
     return ParticipantSeen(
         call_sid=seen.call_sid or "",
-        label=seen.label or "",
+        label=seen.label if seen.label and len(seen.label) <= LABEL_MAX else "",
         held=seen.hold is True,
         muted=seen.muted is True,
         ends_conference=seen.end_conference_on_exit is True,

@@ -14,11 +14,13 @@ from statemachine.states import State
 from statemachine.step import CommandStatus, Step
 from streams import effect_codec, event_codec, session_codec
 from streams.effect_codec import Chore, ForgetCalls, OutboxEntry, PublishOutcome, TellCommand
-from streams.event_codec import BadEntryError
 from streams.partition import Entry
 from streams.store import Batch, SessionChange, Stored
 from streams.times import to_iso
 from worker.describe import command_of, detail_of
+
+#: The field in which an outcome names its effect.
+_EFFECT_ID = b"effect_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +95,15 @@ def decide(
 
 
 def set_aside(entries: Iterable[Entry]) -> Batch:
-    """What takes entries off the stream that nobody decides; an outcome takes its effect out of the outbox with it."""
+    """Take entries off the stream that nobody decides.
+
+    An outcome takes its effect out of the outbox with it, even an outcome that can't be read.
+    """
     batch = Batch()
     for entry in entries:
         batch.entry_ids.append(entry.entry_id)
-        try:
-            event = parse(entry)
-        except BadEntryError:
-            continue
-        if isinstance(event, EffectOutcome | CallsRead):
-            batch.outbox_del.append(event.effect_id)
+        if effect_id := entry.fields.get(_EFFECT_ID):
+            batch.outbox_del.append(effect_id.decode(errors="replace"))
     return batch
 
 

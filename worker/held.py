@@ -291,18 +291,18 @@ class HeldPartition:
                 by_session[event.session_id].append((entry, event))
             self._cache.drop(by_session)
             if unreadable:
-                await self._commit(Batch(entry_ids=unreadable))
+                await self._commit(set_aside(unreadable))
             for of_one in by_session.values():
                 await self._decide_alone(of_one)
 
-    async def _parse_all(self, entries: list[Entry]) -> tuple[list[tuple[Entry, Event]], list[str]]:
+    async def _parse_all(self, entries: list[Entry]) -> tuple[list[tuple[Entry, Event]], list[Entry]]:
         events, unreadable = [], []
         for entry in entries:
             try:
                 events.append((entry, parse(entry)))
             except BadEntryError as error:
                 await self._put_aside([entry], error.reason)
-                unreadable.append(entry.entry_id)
+                unreadable.append(entry)
         return events, unreadable
 
     async def _decide_alone(self, events: list[tuple[Entry, Event]]) -> None:
@@ -323,19 +323,21 @@ class HeldPartition:
             await self._put_aside([entry for entry, _ in events], "its session can't be committed")
             await self._commit(set_aside(entry for entry, _ in events))
 
-    async def _decide_and_commit(self, events: list[tuple[Entry, Event]], unreadable: list[str]) -> None:
+    async def _decide_and_commit(self, events: list[tuple[Entry, Event]], unreadable: list[Entry]) -> None:
         sessions = await self._sessions_of(events)
         broken = [(entry, event) for entry, event in events if event.session_id not in sessions]
         if broken:
             await self._put_aside([entry for entry, _ in broken], "its session's record is broken")
-            unreadable = [*unreadable, *(entry.entry_id for entry, _ in broken)]
+            unreadable = [*unreadable, *(entry for entry, _ in broken)]
             events = [(entry, event) for entry, event in events if event.session_id in sessions]
         now_ms = self.clock.now_ms()
         try:
             decided = decide(events, sessions, now_ms, self._around.policy(), self._open_effects_of)
         except DECISION_FAULTS as error:
             raise DecisionFailedError("deciding failed") from error
-        decided.batch.entry_ids += unreadable
+        aside = set_aside(unreadable)
+        decided.batch.entry_ids += aside.entry_ids
+        decided.batch.outbox_del += aside.outbox_del
         await self._around.checkpoint("before_commit", self.number)
         await self._commit(decided.batch)
         await self._around.checkpoint("after_commit", self.number)

@@ -28,25 +28,27 @@ def look_at_calls(scratch: Scratch, _event: Event) -> None:
         return
     bridged = scratch.state in (State.BRIDGED, State.CONVERTING)
     parent = session.parent.call_sid if bridged else ""
-    others = tuple(
-        party.call_sid
+    others = [
+        party
         for party in session.parties.values()
         if party.call_sid
         and not party.is_gone
         and party.call_sid != parent
         and not (bridged and party == session.child)
-    )
+        and (not session.unread_calls or party.call_sid in session.unread_calls)
+    ]
+    # A ring that is over has to be noticed first: nobody who is alone is released while someone is being dialed.
+    others.sort(key=lambda party: party.answered or not party.dial_id)
     reading = scratch.order(
         ReadCalls,
         parent_call_sid=parent,
-        call_sids=others,
+        call_sids=tuple(party.call_sid for party in others),
+        unproven_sids=tuple(party.call_sid for party in others if party.early_media and not party.answered),
         # Of a bridge too: Redis may have been rewound to before the two were moved.
         with_conference=True,
-        conference_name=session.conference_name,
-        conference_sid=session.conference_sid,
         read_version=session.version + 1,
     )
-    scratch.change(reading=reading, reading_since_ms=scratch.now_ms, reads_again=False)
+    scratch.change(reading=reading, reading_since_ms=scratch.now_ms, reads_again=False, unread_calls=())
 
 
 def look_at_company(scratch: Scratch, event: Event) -> None:

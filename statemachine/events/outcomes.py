@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from statemachine.events.base import Event
+from statemachine.states import CallStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +51,10 @@ class EffectFailed(EffectOutcome):
     code: int = 0
     #: The call or conference no longer exists or is over (20404, 21220).
     gone: bool = False
-    #: Why it failed where Twilio did not refuse it: an error of our own. Empty otherwise.
-    reason: str = ""
 
     @property
     def in_words(self) -> str:
-        """The reason for the command's outcome: our own error, or Twilio's refusal with its numbers."""
-        if self.reason:
-            return f"an error in Conferral ({self.reason})"
+        """What is said to whoever gave the command, with Twilio's own numbers."""
         return f"Twilio refused (HTTP {self.http_status}, code {self.code})"
 
 
@@ -110,13 +107,23 @@ class CallsRead(Event):
     #: The live conference of the session, empty when there is none or none was asked for.
     conference_sid: str = ""
     participants: tuple[ParticipantSeen, ...] = ()
+    #: SIDs that were to be read and are in neither: one read fetches only so many calls. Another read follows.
+    unread: tuple[str, ...] = ()
     #: As in `EffectOutcome`.
     attempts: int | None = None
     setbacks: tuple[str, ...] = ()
 
     def status_of(self, call_sid: str) -> str:
-        """A call's status, empty when the read did not show the call."""
-        return next((call.status for call in self.calls if call.call_sid == call_sid), "")
+        """A call's status, empty when the read did not show the call.
+
+        A participant's call is in progress, or still rings: it was not read by itself.
+        """
+        if status := next((call.status for call in self.calls if call.call_sid == call_sid), ""):
+            return status
+        seen = next((seen for seen in self.participants if seen.call_sid == call_sid), None)
+        if seen is None:
+            return ""
+        return CallStatus.RINGING if seen.is_ringing else CallStatus.IN_PROGRESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,5 +173,3 @@ class ConferenceFound(Event):
 
     conference_sid: str
     participants: tuple[ParticipantFound, ...]
-    #: The conference's name; empty if it is the session's id.
-    conference_name: str = ""

@@ -47,6 +47,24 @@ async def test_event_that_makes_no_sense_is_put_aside_whole_and_the_worker_goes_
     await ends_well(world, customer)
 
 
+@pytest.mark.parametrize("entry", [
+    {"type": "calls_read", "session": "s", "effect_id": "e1", "calls": "x" * 70_000},
+    {"type": "calls_read", "session": "broken", "effect_id": "e1", "read_version": "1", "calls": "[]"},
+], ids=["unreadable", "of a broken session"])  # fmt: skip
+async def test_outcome_that_is_put_aside_leaves_no_mark_in_the_outbox(world, entry):
+    keys = world.keys
+    await world.client.hset(keys.session("broken"), "state", "flying")
+    outbox, stream = (name(keys.partition_of(entry["session"])) for name in (keys.outbox, keys.events))
+    await world.client.hset(outbox, "e1", "done")
+    await world.client.xadd(stream, entry)
+    await world.eventually(lambda: world.client.xlen(keys.dead), "a dead letter")
+
+    async def is_gone() -> bool:
+        return not await world.client.hexists(outbox, "e1") and not await world.client.xlen(stream)
+
+    await world.eventually(is_gone, "entry and mark are gone")
+
+
 @pytest.mark.parametrize("entry", [{"foo": "bar"}, {"type": b"\xff"}, {"type": "convert", "session": "x" * 70_000}])
 async def test_command_that_is_not_even_fields_of_ours_is_put_aside_and_the_router_goes_on(world, entry):
     customer, _ = await world.talking()

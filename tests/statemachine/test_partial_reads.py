@@ -1,0 +1,89 @@
+"""Reads that have no room for every call: the rest is read next, and nothing is concluded about it before."""
+
+from dataclasses import replace
+
+from statemachine.effects import ReadCalls
+from statemachine.events import AccountSwept, CallSeen, CallsRead, ConferenceFound, ParticipantFound, ParticipantSeen
+from statemachine.session import Session
+from tests.statemachine.stages import conferenced
+from tests.statemachine.story import ROOM, Story
+
+SIDS = tuple(f"CA{number:032x}" for number in range(60))
+
+
+def crowded() -> Story:
+    """Sixty people in a conference whose calls are being read."""
+    story = Story()
+    people = [ParticipantFound(call_sid=sid, label=f"guest-{at}-{at + 1}") for at, sid in enumerate(SIDS)]
+    people[0] = replace(people[0], label="customer-1", came_in=True)
+    people[1] = replace(people[1], label="agent-1")
+    story.take(ConferenceFound(**story._common(token="sweep:1"), conference_sid=ROOM, participants=tuple(people)))
+    return swept(story)
+
+
+def swept(story: Story) -> Story:
+    return story.take(AccountSwept(**story._common(token=f"sweep:{story.session.version + 1}"), finding="call-missing"))
+
+
+def last_read(story: Story) -> ReadCalls:
+    (read,) = (effect for effect in story.last.effects if isinstance(effect, ReadCalls))
+    return read
+
+
+def reads(
+    story: Story, *, over: tuple[str, ...], inside: int, unread: tuple[str, ...], version: int | None = None
+) -> Story:
+    return story.take(
+        CallsRead(
+            **story._common(),
+            effect_id=story.session.reading,
+            read_version=story.session.version if version is None else version,
+            calls=tuple(CallSeen(sid, "completed") for sid in over),
+            conference_sid=ROOM,
+            participants=tuple(ParticipantSeen(call_sid=sid) for sid in SIDS[:inside]),
+            unread=unread,
+        )
+    )
+
+
+def gone(session: Session) -> set[str]:
+    return {party.call_sid for party in session.parties.values() if party.is_gone}
+
+
+def test_calls_that_were_left_out_are_read_next() -> None:
+    story = crowded()
+    assert set(last_read(story).call_sids) == set(SIDS)
+
+    reads(story, inside=1, over=SIDS[1:21], unread=SIDS[21:])
+    assert gone(story.session) == set(SIDS[1:21])
+    assert set(last_read(story).call_sids) == set(SIDS[21:])
+
+    reads(story, inside=1, over=SIDS[21:], unread=())
+    assert gone(story.session) == set(SIDS[1:])
+    assert not story.session.reading
+    assert not story.session.unread_calls
+
+
+def test_all_calls_are_read_next_when_another_read_was_wanted_meanwhile() -> None:
+    story = swept(crowded())
+    reads(story, inside=40, over=SIDS[40:50], unread=SIDS[50:])
+    assert set(last_read(story).call_sids) == set(SIDS[:40]) | set(SIDS[50:])
+
+
+def test_nothing_of_an_outdated_read_is_kept() -> None:
+    story = crowded()
+    reads(story, inside=1, over=SIDS[1:21], unread=SIDS[21:], version=0)
+    assert not gone(story.session)
+    assert not story.session.unread_calls
+    assert set(last_read(swept(story)).call_sids) == set(SIDS)
+
+
+def test_ring_with_early_media_is_read_even_if_the_conference_shows_it() -> None:
+    story = conferenced().transfer("warm").confirms("agent")
+    story.placed("target").call("target", "ringing")
+    target = story.session.parties["target"]
+    assert target.early_media
+    swept(story)
+    assert last_read(story).unproven_sids == (target.call_sid,)
+    # Those whose ring may be over come first, in case there is no room for all.
+    assert last_read(story).call_sids[0] == target.call_sid
