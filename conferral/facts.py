@@ -86,6 +86,8 @@ class Session:
     ended_at: datetime | None = None
     end_reason: str = ""
     conference_sid: str = ""
+    #: Friendly name of the conference: the id, or a name that Conferral made if someone chose the id.
+    conference_name: str = ""
     #: How the calls were connected first: `bridge` or `conference`.
     mode: str = "bridge"
     #: By name, those who have left included.
@@ -129,6 +131,7 @@ class Session:
             ended_at=moment(fields.get("ended_at", "")),
             end_reason=fields.get("end_reason", ""),
             conference_sid=fields.get("conference_sid", ""),
+            conference_name=fields.get("conference_name", ""),
             mode=fields.get("mode") or "bridge",
             parties={name: _party(name, fields) for name in sorted(names)},
             transfer=_transfer(fields),

@@ -55,8 +55,10 @@ class RedirectCall(Effect):
     kind: ClassVar[str] = "redirect_call"
 
     call_sid: str
-    #: Conference SID once it is known, so that a late leg can't open a second room; else the session's id.
+    #: Conference SID once it is known, so that a late leg can't open a second room; else the conference's name.
     room: str
+    #: The conference's name; empty if it is the session's id.
+    conference_name: str = ""
     #: Participant label.
     label: str
     #: Which try to bring this leg in, from 1: its `<Dial>`'s action tells the tries apart.
@@ -100,7 +102,7 @@ class CreateParticipant(Dial):
 
     kind: ClassVar[str] = "create_participant"
 
-    #: SID of the conference.
+    #: SID of the conference, or its name while there is none.
     room: str
     label: str
     #: Whether those inside hear it ring.
@@ -332,8 +334,12 @@ class ReadCalls(Effect):
     call_sids: tuple[str, ...] = ()
     #: Of those, the calls that are read in any case: to be shown in the conference does not prove their answer.
     unproven_sids: tuple[str, ...] = ()
-    #: Whether a live conference of the session is looked for too.
+    #: Whether a live conference of the session is looked for too, by its name.
     with_conference: bool
+    #: That name; empty if it is the session's id.
+    conference_name: str = ""
+    #: SID of the session's conference as far as it is known: of the conferences with its name, this one is ours.
+    conference_sid: str = ""
     #: The session's version when the read was ordered.
     read_version: int
 

@@ -159,6 +159,8 @@ class Session:
     ended_at_ms: int = 0
     end_reason: str = ""
     conference_sid: str = ""
+    #: The conference's friendly name: the session's id, or a name of our own if someone chose the id.
+    conference_name: str = ""
     parties: Mapping[str, Party] = field(default_factory=dict)
 
     #: The newest transfer; None before the first.
@@ -234,6 +236,16 @@ class Session:
     timers: Mapping[str, int] = field(default_factory=dict)
     #: What was taken already.
     seen: Seen = field(default_factory=Seen)
+
+    def __post_init__(self) -> None:
+        """Name the conference by the id unless it has a name of its own."""
+        if not self.conference_name:
+            object.__setattr__(self, "conference_name", self.id)
+
+    @property
+    def room(self) -> str:
+        """What a leg joins: the conference's SID once it is known, else its name."""
+        return self.conference_sid or self.conference_name
 
     def party_of(self, *, call_sid: str = "", label: str = "", name: str = "", dial: str = "") -> Party | None:
         """The party that a callback speaks of: by its call, else by its dial or label, else by the name in the URL.

@@ -35,6 +35,7 @@ def facts_of(record: Mapping[bytes, bytes] | list[bytes]) -> SessionFacts | None
         phase=fields.get("phase", ""),
         end_reason=fields.get("end_reason", ""),
         conference_sid=fields.get("conference_sid", ""),
+        conference_name=fields.get("conference_name", ""),
         direction=fields.get("direction", INBOUND),
         mode=fields.get("mode", SessionMode.BRIDGE.value),
         opening=fields.get("opening", ""),

@@ -58,6 +58,8 @@ class SessionFacts:
     agent_number: int = 0
     #: Sentences that are to be said to all, by the id of the `announce` command.
     announcements: Mapping[str, str] = field(default_factory=dict, repr=False)
+    #: The friendly name of the session's conference.
+    conference_name: str = ""
 
     def party_of(self, call_sid: str) -> str:
         """Name of the party whose call it is, empty when none is known to have it."""

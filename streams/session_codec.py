@@ -176,7 +176,7 @@ _SESSION = Columns(
     codecs={Mapping[str, int]: (_encode_timers, _decode_timers), Seen: (_encode_seen, _decode_seen), **_OPTIONS,
             Attributes: (json_of_changed, _decode_attributes), tuple[Order, ...]: (json_of, _decode_orders)},
     always=("id", "state", "phase", "version", "direction", "created_at_ms", "updated_at_ms", "ended_at_ms",
-            "end_reason", "conference_sid"),
+            "end_reason", "conference_sid", "conference_name"),
     without=("parties", "transfer", "recording"),
 )  # fmt: skip
 _PARTY = Columns(

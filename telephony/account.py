@@ -17,7 +17,7 @@ from statemachine.states import CallStatus
 from telephony.client import requests_of
 from telephony.errors import our_errors
 from telephony.participants import participant_seen
-from telephony.urls import is_id
+from telephony.urls import is_conference_name
 
 #: Records asked for at a time. Source: Twilio docs, Call resource, `PageSize`: at most 1,000.
 PAGE_SIZE = 1_000
@@ -62,7 +62,7 @@ class Account:
     calls: frozenset[str] = frozenset()
     #: SIDs of those of them that were answered.
     answered: frozenset[str] = frozenset()
-    #: Names of the live conferences by SID; those alone whose name could be a session's id.
+    #: Names of the live conferences by SID; only of those that could be ours by their names.
     conferences: Mapping[str, str] = field(default_factory=dict, repr=False)
     #: The live calls that came in at a number of ours, or show one, by SID.
     own_calls: Mapping[str, OwnCall] = field(default_factory=dict, repr=False)
@@ -128,7 +128,7 @@ class AccountReader:
 
         def take_conference(record: Any) -> None:
             # Names of other people's conferences are none of our business.
-            if is_id(record.friendly_name or ""):
+            if is_conference_name(record.friendly_name or ""):
                 conferences[record.sid or ""] = record.friendly_name
 
         with requests_of("sweep"):

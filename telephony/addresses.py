@@ -113,8 +113,11 @@ def _check_sip(*, user: str, port: str | None) -> None:
 
 
 def is_caller_id(text: str) -> bool:
-    """Whether a caller's address can be shown to others: E.164, and no sign for a withheld number."""
-    return text not in _WITHHELD and _E164.fullmatch(text) is not None
+    """Whether a caller's address can be shown to others: a valid number, and no sign for a withheld one.
+
+    Source: Twilio docs, Errors, 13214: networks reject calls that show an invalid number.
+    """
+    return text not in _WITHHELD and _valid(text) is not None
 
 
 def region_of(number: str) -> str:

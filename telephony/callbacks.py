@@ -183,7 +183,12 @@ def call_received(
 
 
 def client_call_received(
-    fields: Fields, *, session_id: str, customer_address: str, attributes: Attributes = PLAIN
+    fields: Fields,
+    *,
+    session_id: str,
+    customer_address: str,
+    attributes: Attributes = PLAIN,
+    conference_name: str = "",
 ) -> ClientCallReceived:
     """A browser or app asks for its document, to call somebody.
 
@@ -192,6 +197,7 @@ def client_call_received(
         session_id: As `session_id_of` tells it.
         customer_address: Whom to call: an address that was held against the allow-list.
         attributes: How the session's conference is set up.
+        conference_name: The conference's name; empty if it is the session's id.
 
     Raises:
         MalformedCallbackError: CallSid is missing or no id.
@@ -204,6 +210,7 @@ def client_call_received(
         agent_address=caller_of(fields),
         customer_address=customer_address,
         attributes=attributes,
+        conference_name=conference_name,
     )
 
 

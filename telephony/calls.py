@@ -35,11 +35,13 @@ from telephony.client import gone_is_fine, requests_of
 from telephony.dialling import CallSetup, Dialled, call_parameters, check_may_dial, participant_parameters
 from telephony.errors import our_errors
 from telephony.look import RedirectSeen
-from telephony.participants import announcement_parameters, participant_seen, update_parameters
+from telephony.participants import announcement_parameters, is_label, participant_seen, update_parameters
 from telephony.recordings import RECORDINGS_MAX, Recorded
 from telephony.urls import is_id
 
 _T = TypeVar("_T")
+#: SID of a conference, and who is in it.
+_Room = tuple[str, tuple[ParticipantSeen, ...]]
 
 #: Children of one call that are read: one for each agent that was tried.
 CHILDREN_MAX = 50
@@ -293,15 +295,16 @@ class Calls:
     async def _read(self, effect: ReadCalls) -> CallsRead:
         """The conference's list says who is there: only calls that are missing from it are read one by one."""
         parent_call_sid = effect.parent_call_sid
-        parents, children, (conference_sid, participants) = await _side_by_side(
+        parents, children, rooms = await _side_by_side(
             self._calls([parent_call_sid] if parent_call_sid else []),
             self._children_of(parent_call_sid),
-            self._room_of(effect.session_id if effect.with_conference else ""),
+            self._rooms_of(effect),
         )
         calls = [*parents, *(_child_seen(child, parent_call_sid) for child in children)]
+        read = {seen.call_sid for seen in calls}
+        conference_sid, participants = _own_room(rooms, effect, {*read, *effect.call_sids})
         there = {seen.call_sid for seen in participants} - set(effect.unproven_sids)
-        known = there | {seen.call_sid for seen in calls}
-        missing = [sid for sid in dict.fromkeys(effect.call_sids) if sid not in known]
+        missing = [sid for sid in dict.fromkeys(effect.call_sids) if sid not in there | read]
         calls += await self._calls(missing[:CALLS_READ_MAX])
         return CallsRead(
             session_id=effect.session_id,
@@ -346,9 +349,9 @@ class Calls:
             return []
         return await _listed(partial(self._client.calls.page_async, parent_call_sid=call_sid, page_size=CHILDREN_MAX))
 
-    async def _live_rooms(self, session_id: str) -> list[str]:
-        """SIDs of the live conferences that carry the session's name, those that have started first."""
-        page = partial(self._client.conferences.page_async, friendly_name=session_id, page_size=ROOMS_MAX)
+    async def _live_rooms(self, name: str) -> list[str]:
+        """SIDs of the live conferences of that name, those that have started first."""
+        page = partial(self._client.conferences.page_async, friendly_name=name, page_size=ROOMS_MAX)
         live = [room for room in await _listed(page) if room.status in LIVE_CONFERENCE_STATUSES]
         return [room.sid for room in sorted(live, key=lambda room: room.status != "in-progress")]
 
@@ -363,19 +366,41 @@ class Calls:
             return ()
         return tuple(participant_seen(seen) for seen in inside)
 
-    async def _room_of(self, session_id: str) -> tuple[str, tuple[ParticipantSeen, ...]]:
-        """The session's room and who is in it; of several the fullest, since a late leg is alone in a second one."""
-        rooms = await self._live_rooms(session_id) if session_id else []
+    async def _rooms_of(self, effect: ReadCalls) -> list[_Room]:
+        """The live conferences of the session's name, and who is in each."""
+        if not effect.with_conference:
+            return []
+        rooms = await self._live_rooms(effect.conference_name or effect.session_id)
         inside = await _side_by_side(*(self._participants_in(room) for room in rooms))
-        return max(zip(rooms, inside, strict=True), key=lambda room: len(room[1]), default=("", ()))
+        return list(zip(rooms, inside, strict=True))
 
     async def _anybody_in(self, effect: RedirectCall) -> list[ParticipantSeen]:
         """Everybody in the rooms that the redirect could have led to."""
-        rooms = await self._live_rooms(effect.session_id)
-        if effect.room not in (effect.session_id, *rooms):
+        name = effect.conference_name or effect.session_id
+        rooms = await self._live_rooms(name)
+        if effect.room not in (name, *rooms):
             rooms.append(effect.room)  # known by its SID, and a list by name may miss it for a moment
         inside = await _side_by_side(*(self._participants_in(room) for room in rooms))
         return [seen for participants in inside for seen in participants]
+
+
+def _own_room(rooms: list[_Room], effect: ReadCalls, call_sids: set[str]) -> _Room:
+    """The session's conference and who is in it; of several, the fullest, since a late leg is alone in a second one.
+
+    A name proves nothing: a conference that we don't know by its SID is ours only if one of our legs is in it.
+
+    Args:
+        rooms: Those that have the name.
+        effect: The read.
+        call_sids: The session's calls.
+    """
+    own = [
+        (conference_sid, inside)
+        for conference_sid, inside in rooms
+        if conference_sid == effect.conference_sid
+        or any(seen.call_sid in call_sids or is_label(seen.label) for seen in inside)
+    ]
+    return max(own, key=lambda room: len(room[1]), default=("", ()))
 
 
 @contextmanager
@@ -444,4 +469,9 @@ def _child_seen(child: CallInstance, parent_call_sid: str) -> CallSeen:
 
 
 def _created_at(call: CallInstance) -> datetime:
-    return call.date_created or datetime.min.replace(tzinfo=UTC)
+    """When a call was created; the beginning of time where Twilio's date can't be read.
+
+    The library hands on what it can't read: None, or the text itself.
+    """
+    created = call.date_created
+    return created if isinstance(created, datetime) else datetime.min.replace(tzinfo=UTC)

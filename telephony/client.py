@@ -70,12 +70,21 @@ class _WithheldError(ProviderUnreachableError):
     """It did not leave because it may not any more; that says nothing about Twilio."""
 
 
+def check_may_go() -> None:
+    """Ask, at the moment a request is about to leave, whether it still may.
+
+    Raises:
+        ProviderUnreachableError: it may not.
+    """
+    if not _may_go.get()():
+        raise _WithheldError
+
+
 class _Request(aiohttp.ClientRequest):
     """One that is looked at once more when it has its connection."""
 
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
-        if not _may_go.get()():
-            raise _WithheldError
+        check_may_go()
         return await super().send(conn)
 
 

@@ -12,7 +12,6 @@ from twilio.twiml.voice_response import Dial, Gather, VoiceResponse
 from statemachine.attributes import PLAIN, Attributes
 from statemachine.effects import Sentence
 from statemachine.session import AGENT, CUSTOMER
-from statemachine.states import Tune
 from telephony.addresses import Address, AddressKind, is_caller_id
 from telephony.phrases import SENTENCES, Phrase, recall_phrase, words
 from telephony.room import CONFERENCE_EVENTS, SPEAKER_EVENT, noun_attributes
@@ -25,6 +24,7 @@ from telephony.urls import (
     Gate,
     RecordingCallback,
     Wait,
+    tune_named,
 )
 
 #: Longest TwiML that a REST update takes inline. Source: Twilio docs, Call resource, `Twiml`.
@@ -98,7 +98,14 @@ class Documents:
         return str(response)
 
     def bridge_to_customer(
-        self, session_id: str, customer: Address, *, own_number: str, ring_timeout_s: int, brief: str = ""
+        self,
+        session_id: str,
+        customer: Address,
+        *,
+        own_number: str,
+        ring_timeout_s: int,
+        brief: str = "",
+        conference_name: str = "",
     ) -> str:
         """The agent of a `call`, whom the gate has let in, is connected to the customer by an ordinary `<Dial>`.
 
@@ -110,11 +117,13 @@ class Documents:
             own_number: Shown to the customer, E.164.
             ring_timeout_s: Seconds that the customer may ring.
             brief: Said to the agent first; empty for nothing.
+            conference_name: The name of the session's conference; empty if it is the session's id.
         """
         response = VoiceResponse()
         self._brief(response, brief, "")
+        action = DialAction(session_id, AGENT, DialKind.BRIDGE, conference_name=conference_name)
         dial = response.dial(
-            action=self._urls.dial_action(DialAction(session_id, AGENT, DialKind.BRIDGE)),
+            action=self._urls.dial_action(action),
             method="POST",
             timeout=ring_timeout_s,
             caller_id=own_number,
@@ -129,6 +138,7 @@ class Documents:
         *,
         label: str,
         room: str,
+        conference_name: str = "",
         attempt: int = 1,
         starts: bool | None = None,
         tune: str = "",
@@ -143,10 +153,11 @@ class Documents:
         later, by updates. Every join names the same callbacks, since only the first participant's count.
 
         Args:
-            session_id: The session's id, also the conference's friendly name.
+            session_id: The session's id.
             party: The party whose leg it is.
             label: Its participant label.
             room: The conference's SID where it is known, so that a late leg can't open a second room; else its name.
+            conference_name: Its name; empty if it is the session's id.
             attempt: Which try of this leg to join it is, from 1 to 9.
             starts: Whether the conference starts with this leg. One that does not start it waits until another does.
                 By default a leg that hears a tune does not, and every other one does.
@@ -157,7 +168,7 @@ class Documents:
             attributes: Of the session.
         """
         response = VoiceResponse()
-        action = DialAction(session_id, party, DialKind.CONFERENCE, attempt)
+        action = DialAction(session_id, party, DialKind.CONFERENCE, attempt, conference_name=conference_name)
         self._join(
             response, action, label, room, starts=starts, tune=tune, greets=greets, opens=opens, supervises=supervises,
             attributes=attributes,
@@ -171,6 +182,7 @@ class Documents:
         *,
         label: str,
         room: str,
+        conference_name: str = "",
         brief: str = "",
         recalled_for: str = "",
         starts: bool | None = None,
@@ -185,6 +197,7 @@ class Documents:
             party: The party whose leg it is.
             label: Its participant label.
             room: The conference's SID, so that a late leg can't open a second room; its name where none has opened.
+            conference_name: Its name; empty if it is the session's id.
             brief: The operator's words; empty for nothing, and once they were said.
             recalled_for: Why an agent is rung again, such as `busy`; empty for everybody else, and once it was said.
             starts: As of `join_conference`; likewise the rest.
@@ -194,7 +207,7 @@ class Documents:
         """
         response = VoiceResponse()
         self._brief(response, brief, recalled_for)
-        action = DialAction(session_id, party, DialKind.CONFERENCE)
+        action = DialAction(session_id, party, DialKind.CONFERENCE, conference_name=conference_name)
         self._join(
             response, action, label, room, starts=starts, tune=tune, supervises=supervises, attributes=attributes
         )
@@ -365,7 +378,7 @@ class Documents:
         session_id, party = action.session_id, action.party
         heard = {"wait_url": ""}
         if tune:
-            wait = Wait(session_id, party, Tune(tune), greets, opens)
+            wait = Wait(session_id, party, tune_named(tune), greets, opens)
             heard = {"wait_url": self._urls.wait(wait), "wait_method": "POST"}
         dial = response.dial(action=self._urls.dial_action(action), method="POST", **_bounds(party, attributes))
         dial.conference(

@@ -105,7 +105,7 @@ def our_errors() -> Iterator[None]:
         yield
     except TwilioException as exception:
         raise from_exception(exception) from None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError):
         # The library takes the shape of a body for granted; its own texts may quote what the body holds.
         raise OutcomeUnknownError from None
 
@@ -142,10 +142,10 @@ def retry_after_s(header: str | None, now_ms: int) -> float:
         return float(text[:_RETRY_AFTER_DIGITS_MAX])
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, moment.timestamp() - now_ms / 1000)
+    except (ValueError, TypeError, IndexError, OverflowError):  # all of them seen for dates that are none
         return 0.0
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, moment.timestamp() - now_ms / 1000)
 
 
 #: A wait of more digits is nonsense; it is cut so that it stays a number that can be compared.

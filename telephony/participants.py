@@ -3,14 +3,17 @@
 Source: Twilio docs, Participants subresource, "Update a Participant"; Conference resource, "Update a Conference".
 """
 
+import re
 from typing import Any
 
 from runtime.errors import ProviderRefusedError
 from statemachine.effects import PlayAnnouncement, UpdateParticipant
 from statemachine.events import ParticipantSeen
-from statemachine.states import SuperviseMode, Tune
-from telephony.urls import Announcement, CallbackUrls, Wait
+from statemachine.states import SuperviseMode
+from telephony.urls import Announcement, CallbackUrls, Wait, tune_named
 
+#: Our participant labels.
+_LABEL = re.compile(r"[a-z][A-Za-z0-9_-]{0,50}-[1-9][0-9]{0,5}", re.ASCII)
 #: Of a participant who is on the way in. Source: Twilio docs, Participants subresource, `status`.
 _RINGING_STATUSES = frozenset({"queued", "connecting", "ringing"})
 
@@ -18,23 +21,31 @@ _RINGING_STATUSES = frozenset({"queued", "connecting", "ringing"})
 LABEL_MAX = 64
 
 
+def is_label(text: str) -> bool:
+    """Whether a participant's label has the form of ours."""
+    return _LABEL.fullmatch(text) is not None
+
+
 def update_parameters(effect: UpdateParticipant, urls: CallbackUrls) -> dict[str, Any]:
     """What is asked for of one participant; what is not named stays as it is.
 
     Raises:
-        ProviderRefusedError: somebody shall whisper, and no call is named that hears it. Status and code are 0.
+        ProviderRefusedError: the supervisor is to whisper, and no call is named that hears it; or the mode is one that
+            only a newer version knows. Status and code are 0.
     """
     changes: dict[str, Any] = {}
     if effect.hold is not None:
         changes["hold"] = effect.hold
     if effect.hold and effect.tune:
-        wait = Wait(effect.session_id, effect.party, Tune(effect.tune))
+        wait = Wait(effect.session_id, effect.party, tune_named(effect.tune))
         changes |= {"hold_url": urls.wait(wait), "hold_method": "POST"}
     if effect.ends_conference is not None:
         changes["end_conference_on_exit"] = effect.ends_conference
     if effect.muted is not None:
         changes["muted"] = effect.muted
     if effect.supervises:
+        if effect.supervises not in tuple(SuperviseMode):
+            raise ProviderRefusedError
         changes |= _supervising(SuperviseMode(effect.supervises), effect.coaches)
     return changes
 

@@ -20,6 +20,8 @@ RECORDING_PATH = "/callbacks/recording"
 #: Ids from outside are held against this before they become part of a key or a URL.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _WORD = re.compile(r"[A-Za-z0-9_-]{0,64}")
+#: A conference's name. Source: Twilio docs, Conference resource, `FriendlyName` (128 characters at most).
+_ROOM = re.compile(r"[A-Za-z0-9_-]{0,128}")
 _COUNT = re.compile(r"[1-9]")
 #: A gate asks for a key twice, so its document is asked for three times at most.
 _QUESTION = re.compile(r"[1-3]")
@@ -71,6 +73,13 @@ class DialAction:
     dial_call_status: str = ""
     #: Of the bridge: which of the agents to be tried it rings, from 0 to 99.
     agent_number: int = 0
+    #: The name of the session's conference, for when Redis can't be asked; empty if it is the session's id.
+    conference_name: str = ""
+
+    @property
+    def room(self) -> str:
+        """The name by which the session's conference is joined."""
+        return self.conference_name or self.session_id
 
     def asked_again(self, dial_call_status: str) -> "DialAction":
         """The same question, put once more."""
@@ -179,6 +188,8 @@ class CallbackUrls:
         fields["attempt"] = str(action.attempt)
         if action.agent_number:
             fields["agent"] = str(action.agent_number)
+        if action.room != action.session_id:
+            fields["room"] = action.room
         if action.asked > 1:
             fields |= {"asked": str(action.asked), "status": action.dial_call_status}
         return f"{self._base}{DIAL_ACTION_PATH}?{urlencode(fields)}{_TWIML_OVERRIDES}"
@@ -265,6 +276,9 @@ def parse_dial_action(query: str) -> DialAction:
     status = fields.get("status", "")
     if not _WORD.fullmatch(status):
         raise CallbackUrlError("status")
+    room = fields.get("room", "")
+    if not _ROOM.fullmatch(room):
+        raise CallbackUrlError("room")
     return DialAction(
         session_id=_id(fields, "session"),
         party=_id(fields, "party"),
@@ -273,6 +287,7 @@ def parse_dial_action(query: str) -> DialAction:
         asked=_count(fields, "asked"),
         dial_call_status=status,
         agent_number=_agent_number(fields),
+        conference_name=room,
     )
 
 
@@ -327,6 +342,11 @@ def parse_gate(query: str) -> Gate:
     )
 
 
+def tune_named(name: str) -> Tune:
+    """The tune of a name; music for a name that only a newer version knows."""
+    return Tune(name) if name in tuple(Tune) else Tune.MUSIC
+
+
 def parse_wait(query: str) -> Wait:
     """What a wait document's query says.
 
@@ -349,6 +369,11 @@ def parse_announcement(query: str) -> Announcement:
     """
     fields = _fields(query)
     return Announcement(_id(fields, "session"), _id(fields, "command"))
+
+
+def is_conference_name(text: str) -> bool:
+    """Whether a conference of ours may be named so."""
+    return bool(text) and _ROOM.fullmatch(text) is not None
 
 
 def is_id(text: str) -> bool:

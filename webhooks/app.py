@@ -17,6 +17,7 @@ from runtime.settings import ServiceSettings
 from streams.ingest import Ingest
 from streams.levels import Level
 from telephony.callbacks import MalformedCallbackError
+from telephony.conference_names import ConferenceNames
 from telephony.directory import DirectoryFile
 from telephony.documents import Documents
 from telephony.urls import (
@@ -117,7 +118,8 @@ def signed_routes(
         voice=settings.voice,
         with_speaker_events=settings.speaker_events,
     )
-    means = Means(settings, documents, Routing(settings, directory), ingest, child_lookup, metrics)
+    routing, conferences = Routing(settings, directory), ConferenceNames.of(settings)
+    means = Means(settings, documents, routing, ingest, child_lookup, conferences, metrics)
     gate = GateRoutes(settings, documents, ingest, metrics)
     actions = DialActionRoutes(means)
     client = ClientRoutes(means)

@@ -2,8 +2,8 @@
 
 A browser may send anything under any name. So three fields of the request count here: `From`, which Twilio says itself
 and which nobody may say a second time; `To`, which is held against the allow-list; and `SessionID`, with which a
-browser names the session that it opens, once. One that looks like a SID is refused: as a conference's name it would
-open the way into somebody else's.
+browser names the session that it opens, once. One that looks like a SID is refused: another call's session could have
+that id. The session's conference gets a name of our own, since the id could be the name of someone else's.
 
 Redis away: the callee is dialled by an ordinary `<Dial>`, under the call's own id.
 """
@@ -15,7 +15,6 @@ import structlog
 from aiohttp import web
 
 from runtime.errors import ConferralError, StoreError
-from statemachine.attributes import Attributes
 from statemachine.events import ClientCallReceived
 from statemachine.session import AGENT, first_label
 from statemachine.states import Tune
@@ -58,6 +57,7 @@ class ClientRoutes:
         self._documents = means.documents
         self._routing = means.routing
         self._ingest = means.ingest
+        self._conferences = means.conferences
         self._metrics = means.metrics
 
     async def client(self, form: Form, _query: str) -> web.Response:
@@ -75,13 +75,17 @@ class ClientRoutes:
         try:
             customer, session_id = self._callee(form), _session_id(form, call_sid)
             event = client_call_received(
-                form, session_id=session_id, customer_address=customer.text, attributes=attributes
+                form,
+                session_id=session_id,
+                customer_address=customer.text,
+                attributes=attributes,
+                conference_name=self._conferences.make(session_id, call_sid) if session_id != call_sid else "",
             )
             is_stored = await self._store(event, route)
         except _RefusedCallError as refusal:
             log.warning("client_call_refused", call_sid=call_sid, reason=refusal.reason)
             return twiml(self._documents.say_and_hang_up(Phrase.NOT_PLACED))
-        return twiml(self._join(session_id, attributes) if is_stored else self._bridge(call_sid, customer))
+        return twiml(self._join(event) if is_stored else self._bridge(call_sid, customer))
 
     def _callee(self, form: Form) -> Address:
         if was_placed(form):
@@ -115,15 +119,16 @@ class ClientRoutes:
         claim = await self._ingest.claim_gate(event.session_id, _CLAIM, event.call_sid)
         return claim is GateClaim.OURS
 
-    def _join(self, session_id: str, attributes: Attributes) -> str:
+    def _join(self, event: ClientCallReceived) -> str:
         return self._documents.join_conference(
-            session_id,
+            event.session_id,
             AGENT,
             label=first_label(AGENT),
-            room=session_id,
+            room=event.conference_name or event.session_id,
+            conference_name=event.conference_name,
             starts=True,
             tune=Tune.RINGBACK,
-            attributes=attributes,
+            attributes=event.attributes,
         )
 
     def _bridge(self, call_sid: str, customer: Address) -> str:

@@ -178,12 +178,14 @@ class DialActionRoutes:
             return self._documents.hang_up()
         name = whose_call(outcome, facts)
         party = (facts.parties.get(name) if facts else None) or PartyFacts()
+        by_name = (facts.conference_name if facts else "") or action.room
         room = "" if facts is None or chosen in _BY_NAME else facts.conference_sid
         return self._documents.join_conference(
             action.session_id,
             name,
             label=party.label or first_label(name),
-            room=room or action.session_id,
+            room=room or by_name,
+            conference_name=by_name,
             attempt=outcome.attempt + 1 if chosen in _BY_NAME else 1,
             starts=chosen in _STARTS or _starts_alone(name, facts, in_silence=chosen is Answer.WAIT_IN_SILENCE),
             tune=_tune(party, facts) if chosen in _HEARS else Tune.NONE,

@@ -131,7 +131,8 @@ class GateRoutes:
             gate.session_id,
             name,
             label=party.label or first_label(name),
-            room=facts.conference_sid or gate.session_id,
+            room=facts.conference_sid or facts.conference_name or gate.session_id,
+            conference_name=facts.conference_name,
             starts=True,
             tune=Tune.RINGBACK if way is Way.EMPTY_CONFERENCE else Tune.NONE,
             supervises=bool(party.supervises),
@@ -153,6 +154,7 @@ class GateRoutes:
             own_number=self._settings.number,
             ring_timeout_s=self._settings.ring_timeout_s,
             brief=_briefing(gate, facts)["brief"],
+            conference_name=facts.conference_name,
         )
 
     def _later(self, gate: Gate, pressed: str) -> tuple[str, str]:

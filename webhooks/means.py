@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings
 from streams.ingest import Ingest
+from telephony.conference_names import ConferenceNames
 from telephony.documents import Documents
 from webhooks.child_lookup import ChildLookup
 from webhooks.routing import Routing
@@ -23,6 +24,8 @@ class Means:
     ingest: Ingest
     #: Asks Twilio for the other side of a bridge.
     child_lookup: ChildLookup
+    #: Names the conferences of sessions whose ids browsers choose.
+    conferences: ConferenceNames
     #: Where answers without Redis are counted.
     metrics: Metrics
 

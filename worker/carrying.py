@@ -76,6 +76,8 @@ class Carrying:
         self.attempts = 0
         #: Set when the session ends meanwhile: it is never sent (again).
         self.withdrawn = False
+        #: The error of our own that ended it, empty for none.
+        self.fault = ""
         self._tools = tools
         self._policy = tools.policy.of(order.effect)
         self._deadline_s = tools.clock.monotonic_s() + self._policy.deadline_s
@@ -85,6 +87,8 @@ class Carrying:
         self._setbacks: dict[str, int] = {}
         #: Whether any request so far may have been carried out.
         self._maybe_done = False
+        #: Whether a request has left whose answer is not known yet.
+        self._has_left = False
         #: Since when it is in doubt: the last moment at which it could have been sent, monotonic seconds.
         self._doubted_since_s = 0.0
         #: Whether the outbox says that it may have been sent.
@@ -100,6 +104,8 @@ class Carrying:
             LeaseLostError: another worker owns the partition by now and finds the order in the outbox.
             NobodyWaitsError: the session has ended before it was sent.
         """
+        if self.order.fault:
+            return self.failed_by(self.order.fault)
         outcome = await self._settled()
         # A single request that failed is told by the outcome itself.
         if self.attempts < 2 and (not self._setbacks or isinstance(outcome, EffectFailed)):
@@ -145,7 +151,7 @@ class Carrying:
             found: CallsRead | Dialled | Recorded | None = None
             try:
                 async with asyncio.timeout(self._request_timeout_s()):
-                    with sent_only_while(lambda: tools.is_ours(self.order.partition)):
+                    with sent_only_while(self._may_leave):
                         found = await tools.provider.perform(effect)
             except TimeoutError:
                 error = OutcomeUnknownError()
@@ -153,7 +159,7 @@ class Carrying:
                 error = raised
         await tools.checkpoint("after_request", effect)
         if error is not None:
-            self.stage = Stage.UNSENT
+            self.stage, self._has_left = Stage.UNSENT, False
             raise error
         match found:
             case Dialled():
@@ -188,6 +194,12 @@ class Carrying:
             if order.is_withdrawn or not standing.is_wanted:
                 return self._out_of_time()
         return None
+
+    def _may_leave(self) -> bool:
+        """Asked by the HTTP client when a request is about to leave."""
+        may_leave = self._tools.is_ours(self.order.partition)
+        self._has_left = self._has_left or may_leave
+        return may_leave
 
     async def _insist_on_lease(self) -> None:
         if not await self._tools.may_send(self.order.partition):
@@ -322,6 +334,14 @@ class Carrying:
         return min(whole_s, max(self._policy.last_request_s, self._left_s()))
 
     # ---- outcomes -------------------------------------------------------------------------------------------------
+
+    def failed_by(self, fault: str) -> Outcome:
+        """The outcome after an error of our own: unknown if a request may have taken effect, else failed."""
+        self.stage = Stage.SETTLED
+        self.fault = fault
+        may_have_happened = self._has_left or self._maybe_done or self._is_marked or self.order.mark_may_be_lost
+        outcome = self._unknown() if may_have_happened else replace(self._failed(self._last_error), reason=fault)
+        return replace(outcome, attempts=self.attempts, setbacks=(fault,))
 
     def _out_of_time(self) -> Outcome:
         """It won't be tried again: unknown when a request may have been carried out, else it certainly was not."""

@@ -8,11 +8,11 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import structlog
 
 from runtime.clock import Clock
+from runtime.containment import Unexpected, Where, contain
 from runtime.errors import LeaseLostError
 from runtime.metrics import Metrics
 from statemachine.effects import Dial, Effect, FindCall, ReadCalls
@@ -298,11 +298,14 @@ class Executor:
         since_s = clock.monotonic_s()
 
         async def wait() -> Order:
-            if order.maybe_sent:
-                standing = await self._records.standing_of(dial)
-                if standing.call_sid or not standing.is_wanted:
-                    return replace(order, is_withdrawn=True)
-            await turn(dial)
+            with self._boundary_of(order, LeaseLostError) as boundary:
+                if order.maybe_sent:
+                    standing = await self._records.standing_of(dial)
+                    if standing.call_sid or not standing.is_wanted:
+                        return replace(order, is_withdrawn=True)
+                await turn(dial)
+            if boundary.unexpected is not None:
+                return replace(order, fault=boundary.unexpected.reason)
             return replace(order, waited_ms=round((clock.monotonic_s() - since_s) * 1000))
 
         task = asyncio.get_running_loop().create_task(wait(), name=f"turn-{dial.effect_id}")
@@ -312,13 +315,11 @@ class Executor:
     def _on_turn(self, task: asyncio.Task[Order]) -> None:
         # An order may have been dropped in the very moment in which its turn came.
         is_awaited = self._turns.pop(task, None) is not None
-        if task.cancelled() or isinstance(task.exception(), LeaseLostError):
+        if task.cancelled() or task.exception() is not None:  # the lease is gone
             self.dropped += is_awaited
-        elif error := task.exception():
-            self._show_fault(task, error)
         elif is_awaited:
             order = task.result()
-            (self._start_aside if order.is_withdrawn else self._stand_in_line)(order)
+            (self._start_aside if order.is_withdrawn or order.fault else self._stand_in_line)(order)
 
     def _drop_turns(self, concerns: Callable[[Order], bool]) -> list[asyncio.Task[Order]]:
         tasks = [task for task, order in self._turns.items() if concerns(order)]
@@ -328,21 +329,10 @@ class Executor:
             task.cancel()
         return tasks
 
-    def _show_fault(self, task: asyncio.Task[Any], error: BaseException) -> None:
-        """A fault of ours is shown to the loop's handler, which decides about the process.
-
-        The order stays in the outbox.
-        """
-        self.dropped += 1
-        context = {"message": "carrying out an effect failed", "exception": error, "task": task}
-        task.get_loop().call_exception_handler(context)
-
     def _on_done(self, task: _Task) -> None:
         order = self._running.pop(task).order
         if task.cancelled():
             self.dropped += 1
-        elif error := task.exception():
-            self._show_fault(task, error)
         session_id = order.effect.session_id
         if (asides := self._asides.get(session_id)) is not None:
             asides.discard(task)
@@ -357,16 +347,42 @@ class Executor:
             del self._lines[session_id]
 
     async def _carry(self, carrying: Carrying) -> None:
+        order, control = carrying.order, (LeaseLostError, NobodyWaitsError)
         try:
-            outcome = await carrying.outcome()
+            with self._boundary_of(order, *control) as boundary:
+                outcome = await carrying.outcome()
+            if boundary.unexpected is not None:
+                outcome = carrying.failed_by(boundary.unexpected.reason)
             self._report(carrying, outcome)
-            more = await self._records.finish(carrying.order.effect, outcome)
-            if more is not None:
-                self._start(self._beside(carrying.order, more))
-        except (LeaseLostError, NobodyWaitsError):
+            with self._boundary_of(order, *control) as boundary:
+                more = await self._records.finish(order.effect, outcome)
+                if more is not None:
+                    self._start(self._beside(order, more))
+            if boundary.unexpected is not None:
+                await self._finish_anyway(carrying, boundary.unexpected)
+        except control:
             self.dropped += 1
         finally:
             self.retried += max(0, carrying.attempts - 1)
+
+    async def _finish_anyway(self, carrying: Carrying, unexpected: Unexpected) -> None:
+        """The outcome can't be written: writes the plainest one. What can't be written either stays in the outbox."""
+        order = carrying.order
+        with self._boundary_of(order, LeaseLostError, NobodyWaitsError) as boundary:
+            await self._records.finish(order.effect, carrying.failed_by(unexpected.reason))
+        self.dropped += boundary.unexpected is not None
+
+    def _boundary_of(self, order: Order, *passing: type[BaseException]) -> contain:
+        effect = order.effect
+        return contain(
+            Where.EFFECT,
+            self._metrics,
+            passing=passing,
+            effect=effect.kind,
+            effect_id=effect.effect_id,
+            session_id=effect.session_id,
+            partition=order.partition,
+        )
 
     def _beside(self, order: Order, effect: Effect) -> Order:
         return Order(
@@ -397,6 +413,8 @@ class Executor:
             "status": status,
             "code": code,
         }
+        if carrying.fault:
+            line["reason"] = carrying.fault
         if done:
             log.info("effect_performed", **line)
         else:

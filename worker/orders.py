@@ -49,6 +49,8 @@ class Order:
     has_waited: bool = False
     #: Of a dial: taken back while it waited. It is not sent, only reported.
     is_withdrawn: bool = False
+    #: Why it is not carried out at all, only reported: an error of our own. Empty for every other order.
+    fault: str = ""
 
 
 class Provider(Lookup, Protocol):

@@ -28,6 +28,7 @@ from telephony.account import AccountReader
 from telephony.addresses import AllowList
 from telephony.calls import Calls
 from telephony.client import PooledHttpClient, rest_client
+from telephony.conference_names import ConferenceNames
 from telephony.dialling import CallSetup
 from telephony.directory import Directory, DirectoryFile, read_directory
 from telephony.documents import Documents
@@ -225,6 +226,7 @@ class Worker:
             level=self.level,
             allowed=allowed,
             names=lambda: self._directory.current.destinations,
+            conferences=ConferenceNames.of(self._settings),
         )
 
     def _sweeper(self, client: Client, keys: Keys, http: PooledHttpClient) -> Sweeper:
@@ -237,6 +239,7 @@ class Worker:
                 own_numbers=lambda: {self._settings.number, *self._directory.current.numbers},
                 rng=self._outside.rng,
             ),
+            names=ConferenceNames.of(self._settings),
             clock=self._clock,
             store_clock=self._store_clock,
             metrics=self.metrics,
@@ -346,6 +349,7 @@ def join_document_of(documents: Documents) -> Callable[[RedirectCall], str]:
             effect.party,
             label=effect.label,
             room=effect.room,
+            conference_name=effect.conference_name,
             attempt=effect.attempt,
             tune=effect.tune,
             attributes=effect.attributes,

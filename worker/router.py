@@ -7,6 +7,7 @@ addresses here, and whoever may not be dialled is turned away, before anything w
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import structlog
 
@@ -27,6 +28,7 @@ from streams.lease import LEASE_MS, Lease, Renewal, Taken, Watch
 from streams.levels import Level
 from streams.partition import COMMAND_TTL_S, Entry, bury, tell_command
 from telephony.addresses import AllowList
+from telephony.conference_names import ConferenceNames
 from worker.destinations import resolve_destinations
 
 log = structlog.get_logger()
@@ -53,6 +55,7 @@ class Router:
         *,
         allowed: AllowList,
         names: Callable[[], Mapping[str, str]],
+        conferences: ConferenceNames,
         level: Level | None = None,
     ) -> None:
         """Prepares; nothing is asked of Redis yet.
@@ -66,6 +69,7 @@ class Router:
             metrics: Where dead letters are counted.
             allowed: What may be dialled.
             names: The directory's addresses by name, as they are when a command is routed.
+            conferences: Names the conferences of sessions whose ids are given.
             level: At which records are written; by default that of this version.
         """
         self._client = client
@@ -76,6 +80,7 @@ class Router:
         self._metrics = metrics
         self._allowed = allowed
         self._names = names
+        self._conferences = conferences
         self._level = level or Level()
         self._lease: Lease | None = None
         self._watch = Watch()
@@ -181,6 +186,8 @@ class Router:
         if session_id is None:
             return
         event = parsed.event(session_id, command_id, int(entry.entry_id.split("-", 1)[0]))
+        if isinstance(event, Call) and parsed.session:
+            event = replace(event, conference_name=self._conferences.make(session_id, command_id))
         with store_errors():
             stream = self._keys.events(self._keys.partition_of(session_id))
             await self._client.xadd(stream, event_codec.encode(event))

@@ -179,6 +179,7 @@ def field_lines(fields: "Fields", *, full: bool) -> list[str]:
         "end_reason": fields.get("end_reason", ""),
         **{name: fields.get(name, "") for name in ("direction", "created_at", "updated_at", "ended_at")},
         "conference_sid": fields.get("conference_sid", ""),
+        "conference_name": fields.get("conference_name", ""),
         "transfer": standing.transfer(fields, full=full),
         "now": "" if fields.get("state") == "ended" else standing.company(fields, full=full),
         "more": "; ".join(standing.notes(fields)),

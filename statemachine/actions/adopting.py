@@ -29,13 +29,13 @@ def adopt_conference(scratch: Scratch, event: ConferenceFound) -> None:
 
     What can't be seen is lost: orders, the directory's attributes, recordings, who was being dialled at our gate.
     """
-    scratch.change(created_at_ms=scratch.now_ms)
+    scratch.change(created_at_ms=scratch.now_ms, conference_name=event.conference_name)
     _take_conference(scratch, event)
 
 
 def adopt_transfer(scratch: Scratch, event: ConferenceFound) -> None:
     """Customer, agent and target are there: the agent decides how it goes on, and nobody hears more than before."""
-    scratch.change(created_at_ms=scratch.now_ms)
+    scratch.change(created_at_ms=scratch.now_ms, conference_name=event.conference_name)
     _take_transfer(scratch, event)
 
 

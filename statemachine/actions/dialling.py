@@ -114,7 +114,7 @@ def _place(scratch: Scratch, party: Party, *, is_urgent: bool) -> None:
     else:
         dial_id = scratch.order(
             CreateParticipant, party=party.name, to=party.address, timeout_s=timeout_s, caller_id=party.caller_id,
-            call_token=token, room=scratch.session.conference_sid or scratch.session.id, label=party.label,
+            call_token=token, room=scratch.session.room, label=party.label,
             early_media=party.early_media, is_urgent=is_urgent, supervises=party.is_supervisor,
             attributes=scratch.session.attributes,
         )  # fmt: skip

@@ -46,6 +46,8 @@ def look_at_calls(scratch: Scratch, _event: Event) -> None:
         unproven_sids=tuple(party.call_sid for party in others if party.early_media and not party.answered),
         # Of a bridge too: Redis may have been rewound to before the two were moved.
         with_conference=True,
+        conference_name=session.conference_name,
+        conference_sid=session.conference_sid,
         read_version=session.version + 1,
     )
     scratch.change(reading=reading, reading_since_ms=scratch.now_ms, reads_again=False, unread_calls=())

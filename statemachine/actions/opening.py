@@ -58,6 +58,7 @@ def open_client_call(scratch: Scratch, event: ClientCallReceived) -> None:
         parties={CUSTOMER: customer, AGENT: agent},
         attributes=event.attributes,
         is_group=True,
+        conference_name=event.conference_name,
     )
     scratch.set_timer(AgeOverdue.timer, scratch.policy.age_max_ms)
     _wait(scratch, Opening.ARRIVING)
@@ -87,6 +88,7 @@ def open_outbound(scratch: Scratch, event: Call) -> None:
         calling_for=event.command_id,
         options=options,
         attributes=Attributes(record=scratch.policy.record),
+        conference_name=event.conference_name,
     )
     dial(scratch, AGENT, event.agent, label=first_label(AGENT), options=options, gated=True, is_urgent=False)
     scratch.set_timer(AgeOverdue.timer, scratch.policy.age_max_ms)

@@ -12,7 +12,7 @@ class Event:
     #: Why it changes nothing, whatever the session: it may be left out under load. Empty where it may decide.
     decides_nothing: ClassVar[str] = ""
 
-    #: The session's id, also the conference's friendly name.
+    #: The session's id.
     session_id: str
     #: Id of the stream entry that brought it, `MILLISECONDS-COUNT`; set by whoever reads the stream.
     entry_id: str = ""

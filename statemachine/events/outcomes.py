@@ -51,10 +51,14 @@ class EffectFailed(EffectOutcome):
     code: int = 0
     #: The call or conference no longer exists or is over (20404, 21220).
     gone: bool = False
+    #: Why it failed where Twilio did not refuse it: an error of our own. Empty otherwise.
+    reason: str = ""
 
     @property
     def in_words(self) -> str:
-        """What is said to whoever gave the command, with Twilio's own numbers."""
+        """The reason for the command's outcome: our own error, or Twilio's refusal with its numbers."""
+        if self.reason:
+            return f"an error in Conferral ({self.reason})"
         return f"Twilio refused (HTTP {self.http_status}, code {self.code})"
 
 
@@ -173,3 +177,5 @@ class ConferenceFound(Event):
 
     conference_sid: str
     participants: tuple[ParticipantFound, ...]
+    #: The conference's name; empty if it is the session's id.
+    conference_name: str = ""

@@ -47,7 +47,7 @@ async def test_session_has_the_id_that_the_browser_names(world):
     assert (session["id"], session["direction"]) == ("order-7", "outbound")
     assert (session["party.agent.address"], session["party.customer.address"]) == (f"client:{BROWSER}", CUSTOMER)
     assert (session["party.agent.call_sid"], session["party.customer.call_sid"]) == (opening.waiter.sid, customer.sid)
-    assert (await world.sandbox_room()).name == "order-7"
+    assert (await world.sandbox_room()).name == session["conference_name"] != "order-7"
     # By its call as well.
     await done(world, "end", opening.waiter.sid)
     await opening.ends("command")

@@ -235,6 +235,7 @@ def test_session_reads_as_people_expect():
         "ended_at": "",
         "end_reason": "",
         "conference_sid": "",
+        "conference_name": "CA1",
         "party.agent.call_sid": "CA2",
         "party.agent.address": "client:alice",
         "party.agent.label": "agent-1",

@@ -16,7 +16,7 @@ from runtime.settings import ServiceSettings
 from sandbox.exchange import Params, RestAnswer, RestRequest
 from streams.ingest import Ingest
 from telephony.callbacks import MalformedCallbackError
-from telephony.client import HttpAnswer, PooledHttpClient
+from telephony.client import HttpAnswer, PooledHttpClient, check_may_go
 from telephony.directory import DirectoryFile
 from telephony.urls import CallbackUrlError
 from webhooks.app import signed_routes
@@ -68,6 +68,7 @@ class ExchangeHttp(PooledHttpClient):
         data: Mapping[str, object] | None,
         headers: dict[str, str],
     ) -> HttpAnswer:
+        check_may_go()
         parts = urlsplit(url)
         rest = parts.path.partition(_VERSION)[2].partition("/")[2]
         path = "/" + "/".join(unquote(part) for part in rest.split("/"))

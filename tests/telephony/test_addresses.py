@@ -271,7 +271,8 @@ def test_an_agent_who_may_not_be_dialled_stops_the_start(changes, setting):
 
 @pytest.mark.parametrize(
     ("caller", "shown"),
-    [("+14155550199", True), ("client:alice", False), ("anonymous", False), ("", False), ("+266696687", False)],
-)
+    [("+14155550199", True), ("client:alice", False), ("anonymous", False), ("", False), ("+266696687", False),
+     ("+10000000000", False), ("+1415555019", False), ("+4402079460123", False), ("+442079460123", True)],
+)  # fmt: skip
 def test_a_caller_is_shown_only_where_there_is_a_number(caller, shown):
     assert is_caller_id(caller) is shown

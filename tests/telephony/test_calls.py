@@ -19,9 +19,7 @@ from runtime.errors import (
 )
 from statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, RedirectCall, SendAway
 from statemachine.events import CallSeen, CallsRead, ParticipantSeen
-from streams import event_codec
-from streams.partition import ENTRY_BYTES_MAX
-from telephony.calls import CALLS_READ_MAX, Calls
+from telephony.calls import Calls
 from telephony.errors import from_status
 from telephony.look import RedirectSeen
 from tests.telephony.scripted_http import ACCOUNT, Answer, ScriptedHttp, call, calls_with, page
@@ -82,7 +80,6 @@ async def test_not_found_without_twilios_code_is_no_success_for_a_hang_up() -> N
     assert not isinstance(caught.value, ProviderGoneError)
 
 
-INSIDE = "GET Conferences/CF1/Participants"
 ROOM = {"sid": "CF1", "status": "in-progress", "friendly_name": "S1"}
 PICTURE: dict[str, Answer] = {
     "GET Calls/CA1": call("CA1", "in-progress"),
@@ -214,13 +211,13 @@ async def test_of_two_live_rooms_the_fullest_is_told() -> None:
 
 async def test_of_two_rooms_alike_the_one_that_has_started_is_told() -> None:
     waiting = ROOM | {"sid": "CF2", "status": "init"}
-    nobody = page("participants")
+    ours = page("participants", {"call_sid": "CA1", "label": "customer-1"})
     calls, _ = calls_with(
         PICTURE
         | {
             "GET Conferences": page("conferences", waiting, ROOM),
-            "GET Conferences/CF1/Participants": nobody,
-            "GET Conferences/CF2/Participants": nobody,
+            "GET Conferences/CF1/Participants": ours,
+            "GET Conferences/CF2/Participants": ours,
         }
     )
 
@@ -230,75 +227,27 @@ async def test_of_two_rooms_alike_the_one_that_has_started_is_told() -> None:
     assert read.conference_sid == "CF1"
 
 
-def _participants(number: int, of: int = 250) -> dict[str, Any]:
-    """The first of so many people who talk; labels as long as ours can be."""
-    label = "x" * 50
-    return page(
-        "participants",
-        *(
-            {"call_sid": _sid(one), "label": f"{label}-{one + 1}", "hold": True, "muted": True, "status": "connected"}
-            for one in range(min(number, of))
-        ),
-    )
+@pytest.mark.parametrize(
+    "inside, known, is_ours",
+    [
+        ({"call_sid": "CA9", "label": "lunch"}, "", False),
+        ({"call_sid": "CA9", "label": None}, "", False),
+        ({"call_sid": "CA9", "label": "lunch"}, "CF1", True),
+        ({"call_sid": "CA1", "label": None}, "", True),
+        ({"call_sid": "CA9", "label": "target-2"}, "", True),
+    ],
+    ids=["stranger", "without-label", "known-by-sid", "our-call", "our-label"],
+)
+async def test_conference_is_ours_by_its_sid_or_its_legs_and_never_by_its_name_alone(
+    inside: dict[str, Any], known: str, is_ours: bool
+) -> None:
+    calls, http = calls_with(PICTURE | {"GET Conferences/CF1/Participants": page("participants", inside)})
 
-
-def _sid(number: int) -> str:
-    return f"CA{number:032x}"
-
-
-EVERYONE = tuple(_sid(number) for number in range(250))
-READ_ALL = replace(READ, parent_call_sid="", call_sids=EVERYONE)
-
-
-async def test_full_conference_is_read_in_two_requests_and_fits_into_an_entry() -> None:
-    calls, http = calls_with({"GET Conferences": page("conferences", ROOM), INSIDE: _participants(250)})
-
-    read = await calls.perform(READ_ALL)
+    read = await calls.perform(replace(READ, conference_name="lunch-1", conference_sid=known))
 
     assert isinstance(read, CallsRead)
-    assert [name for name, _ in http.requests] == ["GET Conferences", INSIDE]
-    assert {read.status_of(sid) for sid in EVERYONE} == {"in-progress"}
-    assert (read.calls, read.unread) == ((), ())
-    entry = event_codec.encode(read)
-    assert sum(len(name) + len(value.encode()) for name, value in entry.items()) < ENTRY_BYTES_MAX
-    assert event_codec.decode(entry, "1-0") == replace(read, entry_id="1-0")
-
-
-async def test_of_many_who_are_not_in_the_conference_a_bounded_number_is_read_and_the_rest_is_named() -> None:
-    calls, http = calls_with(
-        {"GET Conferences": page("conferences", ROOM), INSIDE: _participants(1)}
-        | {f"GET Calls/{sid}": call(sid, "completed") for sid in EVERYONE}
-    )
-
-    read = await calls.perform(READ_ALL)
-
-    assert isinstance(read, CallsRead)
-    assert [seen.call_sid for seen in read.calls] == list(EVERYONE[1 : CALLS_READ_MAX + 1])
-    assert read.unread == EVERYONE[CALLS_READ_MAX + 1 :]
-    assert len(http.requests) == CALLS_READ_MAX + 2
-    assert {read.status_of(sid) for sid in read.unread} == {""}
-
-
-async def test_call_whose_presence_does_not_prove_its_answer_is_read_by_itself() -> None:
-    calls, _ = calls_with(
-        {"GET Conferences": page("conferences", ROOM), INSIDE: _participants(2)}
-        | {f"GET Calls/{_sid(1)}": call(_sid(1), "ringing")}
-    )
-
-    read = await calls.perform(replace(READ_ALL, call_sids=EVERYONE[:2], unproven_sids=EVERYONE[1:2]))
-
-    assert isinstance(read, CallsRead)
-    assert [read.status_of(sid) for sid in EVERYONE[:2]] == ["in-progress", "ringing"]
-
-
-async def test_label_that_is_too_long_to_be_ours_is_left_out() -> None:
-    strange = {"call_sid": "CA1", "label": "x" * 65}
-    calls, _ = calls_with({"GET Conferences": page("conferences", ROOM), INSIDE: page("participants", strange)})
-
-    read = await calls.perform(replace(READ_ALL, call_sids=()))
-
-    assert isinstance(read, CallsRead)
-    assert [seen.label for seen in read.participants] == [""]
+    assert (read.conference_sid, len(read.participants)) == (("CF1", 1) if is_ours else ("", 0))
+    assert ("GET Conferences", {"FriendlyName": "lunch-1", "PageSize": 20}) in http.requests
 
 
 async def test_conference_that_ends_between_the_reads_has_nobody_in_it() -> None:
@@ -381,6 +330,7 @@ async def test_independent_reads_run_side_by_side() -> None:
         {"calls": ["CA2"]},
         {"calls": [{"sid": "CA2", "date_created": 5}]},
         {"calls": [{"sid": "CA2", "date_created": "Fri, 99 Feb 2011 21:07:19 +0000"}]},
+        {"calls": [{"sid": "CA2", "date_created": "Fri, 18 Feb 99999999999 21:07:19 +0000"}]},
         {"calls": [], "unexpected": 1},
         {},
     ],

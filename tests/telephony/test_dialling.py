@@ -348,6 +348,9 @@ async def test_calls_that_may_have_come_of_a_dial_and_are_over_are_listed() -> N
     ({"hold": True, "tune": "ringback"}, {
         "Hold": "true", "HoldUrl": URLS.wait(Wait("S1", "customer", Tune.RINGBACK)), "HoldMethod": "POST",
     }),
+    ({"hold": True, "tune": "of-a-newer-version"}, {
+        "Hold": "true", "HoldUrl": URLS.wait(Wait("S1", "customer", Tune.MUSIC)), "HoldMethod": "POST",
+    }),
     ({"hold": True}, {"Hold": "true"}),
     ({"hold": False}, {"Hold": "false"}),
     ({"hold": False, "tune": "music"}, {"Hold": "false"}),

@@ -129,9 +129,10 @@ def test_who_waits_after_a_wait_url_has_failed_waits_in_silence():
     assert conference.get("waitMethod") is None
 
 
-def test_a_tune_that_does_not_exist_is_a_fault():
-    with pytest.raises(ValueError, match="jazz"):
-        DOCUMENTS.join_conference(SESSION, "customer", label="customer-1", room=SESSION, tune="jazz")
+def test_tune_that_only_a_newer_version_knows_is_music():
+    _, conference = join("customer", label="customer-1", room=SESSION, tune="jazz")
+
+    assert parse_wait(query_of(conference.get("waitUrl"))).tune is Tune.MUSIC
 
 
 def test_who_calls_from_a_browser_starts_the_room_and_hears_ringback_until_somebody_joins():

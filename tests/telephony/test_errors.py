@@ -1,6 +1,8 @@
 """Twilio's answers become our errors by one table, and nothing of their texts is carried on."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException
 
 from runtime.errors import (
@@ -78,7 +80,10 @@ def test_exceptions_of_the_library_are_mapped_without_their_texts(
     assert NUMBER not in str(error)
 
 
-@pytest.mark.parametrize("foreign", [ValueError(NUMBER), TypeError(NUMBER), KeyError(NUMBER), AttributeError(NUMBER)])
+@pytest.mark.parametrize("foreign", [
+    ValueError(NUMBER), TypeError(NUMBER), KeyError(NUMBER), AttributeError(NUMBER), OverflowError(NUMBER),
+    IndexError(NUMBER),
+])  # fmt: skip
 def test_body_that_the_library_stumbles_over_is_an_unknown_outcome(foreign: Exception) -> None:
     with pytest.raises(OutcomeUnknownError) as caught, our_errors():
         raise foreign
@@ -113,10 +118,21 @@ NOON_MS = 1_792_497_600_000  # Tue, 20 Oct 2026 12:00:00 GMT
         ("Tue, 20 Oct 2026 12:00:05 GMT", 5.0),
         ("Tue, 20 Oct 2026 12:00:05 -0000", 5.0),
         ("Tue, 20 Oct 2026 11:00:00 GMT", 0.0),
+        ("Wed, 21 Oct 99999999999 07:28:00 GMT", 0.0),
+        ("Mon, 1 Jan 2027 00:00:00 -99999999999999", 0.0),
+        ("Mon, 1 Jan 2027 00:00:00 -" + "9" * 400, 0.0),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(header: str | None, expected: float) -> None:
     assert retry_after_s(header, NOON_MS) == expected
+
+
+@given(
+    st.text("0123456789 ,:+-GMTWedOct\u0663", max_size=40)
+    | st.from_regex(r"[A-Z][a-z]{2}, \d{1,12} Oct -?\d{1,12} \d{1,12}:\d{1,4}:\d{1,4} [-+]\d{1,20}", fullmatch=True)
+)
+def test_retry_after_that_is_nonsense_asks_for_nothing_or_a_number(header: str) -> None:
+    assert 0.0 <= retry_after_s(header, NOON_MS) < float("inf")
 
 
 @pytest.mark.parametrize(

@@ -53,11 +53,13 @@ async def test_nobody_whispers_without_somebody_who_hears_it() -> None:
     assert http.requests == []
 
 
-async def test_a_way_of_supervising_that_does_not_exist_is_a_fault() -> None:
-    calls, _ = calls_with({}, SETUP)
+async def test_mode_that_only_a_newer_version_knows_is_refused() -> None:
+    calls, http = calls_with({}, SETUP)
 
-    with pytest.raises(ValueError, match="shout"):
+    with pytest.raises(ProviderRefusedError):
         await calls.perform(replace(SUPERVISOR, supervises="shout"))
+
+    assert http.requests == []
 
 
 @pytest.mark.parametrize("code", [13240, 16028])

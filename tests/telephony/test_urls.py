@@ -42,6 +42,7 @@ def actions(draw):
         asked=asked,
         dial_call_status=draw(WORDS) if asked > 1 else "",
         agent_number=draw(st.integers(0, 99)),
+        conference_name=draw(st.from_regex(r"([A-Za-z0-9_-]{65,128})?", fullmatch=True)),
     )
 
 

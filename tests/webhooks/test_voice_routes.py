@@ -279,6 +279,17 @@ async def test_without_redis_it_waits_asks_again_and_then_asks_twilio(client, in
         assert (room(document).text, room(document).get("participantLabel")) == (CALLER, "customer-1")
 
 
+async def test_conference_of_a_chosen_id_is_joined_by_its_own_name_without_redis(client, ingest, child_lookup):
+    ingest.away, child_lookup.status = True, "in-progress"
+    action = "/voice/dial-action?session=order-7&party=agent&dial=bridge&attempt=1&room=order-7-00ff&asked=3&status="
+
+    _, document = await post(client, action, fields("dial_ends_answered", CallSid=AGENT))
+
+    assert room(document).text == "order-7-00ff"
+    again = parse_dial_action(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
+    assert (again.session_id, again.room) == ("order-7", "order-7-00ff")
+
+
 async def test_when_redis_is_back_the_second_question_is_answered_from_it(client, ingest, child_lookup):
     ingest.away = True
     _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))

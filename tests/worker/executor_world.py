@@ -33,6 +33,7 @@ from statemachine.effects import (
 )
 from statemachine.events import CallsRead, EffectSucceeded
 from streams.dials import DialStanding
+from telephony.client import check_may_go
 from telephony.dialling import Dialled
 from telephony.look import RedirectSeen
 from telephony.recordings import Recorded
@@ -179,6 +180,7 @@ class FakeCalls:
         self.at_once_max = 0
 
     async def perform(self, effect: Effect) -> CallsRead | Dialled | Recorded | None:
+        check_may_go()
         self.asked.append(effect.effect_id)
         step = await self._play(self.script[effect.effect_id])
         if isinstance(step, Dialled):

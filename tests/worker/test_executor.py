@@ -3,15 +3,13 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from runtime.log import KEYS
 from statemachine.effects import Effect, ReadCalls
-from statemachine.events import CallsRead, EffectSucceeded
-from telephony.dialling import Dialled
+from statemachine.events import EffectSucceeded
 from tests.worker.executor_world import (
     AWAY,
     BUSY,
@@ -22,7 +20,6 @@ from tests.worker.executor_world import (
     REFUSED,
     START_MS,
     UNKNOWN,
-    FakeCalls,
     Step,
     World,
     hang_up,
@@ -218,25 +215,6 @@ async def test_drain_of_an_idle_executor_returns_at_once(world: World) -> None:
     await world.executor.drain(0)
 
     assert world.counts == (0, 0, 0, 0)
-
-
-async def test_fault_of_ours_is_shown_to_the_loop_and_stops_nobody_else(world: World) -> None:
-    shown: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: shown.append(context))
-
-    async def broken(effect: Effect) -> CallsRead | Dialled | None:
-        if effect.effect_id == "a":
-            raise RuntimeError("a fault")
-        return await FakeCalls.perform(world.calls, effect)
-
-    world.calls.perform = broken  # type: ignore[method-assign]
-    world.submit(redirect("a"))
-    world.submit(redirect("b"))
-    await world.settle()
-
-    assert [str(context["exception"]) for context in shown] == ["a fault"]
-    assert world.finished == ["b"]
-    assert world.counts == (1, 0, 0, 1)
 
 
 # ---- all at once -----------------------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ from tests.worker.executor_world import (
     UNKNOWN,
     UNWANTED,
     Paced,
-    World,
     gated,
     hang_up,
     read,
@@ -158,18 +157,3 @@ async def test_repetition_takes_no_second_turn(paced: Paced) -> None:
     await paced.settle()
 
     assert paced.outcomes == [succeeded(straight("d"), "CA7")]
-
-
-async def test_fault_of_ours_while_waiting_is_shown_to_the_loop() -> None:
-    shown: list[str] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: shown.append(str(context["exception"])))
-
-    async def broken(_dial: Dial) -> None:
-        raise RuntimeError("a fault")
-
-    world = World(turn=broken)
-    world.submit(straight("d"))
-    await world.settle()
-
-    assert shown == ["a fault"]
-    assert (world.executor.dropped, world.executor.waiting) == (1, 0)

@@ -11,12 +11,14 @@ from statemachine.events import Call, Transfer
 from streams import commands, config, event_codec
 from streams.keys import Keys
 from telephony.addresses import AllowList
+from telephony.conference_names import ConferenceNames
 from tests.support.redis_clients import AnyServer, client_of
 from worker.router import Router
 
 pytestmark = pytest.mark.redis
 CALL_SID = "CA" + "1" * 32
 NUMBER = "+14155550123"
+NAMES = ConferenceNames(["secret"], "test")
 CALL = {"type": "call", "agent": "client:alice", "customer": NUMBER}
 TRANSFER = {"type": "transfer", "session": CALL_SID, "mode": "warm", "to": NUMBER}
 
@@ -34,7 +36,7 @@ class Routing:
         """Routes until the condition holds."""
         router = Router(
             self.client, self.blocking, self.keys, "router", SystemClock(), Metrics(), allowed=self.allowed,
-            names=lambda: self.names,
+            names=lambda: self.names, conferences=NAMES,
         )  # fmt: skip
         stop = asyncio.Event()
         running = asyncio.create_task(router.run(stop))
@@ -175,8 +177,16 @@ async def test_call_without_an_id_of_its_own_goes_by_its_entrys(routing):
 
 async def test_call_opens_the_session_that_it_names(routing):
     await routing.give(**CALL, id="c1", session="order-7")
-    assert [event.session_id for event in await routing.events()] == ["order-7"]
+    (event,) = await routing.events()
+    assert (event.session_id, event.conference_name) == ("order-7", NAMES.make("order-7", "c1"))
     assert await routing.outcome("c1") == ("", "", "order-7")
+
+
+async def test_no_command_names_the_conference_of_its_session(routing):
+    await routing.give(**CALL, id="c1", session="order-7", conference_name="lunch")
+    assert await routing.events() == []
+    await routing.give(**CALL, id="c2")
+    assert [event.conference_name for event in await routing.events()] == [""]
 
 
 @pytest.mark.parametrize("what", ["session", "call"])

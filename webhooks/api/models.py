@@ -73,6 +73,7 @@ class Session(BaseModel):
     ended_at: str = Field("", description="empty while the session lives")
     end_reason: str = Field("", description="a word of the list in docs/commands.md; empty while the session lives")
     conference_sid: str = Field("", description="empty while there is no conference")
+    conference_name: str = Field("", description="friendly name of the conference; the id unless the id was given")
 
 
 #: Names of fields that there is one of for each party, or for the newest transfer, with their schemas.

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from statemachine.events import AccountSwept, ConferenceFound, ParticipantFound
+from statemachine.events import AccountSwept, ConferenceFound
 from statemachine.session import AGENT, CUSTOMER, OUTBOUND
 from statemachine.states import PartyStatus, State
 from streams.append import append_events
@@ -13,7 +13,7 @@ from streams.keys import Keys
 from streams.publisher import CALL_INDEX_TTL_S
 from streams.reading import SessionReader
 from streams.times import from_iso
-from worker.sweep.comparing import Difference, EndedSession, Finding, LiveSession
+from worker.sweep.comparing import EndedSession, Finding, LiveSession
 
 _T = TypeVar("_T")
 
@@ -114,29 +114,14 @@ class SweepRecords:
         """Those of whom there is no record at all, neither live nor ended."""
         return set(session_ids) - (await self._reader.records(session_ids)).keys()
 
-    async def adopt(
-        self, session_id: str, conference_sid: str, participants: Sequence[ParticipantFound], interval_number: int
-    ) -> None:
-        """Publishes what was found of a session that nobody knows; its calls are found by it from now on.
-
-        Args:
-            session_id: Name of the conference.
-            conference_sid: The conference.
-            participants: Who is in it.
-            interval_number: Which sweep: the same finding is taken once in each.
-        """
+    async def adopt(self, found: ConferenceFound) -> None:
+        """Publish what was found of a lost session; its calls lead to it from now on."""
         with store_errors():
             pipeline = self._client.pipeline(transaction=False)
-            for participant in participants:
+            for participant in found.participants:
                 key = self._keys.call(participant.call_sid)
-                pipeline.set(key, session_id, nx=True, ex=CALL_INDEX_TTL_S)
+                pipeline.set(key, found.session_id, nx=True, ex=CALL_INDEX_TTL_S)
             await pipeline.execute()
-        found = ConferenceFound(
-            session_id=session_id,
-            token=f"sweep:{interval_number}:{Difference.CONFERENCE_UNKNOWN}:{conference_sid}",
-            conference_sid=conference_sid,
-            participants=tuple(participants),
-        )
         await append_events(self._client, self._keys, [found])
 
     async def publish(self, findings: Iterable[Finding], interval_number: int) -> None:

@@ -19,13 +19,14 @@ from runtime.errors import (
 )
 from runtime.lifecycle import pause
 from runtime.metrics import Metrics
-from statemachine.events import ParticipantFound
+from statemachine.events import ConferenceFound, ParticipantFound
 from streams import lease as leases
 from streams.connection import Client
 from streams.keys import Keys
 from streams.lease import LEASE_MS, RENEW_EVERY_S, Lease, Renewal, Taken, Watch
 from streams.levels import ADOPTS, Level
 from telephony.account import Account, OwnCall
+from telephony.conference_names import ConferenceNames
 from worker.sweep.comparing import Comparison, Difference, EndedSession, Finding
 from worker.sweep.records import SweepRecords, in_parts
 from worker.sweep.unknown_rooms import UnknownRooms, is_ours, may_be_ours
@@ -93,6 +94,7 @@ class Sweeper:
         name: str,
         *,
         reader: Reader,
+        names: ConferenceNames,
         clock: Clock,
         store_clock: StoreClock,
         metrics: Metrics,
@@ -107,6 +109,7 @@ class Sweeper:
             keys: Names.
             name: The worker's.
             reader: Reads the account.
+            names: Tells which conferences are ours by their names.
             clock: For durations.
             store_clock: Redis's time.
             metrics: Where is counted.
@@ -118,6 +121,7 @@ class Sweeper:
         self._keys = keys
         self._name = name
         self._reader = reader
+        self._names = names
         self._clock = clock
         self._store_clock = store_clock
         self._metrics = metrics
@@ -322,12 +326,13 @@ class Sweeper:
             for call_sid, session_id in owners.items():
                 if session_id in ended:
                     comparison.show_ended(session_id, ended[session_id], call_sid=call_sid)
-        for rooms in in_parts(comparison.strange_conferences.items(), AT_ONCE):
+        sessions = {sid: self._names.session_of(name) or name for sid, name in comparison.strange_conferences.items()}
+        for rooms in in_parts(sessions.items(), AT_ONCE):
             self._insist(stop)
-            ended = await self._ended((name for _, name in rooms), behind)
-            for conference_sid, name in rooms:
-                if name in ended:
-                    comparison.show_ended(name, ended[name], conference_sid=conference_sid)
+            ended = await self._ended((session_id for _, session_id in rooms), behind)
+            for conference_sid, session_id in rooms:
+                if session_id in ended:
+                    comparison.show_ended(session_id, ended[session_id], conference_sid=conference_sid)
 
     async def _look_for_unknown(
         self,
@@ -341,14 +346,18 @@ class Sweeper:
         """Whether what no session at all has is ours all the same, since Redis has lost it: then it is adopted."""
         if not self._level.allows(ADOPTS):
             return
-        strange = {sid: name for sid, name in comparison.strange_conferences.items() if may_be_ours(name)}
-        named = {sid: name for sid, name in strange.items() if self._keys.partition_of(name) not in behind}
+        sessions = {
+            sid: self._names.session_of(name) or (name if may_be_ours(name) else "")
+            for sid, name in comparison.strange_conferences.items()
+        }
+        strange = {sid: session_id for sid, session_id in sessions.items() if session_id}
+        asked = {sid: owner for sid, owner in strange.items() if self._keys.partition_of(owner) not in behind}
         unknown: list[str] = []
-        for part in in_parts(named.items(), AT_ONCE):
+        for part in in_parts(asked.items(), AT_ONCE):
             self._insist(stop)
-            lost = await self._records.unknown([name for _, name in part])
-            unknown += [sid for sid, name in part if name in lost]
-        unasked, before = strange.keys() - named.keys(), self._unknown_rooms.since_ms
+            lost = await self._records.unknown([session_id for _, session_id in part])
+            unknown += [sid for sid, session_id in part if session_id in lost]
+        unasked, before = strange.keys() - asked.keys(), self._unknown_rooms.since_ms
         due = self._unknown_rooms.due(unknown, self._store_clock.now_ms(), unknown_before_ms, unasked)
         if (since_ms := self._unknown_rooms.since_ms) != before:
             await self._note(self._records.note_unknown(since_ms))
@@ -359,11 +368,22 @@ class Sweeper:
                 if participants and account.has_all_calls:  # else it may show to be ours yet
                     self._unknown_rooms.leave_alone(conference_sid)
                 continue
-            name = named[conference_sid]
             self._insist(stop)
-            await self._records.adopt(name, conference_sid, participants, interval_number)
+            found = ConferenceFound(
+                session_id=asked[conference_sid],
+                token=f"sweep:{interval_number}:{Difference.CONFERENCE_UNKNOWN}:{conference_sid}",
+                conference_sid=conference_sid,
+                participants=tuple(participants),
+                conference_name=comparison.strange_conferences[conference_sid],
+            )
+            await self._records.adopt(found)
             self._metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
-            log.warning("conference_adopted", session_id=name, conference_sid=conference_sid, count=len(participants))
+            log.warning(
+                "conference_adopted",
+                session_id=found.session_id,
+                conference_sid=conference_sid,
+                count=len(participants),
+            )
 
     async def _ended(self, session_ids: Iterable[str], behind: set[int]) -> dict[str, EndedSession]:
         asked = [name for name in dict.fromkeys(session_ids) if self._keys.partition_of(name) not in behind]

@@ -11,24 +11,20 @@ from collections.abc import Set as AbstractSet
 
 from statemachine.events import ParticipantFound
 from telephony.account import OwnCall
+from telephony.participants import is_label
 
-#: What we name sessions by themselves: a CallSid, or `CS` with the hash of a command's id.
+#: The ids that are also the names: a CallSid, or `CS` with the hash of a command's id.
 _NAME = re.compile(r"C[AS][0-9a-f]{32}", re.ASCII)
-#: Our participant labels.
-_LABEL = re.compile(r"[a-z][A-Za-z0-9_-]{0,50}-[1-9][0-9]{0,5}", re.ASCII)
 
 
 def may_be_ours(name: str) -> bool:
-    """Whether we may have named a conference so."""
+    """Whether we may have named a conference so, by the id of its session."""
     return _NAME.fullmatch(name) is not None
 
 
 def is_ours(participants: Sequence[ParticipantFound], own_calls: Mapping[str, OwnCall]) -> bool:
     """Whether a conference of such a name is ours, by who is in it."""
-    return any(
-        participant.call_sid in own_calls and _LABEL.fullmatch(participant.label) is not None
-        for participant in participants
-    )
+    return any(participant.call_sid in own_calls and is_label(participant.label) for participant in participants)
 
 
 class UnknownRooms:

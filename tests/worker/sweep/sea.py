@@ -16,10 +16,12 @@ from streams import event_codec, session_codec
 from streams import lease as leases
 from streams.keys import Keys
 from telephony.account import Account, OwnCall
+from telephony.conference_names import ConferenceNames
 from tests.support.redis_clients import AnyServer, client_of
 from worker.sweep.sweeper import Sweeper, SweepTimes
 
 PARTITIONS = 4
+NAMES = ConferenceNames(["secret"], "test")
 LONG_AGO_MS = 60_000
 TIMES = SweepTimes(interval_s=0.05, first_after_s=0.0, quiet_s=5.0, settle_s=0.0)
 
@@ -90,7 +92,7 @@ class Sea:
         return self.session(name, *calls, **more, state=State.ENDED, ended_at_ms=self.store_clock.now_ms() - ago_ms)
 
     def sweeper(self, name: str = "one", **more: Any) -> Sweeper:
-        options = {"reader": self.account, "times": TIMES, "lease_ms": 5_000} | more
+        options = {"reader": self.account, "times": TIMES, "lease_ms": 5_000, "names": NAMES} | more
         return Sweeper(
             self.client, self.keys, name, clock=self.clock, store_clock=self.store_clock, metrics=self.metrics,
             **options,

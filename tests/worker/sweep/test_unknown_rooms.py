@@ -8,7 +8,7 @@ from runtime.errors import OutcomeUnknownError
 from statemachine.events import ConferenceFound, ParticipantFound
 from streams import event_codec
 from telephony.account import Account, OwnCall
-from tests.worker.sweep.sea import PARTITIONS, Sea
+from tests.worker.sweep.sea import NAMES, PARTITIONS, Sea
 from worker.sweep import sweeper
 from worker.sweep.unknown_rooms import UnknownRooms, is_ours, may_be_ours
 
@@ -40,6 +40,17 @@ async def test_conference_of_ours_is_adopted_once_it_was_unknown_for_long_enough
     found = (await adopted(sea))[0]
     assert (found.session_id, found.conference_sid, found.participants) == (NAME, "CF1", (CUSTOMER,))
     assert await sea.client.get(sea.keys.call(NAME)) == NAME.encode()
+
+
+async def test_conference_of_a_chosen_id_is_adopted_by_the_name_that_we_made(sea: Sea) -> None:
+    name = NAMES.make("order-7", NAME)
+    forged = "order-8-" + name.rpartition("-")[2]
+    sea.account.account = Account(frozenset({NAME}), conferences={"CF1": name, "CF2": forged}, own_calls=OWN)
+    sea.account.participants = {"CF1": [CUSTOMER], "CF2": [CUSTOMER]}
+    await sea.sweep(sweeps=4, times=sea.times(quiet_s=0.0))
+
+    assert {(found.session_id, found.conference_name) for found in await adopted(sea)} == {("order-7", name)}
+    assert "CF2" not in sea.account.asked
 
 
 async def test_conference_that_each_holder_has_seen_once_is_adopted(sea: Sea) -> None:

@@ -1,0 +1,66 @@
+"""Names for the conferences of sessions whose ids someone has chosen.
+
+Anyone may name a conference anything, so a chosen id could be the name of someone else's live conference. Joining by
+that name would put our caller among strangers. Such a session's conference therefore gets a name that carries the id
+and ends in a digest made with the auth token: no one else can guess it, and the sweep can verify that it is ours.
+
+Source: Twilio docs, Conference resource, `FriendlyName` (128 characters at most).
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Sequence
+from typing import Self
+
+from runtime.settings import ServiceSettings
+
+#: A name that was made here: the session's id, then what tells one opening of it from another, then the digest.
+_NAME = re.compile(r"([A-Za-z0-9_-]{1,64})-([0-9a-f]{8})([0-9a-f]{24})")
+
+
+class ConferenceNames:
+    """Makes and verifies names for one installation."""
+
+    def __init__(self, tokens: Sequence[str], installation: str) -> None:
+        """Bind the secrets.
+
+        Args:
+            tokens: The auth tokens in force; the first one makes names, all of them verify names.
+            installation: What tells this installation from others in the same account.
+        """
+        self._tokens = tuple(tokens)
+        self._installation = installation
+
+    def __repr__(self) -> str:
+        """Show nothing: it holds secrets."""
+        return "<ConferenceNames>"
+
+    @classmethod
+    def of(cls, settings: ServiceSettings) -> Self:
+        """Make the names of a process."""
+        tokens = [token.get_secret_value() for token in (settings.auth_token, settings.auth_token_secondary) if token]
+        return cls(tokens, f"{settings.prefix} {settings.public_url}")
+
+    def make(self, session_id: str, opener: str) -> str:
+        """Name the conference of a session with a chosen id; the same for the same opener, however often it asks.
+
+        Args:
+            session_id: The id.
+            opener: SID of the call or id of the command that opens the session.
+        """
+        which = hashlib.sha256(opener.encode()).hexdigest()[:8]
+        return f"{session_id}-{which}{self._digest(self._tokens[0], session_id, which)}"
+
+    def session_of(self, name: str) -> str:
+        """Id of the session whose conference was named so here; empty for every other name."""
+        match = _NAME.fullmatch(name)
+        if match is None:
+            return ""
+        session_id, which, digest = match.groups()
+        ours = [hmac.compare_digest(digest, self._digest(token, session_id, which)) for token in self._tokens]
+        return session_id if any(ours) else ""
+
+    def _digest(self, token: str, session_id: str, which: str) -> str:
+        text = f"conference\n{self._installation}\n{session_id}\n{which}"
+        return hmac.new(token.encode(), text.encode(), hashlib.sha256).hexdigest()[:24]

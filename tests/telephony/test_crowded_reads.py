@@ -1,0 +1,86 @@
+"""Reads of crowded conferences: few requests, a bounded number of calls, and a result that fits into an entry."""
+
+from dataclasses import replace
+from typing import Any
+
+from statemachine.effects import ReadCalls
+from statemachine.events import CallsRead
+from streams import event_codec
+from streams.partition import ENTRY_BYTES_MAX
+from telephony.calls import CALLS_READ_MAX
+from tests.telephony.scripted_http import call, calls_with, page
+
+
+def _participants(number: int, of: int = 250) -> dict[str, Any]:
+    """The first of so many people who talk; labels as long as ours can be."""
+    label = "x" * 50
+    return page(
+        "participants",
+        *(
+            {"call_sid": _sid(one), "label": f"{label}-{one + 1}", "hold": True, "muted": True, "status": "connected"}
+            for one in range(min(number, of))
+        ),
+    )
+
+
+def _sid(number: int) -> str:
+    return f"CA{number:032x}"
+
+
+INSIDE = "GET Conferences/CF1/Participants"
+ROOM = {"sid": "CF1", "status": "in-progress", "friendly_name": "S1"}
+EVERYONE = tuple(_sid(number) for number in range(250))
+READ_ALL = ReadCalls(
+    effect_id="e4", session_id="S1", parent_call_sid="", call_sids=EVERYONE, with_conference=True, read_version=7
+)
+
+
+async def test_full_conference_is_read_in_two_requests_and_fits_into_an_entry() -> None:
+    calls, http = calls_with({"GET Conferences": page("conferences", ROOM), INSIDE: _participants(250)})
+
+    read = await calls.perform(READ_ALL)
+
+    assert isinstance(read, CallsRead)
+    assert [name for name, _ in http.requests] == ["GET Conferences", INSIDE]
+    assert {read.status_of(sid) for sid in EVERYONE} == {"in-progress"}
+    assert (read.calls, read.unread) == ((), ())
+    entry = event_codec.encode(read)
+    assert sum(len(name) + len(value.encode()) for name, value in entry.items()) < ENTRY_BYTES_MAX
+    assert event_codec.decode(entry, "1-0") == replace(read, entry_id="1-0")
+
+
+async def test_of_many_who_are_not_in_the_conference_a_bounded_number_is_read_and_the_rest_is_named() -> None:
+    calls, http = calls_with(
+        {"GET Conferences": page("conferences", ROOM), INSIDE: _participants(1)}
+        | {f"GET Calls/{sid}": call(sid, "completed") for sid in EVERYONE}
+    )
+
+    read = await calls.perform(READ_ALL)
+
+    assert isinstance(read, CallsRead)
+    assert [seen.call_sid for seen in read.calls] == list(EVERYONE[1 : CALLS_READ_MAX + 1])
+    assert read.unread == EVERYONE[CALLS_READ_MAX + 1 :]
+    assert len(http.requests) == CALLS_READ_MAX + 2
+    assert {read.status_of(sid) for sid in read.unread} == {""}
+
+
+async def test_call_whose_presence_does_not_prove_its_answer_is_read_by_itself() -> None:
+    calls, _ = calls_with(
+        {"GET Conferences": page("conferences", ROOM), INSIDE: _participants(2)}
+        | {f"GET Calls/{_sid(1)}": call(_sid(1), "ringing")}
+    )
+
+    read = await calls.perform(replace(READ_ALL, call_sids=EVERYONE[:2], unproven_sids=EVERYONE[1:2]))
+
+    assert isinstance(read, CallsRead)
+    assert [read.status_of(sid) for sid in EVERYONE[:2]] == ["in-progress", "ringing"]
+
+
+async def test_label_that_is_too_long_to_be_ours_is_left_out() -> None:
+    strange = {"call_sid": "CA1", "label": "x" * 65}
+    calls, _ = calls_with({"GET Conferences": page("conferences", ROOM), INSIDE: page("participants", strange)})
+
+    read = await calls.perform(replace(READ_ALL, call_sids=(), conference_sid="CF1"))
+
+    assert isinstance(read, CallsRead)
+    assert [seen.label for seen in read.participants] == [""]

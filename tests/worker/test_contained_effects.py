@@ -1,0 +1,215 @@
+"""Any error at any point of carrying out any effect: one outcome, one log line, one count, and all others go on.
+
+The points are not listed: whatever an order asks of the outside is counted once, and fails at each of these places in
+turn. The kinds of effects are those that there are.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from itertools import cycle
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from runtime.errors import ProviderError
+from statemachine.effects import EFFECTS, Effect, EndConference, ReadCalls
+from statemachine.events import EffectFailed, EffectSucceeded, EffectUnknown
+from tests.support.any_errors import ANY_ERRORS
+from tests.worker.executor_world import (
+    BUSY,
+    ELSEWHERE,
+    REFUSED,
+    UNKNOWN,
+    World,
+    announcement,
+    away,
+    change,
+    find,
+    gated,
+    hang_up,
+    read,
+    recording,
+    redirect,
+    say,
+    straight,
+    update,
+)
+from worker.looking import NEVER_REPEATED
+
+MAKE: dict[type[Effect], Callable[[str], Effect]] = {
+    type(make("x")): make
+    for make in (
+        redirect,
+        straight,
+        gated,
+        find,
+        update,
+        announcement,
+        recording,
+        change,
+        say,
+        away,
+        hang_up,
+        read,
+        lambda name: EndConference(effect_id=name, session_id="S1", conference_sid="CF1"),
+    )
+}
+#: What Twilio answers before it does what is asked.
+SCRIPTS: dict[str, tuple[Any, ...]] = {"at once": (), "in the end": (BUSY, UNKNOWN, None), "refused": (REFUSED,)}
+
+
+class FailingOnce:
+    """Counts what is asked of the outside, and fails at one of these places."""
+
+    def __init__(self, at: int | None = None, error: BaseException | None = None) -> None:
+        self.at, self.error = at, error
+        self.asked = 0
+        #: The effects whose requests had left when it failed.
+        self.sent: list[str] = []
+
+    def around(self, ask: Callable[..., Awaitable[Any]], world: World, *, fails_after: bool = False) -> Any:
+        async def asked(*arguments: Any) -> Any:
+            place, self.asked = self.asked, self.asked + 1
+            if place == self.at and self.error is not None:
+                if fails_after:
+                    with suppress(ProviderError):
+                        await ask(*arguments)
+                self.sent = list(world.calls.asked)
+                raise self.error
+            return await ask(*arguments)
+
+        return asked
+
+    def put_around(self, world: World, *, fails_after: bool) -> None:
+        """Between the executor and everything outside that it awaits."""
+        tools, records = world.executor._tools, world.records
+        for owner in (world.calls, records):
+            for name in dir(owner):
+                method = getattr(owner, name)
+                if not name.startswith("_") and asyncio.iscoroutinefunction(method):
+                    setattr(owner, name, self.around(method, world, fails_after=fails_after))
+        watched = {name: self.around(getattr(tools, name), world) for name in ("may_send", "sleep", "checkpoint")}
+        world.executor._tools = replace(tools, **watched)
+
+
+async def carried(
+    effect: Effect, script: tuple[Any, ...], failing: FailingOnce, *, fails_after: bool = False, **more: Any
+) -> tuple[World, list[Any]]:
+    world = World()
+    failing.put_around(world, fails_after=fails_after)
+    world.calls.script["x"].extend(script)
+    world.calls.looks["x"].extend([ELSEWHERE] if effect.kind == "redirect_call" else [""])
+    with capture_logs() as lines:
+        world.submit(effect, **more)
+        world.submit(update("next"))
+        await world.executor.drain(5)
+    return world, lines
+
+
+@pytest.mark.parametrize("kind", EFFECTS, ids=lambda kind: kind.kind)
+@pytest.mark.parametrize("maybe_sent", [False, True], ids=["fresh", "found"])
+async def test_any_error_at_any_point_becomes_an_outcome(kind: type[Effect], maybe_sent: bool) -> None:
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+    errors = cycle(ANY_ERRORS.items())
+    effect = MAKE[kind]("x")
+    for name, script in SCRIPTS.items():
+        counting = FailingOnce()
+        await carried(effect, script, counting, maybe_sent=maybe_sent)
+        for at in range(counting.asked):
+            for fails_after in (False, True):
+                error_name, make = next(errors)
+                failing = FailingOnce(at, make())
+                about = f"{kind.kind}, {name}, {error_name} at {at}, {fails_after=}"
+                world, lines = await carried(effect, script, failing, fails_after=fails_after, maybe_sent=maybe_sent)
+                check(world, failing, lines, about)
+    assert complaints == []
+
+
+def check(world: World, failing: FailingOnce, lines: list[Any], about: str) -> None:
+    assert sorted(set(world.finished)) == ["next", "x"], about
+    assert (world.executor.in_flight, world.executor.waiting, world.executor.dropped) == (0, 0, 0), about
+    outcomes = [one for one in world.outcomes if one.effect_id == "x"]
+    told = [line for line in lines if line["event"] == "unexpected_error"]
+    counted = world.metrics.registry.get_sample_value("conferral_unexpected_errors_total", {"where": "effect"}) or 0
+    assert counted == len(told) <= 1, about
+    if told:
+        assert told[0]["error_type"] == shown(failing.error), about
+        assert told[0]["session_id"] == "S1", about
+    else:
+        assert isinstance(failing.error, ProviderError | TimeoutError), about
+    first = outcomes[0]
+    if isinstance(first, EffectFailed) and first.reason:
+        assert first.reason == f"unexpected {shown(failing.error)}", about
+        assert "x" not in failing.sent or not isinstance(first, NEVER_REPEATED), about
+
+
+def shown(error: BaseException | None) -> str:
+    """The type that comes out of a coroutine."""
+    return "RuntimeError" if isinstance(error, StopIteration) else type(error).__name__
+
+
+@pytest.mark.parametrize("name", [name for name, make in ANY_ERRORS.items() if not isinstance(make(), ProviderError)])
+async def test_any_error_before_a_request_leaves_is_a_failure_with_its_reason(name: str) -> None:
+    world, _ = await carried(redirect("x"), (), FailingOnce(0, ANY_ERRORS[name]()))
+    outcome = next(one for one in world.outcomes if one.effect_id == "x")
+    if isinstance(outcome, EffectSucceeded):
+        pytest.fail("nothing failed")
+    assert isinstance(outcome, EffectFailed)
+    assert outcome.in_words == f"an error in Conferral (unexpected {shown(ANY_ERRORS[name]())})"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in EFFECTS if kind is not ReadCalls], ids=lambda kind: kind.kind)
+async def test_error_after_the_request_left_leaves_in_doubt_whether_it_happened(kind: type[Effect]) -> None:
+    """A dial that may ring someone is never said to have failed: it would be placed once more."""
+    world = World()
+    perform = world.calls.perform
+
+    async def performed(effect: Effect) -> Any:
+        await perform(effect)
+        if effect.effect_id == "x":
+            raise OverflowError
+        return None
+
+    world.calls.perform = performed  # type: ignore[method-assign]
+    with capture_logs():
+        world.submit(MAKE[kind]("x"))
+        await world.executor.drain(5)
+    (outcome,) = world.outcomes
+    assert isinstance(outcome, EffectUnknown)
+    assert world.records.tried["x"] == (1, ("unexpected OverflowError",))
+
+
+async def test_error_while_a_dial_waits_for_its_turn_is_a_failure() -> None:
+    async def turn(_dial: Effect) -> None:
+        raise KeyError("turn")
+
+    world = World(turn=turn)
+    with capture_logs():
+        world.submit(gated("x"))
+        await world.settle()
+    (outcome,) = world.outcomes
+    assert isinstance(outcome, EffectFailed)
+    assert outcome.reason == "unexpected KeyError"
+    assert world.calls.asked == []
+
+
+async def test_outcome_that_can_never_be_written_stays_in_the_outbox_and_stops_no_one_else() -> None:
+    world = World()
+    finish = world.records.finish
+
+    async def finished(effect: Effect, outcome: Any) -> Any:
+        if effect.effect_id == "x":
+            raise RecursionError
+        return await finish(effect, outcome)
+
+    world.records.finish = finished  # type: ignore[method-assign]
+    with capture_logs():
+        world.submit(redirect("x"))
+        world.submit(redirect("y"))
+        await world.executor.drain(5)
+    assert world.finished == ["y"]
+    assert world.executor.dropped == 1
