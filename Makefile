@@ -52,6 +52,14 @@ test: $(VENV)/dev.done   ## all tests, below five minutes on two cores
 soak: $(VENV)/dev.done   ## the longer checks: more steps at which workers are killed, more races
 	@$(BIN)/python -m pytest -q -n 2 -m soak tests
 
+$(VENV)/mutants.done: requirements-mutants.lock $(VENV)/dev.done
+	@echo "installing the tools for mutation testing ..." >&2
+	@$(PIP) install --require-hashes --only-binary :all: --no-binary yattag --no-build-isolation -r requirements-mutants.lock || { $(BIN)/python scripts/explain_install_failure.py; exit 2; }
+	@touch $@
+
+mutants: $(VENV)/mutants.done   ## mutation testing of the core packages: MUTANTS=300 SEED=7 ARGS="--only statemachine"
+	@$(BIN)/python -m tests.mutation --mutants $(or $(MUTANTS),300) $(if $(filter command line,$(origin SEED)),--seed $(SEED)) $(ARGS)
+
 SEED     ?= 1
 SESSIONS ?= 1000
 simulate: $(VENV)/dev.done   ## play one seed of the simulation, again or for the first time: SEED=7 SESSIONS=500

@@ -1,0 +1,161 @@
+"""Mutation testing of the core packages: `make mutants`, or `python -m tests.mutation --mutants 50 --seed 7`.
+
+Draws mutants by seed, runs the tests that reach each of them, and lists those that no test kills. A survivor is a hole
+in the tests, or equivalent: known equivalent ones are in `equivalent.txt`, each with its reason, and are not counted.
+"""
+
+import argparse
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from tests.mutation.coverage_map import CoverageMap, record
+from tests.mutation.mutants import CORE, Mutant, sample
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".mutants"
+EQUIVALENT = Path(__file__).with_name("equivalent.txt")
+#: Packages whose tests involve neither processes nor time: a failure there needs no second run.
+PURE = ("tests/statemachine/", "tests/telephony/")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the tests made of a mutant."""
+
+    mutant: Mutant
+    #: The first test that failed; `time-out` or `import` where there is none; empty: it survived.
+    killed_by: str
+    #: Tests that reach it (count).
+    tests: int
+    source: str
+
+
+def main() -> int:
+    """Exit code 0: the score is reached. 1: it is not."""
+    arguments = _arguments()
+    seed = arguments.seed if arguments.seed is not None else secrets.randbelow(100_000)
+    _say(f"seed {seed}: repeat with `make mutants MUTANTS={arguments.mutants} SEED={seed}`")
+    paths = [
+        path for path in _git("ls-files", *(f"{package}/*.py" for package in arguments.only or CORE)).split() if path
+    ]
+    drawn = sample(ROOT, paths, arguments.mutants, seed)
+    folder = CACHE / _git("rev-parse", "HEAD").strip()
+    if not (folder / "coverage.sqlite").exists():
+        record(ROOT, folder, arguments.tests)
+    coverage_map = CoverageMap(ROOT, folder)
+    with tempfile.TemporaryDirectory(prefix="mutants-") as copies:
+        results = list(_run(drawn, coverage_map, Path(copies), arguments))
+    return _report(results, arguments.score)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make mutants")
+    parser.add_argument("--mutants", type=int, default=300)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--only", nargs="*", choices=CORE)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--budget-s", type=float, default=90.0, help="seconds of tests for each mutant, at most")
+    parser.add_argument("--score", type=float, default=93.0, help="percent that must be killed")
+    parser.add_argument("--tests", nargs="+", default=["tests"])
+    return parser.parse_args()
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
+def _run(drawn: list[Mutant], tests: CoverageMap, folder: Path, arguments: argparse.Namespace) -> list[Result]:
+    free: SimpleQueue[Path] = SimpleQueue()
+    for number in range(arguments.workers):
+        copy = folder / str(number)
+        copy.mkdir()
+        archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, check=True, capture_output=True).stdout
+        subprocess.run(["tar", "-x", "-C", str(copy)], input=archive, check=True)
+        free.put(copy)
+
+    def one(mutant: Mutant) -> Result:
+        # Coverage is read in this thread: a connection to SQLite belongs to one.
+        copy = free.get()
+        try:
+            result = _try(mutant, chosen[mutant], copy)
+        finally:
+            shutil.copyfile(ROOT / mutant.path, copy / mutant.path)
+            free.put(copy)
+        _say(f"{'killed  ' if result.killed_by else 'SURVIVED'} {mutant} {result.killed_by}")
+        return result
+
+    chosen = {mutant: tests.tests_of(mutant.path, mutant.line, arguments.budget_s) for mutant in drawn}
+    with ThreadPoolExecutor(arguments.workers) as pool:
+        return list(pool.map(one, drawn))
+
+
+def _try(mutant: Mutant, tests: list[str], copy: Path) -> Result:
+    source = (ROOT / mutant.path).read_text("utf-8").splitlines()[mutant.line - 1].strip()
+    if not tests:
+        return Result(mutant, "", 0, source)
+    (copy / mutant.path).write_text(mutant.code(ROOT))
+    killed_by = _failure(tests, copy)
+    while killed_by.startswith("tests/") and not killed_by.startswith(PURE) and not _failure([killed_by], copy):
+        # It failed by chance: the rest is asked.
+        tests = tests[tests.index(killed_by) + 1 :] if killed_by in tests else []
+        killed_by = _failure(tests, copy) if tests else ""
+    return Result(mutant, killed_by, len(tests), source)
+
+
+def _failure(tests: list[str], copy: Path) -> str:
+    """The first of these tests that fails; empty when all pass."""
+    listed = copy / "tests.txt"
+    listed.write_text("\n".join(tests))
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider",
+               "--timeout", "60", "--no-header", "--tb", "no", f"@{listed.name}"]  # fmt: skip
+    environ = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        ran = subprocess.run(command, cwd=copy, env=environ, capture_output=True, text=True, timeout=600, check=False)
+    except subprocess.TimeoutExpired:
+        return "time-out"
+    if ran.returncode == 0:
+        return ""
+    failed = [line.split()[1] for line in ran.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    return failed[0] if failed else "import"
+
+
+def _report(results: list[Result], score: float) -> int:
+    known = _equivalents()
+    survived = [one for one in results if not one.killed_by]
+    equivalent = [one for one in survived if f"{one.mutant.path} {one.mutant.operator} {one.source}" in known]
+    counted = len(results) - len(equivalent)
+    reached = 100 * (len(results) - len(survived)) / counted if counted else 100.0
+    left = len(survived) - len(equivalent)
+    _say(f"\n{len(results)} mutants, {len(equivalent)} known to be equivalent, {left} survived")
+    for package in CORE:
+        of_package = [one for one in results if one.mutant.path.startswith(f"{package}/") and one not in equivalent]
+        killed = sum(bool(one.killed_by) for one in of_package)
+        _say(f"  {package:<14} {killed} of {len(of_package)} killed")
+    for one in survived:
+        if one not in equivalent:
+            _say(f"survived: {one.mutant} ({one.tests} tests reach it)\n    {one.source}")
+    _say(f"{reached:.1f} % killed; {score:.0f} % are asked for")
+    return 0 if reached >= score else 1
+
+
+def _equivalents() -> set[str]:
+    """`PATH OPERATOR SOURCE` of mutants that change no behavior; the line after each says why."""
+    lines = EQUIVALENT.read_text("utf-8").splitlines()
+    return {line for line in lines if line and not line.startswith((" ", "#"))}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
