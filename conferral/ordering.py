@@ -52,8 +52,8 @@ def order(fields: Mapping[str, str], way: Way) -> None:
         BadParameter: no session could take it; nothing was published.
         NotDoneError: it was refused or has failed, or is still in progress.
     """
+    from statemachine.ids import ID_PATTERN
     from streams.command_models import BadCommandError, validate
-    from streams.command_values import ID_PATTERN
 
     named = fields.get("session", "")
     # Whatever else names a session is looked up once Redis is there; the other fields are looked at before.
@@ -93,7 +93,7 @@ async def session_meant(reader: Reader, named: str) -> str:
         UnknownSession: no live session matches, and this can't be an id that the router would reject.
         AmbiguousSession: several match.
     """
-    from streams.command_values import ID_PATTERN
+    from statemachine.ids import ID_PATTERN
 
     if await reader.look_for(named):
         return named

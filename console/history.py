@@ -9,7 +9,7 @@ from console.shown import shown
 from console.store import Store
 from operators import replaying
 from operators.reader import LogEntry
-from streams.command_values import ID_PATTERN
+from statemachine.ids import NAME_PATTERN
 
 
 class History:
@@ -29,7 +29,7 @@ class History:
         """The file of one session; with `full=true` its numbers are whole."""
         self._door.look_in(request)
         named, full = request.match_info["session"], request.query.get("full") == "true"
-        found = await self._store.ask(lambda reader: reader.look_for(named)) if ID_PATTERN.fullmatch(named) else ""
+        found = await self._store.ask(lambda reader: reader.look_for(named)) if NAME_PATTERN.fullmatch(named) else ""
         fields = await self._store.ask(lambda reader: reader.session(found)) if found else {}
         if not is_session(fields):
             raise Refused("unknown", "no session and no call of this id is known")

@@ -18,7 +18,7 @@ from console.views.view import BadMessageError, View
 from console.views.views import Views
 from runtime.clock import Clock
 from runtime.errors import StoreError
-from streams.command_values import ID_PATTERN
+from statemachine.ids import NAME_PATTERN
 from streams.times import to_iso
 
 log = structlog.get_logger()
@@ -114,7 +114,7 @@ class Socket:
 
     def _follow(self, message: dict[str, Any]) -> None:
         command_id = message["follow"]
-        if not isinstance(command_id, str) or not ID_PATTERN.fullmatch(command_id):
+        if not isinstance(command_id, str) or not NAME_PATTERN.fullmatch(command_id):
             raise BadMessageError("follow: must be a command's id")
         type_ = message.get("type", "")
         self._follows.add(command_id, type_[:32] if isinstance(type_, str) else "")

@@ -2,7 +2,8 @@
 
 from operators import finding
 from operators.errors import AmbiguousSession, UnknownSession
-from streams.commands import ID_PATTERN, shown_id
+from statemachine.ids import NAME_PATTERN
+from streams.commands import shown_id
 from streams.connection import store_errors
 from streams.reading import CHUNK as CHUNK
 from streams.reading import Fields as Fields
@@ -30,7 +31,7 @@ class Reader(SessionReader):
 
     async def look_for(self, named: str) -> str:
         """The session that is named by its id or by one of its calls; empty when nobody knows it."""
-        return (await super().find(named) or "") if ID_PATTERN.fullmatch(named) else ""
+        return (await super().find(named) or "") if NAME_PATTERN.fullmatch(named) else ""
 
     async def find(self, named: str) -> str:
         """Return the session that `named` selects: its id, a call's SID, or what `search` finds.

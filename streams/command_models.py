@@ -24,6 +24,7 @@ from streams.command_values import (
     Destinations,
     Digits,
     NewParty,
+    NewSessionName,
     PartyName,
     RecordActionWord,
     Say,
@@ -103,7 +104,7 @@ class Call(CommandModel):
 
     kind = events.Call
     type: Literal["call"]
-    session: SessionName = Field("", description="the id of the new session; one is made where none is given")
+    session: NewSessionName = Field("", description="the id of the new session; one is made where none is given")
     agent: Destination = Field(description="whom to call first")
     customer: Destination = Field(description="whom to call once the agent has answered")
     mode: CallMode = Field(SessionMode.BRIDGE.value, description=either([mode.value for mode in SessionMode]))

@@ -9,12 +9,11 @@ from typing import Annotated, Any
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from statemachine.ids import ID_PATTERN, ID_WORDS, NAME_PATTERN, NO_NUMBER_WORDS, why_no_id
 from statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET
 from statemachine.states import TRANSFER_MODES, RecordAction, SessionMode, SuperviseMode
 from statemachine.transfer import TARGETS_MAX
 
-#: What a session's or a command's id looks like. Ids from outside become parts of keys, so nothing else passes.
-ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 #: Longest `brief` and `say` (characters): about half a minute of speech.
 BRIEF_MAX = 500
 #: Least and most seconds to ring. Source: Twilio docs, Call resource, `Timeout` (600 at most).
@@ -108,6 +107,18 @@ class _Text(_Kind):
         return {"type": "string", "pattern": f"^{self.pattern}$", **bound}
 
 
+class _Id(_Text):
+    """An id of a session or a command."""
+
+    def __init__(self) -> None:
+        super().__init__(ID_PATTERN.pattern, ID_WORDS)
+
+    def take(self, given: object) -> str:
+        if isinstance(given, str) and why_no_id(given) == NO_NUMBER_WORDS:
+            raise _wrong(NO_NUMBER_WORDS)
+        return super().take(given)
+
+
 @dataclass(frozen=True)
 class _Word(_Kind):
     """One word of a closed list."""
@@ -187,8 +198,9 @@ _ONE = rf"[^,{_NO_TEXT}]"
 _FIRST = rf"[^ ,{_NO_TEXT}]"
 _SEVERAL = rf" *{_FIRST}{_ONE}*(?:, *{_FIRST}{_ONE}*){{0,{TARGETS_MAX - 1}}}"
 
-SessionName = Annotated[str, _Text(ID_PATTERN.pattern, "must be 1 to 64 letters, digits, _ or -")]
-CommandId = Annotated[str, _Text(ID_PATTERN.pattern, "must be 1 to 64 letters, digits, _ or -")]
+SessionName = Annotated[str, _Text(NAME_PATTERN.pattern, ID_WORDS)]
+NewSessionName = Annotated[str, _Id()]
+CommandId = Annotated[str, _Id()]
 Destination = Annotated[str, _Text(rf"{_ONE}+", "must be one destination", DESTINATION_MAX)]
 Destinations = Annotated[
     str,

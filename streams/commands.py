@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from statemachine.events import Command
+from statemachine.ids import ID_PATTERN as ID_PATTERN
+from statemachine.ids import NAME_PATTERN, why_no_id
 from statemachine.step import CommandStatus
 from streams import command_models
 from streams.command_models import BadCommandError as BadCommandError
 from streams.command_models import Value
-from streams.command_values import ID_PATTERN as ID_PATTERN
 from streams.connection import Client, store_errors
 from streams.keys import Keys
 from streams.partition import COMMAND_TTL_S
@@ -57,8 +58,8 @@ def command_id_of(fields: Mapping[str, str], entry_id: str) -> str:
         BadCommandError: the id does not match the pattern.
     """
     given = fields.get("id", "")
-    if given and not ID_PATTERN.fullmatch(given):
-        raise BadCommandError("id must be 1 to 64 letters, digits, _ or -")
+    if given and (why := why_no_id(given)):
+        raise BadCommandError(f"id {why}")
     return given or entry_id
 
 
@@ -123,7 +124,7 @@ def shown_id(text: str) -> str:
 
 def unknown_session(named: str) -> str:
     """Why a command is refused whose session nobody knows, wherever that is noticed."""
-    return f"no session and no call {shown_id(named) if ID_PATTERN.fullmatch(named) else 'of this id'} is known"
+    return f"no session and no call {shown_id(named) if NAME_PATTERN.fullmatch(named) else 'of this id'} is known"
 
 
 def taken_session(mend: str = "leave the field out, and an id is made") -> str:

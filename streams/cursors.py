@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from streams.command_values import ID_PATTERN
+from statemachine.ids import NAME_PATTERN
 
 _ENTRY_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 #: Longest cursor that is looked at (characters).
@@ -95,7 +95,7 @@ def read_log_cursor(text: str) -> LogPlace:
 
 
 def _is_id_or_empty(text: str) -> bool:
-    return text == "" or ID_PATTERN.fullmatch(text) is not None
+    return text == "" or NAME_PATTERN.fullmatch(text) is not None
 
 
 def _written(place: list[Any]) -> str:

@@ -349,14 +349,14 @@ def conference_event(fields: Fields, callback: ConferenceCallback) -> Conference
         return ParticipantJoined(
             session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
             conference_sid=conference_sid, other=other,
-            call_sid=call_sid_of(fields), label=_optional_id(fields, "ParticipantLabel"),
+            call_sid=call_sid_of(fields), label=_optional_word(fields, "ParticipantLabel"),
             starts_conference=_flag(fields, "StartConferenceOnEnter", missing=True),
         )  # fmt: skip
     if kind == "participant-leave":
         return ParticipantLeft(
             session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
             conference_sid=conference_sid, other=other,
-            call_sid=call_sid_of(fields), label=_optional_id(fields, "ParticipantLabel"),
+            call_sid=call_sid_of(fields), label=_optional_word(fields, "ParticipantLabel"),
             call_status=_optional_word(fields, "ParticipantCallStatus"),
             left_reason=_optional_word(fields, "ReasonParticipantLeft"),
         )  # fmt: skip
@@ -376,7 +376,7 @@ def conference_event(fields: Fields, callback: ConferenceCallback) -> Conference
         return ParticipantChanged(
             session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
             conference_sid=conference_sid, other=other,
-            call_sid=call_sid_of(fields), label=_optional_id(fields, "ParticipantLabel"),
+            call_sid=call_sid_of(fields), label=_optional_word(fields, "ParticipantLabel"),
             kind=kind,
             held=_flag(fields, "Hold", missing=kind == "participant-hold"),
             muted=_flag(fields, "Muted", missing=kind == "participant-mute"),

@@ -6,6 +6,7 @@ from enum import StrEnum
 from urllib.parse import urlencode
 
 from runtime.errors import ConferralError
+from statemachine.ids import ID_PATTERN
 from statemachine.states import Tune
 
 DIAL_ACTION_PATH = "/voice/dial-action"
@@ -17,8 +18,6 @@ CALL_PATH = "/callbacks/call"
 CONFERENCE_PATH = "/callbacks/conference"
 RECORDING_PATH = "/callbacks/recording"
 
-#: Ids from outside are held against this before they become part of a key or a URL.
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _WORD = re.compile(r"[A-Za-z0-9_-]{0,64}")
 #: A conference's name. Source: Twilio docs, Conference resource, `FriendlyName` (128 characters at most).
 _ROOM = re.compile(r"[A-Za-z0-9_-]{0,128}")
@@ -378,7 +377,7 @@ def is_conference_name(text: str) -> bool:
 
 def is_id(text: str) -> bool:
     """Whether a text may be an id of a session, a call or a party."""
-    return _ID.fullmatch(text) is not None
+    return ID_PATTERN.fullmatch(text) is not None
 
 
 def _fields(query: str) -> dict[str, str]:
@@ -394,7 +393,7 @@ def _fields(query: str) -> dict[str, str]:
 
 def _id(fields: dict[str, str], name: str) -> str:
     value = fields.get(name, "")
-    if not _ID.fullmatch(value):
+    if not ID_PATTERN.fullmatch(value):
         raise CallbackUrlError(name)
     return value
 

@@ -16,6 +16,7 @@ from runtime.errors import StoreError, StoreUnreachableError
 from runtime.lifecycle import pause
 from runtime.metrics import Metrics
 from statemachine.events import Call
+from statemachine.ids import ID_PATTERN
 from statemachine.step import CommandReport, CommandStatus
 from streams import commands, event_codec, scripts
 from streams import lease as leases
@@ -195,8 +196,10 @@ class Router:
 
     async def _known_session(self, command_id: str, entry: Entry, parsed: Parsed) -> str | None:
         """The session that a command is for; None when there is nothing more to do."""
+        # What may be a phone number is no session's id, and is kept nowhere.
+        kept = parsed.session if ID_PATTERN.fullmatch(parsed.session) else ""
         session_id, claimed = await asyncio.gather(
-            self._session_of(parsed.session), self._claim(command_id, entry, parsed.session)
+            self._session_of(parsed.session), self._claim(command_id, entry, kept)
         )
         if claimed is None:
             return None

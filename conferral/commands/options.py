@@ -22,7 +22,7 @@ def _id_like(value: str) -> str:
     import re
 
     if not re.fullmatch(ID_TEXT, value):
-        raise typer.BadParameter("must be 1 to 64 letters, digits, _ or -")
+        raise typer.BadParameter("must be 1 to 64 letters, digits, _ or -, but not only 7 to 15 digits")
     return value
 
 
@@ -109,9 +109,9 @@ UNSAFE_IN_SHELL = r"[^A-Za-z0-9 +…,.:@_-]"
 #: Files and folders that are offered (count).
 COMPLETED_FILES_MOST = 200
 #: What a session's id, a call's SID and a command's id look like.
-ID_TEXT = r"[A-Za-z0-9_-]{1,64}"
+ID_TEXT = r"(?![0-9]{7,15}(?![A-Za-z0-9_-]))[A-Za-z0-9_-]{1,64}"
 #: How a session is named: by ids, SIDs, and their prefixes, last digits, a party's name, address, or label.
-SESSION_TEXT = rf"{ID_TEXT}|(client|sips?):[!-~]{{1,250}}|\+[0-9]{{2,15}}"
+SESSION_TEXT = r"[A-Za-z0-9_-]{1,64}|(client|sips?):[!-~]{1,250}|\+[0-9]{2,15}"
 #: The same in words, for helps.
 SESSION_HELP = (
     "Its id or at least 4 characters of it, a call's or the conference's SID, last digits of a number, or a party's "

@@ -13,7 +13,7 @@ from console.views.session import SessionView
 from console.views.sessions import SessionsView
 from console.views.view import BadMessageError, View, count, flag, text
 from runtime.clock import Clock
-from streams.command_values import ID_PATTERN
+from statemachine.ids import NAME_PATTERN
 from streams.dead_letters import REASON_MAX
 
 
@@ -49,7 +49,7 @@ class Views:
                 return SessionsView(self.looker, self._board, with_ended=flag(message, "ended"), full=full)
             case "session":
                 named = text(message, "id")
-                if not ID_PATTERN.fullmatch(named):
+                if not NAME_PATTERN.fullmatch(named):
                     raise BadMessageError("id: must be a session's id or the SID of one of its calls")
                 return SessionView(
                     self.looker,

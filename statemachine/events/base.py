@@ -24,6 +24,8 @@ class Event:
     sequence: int | None = None
     #: When it happened by Twilio's account, Unix milliseconds; 0 when not told.
     occurred_at_ms: int = 0
+    #: If it opens a session whose id someone chose: the conference's name. No one who chooses the id can give it.
+    conference_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,8 +45,6 @@ class ClientCallReceived(Event):
     #: Whom to call.
     customer_address: str = field(repr=False)
     attributes: Attributes = PLAIN
-    #: The conference's name if the browser chose the session's id; empty if the id is the name.
-    conference_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,8 +44,6 @@ class Call(Command):
     confirm: bool = False
     timeout_s: int = 0
     digits: str = ""
-    #: The conference's name if the command gives the session's id; empty if the id is the name. No command names it.
-    conference_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -177,5 +177,3 @@ class ConferenceFound(Event):
 
     conference_sid: str
     participants: tuple[ParticipantFound, ...]
-    #: The conference's name; empty if it is the session's id.
-    conference_name: str = ""

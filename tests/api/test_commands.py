@@ -159,14 +159,11 @@ async def test_no_address_that_was_sent_is_logged_or_told(api, lines):
         await ask(api, COMMANDS, {"type": "transfer", "to": "+14155550145", "mode": "cold"}),
         await ask(api, COMMANDS, {"type": "transfer", "to": "+14155550145", "mode": "warm"}),
         await ask(api, COMMANDS, {"type": "end", "id": "14155550145"}),
-        await ask(api, COMMANDS, {"type": "cancel", "id": "14155550145"}),
     ]
 
     assert "5550145" not in str(lines)
-    assert "5550145" not in str([told[0], told[1], told[3]])
-    assert [line["event"] for line in lines] == [
-        "api_refused", "command_published", "command_published", "api_refused",
-    ]  # fmt: skip
+    assert "5550145" not in str(told)
+    assert [line["event"] for line in lines] == ["api_refused", "command_published", "api_refused"]
 
 
 # ---- a new session -----------------------------------------------------------------------------------------------

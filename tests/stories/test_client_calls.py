@@ -97,7 +97,9 @@ async def test_of_two_who_ask_for_one_session_at_once_one_has_it(world):
 
 
 @pytest.mark.parametrize(
-    "session_id", ["a{b}", "a b", "x" * 65, "CA" + "0" * 32], ids=["braces", "blank", "long", "sid"]
+    "session_id",
+    ["a{b}", "a b", "x" * 65, "CA" + "0" * 32, "14155550123"],
+    ids=["braces", "blank", "long", "sid", "number"],
 )
 async def test_id_that_is_none_is_refused(world, session_id):
     await refused(world, await calls(world, SessionID=session_id))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statemachine.events import COMMANDS, Call, Convert, Event, Transfer
+from statemachine.ids import NO_NUMBER_WORDS
 from statemachine.step import CommandReport, CommandStatus
 from streams import commands, scripts
 from streams.command_models import MODELS
@@ -69,6 +70,8 @@ TYPES = (
     ({**CALL, "customer": "x" * 513}, "customer must be one destination"),
     ({**CALL, "mode": "warm"}, "mode must be bridge or conference"),
     ({**CALL, "session": "a b"}, "session must be 1 to 64 letters, digits, _ or -"),
+    ({**CALL, "session": "14155550123"}, f"session {NO_NUMBER_WORDS}"),
+    ({**CALL, "id": "123456789012345"}, f"id {NO_NUMBER_WORDS}"),
     ({**CALL, "to": NUMBER},
      "call has no field 'to'; it takes session, agent, customer, mode, brief, confirm, timeout, digits and id"),
 ])  # fmt: skip

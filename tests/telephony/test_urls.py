@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from statemachine.ids import ID_PATTERN
 from statemachine.states import Tune
 from telephony.urls import (
     Announcement,
@@ -27,7 +28,7 @@ from telephony.urls import (
 )
 
 URLS = CallbackUrls("https://example.com/conferral")
-IDS = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
+IDS = st.from_regex(ID_PATTERN, fullmatch=True)
 WORDS = st.sampled_from(["", "completed", "answered", "busy", "no-answer", "failed", "canceled"])
 
 

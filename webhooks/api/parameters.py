@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
+from statemachine.ids import ID_PATTERN, ID_WORDS, NAME_PATTERN, why_no_id
 from statemachine.states import State
-from streams.commands import ID_PATTERN
 from streams.reading import LIMIT_MAX
 from webhooks.api.errors import ApiError, ErrorType
 
@@ -133,8 +133,8 @@ def key_of(request: web.Request) -> str:
         return ""
     text = given[0]
     key = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
-    if not is_id(key):
-        raise ApiError(ErrorType.INVALID, f"{KEY_HEADER} {_KEY_WORDS}")
+    if why := why_no_id(key):
+        raise ApiError(ErrorType.INVALID, f"{KEY_HEADER} {_KEY_WORDS if why == ID_WORDS else why}")
     return key
 
 
@@ -143,9 +143,9 @@ PATH_PARAMETERS = {
     "session": "a session's id, or the SID of one of its calls",
     "command": "a command's id",
 }
-ID_SCHEMA = {"type": "string", "pattern": f"^{ID_PATTERN.pattern}$"}
+ID_SCHEMA = {"type": "string", "pattern": f"^{NAME_PATTERN.pattern}$"}
 
 
 def is_id(text: str) -> bool:
-    """Whether it can be the id of a session or a command; ids from outside become parts of keys."""
-    return ID_PATTERN.fullmatch(text) is not None
+    """Whether it can name a session or a command; what comes from outside becomes part of a key."""
+    return NAME_PATTERN.fullmatch(text) is not None
