@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from operators.errors import UnknownSession
 from operators.reader import Fields, Reader
 from operators.times import read_times
 from runtime.errors import ConferralError
+from statemachine.ids import ID_PATTERN
 from streams.forgetting import SessionEraser, Traces
 
 log = structlog.get_logger()
@@ -55,23 +55,24 @@ class Forgetting:
         """What there is of a session; nothing is written.
 
         Args:
-            named: As of `Reader.find`; and the id of a session whose hash has expired, of which other places may still
-                know. An id that Twilio or Conferral has made may also be one that nobody knows: then nothing is there.
+            named: The id of a session, even if its hash has expired and only other places still hold something of it;
+                a call's SID; or what `Reader.search` finds. An id that Twilio or Conferral made may be unknown: then
+                there is nothing to erase.
 
         Raises:
             UnknownSession, AmbiguousSession: nobody knows it; several fit.
             NotForgotten: it lives, has only just ended, or something is still done for it.
         """
-        try:
-            session_id, is_known = await self._reader.find(named), True
-        except UnknownSession:
-            if not _MADE.fullmatch(named):
-                raise
-            session_id, is_known = named, False
-        fields = await self._reader.session(session_id) if is_known else {}
+        session_id = await self._reader.look_for(named)
+        if not session_id and ID_PATTERN.fullmatch(named):
+            plan = Plan(await self._eraser.look(named), {})
+            if not plan.is_empty or _MADE.fullmatch(named):
+                await self._check(plan.traces)
+                return plan
+        session_id = session_id or await self._reader.find(named)
         traces = await self._eraser.look(session_id)
         await self._check(traces)
-        return Plan(traces, fields)
+        return Plan(traces, await self._reader.session(session_id))
 
     async def forget(self, plan: Plan) -> None:
         """Erases what was planned. Said again, it removes what is left.

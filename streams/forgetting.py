@@ -27,6 +27,8 @@ from streams.texts import text_of
 CHUNK = 500
 #: A SID of a call or a conference; inside other text, too.
 _SID = re.compile(r"\bC[AF][0-9a-f]{32}\b")
+#: A phone number, and what may be one in text that can't be read.
+_NUMBER, _DIGITS = re.compile(r"\+([0-9]{7,15})(?![0-9])"), re.compile(r"(?<![0-9])[0-9]{7,15}(?![0-9])")
 #: Of a command's record: what tells of the session and of what was asked for. That the id was given stays.
 _COMMAND_FIELDS = ("session", "reason", "digest")
 
@@ -53,7 +55,7 @@ class Traces:
     commands: tuple[str, ...] = field(default=(), repr=False)
     #: Ids of entries of the stream of outcomes.
     outcomes: tuple[str, ...] = ()
-    #: Ids of dead letters that name it or one of its calls.
+    #: Ids of dead letters that name it or one of its calls, or hold one of its phone numbers.
     dead_letters: tuple[str, ...] = ()
 
     @property
@@ -101,6 +103,10 @@ class SessionEraser:
         fields = text_of(record)
         calls = tuple(dict.fromkeys([sid async for sid in self._calls_of(session_id)]))
         names = {session_id, *calls, *_sids_of(fields), *_sids_in(text_of(gates).values())}
+        outcomes = {
+            one: text_of(entry) async for one, entry in self._entries(keys.outcomes) if _is_of(entry, {session_id})
+        }
+        numbers = _numbers_of(fields, outcomes.values())
         return Traces(
             session_id=session_id,
             version=fields.get("version", ""),
@@ -111,8 +117,8 @@ class SessionEraser:
             gates=len(gates),
             calls=calls,
             commands=tuple(dict.fromkeys([key async for key in self._commands_of(names)])),
-            outcomes=tuple([one async for one, entry in self._entries(keys.outcomes) if _is_of(entry, {session_id})]),
-            dead_letters=tuple([one async for one in self._letters_of(names)]),
+            outcomes=tuple(outcomes),
+            dead_letters=tuple([one async for one in self._letters_of(names, numbers)]),
         )
 
     async def erase(self, traces: Traces) -> bool:
@@ -184,9 +190,11 @@ class SessionEraser:
                 if session in names or names & set(_SID.findall(reason)):
                     yield key
 
-    async def _letters_of(self, names: set[str]) -> AsyncIterator[str]:
+    async def _letters_of(self, names: set[str], numbers: set[str]) -> AsyncIterator[str]:
+        """Ids of the dead letters that name the session or one of its calls, or hold one of its phone numbers."""
         async for letter in DeadLetterStore(self._client, self._keys).newest_first():
-            if _is_of(letter.fields, names) or names & _sids_in(letter.text().values()):
+            texts = letter.text().values()
+            if _is_of(letter.fields, names) or names & _sids_in(texts) or numbers & _digits_in(texts):
                 yield letter.letter_id
 
     async def _entries(self, stream: str) -> AsyncIterator[tuple[str, Mapping[bytes, bytes]]]:
@@ -249,6 +257,18 @@ def _sids_of(fields: Mapping[str, str]) -> set[str]:
 
 def _sids_in(texts: Iterable[str]) -> set[str]:
     return {sid for text in texts for sid in _SID.findall(text)}
+
+
+def _numbers_of(fields: Mapping[str, str], outcomes: Iterable[Mapping[str, str]]) -> set[str]:
+    """Phone numbers of a session's parties and of those it was transferred to, as bare digits."""
+    told = [text for name, text in fields.items() if name.endswith(".address") or name == "transfer.to"]
+    told += [outcome.get(name, "") for outcome in outcomes for name in ("to", "attempts")]
+    return {number for text in told for number in _NUMBER.findall(text)}
+
+
+def _digits_in(texts: Iterable[str]) -> set[str]:
+    # An entry that can't be read may hold a number in any spelling, such as %2B14155550123.
+    return {digits for text in texts for digits in _DIGITS.findall(text.replace("%2B", "+"))}
 
 
 def _chunks(items: Sequence[str]) -> Iterable[Sequence[str]]:

@@ -107,6 +107,30 @@ def test_said_again_it_ends_well_and_what_was_left_half_way_goes(run, redis):
     assert (ran.code, ran.out, ran.err) == (0, f"nothing of {CALL} is in Redis\n", "")
 
 
+@pytest.mark.parametrize("named", ["order-17", "alice", "99"])
+def test_any_valid_id_of_an_expired_session_is_taken_literally(run, redis, named):
+    fill(redis)
+    attempts = json.dumps([{"to": "+14155550166"}])
+    redis.xadd(KEYS.outcomes, {"session": named, "to": "+14155550167", "attempts": attempts}, id="3-0")
+    redis.set(KEYS.call(FORMER[:-1] + "a"), named)
+    ran = run("forget", named, "--yes", "--json")
+    assert (ran.code, ran.json["session"], ran.json["erased"]["outcomes"]) == (0, named, 1)
+    after = everything_in(redis)
+    assert not [one for one in ("order-17", "14155550166", "14155550167") if one in after]
+    assert redis.exists(KEYS.session(CALL))
+
+
+def test_dead_letters_with_a_number_of_the_session_go_and_others_stay(run, redis):
+    fill(redis)
+    bury(redis, 4, From=NUMBER)
+    bury(redis, 5, to=TARGET, type="nothing-that-is-known")
+    bury(redis, 6, body=f"From=%2B{NUMBER[1:]}&To=x")
+    bury(redis, 7, body=f"{NUMBER}4 {NUMBER[:-1]}", From="+14155550188")
+    ran = run("forget", CALL, "--yes", "--json")
+    assert (ran.code, ran.json["erased"]["dead_letters"]) == (0, COUNTS["dead_letters"] + 3)
+    assert [letter_id for letter_id, _ in redis.xrange(KEYS.dead)] == ["3-0", "7-0"]
+
+
 @pytest.mark.parametrize("named", [CALL, "23", "CA99"])
 def test_without_a_terminal_forget_always_needs_yes(run, redis, named):
     fill(redis)
