@@ -33,6 +33,8 @@ class Dialled(Given, total=False):
     ring_timeout_s: int
     #: Keys pressed for us after the answer; `w` waits half a second. Not for `client:`.
     digits: str
+    #: The number in the account that the dialed party sees; see `CONFERRAL_TRANSFER_CALLER_ID` for the default.
+    caller_id: str
 
 
 class CommandMethods(ABC):
@@ -184,6 +186,8 @@ class CommandMethods(ABC):
 
 
 #: What the dial options are called in a command.
-_DIAL_OPTIONS = {"brief": "brief", "confirm": "confirm", "ring_timeout_s": "timeout", "digits": "digits"}
+_DIAL_OPTIONS = {
+    "brief": "brief", "confirm": "confirm", "ring_timeout_s": "timeout", "digits": "digits", "caller_id": "caller_id",
+}  # fmt: skip
 #: What may be said of how a command is given.
 HOW = frozenset(Given.__annotations__)

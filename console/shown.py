@@ -6,7 +6,7 @@ from operators import words
 from operators.reader import Fields
 
 #: Fields that hold nothing but addresses, several of them with a space or a comma between.
-_ADDRESSES = re.compile(r"party\..+\.(address|caller_id)|transfer\.to|agents|parked_by")
+_ADDRESSES = re.compile(r"party\..+\.(address|caller_id)|transfer\.to|agents|parked_by|called_number")
 
 
 def shown(fields: Fields, *, full: bool) -> Fields:

@@ -148,6 +148,7 @@ def _fields(kind: str, taken: Sequence[str], fields: Fields) -> tuple[Field, ...
             Field("confirm", "flag"),
             Field("timeout", "seconds"),
             Field("digits", "text"),
+            Field("caller_id", "text"),
         ]
     return tuple(found)
 

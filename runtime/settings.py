@@ -271,8 +271,9 @@ class ServiceSettings(CommandSettings):
     transfer_caller_id: Literal["business", "customer"] = Field(
         default="business",
         validation_alias="CONFERRAL_TRANSFER_CALLER_ID",
-        description="what those see who are dialled in an inbound session: `business` (`TWILIO_NUMBER`) or `customer` "
-        "(the caller's number; falls back once to `business` where Twilio refuses it)",
+        description="the caller ID of dials in inbound sessions, unless the command has `caller_id`: `business` (the "
+        "number that was called) or `customer` (the caller's number; falls back once to `business` if Twilio refuses "
+        "it)",
     )
     music: Annotated[str, AfterValidator(_audio)] | None = Field(
         default=None,

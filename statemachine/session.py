@@ -94,6 +94,8 @@ class Party:
     doubt: str = ""
     #: The number shown to the dialled party: empty for `TWILIO_NUMBER`.
     caller_id: str = field(default="", repr=False)
+    #: Twilio refused the dial with another caller ID, so this one is the last.
+    caller_id_refused: bool = False
 
     #: The party is to be out: its calls' `<Dial>` actions are answered with `<Hangup/>`.
     is_leaving: bool = False
@@ -192,6 +194,8 @@ class Session:
     #: CallToken of the inbound call, with which its number may be shown to others. It contains a number: never logged,
     #: never shown, removed at the end.
     call_token: str = field(default="", repr=False)
+    #: The number that was called, E.164: the caller ID of dials. Empty for `TWILIO_NUMBER`.
+    called_number: str = field(default="", repr=False)
     #: Id of the `call` command until customer and agent talk.
     calling_for: str = ""
     #: How the agent of a `call` is dialled.

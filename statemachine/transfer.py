@@ -21,6 +21,8 @@ class DialOptions:
     timeout_s: int = 0
     #: DTMF sent after the answer.
     digits: str = ""
+    #: The number in the account that the dialed party sees, E.164; empty for the default.
+    caller_id: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from statemachine.states import TRANSFER_MODES, RecordAction, SessionMode, Super
 from streams.command_values import (
     AnnounceUrl,
     Brief,
+    CallerId,
     CallMode,
     CommandId,
     Confirm,
@@ -43,6 +44,7 @@ _BRIEF: Any = Field("", description="said to the dialled party before joining")
 _CONFIRM: Any = Field(False, description="whether the dialled party must press 1, so that no voicemail takes the call")
 _TIMEOUT: Any = Field(0, alias="timeout", description="seconds to ring, counted from the ringing")
 _DIGITS: Any = Field("", description="keys pressed for us after the answer; w waits half a second, W a whole one")
+_CALLER_ID: Any = Field("", description="the number that the dialed party sees; a number in the account")
 _PARTY: Any = Field(description="the name of a party or the SID of its call")
 #: What every command has, whatever it asks for.
 _COMMON = frozenset({"type", "session", "id"})
@@ -112,6 +114,7 @@ class Call(CommandModel):
     confirm: Confirm = _CONFIRM
     timeout_s: Timeout = _TIMEOUT
     digits: Digits = _DIGITS
+    caller_id: CallerId = _CALLER_ID
 
 
 class Convert(CommandModel):
@@ -132,6 +135,7 @@ class Transfer(CommandModel):
     confirm: Confirm = _CONFIRM
     timeout_s: Timeout = _TIMEOUT
     digits: Digits = _DIGITS
+    caller_id: CallerId = _CALLER_ID
 
 
 class Complete(CommandModel):
@@ -179,6 +183,7 @@ class Retrieve(CommandModel):
     confirm: Confirm = _CONFIRM
     timeout_s: Timeout = _TIMEOUT
     digits: Digits = _DIGITS
+    caller_id: CallerId = _CALLER_ID
 
 
 class Add(CommandModel):
@@ -192,6 +197,7 @@ class Add(CommandModel):
     confirm: Confirm = _CONFIRM
     timeout_s: Timeout = _TIMEOUT
     digits: Digits = _DIGITS
+    caller_id: CallerId = _CALLER_ID
 
 
 class Remove(CommandModel):
@@ -245,6 +251,7 @@ class Supervise(CommandModel):
     confirm: Confirm = _CONFIRM
     timeout_s: Timeout = _TIMEOUT
     digits: Digits = _DIGITS
+    caller_id: CallerId = _CALLER_ID
 
 
 class Announce(CommandModel):

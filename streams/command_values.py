@@ -217,6 +217,8 @@ Confirm = Annotated[bool, _Flag()]
 Timeout = Annotated[int, _Seconds()]
 #: Source: Twilio docs, Call resource, `SendDigits` (at most 32; `w` waits half a second, `W` one).
 Digits = Annotated[str, _Text(r"[0-9*#wW]{1,32}", "must be 1 to 32 of the signs 0-9 * # w W")]
+#: A number in the account; the router checks that it is one.
+CallerId = Annotated[str, _Text(r"\+[1-9][0-9]{6,14}", "must be a number in the account: +, country code, and number")]
 NewParty = Annotated[str, _new_party()]
 #: Names begin with a letter, and so do SIDs: a number is neither.
 PartyName = Annotated[str, _Text(r"[A-Za-z][A-Za-z0-9_-]{0,63}", "must be the name of a party or the SID of its call")]

@@ -13,6 +13,7 @@ from statemachine.attributes import PLAIN, Attributes
 from statemachine.events import Announce
 from statemachine.session import INBOUND
 from statemachine.states import SessionMode, Tune
+from statemachine.transfer import DialOptions
 from streams.ingest import PartyFacts, SessionFacts
 from streams.record import from_json
 
@@ -42,6 +43,7 @@ def facts_of(record: Mapping[bytes, bytes] | list[bytes]) -> SessionFacts | None
         attributes=_attributes(fields.get("attributes", "")),
         agents=tuple(fields.get("agents", "").split()),
         agent_number=_count(fields.get("agent_number", "")),
+        caller_id=_caller_id(fields.get("options", "")),
         announcements=_announcements(fields.get("orders", "")),
         parties=_parties(fields),
     )
@@ -52,6 +54,13 @@ def _attributes(text: str) -> Attributes:
         return from_json(Attributes, text) if text else PLAIN
     except (ValueError, TypeError, AttributeError):
         return PLAIN
+
+
+def _caller_id(text: str) -> str:
+    try:
+        return from_json(DialOptions, text).caller_id if text else ""
+    except (ValueError, TypeError, AttributeError):
+        return ""
 
 
 def _count(text: str) -> int:

@@ -56,6 +56,8 @@ class SessionFacts:
     #: The agents to be tried, in their order, and which of them is being tried or has answered, from 0.
     agents: tuple[str, ...] = field(default=(), repr=False)
     agent_number: int = 0
+    #: What the customer of a `call` sees, E.164; empty for `TWILIO_NUMBER`.
+    caller_id: str = field(default="", repr=False)
     #: Sentences that are to be said to all, by the id of the `announce` command.
     announcements: Mapping[str, str] = field(default_factory=dict, repr=False)
     #: The friendly name of the session's conference.

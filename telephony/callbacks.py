@@ -5,7 +5,7 @@ later are kept as they are; ids, counts and whatever becomes part of an answer a
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -154,6 +154,7 @@ def call_received(
     mode: SessionMode = SessionMode.BRIDGE,
     other_agents: tuple[str, ...] = (),
     attributes: Attributes = PLAIN,
+    called_number: str = "",
 ) -> CallReceived:
     """An inbound call asks for its document. Source: Twilio docs, "TwiML for Programmable Voice", request parameters.
 
@@ -163,6 +164,7 @@ def call_received(
         mode: `conference` where the caller waits in a conference and nobody rings by `<Dial>`.
         other_agents: Who is tried when that agent fails, in their order.
         attributes: How the session's conference is set up.
+        called_number: The number that was called, if it is not `TWILIO_NUMBER`.
 
     Raises:
         MalformedCallbackError: a field is missing or malformed.
@@ -176,6 +178,7 @@ def call_received(
         agent_address=agent_address,
         # Without a number that could be shown there is nothing to show it with.
         call_token=_call_token(fields) if is_caller_id(caller) else "",
+        called_number=called_number,
         mode=mode.value,
         other_agents=other_agents,
         attributes=attributes,
@@ -214,13 +217,13 @@ def client_call_received(
     )
 
 
-def call_progressed(fields: Fields, callback: CallCallback, own_number: str) -> CallProgressed:
+def call_progressed(fields: Fields, callback: CallCallback, *own_numbers: str) -> CallProgressed:
     """A call's status callback. Source: Twilio docs, Call resource, `StatusCallback` parameters.
 
     Args:
         fields: The form.
         callback: What the URL says.
-        own_number: `TWILIO_NUMBER`: a leg to the agent shows it in place of a caller who has no number.
+        own_numbers: Our numbers: a leg to the agent shows one of them if the caller has none to show.
 
     Raises:
         MalformedCallbackError: a field is missing or malformed.
@@ -243,16 +246,16 @@ def call_progressed(fields: Fields, callback: CallCallback, own_number: str) -> 
         status=status,
         sip_response_code=_number(fields, "SipResponseCode") or 0,
         address=callee if placed else caller,
-        customer_address=_customer_address(callback.party, caller, callee, placed=placed, own_number=own_number),
+        customer_address=_customer_address(callback.party, caller, callee, placed=placed, own_numbers=own_numbers),
         dial=callback.dial,
         agent_number=callback.agent_number,
     )
 
 
-def _customer_address(party: str, caller: str, callee: str, *, placed: bool, own_number: str) -> str:
+def _customer_address(party: str, caller: str, callee: str, *, placed: bool, own_numbers: Collection[str]) -> str:
     if party == CUSTOMER:
         return callee if placed else caller
-    return caller if placed and caller != own_number else ""
+    return caller if placed and caller not in own_numbers else ""
 
 
 def caller_callback(fields: Fields, session_id: str | None) -> CallCallback:

@@ -35,6 +35,8 @@ class Inbound:
     #: How the call is connected, whichever URL was asked; None for the way of the URL.
     mode: SessionMode | None = None
     attributes: Attributes = PLAIN
+    #: The number that was called, E.164; empty if it is `TWILIO_NUMBER` or no number.
+    called_number: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

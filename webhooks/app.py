@@ -124,7 +124,7 @@ def signed_routes(
     actions = DialActionRoutes(means)
     client = ClientRoutes(means)
     voice = VoiceRoutes(means, actions=actions, gate=gate, client=client)
-    callbacks = CallbackRoutes(settings, ingest, metrics)
+    callbacks = CallbackRoutes(means.routing, ingest, metrics)
     return {
         INBOUND_PATH: voice.inbound,
         CONFERENCE_START_PATH: voice.conference,

@@ -8,7 +8,6 @@ from aiohttp import web
 
 from runtime.errors import StoreError
 from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings
 from statemachine.events import Event, ParticipantJoined
 from streams.ingest import Ingest
 from telephony.callbacks import (
@@ -23,6 +22,7 @@ from telephony.callbacks import (
 from telephony.urls import CALL_PATH, CONFERENCE_PATH, RECORDING_PATH, parse_call, parse_conference, parse_recording
 from webhooks.form import Form
 from webhooks.replies import note_unstored
+from webhooks.routing import Routing
 
 log = structlog.get_logger()
 
@@ -34,8 +34,8 @@ _INDEXED_MAX = 10_000
 class CallbackRoutes:
     """Answers `/voice/status` and the callbacks of calls, conferences and recordings."""
 
-    def __init__(self, settings: ServiceSettings, ingest: Ingest, metrics: Metrics) -> None:
-        self._own_number = settings.number
+    def __init__(self, routing: Routing, ingest: Ingest, metrics: Metrics) -> None:
+        self._routing = routing
         self._ingest = ingest
         self._metrics = metrics
         #: Session ids by call SID, oldest first: writing the index again with every callback is a sixth of its cost.
@@ -43,7 +43,7 @@ class CallbackRoutes:
 
     async def number_status(self, form: Form, _query: str) -> web.Response:
         """The status callback of the number or the TwiML app: the caller's call has ended."""
-        event = call_progressed(form, caller_callback(form, None), self._own_number)
+        event = call_progressed(form, caller_callback(form, None), *self._routing.own_numbers())
         if caller_of(form).startswith("+"):
             # Only a browser or a SIP phone can have named its session; nobody else's callback waits for a look.
             return await self._store(event, event.call_sid, _STATUS_PATH)
@@ -53,12 +53,12 @@ class CallbackRoutes:
             note_unstored(self._metrics, _STATUS_PATH, event, error)
             return web.Response(status=503)
         if session_id is not None and session_id != event.session_id:  # a browser may have named it
-            event = call_progressed(form, caller_callback(form, session_id), self._own_number)
+            event = call_progressed(form, caller_callback(form, session_id), *self._routing.own_numbers())
         return await self._store(event, event.call_sid, _STATUS_PATH)
 
     async def call(self, form: Form, query: str) -> web.Response:
         """A call that we placed goes on."""
-        event = call_progressed(form, parse_call(query), self._own_number)
+        event = call_progressed(form, parse_call(query), *self._routing.own_numbers())
         parent = parent_call_sid_of(form)
         if parent and parent != event.session_id:
             # The URL was signed, so it is believed; an outbound session's id is no CallSid at all.

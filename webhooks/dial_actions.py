@@ -151,7 +151,7 @@ class DialActionRoutes:
             action.session_id,
             agent.address,
             caller=caller_of(form),
-            own_number=self._settings.number,
+            own_number=self._routing.inbound(form).called_number or self._settings.number,
             ring_timeout_s=self._settings.ring_timeout_s,
             agent_number=agent.number,
         )

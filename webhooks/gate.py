@@ -151,7 +151,7 @@ class GateRoutes:
         return GateDecision.ACCEPTED, self._documents.bridge_to_customer(
             gate.session_id,
             customer,
-            own_number=self._settings.number,
+            own_number=facts.caller_id or self._settings.number,
             ring_timeout_s=self._settings.ring_timeout_s,
             brief=_briefing(gate, facts)["brief"],
             conference_name=facts.conference_name,

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 import structlog
@@ -19,6 +19,7 @@ log = structlog.get_logger()
 #: What a browser's or app's call says of who calls. Source: Twilio docs, "TwiML for Programmable Voice", `From`.
 _CLIENT, _SIP = "client:", "sip:"
 #: Whom a SIP phone has dialled: the part before the host. Source: RFC 3261, section 19.1.1.
+_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _SIP_USER = re.compile(r"sip:([^@;?]{1,128})@")
 
 
@@ -42,6 +43,11 @@ class Routing:
         """
         self._allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
         self._directory = directory
+        self._own_number = settings.number
+
+    def own_numbers(self) -> frozenset[str]:
+        """The numbers that the settings and the directory name as ours."""
+        return frozenset((self._own_number, *self._directory.current.numbers))
 
     def inbound(self, form: Fields) -> Inbound:
         """Who answers an inbound call, how, and what holds for its conference.
@@ -49,7 +55,8 @@ class Routing:
         What a browser says that it has called is the browser's choice: it opens no other number's routing.
         """
         called = "" if caller_of(form).startswith(_CLIENT) else callee_of(form)
-        return self._directory.current.inbound(called)
+        is_another = called != self._own_number and _NUMBER.fullmatch(called) is not None
+        return replace(self._directory.current.inbound(called), called_number=called if is_another else "")
 
     def outbound(self) -> Inbound:
         """The same for a call that came in on no number: what the settings say."""
@@ -106,5 +113,10 @@ def received(form: Fields, inbound: Inbound, mode: SessionMode) -> CallReceived:
         MalformedCallbackError: a field is missing or malformed.
     """
     return call_received(
-        form, inbound.agents[0], mode=mode, other_agents=inbound.agents[1:], attributes=inbound.attributes
+        form,
+        inbound.agents[0],
+        mode=mode,
+        other_agents=inbound.agents[1:],
+        attributes=inbound.attributes,
+        called_number=inbound.called_number,
     )

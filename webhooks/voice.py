@@ -141,7 +141,7 @@ class VoiceRoutes:
             event.session_id,
             agent,
             caller=event.customer_address,
-            own_number=self._settings.number,
+            own_number=event.called_number or self._settings.number,
             ring_timeout_s=self._settings.ring_timeout_s,
         )
 

@@ -34,6 +34,7 @@ from telephony.directory import Directory, DirectoryFile, read_directory
 from telephony.documents import Documents
 from telephony.urls import CallbackUrls
 from worker.cache import SESSIONS_MAX
+from worker.caller_ids import CallerIds
 from worker.chores import AT_ONCE_MAX
 from worker.executor import Executor, ExecutorPolicy, pass_by
 from worker.held import Surroundings
@@ -170,7 +171,7 @@ class Worker:
             tasks: dict[str, Awaitable[None]] = {
                 "leases": keeper.keep(stop, around, executor),
                 "timers": fire_timers(stop, keeper, self._clock),
-                "router": self._router(client, blocking, keys, allowed).run(stop),
+                "router": self._router(client, blocking, keys, allowed, http).run(stop),
                 "signs_of_life": keeper.company.show_life(stop),
                 "hints": keeper.company.listen(stop),
                 "agreement": self._keep_agreed(stop, client, keys),
@@ -215,7 +216,9 @@ class Worker:
             self._policy = replace(self._policy, fallback=fallback)
         return self._policy
 
-    def _router(self, client: Client, blocking: Client, keys: Keys, allowed: AllowList) -> Router:
+    def _router(
+        self, client: Client, blocking: Client, keys: Keys, allowed: AllowList, http: PooledHttpClient
+    ) -> Router:
         return Router(
             client,
             blocking,
@@ -227,7 +230,11 @@ class Worker:
             allowed=allowed,
             names=lambda: self._directory.current.destinations,
             conferences=ConferenceNames.of(self._settings),
+            caller_ids=CallerIds(rest_client(self._settings, http), self._own_numbers, self._clock),
         )
+
+    def _own_numbers(self) -> set[str]:
+        return {self._settings.number, *self._directory.current.numbers}
 
     def _sweeper(self, client: Client, keys: Keys, http: PooledHttpClient) -> Sweeper:
         return Sweeper(
@@ -236,7 +243,7 @@ class Worker:
             self.name,
             reader=AccountReader(
                 rest_client(self._settings, http),
-                own_numbers=lambda: {self._settings.number, *self._directory.current.numbers},
+                own_numbers=self._own_numbers,
                 rng=self._outside.rng,
             ),
             names=ConferenceNames.of(self._settings),

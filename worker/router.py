@@ -30,6 +30,7 @@ from streams.levels import Level
 from streams.partition import COMMAND_TTL_S, Entry, bury, tell_command
 from telephony.addresses import AllowList
 from telephony.conference_names import ConferenceNames
+from worker.caller_ids import CallerIds
 from worker.destinations import resolve_destinations
 
 log = structlog.get_logger()
@@ -57,6 +58,7 @@ class Router:
         allowed: AllowList,
         names: Callable[[], Mapping[str, str]],
         conferences: ConferenceNames,
+        caller_ids: CallerIds,
         level: Level | None = None,
     ) -> None:
         """Prepares; nothing is asked of Redis yet.
@@ -71,6 +73,7 @@ class Router:
             allowed: What may be dialled.
             names: The directory's addresses by name, as they are when a command is routed.
             conferences: Names the conferences of sessions whose ids are given.
+            caller_ids: Checks the numbers that commands want the dialed party to see.
             level: At which records are written; by default that of this version.
         """
         self._client = client
@@ -82,6 +85,7 @@ class Router:
         self._allowed = allowed
         self._names = names
         self._conferences = conferences
+        self._caller_ids = caller_ids
         self._level = level or Level()
         self._lease: Lease | None = None
         self._watch = Watch()
@@ -177,6 +181,8 @@ class Router:
             return
         try:
             parsed = resolve_destinations(commands.parse(fields), self._names(), self._allowed)
+            if caller_id := parsed.values.get("caller_id"):
+                await self._caller_ids.check(str(caller_id))
         except commands.BadCommandError as error:
             if await self._claim(command_id, entry, "") is not None:
                 await self._reject(command_id, "", str(error))

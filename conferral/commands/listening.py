@@ -11,6 +11,7 @@ from conferral.commands.options import (
     DESTINATION,
     AsJson,
     Brief,
+    CallerId,
     CommandName,
     Confirm,
     Digits,
@@ -36,6 +37,7 @@ def supervise(
     confirm: Confirm = False,
     timeout: RingTime = None,
     digits: Digits = None,
+    caller_id: CallerId = None,
     wait: Wait = None,
     no_wait: NoWait = False,
     command_id: CommandName = None,
@@ -52,7 +54,7 @@ def supervise(
     case. Given again with another mode it changes what those hear; nobody is dialled a second time. A bridged call is
     converted first.
     """
-    options = dial_options(brief, digits, confirm=confirm, timeout=timeout)
+    options = dial_options(brief, digits, confirm=confirm, timeout=timeout, caller_id=caller_id)
     fields = {"type": "supervise", "session": session, "to": to, "mode": mode}
     order(fields | options, Way(wait, no_wait, command_id, as_json))
 

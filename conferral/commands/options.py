@@ -172,6 +172,10 @@ Digits = Annotated[
     str | None,
     typer.Option(metavar="DIGITS", help="Keys to press after the answer; w waits half a second. Not for client:."),
 ]
+CallerId = Annotated[
+    str | None,
+    typer.Option("--caller-id", metavar="NUMBER", help="Which number in your account the dialed party sees."),
+]
 #: How a destination is written.
 DESTINATION = "+E.164, client:NAME, sip:URI or a name from the directory"
 CommandName = Annotated[
@@ -182,11 +186,14 @@ CommandName = Annotated[
 ]
 
 
-def dial_options(brief: str | None, digits: str | None, *, confirm: bool, timeout: str | None) -> dict[str, str]:
+def dial_options(
+    brief: str | None, digits: str | None, *, confirm: bool, timeout: str | None, caller_id: str | None
+) -> dict[str, str]:
     """The dial options as the stream of commands takes them; empty where they are not given."""
     return {
         "brief": brief or "",
         "confirm": "true" if confirm else "",
         "timeout": timeout or "",
         "digits": digits or "",
+        "caller_id": caller_id or "",
     }

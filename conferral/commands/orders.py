@@ -13,6 +13,7 @@ from conferral.commands.options import (
     DESTINATION,
     AsJson,
     Brief,
+    CallerId,
     CommandName,
     Confirm,
     Digits,
@@ -105,6 +106,7 @@ def call(
     confirm: Confirm = False,
     timeout: RingTime = None,
     digits: Digits = None,
+    caller_id: CallerId = None,
     wait: Wait = None,
     no_wait: NoWait = False,
     command_id: CommandName = None,
@@ -121,7 +123,7 @@ def call(
     Done when the two talk. What is said before, the key to press and the seconds to ring are the agent's.
     """
     fields = {"type": "call", "agent": agent, "customer": customer, "mode": mode, "session": session or ""}
-    options = dial_options(brief, digits, confirm=confirm, timeout=timeout)
+    options = dial_options(brief, digits, confirm=confirm, timeout=timeout, caller_id=caller_id)
     order(fields | options, Way(wait, no_wait, command_id, as_json))
 
 
@@ -136,6 +138,7 @@ def transfer(
     confirm: Confirm = False,
     timeout: RingTime = None,
     digits: Digits = None,
+    caller_id: CallerId = None,
     wait: Wait = None,
     no_wait: NoWait = False,
     command_id: CommandName = None,
@@ -152,7 +155,7 @@ def transfer(
     warm: all three talk, until the agent leaves. consult: the customer is held while agent and target talk. blind: the
     agent leaves at once. warm and consult are done when the target takes part, blind when customer and target talk.
     """
-    options = dial_options(brief, digits, confirm=confirm, timeout=timeout)
+    options = dial_options(brief, digits, confirm=confirm, timeout=timeout, caller_id=caller_id)
     fields = {"type": "transfer", "session": session, "to": to, "mode": mode}
     order(fields | options, Way(wait, no_wait, command_id, as_json))
 
@@ -164,6 +167,7 @@ def retrieve(
     confirm: Confirm = False,
     timeout: RingTime = None,
     digits: Digits = None,
+    caller_id: CallerId = None,
     wait: Wait = None,
     no_wait: NoWait = False,
     command_id: CommandName = None,
@@ -178,7 +182,7 @@ def retrieve(
 
     Done when the two talk. If it fails the call stays parked.
     """
-    options = dial_options(brief, digits, confirm=confirm, timeout=timeout)
+    options = dial_options(brief, digits, confirm=confirm, timeout=timeout, caller_id=caller_id)
     fields = {"type": "retrieve", "session": session, "to": to}
     order(fields | options, Way(wait, no_wait, command_id, as_json))
 

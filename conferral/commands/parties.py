@@ -12,6 +12,7 @@ from conferral.commands.options import (
     DESTINATION,
     AsJson,
     Brief,
+    CallerId,
     CommandName,
     Confirm,
     Digits,
@@ -85,6 +86,7 @@ def add(
     confirm: Confirm = False,
     timeout: RingTime = None,
     digits: Digits = None,
+    caller_id: CallerId = None,
     wait: Wait = None,
     no_wait: NoWait = False,
     command_id: CommandName = None,
@@ -99,7 +101,7 @@ def add(
 
     A bridged call is converted first. From then on whoever leaves ends nothing, until one is left.
     """
-    options = dial_options(brief, digits, confirm=confirm, timeout=timeout)
+    options = dial_options(brief, digits, confirm=confirm, timeout=timeout, caller_id=caller_id)
     fields = {"type": "add", "session": session, "to": to, "party": party}
     order(fields | options, Way(wait, no_wait, command_id, as_json))
 

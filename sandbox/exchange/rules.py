@@ -51,8 +51,11 @@ class Rules:
     """Added to the `Timeout` of a REST dial; Twilio adds 5, always or in some flows (Participant, Call resource)."""
     lists_lag_s: float = 0.0
     """How long a new call or conference is missing from the lists of the API, though it can be fetched."""
-    verify_callers: bool = False
-    """Whether `From` of a REST dial must be a configured number, or come with a CallToken of its call."""
+    verify_callers: bool = True
+    """Whether `From` of a REST dial must be one of the account's numbers, or come with a CallToken of its call.
+
+    Source: Twilio docs, Errors, 21210.
+    """
     accept_call_tokens: bool = True
     """Whether a CallToken lets a REST dial show the original caller's number."""
     call_limit_s: float = 14_400.0

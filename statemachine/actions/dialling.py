@@ -6,6 +6,8 @@ from dataclasses import replace
 from statemachine.actions.parties import note_gone, note_over
 from statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
 from statemachine.events import (
+    Add,
+    Call,
     CallProgressed,
     DialOverdue,
     EffectFailed,
@@ -15,6 +17,9 @@ from statemachine.events import (
     Event,
     GateDecided,
     GateReached,
+    Retrieve,
+    Supervise,
+    Transfer,
 )
 from statemachine.guards.calls import party_of_call, party_of_dial, searched_party
 from statemachine.guards.supervising import may_hang_up
@@ -65,7 +70,7 @@ def dial(
         digits=options.digits,
         contest=contest,
         recalled_for=recalled_for,
-        caller_id=_caller_id(scratch),
+        caller_id=options.caller_id or _caller_id(scratch),
         supervises=supervises,
     )
     _place(scratch, party, is_urgent=is_urgent)
@@ -74,6 +79,11 @@ def dial(
         placed = scratch.session.parties[name]
         attempt = Attempt(name, to, placed.dial_id, scratch.now_ms)
         scratch.change_transfer(attempts=(*transfer.attempts, attempt))
+
+
+def options_of(event: Call | Transfer | Retrieve | Add | Supervise) -> DialOptions:
+    """The dial options that a command gives."""
+    return DialOptions(event.brief, event.confirm, event.timeout_s, event.digits, event.caller_id)
 
 
 def next_label(scratch: Scratch, name: str) -> str:
@@ -91,11 +101,12 @@ def must_confirm(scratch: Scratch, to: str) -> bool:
 
 
 def dial_again_as_business(scratch: Scratch, event: EffectFailed) -> None:
-    """Twilio does not let the customer's number be shown: once more, with our own."""
+    """Twilio refused the caller ID: once more, with the number that was called, or else with our own."""
     party = party_of_dial(scratch, event)
     assert party is not None  # the guard has found it
     before = party.dial_id
-    scratch.change_party(party, caller_id="")
+    shown = scratch.session.called_number if _shows_customer(scratch, party) else ""
+    scratch.change_party(party, caller_id=shown, caller_id_refused=True)
     _place(scratch, scratch.session.parties[party.name], is_urgent=True)
     after = scratch.session.parties[party.name].dial_id
     transfer = scratch.session.transfer
@@ -105,7 +116,7 @@ def dial_again_as_business(scratch: Scratch, event: EffectFailed) -> None:
 
 def _place(scratch: Scratch, party: Party, *, is_urgent: bool) -> None:
     timeout_s = party.ring_timeout_s
-    token = scratch.session.call_token if party.caller_id else ""
+    token = scratch.session.call_token if _shows_customer(scratch, party) else ""
     if party.is_gated:
         dial_id = scratch.order(
             CreateCall, party=party.name, to=party.address, timeout_s=timeout_s, caller_id=party.caller_id,
@@ -130,9 +141,18 @@ def _ring_due_ms(scratch: Scratch, party: Party) -> int:
 
 
 def _caller_id(scratch: Scratch) -> str:
+    """What a dialed party sees unless the command says otherwise."""
     customer = scratch.session.parties.get(CUSTOMER)
     shows = scratch.policy.shows_customer and scratch.session.direction == INBOUND and scratch.session.call_token
-    return customer.address if shows and customer is not None and _E164.fullmatch(customer.address) else ""
+    if shows and customer is not None and _E164.fullmatch(customer.address):
+        return customer.address
+    return scratch.session.called_number
+
+
+def _shows_customer(scratch: Scratch, party: Party) -> bool:
+    """Whether the dialed party sees the customer's number, which takes the call's token."""
+    customer = scratch.session.parties.get(CUSTOMER)
+    return bool(party.caller_id) and customer is not None and party.caller_id == customer.address
 
 
 # ---- what is heard of it -----------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """How a session begins: with a call that came in, by command, or with a callback that tells of a lost one."""
 
 from statemachine.actions.bridge import note_answer, note_ringing
-from statemachine.actions.dialling import dial
+from statemachine.actions.dialling import dial, options_of
 from statemachine.attributes import Attributes
 from statemachine.effects import HangUpCall
 from statemachine.events import (
@@ -17,7 +17,6 @@ from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, first_label
 from statemachine.states import CallStatus, Opening, PartyStatus, Phase, SessionMode, Tune
 from statemachine.step import CommandStatus, Outcome
-from statemachine.transfer import DialOptions
 
 
 def open_session(scratch: Scratch, event: CallReceived) -> None:
@@ -38,7 +37,9 @@ def open_conference(scratch: Scratch, event: CallReceived) -> None:
 
 def _take_directory(scratch: Scratch, event: CallReceived) -> None:
     agents = (event.agent_address, *event.other_agents)
-    scratch.change(call_token=event.call_token, agents=agents, attributes=event.attributes)
+    scratch.change(
+        call_token=event.call_token, called_number=event.called_number, agents=agents, attributes=event.attributes
+    )
 
 
 def open_client_call(scratch: Scratch, event: ClientCallReceived) -> None:
@@ -79,7 +80,7 @@ def let_second_call_go(scratch: Scratch, event: ClientCallReceived) -> None:
 def open_outbound(scratch: Scratch, event: Call) -> None:
     """The agent is called first, to our gate, whose document then rings the customer."""
     scratch.report(event.command_id, CommandStatus.ACCEPTED)
-    options = DialOptions(event.brief, event.confirm, event.timeout_s, event.digits)
+    options = options_of(event)
     customer = Party(CUSTOMER, first_label(CUSTOMER), address=event.customer)
     scratch.change(
         direction=OUTBOUND,

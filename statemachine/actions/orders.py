@@ -5,7 +5,7 @@ from typing import Any
 from statemachine.actions.asking import want_ends, want_everybody_unheld, want_nobody_ends
 from statemachine.actions.commands import LAST_UNHELD
 from statemachine.actions.converting import begin_converting
-from statemachine.actions.dialling import dial, let_party_go, must_confirm
+from statemachine.actions.dialling import dial, let_party_go, must_confirm, options_of
 from statemachine.actions.looking import look_at_calls
 from statemachine.actions.order_book import change_order, end_order, take, watch_orders
 from statemachine.effects import PlayAnnouncement
@@ -42,7 +42,6 @@ from statemachine.scratch import Scratch
 from statemachine.session import AGENT, SUPERVISOR
 from statemachine.states import Phase, State, SuperviseMode, Tune
 from statemachine.step import CommandStatus
-from statemachine.transfer import DialOptions
 
 # ---- taken -------------------------------------------------------------------------------------------------------
 
@@ -76,15 +75,11 @@ def _fields_of(scratch: Scratch, event: Command) -> dict[str, Any]:
         assert party is not None  # the guard has found it
         return {"party": party.name}
     if isinstance(event, Add):
-        return {"party": event.party, "to": event.to, "options": _options(event)}
+        return {"party": event.party, "to": event.to, "options": options_of(event)}
     if isinstance(event, Supervise):
-        return {"party": SUPERVISOR, "to": event.to, "mode": event.mode, "options": _options(event)}
+        return {"party": SUPERVISOR, "to": event.to, "mode": event.mode, "options": options_of(event)}
     assert isinstance(event, Announce)
     return {"url": event.url, "say": event.say}
-
-
-def _options(event: Add | Supervise) -> DialOptions:
-    return DialOptions(event.brief, event.confirm, event.timeout_s, event.digits)
 
 
 def _begin(scratch: Scratch, order: Order) -> None:

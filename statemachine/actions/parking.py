@@ -3,7 +3,7 @@
 from statemachine.actions.asking import want_everybody_unheld, want_hold
 from statemachine.actions.commands import report_transfer
 from statemachine.actions.concluding import conclude_transfer, note_failure
-from statemachine.actions.dialling import dial, next_label
+from statemachine.actions.dialling import dial, next_label, options_of
 from statemachine.actions.handing_over import begin_recall, reason_unreached, settle_after_transfer
 from statemachine.actions.looking import look_at_company
 from statemachine.actions.transferring import begin_in_room, begin_moving_customer, note_request, wait_for_answer
@@ -12,7 +12,7 @@ from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER
 from statemachine.states import Phase, TransferMode, TransferStatus, Tune
 from statemachine.step import CommandStatus
-from statemachine.transfer import DialOptions, TransferState
+from statemachine.transfer import TransferState
 
 
 def park_from_bridge(scratch: Scratch, event: Park) -> None:
@@ -57,7 +57,7 @@ def retrieve(scratch: Scratch, event: Retrieve) -> None:
         AGENT,
         event.to,
         label=next_label(scratch, AGENT),
-        options=DialOptions(event.brief, event.confirm, event.timeout_s, event.digits),
+        options=options_of(event),
         gated=True,
     )
     wait_for_answer(scratch)

@@ -19,6 +19,7 @@ from statemachine.actions.dialling import (
     hang_up_leaving,
     must_confirm,
     note_answered,
+    options_of,
     show_progress,
     watch_dials,
 )
@@ -129,9 +130,7 @@ def note_request(scratch: Scratch, event: Transfer | Park | Retrieve) -> None:
             number=before.number + 1 if before else 1,
             mode=TransferMode(event.mode if isinstance(event, Transfer) else event.name),
             to="" if isinstance(event, Park) else event.to,
-            options=_NO_OPTIONS
-            if isinstance(event, Park)
-            else DialOptions(event.brief, event.confirm, event.timeout_s, event.digits),
+            options=_NO_OPTIONS if isinstance(event, Park) else options_of(event),
             command_id=event.command_id,
             started_at_ms=scratch.now_ms,
         )

@@ -14,12 +14,11 @@ from statemachine.events import CallsRead, Event, GateDecision, OpeningOverdue, 
 from statemachine.guards.company import awaited_party, has_been_heard_of, waiter
 from statemachine.reasons import EndReason
 from statemachine.scratch import Scratch
-from statemachine.session import AGENT, Party
+from statemachine.session import AGENT, CUSTOMER, Party
 from statemachine.states import CallStatus, Opening, PartyStatus, Phase, Tune
 from statemachine.step import CommandStatus
 from statemachine.transfer import DialOptions
 
-_NO_OPTIONS = DialOptions()
 #: Why somebody who picked up at our gate did not come any further.
 _NOT_TAKEN = frozenset({*GateDecision, CallStatus.FAILED})
 
@@ -48,7 +47,8 @@ def _dial(scratch: Scratch, party: Party, address: str) -> None:
         party.name,
         address,
         label=f"{party.name}-{scratch.session.dials + 1}",
-        options=_NO_OPTIONS,
+        # The customer of a `call` sees what the command wants; nobody else waits for a command's options.
+        options=DialOptions(caller_id=scratch.session.options.caller_id if party.name == CUSTOMER else ""),
         gated=must_confirm(scratch, address),
     )
 

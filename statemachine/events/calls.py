@@ -25,6 +25,8 @@ class CallReceived(Event):
     #: With it the caller's number may be shown to others. Contains a number; empty where Twilio sends none.
     #: Source: Twilio docs, Call resource, `CallToken`.
     call_token: str = field(default="", repr=False)
+    #: The number that was called, E.164; empty if it is `TWILIO_NUMBER` or no number.
+    called_number: str = field(default="", repr=False)
     #: One of `SessionMode`: `conference` where the caller waits in a conference and nobody rings by `<Dial>`.
     mode: str = "bridge"
     #: Who is tried when that agent fails, in their order.

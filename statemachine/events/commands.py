@@ -44,6 +44,7 @@ class Call(Command):
     confirm: bool = False
     timeout_s: int = 0
     digits: str = ""
+    caller_id: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,7 @@ class Transfer(Command):
     confirm: bool = False
     timeout_s: int = 0
     digits: str = ""
+    caller_id: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +110,7 @@ class Retrieve(Command):
     confirm: bool = False
     timeout_s: int = 0
     digits: str = ""
+    caller_id: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +126,7 @@ class Add(Command):
     confirm: bool = False
     timeout_s: int = 0
     digits: str = ""
+    caller_id: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +185,7 @@ class Supervise(Command):
     confirm: bool = False
     timeout_s: int = 0
     digits: str = ""
+    caller_id: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,11 +36,12 @@ def is_of_forgotten_dial(scratch: Scratch, event: EffectSucceeded) -> bool:
 
 
 def is_refused_for_its_caller_id(scratch: Scratch, event: EffectFailed) -> bool:
-    """Whether Twilio refused a dial that would have shown the customer's number: it may take it with ours."""
+    """Whether Twilio refused a dial that would have shown another number than ours: it may take it with ours."""
     party = party_of_dial(scratch, event) if event.kind in _DIALS else None
     client_error = 400 <= event.http_status < 500 and event.http_status != _TOO_MANY_REQUESTS
     # A call that has shown itself was placed, whatever the answer says: it is not placed again.
-    may_repeat = party is not None and bool(party.caller_id) and not party.is_leaving and not party.call_sid
+    shows_another = party is not None and bool(party.caller_id) and not party.caller_id_refused
+    may_repeat = party is not None and shows_another and not party.is_leaving and not party.call_sid
     return may_repeat and client_error
 
 

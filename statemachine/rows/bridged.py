@@ -41,7 +41,14 @@ from statemachine.actions.commands import (
     report_done,
 )
 from statemachine.actions.converting import adopt_conversion, adopt_moved, convert
-from statemachine.actions.dialling import doubt_dial, hang_up_leaving, note_dialled, note_gate_reached, note_progress
+from statemachine.actions.dialling import (
+    dial_again_as_business,
+    doubt_dial,
+    hang_up_leaving,
+    note_dialled,
+    note_gate_reached,
+    note_progress,
+)
 from statemachine.actions.endings import (
     end_agent_overdue,
     end_by_child_over,
@@ -146,7 +153,7 @@ from statemachine.guards.calls import (
 from statemachine.guards.company import is_of_second_call
 from statemachine.guards.found import finds_transfer, shows_talk_in_room, shows_transfer_in_room
 from statemachine.guards.orders import is_full, name_is_taken, names_customer, names_nobody, some_order_is_over
-from statemachine.guards.outcomes import is_dial, is_of_recording, is_read
+from statemachine.guards.outcomes import is_dial, is_of_recording, is_read, is_refused_for_its_caller_id
 from statemachine.guards.reads import (
     awaits_next_agent,
     is_outdated,
@@ -240,6 +247,7 @@ BRIDGED: tuple[Row, ...] = (
     Row(B, EffectSucceeded,    is_dial,                      STAY, note_dialled),
     Row(B, EffectSucceeded,     is_of_recording,              STAY, note_recorded),
     Row(B, EffectSucceeded,    None,                         STAY, note_only),
+    Row(B, EffectFailed,       is_refused_for_its_caller_id, STAY, dial_again_as_business),
     Row(B, EffectFailed,       is_dial,                      E,    end_not_dialled),
     Row(B, EffectFailed,       is_searched,                  E,    end_not_dialled),
     Row(B, EffectFailed,       is_read,                      STAY, look_once_more),

@@ -25,8 +25,12 @@ from streams.commands import digest_of
 from tests.conferral.kit import AGENT_CALL, CALL, CREATED_MS, KEYS, consult, ended, make_session, put, set_up
 
 pytestmark = pytest.mark.redis
-DIAL = {"brief": "A call for you", "confirm": True, "ring_timeout_s": 20, "digits": "1w2"}
-DIALLED = {"brief": "A call for you", "confirm": "true", "timeout": "20", "digits": "1w2"}
+DIAL = {
+    "brief": "A call for you", "confirm": True, "ring_timeout_s": 20, "digits": "1w2", "caller_id": "+14155550101",
+}  # fmt: skip
+DIALLED = {
+    "brief": "A call for you", "confirm": "true", "timeout": "20", "digits": "1w2", "caller_id": "+14155550101",
+}  # fmt: skip
 #: Each command as a program gives it, and as it is published.
 GIVEN = {
     "call": (
@@ -87,7 +91,7 @@ def test_every_command_has_a_method():
 def test_methods_take_the_fields_of_their_commands_and_how_they_are_given():
     for name, model in MODELS.items():
         named = set(inspect.signature(getattr(Client, name)).parameters) - {"self", "how"}
-        options = {"brief", "confirm", "timeout", "digits"} & set(model.own_names())
+        options = {"brief", "confirm", "timeout", "digits", "caller_id"} & set(model.own_names())
 
         assert named | options == {"session", *model.own_names()}
 

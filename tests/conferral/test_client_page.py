@@ -14,7 +14,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "client.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 #: Besides what a method names: how it is given, and how somebody is dialled.
 HOW = {"id", "wait", "timeout_s"}
-DIAL = {"brief", "confirm", "digits", "ring_timeout_s"}
+DIAL = {"brief", "confirm", "digits", "ring_timeout_s", "caller_id"}
 
 
 def test_every_method_of_the_client_is_named():

@@ -53,7 +53,8 @@ def talking(mode: str) -> Story:
 
 def blind_from_bridge(*to: str, policy: Policy | None = None, **options: Any) -> Story:
     """A blind transfer of an inbound call: the agent is gone, the customer waits in a room, the target is dialled."""
-    story = Story(policy).comes_in(call_token=options.pop("call_token", ""))
+    call_token, called_number = options.pop("call_token", ""), options.pop("called_number", "")
+    story = Story(policy).comes_in(call_token=call_token, called_number=called_number)
     story.call("agent", "ringing").call("agent", "in-progress").transfer("blind", *to, **options)
     story.expect("transferring", "hang up agent", phase="blind").dial_ends("completed").call("agent", "completed")
     return story.joins("customer", starts=False)

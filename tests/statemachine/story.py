@@ -126,6 +126,7 @@ class Story:
 
     def comes_in(self, **given: Any) -> "Story":
         call_token, agent = given.pop("call_token", ""), given.pop("agent_address", ALICE)
+        called_number = given.pop("called_number", "")
         return self.take(
             CallReceived(
                 **self._common(**{"token": "call_received"} | given),
@@ -133,6 +134,7 @@ class Story:
                 customer_address=CUSTOMER_NUMBER,
                 agent_address=agent,
                 call_token=call_token,
+                called_number=called_number,
             )
         )
 

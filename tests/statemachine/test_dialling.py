@@ -317,6 +317,45 @@ def test_refused_number_is_replaced_by_the_business_number_once(options, order):
     story.expect_transfer("failed", "failed")
 
 
+CALLED, CHOSEN = "+14155550101", "+14155550102"
+
+
+def shown(story: Story) -> tuple[str, str]:
+    """The caller ID and the token of the newest effect."""
+    effect = story.last.effects[0]
+    return effect.caller_id, effect.call_token
+
+
+def test_number_that_was_called_is_shown_in_an_inbound_session():
+    assert shown(blind_from_bridge(called_number=CALLED)) == (CALLED, "")
+    assert shown(blind_from_bridge(called_number=CALLED, call_token="secret")) == (CALLED, "")
+    assert shown(showing(called_number=CALLED)) == (CUSTOMER_NUMBER, "secret")
+
+
+@pytest.mark.parametrize("policy", [Policy(), SHOWS])
+def test_caller_id_of_a_command_comes_before_every_default(policy):
+    story = blind_from_bridge(policy=policy, call_token="secret", called_number=CALLED, caller_id=CHOSEN)
+    assert shown(story) == (CHOSEN, "")
+
+
+def test_customers_number_that_is_refused_gives_way_to_the_number_that_was_called_once():
+    story = showing(called_number=CALLED).refused("target", code=21210).expect("transferring", "dial target")
+    assert shown(story) == (CALLED, "")
+    story.refused("target", code=21210).expect("transferring", "dial agent to the gate", phase="recall")
+
+
+@pytest.mark.parametrize("given", [{"called_number": CALLED}, {"caller_id": CHOSEN}])
+def test_caller_id_that_is_refused_gives_way_to_our_own_number_once(given):
+    story = blind_from_bridge(**given).refused("target", code=21210).expect("transferring", "dial target")
+    assert shown(story) == ("", "")
+    story.refused("target", code=21210).expect("transferring", "dial agent to the gate", phase="recall")
+
+
+def test_recalled_agent_sees_the_default_and_not_the_caller_id_of_the_command():
+    story = blind_from_bridge(called_number=CALLED, caller_id=CHOSEN).placed("target").call("target", "busy")
+    assert [effect.caller_id for effect in story.last.effects if effect.kind == "create_call"] == [CALLED]
+
+
 def test_second_dial_is_the_one_that_counts():
     story = showing().refused("target", code=21210).placed("target").takes_part("target")
     story.expect("conferenced", "flag customer", "flag agent").expect_attempts((BOB, "answered"))

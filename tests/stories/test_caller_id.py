@@ -18,11 +18,12 @@ from tests.stories.kit import (
     ended_by_command,
     outcome_of,
     outcomes,
+    rejected,
     talks_and_ends,
     until_hears,
 )
 from tests.support.phones import answers, dialled, presses, rings
-from tests.support.world import CUSTOMER, NUMBER, World
+from tests.support.world import AGENT, CUSTOMER, NUMBER, World
 
 pytestmark = pytest.mark.redis
 #: What Twilio shows in place of a number that is withheld.
@@ -139,3 +140,130 @@ async def test_call_token_is_in_no_log_line_no_output_and_not_kept_after_the_end
     assert customer.sid in lines.getvalue()
     assert token not in lines.getvalue()
     assert CUSTOMER not in lines.getvalue()
+
+
+# ---- numbers of the account --------------------------------------------------------------------------------------
+
+#: Another number of the account, with a place in the directory or without one.
+SECOND, THIRD = "+14155550101", "+14155550102"
+
+
+@pytest.fixture
+def directory(tmp_path):
+    path = tmp_path / "directory.toml"
+    path.write_text(f'[inbound."{SECOND}"]\nagents = ["{AGENT}"]\n')
+    return path
+
+
+def with_numbers(redis_server, directory, **options):
+    """A world whose account has three numbers, one of them in the directory."""
+    return World(redis_server.url, speed=20, CONFERRAL_DIRECTORY=directory, **options)
+
+
+def seen_by(world, call):
+    """The caller ID that a phone shows."""
+    return world.sandbox.exchange.state.calls[call.sid].from_
+
+
+async def called(world, number=SECOND, from_=CUSTOMER):
+    """A call to another number of the account than `TWILIO_NUMBER`: both talk."""
+    for one in (SECOND, THIRD):
+        world.sandbox.add_number(one, voice_url=f"{world.public_url}/voice/inbound")
+    customer = await world.sandbox.call_in(from_, number)
+    await world.until(customer.sid, phase="connected")
+    return customer, await world.agent_leg(customer)
+
+
+@WAYS
+@pytest.mark.parametrize("number", [SECOND, THIRD], ids=["directory", "account"])
+async def test_number_that_was_called_is_shown_to_whoever_is_dialed(redis_server, directory, options, number):
+    async with with_numbers(redis_server, directory) as world:
+        world.sandbox.phone(TARGET).in_turn(presses("1"))
+        customer, agent = await called(world, number)
+        await done(world, "transfer", customer.sid, to=TARGET, mode="warm", **options)
+        assert shown(world) == [(number, False)]
+        await talks_and_ends(world, customer, agent, await dialled(world.sandbox, TARGET))
+
+
+async def test_customers_number_that_twilio_refuses_gives_way_to_the_number_that_was_called(redis_server, directory):
+    rules = Rules(accept_call_tokens=False)
+    options = {"rules": rules, "CONFERRAL_TRANSFER_CALLER_ID": "customer"}
+    async with with_numbers(redis_server, directory, **options) as world:
+        world.sandbox.phone(TARGET).in_turn(presses("1"))
+        customer, agent = await called(world)
+        await done(world, "transfer", customer.sid, to=TARGET, mode="warm")
+        assert shown(world) == [(CUSTOMER, True), (SECOND, False)]
+        await talks_and_ends(world, customer, agent, await dialled(world.sandbox, TARGET))
+
+
+async def test_caller_who_has_no_number_to_show_is_shown_to_the_agent_as_the_number_that_was_called(
+    redis_server, directory
+):
+    async with with_numbers(redis_server, directory) as world:
+        customer, agent = await called(world, from_=WITHHELD[0])
+        assert seen_by(world, agent) == SECOND
+        assert (await world.session(customer.sid))["party.customer.address"] == WITHHELD[0]
+        await ended_by_command(world, customer.sid)
+
+
+COMMANDS = {
+    "warm": ("transfer", {"mode": "warm"}),
+    "gated": ("transfer", {"mode": "warm", "confirm": "true"}),
+    "blind": ("transfer", {"mode": "blind"}),
+    "add": ("add", {"party": "expert"}),
+    "supervise": ("supervise", {"mode": "barge"}),
+}
+
+
+@pytest.mark.parametrize("way", COMMANDS)
+async def test_caller_id_of_a_command_is_shown_if_it_is_in_the_account(redis_server, directory, way):
+    kind, fields = COMMANDS[way]
+    async with with_numbers(redis_server, directory) as world:
+        world.sandbox.phone(TARGET).in_turn(presses("1"))
+        customer, _ = await called(world)
+        why = "caller_id: is not a number in the account"
+        await rejected(world, why, kind, customer.sid, to=TARGET, caller_id="+14155550199", **fields)
+        assert shown(world) == []
+        await done(world, kind, customer.sid, to=TARGET, caller_id=THIRD, **fields)
+        assert shown(world) == [(THIRD, False)]
+        await ended_by_command(world, customer.sid)
+
+
+async def test_parked_call_is_retrieved_under_the_caller_id_of_the_command(redis_server, directory):
+    async with with_numbers(redis_server, directory) as world:
+        world.sandbox.phone(TARGET).in_turn(answers())
+        customer, _ = await called(world)
+        await done(world, "park", customer.sid)
+        await done(world, "retrieve", customer.sid, to=TARGET, caller_id=THIRD)
+        assert shown(world) == [(THIRD, False)]
+        await ended_by_command(world, customer.sid)
+
+
+@pytest.mark.parametrize("mode", ["bridge", "conference"])
+async def test_agent_and_customer_of_a_call_see_its_caller_id(redis_server, directory, mode):
+    async with with_numbers(redis_server, directory) as world:
+        world.sandbox.add_number(THIRD, voice_url=f"{world.public_url}/voice/inbound")
+        world.sandbox.phone(TARGET).in_turn(answers())
+        world.sandbox.phone(CUSTOMER).in_turn(answers())
+        await done(world, "call", "out", agent=TARGET, customer=CUSTOMER, mode=mode, caller_id=THIRD)
+        agent, customer = await dialled(world.sandbox, TARGET), await dialled(world.sandbox, CUSTOMER)
+        assert (seen_by(world, agent), seen_by(world, customer)) == (THIRD, THIRD)
+        await ended_by_command(world, "out")
+
+
+@pytest.mark.parametrize("kind", ["transfer", "call"])
+async def test_caller_id_that_twilio_refuses_gives_way_to_our_own_number_once(redis_server, directory, kind):
+    async with with_numbers(redis_server, directory) as world:
+        world.sandbox.phone(TARGET).in_turn(answers())
+        world.sandbox.phone(CUSTOMER).in_turn(answers())
+        world.sandbox.add_number(THIRD, voice_url=f"{world.public_url}/voice/inbound")
+        world.sandbox.faults.next_rest("POST", "*", status=400, code=21210, From=THIRD)
+        session = "out"
+        if kind == "call":
+            await done(world, "call", session, agent=TARGET, customer=CUSTOMER, caller_id=THIRD)
+        else:
+            session = (await called(world))[0].sid
+            await done(world, "transfer", session, to=TARGET, mode="warm", caller_id=THIRD)
+        assert shown(world) == [(THIRD, False), (NUMBER, False)]
+        assert world.sandbox.ledger.dials_to(TARGET) == 1
+        await ended_by_command(world, session)

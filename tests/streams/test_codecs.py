@@ -272,11 +272,11 @@ def test_what_only_the_worker_needs_is_left_out_while_it_is_empty():
 
 
 def test_attempts_and_options_are_json_of_their_attributes():
-    options = DialOptions(brief="a caller", confirm=True, timeout_s=20, digits="12")
+    options = DialOptions(brief="a caller", confirm=True, timeout_s=20, digits="12", caller_id=NUMBER)
     transfer = TransferState(1, TransferMode.WARM, "client:a", options=options,
                              attempts=(Attempt("target", "client:a", "d1", 5, result="busy"),))  # fmt: skip
     fields = session_codec.encode(Session("CA1", version=1, transfer=transfer, options=options))
-    expected = {"brief": "a caller", "confirm": True, "timeout_s": 20, "digits": "12"}
+    expected = {"brief": "a caller", "confirm": True, "timeout_s": 20, "digits": "12", "caller_id": NUMBER}
     assert orjson.loads(fields["options"]) == orjson.loads(fields["transfer.options"]) == expected
     (attempt,) = orjson.loads(fields["transfer.attempts"])
     assert attempt == {"party": "target", "to": "client:a", "dial_id": "d1", "started_at_ms": 5, "answered_at_ms": 0,
@@ -313,7 +313,8 @@ def test_orders_are_json_of_their_attributes():
     (written,) = orjson.loads(session_codec.encode(Session("CA1", version=1, orders=(order,)))["orders"])
     assert written == {
         "command_id": "c1", "name": "add", "party": "lawyer", "to": NUMBER, "mode": "", "action": "", "url": "",
-        "say": "", "options": {"brief": "", "confirm": True, "timeout_s": 0, "digits": ""}, "is_queued": False,
+        "say": "", "options": {"brief": "", "confirm": True, "timeout_s": 0, "digits": "", "caller_id": ""},
+        "is_queued": False,
         "is_clearing": False, "due_ms": 7, "is_looked_after": False, "playing_to": [], "effects": ["e1"],
     }  # fmt: skip
 

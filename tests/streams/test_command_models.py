@@ -60,7 +60,7 @@ URL = "url must be an http:// or https:// URL of at most 2,000 characters"
     ({**ADD, "to": f"{NUMBER}\n"}, "to must be one destination"),
     ({**ADD, "to": "\ud800"}, "to must be one destination"),
     ({**ADD, "mode": "warm"},
-     "add has no field 'mode'; it takes session, to, party, brief, confirm, timeout, digits and id"),
+     "add has no field 'mode'; it takes session, to, party, brief, confirm, timeout, digits, caller_id and id"),
     ({**ADD, "id": "a b"}, "id must be 1 to 64 letters, digits, _ or -"),
     ({"type": "hold", "session": "s"}, "hold needs the field party: the name of a party or the SID of its call"),
     *(({"type": "mute", "session": "s", "party": party}, "party must be the name of a party or the SID of its call")

@@ -37,7 +37,8 @@ TYPES = (
     ({"type": "end", "session": "s", "to": "x"}, "end has no field 'to'; it takes session and id"),
     ({"type": "end", "session": "s", NUMBER: "x"}, "end has no field (unprintable); it takes session and id"),
     ({**TRANSFER, "timeout_s": "9"},
-     "transfer has no field 'timeout_s'; it takes session, to, mode, brief, confirm, timeout, digits and id"),
+     ("transfer has no field 'timeout_s'; "
+     "it takes session, to, mode, brief, confirm, timeout, digits, caller_id and id")),
     ({**TRANSFER, "session": ""}, "transfer needs the field session: a session's id or the SID of one of its calls"),
     ({**TRANSFER, "to": ""}, "transfer needs the field to: whom to dial"),
     ({**TRANSFER, "mode": ""}, "transfer needs the field mode: warm, consult or blind"),
@@ -73,7 +74,8 @@ TYPES = (
     ({**CALL, "session": "14155550123"}, f"session {NO_NUMBER_WORDS}"),
     ({**CALL, "id": "123456789012345"}, f"id {NO_NUMBER_WORDS}"),
     ({**CALL, "to": NUMBER},
-     "call has no field 'to'; it takes session, agent, customer, mode, brief, confirm, timeout, digits and id"),
+     ("call has no field 'to'; "
+     "it takes session, agent, customer, mode, brief, confirm, timeout, digits, caller_id and id")),
 ])  # fmt: skip
 def test_command_that_is_wrong_is_told_in_words(fields, words):
     with pytest.raises(BadCommandError) as refused:

@@ -51,7 +51,8 @@ from worker.describe import command_of, detail_of
 NUMBER = "+14155550123"
 #: What is about a person, or lets somebody dial.
 PRIVATE = frozenset({"customer_address", "agent_address", "address", "call_token", "to", "agent", "customer", "brief",
-                     "digits", "url", "say", "reason", "mode", "action", "other_agents"})  # fmt: skip
+                     "digits", "url", "say", "reason", "mode", "action", "other_agents", "caller_id",
+                     "called_number"})  # fmt: skip
 
 
 @pytest.mark.parametrize("event, words", [

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from structlog.testing import capture_logs
+from twilio.rest import Client
 
 from runtime.clock import SystemClock
 from runtime.metrics import Metrics
@@ -13,11 +14,12 @@ from streams.keys import Keys
 from telephony.addresses import AllowList
 from telephony.conference_names import ConferenceNames
 from tests.support.redis_clients import AnyServer, client_of
+from worker.caller_ids import CallerIds
 from worker.router import Router
 
 pytestmark = pytest.mark.redis
 CALL_SID = "CA" + "1" * 32
-NUMBER = "+14155550123"
+NUMBER, OWN_NUMBER = "+14155550123", "+14155550100"
 NAMES = ConferenceNames(["secret"], "test")
 CALL = {"type": "call", "agent": "client:alice", "customer": NUMBER}
 TRANSFER = {"type": "transfer", "session": CALL_SID, "mode": "warm", "to": NUMBER}
@@ -31,12 +33,13 @@ class Routing:
         self.keys = Keys("test", 4)
         self.allowed = AllowList.from_setting("US,client:", "+14155550100")
         self.names: dict[str, str] = {}
+        self.caller_ids = CallerIds(Client("AC1", "token"), lambda: {OWN_NUMBER}, SystemClock())
 
     async def run(self, until) -> None:
         """Routes until the condition holds."""
         router = Router(
             self.client, self.blocking, self.keys, "router", SystemClock(), Metrics(), allowed=self.allowed,
-            names=lambda: self.names, conferences=NAMES,
+            names=lambda: self.names, conferences=NAMES, caller_ids=self.caller_ids,
         )  # fmt: skip
         stop = asyncio.Event()
         running = asyncio.create_task(router.run(stop))
@@ -85,12 +88,13 @@ async def routing(any_redis):
 async def test_transfer_reaches_its_session_with_all_that_was_asked_for(routing):
     await routing.know("mine")
     await routing.client.set(routing.keys.call(CALL_SID), "mine")
-    options = {"brief": "a caller", "confirm": "true", "timeout": "20", "digits": "12"}
+    options = {"brief": "a caller", "confirm": "true", "timeout": "20", "digits": "12", "caller_id": OWN_NUMBER}
     entry_id = await routing.give(**TRANSFER, id="c1", **options)
     (event,) = await routing.events()
     assert isinstance(event, Transfer)
     assert (event.session_id, event.token, event.to, event.mode) == ("mine", "c1", NUMBER, "warm")
     assert (event.brief, event.confirm, event.timeout_s, event.digits) == ("a caller", True, 20, "12")
+    assert event.caller_id == OWN_NUMBER
     assert event.occurred_at_ms == int(entry_id.split("-")[0])
 
 
@@ -100,11 +104,24 @@ async def test_transfer_reaches_its_session_with_all_that_was_asked_for(routing)
     ({"to": f"{NUMBER},sip:bob@example.com"}, "to, destination 2 of 2: the allow-list does not name this SIP domain"),
     ({"to": "client:bob", "digits": "1"}, "to: a client has no keypad that digits could be sent to; leave digits out"),
     ({"timeout": "1"}, "timeout must be whole seconds, 5 to 600"),
+    ({"caller_id": "4155550100"}, "caller_id must be a number in the account: +, country code, and number"),
 ])  # fmt: skip
 async def test_nothing_is_published_of_a_transfer_that_is_turned_away(routing, fields, reason):
     await routing.know(CALL_SID)
     await routing.give(**{**TRANSFER, "id": "c1", **fields})
     assert await routing.outcome("c1") == ("rejected", reason, "")
+    assert await routing.events() == []
+
+
+@pytest.mark.parametrize("name", ["call", "transfer", "retrieve", "add", "supervise"])
+async def test_a_caller_id_that_is_not_in_the_account_is_refused(routing, monkeypatch, name):
+    async def has_none(number: str) -> None:
+        raise commands.BadCommandError("caller_id: is not a number in the account")
+
+    monkeypatch.setattr(routing.caller_ids, "check", has_none)
+    await routing.know(CALL_SID)
+    await routing.give(**{**DIALLING[name], "id": "c1", "caller_id": NUMBER})
+    assert await routing.outcome("c1") == ("rejected", "caller_id: is not a number in the account", "")
     assert await routing.events() == []
 
 

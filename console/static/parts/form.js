@@ -22,14 +22,16 @@ const LABELS = {
   confirm: "Whoever answers must press 1",
   timeout: "Ring for (seconds)",
   digits: "Keys after the answer",
+  caller_id: "Caller ID",
 };
 const HINTS = {
   destination: "+E.164, client:NAME, sip:URI or a name from the directory; several with commas",
   seconds: "5 to 600",
   digits: "digits; w waits half a second",
+  caller_id: "+E.164, a number in the account",
 };
 /** The fields that are seldom needed. */
-const SELDOM = new Set(["brief", "confirm", "timeout", "digits"]);
+const SELDOM = new Set(["brief", "confirm", "timeout", "digits", "caller_id"]);
 
 /**
  * @param {object} props

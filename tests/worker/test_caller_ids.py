@@ -1,0 +1,76 @@
+"""Which numbers a command may show: those that the settings name, and those that Twilio says are in the account."""
+
+import pytest
+from twilio.rest import Client
+
+from runtime.errors import OutcomeUnknownError
+from streams.commands import BadCommandError
+from tests.telephony.scripted_http import ACCOUNT, ScriptedHttp, page
+from worker.caller_ids import FOUND_KEPT_S, MISSING_KEPT_S, CallerIds
+
+LIST = "GET IncomingPhoneNumbers"
+OWN, OTHER, STRANGE = "+14155550100", "+14155550101", "+14155550199"
+
+
+class Hours:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+
+def account_with(*numbers: str):
+    """A check against an account with these numbers, its requests, and its clock."""
+    http, clock = (
+        ScriptedHttp({LIST: page("incoming_phone_numbers", *({"phone_number": one} for one in numbers))}),
+        Hours(),
+    )
+    client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
+    return CallerIds(client, lambda: {OWN}, clock), http, clock
+
+
+async def test_a_number_that_the_settings_name_needs_no_question():
+    caller_ids, http, _ = account_with()
+
+    await caller_ids.check(OWN)
+
+    assert http.requests == []
+
+
+async def test_another_number_is_taken_if_the_account_has_it_and_is_not_asked_for_again_at_once():
+    caller_ids, http, clock = account_with(OWN, OTHER)
+
+    await caller_ids.check(OTHER)
+    clock.now_s = FOUND_KEPT_S - 1
+    await caller_ids.check(OTHER)
+
+    ((name, asked),) = http.requests
+    assert (name, asked["PhoneNumber"]) == (LIST, OTHER)
+    clock.now_s = FOUND_KEPT_S
+    await caller_ids.check(OTHER)
+    assert len(http.requests) == 2
+
+
+@pytest.mark.parametrize("there", [(), (OTHER,), (STRANGE + "0",)])
+async def test_a_number_that_the_account_does_not_have_is_refused(there):
+    caller_ids, http, clock = account_with(*there)
+
+    for _ in range(2):
+        with pytest.raises(BadCommandError, match=r"^caller_id: is not a number in the account$"):
+            await caller_ids.check(STRANGE)
+
+    assert len(http.requests) == 1
+    http.answers = {LIST: page("incoming_phone_numbers", {"phone_number": STRANGE})}
+    clock.now_s = MISSING_KEPT_S
+    await caller_ids.check(STRANGE)
+
+
+async def test_without_twilio_the_command_is_to_be_given_again():
+    caller_ids, http, _ = account_with(OTHER)
+    http.first_answers = {LIST: OutcomeUnknownError()}
+
+    with pytest.raises(BadCommandError, match=r"^caller_id: Twilio did not say .*; give the command again$"):
+        await caller_ids.check(OTHER)
+
+    await caller_ids.check(OTHER)
