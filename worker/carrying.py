@@ -1,6 +1,7 @@
 """One order from its turn to its outcome: tries, waits, and the look before a repetition."""
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -134,8 +135,13 @@ class Carrying:
         if not tools.is_ours(self.order.partition):
             # Outside of any slot: whoever waits for Redis takes none from those who need not.
             await self._insist_on_lease()
-        is_look = isinstance(effect, ReadCalls)
-        async with tools.lanes.slot(ending=effect.is_ending, look=is_look, until_s=self._deadline_s) as has_waited:
+        is_read = isinstance(effect, ReadCalls)
+        # A read keeps its place until it is sent: given up, it would only come back, behind all others.
+        until_s = math.inf if is_read else self._deadline_s
+        asked_at_s = tools.clock.monotonic_s()
+        async with tools.lanes.slot(ending=effect.is_ending, look=is_read, until_s=until_s) as has_waited:
+            if is_read:
+                self._deadline_s += tools.clock.monotonic_s() - asked_at_s
             if self.withdrawn or self._left_s() <= 0:
                 return self._out_of_time()
             await self._insist_on_lease()

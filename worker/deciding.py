@@ -79,7 +79,7 @@ def decide(
         taken = step(before, event, now_ms, policy)
         decided.batch.entry_ids.append(entry.entry_id)
         decided.decisions.append(Decision(entry, event, taken, before.state))
-        _gather(decided, event, taken, now_ms)
+        _gather(decided, event, taken, before, now_ms)
         if taken.session.version == before.version:
             continue  # a session that nobody knows: there is nothing to store
         if change is None:
@@ -107,10 +107,15 @@ def set_aside(entries: Iterable[Entry]) -> Batch:
     return batch
 
 
-def _gather(decided: Decided, event: Event, taken: Step, now_ms: int) -> None:
+def _gather(decided: Decided, event: Event, taken: Step, before: Session, now_ms: int) -> None:
     batch = decided.batch
     if isinstance(event, EffectOutcome | CallsRead):
         batch.outbox_del.append(event.effect_id)
+    if before.reading and taken.session.reading not in ("", before.reading):
+        # Nobody waits for the earlier read any more; of reads that are not sent for long, each session has one.
+        batch.outbox_put.pop(before.reading, None)
+        batch.outbox_del.append(before.reading)
+        decided.orders = [(effect, of) for effect, of in decided.orders if effect.effect_id != before.reading]
     for effect in taken.effects:
         batch.outbox_put[effect.effect_id] = effect_codec.encode(OutboxEntry(effect, now_ms))
         decided.orders.append((effect, event))

@@ -23,6 +23,7 @@ from worker.carrying import Carrying, Stage, Tools
 from worker.lanes import Lanes
 from worker.orders import NobodyWaitsError, Order, Outcome, Provider, Records
 from worker.retry import ExecutorPolicy, RetryPolicy
+from worker.waiting_reads import WaitingReads
 
 __all__ = ["Executor", "ExecutorPolicy", "Order", "Outcome", "Provider", "Records", "RetryPolicy"]
 
@@ -131,6 +132,7 @@ class Executor:
         self._turn = turn
         #: Dials that wait for their turn. They stand in no line yet, so that nothing waits behind them.
         self._turns: dict[asyncio.Task[Order], Order] = {}
+        self._reads = WaitingReads(policy.requests_max)
         self._stopped = False
 
     def __repr__(self) -> str:
@@ -146,8 +148,8 @@ class Executor:
 
     @property
     def waiting(self) -> int:
-        """Orders behind another one of their session, and dials whose turn has not come (count)."""
-        return len(self._turns) + sum(len(line.waiting) for line in self._lines.values())
+        """Orders behind another one of their session, and dials and reads whose turn has not come (count)."""
+        return len(self._turns) + len(self._reads) + sum(len(line.waiting) for line in self._lines.values())
 
     @property
     def busy_partitions(self) -> set[int]:
@@ -169,7 +171,10 @@ class Executor:
             if order.ends_session:
                 self.withdraw(effect.session_id)
             self._start(order)
-        elif isinstance(effect, ReadCalls | FindCall):
+        elif isinstance(effect, ReadCalls):
+            self.dropped += self._reads.add(order)
+            self._start_reads()
+        elif isinstance(effect, FindCall):
             self._start_aside(order)
         elif self._turn is not None and isinstance(effect, Dial) and order.sent_at_ms is None:
             self._await_turn(self._turn, effect, order)
@@ -182,6 +187,7 @@ class Executor:
         What is under way goes on, and is not repeated.
         """
         self._drop_turns(lambda order: order.effect.session_id == session_id)
+        self.dropped += self._reads.drop(session_id)
         tasks = list(self._asides.get(session_id, ()))
         if line := self._lines.get(session_id):
             self.dropped += len(line.waiting)
@@ -219,6 +225,7 @@ class Executor:
     def drop_partition(self, partition: int) -> None:
         """Forgets the orders of a partition whose lease is gone, but for requests under way."""
         self._drop_turns(lambda order: order.partition == partition)
+        self.dropped += self._reads.drop_all(lambda order: order.partition == partition)
         for line in self._lines.values():
             kept = deque(order for order in line.waiting if order.partition != partition)
             self.dropped += len(line.waiting) - len(kept)
@@ -257,6 +264,7 @@ class Executor:
         """
         self._stopped = True
         # The successor asks for a turn of its own.
+        self.dropped += self._reads.drop_all(lambda _order: True)
         turns = self._drop_turns(lambda _order: True)
         if turns:
             await asyncio.wait(turns)
@@ -283,8 +291,14 @@ class Executor:
         task.add_done_callback(self._on_done)
         return task
 
-    def _start_aside(self, order: Order) -> None:
-        self._asides.setdefault(order.effect.session_id, set()).add(self._start(order))
+    def _start_aside(self, order: Order) -> _Task:
+        task = self._start(order)
+        self._asides.setdefault(order.effect.session_id, set()).add(task)
+        return task
+
+    def _start_reads(self) -> None:
+        while order := self._reads.next_order():
+            self._reads.started.add(self._start_aside(order))
 
     def _stand_in_line(self, order: Order) -> None:
         session_id = order.effect.session_id
@@ -333,6 +347,8 @@ class Executor:
         order = self._running.pop(task).order
         if task.cancelled():
             self.dropped += 1
+        self._reads.started.discard(task)
+        self._start_reads()
         session_id = order.effect.session_id
         if (asides := self._asides.get(session_id)) is not None:
             asides.discard(task)

@@ -136,6 +136,8 @@ class Worker:
         settings = self._settings
         client = self._outside.redis(settings.redis_url, max_connections=256)
         blocking = self._outside.redis(settings.redis_url, blocking=True, max_connections=settings.partitions + 8)
+        # Commits and leases never wait for a connection, however many outcomes are written at the same time.
+        reserved = self._outside.redis(settings.redis_url, max_connections=2 * settings.partitions + 32)
         http = self._outside.http(settings, clock=self._clock, metrics=self.metrics)
         try:
             keys = await self._agree(client, stop)
@@ -144,7 +146,7 @@ class Worker:
             access = PartitionAccess(client, blocking, keys)
             dials = DialAccess(client, keys, session_ttl_s=settings.session_ttl_s)
             keeper = self.keeper = LeaseKeeper(
-                client, keys, self.name, self._clock, self._store_clock, self.metrics, self._lease_ms, self.level
+                reserved, keys, self.name, self._clock, self._store_clock, self.metrics, self._lease_ms, self.level
             )
             allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
             records = Recorder(access, dials, keys, keeper.held, keeper.now_ms)
@@ -153,7 +155,7 @@ class Worker:
             )
             around = Surroundings(
                 access=access,
-                store=Store(client, keys, session_ttl_s=settings.session_ttl_s),
+                store=Store(reserved, keys, session_ttl_s=settings.session_ttl_s),
                 executor=executor,
                 clock=self._clock,
                 metrics=self.metrics,
@@ -188,6 +190,7 @@ class Worker:
             await http.close()
             await client.aclose()
             await blocking.aclose()
+            await reserved.aclose()
 
     async def _agree(self, client: Client, stop: asyncio.Event) -> Keys | None:
         """Waits for Redis to be there; None when the stop came first."""

@@ -36,7 +36,7 @@ DENIED_STATUSES = frozenset({401, 403})
 class RetryPolicy:
     """How one kind of effect is repeated. All times in seconds."""
 
-    #: From its turn until it is given up.
+    #: From its turn until it is given up; of a read, without the time that it waits for a slot.
     deadline_s: float
     #: How long one request may take before its outcome is unknown; below the HTTP client's own time-outs where looking
     #: and repeating must fit into the deadline.

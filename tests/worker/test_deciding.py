@@ -5,9 +5,10 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from statemachine.effects import Effect, EndConference, HangUpCall, SayAndHangUp, UpdateParticipant
-from statemachine.events import Convert, End
+from statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, SayAndHangUp, UpdateParticipant
+from statemachine.events import Convert, End, LeaveOverdue
 from statemachine.order import Order
+from statemachine.policy import Policy
 from statemachine.session import Party, Session
 from statemachine.states import Phase, State
 from statemachine.step import CommandReport, CommandStatus, Conclusion, Outcome, Step
@@ -139,3 +140,14 @@ def test_log_tells_what_came_of_commands_but_not_that_one_was_accepted(monkeypat
         {"command": "c1", "type": "add", "status": "failed", "reason": "busy"},
         {"command": "c2", "type": "convert", "status": "done", "reason": ""},
     ]
+
+
+def test_read_that_follows_an_overdue_one_takes_it_out_of_the_outbox():
+    """So of reads that can't be sent for long, a session has one."""
+    old_ms = NOW_MS - Policy().read_timeout_ms
+    session = replace(SESSION, reading="overdue", reading_since_ms=old_ms, timers={"leave": NOW_MS})
+    event = LeaveOverdue(session_id="CA1", token="leave:1", entry_id="1-0", due_ms=NOW_MS)
+    stored = Stored(session, session_codec.encode(session))
+    found = deciding.decide([(Entry("1-0", {}), event)], {"CA1": stored}, NOW_MS, Policy(), lambda _: {})
+    assert any(isinstance(effect, ReadCalls) for effect, _ in found.orders)
+    assert found.batch.outbox_del == ["overdue"]

@@ -93,7 +93,7 @@ async def test_looks_leave_the_slots_of_endings_free() -> None:
     answer = asyncio.Event()
     for number in range(5):
         world.calls.script[f"r{number}"].append(answer)
-        world.submit(read(f"r{number}"))
+        world.submit(read(f"r{number}", f"S{number}"))
     await world.settle()
     assert world.calls.at_once_max == 2
 

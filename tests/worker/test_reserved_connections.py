@@ -1,0 +1,33 @@
+"""Commits find a connection to Redis however many others ask for one."""
+
+import pytest
+
+from streams.connection import Client, make_client
+from tests.support.world import World
+from worker.outside import Outside
+
+pytestmark = pytest.mark.redis
+
+
+async def test_commits_go_on_while_every_connection_for_commands_is_in_use(redis_server) -> None:
+    shared: list[Client] = []
+
+    def make(url: str, *, blocking: bool = False, max_connections: int = 64) -> Client:
+        client = make_client(url, blocking=blocking, max_connections=min(max_connections, 64))
+        if not shared:
+            shared.append(client)
+        return client
+
+    world = World(redis_server.url)
+    world.worker_options = {"outside": Outside(redis=make)}
+    async with world:
+        pool = shared[0].connection_pool
+        taken = [await pool.get_connection() for _ in range(pool.max_connections - len(pool._in_use_connections))]
+        try:
+            customer = await world.customer_calls()
+            await world.until(customer.sid, phase="connected")
+        finally:
+            for connection in taken:
+                await pool.release(connection)
+        customer.hang_up()
+        await world.settled()
