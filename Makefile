@@ -21,7 +21,7 @@ $(VENV)/python.done:
 
 $(VENV)/runtime.done: requirements.lock pyproject.toml $(VENV)/python.done
 	@echo "installing the libraries (about 20 s) ..." >&2
-	@$(PIP) install --require-hashes --only-binary :all: -r requirements.lock || { $(BIN)/python scripts/explain_install_failure.py; exit 2; }
+	@$(BIN)/python scripts/install.py requirements.lock || exit 2
 	@$(PIP) install --no-deps --no-build-isolation --no-index --editable . || exit 2
 	@touch $@
 
@@ -37,7 +37,7 @@ $(VENV)/demo.done: $(VENV)/runtime.done
 
 $(VENV)/dev.done: requirements-dev.lock $(VENV)/runtime.done $(VENV)/redis.done
 	@echo "installing the tools for tests (about 20 s) ..." >&2
-	@$(PIP) install --require-hashes --only-binary :all: -r requirements-dev.lock || { $(BIN)/python scripts/explain_install_failure.py; exit 2; }
+	@$(BIN)/python scripts/install.py requirements-dev.lock || exit 2
 	@touch $@
 
 install: $(VENV)/runtime.done   ## the command alone: .venv/bin/conferral

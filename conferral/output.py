@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+#: The width of a terminal that was not made wider (columns).
+LEAST_WIDTH = 80
 #: Wide enough that nothing is cut or folded where no terminal sets a width.
 _PIPE_WIDTH = 4096
 #: The state stands there as a word; the colour only helps.
@@ -56,6 +58,21 @@ def _spelt(letter: str) -> str:
 def result(line: str = "") -> None:
     """One line of a result, made printable."""
     typer.echo(printable(line))
+
+
+def folded(line: str, indent: int = 0) -> None:
+    """One line of a result, folded to the width that every terminal has.
+
+    Args:
+        line: With its own indent.
+        indent: Of what is folded (spaces).
+    """
+    import textwrap
+
+    for part in textwrap.wrap(
+        printable(line), LEAST_WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    ):
+        typer.echo(part)
 
 
 def heading(line: str) -> None:

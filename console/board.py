@@ -12,6 +12,7 @@ from operators import counts, health
 from operators.counts import Counts, Hour
 from operators.dead_letters import DeadLetters
 from operators.health import Health
+from operators.takeovers import Takeover, Takeovers, read_held
 from runtime.clock import Clock
 
 T = TypeVar("T")
@@ -22,6 +23,8 @@ COUNT_EVERY_S = 1.0
 HOUR_EVERY_S = 5.0
 #: How often dead letters are counted, seconds.
 DEAD_EVERY_S = 1.0
+#: How often is read which worker holds what, seconds.
+TAKEOVER_EVERY_S = 1.0
 #: How often health is read, seconds.
 HEALTH_EVERY_S = 1.0
 
@@ -70,7 +73,9 @@ class Board:
         self._counts = _Now(self._count, COUNT_EVERY_S, clock)
         self._hour = _Now(self._read_hour, HOUR_EVERY_S, clock)
         self._dead = _Now(self._count_dead, DEAD_EVERY_S, clock)
+        self._takeover = _Now(self._read_takeover, TAKEOVER_EVERY_S, clock)
         self._health = _Now(self._read_health, HEALTH_EVERY_S, clock)
+        self._takeovers = Takeovers()
         self._earlier: deque[Health] = deque()
 
     async def summary(self) -> bytes:
@@ -80,6 +85,7 @@ class Board:
             counts=await self._counts.get(),
             hour=await self._hour.get(),
             dead=await self._dead.get(),
+            takeover=await self._takeover.get(),
         )
 
     async def health(self) -> bytes:
@@ -94,6 +100,9 @@ class Board:
 
     async def _count_dead(self) -> int:
         return await self._store.ask(lambda reader: DeadLetters(reader.client, reader.keys).count())
+
+    async def _read_takeover(self) -> Takeover | None:
+        return self._takeovers.observe(await self._store.ask(read_held))
 
     async def _read_health(self) -> bytes:
         found = await self._store.ask(lambda reader: health.read_health(reader))

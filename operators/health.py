@@ -121,8 +121,8 @@ async def read_health(reader: Reader, now_ms: int = 0) -> Health:
     return Health(
         at_ms=now_ms,
         partitions=tuple(partitions),
-        router=_holder(router[0], router[1], now_ms),
-        sweep=_holder(sweep[0], sweep[1], now_ms),
+        router=lease_holder(router[0], router[1], now_ms),
+        sweep=lease_holder(sweep[0], sweep[1], now_ms),
         processes=tuple(
             Process(one.name, one.kind, one.version, one.level, max(0, now_ms - one.seen_ms), one.figures)
             for one in found
@@ -194,7 +194,7 @@ async def _partitions(client: Client, keys: Keys, numbers: Sequence[int], now_ms
         found.append(
             Partition(
                 number=number,
-                holder=_holder(holder, until, now_ms),
+                holder=lease_holder(holder, until, now_ms),
                 undecided=undecided or 0,
                 lag=_lag(groups or []),
                 commit=_number(commit),
@@ -214,7 +214,8 @@ def _known(answers: list[Any]) -> list[Any]:
     return [None if isinstance(answer, Exception) else answer for answer in answers]
 
 
-def _holder(holder: bytes | None, until: bytes | None, now_ms: int) -> Holder:
+def lease_holder(holder: bytes | None, until: bytes | None, now_ms: int) -> Holder:
+    """Return who holds a lease with these fields at this moment."""
     epoch, _, name = (holder or b"").decode(errors="replace").partition(":")
     left_ms = _number(until) - now_ms
     # Who is gone disappears with the lease.

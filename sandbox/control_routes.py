@@ -19,6 +19,10 @@ NAME_MAX = 60
 """Characters of a phone's name."""
 
 
+NOTICE_MAX = 500
+"""Characters of the line at the top of the phones' page."""
+
+
 TIMES = frozenset({"by_s", "latency_s"})
 COUNTS = frozenset({"count", "copies", "status", "code", "retry_after_s"})
 
@@ -41,6 +45,7 @@ def control_routes(sandbox: Switchboard) -> list[web.RouteDef]:
         web.get("/sandbox/hearing", guarded(control.hearing)),
         web.get("/sandbox/faults", guarded(control.faults_to_come)),
         web.post("/sandbox/faults", guarded(control.faults)),
+        web.post("/sandbox/notice", guarded(control.notice)),
         web.post("/sandbox/reset", guarded(control.reset)),
     ]
 
@@ -117,6 +122,16 @@ class Control:
             self._sandbox.play_phone(address, by_hand=about["by_hand"])
         self._sandbox.notify()
         return as_json({"address": address, **about, **body}, 201)
+
+    async def notice(self, request: web.Request) -> web.Response:
+        """Show a line at the top of the phones' page; an empty one removes it."""
+        body = await read_body(request, ("text",), ())
+        text = body["text"]
+        if not isinstance(text, str) or len(text) > NOTICE_MAX:
+            raise ControlError(422, f"text must be a text of at most {NOTICE_MAX} characters")
+        self._sandbox.ledger.notice = text
+        self._sandbox.notify()
+        return as_json({"text": text}, 201)
 
     async def call_in(self, request: web.Request) -> web.Response:
         """Somebody calls one of the account's numbers; `custom` holds a browser's own parameters."""

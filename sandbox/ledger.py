@@ -147,6 +147,8 @@ class Ledger:
     deliveries: Kept[DeliveryEntry] = field(default_factory=Kept)
     dials: Kept[DialEntry] = field(default_factory=Kept)
     debugger: Kept[DebuggerEntry] = field(default_factory=Kept)
+    notice: str = ""
+    """A line for everyone who has the phones' page open; empty for none."""
 
     def keep(self, most: int) -> None:
         """Let the oldest of each list go, where there are clearly more than so many."""

@@ -76,6 +76,7 @@ class Viewer:
         yield "rooms", {"rooms": rooms.rooms(sandbox)}
         yield "faults", rooms.faults(sandbox)
         yield "alone", rooms.alone(sandbox)
+        yield "notice", {"text": sandbox.ledger.notice}
 
     def _lists(
         self,

@@ -32,8 +32,8 @@ def demo(
     and, when a blind transfer fails, brought back. Stories: convert, warm, consult, blind, recall, outbound, several;
     of conferences: waiting, client, conference, parties, hold, park, park-timeout, announce, supervise, record, after.
 
-    Starts a Redis of its own, a local Twilio with phones to be played by hand, the webhooks, a worker and the console;
-    takes no settings from the environment. Ctrl-C stops all of it.
+    Starts its own Redis, a local Twilio with phones that you play by hand, the webhooks, two workers, and the console.
+    Takes no settings from the environment. A worker that is killed is started again. Ctrl-C stops everything.
     """
     try:
         from conferral.demo.run import Programme, run

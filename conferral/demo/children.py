@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -35,9 +35,16 @@ class Child:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
-
+    #: Starts the process once more.
+    open: Callable[[], subprocess.Popen[bytes]]
     #: It may end: whoever starts it looks after it for now.
     on_trial: bool = False
+    #: It is started again when it ends.
+    is_kept: bool = False
+
+    def start_again(self) -> None:
+        """Start the process again; its log goes on."""
+        self.process = self.open()
 
     @property
     def has_ended(self) -> bool:
@@ -91,21 +98,31 @@ class Children:
     def start(self, name: str, command: Sequence[str | Path], variables: Mapping[str, str]) -> Child:
         """Starts a process in the folder, with a log of its own; it is on trial until its `on_trial` is taken back."""
         assert self._guard is not None
+        group = self._guard.pid
         log = self.folder / f"{name}.log"
-        with log.open("wb") as target:
-            process = subprocess.Popen(  # noqa: S603
-                [str(part) for part in command],
-                stdin=subprocess.DEVNULL,
-                stdout=target,
-                stderr=subprocess.STDOUT,
-                cwd=self.folder,
-                env=environment(variables),
-                # Ctrl-C reaches the demo alone, which then stops these in order.
-                process_group=self._guard.pid,
-            )
-        child = Child(name, process, log, on_trial=True)
+        log.unlink(missing_ok=True)
+
+        def open_process() -> subprocess.Popen[bytes]:
+            with log.open("ab") as target:
+                return subprocess.Popen(  # noqa: S603
+                    [str(part) for part in command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=target,
+                    stderr=subprocess.STDOUT,
+                    cwd=self.folder,
+                    env=environment(variables),
+                    # Ctrl-C reaches the demo alone, which then stops these in order.
+                    process_group=group,
+                )
+
+        child = Child(name, open_process(), log, open_process, on_trial=True)
         self._children.append(child)
         return child
+
+    @property
+    def kept(self) -> list[Child]:
+        """Those that are started again when they end."""
+        return [child for child in self._children if child.is_kept]
 
     async def dismiss(self, dismissed: Sequence[Child]) -> None:
         """Ends processes that are not needed after all."""
@@ -120,7 +137,7 @@ class Children:
         """
         while True:
             for child in self._children:
-                if child.has_ended and not child.on_trial:
+                if child.has_ended and not (child.on_trial or child.is_kept):
                     raise child.obituary()
             await asyncio.sleep(LOOK_EVERY_S)
 

@@ -1,35 +1,43 @@
 """What the demo prints when its story is told: where everything is, and how to go on by hand."""
 
-import shlex
 import textwrap
+from collections.abc import Sequence
 
 from conferral.demo import cast, programs, stories
-from conferral.demo.stage import API_TOKEN, PREFIX, Stage
+from conferral.demo.stage import PREFIX, Stage
+from conferral.output import LEAST_WIDTH
 
-_WIDTH = 110
+#: The file in the demo's folder that makes commands short.
+VARIABLES = "env"
 
 
-def lines(stage: Stage, session_id: str) -> list[str]:
-    """The invitation.
+def lines(stage: Stage, pids: Sequence[int]) -> list[str]:
+    """Return the invitation; no line is wider than every terminal is.
 
     Args:
         stage: Where everything is.
-        session_id: Of the call that stays up.
+        pids: The workers' process ids.
     """
+    others = " or ".join(map(str, pids[1:]))
     return [
         "",
-        f"A second call stays up, bridged: {session_id}",
+        "A second call stays up: the customer talks to alice.",
         "",
         *_places(stage),
         "",
         *_by_hand(),
         "",
-        f"Other stories, instead of this one: {programs.own_command()} demo --story NAME",
-        *textwrap.wrap(", ".join(stories.STORIES), _WIDTH, initial_indent="  ", subsequent_indent="  "),
+        "Two workers share the calls. Kill one: the other takes over within seconds,",
+        f"and a new one starts:  kill -9 {pids[0]}  (or {others})",
         "",
-        "In another terminal, in this folder, for the call that stays up:",
+        "Other stories:  conferral demo --story NAME",
+        *textwrap.wrap(
+            ", ".join(stories.STORIES), LEAST_WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+        ),
         "",
-        *(f"  {command}" for command in _commands(stage, session_id)),
+        "In another terminal, for the call that stays up ($CALL):",
+        "",
+        *(f"  {command}" for command in commands(stage)),
         "",
         "Ctrl-C stops everything.",
     ]
@@ -37,8 +45,8 @@ def lines(stage: Stage, session_id: str) -> list[str]:
 
 def _places(stage: Stage) -> list[str]:
     return [
-        f"  console   {stage.console_signed_in}  (calls as they change)",
-        f"  phones    {stage.sandbox_url}/  (you play everybody)",
+        f"  console   {stage.console_signed_in}",
+        f"  phones    {stage.sandbox_url}/  (you play everyone)",
         f"  webhooks  {stage.webhooks_url}/healthz  {stage.webhooks_url}/metrics",
         f"  logs      {stage.folder}",
     ]
@@ -47,31 +55,34 @@ def _places(stage: Stage) -> list[str]:
 def _by_hand() -> list[str]:
     answering = " and ".join(cast.name(address) for address in cast.ANSWERING_LATER)
     return [
-        "Hand it over by hand, with these two pages side by side:",
-        f"  1. console:  open the call and press Transfer: to {cast.DAVE}, consult. The customer hears music",
+        "Try a transfer yourself, with these two pages side by side:",
+        f"  1. console:  open the call, press Transfer: to {cast.DAVE}, consult.",
+        "               The customer hears music",
         "  2. phones:   dave's phone rings: pick it up within 30 s. Alice and dave talk",
-        "  3. console:  press Complete. The customer and dave talk; hang up on either phone",
-        "To begin again, press Call on the customer's phone, and pick alice's up.",
-        f"{answering} answer by themselves after a second, and press 1 where a key is asked for; every other phone",
-        "rings until you pick it up or its time is up.",
+        "  3. console:  press Complete. The customer and dave talk; hang up either phone",
+        "To start over, press Call on the customer's phone, and answer alice's phone.",
+        *textwrap.wrap(
+            f"{answering} answer after a second and press 1 where a key is asked for. Every other phone rings until "
+            "you answer it or its time is up.",
+            LEAST_WIDTH,
+        ),
     ]
 
 
-def _commands(stage: Stage, session_id: str) -> list[str]:
-    conferral = programs.command_line(stage.redis_url)
-    commands = [
-        f"{conferral} convert {session_id}",
-        f"{conferral} transfer {session_id} --to {cast.BOB} --mode consult",
-        f"{conferral} swap {session_id}",
-        f"{conferral} complete {session_id}",
-        f"curl -H 'Authorization: Bearer {API_TOKEN}' {stage.webhooks_url}/sessions/{session_id}",
-        f"{conferral} explain {session_id}",
-        f"{conferral} end {session_id} --yes",
+def commands(stage: Stage) -> list[str]:
+    """Return what can be typed, in this order."""
+    order = [
+        f"redis_cli XADD {PREFIX}:commands '*' type transfer \\",
+        f"    session $CALL to {cast.CAROL} mode blind",
     ]
-    redis_cli = programs.find_redis_cli()
-    if redis_cli is None:
-        commands.insert(4, f"{conferral} show {session_id}")
-    else:
-        order = f"XADD {PREFIX}:commands '*' type transfer session {session_id} to {cast.CAROL} mode blind"
-        commands.insert(4, f"{programs.shell_path(redis_cli)} -s {shlex.quote(str(stage.redis_socket))} {order}")
-    return commands
+    return [
+        f". {programs.shell_path(stage.folder / VARIABLES)}",
+        "conferral convert $CALL",
+        f"conferral transfer $CALL --to {cast.BOB} --mode consult",
+        "conferral swap $CALL",
+        "conferral complete $CALL",
+        *(["conferral show $CALL"] if programs.find_redis_cli() is None else order),
+        'curl -H "Authorization: Bearer $TOKEN" $API/sessions/$CALL',
+        "conferral explain $CALL",
+        "conferral end $CALL --yes",
+    ]

@@ -14,15 +14,15 @@ from runtime.clock import SystemClock
 
 LOOK_EVERY_S = 0.05
 #: Where a line begins that tells no time.
-_INDENT = " " * 14
+_INDENT = " " * 12
 
 _CALLER = f"customer {words.address(cast.CUSTOMER)}"
 #: What an event means in these stories; the rest is not told, or in the usual words.
 _TOLD = {
-    "call_received": _CALLER + " calls {line}, and alice is dialled: an ordinary bridge",
+    "call_received": _CALLER + " calls {line}; alice is dialed",
     "client_call_received": "alice calls the customer from a browser, and waits in a conference",
     "call": "call is asked for: alice is dialled first, then the customer",
-    "convert": "convert is asked for; alice is moved into a conference first",
+    "convert": "convert requested; alice is moved into a conference first",
 }
 _WAITS = _CALLER + " calls {line}, and waits in a conference while alice is dialled"
 #: Likewise for the statuses of calls; the others are not told.
@@ -79,17 +79,17 @@ class Narrator:
                 self._began_ms = self._began_ms or at_ms
                 line = told(change.entry, self.people, self.line)
                 if line:
-                    output.result(f"  {max(0, at_ms - self._began_ms) / 1000:+7.2f} s  {line}")
+                    output.folded(f" {max(0, at_ms - self._began_ms) / 1000:+7.2f} s  {line}", len(_INDENT))
 
     async def act(self, sentence: str) -> None:
         """Tells what somebody does next, when all that went before is told."""
         await self.catch_up()
-        output.result(sentence)
+        output.folded(sentence, 2)
 
     async def add(self, fact: str) -> None:
         """Tells what was seen elsewhere, when all that went before is told."""
         await self.catch_up()
-        output.result(f"{_INDENT}{fact}")
+        output.folded(f"{_INDENT}{fact}", len(_INDENT) + 2)
 
 
 @asynccontextmanager

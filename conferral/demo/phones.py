@@ -1,6 +1,7 @@
 """The demo's hand on the sandbox: calls somebody, hangs up, and asks who hears and heard whom."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +72,16 @@ class Phones:
             "status_callback": f"{webhooks_url}/voice/status",
         }
         await self._ask("POST", "/sandbox/numbers", {"number": number, "name": name, **urls})
+
+    async def notice(self, text: str) -> None:
+        """Shows a line at the top of the phones' page."""
+        await self._ask("POST", "/sandbox/notice", {"text": text})
+
+    async def hang_up_all(self) -> None:
+        """Hangs up every call."""
+        for call in (await self._ask("GET", "/sandbox/calls?live=true"))["calls"]:
+            with suppress(NotDoneError):  # it has ended in the meantime
+                await self.hang_up(call["sid"])
 
     async def hang_up(self, call_sid: str) -> None:
         """A party hangs up."""

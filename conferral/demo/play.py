@@ -24,8 +24,8 @@ RING_AFTER_S = 0.3
 ANSWER_AFTER_S = 1.0
 #: When somebody answers whose ringing is to be told of.
 ANSWER_LATE_S = 3.0
-#: Longest line of what everybody hears; what is longer gets a line for each (characters).
-HEARD_WIDTH = 105
+#: Longest line of what everyone hears; what is longer gets a line for each (characters).
+HEARD_WIDTH = 68
 #: What somebody hears who may hear any tune or sentence, but not silence.
 SOMETHING = "something"
 

@@ -65,6 +65,28 @@ def command_line(redis_url: str) -> str:
     return f"REDIS_URL={shlex.quote(redis_url)} {own_command()}"
 
 
+def variables(redis_url: str, api_url: str, token: str, session_id: str) -> str:
+    """What a shell sources so that commands for a demo are short.
+
+    Args:
+        redis_url: Where its Redis is.
+        api_url: Where its control API is.
+        token: Of that.
+        session_id: Of the call that stays up.
+    """
+    called = Path(sys.argv[0]).absolute()
+    # -P keeps the working directory out of Python's path.
+    program = [sys.executable, "-P", "-m", "conferral"] if called.name == "__main__.py" else [str(called)]
+    redis_cli = find_redis_cli()
+    functions = {"conferral": program, "redis_cli": [str(redis_cli), "-s", redis_url.removeprefix("unix://")]}
+    values = {"REDIS_URL": redis_url, "API": api_url, "TOKEN": token, "CALL": session_id}
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
+    if redis_cli is None:
+        del functions["redis_cli"]
+    # Functions, because scripts have no aliases; without a dash, which some shells do not allow in their names.
+    return "\n".join([*lines, *(f'{name}() {{ {shlex.join(words)} "$@"; }}' for name, words in functions.items()), ""])
+
+
 def shell_path(path: Path) -> str:
     """A path for the shell: relative to the working directory when that is shorter."""
     absolute = Path(os.path.abspath(path))  # noqa: PTH100  # resolve() would lead out of the virtual environment

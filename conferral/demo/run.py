@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import aiohttp
 
 from conferral import output
-from conferral.demo import invitation, stories
+from conferral.demo import invitation, programs, stories
 from conferral.demo.children import Children
 from conferral.demo.phones import Phones
 from conferral.demo.play import Theatre
-from conferral.demo.stage import set_up
+from conferral.demo.stage import API_TOKEN, Stage, set_up
 from conferral.demo.stories import Story
 from conferral.demo.survey import survey
 from conferral.demo.waiting import put_down
+from conferral.demo.workers import Workers
 from conferral.errors import NotDoneError
 from runtime.errors import StoreError
 
@@ -85,16 +86,38 @@ async def _perform(children: Children, stop: asyncio.Event, programme: Programme
         output.result("Conferral's demo: everything on this machine, no account, no telephone.")
         stage = await set_up(children, survey_url, programme.story.settings)
         theatre = Theatre(stage, Phones(http, stage.sandbox_url), programme.pace)
+        workers = Workers(children, stage.reader, theatre.phones)
+        keeping = asyncio.create_task(workers.keep())
         try:
             await theatre.set_phones()
             await theatre.set_lines()
             output.result(f"The story: {programme.story.about}")
-            await programme.story.play(theatre)
+            await _play(programme, theatre, workers)
             if not programme.exit_after_story:
                 session_id = await stories.second_call(theatre)
                 await theatre.hand_phones_over()
-                for line in invitation.lines(stage, session_id):
+                for line in _invitation(stage, session_id, children):
                     output.result(line)
                 await stop.wait()
         finally:
+            await put_down({keeping})
             await stage.reader.client.aclose()
+
+
+def _invitation(stage: Stage, session_id: str, children: Children) -> list[str]:
+    variables = programs.variables(stage.redis_url, stage.webhooks_url, API_TOKEN, session_id)
+    (stage.folder / invitation.VARIABLES).write_text(variables, "utf-8")
+    return invitation.lines(stage, [child.process.pid for child in children.kept])
+
+
+async def _play(programme: Programme, theatre: Theatre, workers: Workers) -> None:
+    try:
+        await programme.story.play(theatre)
+    except NotDoneError as error:
+        if not workers.deaths or programme.exit_after_story:
+            raise
+        # The calls go on, but not at the story's pace.
+        output.folded(f"The story stops here, because a worker died in it: {error}")
+        await theatre.phones.hang_up_all()
+        await theatre.until_silent()
+        await theatre.set_phones()

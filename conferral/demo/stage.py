@@ -1,4 +1,4 @@
-"""Sets the stage: a private Redis, the sandbox, webhooks, a worker and the console, with settings that are nobody's."""
+"""Sets the stage: a private Redis, the sandbox, webhooks, two workers, and the console, with settings of its own."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from conferral import output
 from conferral.access import make_store_client
-from conferral.checks.workers import check_workers
+from conferral.checks.workers import alive, check_workers
 from conferral.demo import cast, ports, programs
 from conferral.demo.children import Child, Children
 from conferral.demo.ports import Ports
@@ -37,6 +37,8 @@ API_TOKEN = "api-token-of-the-demo"  # noqa: S105  # opens nothing but a demo
 APP_SID = "AP" + "0" * 32
 PREFIX = "conferral"
 PARTITIONS = 16
+#: Two, so that one takes over when the other is killed.
+WORKERS = ("worker-1", "worker-2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ async def set_up(children: Children, survey_url: str, changes: Mapping[str, str]
     directory = children.folder / "directory.toml"
     directory.write_text(directory_of(survey_url), "utf-8")
     changes = {"CONFERRAL_DIRECTORY": str(directory), **changes}
-    output.note("starting Redis, a local Twilio, the webhooks, a worker and the console ...")
+    output.note("starting Redis, a local Twilio, webhooks, two workers, and the console ...")
     redis = children.start("redis", _redis_command(server, socket, children.folder), {})
     reader = Reader(make_store_client(url), Keys(PREFIX, PARTITIONS))
     await _ready([redis], {"Redis": lambda: _answers(reader)})
@@ -183,10 +185,13 @@ def _start(children: Children, stage: Stage, chosen: Ports, changes: Mapping[str
     commands = {
         "sandbox": ("sandbox", "--port", str(chosen.sandbox), "--console-url", stage.console_signed_in, *typed),
         "webhooks": ("webhooks", "--port", str(chosen.webhooks)),
-        "worker": ("worker",),
+        **dict.fromkeys(WORKERS, ("worker",)),
         "console": ("console", "--port", str(chosen.console), "--token-in-lines", *typed),
     }
-    return {name: children.start(name, (*program, *command), variables) for name, command in commands.items()}
+    started = {name: children.start(name, (*program, *command), variables) for name, command in commands.items()}
+    for name in WORKERS:
+        started[name].is_kept = True
+    return started
 
 
 def _signs(started: Mapping[str, Child], reader: Reader) -> dict[str, Look]:
@@ -202,7 +207,7 @@ def _signs(started: Mapping[str, Child], reader: Reader) -> dict[str, Look]:
         "the sandbox": has_said("sandbox", "sandbox_started"),
         "the webhooks": has_said("webhooks", "webhooks_listening"),
         "the console": has_said("console", "console_started"),
-        "the worker": lambda: _is_driven(reader),
+        "the workers": lambda: _is_driven(reader),
     }
 
 
@@ -250,4 +255,5 @@ async def _is_driven(reader: Reader) -> bool:
         lines = await check_workers(reader.client, reader.keys)
     except StoreError:
         return False
-    return all(line.status == "ok" for line in lines)
+    # Each has its share from the start: a kill in the first seconds is taken over, too.
+    return all(line.status == "ok" for line in lines) and len(await alive(reader.client, reader.keys)) == len(WORKERS)

@@ -84,6 +84,9 @@ const TAKERS = {
   numbers: ({ numbers }) => {
     store.numbers.value = numbers;
   },
+  notice: ({ text }) => {
+    store.notice.value = text;
+  },
   rooms: ({ rooms }) => {
     store.rooms.value = rooms;
   },

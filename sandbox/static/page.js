@@ -12,7 +12,7 @@ import { copied } from "./shared/copy.js";
 import { Jump } from "./shared/jump.js";
 import { clock, now, span } from "./shared/time.js";
 import { counted } from "./shared/text.js";
-import { alone, debug, everybody, hello, link, more, only, phones, rooms, whole } from "./store.js";
+import { alone, debug, everybody, hello, link, more, notice, only, phones, rooms, whole } from "./store.js";
 import { Debugger, Deliveries, Requests } from "./traffic.js";
 import { Shown } from "./words.js";
 
@@ -39,6 +39,7 @@ export function Page() {
   return html`
     <${Header} />
     <${Link} />
+    <p role="status" class=${notice.value ? "link" : "unseen"}><${Shown} value=${notice.value} /></p>
     ${!isOne && html`<${Jump} parts=${PARTS} />`}
     <main class=${isOne ? "one" : "all"}>
       <div class="playing">

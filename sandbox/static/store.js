@@ -15,6 +15,8 @@ export const rooms = signal([]);
 export const faults = signal({ to_come: [], rates: {} });
 /** Seconds alone and in silence, with the moment of this page's clock at which they were told. */
 export const alone = signal(null);
+/** A line from whoever runs the sandbox; empty for none. */
+export const notice = signal("");
 /** Newest first. */
 export const deliveries = signal([]);
 export const requests = signal([]);

@@ -87,7 +87,7 @@ def test_the_tour_is_told_and_nothing_is_left(folders, tmp_path):
     assert program.returncode == 0, out + err
     assert time.monotonic() - began_s < 30
     expected = [
-        r"customer \+…23 calls \+…00, and alice is dialled: an ordinary bridge  \[bridged\]",
+        r"customer \+…23 calls \+…00; alice is dialed  \[bridged\]",
         r"somebody types: convert",
         r"the customer is in the conference  \[conferenced\]|alice is in the conference  \[conferenced\]",
         r"the customer heard nobody for \d+ ms, alice for \d+ ms",
@@ -112,6 +112,7 @@ def test_the_tour_is_told_and_nothing_is_left(folders, tmp_path):
     lines = iter(out.splitlines())
     for pattern in expected:
         assert any(re.search(pattern, line) for line in lines), f"{pattern} does not come in its turn:\n{out}"
+    assert [line for line in out.splitlines() if len(line) > 80] == []
     times = [float(told[1]) for told in re.finditer(r"^ +\+(\d+\.\d\d) s  ", out, re.MULTILINE)]
     assert times == sorted(times)
     assert processes_of(folders) == {}
@@ -126,12 +127,13 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
         for url in re.findall(r"http://\S+", page.partition("In another terminal")[0]):
             with urllib.request.urlopen(url, timeout=5) as answer:
                 assert answer.status == 200
-        commands = [line.strip() for line in lines if re.match(r"  (REDIS_URL=|\S*redis-cli |curl )", line)]
-        assert len(commands) == 8
+        after = lines[next(number for number, line in enumerate(lines) if "$CALL" in line) + 1 :]
+        commands = "\n".join(after).replace("\\\n", "").partition("\n\nCtrl-C")[0].strip().splitlines()
+        assert len(commands) == 9
         assert commands[-1].endswith(" --yes"), "on a terminal it asks otherwise"
         answers = [
             subprocess.run(
-                command,
+                f"{commands[0]}; {command}",
                 shell=True,
                 cwd=tmp_path,
                 env=environment(),
@@ -139,7 +141,7 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
                 text=True,
                 stdin=subprocess.DEVNULL,
             )
-            for command in commands
+            for command in commands[1:]
         ]
         program.send_signal(signal.SIGTERM)
         program.communicate(timeout=60)
@@ -161,7 +163,7 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
     ):
         assert says in answer.stdout
     assert re.fullmatch(r"\d+-\d+\n", answers[4].stdout)
-    assert "bob and carol answer by themselves" in page
+    assert "bob and carol answer after a second" in page
     assert program.returncode == 0
     assert processes_of(folders) == {}
 
@@ -305,12 +307,14 @@ def test_every_setting_is_decided_by_the_demo():
 def test_the_demos_console_offers_lines_that_need_nothing_from_the_shell_they_are_pasted_into(tmp_path):
     """Neither the demo's Redis nor its token is set in another terminal."""
     started = {}
-    children = SimpleNamespace(start=lambda name, command, _variables: started.setdefault(name, command))
+    children = SimpleNamespace(
+        start=lambda name, command, _variables: started.setdefault(name, SimpleNamespace(command=command))
+    )
     where = stage.Stage(tmp_path, "unix:///x", tmp_path, "http://w", "http://s", "http://c", None)
 
     stage._start(children, where, ports.Ports(), {})
 
-    command = list(started["console"])
+    command = list(started["console"].command)
     assert "--token-in-lines" in command
     assert command[command.index("--command-line") + 1].startswith("REDIS_URL=unix:///x ")
 

@@ -127,7 +127,7 @@ async def test_the_summary_counts_as_every_other_surface_does(console, redis):
     expected = counts.counts(hashes, 1_800_000_100_000)
     assert told["counts"]["by_state"] == expected.by_state | {"bridged": 3, "conferenced": 1, "transferring": 1}
     assert (told["counts"]["live"], told["counts"]["lone"]) == (expected.live, expected.lone) == (5, 0)
-    assert told["dead"] == 0
+    assert (told["dead"], told["takeover"]) == (0, None)
     assert told["hour"] == {"transfers": 0, "failed": 0, "failed_percent": None, "answer_p95_s": None}
 
 

@@ -24,7 +24,7 @@ def printed() -> list[str]:
         console_url=f"http://{ports.HOST}:{usual.console}",
         reader=Reader(make_client("unix:///tmp/demo/redis.sock"), Keys(stage.PREFIX, stage.PARTITIONS)),
     )
-    return invitation.lines(where, "CA" + "0" * 32)
+    return invitation.lines(where, [4_194_303, 4_194_304])
 
 
 def test_the_readme_shows_where_everything_is_as_the_demo_prints_it() -> None:
@@ -32,6 +32,10 @@ def test_the_readme_shows_where_everything_is_as_the_demo_prints_it() -> None:
 
     assert len(shown) == 3
     assert [line for line in printed() if line in shown] == shown
+
+
+def test_the_demos_last_screen_fits_80_columns() -> None:
+    assert [line for line in printed() if len(line) > 80] == []
 
 
 def test_the_quickstart_leads_to_the_pages_that_the_demo_prints() -> None:

@@ -3,11 +3,13 @@
 from typing import Any
 
 import aiohttp
+import orjson
 import pytest
 from control_client import Control
 from webhook_app import WebhookApp
 
 from sandbox import Sandbox
+from sandbox.live import Viewer
 
 BUSINESS = "+15550100"
 CUSTOMER = "+14155550123"
@@ -90,9 +92,17 @@ async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandb
     assert status == 201
 
 
+async def test_a_notice_is_shown_to_every_page(sandbox: Sandbox, control: Control) -> None:
+    status, _ = await control.post("/notice", text="worker-1 was killed")
+    assert status == 201
+    told = [orjson.loads(message) for message in Viewer(sandbox).news()]
+    assert {"about": "notice", "text": "worker-1 was killed"} in told
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "named"),
     [
+        ("/notice", {"text": "x" * 501}, 422, "500"),
         ("/calls", {"from": CUSTOMER}, 422, "missing: to"),
         ("/calls", {"from": CUSTOMER, "to": "+15559999"}, 404, "+15559999"),
         ("/calls/CA1/answer", {}, 404, "CA1"),

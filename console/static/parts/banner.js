@@ -4,8 +4,8 @@ import { html } from "htm/preact";
 
 import { refused } from "../actions.js";
 import { retryNow } from "../live.js";
-import { asOf, link, storeTrouble } from "../store.js";
-import { Text } from "../shared/text.js";
+import { asOf, link, storeTrouble, summary } from "../store.js";
+import { counted, Text } from "../shared/text.js";
 import { clock, now, span } from "../shared/time.js";
 
 /** Says that the connection is lost, since when, and how old what is shown is. */
@@ -21,6 +21,7 @@ export function Banner() {
           </p>`
         : null}
     </div>
+    <div role="status"><${Takeover} found=${summary.value?.takeover} /></div>
     <div role="alert">
       ${refused.value
         ? html`<p class="banner is-bad">
@@ -33,6 +34,23 @@ export function Banner() {
 }
 
 const isLost = () => link.value.state === "lost";
+
+/** A worker is gone: who takes over its partitions, and with them its calls. */
+function Takeover({ found }) {
+  if (!found) {
+    return null;
+  }
+  const gone = counted(found.gone.length, "worker");
+  const all = counted(found.partitions.length, "partition");
+  return html`<p class="banner is-note">
+    <strong>${gone} stopped: <${Text} value=${found.gone.join(", ")} class="mono" />.</strong>
+    <span>
+      ${found.waiting.length
+        ? `${found.waiting.length} of ${all} wait for another worker.`
+        : html`<${Text} value=${found.heirs.join(", ")} class="mono" /> took over ${all} with all calls.`}
+    </span>
+  </p>`;
+}
 
 /** Moves with every second, and is therefore no alert itself: it would be read out again and again. */
 function Lost() {

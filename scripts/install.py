@@ -1,0 +1,63 @@
+"""Installs what a lock file names with pip, and shows how far it has come: pip itself is silent for half a minute.
+
+Usage: python scripts/install.py requirements.lock
+"""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+#: Where no terminal shows the line, another one is printed after so long, seconds.
+NEXT_LINE_S = 5.0
+HINT = (
+    "The libraries could not be installed (pip's own words are above). They come from the package index alone: "
+    "check the network, or the proxy and index settings of pip, then run the same command again."
+)
+
+
+def main(lock: Path) -> int:
+    """Install; return pip's exit code."""
+    total = len(re.findall(r"^[A-Za-z0-9][\w.-]*==", lock.read_text("utf-8"), re.MULTILINE))
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--progress-bar", "off"]
+    command = [*pip, "--require-hashes", "--only-binary", ":all:", "-r", str(lock)]
+    line = Line()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as process:
+        assert process.stdout is not None
+        done = 0
+        for told in process.stdout:
+            if found := re.match(r"(?:Collecting|Requirement already satisfied:) ([\w.-]+)", told):
+                done += 1
+                line.show(f"  {done} of {total}: {found[1]}")
+            elif told.startswith("Installing collected packages"):
+                line.show("  unpacking them ...")
+    line.close()
+    if process.returncode:
+        print(HINT, file=sys.stderr)
+    return process.returncode
+
+
+class Line:
+    """A line on standard error that a terminal shows in one place."""
+
+    def __init__(self) -> None:
+        self._in_place = sys.stderr.isatty()
+        self._shown_s = 0.0
+
+    def show(self, text: str) -> None:
+        """Replace what the line says; without a terminal, print another one now and then."""
+        if self._in_place:
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+        elif time.monotonic() - self._shown_s >= NEXT_LINE_S:
+            self._shown_s = time.monotonic()
+            print(text, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Clear the line."""
+        if self._in_place:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
