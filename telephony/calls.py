@@ -196,7 +196,7 @@ class Calls:
     async def _redirect(self, effect: RedirectCall) -> None:
         """Source: Twilio docs, Call resource, "Update a Call" (`Twiml`)."""
         document = self._join_document(effect)
-        await _answer(self._client.calls(effect.call_sid).update_async(twiml=document))
+        await _answer(self._client.calls(effect.call_sid).update_async(twiml=document, **self._fallback()))
 
     async def _hang_up(self, effect: HangUpCall) -> None:
         """`completed` ends a call in every state; `canceled` would spare one that was answered meanwhile.
@@ -215,7 +215,7 @@ class Calls:
         """Source: Twilio docs, Call resource, "Update a Call" (`Twiml`)."""
         document = self._needed_setup().documents.say_and_hang_up_inline(effect.sentence)
         with _over_is_fine():  # over already, so there is nobody left to be told
-            await _answer(self._client.calls(effect.call_sid).update_async(twiml=document))
+            await _answer(self._client.calls(effect.call_sid).update_async(twiml=document, **self._fallback()))
 
     async def _create_participant(self, effect: CreateParticipant) -> Dialled:
         """Source: Twilio docs, Participants subresource, "Create a Participant"."""
@@ -285,7 +285,18 @@ class Calls:
     async def _send_away(self, effect: SendAway) -> None:
         """Source: Twilio docs, Call resource, "Update a Call" (`Url`)."""
         with _over_is_fine():  # over already, so there is nobody left to be sent on
-            await _answer(self._client.calls(effect.call_sid).update_async(url=effect.url, method="POST"))
+            await _answer(
+                self._client.calls(effect.call_sid).update_async(url=effect.url, method="POST", **self._fallback())
+            )
+
+    def _fallback(self) -> dict[str, str]:
+        """Where Twilio turns if the new TwiML, or what it leads to, fails; a call that we placed has no other.
+
+        Source: Twilio docs, Call resource, "Update a Call" (`FallbackUrl`).
+        """
+        if self._setup is None:
+            return {}
+        return {"fallback_url": self._setup.urls.fallback(), "fallback_method": "POST"}
 
     def _needed_setup(self) -> CallSetup:
         if self._setup is None:

@@ -164,6 +164,20 @@ async def test_customer_whom_twilio_puts_out_since_his_tune_can_not_be_had_waits
         assert {entry.code for entry in world.sandbox.ledger.errors()} <= may_be
 
 
+async def test_customer_whom_we_called_is_answered_by_the_fallback_when_the_dial_action_fails(redis_server):
+    """No number's fallback applies to a call that we placed: the request that moves it has to name one."""
+    async with World(redis_server.url, speed=20) as world:
+        talk = await talking(world, "outbound")
+        world.sandbox.phone(TARGET).in_turn(rings())
+        world.sandbox.faults.fail_fetches("/voice/wait", status=500, count=50)
+        world.sandbox.faults.fail_fetches("/voice/dial-action", status=503, count=50)
+        await failed(world, "failed", "transfer", talk.session, to=TARGET, mode="blind")
+        back = await world.leg(talk.session, "agent")
+        await until_hears(world, talk.customer, [back])
+        talk.customer.hang_up()
+        await everybody_is_gone(world, talk.session, "customer-left", debugger=frozenset({11200}))
+
+
 async def test_customer_who_is_put_out_of_the_one_conference_alone_is_led_into_another_with_ringing(redis_server):
     async with World(redis_server.url, speed=20) as world:
         talk = await talking(world)

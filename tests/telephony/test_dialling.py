@@ -15,7 +15,17 @@ from runtime.errors import (
     ProviderRefusedError,
 )
 from statemachine.attributes import Attributes
-from statemachine.effects import CreateCall, CreateParticipant, Dial, Effect, FindCall, SayAndHangUp, UpdateParticipant
+from statemachine.effects import (
+    CreateCall,
+    CreateParticipant,
+    Dial,
+    Effect,
+    FindCall,
+    RedirectCall,
+    SayAndHangUp,
+    SendAway,
+    UpdateParticipant,
+)
 from statemachine.states import Tune
 from telephony.addresses import AllowList
 from telephony.dialling import CallSetup, Dialled
@@ -373,6 +383,22 @@ async def test_a_participant_that_is_gone_was_not_changed() -> None:
         await calls.perform(replace(UPDATE, hold=True, tune="music"))
 
 
+FALLBACK = {"FallbackUrl": URLS.fallback(), "FallbackMethod": "POST"}
+
+
+@pytest.mark.parametrize("effect", [
+    RedirectCall(effect_id="e1", session_id="S1", party="agent", call_sid="CA1", room="S1", label="agent-1"),
+    SendAway(effect_id="e1", session_id="S1", party="customer", call_sid="CA1", url="https://example.com/survey"),
+], ids=lambda effect: effect.kind)  # fmt: skip
+async def test_a_call_that_gets_other_twiml_gets_a_fallback_with_it(effect) -> None:
+    calls, http = calls_with({"POST Calls/CA1": {"sid": "CA1"}}, SETUP)
+
+    assert await calls.perform(effect) is None
+
+    ((_, data),) = http.requests
+    assert data.items() >= FALLBACK.items()
+
+
 async def test_a_sentence_is_sent_inline() -> None:
     calls, http = calls_with({"POST Calls/CA1": {"sid": "CA1"}}, SETUP)
 
@@ -380,7 +406,7 @@ async def test_a_sentence_is_sent_inline() -> None:
 
     document = DOCUMENTS.say_and_hang_up(Phrase.TRANSFER_FAILED)
     assert words(Phrase.TRANSFER_FAILED, "en-US") in document
-    assert http.requests == [("POST Calls/CA1", {"Twiml": document})]
+    assert http.requests == [("POST Calls/CA1", {"Twiml": document, **FALLBACK})]
 
 
 @pytest.mark.parametrize("error", [GONE, OVER])
