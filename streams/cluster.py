@@ -85,6 +85,11 @@ class ClusterClient(RedisCluster):
         """Commands that go out together; without a transaction they may be of any slots."""
         return super().pipeline(transaction, shard_hint) if transaction else _Pipeline(self)
 
+    def node_of(self, key: str) -> str:
+        """The address of the primary that has a key, as the map was read last; empty while that is not known."""
+        nodes = self.nodes_manager.slots_cache.get(self.keyslot(key))
+        return str(nodes[0].name) if nodes else ""
+
     def replica_counts(self) -> dict[str, int]:
         """How many replicas each primary has (count), by its address; as the map was read last."""
         owners = self.nodes_manager.slots_cache.values()

@@ -1,5 +1,6 @@
 """What a holder reads and writes of its partition besides commits: entries, timers, the outbox, suspected entries."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,10 +14,13 @@ from streams.connection import BLOCK_MS, Client, store_errors
 from streams.event_codec import BadEntryError
 from streams.keys import GROUP, Keys
 from streams.lease import Lease
+from streams.limits import NodeLimits, grouped_by_node
 from streams.outcomes import publish_outcome
 
 #: Timers moved onto the stream in one go, count: bounds the time of the script.
 TIMERS_PER_CALL_MAX = 200
+#: Commands of chores at one Redis node at the same time, count: connections are for decisions too.
+CHORES_MAX = 32
 #: Largest entry that is understood, bytes; larger ones go to the dead letters.
 ENTRY_BYTES_MAX = 64 * 1024
 
@@ -59,6 +63,7 @@ class PartitionAccess:
         self._client = client
         self._blocking = blocking
         self._keys = keys
+        self._chore_limits = NodeLimits(client, CHORES_MAX)
 
     async def read(self, partition: int, count: int, *, block: bool) -> list[Entry]:
         """The oldest undecided entries; waits up to 2 s for one where there is none."""
@@ -162,20 +167,29 @@ class PartitionAccess:
 
     async def finish_chore(self, partition: int, chore: effect_codec.Chore, *, session_ttl_s: int) -> None:
         """Does a chore and takes it out of the outbox; each step may be repeated."""
-        with store_errors():
-            if not isinstance(chore, effect_codec.ForgetCalls):
-                # One after the other: a full Redis refuses what is to be told, but never the removal.
-                if isinstance(chore, effect_codec.TellCommand):
-                    await tell_command(self._client, self._keys, chore)
-                else:
-                    await publish_outcome(self._client, self._keys, chore.conclusion)
-                await self._client.hdel(self._keys.outbox(partition), chore.chore_id)
-                return
-            pipeline = self._client.pipeline(transaction=False)
-            for call_sid in chore.call_sids:
-                pipeline.expire(self._keys.call(call_sid), session_ttl_s)
-            pipeline.hdel(self._keys.outbox(partition), chore.chore_id)
-            await pipeline.execute()
+        # One after the other: a full Redis refuses what is to be told, but never the removal.
+        if isinstance(chore, effect_codec.TellCommand):
+            async with self._chore_limits.permit(self._keys.command(chore.report.command_id)):
+                await tell_command(self._client, self._keys, chore)
+        elif isinstance(chore, effect_codec.ForgetCalls):
+            by_node = grouped_by_node(self._client, map(self._keys.call, chore.call_sids))
+            await asyncio.gather(*(self._expire(keys, session_ttl_s) for keys in by_node))
+        else:
+            async with self._chore_limits.permit(self._keys.outcomes):
+                await publish_outcome(self._client, self._keys, chore.conclusion)
+        outbox = self._keys.outbox(partition)
+        async with self._chore_limits.permit(outbox):
+            with store_errors():
+                await self._client.hdel(outbox, chore.chore_id)
+
+    async def _expire(self, keys: Sequence[str], ttl_s: int) -> None:
+        """Have keys of one node expire."""
+        async with self._chore_limits.permit(keys[0]):
+            with store_errors():
+                pipeline = self._client.pipeline(transaction=False)
+                for key in keys:
+                    pipeline.expire(key, ttl_s)
+                await pipeline.execute()
 
     async def suspect(self, partition: int, lease: Lease, entry_id: str) -> int:
         """Marks an entry before it is decided after a worker's death; tells under how many leases it was marked.

@@ -29,6 +29,7 @@ from streams.connection import COMMAND_TIMEOUT_S, Client, as_store_error, identi
 from streams.facts import facts_of
 from streams.ingest import GateClaim, SessionFacts
 from streams.keys import Keys
+from streams.limits import NodeLimits
 from streams.shedding import Shedding
 
 log = structlog.get_logger()
@@ -49,8 +50,8 @@ PIPELINES_MAX = 4
 #: On a cluster: how long a pipeline holds up those behind it, seconds. One that is under way for longer waits for a
 #: silent node, and the others are well.
 HOLDS_UP_S = 0.25
-#: Claims of gates under way at the same time, count. With the pipelines, the look at the server and what a start asks
-#: they have to fit into the client's connections: one that finds none fails at once.
+#: Claims of gates in progress at one Redis node at the same time, count. With the pipelines, the check of the server,
+#: and what a start asks, they have to fit into the client's connections: one that finds none fails at once.
 CLAIMS_MAX = 2
 #: How long after a restart or a failover what Redis says may be old, seconds.
 RESTART_CARE_S = 60.0
@@ -112,7 +113,7 @@ class Publisher:
         self._flights: set[asyncio.Task[None]] = set()
         #: Those among them that hold up others no more.
         self._slow_flights: set[asyncio.Task[None]] = set()
-        self._claims = asyncio.Semaphore(CLAIMS_MAX)
+        self._claims = NodeLimits(client, CLAIMS_MAX)
         self._flush_is_due = False
         self._run_id = ""
         self._changed_at_s: float | None = None
@@ -152,11 +153,12 @@ class Publisher:
         self, session_id: str, dial_id: str, call_sid: str, contest: str = "", gone: Sequence[str] = ()
     ) -> GateClaim:
         """See `Ingest.claim_gate`. Not part of a pipeline: a cluster's takes no scripts."""
+        key = self._keys.gates(session_id)
         try:
             with store_errors():
-                async with asyncio.timeout(self._deadline_s), self._claims:
+                async with asyncio.timeout(self._deadline_s), self._claims.permit(key):
                     answer = await scripts.claim_gate(
-                        self._client, [self._keys.gates(session_id)], [dial_id, call_sid, contest, GATES_TTL_S, *gone]
+                        self._client, [key], [dial_id, call_sid, contest, GATES_TTL_S, *gone]
                     )
         except StoreUnreachableError:
             self._server_is_unknown = True

@@ -17,7 +17,7 @@ from telephony.errors import our_errors
 #: How long an answer of Twilio's counts, seconds: numbers seldom come and go, and a new one should soon be usable.
 FOUND_KEPT_S = 300.0
 MISSING_KEPT_S = 15.0
-#: The router answers other commands only after this one, so it does not wait long, seconds.
+#: The commands of the same session wait for this one, so it does not wait long, seconds.
 DEADLINE_S = 2.0
 #: Numbers that are remembered, count.
 KEPT_MAX = 1_000

@@ -10,8 +10,6 @@ from streams.partition import PartitionAccess
 
 log = structlog.get_logger()
 
-#: Chores of all partitions together that talk to Redis at the same time, count: connections are for decisions too.
-AT_ONCE_MAX = 32
 #: Pause after Redis could not be reached, seconds.
 PAUSE_S = 0.2
 
@@ -19,12 +17,9 @@ PAUSE_S = 0.2
 class Chores:
     """The chores of one partition. Each may be repeated; what is not done stays in the outbox for the next holder."""
 
-    def __init__(
-        self, partition: int, access: PartitionAccess, limit: asyncio.Semaphore, *, session_ttl_s: int
-    ) -> None:
+    def __init__(self, partition: int, access: PartitionAccess, *, session_ttl_s: int) -> None:
         self._partition = partition
         self._access = access
-        self._limit = limit
         self._session_ttl_s = session_ttl_s
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = False
@@ -49,8 +44,7 @@ class Chores:
     async def _do(self, chore: Chore) -> None:
         while True:
             try:
-                async with self._limit:
-                    await self._access.finish_chore(self._partition, chore, session_ttl_s=self._session_ttl_s)
+                await self._access.finish_chore(self._partition, chore, session_ttl_s=self._session_ttl_s)
             except StoreUnreachableError:
                 if self._is_stopping:
                     return

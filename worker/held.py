@@ -63,8 +63,6 @@ class Surroundings:
     #: The times and choices by which sessions are driven; a batch is decided by those of its beginning.
     policy: Callable[[], Policy]
     session_ttl_s: int
-    #: Bounds the chores of all partitions together.
-    chores_limit: asyncio.Semaphore
     #: Sessions kept in memory for one partition, count.
     sessions_max: int = SESSIONS_MAX
     #: Called between the steps, for tests that end the process there.
@@ -115,7 +113,7 @@ class HeldPartition:
         self._renew = renew
         #: What is in the outbox, by session and effect id.
         self._open_effects: dict[str, dict[str, Effect]] = defaultdict(dict)
-        self._chores = Chores(number, around.access, around.chores_limit, session_ttl_s=around.session_ttl_s)
+        self._chores = Chores(number, around.access, session_ttl_s=around.session_ttl_s)
         self._looks_first_until_s = looks_first_until_s
         #: The newest entry that stood on the stream when a partition was taken over from somebody who had died, or
         #: after a rewind.

@@ -35,7 +35,6 @@ from telephony.documents import Documents
 from telephony.urls import CallbackUrls
 from worker.cache import SESSIONS_MAX
 from worker.caller_ids import CallerIds
-from worker.chores import AT_ONCE_MAX
 from worker.executor import Executor, ExecutorPolicy, pass_by
 from worker.held import Surroundings
 from worker.leases import LeaseKeeper
@@ -161,7 +160,6 @@ class Worker:
                 metrics=self.metrics,
                 policy=self._policy_now,
                 session_ttl_s=settings.session_ttl_s,
-                chores_limit=asyncio.Semaphore(AT_ONCE_MAX),
                 sessions_max=max(1, self._sessions_max // settings.partitions),
                 checkpoint=self._checkpoint,
             )

@@ -109,7 +109,6 @@ class Team:
             metrics=metrics,
             policy=Policy,
             session_ttl_s=60,
-            chores_limit=asyncio.Semaphore(8),
         )
         works: list[Any] = [
             keeper.keep(stop, around, work),  # type: ignore[arg-type]

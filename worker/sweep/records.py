@@ -4,12 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 
+from runtime.errors import StoreUnreachableError
 from statemachine.events import AccountSwept, ConferenceFound
 from statemachine.session import AGENT, CUSTOMER, OUTBOUND
 from statemachine.states import PartyStatus, State
 from streams.append import append_events
 from streams.connection import Client, store_errors
 from streams.keys import Keys
+from streams.limits import grouped_by_node, node_of
 from streams.publisher import CALL_INDEX_TTL_S
 from streams.reading import SessionReader
 from streams.times import from_iso
@@ -36,6 +38,31 @@ class SweepRecords:
         self._reader = SessionReader(client, keys)
         #: By how much the times of a partition's sessions are ahead of Redis's clock, milliseconds.
         self._ahead_ms: dict[int, int] = {}
+        #: Nodes of a cluster that did not answer in this sweep.
+        self._silent: set[str] = set()
+
+    # ---- silent nodes --------------------------------------------------------------------------------------------
+
+    def is_silent(self, partition: int) -> bool:
+        """Whether the node of a partition did not answer in this sweep."""
+        return bool(self._silent) and node_of(self._client, self._keys.live(partition)) in self._silent
+
+    def note_silent(self, partition: int, error: StoreUnreachableError) -> None:
+        """Note that the node of a partition did not answer.
+
+        Raises:
+            StoreUnreachableError: there is no other node.
+        """
+        node = node_of(self._client, self._keys.live(partition))
+        if not node:
+            raise error
+        self._silent.add(node)
+
+    def forget_silence(self) -> None:
+        """Ask all nodes again: the next sweep begins."""
+        self._silent.clear()
+
+    # ---- what is read and written --------------------------------------------------------------------------------
 
     async def swept_ms(self) -> int | None:
         """When the last sweep began that has looked at everybody, Unix milliseconds by Redis's clock; None: never."""
@@ -94,8 +121,20 @@ class SweepRecords:
         return [session for session in found if session is not None]
 
     async def owners(self, call_sids: Sequence[str]) -> dict[str, str]:
-        """Sessions by call; calls that are none of ours are left out."""
-        return await self._reader.sessions_of_calls(call_sids)
+        """Sessions by call; calls that are none of ours, or that a silent node knows, are left out."""
+        sid_of = {self._keys.call(call_sid): call_sid for call_sid in call_sids}
+        found: dict[str, str] = {}
+        for keys in grouped_by_node(self._client, sid_of):
+            node = node_of(self._client, keys[0])
+            if node in self._silent:
+                continue
+            try:
+                found |= await self._reader.sessions_of_calls(sid_of[key] for key in keys)
+            except StoreUnreachableError:
+                if not node:
+                    raise
+                self._silent.add(node)
+        return found
 
     async def ended(self, session_ids: Sequence[str]) -> dict[str, EndedSession]:
         """Sessions that have ended; those that live or don't exist are left out."""
@@ -114,15 +153,22 @@ class SweepRecords:
         """Those of whom there is no record at all, neither live nor ended."""
         return set(session_ids) - (await self._reader.records(session_ids)).keys()
 
-    async def adopt(self, found: ConferenceFound) -> None:
-        """Publish what was found of a lost session; its calls lead to it from now on."""
+    async def adopt(self, found: ConferenceFound) -> bool:
+        """Publish what was found of a lost session; its calls lead to it from now on.
+
+        Returns:
+            False where a silent node has to know one of the calls: then nothing is published.
+        """
+        calls = [self._keys.call(participant.call_sid) for participant in found.participants]
+        if any(node_of(self._client, key) in self._silent for key in calls):
+            return False
         with store_errors():
             pipeline = self._client.pipeline(transaction=False)
-            for participant in found.participants:
-                key = self._keys.call(participant.call_sid)
+            for key in calls:
                 pipeline.set(key, found.session_id, nx=True, ex=CALL_INDEX_TTL_S)
             await pipeline.execute()
         await append_events(self._client, self._keys, [found])
+        return True
 
     async def publish(self, findings: Iterable[Finding], interval_number: int) -> None:
         """Appends findings to their sessions' partitions.

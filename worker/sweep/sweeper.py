@@ -16,6 +16,7 @@ from runtime.errors import (
     ProviderError,
     ProviderRefusedError,
     StoreError,
+    StoreUnreachableError,
 )
 from runtime.lifecycle import pause
 from runtime.metrics import Metrics
@@ -243,6 +244,7 @@ class Sweeper:
         account = await self._read_account(stop)
         await pause(stop, self._times.settle_s)
         quiet_before_ms = started_ms - round(self._times.quiet_s * 1000)
+        self._records.forget_silence()
         missed_before = {sid for sid, since_ms in self._doubtful.items() if since_ms <= quiet_before_ms}
         # Sessions' times are read as Redis's clock shows time, wherever that was set meanwhile.
         comparison = Comparison(account, quiet_before_ms - self._store_clock.ahead_ms, missed_before)
@@ -305,14 +307,28 @@ class Sweeper:
         # Each sweep begins elsewhere: when there is more to be found than is published, everybody's turn comes.
         for number in ((interval_number + step) % count for step in range(count)):
             self._insist(stop)
-            if not await self._records.keeps_up(number, self._store_clock.store_now_ms()):
+            if self._records.is_silent(number):
                 behind.add(number)
                 continue
-            for part in in_parts(await self._records.live_ids(number), AT_ONCE):
-                self._insist(stop)
-                for session in await self._records.live_sessions(part):
-                    comparison.show(session)
+            try:
+                is_compared = await self._compare_partition(number, comparison, stop)
+            except StoreUnreachableError as error:
+                # On a cluster, the sessions of the other nodes are compared all the same.
+                self._records.note_silent(number, error)
+                is_compared = False
+            if not is_compared:
+                behind.add(number)
         return behind
+
+    async def _compare_partition(self, number: int, comparison: Comparison, stop: asyncio.Event) -> bool:
+        """Shows it the live sessions of a partition; False where the partition is behind."""
+        if not await self._records.keeps_up(number, self._store_clock.store_now_ms()):
+            return False
+        for part in in_parts(await self._records.live_ids(number), AT_ONCE):
+            self._insist(stop)
+            for session in await self._records.live_sessions(part):
+                comparison.show(session)
+        return True
 
     async def _look_for_ended(self, comparison: Comparison, behind: set[int], stop: asyncio.Event) -> None:
         """Whether what no live session has is an ended one's. Everything else is somebody else's, and left alone.
@@ -376,7 +392,8 @@ class Sweeper:
                 participants=tuple(participants),
                 conference_name=comparison.strange_conferences[conference_sid],
             )
-            await self._records.adopt(found)
+            if not await self._records.adopt(found):
+                continue
             self._metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
             log.warning(
                 "conference_adopted",

@@ -1,0 +1,46 @@
+"""A cluster in memory, for tests of what a silent node holds up: one server, whose keys are split among named nodes."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from streams.cluster import key_of
+from streams.connection import BLOCK_TIMEOUT_S, COMMAND_TIMEOUT_S
+from tests.support.memory_redis import MemoryServer
+from tests.support.memory_redis.client import MemoryClient
+from tests.support.memory_redis.values import Reply
+
+
+class SplitClient(MemoryClient):
+    """Commands to a silent node time out; a pipeline that needs one fails as a whole, as a cluster's does."""
+
+    def __init__(self, server: MemoryServer, split: Callable[[str], str], *, blocking: bool = False) -> None:
+        """Connects.
+
+        Args:
+            server: Holds all keys.
+            split: Names the node that has a key.
+            blocking: Whether it is for reads that wait.
+        """
+        super().__init__(server, timeout_s=BLOCK_TIMEOUT_S if blocking else COMMAND_TIMEOUT_S)
+        self.node_of = split
+        self.silent: set[str] = set()
+        #: The keys that were asked of a silent node, oldest first.
+        self.unanswered: list[str] = []
+
+    async def exchange(self, commands: Sequence[list[bytes]]) -> list[Reply]:
+        """See `MemoryClient.exchange`."""
+        for command in commands:
+            key = _text(key_of([_text(command[0]), *map(_plain, command[1:])])) if len(command) > 1 else ""
+            if key and self.node_of(key) in self.silent:
+                self.unanswered.append(key)
+                await self._result(asyncio.get_running_loop().create_future(), self._timeout_s)
+        return await super().exchange(commands)
+
+
+def _text(part: Any) -> str:
+    return part.decode() if isinstance(part, bytes) else str(part)
+
+
+def _plain(part: bytes) -> Any:
+    return part

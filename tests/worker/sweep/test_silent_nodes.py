@@ -1,0 +1,61 @@
+"""A sweep on a cluster: a silent node leaves out its own sessions, and no others."""
+
+import asyncio
+
+import pytest
+
+from runtime.clock import SystemClock
+from telephony.account import Account
+from tests.support.memory_redis import MemoryServer
+from tests.support.split_redis import SplitClient
+from tests.worker.sweep.sea import PARTITIONS, Sea
+
+
+def split(key: str) -> str:
+    return "a" if "{0}" in key or "{1}" in key or "sick" in key else "b"
+
+
+@pytest.fixture
+async def sea() -> Sea:
+    server = MemoryServer(SystemClock().wall_ms)
+    sea = Sea(server)
+    sea.client = client = SplitClient(server, split)
+    client._timeout_s = 0.05
+    await sea.hold_partitions()
+    return sea
+
+
+def name_in(sea: Sea, partition: int) -> str:
+    return next(name for name in map("s{}".format, range(99)) if sea.keys.partition_of(name) == partition)
+
+
+async def test_sessions_of_healthy_nodes_are_compared_while_a_node_is_silent(sea: Sea) -> None:
+    names = [name_in(sea, number) for number in range(PARTITIONS)]
+    await sea.store(*(sea.session(name, f"CA-{name}-1", f"CA-{name}-2") for name in names))
+    over = sea.ended("over-3", "CA-over", "CA-sick-over")
+    await sea.store(over)
+    calls = frozenset({"CA-over", "CA-sick-over", *(f"CA-{name}-1" for name in names)})
+    sea.account.account = Account(calls=calls)
+
+    sea.client.silent = {"a"}
+    await sea.sweep()
+    sea.client.silent = set()
+
+    told = {(session, call) for _, session, call, _ in await sea.told()}
+    assert told >= {(name, f"CA-{name}-2") for name in names[2:]}
+    assert not told & {(name, f"CA-{name}-2") for name in names[:2]}
+    assert ("over-3", "CA-over") in told or sea.keys.partition_of("over-3") < 2
+    asked = [key for key in sea.client.unanswered if key != sea.keys.sweep_lease]
+    assert len(asked) <= 2 * sea.sweeps(), "one partition and one group of calls is asked for, not each of them"
+
+
+async def test_sweep_of_a_single_silent_server_is_given_up(sea: Sea) -> None:
+    await sea.store(sea.session("s1", "CA1"))
+    sea.client.node_of = lambda key: "" if "{" in key else "lease"
+    sea.client.silent = {""}
+    stop = asyncio.Event()
+    running = asyncio.create_task(sea.sweeper().run(stop))
+    await sea.until(lambda: sea.sweeps("given-up") > 0)
+    stop.set()
+    await running
+    assert sea.sweeps() == 0
