@@ -17,6 +17,7 @@ from tests.simulation.plan import CALM, HARSH, Plan
 from tests.simulation.report import describe
 from tests.simulation.run import Run
 from tests.simulation.world import simulate
+from tests.support.rows import marked, never_taken
 
 #: Lines of the log that tell of a mistake of ours, or of something lost.
 MISTAKES = frozenset({
@@ -28,7 +29,7 @@ MISTAKES = frozenset({
 def play(plan: Plan, *, trace: str = "") -> Run:
     """Plays a plan in a loop of its own; with `trace` every callback goes into that file."""
     complaints: list[str] = []
-    with _complaints(complaints):
+    with _complaints(complaints), marked() as taken:
         if not trace:
             run = loop.run(lambda one: simulate(one, plan))
         else:
@@ -39,6 +40,7 @@ def play(plan: Plan, *, trace: str = "") -> Run:
                     return simulate(one, plan)
 
                 run = loop.run(traced)
+    run.rows_never_taken = never_taken(taken)
     run.exceptions += complaints
     return run
 
@@ -71,11 +73,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--calm", action="store_true")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another field of the plan")
     parser.add_argument("--trace", default="", help="a file for every callback")
+    parser.add_argument("--rows", action="store_true", help="list the rows of the table that no session took")
     given = parser.parse_args(arguments)
     plan = Plan(seed=given.seed, sessions=given.sessions)
     plan = replace(plan, **(HARSH if given.harsh else CALM if given.calm else {}))
     run = play(plan.changed(given.set), trace=given.trace)
     sys.stdout.write(f"{describe(run)}\n")
+    if given.rows:
+        sys.stdout.writelines(f"  never taken: {row}\n" for row in run.rows_never_taken)
     return 1 if run.problems or run.exceptions else 0
 
 

@@ -1,5 +1,6 @@
 """What a run has shown, in words."""
 
+from statemachine.table import TABLE
 from tests.simulation.judge import percentile
 from tests.simulation.run import Run
 
@@ -29,6 +30,7 @@ def describe(run: Run) -> str:
         _spread("partitions taken over after (s)", run.taken_over_s),
         _spread("and where something else went wrong meanwhile (s)", run.taken_over_disturbed_s),
         f"nothing left {run.ending_s:.0f} s after the last caller hung up",
+        f"rows of the table taken: {len(TABLE) - len(run.rows_never_taken)} of {len(TABLE)}",
     ]
     lines += [f"  {name}: {count}" for name, count in sorted(counts.items())]
     lines += [f"EXCEPTION {words}" for words in run.exceptions[:20]]
@@ -40,7 +42,7 @@ def describe(run: Run) -> str:
 
 def figures(run: Run) -> list[str]:
     """What a run has shown, in a few lines."""
-    told = describe(run).splitlines()[:8]
+    told = describe(run).splitlines()[:9]
     faults = (
         "callbacks", "callbacks lost", "callbacks doubled", "rest GET", "rest POST", "workers killed", "workers paused",
         "webhooks killed", "Redis restarted", "Redis rewound", "innocent entries put aside", "sessions decided again",

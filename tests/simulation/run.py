@@ -30,3 +30,5 @@ class Run:
     #: From the last hang-up until nothing was left, seconds.
     ending_s: float = 0.0
     stories: list[str] = field(default_factory=list)
+    #: Rows of the transition table that no session took.
+    rows_never_taken: list[str] = field(default_factory=list)

@@ -1,0 +1,45 @@
+"""Which rows of the transition table were taken: coverage marks for stories, explorations, and simulations."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from statemachine import machine
+from statemachine.table import TABLE, Row
+
+#: A row as the library knows it: source, event, guard, action.
+_Mark = tuple[str, str, Any, Any]
+
+
+def _mark_of(row: Row) -> _Mark:
+    return row.source.name, row.event.name, row.guard, row.action
+
+
+@contextmanager
+def marked() -> Iterator[Counter[_Mark]]:
+    """Counts, while the block runs, how often each row is taken in this process."""
+    taken: Counter[_Mark] = Counter()
+    execute = machine._GuardedRow.execute
+
+    def counting(self: Any, event_data: Any) -> bool:
+        was_taken = execute(self, event_data)
+        if was_taken:
+            guard = self.conditions[0].func if self.conditions else None
+            taken[self.source, event_data.event.name, guard, self.before[0]] += 1
+        return was_taken
+
+    machine._GuardedRow.execute = counting  # type: ignore[method-assign]
+    try:
+        yield taken
+    finally:
+        machine._GuardedRow.execute = execute  # type: ignore[method-assign]
+
+
+def never_taken(taken: Counter[_Mark]) -> list[str]:
+    """The rows that were not, in the order of the table: `STATE event guard -> action`."""
+    return [
+        f"{row.source.name} {row.event.name} {row.guard.__name__ if row.guard else '-'} -> {row.action.__name__}"
+        for row in TABLE
+        if not taken[_mark_of(row)]
+    ]
