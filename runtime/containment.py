@@ -50,12 +50,36 @@ class Unexpected:
         return f"unexpected {type(self.error).__name__}"
 
 
-class contain:  # noqa: N801  # used as a `with` statement, like contextlib.suppress
-    """The boundary of one item.
+class attempt:  # noqa: N801  # used as a `with` statement, like contextlib.suppress
+    """A boundary that only keeps the error, for callers that then try again in smaller parts.
 
-    An unforeseen error inside the block ends the block. It is logged with its traceback, counted, and kept in
-    `unexpected`. Errors in `passing` leave the block, and so do a cancellation of this task and the errors that end a
-    process (`SystemExit`, `KeyboardInterrupt`). A cancellation that no one asked for is a library's mistake and stays.
+    An unforeseen error inside the block ends the block and is kept in `unexpected`. Errors in `passing` leave the
+    block, and so do a cancellation of this task and the errors that end a process (`SystemExit`, `KeyboardInterrupt`,
+    `MemoryError`: only a fresh process has memory again). A cancellation that no one asked for is a library's mistake
+    and stays.
+    """
+
+    def __init__(self, *passing: type[BaseException]) -> None:
+        """Prepare the boundary for errors that the caller does not handle itself, as it does those in `passing`."""
+        self.unexpected: Unexpected | None = None
+        self._passing = passing
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> bool:
+        if error is None or isinstance(error, (*self._passing, MemoryError)):
+            return False
+        if not isinstance(error, Exception) and not _is_stray_cancellation(error):
+            return False
+        self.unexpected = Unexpected(error)
+        return True
+
+
+class contain(attempt):  # noqa: N801  # as above
+    """The boundary of one item: what it keeps is logged with its traceback, and counted.
 
     >>> from runtime.metrics import Metrics
     >>> with contain(Where.EFFECT, Metrics()) as boundary:
@@ -80,25 +104,18 @@ class contain:  # noqa: N801  # used as a `with` statement, like contextlib.supp
             passing: Errors that the caller handles itself.
             about: What the log line says about the item, under keys of `runtime.log.KEYS`.
         """
-        self.unexpected: Unexpected | None = None
+        super().__init__(*passing)
         self._where = where
         self._metrics = metrics
-        self._passing = passing
         self._about = about
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(
-        self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        if error is None or isinstance(error, self._passing):
-            return False
-        if not isinstance(error, Exception) and not _is_stray_cancellation(error):
-            return False
-        self.unexpected = Unexpected(error)
-        note_unexpected(self._where, self._metrics, error, **self._about)
-        return True
+        is_kept = super().__exit__(kind, error, traceback)
+        if self.unexpected is not None:
+            note_unexpected(self._where, self._metrics, self.unexpected.error, **self._about)
+        return is_kept
 
 
 def note_unexpected(where: Where, metrics: Metrics, error: BaseException, **about: Any) -> None:

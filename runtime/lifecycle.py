@@ -59,14 +59,19 @@ async def _with_signals(
     faults: list[BaseException] = []
 
     def notice(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """A mistake of ours in a task that nobody awaits: the process stops, and its supervisor starts a fresh one."""
+        """Log an error of a task that no one awaits, or of a callback; without memory, end the process.
+
+        What has to go on has a boundary of its own (`runtime.containment`): here, nothing is left that could stop.
+        """
         error = context.get("exception")
         if error is None or isinstance(error, OSError):  # a peer that went away while something was being sent
             log.warning("loop_complained", reason=str(context.get("message")), error_type=type(error).__name__)
-            return
-        log.error("task_failed", error_type=type(error).__name__, exc_info=error)
-        faults.append(error)
-        stop.set()
+        elif isinstance(error, Exception | asyncio.CancelledError) and not isinstance(error, MemoryError):
+            log.error("unexpected_error", where="task", error_type=type(error).__name__, exc_info=error)
+        else:
+            log.error("task_failed", error_type=type(error).__name__, exc_info=error)
+            faults.append(error)
+            stop.set()
 
     loop.set_exception_handler(notice)
 
@@ -87,7 +92,7 @@ async def _with_signals(
 
 
 def _in_thread(work: Callable[[], None], running: set[asyncio.Task[None]]) -> None:
-    """Starts work in a thread; a mistake in it stops the process, as that of every task that nobody awaits."""
+    """Start work in a thread; a mistake in it is logged, as that of every task that no one awaits."""
     loop = asyncio.get_running_loop()
     task = loop.create_task(asyncio.to_thread(work))
     running.add(task)

@@ -2,16 +2,23 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from typing import Any
 
 from twilio.base.page import Page
 from twilio.rest import Client
 
-from runtime.errors import OutcomeUnknownError, ProviderBusyError, ProviderGoneError, ProviderUnreachableError
+from runtime.containment import Where, attempt, contain, note_unexpected
+from runtime.errors import (
+    ConferralError,
+    OutcomeUnknownError,
+    ProviderBusyError,
+    ProviderGoneError,
+    ProviderUnreachableError,
+)
+from runtime.metrics import Metrics
 from statemachine.events import ParticipantFound
 from statemachine.states import CallStatus
 from telephony.client import requests_of
@@ -40,6 +47,8 @@ REFUSED_WAIT_MAX_S = 15.0
 LIVE_CALL_STATUSES = ("queued", "ringing", "in-progress")
 #: Likewise; an `init` one has not started: somebody waits in it. Source: Twilio docs, Conference resource.
 LIVE_CONFERENCE_STATUSES = ("init", "in-progress")
+#: Records taken of one page, count: a page that never ends is not read forever.
+RECORDS_MAX = 10 * PAGE_SIZE
 #: Records read before others have their turn, count.
 _AT_A_TIME = 100
 
@@ -85,6 +94,7 @@ class AccountReader:
         pages_max: int = PAGES_MAX,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: random.Random | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         """Binds the client.
 
@@ -94,8 +104,10 @@ class AccountReader:
             pages_max: Pages read of calls, and as many of conferences (count).
             sleep: How time is waited out.
             rng: For jitter.
+            metrics: Where unforeseen errors are counted.
         """
         self._client = client
+        self._metrics = metrics or Metrics()
         self._own_numbers = own_numbers
         self._pages_max = pages_max
         self._sleep = sleep
@@ -132,11 +144,11 @@ class AccountReader:
                 conferences[record.sid or ""] = record.friendly_name
 
         with requests_of("sweep"):
-            of_calls = _Reading(self._pages_max, self._sleep, self._rng, check)
+            of_calls = _Reading(self._pages_max, self._sleep, self._rng, check, self._metrics)
             for status in LIVE_CALL_STATUSES:
                 first = partial(self._client.calls.page_async, status=status, page_size=PAGE_SIZE)
                 await of_calls.follow(first, partial(take_call, status))
-            of_conferences = _Reading(self._pages_max, self._sleep, self._rng, check)
+            of_conferences = _Reading(self._pages_max, self._sleep, self._rng, check, self._metrics)
             for status in LIVE_CONFERENCE_STATUSES:
                 first = partial(self._client.conferences.page_async, status=status, page_size=PAGE_SIZE)
                 await of_conferences.follow(first, take_conference)
@@ -197,6 +209,7 @@ class _Reading:
         sleep: Callable[[float], Awaitable[None]],
         rng: random.Random,
         check: Callable[[], None],
+        metrics: Metrics,
     ) -> None:
         self.pages = 0
         #: Whether every list was read to its end.
@@ -205,6 +218,7 @@ class _Reading:
         self._sleep = sleep
         self._rng = rng
         self._check = check
+        self._metrics = metrics
 
     async def follow(self, first: Callable[[], Awaitable[Page]], take: Callable[[Any], None]) -> None:
         """Reads one list, page by page."""
@@ -217,25 +231,41 @@ class _Reading:
             if page is None:
                 return
             self.pages += 1
+            await self._take_all(page, take)
             with our_errors():
-                records: Iterable[Any] = page
-                while batch := list(islice(records, _AT_A_TIME)):
-                    for record in batch:
-                        take(record)
-                    await asyncio.sleep(0)
                 if page.next_page_url is None:
                     return
             request = page.next_page_async
             await self._sleep(PAGE_PAUSE_S)
+
+    async def _take_all(self, page: Page, take: Callable[[Any], None]) -> None:
+        """Take the records of a page. Those that can't be understood are skipped, and told of once for the page."""
+        records, failure = iter(page), None
+        for number in range(1, RECORDS_MAX + 1):
+            with attempt() as reading:
+                record = next(records, None)
+                if record is None:
+                    break
+                take(record)
+            failure = failure or reading.unexpected
+            if number % _AT_A_TIME == 0:
+                await asyncio.sleep(0)
+        else:
+            self.is_whole = False
+        if failure is not None:
+            self.is_whole = False
+            note_unexpected(Where.SWEEP, self._metrics, failure.error, task="sweep")
 
     async def _patiently(self, request: Callable[[], Awaitable[Page | None]]) -> Page | None:
         """One page; a refusal for load is waited out a few times, and what fails or breaks is asked for again."""
         refusals = failures = 0
         while True:
             self._check()
+            page: Page | None = None
             try:
-                with our_errors():
-                    return await request()
+                passing = (ConferralError,)
+                with contain(Where.SWEEP, self._metrics, passing=passing, task="sweep") as boundary, our_errors():
+                    page = await request()
             except ProviderBusyError as error:
                 refusals += 1
                 if refusals > REFUSALS_MAX or error.retry_after_s > REFUSED_WAIT_MAX_S:
@@ -246,6 +276,9 @@ class _Reading:
                 if failures > FAILURES_MAX:
                     raise
                 await self._sleep(self._wait_s(failures))
+            else:
+                self.is_whole = self.is_whole and boundary.unexpected is None
+                return page
 
     def _wait_s(self, times: int) -> float:
         doubled_s = REFUSED_WAIT_S * 2.0 ** (times - 1)

@@ -8,6 +8,7 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import structlog
 
@@ -329,8 +330,10 @@ class Executor:
     def _on_turn(self, task: asyncio.Task[Order]) -> None:
         # An order may have been dropped in the very moment in which its turn came.
         is_awaited = self._turns.pop(task, None) is not None
-        if task.cancelled() or task.exception() is not None:  # the lease is gone
+        if task.cancelled() or isinstance(task.exception(), LeaseLostError):
             self.dropped += is_awaited
+        elif error := task.exception():
+            self._show_fault(task, error)
         elif is_awaited:
             order = task.result()
             (self._start_aside if order.is_withdrawn or order.fault else self._stand_in_line)(order)
@@ -343,10 +346,18 @@ class Executor:
             task.cancel()
         return tasks
 
+    def _show_fault(self, task: asyncio.Task[Any], error: BaseException) -> None:
+        """Show an error that ends a process to the loop's handler. The order stays in the outbox."""
+        self.dropped += 1
+        context = {"message": "carrying out an effect failed", "exception": error, "task": task}
+        task.get_loop().call_exception_handler(context)
+
     def _on_done(self, task: _Task) -> None:
         order = self._running.pop(task).order
         if task.cancelled():
             self.dropped += 1
+        elif error := task.exception():
+            self._show_fault(task, error)
         self._reads.started.discard(task)
         self._start_reads()
         session_id = order.effect.session_id

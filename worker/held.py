@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from runtime.clock import STEP_MS, Clock, StoreClock
+from runtime.containment import Where, attempt, contain, note_unexpected
 from runtime.errors import ConferralError, LeaseLostError, StoreError, StoreUnreachableError
 from runtime.metrics import Metrics
 from statemachine.effects import Effect, FindCall
@@ -43,8 +44,6 @@ DEATHS_MAX = 3
 #: For how long after a rewind what was lost with it is told anew, milliseconds: commands are routed again, timers fire
 #: again. Whoever is dialled later is dialled for the first time.
 REPETITIONS_MS = 10_000
-#: Mistakes of our own in deciding an entry: they cost that entry, not the partition.
-DECISION_FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class DecisionFailedError(ConferralError):
@@ -135,12 +134,17 @@ class HeldPartition:
 
     async def run(self) -> None:
         """Works until the lease is lost or the worker stops; what is under way is finished."""
+        is_well = False
         try:
-            while self.goes_on:
-                await self._patiently(self._run_once if self._has_recovered else self._recover)
+            with contain(Where.DECISION, self._around.metrics, passing=(LeaseLostError,), partition=self.number):
+                while self.goes_on:
+                    await self._patiently(self._run_once if self._has_recovered else self._recover)
+                is_well = True
         except LeaseLostError:
-            self.is_lost = True
+            is_well = False
         finally:
+            # After an error of our own the lease is not given back but runs out, so that the next holder is careful.
+            self.is_lost = self.is_lost or not is_well
             self._chores.stop()
             self.states.stop()
         await self._chores.finished()
@@ -313,7 +317,9 @@ class HeldPartition:
                     await self._decide_alone([one])
                 return
             entry, event = events[0]
-            log.error("decision_failed", entry_id=entry.entry_id, event_name=event.name, exc_info=error.__cause__)
+            cause = error.__cause__ or error
+            about = {"entry_id": entry.entry_id, "event_name": event.name, "session_id": event.session_id}
+            note_unexpected(Where.DECISION, self._around.metrics, cause, **about)
             await self._put_aside([entry], "deciding it failed")
             await self._commit(set_aside([entry]))
         except CommitConflictError:
@@ -329,10 +335,10 @@ class HeldPartition:
             unreadable = [*unreadable, *(entry for entry, _ in broken)]
             events = [(entry, event) for entry, event in events if event.session_id in sessions]
         now_ms = self.clock.now_ms()
-        try:
+        with attempt() as deciding:
             decided = decide(events, sessions, now_ms, self._around.policy(), self._open_effects_of)
-        except DECISION_FAULTS as error:
-            raise DecisionFailedError("deciding failed") from error
+        if deciding.unexpected is not None:
+            raise DecisionFailedError("deciding failed") from deciding.unexpected.error
         aside = set_aside(unreadable)
         decided.batch.entry_ids += aside.entry_ids
         decided.batch.outbox_del += aside.outbox_del

@@ -87,9 +87,6 @@ class LeaseKeeper:
         self._running: dict[int, asyncio.Task[None]] = {}
         #: Until when the orders of a partition may be ones that were carried out before, monotonic seconds.
         self._rewound_until_s: dict[int, float] = {}
-        #: Partitions whose work failed by a mistake of ours: their leases run out instead of being given back, so that
-        #: the next holder is careful.
-        self._failed: set[int] = set()
         #: Set when a timer was set that is due before those that are known.
         self.timers_changed = asyncio.Event()
 
@@ -145,7 +142,7 @@ class LeaseKeeper:
             await leases.release(self._client, self.held[number].lease, self.held[number].clock.now_ms())
             del self.held[number]
 
-        await self._each([number for number in self.held if number not in self._failed | {*except_for}], one)
+        await self._each([number for number in self.held if number not in except_for], one)
         await self.company.hint()
 
     async def wind_down(self, is_over: asyncio.Event, executor: Executor) -> None:
@@ -166,7 +163,7 @@ class LeaseKeeper:
                     executor.drop_partition(number)
                     del self.held[number]
             busy = executor.busy_partitions
-            free = self.held.keys() - busy - self._failed
+            free = self.held.keys() - busy
             if free:
                 await self.release(except_for=busy)
             was_refused = not free.isdisjoint(self.held)
@@ -358,13 +355,11 @@ class LeaseKeeper:
                 self._note_end(held, task)
 
     def _note_end(self, held: HeldPartition, task: asyncio.Task[None]) -> None:
-        """A partition's work has ended: it was stopped, its lease was lost, or it failed."""
+        """A partition's work has ended: it was stopped, or its lease is lost or has to run out."""
         if held.is_lost:
             log.warning("lease_lost", partition=held.number, holder=held.lease.holder)
             self._forget(held)
-        if task.exception() is not None:
-            self._failed.add(held.number)
-        task.result()  # an error of ours ends the process: the supervisor starts a fresh one
+        task.result()
 
     def _forget(self, held: HeldPartition) -> None:
         if held.was_rewound:

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 
 import structlog
 
 from runtime.clock import StoreClock
-from runtime.errors import StoreError, StoreUnreachableError
+from runtime.containment import keep_running
+from runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from runtime.lifecycle import pause, until_stopped
 from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings
@@ -168,16 +170,16 @@ class Worker:
             self.readiness = Readiness(client, keys, keeper.held, holders, executor.allowance, self.level, self._clock)
             stopping = asyncio.create_task(self._note_stop(stop))
             log.info("worker_started", holder=self.name, count=keys.partitions)
-            tasks: dict[str, Awaitable[None]] = {
-                "leases": keeper.keep(stop, around, executor),
-                "timers": fire_timers(stop, keeper, self._clock),
-                "router": self._router(client, blocking, keys, allowed, http).run(stop),
-                "signs_of_life": keeper.company.show_life(stop),
-                "hints": keeper.company.listen(stop),
-                "agreement": self._keep_agreed(stop, client, keys),
-                "sweep": self._sweeper(client, keys, http).run(stop),
-                "gauges": self._take_gauges(stop, access, keeper, holders),
-            }
+            tasks = self._restarted(stop, {
+                "leases": lambda: keeper.keep(stop, around, executor),
+                "timers": lambda: fire_timers(stop, keeper, self._clock, self.metrics),
+                "router": partial(self._router(client, blocking, keys, allowed, http).run, stop),
+                "signs_of_life": lambda: keeper.company.show_life(stop),
+                "hints": lambda: keeper.company.listen(stop),
+                "agreement": lambda: self._keep_agreed(stop, client, keys),
+                "sweep": partial(self._sweeper(client, keys, http).run, stop),
+                "gauges": lambda: self._take_gauges(stop, access, keeper, holders),
+            })  # fmt: skip
             if status_port is not None:
                 tasks["status"] = serve_status(stop, host, status_port, self.metrics, self.readiness.missing)
             code = await until_stopped(stop, tasks)
@@ -189,6 +191,14 @@ class Worker:
             await client.aclose()
             await blocking.aclose()
             await reserved.aclose()
+
+    def _restarted(
+        self, stop: asyncio.Event, works: dict[str, Callable[[], Awaitable[None]]]
+    ) -> dict[str, Awaitable[None]]:
+        """The long-lived tasks: each starts again after an error of its own, unless a setting is wrong."""
+        return {
+            name: keep_running(stop, name, work, self.metrics, passing=(SettingsError,)) for name, work in works.items()
+        }
 
     async def _agree(self, client: Client, stop: asyncio.Event) -> Keys | None:
         """Waits for Redis to be there; None when the stop came first."""
@@ -246,6 +256,7 @@ class Worker:
                 rest_client(self._settings, http),
                 own_numbers=self._own_numbers,
                 rng=self._outside.rng,
+                metrics=self.metrics,
             ),
             names=ConferenceNames.of(self._settings),
             clock=self._clock,

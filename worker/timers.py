@@ -10,7 +10,9 @@ from collections.abc import Collection
 import structlog
 
 from runtime.clock import Clock
+from runtime.containment import Where, contain
 from runtime.errors import LeaseLostError, StoreError
+from runtime.metrics import Metrics
 from worker.held import HeldPartition
 from worker.leases import LeaseKeeper
 
@@ -25,8 +27,15 @@ WAIT_MAX_S = 0.5
 WAIT_MIN_S = 0.002
 
 
-async def fire_timers(stop: asyncio.Event, keeper: LeaseKeeper, clock: Clock) -> None:
-    """Fires timers until the process stops, each by its partition's own time."""
+async def fire_timers(stop: asyncio.Event, keeper: LeaseKeeper, clock: Clock, metrics: Metrics) -> None:
+    """Fires timers until the process stops, each by its partition's own time.
+
+    Args:
+        stop: Set when the process is to stop.
+        keeper: The partitions held here.
+        clock: Of this process.
+        metrics: Where unforeseen errors are counted.
+    """
     looked_s = float("-inf")
     firing: dict[int, asyncio.Task[None]] = {}
     while not stop.is_set():
@@ -38,16 +47,19 @@ async def fire_timers(stop: asyncio.Event, keeper: LeaseKeeper, clock: Clock) ->
             looked_s = clock.monotonic_s()
         for held in keeper.held.values():
             if held.number not in firing and held.goes_on and (looks_anyway or held.until_timer_ms() <= 0):
-                firing[held.number] = asyncio.get_running_loop().create_task(_fire(held))
+                firing[held.number] = asyncio.get_running_loop().create_task(_fire(held, metrics))
         await _wait(keeper, firing)
     for result in await asyncio.gather(*firing.values(), return_exceptions=True):
         if result is not None:
             raise result
 
 
-async def _fire(held: HeldPartition) -> None:
+async def _fire(held: HeldPartition, metrics: Metrics) -> None:
     try:
-        await held.fire_timers()
+        with contain(Where.TIMER, metrics, passing=(LeaseLostError, StoreError), partition=held.number) as boundary:
+            await held.fire_timers()
+        if boundary.unexpected is not None:
+            await asyncio.sleep(WAIT_MAX_S)
     except LeaseLostError:
         held.lose()
     except StoreError as error:

@@ -39,7 +39,6 @@ from tests.exploration.orders import (
     taken_over,
 )
 from tests.exploration.plain import NOW_MS
-from worker.held import DECISION_FAULTS
 from worker.orders import Outcome as OrderOutcome
 
 TIMER = {timer.timer: timer for timer in TIMERS}
@@ -56,7 +55,9 @@ FAULTS = ("lose", "double", "unknown", "crash", "slow")
 
 
 #: What an error in the product, or in here, may look like.
-FAULTS_OF_OURS = (ConferralError, *DECISION_FAULTS)
+FAULTS_OF_OURS = (
+    ConferralError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError,
+)  # fmt: skip
 
 Led = tuple[Move, Place | BrokenLawError]
 

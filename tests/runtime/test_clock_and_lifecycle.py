@@ -7,9 +7,11 @@ import threading
 import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from runtime import lifecycle
 from runtime.clock import StoreClock, SystemClock
+from tests.support.any_errors import ANY_ERRORS
 
 
 class SetClock:
@@ -145,16 +147,20 @@ def test_sighup_does_what_was_asked_for_beside_everything_else():
     assert called == [True, True]
 
 
-def test_mistake_in_what_sighup_asks_for_stops_the_process():
+def test_mistake_in_what_sighup_asks_for_is_logged():
     async def main(stop: asyncio.Event) -> int:
         os.kill(os.getpid(), signal.SIGHUP)
-        await stop.wait()
+        async with asyncio.timeout(5):
+            while not lines:
+                await asyncio.sleep(0.001)
         return 0
 
     def hangup() -> None:
         raise ValueError
 
-    assert lifecycle.run(main, on_hangup=hangup) == 1
+    with capture_logs() as lines:
+        assert lifecycle.run(main, on_hangup=hangup) == 0
+    assert [(line["event"], line["error_type"]) for line in lines] == [("unexpected_error", "ValueError")]
 
 
 def test_sighup_is_left_alone_where_nothing_is_to_be_done():
@@ -194,9 +200,25 @@ def test_task_that_fails_stops_the_process():
     assert lifecycle.run(main) == 1
 
 
-def test_mistake_in_a_task_that_nobody_awaits_stops_the_process():
+def test_any_error_in_a_task_that_no_one_awaits_is_logged_and_stops_nothing():
     async def main(stop: asyncio.Event) -> int:
-        asyncio.get_running_loop().call_soon(lambda: {}["missing"])
+        loop = asyncio.get_running_loop()
+        for make in ANY_ERRORS.values():
+            loop.call_exception_handler({"message": "a task failed", "exception": make()})
+        return int(stop.is_set())
+
+    with capture_logs() as lines:
+        assert lifecycle.run(main) == 0
+    assert {line["event"] for line in lines} == {"unexpected_error", "loop_complained"}
+    assert len(lines) == len(ANY_ERRORS)
+
+
+def test_process_without_memory_ends():
+    def fail() -> None:
+        raise MemoryError
+
+    async def main(stop: asyncio.Event) -> int:
+        asyncio.get_running_loop().call_soon(fail)
         await stop.wait()
         return 0
 

@@ -50,7 +50,7 @@ async def test_item_without_an_error_leaves_no_trace(lines):
     assert (lines(), count(metrics, Where.EFFECT)) == ([], 0)
 
 
-@pytest.mark.parametrize("error", [LeaseLostError("lost"), SystemExit(1), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [LeaseLostError("lost"), SystemExit(1), KeyboardInterrupt(), MemoryError()])
 async def test_errors_that_the_caller_handles_and_those_that_end_a_process_pass(error, lines):
     with pytest.raises(type(error)), contain(Where.TIMER, Metrics(), passing=(LeaseLostError,)):
         raise error

@@ -43,7 +43,6 @@ ANY_ERRORS: dict[str, Callable[[], BaseException]] = {
     "JSONDecodeError": lambda: json.JSONDecodeError(SECRET, SECRET, 0),
     "JSONEncodeError": lambda: orjson.JSONEncodeError(SECRET),
     "KeyError": lambda: KeyError(SECRET),
-    "MemoryError": MemoryError,
     "RuntimeError": lambda: RuntimeError(SECRET),
     "OSError": lambda: OSError(errno.EMFILE, "Too many open files"),
     "OutcomeUnknownError": OutcomeUnknownError,

@@ -113,7 +113,7 @@ class Team:
         works: list[Any] = [
             keeper.keep(stop, around, work),  # type: ignore[arg-type]
             keeper.company.show_life(stop),
-            fire_timers(stop, keeper, clock),
+            fire_timers(stop, keeper, clock, metrics),
         ]
         if hears_hints:
             works.append(keeper.company.listen(stop))

@@ -3,12 +3,13 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
 
 from runtime.clock import Clock, StoreClock
+from runtime.containment import Where, contain
 from runtime.errors import (
     ConferralError,
     LeaseLostError,
@@ -51,6 +52,10 @@ DOUBLINGS_MAX = 6
 
 class StoppingError(ConferralError):
     """The process stops: the sweep is left, and the next holder begins anew."""
+
+
+#: What every part of a sweep passes on: the sweep is given up.
+_CONTROL = (StoppingError, LeaseLostError, ProviderError, StoreError)
 
 
 class Reader(Protocol):
@@ -157,7 +162,8 @@ class Sweeper:
         """Beside the sweep: a list may take longer to come than the lease lasts."""
         while not stop.is_set():
             try:
-                await self._take_or_renew()
+                with self._boundary():
+                    await self._take_or_renew()
             except StoreError as error:
                 log.warning("store_unreachable", task="sweep", reason=str(error))
             is_ours = self._lease is not None
@@ -215,11 +221,19 @@ class Sweeper:
             started_s = self._clock.monotonic_s()
             self._due_s = started_s + self._times.interval_s
             try:
-                await self._sweep(stop, started_s)
+                with self._boundary() as boundary:
+                    await self._sweep(stop, started_s)
             except StoppingError:
                 return
             except (ProviderError, StoreError, LeaseLostError) as error:
                 self._give_up(error)
+            if boundary.unexpected is not None:
+                self._metrics.sweeps.labels("given-up").inc()
+                self._sweep_again_soon()
+
+    def _boundary(self) -> contain:
+        """Around one part of a sweep: what fails unforeseen is skipped."""
+        return contain(Where.SWEEP, self._metrics, passing=_CONTROL, task="sweep")
 
     def _give_up(self, error: ConferralError) -> None:
         """Whatever it was, it may be over soon; a refusal of Twilio's only by the next interval."""
@@ -251,13 +265,18 @@ class Sweeper:
         interval_number = int(started_ms / 1000 / self._times.interval_s)
         behind = await self._compare(comparison, interval_number, stop)
         self._doubtful = {sid: self._doubtful.get(sid, started_ms) for sid in comparison.doubtful}
-        await self._look_for_ended(comparison, behind, stop)
-        await self._look_for_unknown(account, comparison, behind, quiet_before_ms, stop, interval_number)
+        with self._boundary() as of_ended:
+            await self._look_for_ended(comparison, behind, stop)
+        with self._boundary() as of_unknown:
+            await self._look_for_unknown(account, comparison, behind, quiet_before_ms, stop, interval_number)
+        skipped = sum(boundary.unexpected is not None for boundary in (of_ended, of_unknown))
         findings = self._due(comparison.findings, interval_number)
         for part in in_parts(findings, AT_ONCE):
             self._insist(stop)
-            await self._records.publish(part, interval_number)
-        if behind:
+            with self._boundary() as boundary:
+                await self._records.publish(part, interval_number)
+            skipped += boundary.unexpected is not None
+        if behind or skipped:
             self._sweep_again_soon()
         else:
             await self._note(self._records.note_swept(store_started_ms))
@@ -310,12 +329,13 @@ class Sweeper:
             if self._records.is_silent(number):
                 behind.add(number)
                 continue
+            is_compared = False
             try:
-                is_compared = await self._compare_partition(number, comparison, stop)
+                with self._boundary():
+                    is_compared = await self._compare_partition(number, comparison, stop)
             except StoreUnreachableError as error:
                 # On a cluster, the sessions of the other nodes are compared all the same.
                 self._records.note_silent(number, error)
-                is_compared = False
             if not is_compared:
                 behind.add(number)
         return behind
@@ -379,28 +399,33 @@ class Sweeper:
             await self._note(self._records.note_unknown(since_ms))
         for conference_sid in due[:UNKNOWN_MAX]:
             self._insist(stop)
-            participants = await self._reader.participants_of(conference_sid, account.own_calls)
-            if not is_ours(participants, account.own_calls):
-                if participants and account.has_all_calls:  # else it may show to be ours yet
-                    self._unknown_rooms.leave_alone(conference_sid)
-                continue
-            self._insist(stop)
             found = ConferenceFound(
                 session_id=asked[conference_sid],
                 token=f"sweep:{interval_number}:{Difference.CONFERENCE_UNKNOWN}:{conference_sid}",
                 conference_sid=conference_sid,
-                participants=tuple(participants),
+                participants=(),
                 conference_name=comparison.strange_conferences[conference_sid],
             )
-            if not await self._records.adopt(found):
-                continue
-            self._metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
-            log.warning(
-                "conference_adopted",
-                session_id=found.session_id,
-                conference_sid=conference_sid,
-                count=len(participants),
-            )
+            with self._boundary():
+                await self._adopt(found, account, stop)
+
+    async def _adopt(self, found: ConferenceFound, account: Account, stop: asyncio.Event) -> None:
+        """Adopt a conference of which no session is known, if those in it show that it is ours."""
+        participants = await self._reader.participants_of(found.conference_sid, account.own_calls)
+        if not is_ours(participants, account.own_calls):
+            if participants and account.has_all_calls:  # else it may show to be ours yet
+                self._unknown_rooms.leave_alone(found.conference_sid)
+            return
+        self._insist(stop)
+        if not await self._records.adopt(replace(found, participants=tuple(participants))):
+            return
+        self._metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
+        log.warning(
+            "conference_adopted",
+            session_id=found.session_id,
+            conference_sid=found.conference_sid,
+            count=len(participants),
+        )
 
     async def _ended(self, session_ids: Iterable[str], behind: set[int]) -> dict[str, EndedSession]:
         asked = [name for name in dict.fromkeys(session_ids) if self._keys.partition_of(name) not in behind]

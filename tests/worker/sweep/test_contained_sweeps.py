@@ -1,0 +1,70 @@
+"""Any error at any point of a sweep: the part at fault is skipped, and the sweep after it tells of everything."""
+
+import asyncio
+from collections.abc import Iterator
+from itertools import cycle
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from runtime.errors import ConferralError
+from telephony.account import Account
+from tests.support.any_errors import ANY_ERRORS
+from tests.worker.sweep.sea import Sea
+
+pytestmark = pytest.mark.redis
+
+
+async def swept(sea: Sea, fail: Any) -> tuple[int, list[Any]]:
+    """Lets a sweeper, all of whose calls are given to `fail` first, sweep until a sweep went well; counts its calls."""
+    stop, asked = asyncio.Event(), 0
+
+    def around(owner: Any, name: str) -> None:
+        ask = getattr(owner, name)
+
+        async def asks(*arguments: Any, **options: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            fail(asked)
+            return await ask(*arguments, **options)
+
+        setattr(owner, name, asks)
+
+    sweeper = sea.sweeper()
+    for owner in (sweeper._records, sea.account):
+        for name in dir(owner):
+            if not name.startswith("_") and asyncio.iscoroutinefunction(getattr(owner, name)):
+                around(owner, name)
+    before = sea.sweeps()
+    with capture_logs() as lines:
+        running = asyncio.create_task(sweeper.run(stop))
+        await sea.until(lambda: sea.sweeps() >= before + 2 or running.done())
+        stop.set()
+        await running
+    return asked, lines
+
+
+async def test_any_error_at_any_point_of_a_sweep_is_made_up_for(sea: Sea) -> None:
+    await sea.store(sea.session("s1", "CA1"), sea.ended("over", "CA2", room="CF2"))
+    sea.account.account = Account(calls=frozenset({"CA2"}), conferences={"CF3": "CA" + "0" * 32})
+    sea.account.participants = {"CF3": []}
+    errors: Iterator[tuple[str, Any]] = cycle(ANY_ERRORS.items())
+    places = 0
+    for place in range(1, 1_000):
+        name, make = next(errors)
+
+        def fail(asked: int, place: int = place, make: Any = make) -> None:
+            if asked == place:
+                raise make()
+
+        asked, lines = await swept(sea, fail)
+        if place > asked // 2:
+            break
+        places += 1
+        told = [line for line in lines if line["event"] == "unexpected_error"]
+        assert len(told) == (0 if isinstance(make(), ConferralError) and not told else 1), (place, name)
+        assert all(line["where"] == "sweep" for line in told)
+        assert ("call-missing", "s1", "CA1", "") in await sea.told(), (place, name)
+        await sea.decide_all()
+    assert places >= 5

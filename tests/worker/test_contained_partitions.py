@@ -1,0 +1,118 @@
+"""Any error while a partition is read, decided and written: the entry at fault is put aside, all else is decided.
+
+In virtual time, on a Redis in memory. What a partition asks of Redis is counted, not listed.
+"""
+
+from collections.abc import Iterator
+from itertools import cycle
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from statemachine.events import CallProgressed
+from streams import event_codec
+from tests.simulation.loop import VirtualLoop, run
+from tests.support.any_errors import ANY_ERRORS
+from tests.worker.team import Team
+from worker import held as module
+
+#: How long a partition may take to be held again after an error: its lease runs out, and the next is taken.
+AGAIN_S = 8.0
+
+
+async def tell(team: Team, session_id: str) -> None:
+    event = CallProgressed(session_id=session_id, token=session_id, party="agent", call_sid="CA1", status="completed")
+    stream = team.keys.events(team.keys.partition_of(session_id))
+    await team.client.xadd(stream, event_codec.encode(event))  # type: ignore[arg-type]
+
+
+async def undecided(team: Team) -> int:
+    return sum([await team.client.xlen(team.keys.events(number)) for number in range(team.keys.partitions)])
+
+
+def test_any_error_in_a_decision_costs_its_entry_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = {f"bad-{name}": make for name, make in ANY_ERRORS.items()}
+    decide = module.decide
+
+    def stumbles(events: list[Any], *rest: Any) -> Any:
+        for _, event in events:
+            if event.session_id in errors:
+                error = errors[event.session_id]()
+                raise error
+        return decide(events, *rest)
+
+    monkeypatch.setattr(module, "decide", stumbles)
+
+    async def story(loop: VirtualLoop) -> None:
+        team = Team(loop, partitions=2)
+        member = team.join()
+        await team.until_fair(1.0)
+        with capture_logs() as lines:
+            for session_id in errors:
+                await tell(team, session_id)
+                await tell(team, f"good-{session_id}")
+            await team.passes(1.0)
+        assert await undecided(team) == 0
+        letters = [letter for _, letter in await team.client.xrange(team.keys.dead)]
+        assert {letter[b"session"].decode() for letter in letters} == errors.keys()
+        assert {letter[b"dead_reason"] for letter in letters} == {b"deciding it failed"}
+        told = [line for line in lines if line["event"] == "unexpected_error"]
+        assert {(line["where"], line["session_id"]) for line in told} == {("decision", name) for name in errors}
+        assert len(told) == len(errors)
+        assert [line for line in lines if line["event"] == "lease_lost"] == []
+        assert loop.faults == []
+        team.assert_all_work()
+        await team.leave(member)
+
+    run(story)
+
+
+class Stumbling:
+    """Fails once at each place from which a partition asks something of Redis, each time with another error."""
+
+    def __init__(self) -> None:
+        self.errors: Iterator[Any] = cycle(ANY_ERRORS.values())
+        self.places: set[str] = set()
+        self.is_on = False
+
+    def around(self, owner: Any, name: str) -> None:
+        ask = getattr(owner, name)
+
+        async def asked(*arguments: Any, **options: Any) -> Any:
+            if self.is_on and name not in self.places:
+                self.places.add(name)
+                error = next(self.errors)()
+                raise error
+            return await ask(*arguments, **options)
+
+        setattr(owner, name, asked)
+
+
+def test_any_error_around_a_decision_costs_no_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(loop: VirtualLoop) -> None:
+        team = Team(loop, partitions=2)
+        member = team.join()
+        await team.until_fair(1.0)
+        stumbling = Stumbling()
+        around = member.keeper.held[0]._around
+        for owner in (around.access, around.store):
+            for name in dir(owner):
+                if not name.startswith("_"):
+                    stumbling.around(owner, name)
+        stumbling.is_on = True
+        with capture_logs() as lines:
+            for number in range(40):
+                await tell(team, f"s-{number}")
+                await team.passes(AGAIN_S)
+            await team.passes(2 * AGAIN_S)
+        assert await undecided(team) == 0
+        assert {"read", "load", "commit", "outbox", "ensure_group", "fire_timers", "newest_id"} <= stumbling.places
+        told = [line for line in lines if line["event"] == "unexpected_error"]
+        assert {line["where"] for line in told} <= {"decision", "timer", "task"}
+        assert len(told) >= 5
+        assert loop.faults == []
+        team.assert_all_work()
+        await team.leave(member)
+
+    run(story)
