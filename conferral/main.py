@@ -26,16 +26,11 @@ from conferral.commands import (
     upgrading,
     watch,
 )
+from conferral.commands.usage import App
 from conferral.errors import NotDoneError
 from runtime.errors import ConferralError, SettingsError
 
-app = typer.Typer(
-    name="conferral",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = App(name="conferral", no_args_is_help=True)
 for module in (
     demo,
     processes,

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LEAST_WIDTH = 80
 #: Wide enough that nothing is cut or folded where no terminal sets a width.
 _PIPE_WIDTH = 4096
+#: The column of ids, which may be cut to a prefix of at least so many characters.
+ID_COLUMN, ID_LEAST = "session", 8
 #: The state stands there as a word; the colour only helps.
 _STATE_STYLES = {
     "bridged": "cyan",
@@ -166,7 +168,7 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], styled: S
             cell(name, "bold"),
             justify="right" if column.startswith(">") else "left",
             overflow="fold",
-            no_wrap=name == "session",
+            no_wrap=name == ID_COLUMN,
         )
     for row in rows:
         table.add_row(
@@ -204,7 +206,7 @@ def listed(
     entries: Sequence[Entry],
     styled: Sequence[str] = (),
 ) -> "RenderableType":
-    """Rows as a table where it fits, else as entries.
+    """Rows as a table without empty columns, if need be with short ids, if that fits; else as entries.
 
     Args:
         target: Whose width counts.
@@ -216,9 +218,31 @@ def listed(
     from rich.console import Group
     from rich.measure import Measurement
 
-    table = table_of(columns, rows, styled)
-    wide = Measurement.get(target, target.options.update(width=_PIPE_WIDTH), table).maximum
-    return table if wide <= target.width else Group(*(entry.drawn() for entry in entries))
+    filled = [number for number in range(len(columns)) if any(row[number] for row in rows) or not rows]
+    names = [columns[number] for number in filled]
+    whole = [[row[number] for number in filled] for row in rows]
+    for shown in (whole, _with_short_ids(names, whole)):
+        table = table_of(names, shown, styled)
+        if Measurement.get(target, target.options.update(width=_PIPE_WIDTH), table).maximum <= target.width:
+            return table
+    return Group(*(entry.drawn() for entry in entries))
+
+
+def _with_short_ids(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[list[object]]:
+    """The same rows with ids cut to a prefix that tells them apart: it selects a session, as the whole id does."""
+    kept = [list(row) for row in rows]
+    if ID_COLUMN not in columns:
+        return kept
+    place = columns.index(ID_COLUMN)
+    ids = [str(row[place]).lstrip("> ") for row in kept]
+    length = next(
+        size for size in range(ID_LEAST, max(map(len, ids), default=0) + ID_LEAST + 1)
+        if len({one[:size] for one in ids}) == len(set(ids))
+    )  # fmt: skip
+    for row, one in zip(kept, ids, strict=True):
+        mark = str(row[place]).removesuffix(one)
+        row[place] = mark + one[:length]
+    return kept
 
 
 def show_table(

@@ -129,6 +129,11 @@ class DeadLetters:
                 found.append(self._shown(letter, full=full))
         return Letters(tuple(found), last if looked_at == most else "")
 
+    async def find(self, letter_id: str, *, full: bool = False) -> Letter | None:
+        """Return one of them; None if there is no such letter."""
+        found = await self._store.get([letter_id]) if is_letter_id(letter_id) else {}
+        return self._shown(found[letter_id], full=full) if letter_id in found else None
+
     async def groups(self) -> builtins.list[tuple[str, int]]:
         """The reasons with how many letters each has, most first. Reads all of them."""
         counted = Counter([letter.reason async for letter in self._store.newest_first()])

@@ -9,13 +9,14 @@ import typer
 
 from conferral import output
 from conferral.commands.options import AsJson, Full, Yes
+from conferral.commands.usage import App, between
 from conferral.errors import NotDoneError
 
 if TYPE_CHECKING:
     from operators.dead_letters import DeadLetters, Done, Letter
 
 T = TypeVar("T")
-LetterIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids, as `conferral dead` has them.")]
+LetterIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Their ids, as in `conferral dead list`.")]
 All = Annotated[bool, typer.Option("--all", help="All of them, or all of --reason.")]
 
 
@@ -31,11 +32,28 @@ Reason = Annotated[
     typer.Option(metavar="TEXT", help="Only those that were put aside for exactly this.", callback=_no_empty_one),
 ]
 
-_HELP = """Look at what was put aside; put it back, or drop it.
+Limit = Annotated[int, typer.Option(metavar="COUNT", help="How many at most, 1 to 500.", callback=between(1, 500))]
+
+_LIST_HELP = """List dead letters, newest first.
+
+\b
+Examples:
+  conferral dead list
+  conferral dead list --reason "no type" --limit 10
+"""
+_SHOW_HELP = """Show one dead letter with its fields.
+
+\b
+Examples:
+  conferral dead show 1800000000123-0
+  conferral dead show 1800000000123-0 --json
+"""
+_HELP = """List, retry, or delete dead letters.
 
 \b
 Examples:
   conferral dead
+  conferral dead show 1800000000123-0
   conferral dead --reason "deciding it failed" --json | jq -r '.[].id'
   conferral dead retry 1800000000123-0
   conferral dead drop --all --reason "no type"
@@ -70,23 +88,49 @@ Where there is no terminal to ask on, --all needs --yes.
 def dead(
     context: typer.Context,
     reason: Reason = None,
-    limit: Annotated[int, typer.Option(min=1, max=500, help="How many at most.")] = 50,
+    limit: Limit = 50,
     full: Full = False,
     as_json: AsJson = False,
 ) -> None:
     """Lists them, when nothing else is to be done."""
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        list_letters(reason, limit, full=full, as_json=as_json)
+
+
+def list_letters(reason: Reason = None, limit: Limit = 50, full: Full = False, as_json: AsJson = False) -> None:
+    """Lists dead letters."""
     letters, groups = asyncio.run(_with_letters(lambda dead: _list(dead, limit, reason or "", full=full)))
     if as_json:
         output.show_json([_as_object(letter) for letter in letters])
         return
     if letters:
         rows = [_row(letter) for letter in letters]
-        output.show_table(("id", "at (UTC)", "from", "type", "session", "reason", "what of it"), rows)
+        entries = [output.Entry(row[0], row[2], row[1], tuple(filter(None, row[3:]))) for row in rows]
+        output.show_table(("id", "at (UTC)", "from", "type", "session", "reason", "details"), rows, entries=entries)
     count = sum(groups.values())
     told = ", ".join(f"{number} {one or 'without a reason'}" for one, number in groups.items())
-    output.note(f"{count} put aside: {told}" if count else "nothing was put aside")
+    output.note(f"{count} dead letter{'' if count == 1 else 's'}: {told}" if count else "no dead letters")
+
+
+def show(
+    letter_id: Annotated[str, typer.Argument(metavar="ID", help="Its id, as in `conferral dead list`.")],
+    full: Full = False,
+    as_json: AsJson = False,
+) -> None:
+    """Shows one dead letter."""
+    letter = asyncio.run(_with_letters(lambda dead: dead.find(letter_id, full=full)))
+    if letter is None:
+        raise NotDoneError(f"no dead letter {letter_id} found")
+    if as_json:
+        output.show_json(_as_object(letter))
+        return
+    told = {"id": letter.id, "at": _row(letter)[1], "from": f"{letter.source} {letter.entry_id}"}
+    retried = f"no: {letter.stuck}" if letter.stuck else "yes"
+    for name, value in {**told, "reason": letter.reason, "retry": retried}.items():
+        output.result(f"{name:<15} {value}")
+    output.result()
+    for name, value in letter.fields.items():
+        output.result(f"{name:<15} {value}")
 
 
 async def _list(dead: "DeadLetters", limit: int, reason: str, *, full: bool) -> "tuple[list[Letter], dict[str, int]]":
@@ -105,7 +149,7 @@ def _row(letter: "Letter") -> tuple[str, ...]:
     from streams.times import to_iso
 
     fields = " ".join(f"{name}={value}" for name, value in letter.fields.items() if name not in ("type", "session"))
-    what = f"can't be put back: {letter.stuck}" if letter.stuck else fields
+    what = f"cannot be retried: {letter.stuck}" if letter.stuck else fields
     at = to_iso(letter.at_ms)[:19].replace("T", " ")
     return (letter.id, at, letter.source, letter.type, letter.session, letter.reason, what)
 
@@ -166,7 +210,7 @@ def _confirmed(question: str, reason: str, *, yes: bool) -> int | None:
     count = groups.get(reason, 0) if reason else sum(groups.values())
     why = f" ({reason})" if reason else ""
     if not count:
-        raise NotDoneError(f"nothing was put aside{why}")
+        raise NotDoneError(f"no dead letters{why}")
     if not output.ask(question.format(count=f"{_counted(count)}{why}")):
         raise NotDoneError("nothing was done")
     return count
@@ -201,8 +245,10 @@ async def _with_letters(act: "Callable[[DeadLetters], Awaitable[T]]") -> T:
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    of_dead = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+    of_dead = App()
     of_dead.callback(invoke_without_command=True, help=_HELP)(dead)
+    of_dead.command("list", help=_LIST_HELP)(list_letters)
+    of_dead.command(help=_SHOW_HELP)(show)
     of_dead.command(help=_RETRY_HELP)(retry)
     of_dead.command(help=_DROP_HELP)(drop)
     app.add_typer(of_dead, name="dead")

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from conferral.commands.completing import completed_stories
+from conferral.commands.usage import between
 
 
 def demo(
@@ -17,7 +18,12 @@ def demo(
         ),
     ] = None,
     exit_after_story: Annotated[bool, typer.Option("--exit", help="Stop when the story is told.")] = False,
-    pace: Annotated[float, typer.Option(min=0.1, max=100, help="How many times shorter pauses and ringing are.")] = 1,
+    pace: Annotated[
+        float,
+        typer.Option(
+            metavar="FACTOR", help="Speed-up factor for pauses and ringing, 0.1 to 100.", callback=between(0.1, 100)
+        ),
+    ] = 1,
 ) -> None:
     """See it all work, on this machine alone.
 

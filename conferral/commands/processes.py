@@ -4,15 +4,17 @@ from typing import Annotated
 
 import typer
 
+from conferral.commands.usage import between
+
 CommandLine = Annotated[
     str, typer.Option(metavar="TEXT", help="How this program is called, in the lines that the page offers to copy.")
 ]
-Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Host = Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")]
 
 
 def webhooks(
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on.", callback=between(1, 65535))] = 8080,
 ) -> None:
     """Serve Twilio's webhooks: callbacks in, TwiML out.
 
@@ -30,7 +32,12 @@ def webhooks(
 
 def worker(
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port for /healthz, /readyz and /metrics; none by default.")
+        int | None,
+        typer.Option(
+            metavar="PORT",
+            help="Port for /healthz, /readyz, and /metrics; none by default.",
+            callback=between(1, 65535),
+        ),
     ] = None,
     host: Host = "127.0.0.1",
 ) -> None:
@@ -49,7 +56,9 @@ def worker(
 
 
 def sandbox(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8081,
+    port: Annotated[
+        int, typer.Option(metavar="PORT", help="Port to listen on; 0 takes a free one.", callback=between(0, 65535))
+    ] = 8081,
     host: Host = "127.0.0.1",
     console_url: Annotated[str, typer.Option(metavar="URL", help="The console, to which the phones' page leads.")] = "",
     command_line: CommandLine = "conferral",
@@ -74,7 +83,7 @@ def sandbox(
 
 def console(
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8082,
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on.", callback=between(1, 65535))] = 8082,
     read_only: Annotated[bool, typer.Option("--read-only", help="Refuse everything that would change something.")] = (
         False
     ),

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from operators.replaying import History
     from operators.times import Times
 
-COLUMNS = ("session", "state", "trouble", ">age", "customer", "agent", "transfer", "more", ">version")
+COLUMNS = ("session", "state", "trouble", ">duration", "ended (UTC)", "customer", "agent", "transfer", "notes")
 
 
 def sessions(
     state: Annotated[
         str | None,
-        typer.Option(help=f"Only those in this state: {', '.join(STATES)}.", autocompletion=one_of(*STATES)),
+        typer.Option(
+            metavar="STATE", help=f"Only those in this state: {', '.join(STATES)}.", autocompletion=one_of(*STATES)
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Those that have ended, too.")] = False,
     full: Full = False,
@@ -50,7 +52,7 @@ def sessions(
         entries = [entry(fields, times.of(fields), full=full) for fields in found]
         output.show_table(COLUMNS, rows, ("state", "trouble"), entries)
     else:
-        output.note("no sessions" if everything else "no live sessions; --all shows those that have ended")
+        output.note("no calls" if everything else "no live calls (use --all for ended ones)")
 
 
 async def _sessions(state: str | None, *, with_ended: bool) -> "tuple[list[Fields], Times]":
@@ -89,12 +91,12 @@ def row(fields: "Fields", now_ms: int = 0, *, full: bool = False) -> tuple[str, 
         fields.get("id", "?"),
         _state(fields),
         _trouble(fields, now_ms),
-        _age(fields),
+        _duration(fields),
+        _ended_at(fields),
         standing.address_there(fields, "customer", full=full),
         standing.address_there(fields, "agent", full=full),
         standing.transfer(fields, full=full),
         "; ".join(standing.beside(fields)),
-        fields.get("version", "?"),
     )
 
 
@@ -105,7 +107,9 @@ def entry(fields: "Fields", now_ms: int = 0, *, full: bool = False) -> output.En
     told = [standing.transfer(fields, full=full), *standing.notes(fields)]
     company = standing.company(fields, full=full)
     lines = filter(None, (_trouble(fields, now_ms), company, "; ".join(filter(None, told))))
-    return output.Entry(fields.get("id", "?"), _state(fields), _age(fields), tuple(lines))
+    ended_at = _ended_at(fields)
+    lasted = f"ended {ended_at} UTC, lasted {_duration(fields)}" if ended_at else _duration(fields)
+    return output.Entry(fields.get("id", "?"), _state(fields), lasted, tuple(lines))
 
 
 def _state(fields: "Fields") -> str:
@@ -122,7 +126,11 @@ def _trouble(fields: "Fields", now_ms: int) -> str:
     return trouble.words if trouble else ""
 
 
-def _age(fields: "Fields") -> str:
+def _ended_at(fields: "Fields") -> str:
+    return fields.get("ended_at", "")[:19].replace("T", " ")
+
+
+def _duration(fields: "Fields") -> str:
     from operators import words
     from runtime.clock import SystemClock
 

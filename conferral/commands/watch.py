@@ -33,7 +33,11 @@ def watch(
     ] = None,
     state: Annotated[
         str | None,
-        typer.Option(help=f"Only those in this state: {', '.join(STATES[1:])}.", autocompletion=one_of(*STATES[1:])),
+        typer.Option(
+            metavar="STATE",
+            help=f"Only those in this state: {', '.join(STATES[1:])}.",
+            autocompletion=one_of(*STATES[1:]),
+        ),
     ] = None,
     trouble: Annotated[bool, typer.Option("--trouble", help="Only those of which something is wrong.")] = False,
     full: Full = False,

@@ -41,7 +41,7 @@ def asked(monkeypatch):
 def test_nothing_is_no_error(run, redis):
     set_up(redis)
     ran = run("dead")
-    assert (ran.code, ran.out, ran.err) == (0, "", "nothing was put aside\n")
+    assert (ran.code, ran.out, ran.err) == (0, "", "no dead letters\n")
     assert run("dead", "--json").json == []
 
 
@@ -52,9 +52,9 @@ def test_letters_are_listed_with_where_why_and_what_without_numbers(run, bury):
     assert ran.code == 0
     _, newest, oldest = ran.out.splitlines()
     assert newest.startswith("2-0")
-    assert "can't be put back: it would be put aside again: no type" in newest
+    assert "cannot be retried: it would be put aside again: no type" in newest
     assert all(part in oldest for part in ("1-0", "commands", "transfer", CALL, "deciding it failed", "to=+…23"))
-    assert ran.err == "2 put aside: 1 deciding it failed, 1 no type\n"
+    assert ran.err == "2 dead letters: 1 deciding it failed, 1 no type\n"
     assert NUMBER in run("dead", "--full").out
 
 
@@ -74,6 +74,25 @@ def test_json_is_one_array_and_a_reason_narrows_it(run, bury):
         "fields": {"type": "end", "session": CALL},
     }
     assert len(run("dead", "--limit", "1", "--json").json) == 1
+
+
+def test_list_and_show_are_commands_of_their_own(run, bury):
+    bury(1, type="transfer", session=CALL, to=NUMBER)
+    bury(2, "no type", foo="bar")
+    assert run("dead", "list").out == run("dead").out
+    assert [one["id"] for one in run("dead", "list", "--reason", "no type", "--json").json] == ["2-0"]
+    ran = run("dead", "show", "1-0")
+    assert ran.code == 0
+    lines = [line.split(None, 1) for line in ran.out.splitlines() if line]
+    assert {tuple(one) for one in lines} >= {
+        ("id", "1-0"), ("from", "commands 1-7"), ("reason", "deciding it failed"), ("retry", "yes"),
+        ("type", "transfer"), ("session", CALL), ("to", "+…23"),
+    }  # fmt: skip
+    assert NUMBER in run("dead", "show", "1-0", "--full").out
+    assert run("dead", "show", "2-0", "--json").json["stuck"] == "it would be put aside again: no type"
+    for named in ("3-0", "nonsense"):
+        ran = run("dead", "show", named)
+        assert (ran.code, ran.out, ran.err) == (1, "", f"no dead letter {named} found\n")
 
 
 def test_putting_back_tells_how_many_and_why_not(run, redis, bury):
@@ -110,7 +129,7 @@ def test_on_a_terminal_all_is_asked_about_with_the_number_and_the_reason(run, re
         "1 entry will be gone for good. Go on?",
     ]
     assert redis.xlen(KEYS.dead) == 3
-    assert run("dead", "drop", "--all", "--reason", "nothing").err == "nothing was put aside (nothing)\n"
+    assert run("dead", "drop", "--all", "--reason", "nothing").err == "no dead letters (nothing)\n"
     answers["answer"] = True
     assert run("dead", "drop", "--all").out == "3 dropped, 0 left\n"
 

@@ -1,5 +1,7 @@
 """`sessions` and `show`."""
 
+import io
+import re
 import subprocess
 import time
 from dataclasses import replace
@@ -7,6 +9,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from conferral import output
 from statemachine.order import Order, Recording
 from statemachine.states import Phase, State, TransferMode, TransferStatus
 from statemachine.transfer import Attempt, TransferState
@@ -54,7 +57,7 @@ def test_live_sessions_are_listed_those_in_trouble_first_then_the_newest(run, re
     ran = run("sessions")
 
     heading, *rows = ran.out.splitlines()
-    assert heading.split()[:4] == ["session", "state", "trouble", "age"]
+    assert heading.split()[:4] == ["session", "state", "trouble", "duration"]
     assert [line.split()[0] for line in rows] == [overdue, failed, OTHER, CALL]
     assert "overdue for " in rows[0]
     assert "failed: the transfer (busy)" in rows[1]
@@ -70,9 +73,7 @@ def test_live_sessions_are_listed_with_what_there_is_to_be_said_of_them(run, red
 
     assert ran.code == 0
     heading, first, second = ran.out.splitlines()
-    assert heading.split() == [
-        "session", "state", "trouble", "age", "customer", "agent", "transfer", "more", "version",
-    ]  # fmt: skip
+    assert heading.split() == ["session", "state", "duration", "customer", "agent"], "empty columns are left out"
     assert first.split()[:3] == [CALL, "bridged", "connected"]
     assert second.split()[:2] == [OTHER, "conferenced"]
 
@@ -91,8 +92,46 @@ def test_ended_sessions_are_listed_with_their_reason_when_wanted(run, redis):
 
     assert OTHER not in run("sessions").out
     assert "ended agent-left" in run("sessions", "--all").out
-    assert "1 min 01 s" in run("sessions", "--all").out
+    heading, *_, last = run("sessions", "--all").out.splitlines()
+    assert "ended (UTC)" in heading
+    assert re.search(r"1 min 01 s +2027-01-15 08:01:01 ", last)
     assert CALL not in run("sessions", "--state", "ended").out
+
+
+@pytest.fixture
+def width_of(monkeypatch):
+    def prepare(width):
+        monkeypatch.setattr(output, "console", lambda: Console(file=io.StringIO(), width=width))
+
+    return prepare
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_list_fits_the_terminal(run, redis, width_of, width):
+    put(redis, make_session())
+    consult(redis, OTHER)
+    put(redis, ended("CA" + "4" * 32))
+    width_of(width)
+
+    told = run("sessions", "--all").out
+
+    assert [line for line in told.splitlines() if len(line) > width] == []
+    assert "2027-01-15 08:01:01" in told
+    assert "1 min 01 s" in told
+
+
+def test_where_whole_ids_are_too_wide_their_prefixes_stand_and_select(run, redis, width_of):
+    ids = [CALL, OTHER, "CA" + "8" * 7 + "9" * 25, "CA" + "8" * 32]
+    for one in ids:
+        put(redis, make_session(one))
+    width_of(80)
+
+    heading, *rows = run("sessions").out.splitlines()
+
+    assert heading.split()[0] == "session"
+    names = [row.split()[0] for row in rows]
+    assert {len(name) for name in names} == {10}
+    assert sorted(run("show", name, "--json").json["id"] for name in names) == sorted(ids)
 
 
 def test_state_narrows_the_list(run, redis):
@@ -123,7 +162,7 @@ def test_no_sessions_is_no_error(run, redis):
 def test_a_running_transfer_stands_in_the_list(run, redis):
     consult(redis)
 
-    assert "client:alice  consult to +…45 consulting  customer is held  " in run("sessions").out
+    assert "client:alice  consult to +…45 consulting  customer is held" in run("sessions").out
     assert "consult to +14155550145 consulting" in run("sessions", "--full").out
 
 

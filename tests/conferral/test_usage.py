@@ -1,5 +1,6 @@
 """What every command has in common: help, wrong usage, wrong settings, a Redis that is away."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -42,7 +43,27 @@ def test_help_of_every_command_begins_with_examples(run, command):
     assert f"conferral {command}" in ran.out
 
 
-@pytest.mark.parametrize("command", ["retry", "drop"])
+def every_help(run):
+    tree = get_command(app)
+    for name, command in tree.commands.items():
+        yield name, run(name, "-h").out
+        for inner in getattr(command, "commands", ()):
+            yield f"{name} {inner}", run(name, inner, "-h").out
+
+
+def test_helps_name_arguments_in_words_and_fit_80_columns(run):
+    for name, told in every_help(run):
+        head, _, rest = told.partition("Examples:")
+        options = rest.partition("Arguments:")[2] or rest.partition("Options:")[2]
+        assert not re.search(r"[{}<>]|\bx[<>]=|range", head + options), f"{name}: {told}"
+        assert [line for line in options.splitlines() if len(line) > 80] == [], name
+    assert "Usage: conferral transfer [OPTIONS] SESSION\n" in run("transfer", "-h").out
+    assert "Usage: conferral watch [OPTIONS] [SESSION]\n" in run("watch", "-h").out
+    assert "Usage: conferral dead retry [OPTIONS] [ID...]\n" in run("dead", "retry", "-h").out
+    assert re.search(r"^  --wait SECONDS  ", run("end", "-h").out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", ["list", "show", "retry", "drop"])
 def test_help_of_what_is_done_about_dead_letters_has_examples_too(run, command):
     ran = run("dead", command, "-h")
 
