@@ -10,7 +10,7 @@ from console.doors import Door, json_object
 from console.refusals import Refused, answer
 from console.store import Store
 from operators.dead_letters import CountChanged, DeadLetters, Done
-from operators.errors import IdTaken, SessionTaken, UnknownSession
+from operators.errors import CommandsFull, IdTaken, SessionTaken, UnknownSession
 from operators.giving import Giver
 from operators.reader import Reader
 from streams import command_models, commands
@@ -41,6 +41,8 @@ class Orders:
             given = await Giver(reader, self._store.turns).give(model.entry(), model.id, looks_up=True)
         except (IdTaken, SessionTaken) as error:
             raise Refused("taken", error.reason) from None
+        except CommandsFull as error:
+            raise Refused("full", error.reason) from None
         except UnknownSession as error:
             raise Refused("unknown", str(error)) from None
         log.info(

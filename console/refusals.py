@@ -20,6 +20,8 @@ STATUS = {
     "too-large": 413,
     "invalid": 422,
     "too-many": 429,
+    #: Too many commands wait for a worker.
+    "full": 503,
     "store": 503,
 }
 NOT_KEPT = {"Cache-Control": "no-store"}
@@ -48,7 +50,7 @@ class Refused(ConferralError):  # noqa: N818  # said to whoever asked, no fault 
         headers = dict(NOT_KEPT)
         if self.type == "unauthorized":
             headers["WWW-Authenticate"] = "Bearer"
-        if self.type == "too-many":
+        if STATUS[self.type] in (429, 503):
             headers["Retry-After"] = "1"
         return web.Response(
             body=orjson.dumps(body), status=STATUS[self.type], content_type="application/json", headers=headers

@@ -42,6 +42,10 @@ class SessionTaken(CommandRejected):
     """A `call` names a session that there is already."""
 
 
+class CommandsFull(CommandRejected):
+    """So many commands wait for a worker that no more are taken."""
+
+
 class CommandFailed(CommandError):  # noqa: N818
     """It was tried and could not be done."""
 

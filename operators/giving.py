@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from operators.asking import Ask, stoppable
-from operators.errors import IdTaken, SessionTaken, UnknownSession
+from operators.errors import CommandsFull, IdTaken, SessionTaken, UnknownSession
 from operators.reader import Fields, Reader
 from runtime.errors import StoreError, StoreUnreachableError
 from streams import commands, session_codec
 from streams.command_models import Call
-from streams.commands import CommandOutcome, shown_id
+from streams.commands import CommandOutcome, CommandsFullError, shown_id
 
 #: Between two looks for an outcome, at first and at most, seconds: most commands are done in well under a second.
 LOOK_FIRST_S = 0.05
@@ -69,6 +69,7 @@ class Giver:
             IdTaken: the id was given before, for another command; nothing was published.
             SessionTaken: of a `call` that is looked up: there is such a session or call; nothing was published.
             UnknownSession: of all others: there is none; nothing was published.
+            CommandsFull: too many commands wait to be routed; nothing was published.
             StoreUnreachableError: nobody knows whether it was published.
         """
         given = Given(
@@ -104,7 +105,10 @@ class Giver:
             await self._look_up(given)
         is_own = await self._ask(commands.keep_id(client, keys, given.command_id, given.digest))
         _check_own(given, is_own=is_own)
-        await self._ask(commands.publish(client, keys, {**fields, "id": given.command_id}))
+        try:
+            await self._ask(commands.publish(client, keys, {**fields, "id": given.command_id}))
+        except CommandsFullError as error:
+            raise CommandsFull(given.kind, str(error), command_id=given.command_id) from None
 
     async def _look_up(self, given: Given) -> None:
         is_there = bool(given.session and await self._ask(self._reader.look_for(given.session)))

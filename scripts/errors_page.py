@@ -33,6 +33,12 @@ _MEND = {
     ErrorType.NOT_SET_UP: """
         Set what `reason` names, see [settings](settings.md), and start the webhooks anew. Asking again does not help.
         Nothing was done.""",
+    ErrorType.TOO_MANY: """
+        Send the right token: it is always served. A wrong one is compared again after the seconds in `Retry-After`.
+        Nothing was done.""",
+    ErrorType.FULL: """
+        Start a worker, or find out why none routes commands: `conferral check` says so. Then give the command again,
+        with the same `id` or `Idempotency-Key`. Nothing was done.""",
     ErrorType.STORE: """
         Ask again after a second, with the same `id` or `Idempotency-Key`: then the command is done once, whether or not
         it was taken before. If it had neither, look at the session first. `GET /readyz` tells when Redis is back; where

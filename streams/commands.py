@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from runtime.errors import StoreError
 from statemachine.events import Command
 from statemachine.ids import ID_PATTERN as ID_PATTERN
 from statemachine.ids import NAME_PATTERN, why_no_id
 from statemachine.step import CommandStatus
-from streams import command_models
+from streams import command_models, scripts
 from streams.command_models import BadCommandError as BadCommandError
 from streams.command_models import Value
 from streams.connection import Client, store_errors
@@ -18,8 +19,17 @@ from streams.keys import Keys
 from streams.partition import COMMAND_TTL_S
 from streams.texts import text_of
 
-#: Commands on the stream that nobody has routed yet, at most (count): beyond it something is badly wrong.
+#: Commands that may wait to be routed (count). More are refused: no worker routes them.
 COMMANDS_MAX = 100_000
+
+
+class CommandsFullError(StoreError):
+    """So many commands wait to be routed that no more are taken; nothing was published."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"{COMMANDS_MAX:,} commands wait to be routed, so this one was not taken: check that a worker runs"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +163,19 @@ def _differ(kept_digest: str, digest: str) -> bool:
 
 
 async def publish(client: Client, keys: Keys, fields: Mapping[str, str]) -> str:
-    """Appends a command to the stream.
+    """Append a command to the stream.
 
     Returns:
         The stream entry's id.
+
+    Raises:
+        CommandsFullError: too many commands wait to be routed; nothing was published.
     """
+    parts = [part for pair in fields.items() for part in pair]
     with store_errors():
-        entry_id = await client.xadd(keys.commands, dict(fields), maxlen=COMMANDS_MAX, approximate=True)
+        entry_id = await scripts.publish_command(client, [keys.commands], [COMMANDS_MAX, *parts])
+    if entry_id is None:
+        raise CommandsFullError
     return str(entry_id.decode())
 
 

@@ -6,7 +6,7 @@ from streams.connection import make_client
 from tests.api.kit import BEARER, app_of
 from tests.support.log_lines import lines_of
 from webhooks.api import api as api_module
-from webhooks.api import giving, handlers
+from webhooks.api import bearer, giving, handlers
 from webhooks.api.turns import TURNS
 
 
@@ -45,5 +45,5 @@ async def api(open_api):
 
 @pytest.fixture
 def lines(monkeypatch):
-    with lines_of(monkeypatch, api_module, giving, handlers) as captured:
+    with lines_of(monkeypatch, api_module, bearer, giving, handlers) as captured:
         yield captured

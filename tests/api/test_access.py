@@ -6,7 +6,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from runtime.clock import SystemClock
 from tests.api.kit import BEARER, TOKEN, app_of, refusal
+from webhooks.api import bearer
+from webhooks.api.bearer import WrongTokens
 from webhooks.api.body import BODY_BYTES_MAX
 from webhooks.api.errors import STATUS, ErrorType
 from webhooks.api.table import ROUTES
@@ -55,6 +58,55 @@ async def test_a_token_that_is_given_twice_is_none(open_api):
     client = await open_api(headers=[("Authorization", f"Bearer {TOKEN}"), ("Authorization", f"Bearer {TOKEN}")])
 
     assert (await ask(client, "GET", "/sessions"))[0] == 401
+
+
+async def test_wrong_tokens_are_limited_and_the_right_one_is_always_served(open_api, monkeypatch, lines):
+    client = await open_api(headers={})
+    wrong, right = {"Authorization": "Bearer wrong"}, {"Authorization": f"Bearer {TOKEN}"}
+
+    answers = [await ask(client, "GET", "/sessions", headers=wrong) for _ in range(40)]
+
+    assert [status for status, _, _ in answers] == [401] * 20 + [429] * 20
+    _, told, headers = answers[-1]
+    assert told["error"]["type"] == "too-many"
+    assert 1 <= int(headers["Retry-After"]) <= 60
+    assert (await ask(client, "GET", "/sessions", headers=right))[0] == 200
+    for missing in ({}, {"Authorization": "Bearer"}, {"Authorization": f"Basic {TOKEN}"}):
+        assert (await ask(client, "GET", "/sessions", headers=missing))[0] == 401
+    assert [(line["event"], line.get("count")) for line in lines if line["log_level"] != "debug"] == [
+        ("api_token_refused", None), ("api_tokens_limited", 20),
+    ]  # fmt: skip
+
+
+async def test_a_missing_token_is_never_too_many(open_api):
+    client = await open_api(headers={})
+
+    assert {(await ask(client, "GET", "/sessions"))[0] for _ in range(40)} == {401}
+
+
+class HandClock(SystemClock):
+    """Shows what the test says."""
+
+    now_s = 0.0
+
+    def monotonic_s(self):
+        return self.now_s
+
+
+def test_wrong_tokens_are_counted_by_address_and_within_a_minute(monkeypatch):
+    clock = HandClock()
+    wrong = WrongTokens(clock)
+    assert [wrong.note("192.0.2.1") for _ in range(21)] == [0.0] * 20 + [60.0]
+    assert wrong.note("192.0.2.2") == 0.0, "another address"
+    clock.now_s = 59.0
+    assert wrong.note("192.0.2.1") == 1.0
+    clock.now_s = 60.0
+    assert [wrong.note("192.0.2.1") for _ in range(21)] == [0.0] * 20 + [60.0]
+
+    monkeypatch.setattr(bearer, "ADDRESSES_MAX", 3)
+    for number in range(100):
+        wrong.note(f"198.51.100.{number}")
+    assert len(wrong._sent_s) == 3
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])

@@ -396,3 +396,19 @@ async def test_whoever_has_gone_is_waited_for_no_longer(store, metrics, monkeypa
     async with asyncio.timeout(5):
         await over.wait()
     await runner.cleanup()
+
+
+async def test_a_command_is_refused_while_too_many_wait_for_a_worker(api, store, monkeypatch):
+    monkeypatch.setattr(commands, "COMMANDS_MAX", 1)
+    await put(store, session())
+    assert (await ask(api, COMMANDS, {"type": "convert"}))[0] == 202
+
+    async with api.post(COMMANDS, json={"type": "end", "id": "c2"}) as response:
+        told = (await response.json())["error"]
+        assert (response.status, told["type"], response.headers["Retry-After"]) == (503, "full", "5")
+        assert "commands wait to be routed" in told["reason"]
+
+    assert len(await published(store)) == 1
+    monkeypatch.setattr(commands, "COMMANDS_MAX", 2)
+    async with api.post(COMMANDS, json={"type": "end", "id": "c2"}) as response:
+        assert response.status == 202, "the same id is taken once there is room"

@@ -9,6 +9,7 @@ from operators.next_steps import next_step
 from runtime.settings import StoreSettings, load
 from statemachine.events import COMMANDS
 from statemachine.states import Phase, State
+from streams import commands
 from streams.commands import digest_of
 from tests.conferral.kit import (
     AGENT_CALL,
@@ -420,3 +421,14 @@ def test_every_command_has_an_id_of_its_own(run, redis):
 @pytest.mark.parametrize("url", ["redis://:hidden@127.0.0.1/", "redis://127.0.0.1/?password=hidden"])
 def test_a_line_to_be_typed_has_no_password(url):
     assert "hidden" not in own_command_line(load(StoreSettings, {"REDIS_URL": url}))
+
+
+def test_a_command_is_refused_while_too_many_wait_for_a_worker(run, redis, monkeypatch):
+    monkeypatch.setattr(commands, "COMMANDS_MAX", 0)
+    put(redis, make_session())
+
+    ran = run("convert", CALL, "--id", "mine")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("0 commands wait to be routed")
+    assert published(redis) == []

@@ -257,3 +257,14 @@ async def test_health_tells_of_partitions_and_processes_and_changes_with_them(co
     assert len(first["unheld"]) == 15
     assert (first["dead"], first["rates"]) == (0, None)
     assert second["rates"]["events"] == 0
+
+
+async def test_a_command_is_refused_while_too_many_wait_for_a_worker(console, redis, monkeypatch):
+    monkeypatch.setattr(commands, "COMMANDS_MAX", 0)
+    put(redis, make_session())
+
+    answer = await console.post("/commands", json={"type": "end", "session": CALL})
+
+    told = (await answer.json())["error"]
+    assert (answer.status, told["type"], answer.headers["Retry-After"]) == (503, "full", "1")
+    assert "commands wait to be routed" in told["reason"]

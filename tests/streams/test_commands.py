@@ -231,3 +231,22 @@ def test_digest_is_of_what_is_asked_for_alone():
     same = {"id": "c1", "brief": "", **dict(reversed(TRANSFER.items()))}
     assert commands.digest_of(same) == commands.digest_of(TRANSFER)
     assert re.fullmatch("[0-9a-f]{16}", commands.digest_of(TRANSFER))
+
+
+# ---- a stream that no worker reads -----------------------------------------------------------------------------------
+
+
+@pytest.mark.redis
+async def test_no_command_that_waits_is_trimmed_and_more_are_refused(client, keys, monkeypatch):
+    monkeypatch.setattr(commands, "COMMANDS_MAX", 300)
+    fields = {"type": "end", "session": "s"}
+    given = [await commands.publish(client, keys, {**fields, "id": f"c{number}"}) for number in range(300)]
+
+    for number in range(300, 600):
+        with pytest.raises(commands.CommandsFullError, match="300 commands wait to be routed"):
+            await commands.publish(client, keys, {**fields, "id": f"c{number}"})
+    direct = await client.xadd(keys.commands, fields)
+
+    assert [entry.decode() for entry, _ in await client.xrange(keys.commands)] == [*given, direct.decode()]
+    await client.xdel(keys.commands, given[0], given[1])  # as the router does with what it has routed
+    assert await commands.publish(client, keys, fields)

@@ -50,7 +50,7 @@ def add_api(
     reader = Reader(client, keys)
     giver = Commands(reader, turns)
     handlers = Handlers(settings, Sessions(reader, turns), giver, keys, clock).by_name()
-    bearer = Bearer(settings.api_token)
+    bearer = Bearer(settings.api_token, clock)
     paths: dict[str, dict[str, Route]] = {}
     for route in ROUTES:
         if route.is_ours:
@@ -120,10 +120,14 @@ async def _admitted(request: web.Request, route: Route | None, bearer: Bearer) -
 
 
 def _refused(template: str, error: ApiError) -> web.Response:
-    log.info("api_refused", url_path=template, status=error.status, reason=error.type.value)
+    # Anyone can send requests without the right token, as many as they like: these are counted, and not logged each.
+    if error.type not in (ErrorType.UNAUTHORIZED, ErrorType.TOO_MANY):
+        log.info("api_refused", url_path=template, status=error.status, reason=error.type.value)
     headers = dict(_NOT_KEPT)
     if error.type is ErrorType.UNAUTHORIZED:
         headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+    if error.retry_after_s:
+        headers[hdrs.RETRY_AFTER] = str(error.retry_after_s)
     if error.type is ErrorType.METHOD:
         headers[hdrs.ALLOW] = ", ".join(error.allowed)
     about = {"type": error.type.value, "reason": error.reason, "allowed": list(error.allowed), "docs": error.docs}

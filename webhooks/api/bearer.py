@@ -1,30 +1,84 @@
-"""Who may ask: whoever has the token of the settings."""
+"""Who may ask: anyone with the token of the settings. Wrong tokens are limited for each address."""
 
 import hmac
+import math
+from collections import OrderedDict, deque
 
+import structlog
 from aiohttp import hdrs, web
 from pydantic import SecretStr
 
+from runtime.clock import Clock
 from webhooks.api.errors import ApiError, ErrorType
+
+log = structlog.get_logger()
+
+#: Wrong tokens that one address may send in any 60 s, count.
+WRONG_MAX = 20
+WRONG_WITHIN_S = 60.0
+#: Addresses whose wrong tokens are remembered, count: the ones that sent some last.
+ADDRESSES_MAX = 10_000
+
+
+class WrongTokens:
+    """Counts wrong tokens by address."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Remember nothing yet.
+
+        Args:
+            clock: For durations.
+        """
+        self._clock = clock
+        #: When an address sent its last wrong tokens, oldest first, monotonic seconds.
+        self._sent_s: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def note(self, address: str) -> float:
+        """Count a wrong token; return how long its sender has to wait, seconds: 0 while there were not too many.
+
+        Those above the limit do not count, so that waiting helps. An address is logged when its first wrong token
+        arrives, and when it reaches the limit.
+        """
+        now_s = self._clock.monotonic_s()
+        sent_s = self._sent_s.pop(address, None) or deque()
+        self._sent_s[address] = sent_s
+        if len(self._sent_s) > ADDRESSES_MAX:
+            self._sent_s.popitem(last=False)
+        while sent_s and now_s - sent_s[0] >= WRONG_WITHIN_S:
+            sent_s.popleft()
+        if len(sent_s) >= WRONG_MAX:
+            return sent_s[0] + WRONG_WITHIN_S - now_s
+        sent_s.append(now_s)
+        if len(sent_s) == 1:
+            log.warning("api_token_refused", host=address)
+        if len(sent_s) == WRONG_MAX:
+            log.warning("api_tokens_limited", host=address, count=WRONG_MAX)
+        return 0.0
 
 
 class Bearer:
     """Compares the token of a request with that of the settings. Source: RFC 6750, section 2.1."""
 
-    def __init__(self, token: SecretStr | None) -> None:
+    def __init__(self, token: SecretStr | None, clock: Clock) -> None:
         self._token = token.get_secret_value().encode() if token else None
+        self._wrong = WrongTokens(clock)
 
     def check(self, request: web.Request) -> None:
         """Passes when the request may be answered.
 
         Raises:
-            ApiError: the token is missing or wrong, or the settings name none.
+            ApiError: the token is missing or wrong, too many were wrong lately, or the settings name none.
         """
         if self._token is None:
             raise ApiError(ErrorType.NOT_SET_UP, "the control API is shut: CONFERRAL_API_TOKEN is not set")
         sent = request.headers.getall(hdrs.AUTHORIZATION, [])
         scheme, _, given = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
+        token = given.strip(" ") if scheme.lower() == "bearer" else ""
         # Headers may hold any byte; and how long the comparison takes tells nothing about where the two differ.
-        is_right = hmac.compare_digest(given.strip(" ").encode("utf-8", "surrogateescape"), self._token)
-        if scheme.lower() != "bearer" or not is_right:
-            raise ApiError(ErrorType.UNAUTHORIZED, "needs the header Authorization: Bearer and CONFERRAL_API_TOKEN")
+        if hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self._token):
+            return
+        if token and (wait_s := self._wrong.note(request.remote or "")):
+            raise ApiError(
+                ErrorType.TOO_MANY, "too many wrong tokens came from this address", retry_after_s=math.ceil(wait_s)
+            )
+        raise ApiError(ErrorType.UNAUTHORIZED, "needs the header Authorization: Bearer and CONFERRAL_API_TOKEN")

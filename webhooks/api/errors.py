@@ -26,13 +26,17 @@ class ErrorType(StrEnum):
     TOO_LARGE = "too-large"
     #: A field or a parameter is missing or wrong.
     INVALID = "invalid"
+    #: More than 20 wrong tokens came from this address within a minute.
+    TOO_MANY = "too-many"
     #: A setting is missing without which this can't be done.
     NOT_SET_UP = "not-set-up"
+    #: Too many commands wait for a worker; this one was not taken.
+    FULL = "full"
     #: Redis can't be reached, or refuses. Nobody knows whether a command was taken: ask again with the same `id`.
     STORE = "store"
 
 
-#: HTTP status by kind. Source: RFC 9110, section 15.5; RFC 6750, section 3.1.
+#: HTTP status by kind. Source: RFC 9110, section 15.5; RFC 6585, section 4; RFC 6750, section 3.1.
 STATUS = {
     ErrorType.MALFORMED: 400,
     ErrorType.UNAUTHORIZED: 401,
@@ -43,9 +47,15 @@ STATUS = {
     ErrorType.TAKEN: 409,
     ErrorType.TOO_LARGE: 413,
     ErrorType.INVALID: 422,
+    ErrorType.TOO_MANY: 429,
     ErrorType.NOT_SET_UP: 503,
+    ErrorType.FULL: 503,
     ErrorType.STORE: 503,
 }
+
+
+#: The header Retry-After by kind where the refusal itself does not say, seconds. Source: RFC 9110, section 10.2.3.
+RETRY_AFTER_S = {ErrorType.TOO_MANY: 60, ErrorType.NOT_SET_UP: 60, ErrorType.FULL: 5, ErrorType.STORE: 1}
 
 
 #: Where each kind has a section of its own, of its name: below the root of the repository, whose files are published.
@@ -59,13 +69,15 @@ class ApiError(ConferralError):
         type: What kind of refusal.
         reason: What is wrong, in words for whoever asked; never a number or a name that was sent.
         allowed: What would be taken instead: commands of a session, methods of a path.
+        retry_after_s: When a new try may succeed; 0 where that does not depend on time.
     """
 
-    def __init__(self, type_: ErrorType, reason: str, allowed: tuple[str, ...] = ()) -> None:
+    def __init__(self, type_: ErrorType, reason: str, allowed: tuple[str, ...] = (), *, retry_after_s: int = 0) -> None:
         super().__init__(reason)
         self.type = type_
         self.reason = reason
         self.allowed = allowed
+        self.retry_after_s = retry_after_s or RETRY_AFTER_S.get(type_, 0)
 
     @property
     def docs(self) -> str:

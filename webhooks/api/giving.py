@@ -5,7 +5,7 @@ from collections.abc import Callable
 import structlog
 
 import statemachine.machine  # noqa: F401  # built at the start: it takes long, and callers would wait for it
-from operators.errors import IdTaken, SessionTaken, UnknownSession
+from operators.errors import CommandsFull, IdTaken, SessionTaken, UnknownSession
 from operators.giving import Given, Giver
 from operators.reader import Reader
 from runtime.errors import StoreError, StoreUnreachableError
@@ -36,14 +36,16 @@ class Commands:
         """Publishes a command. One that was published before under the same id is not again.
 
         Raises:
-            ApiError: the id was given before for another command, or the session that it names is not known (of a
-                `call`: is known).
+            ApiError: the id was given before for another command, the session that it names is not known (of a
+                `call`: is known), or too many commands wait for a worker.
             StoreError: nobody knows whether it was published.
         """
         try:
             return await self._giver.give(model.entry(), model.id, looks_up=True)
         except (IdTaken, SessionTaken) as error:
             raise ApiError(ErrorType.TAKEN, error.reason) from None
+        except CommandsFull as error:
+            raise ApiError(ErrorType.FULL, error.reason) from None
         except UnknownSession as error:
             raise ApiError(ErrorType.UNKNOWN, str(error)) from None
 

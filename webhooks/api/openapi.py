@@ -22,7 +22,8 @@ _ABOUT = {
     409: "The session does not take the command, or the id was given before for something else",
     413: "The body is too large",
     422: "A field or a parameter is missing or wrong",
-    503: "Redis can't be reached, or a setting is missing",
+    429: "Too many wrong tokens came from this address",
+    503: "Redis can't be reached, too many commands wait for a worker, or a setting is missing",
 }
 
 
@@ -104,6 +105,9 @@ def _responses(route: Route) -> dict[str, Any]:
         found[str(status)] = _response(Answer(models.ErrorAnswer, _ABOUT[status]))
         if status == STATUS[ErrorType.UNAUTHORIZED]:
             found[str(status)]["headers"] = {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}}
+        if status in (429, 503):
+            seconds = {"type": "integer", "minimum": 1}
+            found[str(status)]["headers"] = {"Retry-After": {"required": True, "schema": seconds}}
     return dict(sorted(found.items()))
 
 

@@ -57,7 +57,7 @@ class Route:
         if self.is_ours:
             kinds += (ErrorType.INVALID,)
         if self.needs_token:
-            kinds += (ErrorType.UNAUTHORIZED, ErrorType.NOT_SET_UP, ErrorType.STORE)
+            kinds += (ErrorType.UNAUTHORIZED, ErrorType.TOO_MANY, ErrorType.NOT_SET_UP, ErrorType.STORE)
         object.__setattr__(self, "refused", tuple(sorted(set(kinds), key=lambda kind: (STATUS[kind], kind))))
 
     @property
@@ -88,7 +88,7 @@ ROUTES = (
         {202: Answer(models.Opened, "The call has been asked for")},
         body=(Call,),
         body_without=("type",),
-        refusals=(ErrorType.TAKEN,),
+        refusals=(ErrorType.TAKEN, ErrorType.FULL),
     ),
     Route(
         hdrs.METH_GET,
@@ -131,7 +131,7 @@ ROUTES = (
         query=(WAIT,),
         body=tuple(model for model in MODELS.values() if model is not Call),
         body_without=("session",),
-        refusals=(ErrorType.UNKNOWN, ErrorType.REJECTED, ErrorType.TAKEN),
+        refusals=(ErrorType.UNKNOWN, ErrorType.REJECTED, ErrorType.TAKEN, ErrorType.FULL),
     ),
     Route(
         hdrs.METH_GET,

@@ -1,0 +1,17 @@
+--[[
+  Appends a command to the stream of commands, unless too many wait there.
+
+  KEYS[1]  stream of commands
+
+  ARGV[1]  commands that may wait to be routed   count
+  ARGV[2 ..]  fields and values
+
+  Returns  id of the entry; false where there are so many: then nothing is written
+  Routed commands leave the stream, so its length is the number of those that wait. None of these is ever trimmed.
+  Why one script: two senders that read the length at the same time would both write.
+]]
+local stream, most = KEYS[1], tonumber(ARGV[1])
+if redis.call('XLEN', stream) >= most then return false end
+local fields = {}
+for i = 2, #ARGV do fields[i - 1] = ARGV[i] end
+return redis.call('XADD', stream, '*', unpack(fields))
