@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from ipaddress import ip_address
 
@@ -15,8 +16,10 @@ from conferral.access import make_store_client
 from runtime import lifecycle
 from runtime import log as logging_setup
 from runtime.clock import SystemClock
+from runtime.containment import keep_running
 from runtime.errors import SettingsError, StoreError
 from runtime.metrics import Metrics
+from runtime.outage import count_outages, note_unreachable
 from runtime.settings import ConsoleSettings, HttpUrl, ServiceSettings, StoreSettings, load, weakness_of
 from statemachine.effects import RedirectCall
 from streams import config, processes
@@ -91,6 +94,7 @@ async def _webhooks(
     from webhooks.server import serve
 
     metrics, clock = Metrics(), SystemClock()
+    count_outages(metrics)
     client = make_store_client(settings.redis_url)
     # Of its own, so that no caller waits behind a list of sessions.
     api_client = make_store_client(settings.redis_url)
@@ -117,7 +121,12 @@ async def _webhooks(
         app = make_app(settings, publisher, calls, metrics, clock, directory=directory, level=level)
         add_api(app, settings, api_client, keys, metrics, clock)
         code = await lifecycle.until_stopped(
-            stop, {"server": server(app), "watch_server": publisher.watch_server(stop), "agreement": agreement()}
+            stop,
+            {
+                "server": server(app),
+                "watch_server": keep_running(stop, "watch_server", partial(publisher.watch_server, stop), metrics),
+                "agreement": keep_running(stop, "agreement", agreement, metrics),
+            },
         )
         await publisher.close()
     finally:
@@ -149,14 +158,14 @@ async def _agree(
             level.written = setup.schema
             await processes.show(client, keys, replace(own, figures=figures_of(metrics)))
         except StoreError as error:
-            log.warning("store_unreachable", task="agreement", reason=str(error))
+            note_unreachable(error, task="agreement")
             await lifecycle.pause(stop, AGREE_EVERY_S)
         else:
             await lifecycle.pause(stop, processes.SHOW_EVERY_S)
     try:
         await processes.leave(client, keys, own.name)
     except StoreError as error:
-        log.warning("store_unreachable", task="stop", reason=str(error))
+        note_unreachable(error, task="stop")
 
 
 # ---- worker ------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from console.store import Store
 from console.views.views import Views
 from runtime.clock import Clock
 from runtime.errors import StoreError
+from runtime.outage import note_unreachable
 from runtime.pages.serving import add_headers, host_name, is_this_machine, page, static_routes
 from runtime.settings import ConsoleSettings
 from statemachine import diagram
@@ -122,7 +123,7 @@ async def _refusals(request: web.Request, handler: _Handler) -> web.StreamRespon
     except Refused as error:
         refused = error
     except StoreError as error:
-        log.warning("store_unreachable", task="console", reason=str(error))
+        note_unreachable(error, task="console")
         refused = Refused("store", str(error))
     log.info("console_refused", url_path=_template(request), reason=refused.type)
     return refused.answer()

@@ -21,6 +21,7 @@ from operators.times import Times, read_times
 from operators.trouble import Trouble, trouble_of
 from runtime.clock import Clock, StoreClock
 from runtime.errors import StoreError
+from runtime.outage import note_unreachable
 from statemachine.states import State
 
 log = structlog.get_logger()
@@ -232,8 +233,7 @@ class Looker:
             try:
                 await self._look()
             except StoreError as error:
-                if not self.trouble:
-                    log.warning("store_unreachable", task="look", reason=str(error))
+                note_unreachable(error, task="look")
                 self.trouble = str(error)
                 self._store.forget_setup()
                 pause_s = back_off_s = min(BACK_OFF_MAX_S, back_off_s * 2)

@@ -40,6 +40,11 @@ class Metrics:
         self.dead_letters = Counter(
             "conferral_dead_letters_total", "Entries put aside, by reason", ["reason"], registry=registry
         )
+        self.store_failures = Counter(
+            "conferral_store_failures_total",
+            "What was asked of Redis while it was out of reach or refused, by everything in this process",
+            registry=registry,
+        )
         self.unexpected_errors = Counter(
             "conferral_unexpected_errors_total",
             "Unforeseen errors, by the kind of item that they cost (effect, timer, sweep, decision, webhook, task)",

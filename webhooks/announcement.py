@@ -11,6 +11,7 @@ from aiohttp import web
 
 from runtime.errors import StoreError
 from runtime.metrics import Metrics
+from runtime.outage import note_unreachable
 from streams.ingest import Ingest
 from telephony.documents import Documents
 from telephony.urls import ANNOUNCEMENT_PATH, parse_announcement
@@ -39,7 +40,7 @@ class AnnouncementRoutes:
                 facts = await self._ingest.read(announcement.session_id)
         except (StoreError, TimeoutError) as error:
             self._metrics.webhooks_without_store.labels(ANNOUNCEMENT_PATH).inc()
-            log.warning("announcement_unread", session_id=announcement.session_id, error_type=type(error).__name__)
+            note_unreachable(error, url_path=ANNOUNCEMENT_PATH, session_id=announcement.session_id)
             return web.Response(status=503)
         sentence = facts.announcements.get(announcement.command_id, "") if facts else ""
         if not sentence:

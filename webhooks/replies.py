@@ -1,12 +1,10 @@
 """What the answers of several routes have in common."""
 
-import structlog
 from aiohttp import web
 
 from runtime.metrics import Metrics
+from runtime.outage import note_unreachable
 from statemachine.events import Event
-
-log = structlog.get_logger()
 
 
 def twiml(document: str) -> web.Response:
@@ -15,19 +13,13 @@ def twiml(document: str) -> web.Response:
 
 
 def note_unstored(metrics: Metrics, route: str, event: Event, error: Exception) -> None:
-    """Counts and logs that Redis could not be had for a request.
+    """Count that Redis was out of reach for a request; of an outage, few lines are logged.
 
     Args:
         metrics: Where it is counted.
         route: The request's path.
         event: What should have been stored.
-        error: What was in the way; only its kind is shown.
+        error: What was in the way.
     """
     metrics.webhooks_without_store.labels(route).inc()
-    log.warning(
-        "webhook_unstored",
-        url_path=route,
-        session_id=event.session_id,
-        event_name=event.name,
-        error_type=type(error).__name__,
-    )
+    note_unreachable(error, url_path=route, session_id=event.session_id, event_name=event.name)

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from runtime.containment import Where, contain
 from runtime.errors import ProviderError, StoreError
+from runtime.outage import note_unreachable
 from runtime.settings import SILENCE
 from statemachine.states import SessionMode, Tune
 from streams.ingest import SessionFacts
@@ -83,7 +84,7 @@ class WaitRoutes:
                     facts = await self._ingest.read(session_id)
         except (StoreError, TimeoutError) as error:
             self._metrics.webhooks_without_store.labels(WAIT_PATH).inc()
-            log.warning("tune_unread", session_id=session_id, error_type=type(error).__name__)
+            note_unreachable(error, url_path=WAIT_PATH, session_id=session_id)
             return None
         if facts is None and of_caller is not None:
             await self._open_again(session_id, of_caller)

@@ -9,6 +9,7 @@ import structlog
 
 from runtime.clock import Clock, StoreClock
 from runtime.errors import StoreError
+from runtime.outage import note_unreachable
 from streams import scripts
 from streams.connection import Client, store_errors
 from streams.hints import Hints
@@ -133,7 +134,7 @@ class Company:
         try:
             await act()
         except StoreError as error:
-            log.warning("store_unreachable", task="signs_of_life", reason=str(error))
+            note_unreachable(error, task="signs_of_life")
 
     async def _show(self) -> None:
         if self._level.is_too_new:

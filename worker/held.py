@@ -17,6 +17,7 @@ from runtime.clock import STEP_MS, Clock, StoreClock
 from runtime.containment import Where, attempt, contain, note_unexpected
 from runtime.errors import ConferralError, LeaseLostError, StoreError, StoreUnreachableError
 from runtime.metrics import Metrics
+from runtime.outage import note_unreachable
 from statemachine.effects import Effect, FindCall
 from statemachine.events import Command, Event
 from statemachine.policy import Policy
@@ -173,7 +174,7 @@ class HeldPartition:
         except LeaseLostError:
             raise
         except StoreUnreachableError as error:
-            log.warning("store_unreachable", partition=self.number, reason=str(error))
+            note_unreachable(error, partition=self.number)
             await asyncio.sleep(PAUSE_S)
         except StoreError as error:
             # Somebody writes under our prefix, or history was rewound: what is in memory is worth nothing.
@@ -377,7 +378,7 @@ class HeldPartition:
                 self._around.metrics.commits.labels("unclear").inc()
                 if self.is_stopping:
                     raise  # the next holder reads the entries again, if they are still there
-                log.warning("commit_unclear", partition=self.number, reason=str(error))
+                note_unreachable(error, partition=self.number)
                 await asyncio.sleep(PAUSE_S)
                 continue
             except LeaseLostError:

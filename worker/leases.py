@@ -15,6 +15,7 @@ from runtime.clock import Clock, StoreClock
 from runtime.errors import StoreError
 from runtime.lifecycle import pause
 from runtime.metrics import Metrics
+from runtime.outage import note_unreachable
 from streams import lease as leases
 from streams.connection import Client
 from streams.keys import Keys
@@ -230,7 +231,7 @@ class LeaseKeeper:
             not_held = [number for number in range(self._keys.partitions) if number not in self.held]
             await others.look(not_held, 2 * self._renew_every_s)
         except StoreError as error:
-            log.warning("store_unreachable", task="leases", reason=str(error))
+            note_unreachable(error, task="leases")
             return
         held = Counter({**others.held, self._name: len(self.held)})
         shares = quotas(held, self.company.names, self._keys.partitions)
@@ -281,7 +282,7 @@ class LeaseKeeper:
         try:
             await self._redis.look()
         except StoreError as error:
-            log.warning("store_unreachable", task="leases", reason=str(error))
+            note_unreachable(error, task="leases")
 
     async def _give_one_back(self, executor: Executor) -> None:
         """Gives a partition back between two batches: the next holder goes on at once, and finds nothing under way."""
@@ -324,7 +325,7 @@ class LeaseKeeper:
                 log.info("lease_given_back", partition=held.number, holder=held.lease.holder)
                 break
             except StoreError as error:
-                log.warning("store_unreachable", partition=held.number, reason=str(error))
+                note_unreachable(error, partition=held.number)
                 await asyncio.sleep(RELEASE_PAUSE_S)
         # Where it could not be given back it runs out.
         self._forget(held)
@@ -374,6 +375,6 @@ class LeaseKeeper:
             )
             for result in results:
                 if isinstance(result, StoreError):
-                    log.warning("store_unreachable", reason=str(result))
+                    note_unreachable(result)
                 elif isinstance(result, BaseException):
                     raise result

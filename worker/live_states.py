@@ -5,6 +5,7 @@ import asyncio
 import structlog
 
 from runtime.errors import StoreError
+from runtime.outage import note_unreachable
 from statemachine.states import State
 from streams.partition import PartitionAccess
 
@@ -52,6 +53,6 @@ class LiveStates:
                     if session_id not in self._ended_meanwhile:
                         self.by_session.setdefault(session_id, state)
         except StoreError as error:
-            log.warning("store_unreachable", partition=self._partition, reason=str(error))
+            note_unreachable(error, partition=self._partition)
         self._ended_meanwhile.clear()
         self._learning = None

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from runtime.errors import StoreError
+from runtime.outage import note_unreachable
 
 log = structlog.get_logger()
 
@@ -69,5 +70,5 @@ class Pace:
         try:
             return await self._ask(urgent)
         except StoreError as error:
-            log.warning("store_unreachable", task="dial_pace", reason=str(error))
+            note_unreachable(error, task="dial_pace")
             return PAUSE_S

@@ -13,6 +13,7 @@ from runtime.containment import keep_running
 from runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from runtime.lifecycle import pause, until_stopped
 from runtime.metrics import Metrics
+from runtime.outage import count_outages, note_unreachable
 from runtime.settings import ServiceSettings
 from statemachine.effects import Dial, Effect, RedirectCall
 from statemachine.policy import Policy
@@ -169,6 +170,7 @@ class Worker:
             holders = Holders(client, keys, self._clock, self._store_clock, self.metrics, self._lease_ms)
             self.readiness = Readiness(client, keys, keeper.held, holders, executor.allowance, self.level, self._clock)
             stopping = asyncio.create_task(self._note_stop(stop))
+            count_outages(self.metrics)
             log.info("worker_started", holder=self.name, count=keys.partitions)
             tasks = self._restarted(stop, {
                 "leases": lambda: keeper.keep(stop, around, executor),
@@ -207,7 +209,7 @@ class Worker:
                 await config.refuse_eviction(client)
                 return (await self._agree_once(client)).keys
             except StoreUnreachableError as error:
-                log.warning("store_unreachable", task="start", reason=str(error))
+                note_unreachable(error, task="start")
                 await pause(stop, AGREE_EVERY_S)
         return None
 
@@ -310,7 +312,7 @@ class Worker:
                 await keeper.release()
                 await processes.leave(client, keys, self.name)
         except (StoreError, TimeoutError) as error:
-            log.warning("store_unreachable", task="stop", reason=str(error))
+            note_unreachable(error, task="stop")
         log.info("worker_stopped", holder=self.name)
 
     async def _note_stop(self, stop: asyncio.Event) -> None:
@@ -324,7 +326,7 @@ class Worker:
                 await self._agree_once(client)
                 await processes.show(client, keys, replace(self._shown, figures=figures_of(self.metrics)))
             except StoreError as error:
-                log.warning("store_unreachable", task="agreement", reason=str(error))
+                note_unreachable(error, task="agreement")
             await pause(stop, AGREE_EVERY_S)
 
     async def _take_gauges(
@@ -345,7 +347,7 @@ class Worker:
                     labelled.add(number)
                 await holders.look()
             except StoreError as error:
-                log.warning("store_unreachable", task="gauges", reason=str(error))
+                note_unreachable(error, task="gauges")
             await pause(stop, GAUGES_EVERY_S)
 
 

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
+from runtime.outage import note_unreachable
 from statemachine.effects import Dial, Effect, FindCall, HangUpCall, effect_id
 from statemachine.events import EffectSucceeded
 from streams.dials import DialAccess, DialStanding, Mark
@@ -138,5 +139,5 @@ class Recorder:
                 if held is None or not held.goes_on:
                     # It stays in the outbox, and the next holder looks what became of it.
                     raise LeaseLostError("the partition is not ours any more") from error
-                log.warning("store_unreachable", partition=partition, reason=str(error))
+                note_unreachable(error, partition=partition)
                 await asyncio.sleep(PAUSE_S)

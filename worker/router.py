@@ -14,6 +14,7 @@ from runtime.clock import Clock
 from runtime.errors import StoreError
 from runtime.lifecycle import pause
 from runtime.metrics import Metrics
+from runtime.outage import note_unreachable
 from streams import lease as leases
 from streams.connection import BLOCK_MS, Client, store_errors
 from streams.keys import Keys
@@ -98,7 +99,7 @@ class Router:
                 else:
                     await routing.take(await self._read(routing, stop))
             except StoreError as error:
-                log.warning("store_unreachable", task="router", reason=str(error))
+                note_unreachable(error, task="router")
                 await pause(stop, PAUSE_S)
         if self._routing is not None:
             await self._routing.end()
@@ -106,7 +107,7 @@ class Router:
             try:
                 await leases.release(self._client, self._lease)
             except StoreError as error:
-                log.warning("store_unreachable", task="router", reason=str(error))
+                note_unreachable(error, task="router")
 
     async def _current(self, stop: asyncio.Event) -> Routing | None:
         """The commands that this worker routes now; None while another one routes."""

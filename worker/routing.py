@@ -15,6 +15,7 @@ from runtime.containment import Where, contain
 from runtime.errors import StoreError, StoreUnreachableError
 from runtime.lifecycle import pause
 from runtime.metrics import Metrics
+from runtime.outage import note_unreachable
 from statemachine.events import Call
 from statemachine.ids import ID_PATTERN
 from statemachine.step import CommandReport, CommandStatus
@@ -155,7 +156,7 @@ class Routing:
         is_due = self._logged_at_s is None or now_s - self._logged_at_s >= LOG_EVERY_S
         if is_due and not isinstance(error, _AbandonedError):
             self._logged_at_s = now_s
-            log.warning("store_unreachable", task="router", reason=str(error), count=len(self.held))
+            note_unreachable(error, task="router")
 
     async def _sessions_of(self, names: Iterable[str]) -> dict[str, str]:
         """The sessions that names stand for, as far as Redis says so at once."""

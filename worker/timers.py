@@ -13,6 +13,7 @@ from runtime.clock import Clock
 from runtime.containment import Where, contain
 from runtime.errors import LeaseLostError, StoreError
 from runtime.metrics import Metrics
+from runtime.outage import note_unreachable
 from worker.held import HeldPartition
 from worker.leases import LeaseKeeper
 
@@ -63,7 +64,7 @@ async def _fire(held: HeldPartition, metrics: Metrics) -> None:
     except LeaseLostError:
         held.lose()
     except StoreError as error:
-        log.warning("store_unreachable", partition=held.number, reason=str(error))
+        note_unreachable(error, partition=held.number)
         await asyncio.sleep(WAIT_MAX_S)
 
 

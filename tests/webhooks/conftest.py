@@ -3,6 +3,7 @@ import structlog
 from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
+from runtime import outage
 from runtime.clock import SystemClock
 from runtime.metrics import Metrics
 from tests.webhooks.webhook_kit import FakeChildLookup, FakeIngest, settings
@@ -13,14 +14,13 @@ from webhooks import (
     client_calls,
     dial_actions,
     gate,
-    replies,
     routing,
     server,
     voice,
     wait,
 )
 
-MODULES = (announcement, app, callbacks, client_calls, dial_actions, gate, replies, routing, server, voice, wait)
+MODULES = (outage, announcement, app, callbacks, client_calls, dial_actions, gate, routing, server, voice, wait)
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ async def test_without_redis_it_is_asked_for_again(client, ingest, metrics, line
 
     assert await asked(client, TARGET) == (503, "")
     assert metrics.webhooks_without_store.labels("/voice/announcement")._value.get() == 1
-    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["announcement_unread"]
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
 
 
 @pytest.mark.parametrize(

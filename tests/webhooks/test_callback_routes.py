@@ -62,7 +62,7 @@ async def test_a_callback_that_cannot_be_stored_is_asked_for_again(client, inges
 
     assert status == 503
     assert metrics.webhooks_without_store.labels(target.partition("?")[0])._value.get() == 1
-    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["webhook_unstored"]
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
 
 
 async def test_a_call_is_put_into_the_index_once(client, ingest):

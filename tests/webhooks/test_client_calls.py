@@ -234,7 +234,7 @@ async def test_without_redis_the_callee_is_dialled_by_an_ordinary_dial(
     told = parse_call(urlsplit(dial.find("Number").get("statusCallback")).query)
     assert (told.session_id, told.party) == (CALLER, "customer")
     assert metrics.webhooks_without_store.labels("/voice/client")._value.get() == 1
-    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["webhook_unstored"]
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
 
 
 async def test_without_redis_nobody_is_dialled_who_may_not_be(client, ingest):

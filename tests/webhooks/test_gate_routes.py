@@ -278,7 +278,7 @@ async def test_without_redis_it_waits_asks_again_and_gives_up(client, ingest, me
     assert answers == [["Pause", "Redirect"], ["Pause", "Redirect"], ["Say", "Hangup"]]
     assert "can not be reached" in said(document)
     assert metrics.webhooks_without_store.labels("/voice/gate")._value.get() == 3
-    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["webhook_unstored"] * 3
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
 
 
 @pytest.mark.parametrize(("key", "decision"), [("1", "accepted"), ("5", "rejected"), ("#", "rejected"), ("", None)])

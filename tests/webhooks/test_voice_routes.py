@@ -64,7 +64,7 @@ async def test_without_redis_the_caller_is_bridged_all_the_same(client, ingest, 
 
     assert (status, without_redis) == (200, with_redis)
     assert metrics.webhooks_without_store.labels(route)._value.get() == 1
-    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["webhook_unstored"]
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
 
 
 async def test_the_caller_does_not_wait_longer_for_redis_than_the_deadline(client, ingest, monkeypatch):

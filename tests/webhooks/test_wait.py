@@ -101,7 +101,7 @@ async def test_without_redis_there_is_something_to_hear_all_the_same(
 
     assert (status, played(document)) == (200, RINGBACK)
     assert metrics.webhooks_without_store.labels("/voice/wait")._value.get() == 1
-    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["tune_unread"]
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from operators.reader import Reader
 from runtime.clock import Clock
 from runtime.errors import StoreError
 from runtime.metrics import Metrics
+from runtime.outage import note_unreachable
 from runtime.settings import ServiceSettings
 from streams.connection import Client
 from streams.keys import Keys
@@ -97,7 +98,7 @@ def _answering(
         except ApiError as error:
             response = _refused(template, error)
         except StoreError as error:
-            log.warning("store_unreachable", task="api", url_path=template, reason=str(error))
+            note_unreachable(error, task="api", url_path=template)
             response = _refused(template, ApiError(ErrorType.STORE, str(error)))
         metrics.api_requests.labels(template, str(response.status)).observe(clock.monotonic_s() - started_s)
         return response

@@ -9,6 +9,7 @@ from operators.errors import CommandsFull, IdTaken, SessionTaken, UnknownSession
 from operators.giving import Given, Giver
 from operators.reader import Reader
 from runtime.errors import StoreError, StoreUnreachableError
+from runtime.outage import note_unreachable
 from streams.command_models import CommandModel
 from streams.commands import CommandOutcome
 from webhooks.api.errors import ApiError, ErrorType
@@ -91,4 +92,4 @@ class Commands:
 
 def _note_away(error: StoreUnreachableError) -> None:
     """The command is published; only what became of it can't be seen now."""
-    log.warning("store_unreachable", task="api", reason=str(error))
+    note_unreachable(error, task="api")

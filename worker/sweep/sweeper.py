@@ -21,6 +21,7 @@ from runtime.errors import (
 )
 from runtime.lifecycle import pause
 from runtime.metrics import Metrics
+from runtime.outage import note_unreachable
 from statemachine.events import ConferenceFound, ParticipantFound
 from streams import lease as leases
 from streams.connection import Client
@@ -154,7 +155,7 @@ class Sweeper:
             try:
                 await leases.release(self._client, self._lease)
             except StoreError as error:
-                log.warning("store_unreachable", task="sweep", reason=str(error))
+                note_unreachable(error, task="sweep")
 
     # ---- the lease ------------------------------------------------------------------------------------------------
 
@@ -165,7 +166,7 @@ class Sweeper:
                 with self._boundary():
                     await self._take_or_renew()
             except StoreError as error:
-                log.warning("store_unreachable", task="sweep", reason=str(error))
+                note_unreachable(error, task="sweep")
             is_ours = self._lease is not None
             await pause(stop, min(RENEW_EVERY_S, self._lease_ms / 1000 / 3) if is_ours else PAUSE_S)
 
@@ -287,7 +288,7 @@ class Sweeper:
         try:
             await noting
         except StoreError as error:
-            log.warning("store_unreachable", task="sweep", reason=str(error))
+            note_unreachable(error, task="sweep")
 
     def _due(self, findings: list[Finding], interval_number: int) -> list[Finding]:
         """What is told of in this sweep.

@@ -1,0 +1,80 @@
+"""What a process logs while Redis is out of reach: one line at its beginning, one a minute, and one at its end.
+
+Everything that asks Redis meets the same outage, often a hundred times a second. A counter has every failure.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import structlog
+
+from runtime.metrics import Metrics
+
+log = structlog.get_logger()
+
+#: Between two lines of one outage, seconds.
+REPEAT_S = 60.0
+#: An outage is over when nothing has failed for so long, seconds. Whatever waits for Redis asks again within 4 s.
+QUIET_S = 5.0
+
+
+@dataclass(slots=True)
+class _Outage:
+    """How Redis is, as everything in one event loop has found it."""
+
+    #: When the outage began, when it was last logged, and when something failed last, seconds of the loop's clock.
+    since_s: float | None = None
+    logged_s: float = 0.0
+    failed_s: float = 0.0
+    #: Failures of this outage, and those since the last line (counts).
+    failures: int = 0
+    unlogged: int = 0
+    metrics: list[Metrics] = field(default_factory=list)
+
+
+#: A process has one loop.
+_outages: WeakKeyDictionary[asyncio.AbstractEventLoop, _Outage] = WeakKeyDictionary()
+
+
+def count_outages(metrics: Metrics) -> None:
+    """Count the failures of everything in the running loop in these metrics."""
+    _of_loop(asyncio.get_running_loop()).metrics.append(metrics)
+
+
+def note_unreachable(error: Exception, **about: Any) -> None:
+    """Count a failure, and log it if it begins an outage or the last line of its outage is a minute old.
+
+    Args:
+        error: What Redis, or the way to it, came to.
+        about: What asked, under keys of `runtime.log.KEYS`.
+    """
+    loop = asyncio.get_running_loop()
+    outage, now_s = _of_loop(loop), loop.time()
+    for metrics in outage.metrics:
+        metrics.store_failures.inc()
+    outage.failed_s = now_s
+    outage.failures += 1
+    outage.unlogged += 1
+    if outage.since_s is None:
+        outage.since_s = now_s
+        loop.call_later(QUIET_S, _see_whether_over, loop, outage)
+    elif now_s - outage.logged_s < REPEAT_S:
+        return
+    log.warning("store_unreachable", reason=str(error) or type(error).__name__, count=outage.unlogged, **about)
+    outage.logged_s, outage.unlogged = now_s, 0
+
+
+def _of_loop(loop: asyncio.AbstractEventLoop) -> _Outage:
+    return _outages.setdefault(loop, _Outage())
+
+
+def _see_whether_over(loop: asyncio.AbstractEventLoop, outage: _Outage) -> None:
+    left_s = outage.failed_s + QUIET_S - loop.time()
+    if left_s > 0:
+        loop.call_later(left_s, _see_whether_over, loop, outage)
+        return
+    lasted_s = outage.failed_s - (outage.since_s or 0.0)
+    log.info("store_reachable", count=outage.failures, duration_ms=round(lasted_s * 1000))
+    outage.since_s, outage.failures, outage.unlogged = None, 0, 0
