@@ -4,9 +4,10 @@ A file of the operator's in TOML (`CONFERRAL_DIRECTORY`), read at start and agai
 is not on the allow-list. Without a file, every number that is called goes by the settings alone.
 """
 
+import math
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -18,6 +19,8 @@ from statemachine.attributes import PLAIN, Attributes
 from statemachine.states import SessionMode
 from telephony.addresses import Address, AddressError, AllowList, parse_address
 from telephony.directory_file import DirectoryEntry, is_name, read_file
+from telephony.documents import INLINE_LENGTH_MAX, Documents
+from telephony.urls import CallbackUrls
 
 log = structlog.get_logger()
 
@@ -124,6 +127,7 @@ def read_directory(settings: ServiceSettings) -> Directory:
         raise SettingsError(tuple(problems))
     otherwise = Inbound((agent.text,) if agent else (), None, Attributes(record=settings.record))
     numbers = {number: _inbound(entry, otherwise) for number, entry in entries.items()}
+    _check_inline(settings, [one.attributes for one in (otherwise, *numbers.values())])
     return Directory(MappingProxyType(names), MappingProxyType(numbers), otherwise, fallback)
 
 
@@ -143,6 +147,27 @@ def _inbound(entry: DirectoryEntry, otherwise: Inbound) -> Inbound:
     )
     mode = SessionMode(entry.mode) if entry.mode else None
     return Inbound(tuple(entry.agents) or otherwise.agents, mode, attributes)
+
+
+def _check_inline(settings: ServiceSettings, every: Iterable[Attributes]) -> None:
+    """Pass if Twilio takes every document that moves a call: the public URL occurs in it several times.
+
+    Raises:
+        SettingsError: the public URL is too long.
+    """
+    urls = CallbackUrls(settings.public_url)
+    documents = Documents(
+        urls, language=settings.language, voice=settings.voice, with_speaker_events=settings.speaker_events
+    )
+    longest = max((documents.longest_inline(attributes) for attributes in every), key=len)
+    excess = len(longest) - INLINE_LENGTH_MAX
+    if excess > 0:
+        length_max = len(settings.public_url) - math.ceil(excess / longest.count(settings.public_url))
+        problem = (
+            f"CONFERRAL_PUBLIC_URL: must have at most {length_max} characters: Twilio takes {INLINE_LENGTH_MAX:,} in "
+            "the TwiML that moves a call, and the URL occurs in it several times"
+        )
+        raise SettingsError((problem,))
 
 
 # ---- names in place of addresses ---------------------------------------------------------------------------------

@@ -21,8 +21,9 @@ from telephony.toml_lines import lines_of
 
 #: Agents of one number, at most (count).
 AGENTS_MAX = 10
-#: Source: Twilio docs, Participant resource, `Region`.
-REGIONS = ("us1", "us2", "ie1", "de1", "sg1", "br1", "au1", "jp1")
+#: Source: Twilio docs, TwiML `<Conference>`, `region`. `Region` of a Participant also takes us2, but callers and moved
+#: legs join by TwiML.
+REGIONS = ("us1", "ie1", "de1", "sg1", "br1", "au1", "jp1")
 
 _NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")

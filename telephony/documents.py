@@ -30,6 +30,9 @@ from telephony.urls import (
 #: Longest TwiML that a REST update takes inline. Source: Twilio docs, Call resource, `Twiml`.
 INLINE_LENGTH_MAX = 4000
 
+#: Longest id or label, and longest name of a conference (characters).
+_ID_LENGTH_MAX, _ROOM_LENGTH_MAX = 64, 128
+
 #: What we want to hear of every call. Source: Twilio docs, Call resource, `StatusCallbackEvent`.
 CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
 
@@ -327,6 +330,20 @@ class Documents:
         self._say(response, words(phrase, self._language))
         response.hangup()
         return str(response)
+
+    def longest_inline(self, attributes: Attributes) -> str:
+        """The longest TwiML that is ever sent inline for a session with these attributes: a join."""
+        longest, room = "x" * _ID_LENGTH_MAX, "x" * _ROOM_LENGTH_MAX
+        return self.join_conference(
+            longest,
+            longest,
+            label=longest,
+            room=room,
+            conference_name=room,
+            attempt=9,
+            tune="ringback",
+            attributes=attributes,
+        )
 
     def say_and_hang_up_inline(self, sentence: str) -> str:
         """The same for the effect `SayAndHangUp`, short enough for a REST update.

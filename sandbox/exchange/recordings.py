@@ -19,8 +19,11 @@ TOO_SHORT = 16101
 
 
 def start_for_conference(work: Work, conference: Conference, order: JoinOrder) -> Recording:
-    """A conference that asked for it is recorded from its start, on one channel."""
-    asked = RecordOrder("Conference", 1, "both", order.recording, order.trim)
+    """A conference that asked for it is recorded from its start.
+
+    Source: Twilio changelog, 2025-09-15, "Dual-Channel Conference Recordings as default is now GA".
+    """
+    asked = RecordOrder("Conference", 2, "both", order.recording, order.trim)
     return _start(work, asked, conference_sid=conference.sid)
 
 

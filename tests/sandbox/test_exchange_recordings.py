@@ -82,6 +82,7 @@ def test_paused_conference_recording_has_nothing_of_the_pause() -> None:
     both = frozenset({customer, agent})
     assert spans(recording) == [(0.0, 5.0, both), (25.0, 28.0, both)]
     told = story.event("recording-completed")
+    assert told["RecordingChannels"] == "2"
     assert (told["RecordingDuration"], told["ConferenceSid"], told["RecordingSource"]) == (
         "8",
         story.room(),

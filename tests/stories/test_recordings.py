@@ -168,7 +168,7 @@ async def test_conference_is_recorded_from_its_start_where_there_is_one(of_room)
     assert world.sandbox.recordings() == []
     await done(world, "convert", talk.session)
     found = await recording(world, talk.session)
-    assert (found.order.source, found.order.channels) == ("Conference", 1)
+    assert (found.order.source, found.order.channels) == ("Conference", 2)
     await until_records(world, talk.customer, talk.agent)
     talk.customer.hang_up()
     await everybody_is_gone(world, talk.session, "customer-left")

@@ -1,5 +1,6 @@
 """The directory: what a file says, which faults are told and how, and that a broken file changes nothing."""
 
+import re
 import threading
 
 import pytest
@@ -233,7 +234,8 @@ agents = "client:x"
     ("record", '"yes"', "must be true, false or customer"),
     ("record", "1", "must be true, false or customer"),
     ("jitter_buffer_size", '"tiny"', "must be off, small, medium or large"),
-    ("region", '"eu"', "must be us1, us2, ie1, de1, sg1, br1, au1 or jp1"),
+    ("region", '"eu"', "must be us1, ie1, de1, sg1, br1, au1 or jp1"),
+    ("region", '"us2"', "must be us1, ie1, de1, sg1, br1, au1 or jp1"),
     ("trim", "true", "must be trim-silence or do-not-trim"),
     ("wait_url", '"tune.mp3"', "must be an http:// or https:// URL"),
     ("wait_url", '"https://example.com/a b"', "must be an http:// or https:// URL"),
@@ -373,3 +375,27 @@ def test_the_file_is_never_read_twice_at_once(path, settings, monkeypatch):
         thread.join()
     assert met == [False]
     assert second.is_set(), "it was read a second time after that"
+
+
+# ---- the length of what is sent inline ---------------------------------------------------------------------------
+
+
+def test_a_public_url_with_which_a_call_could_not_be_moved_stops_the_start(path, settings):
+    path.write_text(WHOLE, "utf-8")
+
+    def url_of(length):
+        return "https://" + "a" * (length - len("https://"))
+
+    with pytest.raises(SettingsError) as caught:
+        read_directory(settings(CONFERRAL_PUBLIC_URL=url_of(1500)))
+
+    (problem,) = caught.value.problems
+    found = re.match(r"CONFERRAL_PUBLIC_URL: must have at most ([0-9]{3}) characters: Twilio takes 4,000 ", problem)
+    length_max = int(found[1])
+    assert len(read_directory(settings(CONFERRAL_PUBLIC_URL=url_of(length_max))).numbers) == 2
+    with pytest.raises(SettingsError):
+        read_directory(settings(CONFERRAL_PUBLIC_URL=url_of(length_max + 1)))
+
+
+def test_without_a_file_the_public_url_may_be_longer():
+    read_directory(load(ServiceSettings, ENVIRON | {"CONFERRAL_PUBLIC_URL": "https://" + "a" * 600}))

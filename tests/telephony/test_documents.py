@@ -249,11 +249,7 @@ def test_the_longest_join_fits_into_a_rest_update(attributes, longest_url):
     urls = CallbackUrls("https://" + "a" * (longest_url - len("https://")))
     documents = Documents(urls, language="en-US", voice=None, with_speaker_events=True)
 
-    join = documents.join_conference(
-        "s" * 64, "p" * 64, label="l" * 64, room="r" * 64, attempt=9, tune="ringback", attributes=attributes
-    )
-
-    assert len(join) <= INLINE_LENGTH_MAX
+    assert len(documents.longest_inline(attributes)) <= INLINE_LENGTH_MAX
 
 
 @pytest.mark.parametrize("language", ["en", "de", "es", "fr"])
