@@ -130,9 +130,12 @@ def region_of(number: str) -> str:
         number: E.164.
     """
     parsed = _parsed(number)
-    if parsed is None or phonenumbers.is_possible_number_with_reason(parsed) != ValidationResult.IS_POSSIBLE:
-        return ""
-    return _region(parsed)
+    return _region(parsed) if parsed is not None and _is_possible(parsed) else ""
+
+
+def _is_possible(parsed: PhoneNumber) -> bool:
+    """Whether a number is complete, be it assigned or not."""
+    return bool(phonenumbers.is_possible_number_with_reason(parsed) == ValidationResult.IS_POSSIBLE)
 
 
 def _parsed(number: str) -> PhoneNumber | None:
@@ -261,17 +264,19 @@ class AllowList:
         self._check_number(user)
 
     def _check_number(self, number: str) -> None:
-        parsed = _valid(number)
-        if parsed is None:
-            raise AddressError("is not a valid phone number; short and emergency numbers are never dialed")
+        parsed = _parsed(number)
+        is_valid = _valid(number) is not None
+        if parsed is None or not (is_valid or _is_possible(parsed)):
+            raise AddressError("is no complete phone number; short and emergency numbers are never dialled")
         dear = _DEAR_TYPES.get(phonenumbers.number_type(parsed))
         if dear:
             raise AddressError(f"is {dear}; these are never dialled")
         region = _region(parsed)
         if _is_emergency(parsed, region):
             raise AddressError("is an emergency number; these are never dialled")
-        if region in self.regions or number.startswith(self.prefixes):
-            return
-        raise AddressError(
-            f"the allow-list does not name its region {region}" if region else "has no region of the allow-list"
-        )
+        if region not in self.regions and not number.startswith(self.prefixes):
+            raise AddressError(
+                f"the allow-list does not name its region {region}" if region else "has no region of the allow-list"
+            )
+        if not is_valid:
+            raise AddressError("is not a valid phone number in its region")
