@@ -181,8 +181,8 @@ class Faults:
             code: Twilio's code of the error, where it isn't the usual one of `status`.
             mangled: `half`: the answer breaks off in its middle, always after the effect. `html`: a page of a proxy
                 comes in its place, with `status`, or with 200 where that is 0.
-            params: Values of the request's own parameters; `*` is any, as long as it is sent: `Hold="true"`,
-                `CallToken="*"`.
+            params: Values of the request's own parameters; `*` is any, as long as it is sent, and an empty one means
+                that it is not sent: `Hold="true"`, `CallToken="*"`, `EndConferenceOnExit=""`.
         """
         when = "after" if mangled == "half" else cut or moment
         plan = RestPlan(latency_s, status, code, cut is not None, when, retry_after_s, mangled)
@@ -291,7 +291,8 @@ class Faults:
         if not any(fnmatchcase(name, shot.pattern) for name in names):
             return False
         sent = dict(params)
-        return all(name in sent and value in ("*", sent[name]) for name, value in shot.params.items())
+        wanted = shot.params.items()
+        return all(value == sent.get(name, "") or (value == "*" and name in sent) for name, value in wanted)
 
     def _used(self, shot: _OneShot) -> None:
         shot.count -= 1

@@ -43,6 +43,10 @@ class Ask(StrEnum):
     BARGE = "barge"
 
 
+#: What sets EndConferenceOnExit.
+FLAGS = frozenset({Ask.SET_END, Ask.CLEAR_END})
+
+
 @dataclass(frozen=True, slots=True)
 class Party:
     """One of those who take part."""

@@ -40,7 +40,9 @@ def update_parameters(effect: UpdateParticipant, urls: CallbackUrls) -> dict[str
         wait = Wait(effect.session_id, effect.party, tune_named(effect.tune))
         changes |= {"hold_url": urls.wait(wait), "hold_method": "POST"}
     if effect.ends_conference is not None:
-        changes["end_conference_on_exit"] = effect.ends_conference
+        # Twilio may ignore the flag without Hold. It is ordered only of parties that are not on hold.
+        # Source: twilio/twilio-go, issue 259.
+        changes = {"hold": False} | changes | {"end_conference_on_exit": effect.ends_conference}
     if effect.muted is not None:
         changes["muted"] = effect.muted
     if effect.supervises:

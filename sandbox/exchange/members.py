@@ -40,7 +40,7 @@ def update(work: Work, conference: Conference, participant: Participant, change:
     participant.updated_at_s = work.now_s
     if change.beep_on_exit is not None:
         participant.beep_on_exit = change.beep_on_exit
-    if change.end_on_exit is not None:
+    if change.end_on_exit is not None and _takes_end_on_exit(work, participant, change):
         participant.end_on_exit = change.end_on_exit
     if change.coach_sid is not None:
         participant.coach_sid = change.coach_sid
@@ -64,6 +64,17 @@ def update(work: Work, conference: Conference, participant: Participant, change:
         participant.announcement = tunes.begin(
             work, conference, participant.call_sid, "announce", change.announce_url, change.announce_method
         )
+
+
+def _takes_end_on_exit(work: Work, participant: Participant, change: Change) -> bool:
+    is_held_after = participant.hold if change.hold is None else change.hold
+    match work.rules.end_on_exit_update:
+        case "taken":
+            return True
+        case "unless-held":
+            return not is_held_after
+        case "with-hold":
+            return change.hold is not None and not is_held_after
 
 
 def _modifiable(participant: Participant) -> tuple[object, ...]:

@@ -155,7 +155,10 @@ def update_participant(work: Work, conference: Conference, participant: Particip
         announce_method=form.method("AnnounceMethod"),
     )
     members.update(work, conference, participant, change)
-    return RestAnswer(200, resources.participant(work.state, conference, participant))
+    answer = resources.participant(work.state, conference, participant)
+    if change.end_on_exit is not None:
+        answer["end_conference_on_exit"] = change.end_on_exit  # shown so even where it had no effect
+    return RestAnswer(200, answer)
 
 
 def delete_participant(work: Work, participant: Participant) -> RestAnswer:

@@ -35,6 +35,9 @@ class Rules:
     """Whether the old Dial's action of a redirected bridged parent is requested at all (both are reported)."""
     old_action_on_conference_redirect: bool = False
     """The same for a redirected member of a conference."""
+    end_on_exit_update: Literal["unless-held", "taken", "with-hold"] = "unless-held"
+    """When an update of EndConferenceOnExit has an effect: unless the participant is on hold after it, always, or only
+    in a request that names Hold too, and unless on hold. Otherwise the answer shows it, but nothing changes."""
     early_media_counts_as_join: bool = False
     """Whether a ringing participant with early media already causes participant-join."""
     late_answer: Literal["hang-up", "new-room"] = "hang-up"

@@ -5,6 +5,8 @@ A party carries what is wanted (`hold_wanted`, `end_wanted`) and what a callback
 asked for again when the look shows that it did not happen.
 """
 
+from typing import Any
+
 from statemachine.actions.looking import look_at_calls
 from statemachine.effects import UpdateParticipant
 from statemachine.events import (
@@ -29,8 +31,8 @@ _SUPERVISES = frozenset({Ask.MONITOR, Ask.WHISPER, Ask.BARGE})
 
 
 def want_hold(scratch: Scratch, name: str, tune: Tune) -> None:
-    """Somebody shall hear that tune and nothing else, and be heard by nobody."""
-    scratch.change_party(scratch.session.parties[name], hold_wanted=True, tune=tune)
+    """The party hears that tune and nothing else, no one hears it, and its leaving ends nothing."""
+    scratch.change_party(scratch.session.parties[name], hold_wanted=True, tune=tune, end_wanted=False)
 
 
 def want_tune(scratch: Scratch, _event: Event) -> None:
@@ -97,23 +99,25 @@ def ask(scratch: Scratch, _event: Event) -> None:
 
 
 def _order(scratch: Scratch, party: Party, wish: Ask) -> None:
+    if wish is Ask.HOLD and (party.ends_conference or party.asked == Ask.SET_END):
+        _update(scratch, party, ends_conference=False)  # Twilio ignores it once the party is on hold
     hold = {Ask.HOLD: True, Ask.UNHOLD: False}.get(wish)
-    ends = {Ask.SET_END: True, Ask.CLEAR_END: False}.get(wish)
-    muted = {Ask.MUTE: True, Ask.UNMUTE: False}.get(wish)
-    supervises = wish.value if wish in _SUPERVISES else ""
-    effect_id = scratch.order(
-        UpdateParticipant,
-        party=party.name,
-        call_sid=party.call_sid,
-        conference_sid=scratch.session.conference_sid,
+    effect_id = _update(
+        scratch,
+        party,
         hold=hold,
         tune=party.tune.value if hold else "",
-        ends_conference=ends,
-        muted=muted,
-        supervises=supervises,
+        ends_conference={Ask.SET_END: True, Ask.CLEAR_END: False}.get(wish),
+        muted={Ask.MUTE: True, Ask.UNMUTE: False}.get(wish),
+        supervises=wish.value if wish in _SUPERVISES else "",
         coaches=scratch.session.parties[AGENT].call_sid if wish is Ask.WHISPER else "",
     )
     scratch.change_party(party, asked=wish.value, asked_at_ms=scratch.now_ms, updating=effect_id)
+
+
+def _update(scratch: Scratch, party: Party, **changes: Any) -> str:
+    room = scratch.session.conference_sid
+    return scratch.order(UpdateParticipant, party=party.name, call_sid=party.call_sid, conference_sid=room, **changes)
 
 
 def stop_asking(scratch: Scratch, _event: Event) -> None:
@@ -134,7 +138,8 @@ def look_at_participants(scratch: Scratch, event: ConfirmOverdue) -> None:
 
 def _give_up_flags(scratch: Scratch) -> None:
     for party in tuple(scratch.session.parties.values()):
-        if party.asked in ("", Ask.SET_END) and party.end_wanted and not party.ends_conference:
+        is_due = party.asked == Ask.SET_END or not (party.asked or party.held)
+        if is_due and party.end_wanted and not party.ends_conference:
             scratch.change_party(party, end_wanted=False, asked="", updating="")
 
 

@@ -3,7 +3,7 @@
 from statemachine.events import Event
 from statemachine.guards.supervising import begins_to_whisper_in_vain, may_hang_up, supervisor_wish
 from statemachine.scratch import Scratch
-from statemachine.session import Ask, Party, Session
+from statemachine.session import FLAGS, Ask, Party, Session
 
 
 def has_call_to_hang_up(scratch: Scratch, _event: Event) -> bool:
@@ -21,20 +21,22 @@ def differs_from_wanted(scratch: Scratch, _event: Event) -> bool:
 def next_ask(session: Session, party: Party) -> Ask | None:
     """What is to be asked of Twilio about a participant next; None when it is as wanted, or an answer is awaited.
 
-    Letting somebody hear and speak comes before everything else: a hold that is not wanted any more is undone without
-    waiting for its confirmation, since requests of one session are sent in order.
+    A hold that is no longer wanted is undone without waiting for its confirmation, and holds and unholds overtake
+    flags: requests of one session are sent in order. A held party's flag stays as it is: Twilio ignores changes of it.
+
+    Source: twilio-professional-services/flex-dialpad-addon-plugin, issue 60.
     """
     if party.is_gone or not party.in_room:
         return None
     if party.asked == Ask.HOLD and not party.hold_wanted:
         return Ask.UNHOLD
+    if party.held != party.hold_wanted and (not party.asked or party.asked in FLAGS):
+        return Ask.HOLD if party.hold_wanted else Ask.UNHOLD
     if begins_to_whisper_in_vain(session, party):
         return Ask.MONITOR
     if party.asked:
         return None
-    if party.held != party.hold_wanted:
-        return Ask.HOLD if party.hold_wanted else Ask.UNHOLD
-    if party.ends_conference != party.end_wanted:
+    if party.ends_conference != party.end_wanted and not party.held:
         return Ask.SET_END if party.end_wanted else Ask.CLEAR_END
     if party.is_supervisor:
         return supervisor_wish(session, party)

@@ -15,7 +15,7 @@ from statemachine.guards.company import company, is_being_dialled
 from statemachine.guards.supervising import supervises_as
 from statemachine.order import Order
 from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session
+from statemachine.session import AGENT, CUSTOMER, FLAGS, SUPERVISOR, TARGET, Party, Session
 from statemachine.states import Opening, Phase, SuperviseMode
 from statemachine.step import CommandStatus
 
@@ -197,12 +197,13 @@ def some_order_may_begin(scratch: Scratch, _event: Event) -> bool:
 
 
 def some_order_may_dial(scratch: Scratch, _event: Event) -> bool:
-    """Whether somebody is to be dialled in, and nobody's leaving ends the conference any more."""
+    """Whether a party is to be dialed in, and no other party's leaving ends the conference any more."""
     clearing = any(order.is_clearing for order in scratch.session.orders)
     return clearing and all(
-        not party.ends_conference and party.asked not in ("set-end", "clear-end")
+        not party.ends_conference and party.asked not in FLAGS
         for party in scratch.session.in_room
-        if not party.is_gone
+        # The flag of a held party can't be cleared before the unhold.
+        if not (party.is_gone or (party.held and party.hold_wanted))
     )
 
 

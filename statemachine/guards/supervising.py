@@ -1,6 +1,6 @@
 """Questions about whoever supervises: what is to be asked of Twilio, and whether the coached agent may leave."""
 
-from statemachine.session import AGENT, SUPERVISOR, Ask, Party, Session
+from statemachine.session import AGENT, FLAGS, SUPERVISOR, Ask, Party, Session
 from statemachine.states import SuperviseMode
 
 #: Updates of a supervisor that Twilio may refuse in a row, before nothing more is asked (count).
@@ -66,5 +66,5 @@ def _takes_others_along(session: Session, party: Party) -> bool:
     Not for long: where the flag can't be cleared, nobody is dialled, and the command has failed.
     """
     somebody_comes = any(order.is_clearing for order in session.orders)
-    is_open = party.ends_conference or party.asked in (Ask.SET_END, Ask.CLEAR_END)
+    is_open = party.ends_conference or party.asked in FLAGS
     return somebody_comes and party.in_room and is_open

@@ -233,7 +233,7 @@ async def test_fault_41_order_of_a_sessions_requests_is_kept(world: FaultWorld, 
     asked = [
         "hold" if entry.get("Hold") else "mute"
         for entry in world.sandbox.ledger.requests("POST", "/Participants/")
-        if entry.applied and (entry.get("Hold") or entry.get("Muted"))
+        if entry.applied and (entry.get("Hold") == "true" or entry.get("Muted"))
     ]
     assert asked.index("mute") > asked.index("hold")
     await all_hang_up(world)

@@ -28,7 +28,7 @@ def held(outcome: str, **given: object) -> Callable[[], Story]:
     """A hold, with what came of the request."""
 
     def play() -> Story:
-        story = ordering().hold("customer").later(120)
+        story = ordering().joins("guest").confirms("customer", "agent").hold("customer").later(120)
         (effect,) = last_step(story).effects
         assert isinstance(effect, UpdateParticipant)
         getattr(story, outcome)(effect.kind, effect.party, effect_id=effect.effect_id, **given)

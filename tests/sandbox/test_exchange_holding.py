@@ -1,7 +1,11 @@
 """Hold with a tune, waiting with a tune, and whose leaving ends a room."""
 
+from typing import Any
+
 import pytest
 from exchange_story import APP, Story, room_twiml
+
+from sandbox.exchange import Rules
 
 LOOP = "<Response><Play loop='0'>/ringback.wav</Play></Response>"
 HELD = (("Hold", "true"), ("HoldUrl", f"{APP}/hold"))
@@ -241,3 +245,32 @@ def test_exit_flag_of_somebody_who_still_rings_ends_nothing() -> None:
     story.hangs_up(target)
 
     assert (story.hears(customer), story.hears(agent)) == ({agent}, {customer})
+
+
+@pytest.mark.parametrize(
+    ("rule", "alone", "with_hold", "on_hold", "with_unhold"),
+    [
+        ("unless-held", True, True, False, True),
+        ("taken", True, True, True, True),
+        ("with-hold", False, True, False, True),
+    ],
+)
+def test_exit_flag_changes_as_the_rule_says(
+    rule: Any, alone: bool, with_hold: bool, on_hold: bool, with_unhold: bool
+) -> None:
+    sets, unhold = ("EndConferenceOnExit", "true"), ("Hold", "false")
+
+    def changed(*params: tuple[str, str], held: bool = False) -> bool:
+        story = Story(Rules(end_on_exit_update=rule))
+        agent = story.member()
+        story.member()
+        if held:
+            update(story, agent, *HELD)
+        assert update(story, agent, *params)["end_conference_on_exit"] is True, "the answer shows what was asked for"
+        _, shown = story.rest("GET", f"/Conferences/{story.room()}/Participants/{agent}.json")
+        assert shown["end_conference_on_exit"] is ("participant-modify" in story.events())
+        return bool(shown["end_conference_on_exit"])
+
+    assert [
+        changed(sets), changed(sets, unhold), changed(sets, held=True), changed(sets, unhold, held=True)
+    ] == [alone, with_hold, on_hold, with_unhold]  # fmt: skip

@@ -120,7 +120,8 @@ def flags_of(leg: Leg) -> dict[str, Any]:
 def apply(effect: UpdateParticipant, leg: Leg) -> None:
     """The leg is as Twilio was asked to make it."""
     leg.held = leg.held if effect.hold is None else effect.hold
-    leg.ends_conference = leg.ends_conference if effect.ends_conference is None else effect.ends_conference
+    if effect.ends_conference is not None and not leg.held:
+        leg.ends_conference = effect.ends_conference
     leg.muted = leg.muted if effect.muted is None else effect.muted
     if effect.supervises:
         leg.muted = effect.supervises == "monitor"

@@ -391,9 +391,11 @@ class Story:
     # ---- what is expected ----------------------------------------------------------------------------------------
 
     def words(self) -> list[str]:
-        """The effects that the last event ordered."""
+        """The effects that the last event ordered. A hold stands for the clearing of the flag before it, too."""
         assert self.last is not None
-        return [words(effect) for effect in self.last.effects]
+        told = [words(effect) for effect in self.last.effects]
+        pairs = zip(told, [*told[1:], ""], strict=False)
+        return [word for word, following in pairs if following.split() != ["hold", *word.split()[1:]]]
 
     def expect(
         self,

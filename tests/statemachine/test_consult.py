@@ -25,24 +25,24 @@ def swapped() -> Story:
 def test_customer_is_held_before_the_target_is_dialled():
     story = conferenced().transfer("consult").expect("transferring", "unflag agent", phase="consult")
     story.confirms("agent").expect("transferring", "hold customer").expect_timers("confirm", "stage")
-    assert story.last.effects[0].tune == "music"
+    assert story.last.effects[-1].tune == "music"
     story.confirms("customer").expect("transferring", "dial target").expect_held("customer").expect_timers()
     assert story.last.effects[0].early_media
     story.takes_part("target").expect("transferring").expect_transfer("consulting").expect_timers()
     story.expect_command("transfer-1", "accepted", "done").expect_held("customer")
 
 
-def test_consult_of_a_bridged_call_converts_first_and_holds_before_it_sets_the_flag():
+def test_consult_of_a_bridged_call_converts_first_and_sets_no_flag():
     story = Story().answered().transfer("consult").expect("converting", "move agent").joins("agent").joins("customer")
     story.expect("transferring", "hold customer", phase="consult").confirms("customer")
-    story.expect("transferring", "dial target", "flag customer").confirms("customer").takes_part("target")
+    story.expect("transferring", "dial target").takes_part("target")
     story.expect_transfer("consulting").expect_held("customer")
 
 
 def test_complete_lets_the_customer_back_before_the_agent_goes():
     story = talking("consult").complete().expect("transferring", "unhold customer").expect_held("customer")
     story.confirms("customer").expect("transferring", "hang up agent").expect_command("complete-1", "accepted")
-    story.leaves("agent").expect("conferenced", "flag agent").expect_held().expect_concluded(COMPLETED)
+    story.leaves("agent").expect("conferenced", "flag customer", "flag agent").expect_held().expect_concluded(COMPLETED)
     story.expect_command("complete-1", "accepted", "done").expect_transfer("completed")
     story.expect_parties(customer="connected", agent="connected", agent_1="left").expect_attempts((BOB, "answered"))
 
@@ -50,7 +50,7 @@ def test_complete_lets_the_customer_back_before_the_agent_goes():
 def test_merge_brings_all_three_together():
     story = merged().expect("transferring").expect_command("merge-1", "accepted", "done").expect_transfer("merged")
     story.expect_held().expect_timers().complete().expect("transferring", "hang up agent")
-    story.leaves("agent").expect("conferenced", "flag agent").expect_concluded(COMPLETED)
+    story.leaves("agent").expect("conferenced", "flag customer", "flag agent").expect_concluded(COMPLETED)
 
 
 def test_swap_holds_the_one_before_it_lets_the_other_back():
@@ -63,7 +63,9 @@ def test_swap_holds_the_one_before_it_lets_the_other_back():
 
 def test_complete_after_a_swap_lets_the_target_back():
     story = swapped().complete().expect("transferring", "unhold target").confirms("target")
-    story.expect("transferring", "hang up agent").leaves("agent").expect("conferenced", "flag agent").expect_held()
+    story.expect("transferring", "hang up agent").leaves("agent").expect(
+        "conferenced", "flag customer", "flag agent"
+    ).expect_held()
 
 
 def test_merge_after_a_swap_lets_the_target_back():
@@ -78,13 +80,17 @@ def test_cancel_lets_the_customer_back_when_the_target_is_gone():
     """Not before: the customer would hear the end of their talk."""
     story = talking("consult").cancel().expect("transferring", "hang up target").expect_held("customer")
     story.leaves("target").expect("transferring", "unhold customer").confirms("customer")
-    story.expect("conferenced", "flag agent").expect_command("cancel-1", "accepted", "done").expect_held()
+    story.expect("conferenced", "flag customer", "flag agent").expect_command(
+        "cancel-1", "accepted", "done"
+    ).expect_held()
     story.expect_concluded(("transfer", "cancelled", "command"))
 
 
 def test_cancel_while_the_target_rings():
     story = ringing("consult").cancel().expect("transferring", "hang up target").call("target", "canceled")
-    story.expect("transferring", "unhold customer").confirms("customer").expect("conferenced", "flag agent")
+    story.expect("transferring", "unhold customer").confirms("customer").expect(
+        "conferenced", "flag customer", "flag agent"
+    )
     story.expect_command("cancel-1", "accepted", "done")
     story.expect_command("transfer-1", "accepted", "failed", reason="cancelled")
 
@@ -92,7 +98,9 @@ def test_cancel_while_the_target_rings():
 def test_cancel_while_the_customer_is_being_held_lets_him_back():
     story = conferenced().transfer("consult").confirms("agent").cancel()
     story.expect("transferring", "unhold customer").confirms("customer")
-    story.expect("conferenced", "flag agent").expect_attempts().expect_command("cancel-1", "accepted", "done")
+    story.expect("conferenced", "flag customer", "flag agent").expect_attempts().expect_command(
+        "cancel-1", "accepted", "done"
+    )
 
 
 @pytest.mark.parametrize("begin", [lambda: talking("consult"), swapped], ids=["talking", "swapped"])
@@ -100,14 +108,16 @@ def test_target_who_hangs_up_counts_as_cancel(begin):
     story = begin().leaves("target")
     if story.session.parties["customer"].held:
         story.expect("transferring", "unhold customer").confirms("customer")
-    story.expect("conferenced", "flag agent").expect_held().expect_transfer("cancelled", "target-left")
+    story.expect("conferenced", "flag customer", "flag agent").expect_held().expect_transfer("cancelled", "target-left")
     story.expect_concluded(("transfer", "cancelled", "target-left"))
 
 
 @pytest.mark.parametrize("status, reason", [("busy", "busy"), ("no-answer", "no-answer"), ("failed", "failed")])
 def test_target_who_is_not_reached_lets_the_customer_back(status, reason):
     story = ringing("consult").call("target", status).expect("transferring", "unhold customer").confirms("customer")
-    story.expect("conferenced", "flag agent").expect_command("transfer-1", "accepted", "failed", reason=reason)
+    story.expect("conferenced", "flag customer", "flag agent").expect_command(
+        "transfer-1", "accepted", "failed", reason=reason
+    )
     story.expect_concluded(("transfer", "failed", reason)).expect_held()
 
 
@@ -116,25 +126,27 @@ def test_target_who_is_not_reached_lets_the_customer_back(status, reason):
 
 def test_agent_who_hangs_up_in_a_consult_leaves_customer_and_target_together():
     story = talking("consult").leaves("agent").expect("transferring", "unhold customer").confirms("customer")
-    story.expect("conferenced", "flag agent").expect_held().expect_concluded(COMPLETED)
+    story.expect("conferenced", "flag customer", "flag agent").expect_held().expect_concluded(COMPLETED)
 
 
 def test_agent_who_hangs_up_after_a_swap_leaves_customer_and_target_together():
     story = swapped().leaves("agent").expect("transferring", "unhold target").confirms("target")
-    story.expect("conferenced", "flag agent").expect_held().expect_concluded(COMPLETED)
+    story.expect("conferenced", "flag customer", "flag agent").expect_held().expect_concluded(COMPLETED)
 
 
 def test_agent_who_hangs_up_while_the_target_rings_leaves_a_customer_who_hears_ringing():
     """He is held already, with music; ring-back is asked for anew."""
     story = ringing("consult").leaves("agent").expect("transferring", phase="blind").expect_held("customer")
     story.call("target", "in-progress").joins("target").expect("transferring", "unhold customer").confirms("customer")
-    story.expect("conferenced", "flag agent").expect_concluded(COMPLETED)
+    story.expect("conferenced", "flag customer", "flag agent").expect_concluded(COMPLETED)
 
 
 def test_agent_who_hangs_up_while_the_customer_is_being_held():
     story = conferenced().transfer("consult").confirms("agent").leaves("agent").expect("transferring", phase="blind")
     story.confirms("customer").expect("transferring", "dial target").takes_part("target")
-    story.expect("transferring", "unhold customer").confirms("customer").expect("conferenced", "flag agent")
+    story.expect("transferring", "unhold customer").confirms("customer").expect(
+        "conferenced", "flag customer", "flag agent"
+    )
 
 
 @pytest.mark.parametrize("begin", [lambda: talking("consult"), swapped, merged], ids=["talking", "swapped", "merged"])
@@ -147,7 +159,7 @@ def test_complete_while_the_target_rings_lets_the_agent_go():
     story = ringing("consult").complete().expect("transferring", "hang up agent", phase="blind").leaves("agent")
     story.expect("transferring").expect_command("complete-1", "accepted", "done").expect_held("customer")
     story.call("target", "in-progress").joins("target").expect("transferring", "unhold customer").confirms("customer")
-    story.expect("conferenced", "flag agent").expect_command("transfer-1", "accepted", "done")
+    story.expect("conferenced", "flag customer", "flag agent").expect_command("transfer-1", "accepted", "done")
 
 
 # ---- what Twilio does not confirm --------------------------------------------------------------------------------
@@ -168,7 +180,9 @@ def test_hold_that_is_not_confirmed_fails_the_transfer_and_nobody_is_dialled():
 def test_hold_that_is_confirmed_too_late_is_undone():
     story = conferenced().transfer("consult").confirms("agent").fires(StageOverdue)
     story.expect("transferring", "unhold customer").confirms("customer")
-    story.expect("conferenced", "flag agent").expect_held().expect_concluded(("transfer", "failed", "hold-failed"))
+    story.expect("conferenced", "flag customer", "flag agent").expect_held().expect_concluded(
+        ("transfer", "failed", "hold-failed")
+    )
 
 
 def test_hold_whose_callback_is_lost_is_found_by_a_look():
@@ -263,7 +277,7 @@ def test_complete_overtakes_a_merge():
 def test_cancel_overtakes_a_step(first):
     story = getattr(talking("consult"), first)().cancel().expect("transferring", "hang up target")
     story.expect_command(f"{first}-1", "accepted", "failed", reason="overtaken by cancel").leaves("target")
-    story.confirms("customer").expect("conferenced", "flag agent").expect_held()
+    story.confirms("customer").expect("conferenced", "flag customer", "flag agent").expect_held()
     story.expect_command("cancel-1", "accepted", "done")
 
 

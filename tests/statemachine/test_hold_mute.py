@@ -4,7 +4,7 @@ import pytest
 
 from statemachine.events import ConfirmOverdue, LoneOverdue, OrderOverdue, StageOverdue
 from tests.statemachine.ordering import Orders, added, ordering, supervised
-from tests.statemachine.stages import dialling, talking
+from tests.statemachine.stages import converted, dialling, talking
 from tests.statemachine.story import ROOM, Story
 
 BOTH = ("customer", "agent")
@@ -32,10 +32,11 @@ def refused_because(story: Orders, command_id: str, why: str) -> None:
 @pytest.mark.parametrize("name", BOTH)
 def test_party_is_held_with_music_and_let_back(name):
     story = ordering().hold(name).expect("conferenced", f"hold {name}").expect_timers("confirm", "order")
-    assert story.last.effects[0].tune == "music"
+    assert story.last.effects[-1].tune == "music"
     story.expect_command("hold-1", "accepted").confirms(name).expect_command("hold-1", "accepted", "done")
     story.expect_held(name).expect_no_orders()
-    story.unhold(name).expect("conferenced", f"unhold {name}").confirms(name).expect_held().expect_timers()
+    story.unhold(name).expect("conferenced", f"unhold {name}").confirms(name).expect_held()
+    story.expect("conferenced", f"flag {name}").confirms(name).expect("conferenced").expect_timers()
     story.expect_command("unhold-1", "accepted", "done")
 
 
@@ -189,7 +190,7 @@ def test_what_a_look_does_not_show_is_asked_for_again(command, how):
 def test_hold_that_never_comes_is_given_up_and_undone():
     story = ordering().hold("customer").fires(OrderOverdue).expect("conferenced", "look", "unhold customer")
     story.expect_command("hold-1", "accepted", "failed", reason="hold-failed").expect_no_orders()
-    story.confirms("customer").expect_held().expect_timers()
+    story.confirms("customer").expect_held().confirms("customer").expect_timers()
 
 
 @pytest.mark.parametrize("command, begin", [("unhold", held), ("mute", ordering), ("unmute", muted)])
@@ -204,13 +205,15 @@ def test_unhold_that_twilio_refuses_is_repeated_until_it_is_confirmed():
     for _ in range(4):
         story.update_refused("customer").fires(ConfirmOverdue)
         story.reads(room=ROOM, inside=BOTH).expect("conferenced", "unhold customer")
-    story.confirms("customer").expect_held().expect_timers().expect_command("unhold-1", "accepted", "done")
+    story.confirms("customer").expect_held().expect_command("unhold-1", "accepted", "done")
+    story.confirms("customer").expect_timers()
 
 
 def test_hold_that_an_unhold_overtakes_has_failed():
     story = ordering().hold("customer").unhold("customer").expect("conferenced", "unhold customer")
     story.expect_command("hold-1", "accepted", "failed", reason="overtaken by another command")
-    story.confirms("customer").expect_command("unhold-1", "accepted", "done").expect_held().expect_timers()
+    story.confirms("customer").expect_command("unhold-1", "accepted", "done").expect_held()
+    story.confirms("customer").expect_timers()
 
 
 def test_mute_that_an_unmute_overtakes_has_failed():
@@ -272,7 +275,15 @@ def test_held_parties_whom_the_last_one_leaves_hear_each_other():
 
 
 def test_held_customer_whom_nobody_is_left_with_but_a_phone_that_rings_waits_for_it():
-    story = held().add().confirms("customer", "agent").placed("lawyer").leaves("agent").expect("conferenced")
+    story = (
+        held()
+        .add()
+        .expect("conferenced", "unflag agent")
+        .confirms("agent")
+        .placed("lawyer")
+        .leaves("agent")
+        .expect("conferenced")
+    )
     story.expect_held("customer").expect_timers("dial").takes_part("lawyer")
     story.expect("conferenced").expect_command("add-1", "accepted", "done")
 
@@ -288,7 +299,6 @@ def test_end_tells_of_a_hold_under_way():
 @pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
 def test_held_agent_is_unheld_before_a_transfer(mode):
     story = held("agent").transfer(mode).expect("transferring", "unhold agent").confirms("agent")
-    story.expect("transferring", "unflag agent").confirms("agent")
     story.expect("transferring", "dial target" if mode == "warm" else "hold customer").expect_held()
 
 
@@ -300,7 +310,7 @@ def test_held_agent_is_unheld_before_a_transfer_where_nobody_carries_a_flag():
 def test_held_agent_whom_twilio_does_not_let_back_fails_the_transfer():
     story = held("agent").transfer("warm").fires(ConfirmOverdue).fires(StageOverdue).expect("conferenced")
     story.expect_command("transfer-1", "accepted", "failed").expect_attempts()
-    story.confirms("agent").expect("conferenced").expect_held().expect_timers()
+    story.confirms("agent").expect("conferenced", "flag agent").expect_held()
 
 
 def test_hold_of_the_agent_that_a_transfer_overtakes_has_failed():
@@ -317,7 +327,9 @@ def test_customer_held_by_command_hears_all_in_a_warm_transfer():
 def test_customer_held_by_command_stays_so_in_a_consult_and_comes_back_after_it():
     story = held().transfer("consult").expect("transferring", "unflag agent").confirms("agent")
     story.expect("transferring", "dial target").takes_part("target").cancel().leaves("target")
-    story.expect("transferring", "unhold customer").confirms("customer").expect("conferenced", "flag agent")
+    story.expect("transferring", "unhold customer").confirms("customer").expect(
+        "conferenced", "flag customer", "flag agent"
+    )
     story.expect_held()
 
 
@@ -353,3 +365,37 @@ def test_muted_party_that_comes_back_is_muted_again():
     story = muted("agent").leaves("agent", status="in-progress", reason="participant_updated_via_api").joins("agent")
     story.expect("conferenced", "flag agent").confirms("agent").expect("conferenced", "mute agent").confirms("agent")
     story.expect_muted("agent").expect_timers()
+
+
+# ---- the flag that ends the conference ---------------------------------------------------------------------------
+
+
+def test_flag_is_cleared_before_a_hold_and_set_after_the_unhold():
+    story = ordering().hold("customer")
+    assert [(one.detail, one.ends_conference, one.hold) for one in story.last.effects] == [
+        ("clear-end", False, None),
+        ("hold", None, True),
+    ]
+    story.confirms("customer").expect("conferenced").expect_timers()
+    assert not story.session.parties["customer"].ends_conference
+    story.unhold("customer").confirms("customer").expect("conferenced", "flag customer").confirms("customer")
+    assert story.session.parties["customer"].ends_conference
+
+
+def test_hold_and_unhold_overtake_a_flag():
+    story = ordering(converted).hold("customer").expect("conferenced", "hold customer")
+    assert [one.detail for one in story.last.effects] == ["clear-end", "hold"], "the first may still set it"
+    story.confirms("customer").expect_held("customer")
+    story.unhold("customer").confirms("customer").expect("conferenced", "flag customer")
+    story.legs["customer"].held = True  # another program's doing
+    story.changes("customer", kind="participant-hold").expect("conferenced", "unhold customer")
+
+
+@pytest.mark.parametrize("command", ["add", "supervise"])
+def test_flag_that_a_held_party_still_has_keeps_nobody_out(command):
+    """Twilio ignores a change of it, so a request for it would be repeated until the command fails."""
+    story = ordering().hold("customer").confirms("customer")
+    story.legs["customer"].ends_conference = True
+    story.changes("customer").expect("conferenced")
+    getattr(story, command)().expect("conferenced", "unflag agent").confirms("agent")
+    story.expect("conferenced", "dial lawyer" if command == "add" else "dial supervisor")

@@ -48,7 +48,7 @@ def test_out_of_an_outbound_bridge_the_customer_is_moved_and_the_agent_let_go_by
 def test_while_it_converts_the_call_is_parked_when_both_are_in():
     story = as_room(Story().answered().convert()).park().expect("converting").expect_command("park-1", "accepted")
     story.joins("agent").joins("customer").expect("transferring", "hold customer", phase="park")
-    story.confirms("customer").expect("transferring", "hang up agent", "flag customer").leaves("agent")
+    story.confirms("customer").expect("transferring", "hang up agent").leaves("agent")
     story.expect("conferenced", phase="parked").expect_command("convert-1", "accepted", "done")
     story.expect_command("park-1", "accepted", "done")
 
@@ -119,7 +119,7 @@ def test_hold_that_is_not_confirmed_in_time_fails_it_and_nobody_is_hung_up():
         as_room(conferenced()).park().confirms("agent").fires(StageOverdue).expect("transferring", "unhold customer")
     )
     story.expect_command("park-1", "accepted", "failed", reason="hold-failed").confirms("customer")
-    story.expect("conferenced", "flag agent", phase="").expect_held()
+    story.expect("conferenced", "flag customer", "flag agent", phase="").expect_held()
     assert "hang up agent" not in story.all_words()
 
 
@@ -246,7 +246,9 @@ def test_parked_too_long_it_goes_back_to_the_agent_who_parked_it(begin):
     assert story.session.parked_until_ms == 0
     story.takes_part("agent")
     if begin is parked:
-        story.expect("transferring", "unhold customer").confirms("customer").expect("conferenced", "flag agent")
+        story.expect("transferring", "unhold customer").confirms("customer").expect(
+            "conferenced", "flag customer", "flag agent"
+        )
     else:
         story.expect("conferenced", *FLAGS)
     story.expect_held().expect_concluded(DONE, ("transfer", "recalled", "park-timeout"))
@@ -264,7 +266,7 @@ def test_fallback_destination_is_rung_in_place_of_him():
     story = parked(Policy(fallback=CAROL)).fires(ParkOverdue).expect("transferring", "dial target", phase="blind")
     assert story.last.effects[0].to == CAROL
     story.takes_part("target").expect("transferring", "unhold customer").confirms("customer")
-    story.expect("conferenced", "flag agent", phase="")
+    story.expect("conferenced", "flag customer", "flag agent", phase="")
     assert story.session.parties["agent"].address == CAROL
 
 

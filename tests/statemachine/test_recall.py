@@ -39,7 +39,7 @@ def test_agent_is_rung_again_and_told_why():
 def test_customer_of_a_conference_stays_on_hold_while_the_agent_is_rung_again():
     story = failed_from_conference().expect("transferring", "dial agent to the gate", phase="recall")
     story.expect_held("customer").takes_part("agent").expect("transferring", "unhold customer")
-    story.confirms("customer").expect("conferenced", "flag agent").expect_held()
+    story.confirms("customer").expect("conferenced", "flag customer", "flag agent").expect_held()
     story.expect_concluded(("transfer", "recalled", "busy"))
 
 
@@ -126,7 +126,7 @@ def test_target_who_fails_before_the_agent_let_go_is_gone():
     story.expect("transferring", "dial agent to the gate", phase="recall")
     story.takes_part("agent")
     story.expect("transferring", "unhold customer").confirms("customer")
-    story.expect("conferenced", "flag agent").expect_command("complete-1", "accepted", "done")
+    story.expect("conferenced", "flag customer", "flag agent").expect_command("complete-1", "accepted", "done")
 
 
 def test_target_who_hangs_up_before_the_customer_is_back_leads_to_a_recall():
@@ -204,4 +204,6 @@ def test_unhold_for_the_recalled_agent_is_looked_after():
     update = story.unconfirmed[-1]
     story.does("customer")
     story.succeeds("update_participant", "customer", update.effect_id)
-    story.reads(room=ROOM, inside=("customer", "agent")).expect("conferenced", "flag agent").expect_held()
+    story.reads(room=ROOM, inside=("customer", "agent")).expect(
+        "conferenced", "flag customer", "flag agent"
+    ).expect_held()

@@ -456,7 +456,9 @@ def test_caller_who_can_not_be_sent_on_does_not_stay_there_alone(outcome):
 def test_held_caller_whom_the_agent_leaves_is_sent_on_too():
     story = with_survey().transfer("consult").expect("transferring", "hold customer").confirms("customer")
     story.placed("target").call("target", "busy").expect("transferring", "unhold customer").confirms("customer")
-    story.expect("conferenced").leaves("agent").fires(LoneOverdue).expect("ended", "send away customer")
+    story.expect("conferenced", "flag customer").leaves("agent").fires(LoneOverdue).expect(
+        "ended", "send away customer"
+    )
 
 
 def test_caller_whom_nobody_answers_hears_the_sentence_and_no_survey():

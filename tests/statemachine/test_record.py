@@ -299,12 +299,14 @@ def test_recording_that_can_neither_be_paused_nor_stopped_fails_the_transfer(how
     story = getattr(getattr(consult(recorded_conference()), how)(), how)().expect("transferring").fires(StageOverdue)
     story.expect("transferring", "unhold customer").expect_attempts()
     story.expect_command("transfer-1", "accepted", "failed", reason="recording-failed").confirms("customer")
-    story.expect("conferenced", "flag agent").expect_concluded(("transfer", "failed", "recording-failed"))
+    story.expect("conferenced", "flag customer", "flag agent").expect_concluded(
+        ("transfer", "failed", "recording-failed")
+    )
 
 
 def test_pause_without_an_answer_fails_the_transfer_and_the_recording_goes_on_when_it_comes():
     story = consult(recorded_conference()).fires(StageOverdue).expect("transferring", "unhold customer")
-    story.confirms("customer").expect("conferenced", "flag agent").recorded()
+    story.confirms("customer").expect("conferenced", "flag customer", "flag agent").recorded()
     story.expect("conferenced", "in-progress recording")
 
 
@@ -315,14 +317,14 @@ def test_recording_that_is_gone_is_no_reason_not_to_dial():
 def test_recording_paused_by_command_is_left_paused_after_a_consult():
     story = consult(recorded_conference().record("pause").recorded()).expect("transferring", "dial target")
     story.takes_part("target").complete().confirms("customer").leaves("agent")
-    story.expect("conferenced", "flag agent").expect_recording("paused")
+    story.expect("conferenced", "flag customer", "flag agent").expect_recording("paused")
 
 
 def test_pause_by_command_that_is_under_way_when_a_consult_begins_lasts_beyond_it():
     story = consult(recorded_conference().record("pause")).expect("transferring").expect_timers("stage")
     story.recorded().expect("transferring", "dial target").expect_command("record-pause", "accepted", "done")
     story.takes_part("target").complete().confirms("customer").leaves("agent")
-    story.expect("conferenced", "flag agent").expect_recording("paused")
+    story.expect("conferenced", "flag customer", "flag agent").expect_recording("paused")
 
 
 def test_pause_by_command_that_twilio_refuses_keeps_the_consult_from_beginning():

@@ -21,9 +21,11 @@ def answers(story):
 
 def test_out_of_a_room_the_customer_is_held_until_the_retriever_has_answered():
     story = answers(retrieving().expect_held("customer")).joins("agent").expect("transferring", "unhold customer")
-    story.expect_command("retrieve-1", "accepted").confirms("customer").expect("conferenced", "flag agent", phase="")
+    story.expect_command("retrieve-1", "accepted").confirms("customer").expect(
+        "conferenced", "flag customer", "flag agent", phase=""
+    )
     story.expect_command("retrieve-1", "accepted", "done").expect_parties(customer="connected", agent="connected")
-    story.confirms("agent").expect_timers()
+    story.confirms("customer", "agent").expect_timers()
     told = [("transfer", "completed", "", "park"), ("transfer", "completed", "", "retrieve")]
     assert [(one.kind, one.result, one.reason, one.mode) for one in story.conclusions] == told
     story.expect_attempts((BOB, "answered"))
@@ -64,14 +66,16 @@ def test_call_that_was_taken_up_can_be_parked_and_taken_up_again():
     story.confirms("agent").confirms("customer").leaves("agent").expect("conferenced", phase="parked")
     assert story.session.parked_by == BOB
     story.retrieve("retrieve-2", to=DAVE).expect("transferring", "dial agent to the gate").takes_part("agent")
-    story.confirms("customer").expect_command("retrieve-2", "accepted", "done").expect("conferenced", "flag agent")
+    story.confirms("customer").expect_command("retrieve-2", "accepted", "done").expect(
+        "conferenced", "flag customer", "flag agent"
+    )
     labels = [effect.label for effect in story.effects if hasattr(effect, "label")]
     assert len(set(labels)) == len(labels)
 
 
 def test_call_that_was_received_in_a_conference_can_be_parked_and_taken_up():
     story = received().park().confirms("agent").confirms("customer").leaves("agent").retrieve()
-    answers(story).joins("agent").confirms("customer").expect("conferenced", "flag agent")
+    answers(story).joins("agent").confirms("customer").expect("conferenced", "flag customer", "flag agent")
 
 
 # ---- one that fails ----------------------------------------------------------------------------------------------
@@ -138,7 +142,7 @@ def test_dial_of_the_retriever_in_doubt_is_looked_for_and_never_repeated():
     story = retrieving().in_doubt("agent").expect("transferring").expect_timers("dial").fires(DialOverdue)
     story.expect("transferring", "find agent").found("agent").expect("transferring", phase="retrieve")
     story.gate("agent").gate("agent", "accepted").joins("agent").confirms("customer").expect(
-        "conferenced", "flag agent"
+        "conferenced", "flag customer", "flag agent"
     )
 
 
@@ -245,7 +249,9 @@ def test_unhold_whose_callback_is_lost_is_found_by_a_look():
     update = story.unconfirmed[-1]
     story.does("customer")
     story.succeeds("update_participant", "customer", update.effect_id)
-    story.reads(room=ROOM, inside=("customer", "agent")).expect("conferenced", "flag agent").expect_held()
+    story.reads(room=ROOM, inside=("customer", "agent")).expect(
+        "conferenced", "flag customer", "flag agent"
+    ).expect_held()
 
 
 def test_join_whose_callback_is_lost_is_found_by_a_look():

@@ -140,7 +140,7 @@ def test_long_brief_does_not_use_up_the_time_at_the_gate():
 def test_target_who_answers_while_the_customer_is_being_held_is_not_kept_waiting_for_it():
     story = ringing("warm").complete().expect("transferring", "hold customer").takes_part("target")
     story.expect("transferring", "hang up agent", "unhold customer").call("agent", "completed")
-    story.confirms("customer").expect("conferenced", "flag agent")
+    story.confirms("customer").expect("conferenced", "flag customer", "flag agent")
 
 
 def test_convert_is_refused_while_the_customer_waits_alone():
@@ -196,4 +196,4 @@ def test_hold_that_is_not_wanted_any_more_is_undone_before_it_was_confirmed():
     """Its callback is lost and no look is answered: the customer does not wait for either."""
     story = conferenced().transfer("consult").confirms("agent").expect("transferring", "hold customer")
     story.fires(ConfirmOverdue).expect("transferring", "look").cancel().expect("transferring", "unhold customer")
-    story.confirms("customer").expect("conferenced", "flag agent").expect_held()
+    story.confirms("customer").expect("conferenced", "flag customer", "flag agent").expect_held()

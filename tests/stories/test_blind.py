@@ -113,7 +113,11 @@ async def test_agent_of_a_conference_is_hung_up_once_the_customer_is_held_and_be
             lambda entry: entry.get("Hold") == "true" and talk.customer.sid in entry.path,
             lambda entry: entry.get("Status") == "completed" and talk.agent.sid in entry.path,
             lambda entry: entry.get("To") == TARGET,
-            lambda entry: entry.get("Hold") == "false" and talk.customer.sid in entry.path,
+            lambda entry: (
+                entry.get("Hold") == "false"
+                and not entry.get("EndConferenceOnExit")
+                and talk.customer.sid in entry.path
+            ),
         )
     ]
     assert steps == sorted(steps), asked

@@ -230,6 +230,8 @@ async def test_customer_is_let_back_to_the_target_however_often_it_takes(world, 
     if "lost" in fault:
         world.sandbox.faults.lose_callbacks("participant-unhold")
     else:
-        world.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", count=2, Hold="false", **fault)
+        world.sandbox.faults.next_rest(
+            "POST", "/Conferences/*/Participants/*", count=2, Hold="false", EndConferenceOnExit="", **fault
+        )
     await done(world, "transfer", talk.session, to=TARGET, mode="blind")
     await is_handed_over(world, talk)

@@ -79,7 +79,7 @@ async def test_unhold_whose_callback_is_lost_is_found_by_a_look(world, step):
 ], ids=["complete-400", "complete-500", "cancel-400", "cancel-cut"])  # fmt: skip
 async def test_unhold_that_fails_is_repeated_until_the_customer_is_back(world, step, fault):
     trio = await three(world, "consult")
-    world.sandbox.faults.next_rest("POST", HOLDS, Hold="false", **fault)
+    world.sandbox.faults.next_rest("POST", HOLDS, Hold="false", EndConferenceOnExit="", **fault)
     await trio.done(step)
     assert world.sandbox.faults.pending() == 0
     company = {"complete": trio.target, "cancel": trio.agent}[step]

@@ -81,7 +81,7 @@ REQUESTS: dict[str, tuple[str, dict[str, str]]] = {
     "clear the flag": (PARTICIPANT, {"EndConferenceOnExit": "false"}),
     "dial": (CREATE, {"To": BOB}),
     "hold": (PARTICIPANT, {"Hold": "true"}),
-    "unhold": (PARTICIPANT, {"Hold": "false"}),
+    "unhold": (PARTICIPANT, {"Hold": "false", "EndConferenceOnExit": ""}),
     "mute": (PARTICIPANT, {"Muted": "true"}),
     "dial the supervisor": (CREATE, {"To": EVE}),
     "whisper": (PARTICIPANT, {"Coaching": "true"}),

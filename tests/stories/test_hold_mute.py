@@ -27,7 +27,9 @@ async def world(redis_server):
 def asked(crowd: Crowd, kind: str) -> int:
     """How often Twilio was asked for that, and did it (count)."""
     name, value, _ = CHANGES[kind]
-    return sum(one.applied and one.get(name) == value for one in crowd.world.sandbox.ledger.requests("POST"))
+    requests = crowd.world.sandbox.ledger.requests("POST")
+    # Hold comes with every flag.
+    return sum(one.applied and one.get(name) == value and not one.get("EndConferenceOnExit") for one in requests)
 
 
 async def undone(crowd: Crowd, kind: str) -> None:
@@ -115,6 +117,19 @@ async def test_all_but_one_can_be_held_and_whoever_stays_hears_silence(world):
     await crowd.talk("customer", "bob")
     for name in ("customer", "bob"):
         await crowd.party(name, held="false")
+    await crowd.let_go()
+
+
+@pytest.mark.parametrize("held", ["customer", "agent"])
+async def test_others_come_in_while_one_of_two_is_held(world, held):
+    crowd = await two(world, "conferenced")
+    await crowd.done("hold", party=held)
+    await crowd.add("bob", BOB)
+    await crowd.supervise("monitor")
+    await crowd.hear(**{held: "music", "bob": ["agent" if held == "customer" else "customer"]})
+    await crowd.done("unhold", party=held)
+    await crowd.leaves(held)
+    await crowd.talk("bob", "agent" if held == "customer" else "customer")
     await crowd.let_go()
 
 

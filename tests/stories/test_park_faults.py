@@ -201,7 +201,9 @@ async def test_dial_that_took_no_effect_leaves_it_parked_and_is_not_repeated(wor
 @pytest.mark.parametrize("fault", [{"status": 500}, {"cut": "after"}, {"cut": "before"}], ids=str)
 async def test_customer_is_let_back_to_who_retrieves_however_often_it_takes(world, direction, fault):
     talk = await parked(world, direction, in_room=True)
-    world.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", count=2, Hold="false", **fault)
+    world.sandbox.faults.next_rest(
+        "POST", "/Conferences/*/Participants/*", count=2, Hold="false", EndConferenceOnExit="", **fault
+    )
     await done(world, "retrieve", talk.session, to=TARGET)
     await has_been_taken_up(world, talk)
 

@@ -41,8 +41,14 @@ REQUESTS: dict[str, tuple[Sequence[Command], bool, str, str, dict[str, str]]] = 
     "consult: hold": (CONSULT, True, "transfer", PARTICIPANT, {"Hold": "true"}),
     "consult: dial": (CONSULT, True, "transfer", "/Conferences/*/Participants.json", {"To": TARGET}),
     "consult: hold for a swap": (CONSULT, True, "swap", PARTICIPANT, {"Hold": "true"}),
-    "consult: unhold": (CONSULT, True, "swap", PARTICIPANT, {"Hold": "false"}),
-    "consult: unhold to complete": (CONSULT, True, "complete", PARTICIPANT, {"Hold": "false"}),
+    "consult: unhold": (CONSULT, True, "swap", PARTICIPANT, {"Hold": "false", "EndConferenceOnExit": ""}),
+    "consult: unhold to complete": (
+        CONSULT,
+        True,
+        "complete",
+        PARTICIPANT,
+        {"Hold": "false", "EndConferenceOnExit": ""},
+    ),
     "consult: hang the agent up": (CONSULT, True, "complete", HANG_UP, {"Status": "completed"}),
     "consult: set the flag": (CONSULT, True, "complete", PARTICIPANT, {"EndConferenceOnExit": "true"}),
     "blind: hang the agent up": (BLIND, False, "transfer", HANG_UP, {"Status": "completed"}),
@@ -50,7 +56,7 @@ REQUESTS: dict[str, tuple[Sequence[Command], bool, str, str, dict[str, str]]] = 
     "blind: dial to the gate": (GATED, False, "transfer", "/Calls.json", {"To": TARGET}),
     "blind from room: hold": (BLIND, True, "transfer", PARTICIPANT, {"Hold": "true"}),
     "blind from room: hang the agent up": (BLIND, True, "transfer", HANG_UP, {"Status": "completed"}),
-    "blind from room: unhold": (BLIND, True, "transfer", PARTICIPANT, {"Hold": "false"}),
+    "blind from room: unhold": (BLIND, True, "transfer", PARTICIPANT, {"Hold": "false", "EndConferenceOnExit": ""}),
 }
 
 

@@ -133,10 +133,10 @@ def _word(path: str, params: dict[str, str], names: dict[str, str]) -> str:
     who = names.get(sid, sid)
     if path.endswith(("/Participants.json", "/Calls.json")):
         return f"dial {'target' if params['To'] == TARGET else params['To']}"
-    if "Hold" in params:
-        return f"{'hold' if params['Hold'] == 'true' else 'unhold'} {who}"
     if "EndConferenceOnExit" in params:
         return f"{'bind' if params['EndConferenceOnExit'] == 'true' else 'free'} {who}"
+    if "Hold" in params:
+        return f"{'hold' if params['Hold'] == 'true' else 'unhold'} {who}"
     if params.get("Status") == "completed":
         return "end the room" if "/Conferences/" in path else f"hang up {who}"
     return f"move {who}" if "Twiml" in params else f"{path} {params}"

@@ -236,16 +236,17 @@ class Recorder:
         if document := entry.get("Twiml"):
             return f"move {self._whose(entry.path)}: {self._said(document.encode())[0]}", ""
         who = self._whose(entry.path)
+        if flag := entry.get("EndConferenceOnExit"):
+            act = "set" if flag == "true" else "clear"
+            return f"{act} endConferenceOnExit of {who}", _NET if act == "set" else _SIDE_BY_SIDE
         if entry.get("Hold") == "true":
             return f"hold {who} with {_tune(entry.get('HoldUrl'))}", ""
         if entry.get("Hold"):
             return f"take {who} off hold", ""
         if entry.get("Coaching") == "true":
             return f"let {who} be heard by {self._named(entry.get('CallSidToCoach'))} alone", ""
-        if muted := entry.get("Muted"):
-            return (f"mute {who}" if muted == "true" else f"let {who} be heard by all"), ""
-        act = "set" if entry.get("EndConferenceOnExit") == "true" else "clear"
-        return f"{act} endConferenceOnExit of {who}", _NET if act == "set" else _SIDE_BY_SIDE
+        muted = entry.get("Muted") == "true"
+        return (f"mute {who}" if muted else f"let {who} be heard by all"), ""
 
     def _recorded(self, entry: RestEntry) -> str:
         """What becomes of a recording."""

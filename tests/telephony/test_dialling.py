@@ -364,8 +364,8 @@ async def test_calls_that_may_have_come_of_a_dial_and_are_over_are_listed() -> N
     ({"hold": True}, {"Hold": "true"}),
     ({"hold": False}, {"Hold": "false"}),
     ({"hold": False, "tune": "music"}, {"Hold": "false"}),
-    ({"ends_conference": True}, {"EndConferenceOnExit": "true"}),
-    ({"ends_conference": False}, {"EndConferenceOnExit": "false"}),
+    ({"ends_conference": True}, {"Hold": "false", "EndConferenceOnExit": "true"}),
+    ({"ends_conference": False}, {"Hold": "false", "EndConferenceOnExit": "false"}),
     ({"hold": False, "ends_conference": True}, {"Hold": "false", "EndConferenceOnExit": "true"}),
 ])  # fmt: skip
 async def test_of_a_participant_only_what_is_named_is_changed(changes: dict[str, Any], sent: dict[str, str]) -> None:
