@@ -14,6 +14,7 @@ from typing import Any
 
 from transitions import EventData, Machine, Transition
 
+from statemachine.departures import pruned
 from statemachine.events import (
     Add,
     Always,
@@ -285,6 +286,7 @@ def _concluded(scratch: Scratch, before: Session, event: Event, outcome: Outcome
         "seen": after.seen.adding(event),
     }
     after = changed(after, changes)
+    after = changed(after, pruned(after, before))
     timers = (
         {
             *(name for name, due in after.timers.items() if before.timers.get(name) != due),

@@ -18,6 +18,9 @@ TARGET = "target"
 #: Who listens in, or helps the agent; one at a time.
 SUPERVISOR = "supervisor"
 
+#: Calls in the conference that are none of ours, or whose name is not known: `guest-1`, `guest-2`...
+GUEST = "guest"
+
 INBOUND = "inbound"
 OUTBOUND = "outbound"
 
@@ -62,6 +65,8 @@ class Party:
     muted: bool = False
     #: Why the party left, in Twilio's words where Twilio said so.
     left_reason: str = ""
+    #: The how manyth to leave, 0 while it is there (count).
+    departure: int = 0
     #: Whether the conference's callbacks or a read say that the party is in it.
     in_room: bool = False
     #: SequenceNumber of the newest conference event taken for this party: older ones change nothing.
@@ -193,6 +198,10 @@ class Session:
     #: When a parked call goes back to him, Unix milliseconds; 0 while it is not parked, and once it does.
     parked_until_ms: int = 0
 
+    #: How many parties have left (count).
+    departures: int = 0
+    #: The highest number in a party's name so far, by the name without it: none is given twice.
+    numbers: Mapping[str, int] = field(default_factory=dict)
     #: How many times somebody was dialled by REST (count): part of the next participant label.
     dials: int = 0
     #: CallToken of the inbound call, with which its number may be shown to others. It contains a number: never logged,

@@ -9,6 +9,7 @@ from statemachine.actions.dialling import dial, let_party_go, must_confirm, next
 from statemachine.actions.parties import told_reason
 from statemachine.actions.recording import note_conference_recording
 from statemachine.actions.transferring import enter, forget_targets, let_agent_go, wait_for_answer
+from statemachine.departures import next_name
 from statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
 from statemachine.guards.transfers import RINGS_AGENT, awaited, taker
 from statemachine.scratch import Scratch
@@ -47,9 +48,7 @@ def hand_over(scratch: Scratch, _event: Event) -> None:
 
 def complete_transfer(scratch: Scratch, _event: Event) -> None:
     """Customer and target talk: the target is the agent from here on."""
-    names = {party.name for party in scratch.session.parties.values()}
-    number = next(number for number in range(1, len(names) + 2) if f"{AGENT}-{number}" not in names)
-    _rename(scratch, {AGENT: f"{AGENT}-{number}", TARGET: AGENT})
+    _rename(scratch, {AGENT: next_name(scratch.session, AGENT), TARGET: AGENT})
     report_step(scratch, CommandStatus.DONE)
     if scratch.transfer.fell_back:
         # Whoever asked for the transfer was told that it failed; the customer is with somebody else.

@@ -1,9 +1,10 @@
 """Who comes into the conference, who leaves it, and the grace for whoever is left alone."""
 
-from collections.abc import Collection, Set
+from collections.abc import Set
 
 from statemachine.actions.dialling import watch_dials
 from statemachine.actions.parties import note_gone, note_over
+from statemachine.departures import next_name
 from statemachine.effects import HangUpCall
 from statemachine.events import (
     CallProgressed,
@@ -18,7 +19,7 @@ from statemachine.events import (
 )
 from statemachine.guards.calls import party_of_call
 from statemachine.scratch import Scratch
-from statemachine.session import CUSTOMER, Party
+from statemachine.session import CUSTOMER, GUEST, Party
 from statemachine.states import CallStatus, PartyStatus, State
 
 
@@ -80,7 +81,7 @@ def note_start(scratch: Scratch, event: ConferenceStarted) -> None:
 def note_guest(scratch: Scratch, event: ParticipantJoined) -> None:
     """A call that is none of ours was brought in by somebody else. It counts as company."""
     guest = Party(
-        free_name(scratch.session.parties, "guest"),
+        next_name(scratch.session, GUEST),
         event.label,
         call_sid=event.call_sid,
         status=PartyStatus.CONNECTED,
@@ -92,11 +93,6 @@ def note_guest(scratch: Scratch, event: ParticipantJoined) -> None:
     for party in tuple(scratch.session.parties.values()):
         if party.end_wanted:
             scratch.change_party(party, end_wanted=False)
-
-
-def free_name(taken: Collection[str], name: str) -> str:
-    """The first of the numbered names that nobody has: one who was taken for a guest may have made room."""
-    return next(free for number in range(1, len(taken) + 2) if (free := f"{name}-{number}") not in taken)
 
 
 def note_room(scratch: Scratch, event: ConferenceEvent) -> None:

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from statemachine.actions.adopting import party_found
 from statemachine.actions.asking import want_ends, want_nobody_ends
-from statemachine.actions.room import end_waiting_for, free_name
+from statemachine.actions.room import end_waiting_for
+from statemachine.departures import next_name
 from statemachine.events import CallsRead, ParticipantSeen
 from statemachine.guards.company import company
 from statemachine.guards.found import found_by_look, name_told, number_of
@@ -20,7 +21,7 @@ from statemachine.guards.strangers import (
     strangers,
 )
 from statemachine.scratch import Scratch
-from statemachine.session import AGENT, SUPERVISOR, TARGET
+from statemachine.session import AGENT, GUEST, SUPERVISOR, TARGET
 from statemachine.states import Opening, Phase, State
 
 
@@ -60,7 +61,7 @@ def _names(scratch: Scratch, event: CallsRead, unknown: Iterable[ParticipantSeen
         name = name_told(seen)
         if is_supervising(seen):
             is_free = _is_free(scratch, named, SUPERVISOR)
-            named[SUPERVISOR if is_free else _numbered(scratch, named, SUPERVISOR)] = seen
+            named[SUPERVISOR if is_free else next_name(scratch.session, SUPERVISOR, named)] = seen
         elif name == TARGET:
             targets.append(seen)
         elif name and _is_free(scratch, named, name):
@@ -78,7 +79,7 @@ def _names(scratch: Scratch, event: CallsRead, unknown: Iterable[ParticipantSeen
         named[AGENT] = agent
         targets = [one for one in targets if one is not agent]
     for seen in (*targets, *others):
-        named[_numbered(scratch, named, "guest")] = seen
+        named[next_name(scratch.session, GUEST, named)] = seen
     return named
 
 
@@ -90,11 +91,6 @@ def _is_free(scratch: Scratch, named: dict[str, ParticipantSeen], name: str) -> 
     return name not in named and (party is None or party.is_gone)
 
 
-def _numbered(scratch: Scratch, named: dict[str, ParticipantSeen], name: str) -> str:
-    """The first of the numbered names that nobody has or has had."""
-    return free_name({*scratch.session.parties, *named}, name)
-
-
 def _make_room(scratch: Scratch, name: str) -> None:
     """Somebody who had the name and is gone: an agent keeps another one, as after a transfer."""
     former = scratch.session.parties.get(name)
@@ -103,7 +99,7 @@ def _make_room(scratch: Scratch, name: str) -> None:
     rest = {one.name: one for one in scratch.session.parties.values() if one.name != name}
     calls = scratch.session.former_calls
     if name == AGENT:
-        other = free_name(rest, AGENT)
+        other = next_name(scratch.session, AGENT)
         rest[other] = replace(former, name=other)
         scratch.change(first_left="")
     elif former.call_sid:

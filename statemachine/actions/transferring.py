@@ -220,7 +220,7 @@ def dial_targets(scratch: Scratch) -> None:
     options = transfer.options
     # Whoever waits with the agent hears the target's ringing; a customer who waits alone has a tune of his own.
     early_media = scratch.session.phase in (Phase.WARM, Phase.CONSULT)
-    for number, address in enumerate(addresses, start=1):
+    for number, address in enumerate(addresses, start=scratch.session.numbers.get(TARGET, 0) + 1):
         gated = several or bool(options.brief or options.confirm or options.digits) or must_confirm(scratch, address)
         dial(
             scratch,

@@ -286,7 +286,7 @@ def test_second_contest_has_a_word_of_its_own():
     for number in (1, 2, 3):
         story.call(f"target-{number}", "busy")
     story.confirms("agent").transfer("warm", BOB, CAROL, command_id="transfer-2").confirms("agent")
-    assert story.session.parties["target-1"].contest not in ("", first)
+    assert story.session.parties["target-4"].contest not in ("", first)
 
 
 # ---- caller ID ---------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def reads(
 
 
 def gone(session: Session) -> set[str]:
-    return {party.call_sid for party in session.parties.values() if party.is_gone}
+    return {party.call_sid for party in session.parties.values() if party.is_gone} | {*session.former_calls}
 
 
 def test_calls_that_were_left_out_are_read_next() -> None:

@@ -282,7 +282,7 @@ def test_guest_keeps_his_place_when_another_one_turns_out_to_be_the_target():
     story.legs["target"].call_sid = story.legs["former target"].call_sid
     with_leg(story.placed("target"), "third", "Boss", "6").joins("third")
     assert {story.session.party_of(call_sid=story.legs[one].call_sid).name for one in ("target", "guest", "third")} == {
-        "target", "guest-1", "guest-2",
+        "target", "guest-2", "guest-3",
     }  # fmt: skip
 
 
