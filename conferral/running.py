@@ -116,7 +116,14 @@ async def _webhooks(
         # A caller gets an answer without Redis: events go by the settings' number of partitions, and whether Redis has
         # the same one is found out beside it.
         keys = Keys(settings.prefix, settings.partitions)
-        publisher = Publisher(client, keys, clock, session_ttl_s=settings.session_ttl_s, metrics=metrics)
+        publisher = Publisher(
+            client,
+            keys,
+            clock,
+            session_ttl_s=settings.session_ttl_s,
+            replay_window_s=settings.replay_window_s,
+            metrics=metrics,
+        )
         calls = Calls(rest_client(settings, http), join_document=_redirects_nothing)
         app = make_app(settings, publisher, calls, metrics, clock, directory=directory, level=level)
         add_api(app, settings, api_client, keys, metrics, clock)

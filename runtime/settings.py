@@ -262,6 +262,22 @@ class ServiceSettings(CommandSettings):
         le=31_536_000,
         description="seconds an ended session stays in Redis",
     )
+    replay_window_s: int = Field(
+        default=604_800,
+        validation_alias="CONFERRAL_REPLAY_WINDOW",
+        ge=60,
+        le=31_536_000,
+        description="seconds for which the call SIDs of ended sessions are remembered, so that a captured voice "
+        "request can't open a session again",
+    )
+    dials_per_identity: int = Field(
+        default=30,
+        validation_alias="CONFERRAL_DIALS_PER_IDENTITY",
+        ge=0,
+        le=10_000,
+        description="how many calls one browser identity may place in any 60 s, over all webhooks processes; 0 for no "
+        "limit",
+    )
     transfer_fallback: str = Field(
         default="recall",
         validation_alias="CONFERRAL_TRANSFER_FALLBACK",

@@ -177,7 +177,9 @@ def redis_page() -> str:
 
 def _keys_table() -> str:
     shown = keys.Keys("PREFIX", 16)
-    words: dict[str, Any] = {"partition": 7, "session_id": "ID", "call_sid": "CALLSID", "command_id": "CID"}
+    words: dict[str, Any] = {
+        "partition": 7, "session_id": "ID", "call_sid": "CALLSID", "command_id": "CID", "digest": "DIGEST",
+    }  # fmt: skip
     rows = []
     for name, member in vars(keys.Keys).items():
         if name.startswith("_") or name == "partition_of":

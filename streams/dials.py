@@ -48,7 +48,7 @@ class DialAccess:
         Args:
             client: For commands.
             keys: Names.
-            session_ttl_s: How long an ended session is kept, seconds: its calls are found as long.
+            session_ttl_s: How long the calls of an ended session are remembered, seconds.
         """
         self._client = client
         self._keys = keys

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from runtime.errors import ConferralError
 from statemachine.attributes import PLAIN, Attributes
 from statemachine.events import Event
 from statemachine.session import INBOUND
@@ -83,6 +84,10 @@ class GateClaim(Enum):
     LOST = 2
 
 
+class ReplayedRequestError(ConferralError):
+    """A call that we have known for long, or whose session has ended, asks to open a session again."""
+
+
 class Ingest(Protocol):
     """Where webhooks put events. All ways may raise StoreUnreachableError, after at most the Redis deadline of 2 s."""
 
@@ -97,6 +102,7 @@ class Ingest(Protocol):
 
         Raises:
             StoreUnreachableError: not stored, or nobody knows.
+            ReplayedRequestError: it would open a session for a call that can't be new.
         """
         ...
 
@@ -131,6 +137,24 @@ class Ingest(Protocol):
             StoreUnreachableError: nobody knows whether it is claimed; asking again is safe.
             StoreError: Redis refused for good.
         """
+        ...
+
+    async def is_one_too_many(self, identity: str, call_sid: str, most: int) -> bool:
+        """Whether an identity has placed too many calls within the last 60 s; if not, this one is counted, once.
+
+        Args:
+            identity: Who calls.
+            call_sid: The call.
+            most: How many calls they may place (count).
+
+        Raises:
+            StoreUnreachableError: no one knows.
+            StoreError: Redis refused for good.
+        """
+        ...
+
+    async def uncount_call(self, identity: str, call_sid: str) -> None:
+        """Takes a call back that was counted and then not placed. Raises as `is_one_too_many`."""
         ...
 
     def restarted_lately(self) -> bool:

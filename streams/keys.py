@@ -66,8 +66,12 @@ class Keys:
         return self._in(self.partition_of(session_id), f"gates:{session_id}")
 
     def call(self, call_sid: str) -> str:
-        """Text: the session of a call."""
+        """Text: the newest session of a call; expires `CONFERRAL_REPLAY_WINDOW` after its end."""
         return f"{self.prefix}:call:{call_sid}"
+
+    def identity(self, digest: str) -> str:
+        """Sorted set: the calls that a browser identity, told by a digest, has placed within the last minute."""
+        return f"{self.prefix}:identity:{digest}"
 
     @property
     def dial_pace(self) -> str:

@@ -9,6 +9,7 @@ shows what it gives.
 """
 
 import asyncio
+import hashlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,12 +23,12 @@ from runtime.clock import Clock
 from runtime.errors import StoreError, StoreUnreachableError
 from runtime.lifecycle import pause
 from runtime.metrics import Metrics
-from statemachine.events import Event
+from statemachine.events import CallReceived, ClientCallReceived, Event
 from streams import event_codec, scripts
 from streams.cluster import ClusterClient
 from streams.connection import COMMAND_TIMEOUT_S, Client, as_store_error, identity_of, passes_soon, store_errors
 from streams.facts import facts_of
-from streams.ingest import GateClaim, SessionFacts
+from streams.ingest import GateClaim, ReplayedRequestError, SessionFacts
 from streams.keys import Keys
 from streams.limits import NodeLimits
 from streams.shedding import Shedding
@@ -59,6 +60,11 @@ RESTART_CARE_S = 60.0
 SERVER_LOOK_EVERY_S = 1.0
 #: How long the call index keeps a call, seconds: the longest session, and its time after the end, with room.
 CALL_INDEX_TTL_S = 3 * 86_400
+#: The time within which the calls of one identity are counted, seconds.
+IDENTITY_WINDOW_S = 60
+#: How long after the first word of a call its session may still be undecided, seconds: longer than Twilio repeats a
+#: request, and than workers are away.
+FRESH_S = 900
 #: How long it is kept who has passed a session's gate, seconds: the longest session, counted from the last claim.
 GATES_TTL_S = 86_400
 
@@ -83,6 +89,7 @@ class Publisher:
         clock: Clock,
         *,
         session_ttl_s: int = 86_400,
+        replay_window_s: int = 604_800,
         deadline_s: float = DEADLINE_S,
         metrics: Metrics | None = None,
     ) -> None:
@@ -93,6 +100,7 @@ class Publisher:
             keys: Of Redis.
             clock: For rates, and for how long ago Redis was restarted.
             session_ttl_s: How long a session is kept after its end, seconds.
+            replay_window_s: How long its calls are remembered after that, seconds.
             deadline_s: How long a caller waits for Redis, seconds.
             metrics: Where is counted what was left out under load.
         """
@@ -100,7 +108,7 @@ class Publisher:
         self._keys = keys
         self._clock = clock
         self._deadline_s = deadline_s
-        self._call_ttl_s = CALL_INDEX_TTL_S + session_ttl_s
+        self._call_ttl_s = CALL_INDEX_TTL_S + max(session_ttl_s, replay_window_s)
         #: A plain client's connections are written to directly; any other client, such as a cluster's, by pipelines.
         self._is_plain = isinstance(client, Redis)
         self._shedding = Shedding(clock, metrics or Metrics())
@@ -126,6 +134,7 @@ class Publisher:
         partition = self._keys.partition_of(event.session_id)
         if self._shedding.leaves_out(event, partition, is_crowded=self._is_crowded):
             return
+        await self._check_not_replayed(event)
         writes = self._writes(event, call_sid)
         asks = self._shedding.backlogs.is_due(partition)
         if asks:
@@ -136,6 +145,7 @@ class Publisher:
 
     async def publish_and_read(self, event: Event, *, call_sid: str = "") -> SessionFacts | None:
         """See `Ingest.publish_and_read`."""
+        await self._check_not_replayed(event)
         writes = self._writes(event, call_sid)
         answers = await self._run([*writes, self._reading(event.session_id)])
         return facts_of(answers[-1])
@@ -152,18 +162,18 @@ class Publisher:
     async def claim_gate(
         self, session_id: str, dial_id: str, call_sid: str, contest: str = "", gone: Sequence[str] = ()
     ) -> GateClaim:
-        """See `Ingest.claim_gate`. Not part of a pipeline: a cluster's takes no scripts."""
-        key = self._keys.gates(session_id)
-        try:
-            with store_errors():
-                async with asyncio.timeout(self._deadline_s), self._claims.permit(key):
-                    answer = await scripts.claim_gate(
-                        self._client, [key], [dial_id, call_sid, contest, GATES_TTL_S, *gone]
-                    )
-        except StoreUnreachableError:
-            self._server_is_unknown = True
-            raise
-        return GateClaim(answer)
+        """See `Ingest.claim_gate`."""
+        arguments: list[scripts.Argument] = [dial_id, call_sid, contest, GATES_TTL_S, *gone]
+        return GateClaim(await self._decided(scripts.claim_gate, self._keys.gates(session_id), arguments))
+
+    async def is_one_too_many(self, identity: str, call_sid: str, most: int) -> bool:
+        """See `Ingest.is_one_too_many`."""
+        arguments: list[scripts.Argument] = [call_sid, most, IDENTITY_WINDOW_S]
+        return not await self._decided(scripts.count_call, self._identity_key(identity), arguments)
+
+    async def uncount_call(self, identity: str, call_sid: str) -> None:
+        """See `Ingest.uncount_call`."""
+        await self._run([("ZREM", self._identity_key(identity), call_sid)])
 
     def restarted_lately(self) -> bool:
         """See `Ingest.restarted_lately`."""
@@ -199,6 +209,37 @@ class Publisher:
         if self._deadline_watch is not None:
             self._deadline_watch.cancel()
             self._deadline_watch = None
+
+    async def _decided(self, script: scripts.Script, key: str, arguments: Sequence[scripts.Argument]) -> int:
+        """What a script of one key decides. Not part of a pipeline: a cluster's takes no scripts."""
+        try:
+            with store_errors():
+                async with asyncio.timeout(self._deadline_s), self._claims.permit(key):
+                    return int(await script(self._client, [key], arguments))
+        except StoreUnreachableError:
+            self._server_is_unknown = True
+            raise
+
+    def _identity_key(self, identity: str) -> str:
+        # An identity may hold a phone number or a name, which no key may.
+        return self._keys.identity(hashlib.sha256(identity.encode()).hexdigest()[:32])
+
+    async def _check_not_replayed(self, event: Event) -> None:
+        """Whether a voice request can still be the call's own: such requests carry no time of their own.
+
+        The call index keeps a call for a fixed time, which the end of its session shortens. So what is left of that
+        time says since when a call is known.
+
+        Raises:
+            ReplayedRequestError: it can't.
+        """
+        if not isinstance(event, CallReceived | ClientCallReceived):
+            return
+        is_known, left_ms = await self._run(
+            [("EXISTS", self._keys.session(event.session_id)), ("PTTL", self._keys.call(event.call_sid))]
+        )
+        if not int(is_known) and 0 <= int(left_ms) < (self._call_ttl_s - FRESH_S) * 1000:
+            raise ReplayedRequestError("the call is not new")
 
     # ---- the commands --------------------------------------------------------------------------------------------
 

@@ -24,6 +24,8 @@ class Phrase(StrEnum):
     NOBODY_REACHED = "nobody-reached"
     #: To somebody who wants to call: this call is not placed.
     NOT_PLACED = "not-placed"
+    #: The same, because the caller has placed too many within a minute.
+    TOO_MANY_CALLS = "too-many-calls"
     #: How to take the call.
     PRESS_ONE = "press-one"
     #: Another key than 1 was pressed.
@@ -55,6 +57,7 @@ _WORDS = {
         Phrase.TRANSFER_FAILED: "We are sorry, but we could not connect you. Please try again later. Goodbye.",
         Phrase.NOBODY_REACHED: "We could not reach anybody. Please try again later. Goodbye.",
         Phrase.NOT_PLACED: "This call can not be placed. Goodbye.",
+        Phrase.TOO_MANY_CALLS: "You have placed too many calls. Please try again in a minute. Goodbye.",
         Phrase.PRESS_ONE: "Press 1 to take the call.",
         Phrase.DECLINED: "You have declined the call. Goodbye.",
         Phrase.NO_KEY: "No key was pressed. Goodbye.",
@@ -79,6 +82,8 @@ _WORDS = {
         "Auf Wiederhören.",
         Phrase.NOBODY_REACHED: "Wir konnten niemanden erreichen. Bitte rufen Sie später wieder an. Auf Wiederhören.",
         Phrase.NOT_PLACED: "Dieser Anruf ist nicht möglich. Auf Wiederhören.",
+        Phrase.TOO_MANY_CALLS: "Sie haben zu viele Anrufe getätigt. Bitte versuchen Sie es in einer Minute erneut. "
+        "Auf Wiederhören.",
         Phrase.PRESS_ONE: "Drücken Sie die 1, um den Anruf anzunehmen.",
         Phrase.DECLINED: "Sie haben den Anruf abgelehnt. Auf Wiederhören.",
         Phrase.NO_KEY: "Es wurde keine Taste gedrückt. Auf Wiederhören.",
@@ -100,6 +105,7 @@ _WORDS = {
         Phrase.TRANSFER_FAILED: "Lo sentimos, no hemos podido comunicarle. Por favor, inténtelo más tarde. Adiós.",
         Phrase.NOBODY_REACHED: "No hemos podido localizar a nadie. Por favor, inténtelo más tarde. Adiós.",
         Phrase.NOT_PLACED: "Esta llamada no es posible. Adiós.",
+        Phrase.TOO_MANY_CALLS: "Ha realizado demasiadas llamadas. Por favor, inténtelo de nuevo en un minuto. Adiós.",
         Phrase.PRESS_ONE: "Pulse 1 para atender la llamada.",
         Phrase.DECLINED: "Ha rechazado la llamada. Adiós.",
         Phrase.NO_KEY: "No se ha pulsado ninguna tecla. Adiós.",
@@ -122,6 +128,7 @@ _WORDS = {
         "Veuillez rappeler plus tard. Au revoir.",
         Phrase.NOBODY_REACHED: "Nous n'avons pu joindre personne. Veuillez rappeler plus tard. Au revoir.",
         Phrase.NOT_PLACED: "Cet appel n'est pas possible. Au revoir.",
+        Phrase.TOO_MANY_CALLS: "Vous avez passé trop d'appels. Veuillez réessayer dans une minute. Au revoir.",
         Phrase.PRESS_ONE: "Appuyez sur 1 pour prendre l'appel.",
         Phrase.DECLINED: "Vous avez refusé l'appel. Au revoir.",
         Phrase.NO_KEY: "Aucune touche n'a été pressée. Au revoir.",

@@ -14,12 +14,13 @@ from prometheus_client import Histogram
 from runtime.clock import Clock
 from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings
-from streams.ingest import Ingest
+from streams.ingest import Ingest, ReplayedRequestError
 from streams.levels import Level
 from telephony.callbacks import MalformedCallbackError
 from telephony.conference_names import ConferenceNames
 from telephony.directory import DirectoryFile
 from telephony.documents import Documents
+from telephony.phrases import Phrase
 from telephony.urls import (
     ANNOUNCEMENT_PATH,
     CALL_PATH,
@@ -44,6 +45,7 @@ from webhooks.gate import GateRoutes
 from webhooks.health import HealthRoutes
 from webhooks.means import Means
 from webhooks.reception import Reception
+from webhooks.replies import twiml
 from webhooks.routing import Routing
 from webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes
 from webhooks.wait import WaitRoutes
@@ -52,6 +54,8 @@ log = structlog.get_logger()
 
 #: Paths that may be asked by GET as well: Twilio's default for what is heard on hold.
 _MAY_GET = frozenset({WAIT_PATH, ANNOUNCEMENT_PATH})
+#: The voice URLs: whatever a signed request says, the caller hears a sentence.
+_HEARD = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, CLIENT_PATH, FALLBACK_PATH})
 
 #: Answers a request that was admitted: its form and its raw query.
 Action = Callable[[Form, str], Awaitable[web.Response]]
@@ -85,12 +89,12 @@ def make_app(
     reception = Reception(settings)
     signed = signed_routes(settings, ingest, child_lookup, metrics, directory or DirectoryFile(settings))
     health = HealthRoutes(ingest, metrics, level or Level())
-    durations = _Durations(metrics.webhook_requests)
+    durations, documents = _Durations(metrics.webhook_requests), _documents_of(settings)
     audio = {path: AudioFile(path) for path in PATHS.values()}
     # A proxy may take the public URL's path away or leave it: both are answered, and signed as they were sent.
     for prefix in dict.fromkeys(("", unquote(reception.prefix))):  # the router escapes paths by itself
         for path, action in signed.items():
-            handler = _signed(path, action, reception, durations, clock, prefix_was_kept=bool(prefix))
+            handler = _signed(path, action, reception, documents, durations, clock, prefix_was_kept=bool(prefix))
             app.router.add_route(hdrs.METH_ANY, prefix + path, handler)
         for path, file in audio.items():
             app.router.add_get(prefix + path, file.send)
@@ -112,12 +116,7 @@ def signed_routes(
         metrics: Where is counted.
         directory: Who answers which number.
     """
-    documents = Documents(
-        CallbackUrls(settings.public_url),
-        language=settings.language,
-        voice=settings.voice,
-        with_speaker_events=settings.speaker_events,
-    )
+    documents = _documents_of(settings)
     routing, conferences = Routing(settings, directory), ConferenceNames.of(settings)
     means = Means(settings, documents, routing, ingest, child_lookup, conferences, metrics)
     gate = GateRoutes(settings, documents, ingest, metrics)
@@ -141,6 +140,15 @@ def signed_routes(
     }
 
 
+def _documents_of(settings: ServiceSettings) -> Documents:
+    return Documents(
+        CallbackUrls(settings.public_url),
+        language=settings.language,
+        voice=settings.voice,
+        with_speaker_events=settings.speaker_events,
+    )
+
+
 class _Durations:
     """The histogram's children by route and status, looked up once each."""
 
@@ -156,8 +164,22 @@ class _Durations:
 
 
 def _signed(
-    path: str, action: Action, reception: Reception, durations: _Durations, clock: Clock, *, prefix_was_kept: bool
+    path: str,
+    action: Action,
+    reception: Reception,
+    documents: Documents,
+    durations: _Durations,
+    clock: Clock,
+    *,
+    prefix_was_kept: bool,
 ) -> Handler:
+    def refused(reason: Rejection) -> web.Response:
+        """The answer to a request that is Twilio's, but can't be understood."""
+        if path not in _HEARD:
+            return _rejected(path, 400, reason)
+        log.warning("webhook_rejected", url_path=path, status=200, reason=reason.value)
+        return twiml(documents.say_and_hang_up(Phrase.UNREACHABLE))
+
     async def handle(request: web.Request) -> web.Response:
         started_s = clock.monotonic_s()
         try:
@@ -166,11 +188,15 @@ def _signed(
             )
             response = await action(form, request.raw_path.partition("?")[2])
         except RejectedError as error:
-            response = _rejected(path, error.status, error.reason)
+            is_signed = error.reason is Rejection.REPEATED_FIELD
+            response = refused(error.reason) if is_signed else _rejected(path, error.status, error.reason)
+        except ReplayedRequestError:
+            log.warning("webhook_replayed", url_path=path)
+            response = twiml(documents.hang_up())
         except CallbackUrlError:
-            response = _rejected(path, 400, Rejection.MALFORMED_URL)
+            response = refused(Rejection.MALFORMED_URL)
         except MalformedCallbackError:
-            response = _rejected(path, 400, Rejection.MALFORMED_FIELD)
+            response = refused(Rejection.MALFORMED_FIELD)
         else:
             log.debug("webhook_accepted", url_path=path, status=response.status)
         durations.observe(path, response.status, clock.monotonic_s() - started_s)

@@ -18,7 +18,7 @@ from runtime.errors import ConferralError, StoreError
 from statemachine.events import ClientCallReceived
 from statemachine.session import AGENT, first_label
 from statemachine.states import Tune
-from streams.ingest import GateClaim
+from streams.ingest import GateClaim, ReplayedRequestError
 from telephony.addresses import Address, AddressError
 from telephony.callbacks import MalformedCallbackError, call_sid_of, client_call_received, session_id_of, was_placed
 from telephony.phrases import Phrase
@@ -42,11 +42,13 @@ class _RefusedCallError(ConferralError):
 
     Attributes:
         reason: Why, for the log.
+        phrase: What the caller hears.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, phrase: Phrase = Phrase.NOT_PLACED) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.phrase = phrase
 
 
 class ClientRoutes:
@@ -84,7 +86,7 @@ class ClientRoutes:
             is_stored = await self._store(event, route)
         except _RefusedCallError as refusal:
             log.warning("client_call_refused", call_sid=call_sid, reason=refusal.reason)
-            return twiml(self._documents.say_and_hang_up(Phrase.NOT_PLACED))
+            return twiml(self._documents.say_and_hang_up(refusal.phrase))
         return twiml(self._join(event) if is_stored else self._bridge(call_sid, customer))
 
     def _callee(self, form: Form) -> Address:
@@ -99,17 +101,31 @@ class ClientRoutes:
         """Opens the session; whether Redis has it by now.
 
         Raises:
-            _RefusedCallError: it exists already.
+            _RefusedCallError: it exists already, or the caller has placed too many calls.
+            ReplayedRequestError: the call is not new.
         """
         try:
             async with asyncio.timeout(_STORE_DEADLINE_S):
-                if event.session_id != event.call_sid and not await self._is_new(event):
-                    raise _RefusedCallError("the session exists already")
-                await self._ingest.publish(event, call_sid=event.call_sid)
+                await self._check_limit(event)
+                try:
+                    await self._open(event)
+                except (_RefusedCallError, ReplayedRequestError):
+                    await self._ingest.uncount_call(event.agent_address, event.call_sid)
+                    raise
         except (StoreError, TimeoutError) as error:
             note_unstored(self._metrics, route, event, error)
             return False
         return True
+
+    async def _check_limit(self, event: ClientCallReceived) -> None:
+        most = self._settings.dials_per_identity
+        if most and await self._ingest.is_one_too_many(event.agent_address, event.call_sid, most):
+            raise _RefusedCallError("the identity has placed too many calls", Phrase.TOO_MANY_CALLS)
+
+    async def _open(self, event: ClientCallReceived) -> None:
+        if event.session_id != event.call_sid and not await self._is_new(event):
+            raise _RefusedCallError("the session exists already")
+        await self._ingest.publish(event, call_sid=event.call_sid)
 
     async def _is_new(self, event: ClientCallReceived) -> bool:
         """Whether the session is this call's to open: of those who ask at once, the first has it."""

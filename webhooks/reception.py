@@ -67,6 +67,8 @@ class Reception:
         # with its own token; another account under the same token is not served.
         if form.get("AccountSid") not in (self._account_sid, "", None):
             raise RejectedError(403, Rejection.FOREIGN_ACCOUNT)
+        if is_voice:
+            _settle_caller(form)
         if form.repeated and not FIELDS_READ.isdisjoint(form.repeated):
             raise RejectedError(400, Rejection.REPEATED_FIELD)
         return form
@@ -82,6 +84,15 @@ class Reception:
     def _check_signature(self, request: web.Request, signed: Form, *, prefix_was_kept: bool) -> None:
         if not self._check.is_valid(request.raw_path, signed, _signature(request), prefix_was_kept=prefix_was_kept):
             raise RejectedError(403, Rejection.WRONG_SIGNATURE)
+
+
+def _settle_caller(form: Form) -> None:
+    """Leaves one `From`: browser apps send parameters of their own under Twilio's names.
+
+    Twilio names the caller in `Caller` too.
+    """
+    if form.repeated.pop("From", None) and form.get("Caller") and "Caller" not in form.repeated:
+        form["From"] = form["Caller"]
 
 
 def _signature(request: web.Request) -> str:

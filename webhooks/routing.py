@@ -18,6 +18,8 @@ log = structlog.get_logger()
 
 #: What a browser's or app's call says of who calls. Source: Twilio docs, "TwiML for Programmable Voice", `From`.
 _CLIENT, _SIP = "client:", "sip:"
+#: Another browser's identity, without `client:`. One without a letter could be a number that was written wrong.
+_BARE_CLIENT = re.compile(r"(?=[^@]*[A-Za-z])[A-Za-z0-9_.-]{1,128}")
 #: Whom a SIP phone has dialled: the part before the host. Source: RFC 3261, section 19.1.1.
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _SIP_USER = re.compile(r"sip:([^@;?]{1,128})@")
@@ -66,7 +68,7 @@ class Routing:
         """Whom a browser, an app or a SIP phone calls: held against the allow-list.
 
         A SIP phone says an address at its own domain whatever it dials; where that is nobody who may be called, the
-        part before the host is what was dialled.
+        part before the host is what was dialled. A browser may leave out `client:`, as Twilio's samples do.
 
         Raises:
             AddressError: who calls is none of these, or it may not be called; the reason does not name it.
@@ -74,6 +76,8 @@ class Routing:
         caller, callee, names = caller_of(form), callee_of(form), self._directory.current.destinations
         if not caller.startswith((_CLIENT, _SIP)):
             raise AddressError("who calls is no browser, app or SIP phone")
+        if caller.startswith(_CLIENT) and callee not in names and _BARE_CLIENT.fullmatch(callee):
+            callee = _CLIENT + callee
         try:
             return address_in(callee, names, self._allowed)
         except AddressError:

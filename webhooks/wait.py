@@ -15,7 +15,7 @@ from runtime.errors import ProviderError, StoreError
 from runtime.outage import note_unreachable
 from runtime.settings import SILENCE
 from statemachine.states import SessionMode, Tune
-from streams.ingest import SessionFacts
+from streams.ingest import ReplayedRequestError, SessionFacts
 from telephony.callbacks import MalformedCallbackError
 from telephony.urls import WAIT_PATH, parse_wait
 from webhooks.audio import PATHS
@@ -111,7 +111,7 @@ class WaitRoutes:
                     if not await self._child_lookup.is_alone(room, event.call_sid):
                         return
                     await self._ingest.publish(event, call_sid=event.call_sid)
-            except (ProviderError, StoreError, TimeoutError) as error:
+            except (ProviderError, StoreError, TimeoutError, ReplayedRequestError) as error:
                 log.warning("session_unopened", session_id=session_id, error_type=type(error).__name__)
             else:
                 log.warning("session_opened_again", session_id=session_id)

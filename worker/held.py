@@ -62,6 +62,7 @@ class Surroundings:
     metrics: Metrics
     #: The times and choices by which sessions are driven; a batch is decided by those of its beginning.
     policy: Callable[[], Policy]
+    #: How long the calls of an ended session are remembered, seconds.
     session_ttl_s: int
     #: Sessions kept in memory for one partition, count.
     sessions_max: int = SESSIONS_MAX

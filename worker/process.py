@@ -146,7 +146,8 @@ class Worker:
             if keys is None:
                 return 0
             access = PartitionAccess(client, blocking, keys)
-            dials = DialAccess(client, keys, session_ttl_s=settings.session_ttl_s)
+            calls_kept_s = max(settings.session_ttl_s, settings.replay_window_s)
+            dials = DialAccess(client, keys, session_ttl_s=calls_kept_s)
             keeper = self.keeper = LeaseKeeper(
                 reserved, keys, self.name, self._clock, self._store_clock, self.metrics, self._lease_ms, self.level
             )
@@ -162,7 +163,7 @@ class Worker:
                 clock=self._clock,
                 metrics=self.metrics,
                 policy=self._policy_now,
-                session_ttl_s=settings.session_ttl_s,
+                session_ttl_s=calls_kept_s,
                 sessions_max=max(1, self._sessions_max // settings.partitions),
                 checkpoint=self._checkpoint,
             )

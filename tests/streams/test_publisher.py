@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import StoreError, StoreUnreachableError
-from statemachine.events import CallProgressed
+from statemachine.events import CallProgressed, CallReceived, ClientCallReceived
 from statemachine.states import Tune
 from streams.connection import make_client
-from streams.ingest import PartyFacts, SessionFacts
-from streams.publisher import Publisher
+from streams.ingest import PartyFacts, ReplayedRequestError, SessionFacts
+from streams.publisher import CALL_INDEX_TTL_S, FRESH_S, IDENTITY_WINDOW_S, Publisher
 
 pytestmark = pytest.mark.redis
 SESSION = "CA" + "1" * 32
@@ -35,6 +35,85 @@ async def test_published_event_is_on_the_stream_and_its_call_is_known(publisher,
     assert await client.xlen(keys.events(keys.partition_of(SESSION))) == 1
     assert await client.get(keys.call("CA2")) == SESSION.encode()
     assert await client.ttl(keys.call("CA2")) > 86_400
+
+
+OPENING = [
+    CallReceived(
+        session_id=SESSION,
+        token="call_received",
+        call_sid=SESSION,
+        customer_address="+14155550123",
+        agent_address="client:alice",
+    ),
+    ClientCallReceived(
+        session_id="order-7", call_sid=SESSION, customer_address="+14155550123", agent_address="client:alice"
+    ),
+]
+
+
+@pytest.mark.parametrize("opening", OPENING, ids=["inbound", "browser"])
+@pytest.mark.parametrize(
+    "left_s, is_replayed",
+    [
+        (None, False),
+        (CALL_INDEX_TTL_S + 604_800, False),
+        (CALL_INDEX_TTL_S + 604_800 - FRESH_S + 30, False),
+        (CALL_INDEX_TTL_S + 604_800 - FRESH_S - 1, True),
+        (604_800, True),
+        (1, True),
+    ],
+    ids=["unknown", "new", "fresh", "old", "ended", "long-ended"],
+)
+async def test_call_opens_a_session_only_while_it_can_be_new(publisher, client, keys, opening, left_s, is_replayed):
+    if left_s is not None:
+        await client.set(keys.call(SESSION), opening.session_id, ex=left_s)
+    for publish in (publisher.publish, publisher.publish_and_read):
+        if is_replayed:
+            with pytest.raises(ReplayedRequestError):
+                await publish(opening, call_sid=SESSION)
+        else:
+            await publish(opening, call_sid=SESSION)
+    stream = keys.events(keys.partition_of(opening.session_id))
+    assert await client.xlen(stream) == (0 if is_replayed else 2)
+
+
+async def test_session_that_is_still_kept_decides_for_itself_what_is_old(publisher, client, keys):
+    await client.set(keys.call(SESSION), SESSION, ex=60)
+    await client.hset(keys.session(SESSION), mapping={"id": SESSION, "state": "ended"})
+    facts = await publisher.publish_and_read(OPENING[0], call_sid=SESSION)
+    assert facts is not None
+    assert facts.state == "ended"
+
+
+async def test_calls_of_an_identity_are_counted_once_and_over_all_processes(publisher, client, keys, clock):
+    other = Publisher(client, keys, clock)
+
+    async def too_many(call_sid, at=publisher, identity="client:alice"):
+        return await at.is_one_too_many(identity, call_sid, 2)
+
+    assert [await too_many("CA1"), await too_many("CA2", other), await too_many("CA1", other)] == [False] * 3
+    assert await asyncio.gather(too_many("CA3"), too_many("CA4", other)) == [True, True]
+    assert not await too_many("CA3", identity="client:bob")
+    await publisher.uncount_call("client:alice", "CA1")
+    assert [await too_many("CA3"), await too_many("CA1")] == [False, True]
+    await other.close()
+
+
+async def test_calls_of_an_identity_are_forgotten_after_a_minute_and_no_key_holds_it(publisher, client, keys):
+    identity = "sip:+14155550123@example.com"
+    assert not await publisher.is_one_too_many(identity, "CA1", 1)
+    key = publisher._identity_key(identity)
+    assert "4155550123" not in key
+    assert 0 < await client.ttl(key) <= IDENTITY_WINDOW_S
+    second_us, microseconds = await client.time()
+    now_us = second_us * 1_000_000 + microseconds
+    for past_us in (now_us - IDENTITY_WINDOW_S * 1_000_000, now_us + 2 * IDENTITY_WINDOW_S * 1_000_000):
+        await client.delete(key)
+        await client.zadd(key, {"CA1": past_us})
+        assert not await publisher.is_one_too_many(identity, "CA2", 1)
+    await client.delete(key)
+    await client.zadd(key, {"CA1": now_us - (IDENTITY_WINDOW_S - 20) * 1_000_000})
+    assert await publisher.is_one_too_many(identity, "CA2", 1)
 
 
 async def test_session_of_a_call_is_found(publisher):

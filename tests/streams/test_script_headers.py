@@ -118,6 +118,7 @@ def test_a_script_asks_for_the_time_only_where_leases_timers_and_turns_are_decid
             "renew_lease",
             "release_lease",
             "take_dial_turn",
+            "count_call",
             "reopen_command",  # a letter that two put back at once is put back once
             "show_life",
             "show_process",

@@ -102,7 +102,7 @@ async def test_a_sip_phone_calls_what_it_has_dialled(open_client, ingest, write_
         ({"To": "911"}, "short and emergency"),
         ({"To": "sip:bob@example.com"}, "does not name this SIP domain"),
         ({"To": f"sip:{NUMBER}@acme.sip.twilio.com"}, "does not name this SIP domain"),    # a browser has no host
-        ({"To": "nobody"}, "nobody is called nobody"),
+        ({"To": "4155550123"}, "must be +"),
         ({"To": ""}, "must be +"),
         ({"To": None}, "must be +"),
         ({"To": "client:"}, "must be +"),
@@ -133,18 +133,91 @@ async def test_whoever_may_not_call_or_be_called_hears_a_sentence_and_nothing_is
     assert "4155550" not in str(lines)
 
 
-@pytest.mark.parametrize("name", ["CallSid", "From", "To", "SessionID", "Direction", "AccountSid"])
-async def test_a_name_of_twilios_that_the_browser_uses_too_is_refused(client, ingest, name):
-    form = calls(SessionID=NAMED)
-    pairs = [*form.items(), (name, form[name] + "0")]
+async def doubled(client, pairs, route="/voice/client"):
+    """The answer to a request in which a name stands twice."""
 
     class Doubled(dict):
         def getall(self, wanted):
             return [value for other, value in pairs if other == wanted]
 
-    headers = signed("/voice/client", Doubled(pairs))
-    async with client.post("/voice/client", data=urlencode(pairs), headers=headers) as response:
-        assert response.status == 400
+    async with client.post(route, data=urlencode(pairs), headers=signed(route, Doubled(pairs))) as response:
+        return response.status, await response.text()
+
+
+@pytest.mark.parametrize("route", ["/voice/client", "/voice/fallback"])
+@pytest.mark.parametrize("name", ["CallSid", "To", "SessionID", "Direction", "AccountSid"])
+async def test_a_name_of_twilios_that_the_browser_uses_too_gets_a_sentence(client, ingest, lines, name, route):
+    form = calls(SessionID=NAMED)
+
+    status, document = await doubled(client, [*form.items(), (name, form[name] + "0")], route)
+
+    assert (status, verbs(document), ingest.events) == (200, ["Say", "Hangup"], [])
+    assert [line["reason"] for line in lines if line["event"] == "webhook_rejected"] == ["repeated-field"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "identity"),
+    [
+        ([("From", "client:mallory")], "client:alice"),
+        ([("From", "client:mallory"), ("Caller", "client:carol")], "client:carol"),
+        ([("From", "client:mallory"), ("Caller", "client:carol"), ("Caller", "client:dave")], "client:alice"),
+    ],
+    ids=["first", "caller", "caller-twice"],
+)
+async def test_browser_that_sends_a_from_of_its_own_is_who_twilio_says(client, ingest, extra, identity):
+    pairs = [pair for pair in calls().items() if pair[0] != "Caller"]
+
+    status, document = await doubled(client, [*pairs, *extra])
+
+    assert (status, room(document) is not None) == (200, True)
+    assert [event.agent_address for event in ingest.events] == [identity]
+
+
+async def test_bare_name_is_another_browsers_unless_the_directory_has_it(open_client, ingest, write_directory):
+    client = await open_client(**write_directory(f'[destinations]\nbilling = "{NUMBER}"\n'))
+    for callee in ("bob", "bob.smith-2", "billing"):
+        await post(client, "/voice/client", calls(To=callee))
+
+    assert [event.customer_address for event in ingest.events] == ["client:bob", "client:bob.smith-2", NUMBER]
+
+
+# ---- the cap of calls --------------------------------------------------------------------------------------------
+
+
+async def test_identity_that_calls_too_often_hears_a_sentence(open_client, ingest, lines):
+    client = await open_client(CONFERRAL_DIALS_PER_IDENTITY="2")
+    sids = [f"CA{number:032x}" for number in range(3)]
+    answers = [await post(client, "/voice/client", calls(CallSid=sid)) for sid in [*sids, sids[0]]]
+
+    assert [verbs(document) for _, document in answers] == [["Dial"], ["Dial"], ["Say", "Hangup"], ["Dial"]]
+    assert "too many calls" in answers[2][1]
+    assert [event.call_sid for event in ingest.events] == [sids[0], sids[1], sids[0]]
+    assert refusals(lines) == ["the identity has placed too many calls"]
+    _, document = await post(client, "/voice/client", calls(CallSid=sids[2], From="client:bob"))
+    assert verbs(document) == ["Dial"]
+
+
+@pytest.mark.parametrize("changes", [{"To": "911"}, {"SessionID": "a b"}, {"SessionID": NAMED}, {"CallSid": CALLER}])
+async def test_call_that_is_refused_for_another_reason_does_not_count(open_client, ingest, changes):
+    client = await open_client(CONFERRAL_DIALS_PER_IDENTITY="1")
+    ingest.facts, ingest.replayed = facts("conferenced", agent=PartyFacts(call_sid=AGENT)), {CALLER}
+
+    await post(client, "/voice/client", calls(**{"CallSid": CALLER[:-1] + "9", **changes}))
+
+    assert (ingest.events, not any(ingest.counted.values())) == ([], True)
+
+
+async def test_without_a_limit_nothing_is_counted(open_client, ingest):
+    client = await open_client(CONFERRAL_DIALS_PER_IDENTITY="0")
+    for number in range(40):
+        _, document = await post(client, "/voice/client", calls(CallSid=f"CA{number:032x}"))
+        assert verbs(document) == ["Dial"]
+    assert ingest.counted == {}
+
+
+async def test_call_that_can_not_be_new_is_hung_up_and_opens_nothing(client, ingest):
+    ingest.replayed = {CALLER}
+    assert verbs((await post(client, "/voice/client", calls()))[1]) == ["Hangup"]
     assert ingest.events == []
 
 

@@ -383,11 +383,29 @@ async def test_the_url_handed_out_is_accepted_when_twilio_asks_it(client, ingest
     assert [event.name for event in ingest.events] == ["call_received", "dial_ended", "call_progressed"]
 
 
+@pytest.mark.parametrize("route", ["/voice/inbound", "/voice/conference", "/voice/client", "/voice/fallback"])
+@pytest.mark.parametrize("call_sid", [None, "", "a{b}", "a" * 65])
+async def test_voice_request_that_is_malformed_gets_a_sentence(client, ingest, lines, route, call_sid):
+    status, document = await post(client, route, fields("call_arrives", CallSid=call_sid))
+
+    assert (status, verbs(document)) == (200, ["Say", "Hangup"])
+    assert ingest.events == []
+    assert [line["reason"] for line in lines if line["event"] == "webhook_rejected"] == ["malformed-field"]
+
+
+@pytest.mark.parametrize("route", ["/voice/inbound", "/voice/conference", "/voice/fallback"])
+async def test_call_that_can_not_be_new_is_hung_up_and_opens_nothing(client, ingest, lines, route):
+    ingest.replayed = {CALLER}
+
+    status, document = await post(client, route, fields("call_arrives"))
+
+    assert (status, verbs(document), ingest.events) == (200, ["Hangup"], [])
+    assert "webhook_replayed" in [line["event"] for line in lines]
+
+
 @pytest.mark.parametrize(
     ("target", "form"),
     [
-        ("/voice/inbound", fields("call_arrives", CallSid="a{b}")),
-        ("/voice/inbound", fields("call_arrives", CallSid=None)),
         ("/voice/dial-action", fields("dial_ends_answered")),
         ("/voice/dial-action?session=a%0Ab&party=customer&dial=bridge", fields("dial_ends_answered")),
         (DIAL_ACTION, fields("dial_ends_answered", CallStatus=None)),

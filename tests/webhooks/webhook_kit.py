@@ -8,7 +8,8 @@ from twilio.request_validator import RequestValidator
 
 from runtime.errors import StoreUnreachableError
 from runtime.settings import ServiceSettings, load
-from streams.ingest import GateClaim, PartyFacts, SessionFacts
+from statemachine.events import CallReceived, ClientCallReceived
+from streams.ingest import GateClaim, PartyFacts, ReplayedRequestError, SessionFacts
 
 ACCOUNT = "AC" + "0" * 32
 CALLER, AGENT = "CA" + "1" * 32, "CA" + "2" * 32
@@ -85,9 +86,15 @@ class FakeIngest:
         self.old = False
         #: Which call has which dial, which dial has won which contest, and which have lost one.
         self.gates = {}
+        #: Calls counted, by who has placed them.
+        self.counted = {}
+        #: Calls that can't be new.
+        self.replayed = set()
 
     async def publish(self, event, *, call_sid=""):
         await self._reach()
+        if isinstance(event, CallReceived | ClientCallReceived) and event.call_sid in self.replayed:
+            raise ReplayedRequestError("the call is not new")
         self.events.append(event)
         if call_sid:
             self.indexed.append((call_sid, event.session_id))
@@ -117,6 +124,17 @@ class FakeIngest:
             return GateClaim.LOST
         self.gates[session_id, "contest", contest] = dial_id
         return GateClaim.OURS
+
+    async def is_one_too_many(self, identity, call_sid, most):
+        await self._reach()
+        calls = self.counted.setdefault(identity, set())
+        if call_sid not in calls and len(calls) >= most:
+            return True
+        calls.add(call_sid)
+        return False
+
+    async def uncount_call(self, identity, call_sid):
+        self.counted[identity].discard(call_sid)
 
     def restarted_lately(self):
         return self.old
