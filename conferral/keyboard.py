@@ -22,7 +22,7 @@ HELP = (
     ("j, k", "down and up, as the arrows do; Enter shows that session, q or Esc leads back"),
     ("/", "type what to look for: a SID, last digits, a name; Enter keeps it"),
     ("s", "one state after the other, then all again"),
-    ("t", "only those in trouble, or all"),
+    ("t", "only those that need attention, or all"),
     ("Esc", "all sessions again"),
     ("?", "this list, or the changes"),
     ("q", "stop watching"),
@@ -38,8 +38,8 @@ class Choice:
 
     #: Empty for all.
     state: str = ""
-    #: Whether only those in trouble are.
-    is_in_trouble: bool = False
+    #: Whether only those that need attention are.
+    needs_attention: bool = False
     #: What their texts have to hold; empty for anything.
     text: str = ""
     #: Whether keys add to the text.
@@ -51,22 +51,22 @@ class Choice:
     is_open: bool = False
     wants_to_stop: bool = False
 
-    def takes(self, fields: Fields, shown: str, *, is_in_trouble: bool) -> bool:
+    def takes(self, fields: Fields, shown: str, *, needs_attention: bool) -> bool:
         """Whether a session is watched.
 
         Args:
             fields: Its hash.
             shown: What is shown of it.
-            is_in_trouble: Whether something is wrong with it.
+            needs_attention: Whether a person has to act on it.
         """
-        if (self.state and fields.get("state") != self.state) or (self.is_in_trouble and not is_in_trouble):
+        if (self.state and fields.get("state") != self.state) or (self.needs_attention and not needs_attention):
             return False
         return not self.text or self.text.lower() in f"{shown} {_named(fields)}".lower()
 
     @property
     def told(self) -> str:
         """What is chosen, in words; empty for everything."""
-        parts = (self.state, "in trouble" if self.is_in_trouble else "", f"/{self.text}" if self.text else "")
+        parts = (self.state, "needing attention" if self.needs_attention else "", f"/{self.text}" if self.text else "")
         return ", ".join(filter(None, parts))
 
     def press(self, keys: str) -> None:
@@ -110,11 +110,11 @@ class Choice:
             place = STATES.index(self.state) if self.state in STATES else 0
             self.state = STATES[(place + 1) % len(STATES)]
         elif key == "t":
-            self.is_in_trouble = not self.is_in_trouble
+            self.needs_attention = not self.needs_attention
         elif key == "?":
             self.wants_help = not self.wants_help
         elif key == _ESCAPE:
-            self.state, self.is_in_trouble, self.text, self.wants_help = "", False, "", False
+            self.state, self.needs_attention, self.text, self.wants_help = "", False, "", False
 
 
 def _named(fields: Fields) -> str:

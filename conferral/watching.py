@@ -131,7 +131,7 @@ class TroubleLines:
         return
 
     async def begin(self, _sessions: list[Fields]) -> None:
-        """Tells of those who are in trouble now."""
+        """Tells which sessions need attention now."""
         await self.tell([])
 
     async def tell(self, _changes: list[Change]) -> None:
@@ -147,6 +147,7 @@ class TroubleLines:
             for name, fields in records.items()
             if self._choice.state in ("", fields.get("state"))
             and (trouble := trouble_of(fields, times.of(fields))) is not None
+            and trouble.needs_attention
         }
         for name in sorted(self._known.keys() | found.keys()):
             trouble, before = found.get(name), self._known.get(name)
@@ -167,7 +168,7 @@ class TroubleLines:
 
 
 class Screen:
-    """A list that is redrawn, those in trouble first, with the newest changes below it."""
+    """A list that is redrawn, those that need attention first, with the newest changes below it."""
 
     def __init__(self, reader: Reader, choice: Choice, *, full: bool) -> None:
         """Shows nothing yet.
@@ -244,16 +245,17 @@ class Screen:
         from conferral.commands.sessions import row
         from operators.trouble import sort_key, trouble_of
 
-        found = [
+        chosen = [
             fields
             for fields in self._sessions
             if self._choice.takes(
                 fields,
                 " ".join(row(fields, self._now_of(fields), full=self._full)),
-                is_in_trouble=trouble_of(fields, self._now_of(fields)) is not None,
+                needs_attention=(found := trouble_of(fields, self._now_of(fields))) is not None
+                and found.needs_attention,
             )
         ]
-        return sorted(found, key=lambda fields: sort_key(fields, self._now_of(fields)))
+        return sorted(chosen, key=lambda fields: sort_key(fields, self._now_of(fields)))
 
     def _now_of(self, fields: Fields) -> int:
         return 0 if self._times is None else self._times.of(fields)

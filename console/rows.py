@@ -1,15 +1,18 @@
 """A session as a row of the console's list."""
 
+import re
 from typing import Any
 
 import orjson
 
 from operators import standing, words
+from operators.finding import number_of
 from operators.reader import Fields
 from operators.trouble import Trouble, is_lone
 
 #: How many last digits of a number are enough to find its session (count): what customers say on the phone.
 DIGITS_TO_FIND = 4
+_SID = re.compile(r"C[AF][0-9a-fA-F]{32}")
 
 
 def row(fields: Fields, trouble: Trouble | None, *, full: bool) -> bytes:
@@ -29,7 +32,7 @@ def row(fields: Fields, trouble: Trouble | None, *, full: bool) -> bytes:
         "state": text("state"),
         "phase": text("phase"),
         "version": _number(text("version")),
-        "trouble": None if trouble is None else {"rank": trouble.rank, "words": trouble.words},
+        "trouble": mark(trouble),
         # By itself: of a session that is overdue too, that is the worse.
         "lone": is_lone(fields),
         "created_at": text("created_at") or None,
@@ -42,28 +45,39 @@ def row(fields: Fields, trouble: Trouble | None, *, full: bool) -> bytes:
         "transfer_status": text("transfer.status"),
         "more": "; ".join(standing.beside(fields)),
         "now": "" if text("state") == "ended" else standing.company(fields, full=full),
-        "find": _to_find(fields, full=full),
+        **_to_find(fields, full=full),
     }
     return orjson.dumps(told)
+
+
+def mark(trouble: Trouble | None) -> dict[str, object] | None:
+    """What a page shows of what is wrong with a session, and whether a person has to act."""
+    if trouble is None:
+        return None
+    return {"rank": trouble.rank, "words": trouble.words, "attention": trouble.needs_attention}
 
 
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
 
 
-def _to_find(fields: Fields, *, full: bool) -> str:
-    """What somebody may look for: SIDs, names, labels, and of numbers the last digits."""
-    found = [fields.get("id", ""), fields.get("conference_sid", "")]
+def _to_find(fields: Fields, *, full: bool) -> dict[str, Any]:
+    """What a search compares: the ends of phone numbers, SIDs, and the words of names and labels, in lower case."""
+    sids = [fields.get("conference_sid", "")]
+    texts: list[str] = []
+    digits: list[str] = []
+    session_id = fields.get("id", "")
+    (sids if _SID.fullmatch(session_id) else texts).append(session_id)
     for party in words.parties(fields):
         of = {name: fields.get(f"party.{party}.{name}", "") for name in ("call_sid", "label", "address")}
-        found += [party, of["call_sid"], of["label"], _address_to_find(of["address"], full=full)]
-    return " ".join(dict.fromkeys(filter(None, found))).lower()
-
-
-def _address_to_find(address: str, *, full: bool) -> str:
-    shown = words.address(address, full=full)
-    if full or shown == address:
-        return shown
-    digits = "".join(letter for letter in address if letter.isdigit())
-    # Of a SIP address with a number in it the rest is worth finding too.
-    return f"{digits[-DIGITS_TO_FIND:]} {'' if address.startswith('+') else shown}".strip()
+        sids.append(of["call_sid"])
+        texts += [party, of["label"]]
+        if number := number_of(of["address"]):
+            digits.append(number if full else number[-DIGITS_TO_FIND:])
+        if not of["address"].startswith("+"):
+            texts.append(words.address(of["address"], full=full))
+    return {
+        "find": " ".join(dict.fromkeys(filter(None, texts))).lower(),
+        "sids": " ".join(dict.fromkeys(filter(None, sids))).lower(),
+        "digits": list(dict.fromkeys(digits)),
+    }

@@ -22,7 +22,7 @@ class Counts:
 
     #: Those that have not ended.
     live: int
-    #: Live ones of which something is wrong.
+    #: Live ones that need attention; a failure that is over does not count.
     troubled: int
     #: Live ones in which one party is alone though nobody meant it so.
     lone: int
@@ -61,7 +61,7 @@ def count(judged: Iterable[tuple[Fields, Trouble | None]]) -> Counts:
         if state not in by_state:
             continue  # it has ended, or is no session of ours
         by_state[state] += 1
-        troubled += trouble is not None
+        troubled += trouble is not None and trouble.needs_attention
         lone += is_lone(fields)
     return Counts(by_state.total(), troubled, lone, dict(by_state))
 

@@ -61,6 +61,17 @@ class Letters:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """The dead letters of one reason."""
+
+    reason: str
+    #: How many (count).
+    count: int
+    #: How many of them can be retried (count).
+    retryable: int
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """What has come of putting back or dropping."""
 
@@ -134,10 +145,15 @@ class DeadLetters:
         found = await self._store.get([letter_id]) if is_letter_id(letter_id) else {}
         return self._shown(found[letter_id], full=full) if letter_id in found else None
 
-    async def groups(self) -> builtins.list[tuple[str, int]]:
+    async def groups(self) -> builtins.list[Group]:
         """The reasons with how many letters each has, most first. Reads all of them."""
-        counted = Counter([letter.reason async for letter in self._store.newest_first()])
-        return sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+        counted: Counter[str] = Counter()
+        retryable: Counter[str] = Counter()
+        async for letter in self._store.newest_first():
+            counted[letter.reason] += 1
+            retryable[letter.reason] += not self._store.why_not(letter)
+        found = [Group(reason, count, retryable[reason]) for reason, count in counted.items()]
+        return sorted(found, key=lambda group: (-group.count, group.reason))
 
     async def retry(self, ids: Sequence[str]) -> Done:
         """Puts letters back to where they came from, the oldest first."""

@@ -146,7 +146,7 @@ def _standing(
     lasts = words.age(since_ms, now_ms)
     told = [f"It is {words.state(fields)}" + (f" since {words.clock(since_ms)} UTC ({lasts})." if lasts else ".")]
     if in_trouble := trouble.trouble_of(fields, now_ms):
-        told.append(f"In trouble: {in_trouble.words}.")
+        told.append(f"{'Needs attention' if in_trouble.needs_attention else 'Recovered'}: {in_trouble.words}.")
     if company := standing.company(fields, full=full):
         told.append(f"{_capital(company)}.")
     if transfer := standing.transfer(fields, full=full):

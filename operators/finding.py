@@ -54,9 +54,14 @@ def _counts(fields: Fields, party: str) -> bool:
     return fields.get("state") == "ended" or fields.get(f"party.{party}.status") != "left"
 
 
-def _ends_with(address: str, digits: str) -> bool:
+def number_of(address: str) -> str:
+    """The digits of a phone number, also of one in a SIP address; empty for any other address."""
     number = _NUMBER.fullmatch(address)
-    return number is not None and number[1].endswith(digits)
+    return number[1] if number else ""
+
+
+def _ends_with(address: str, digits: str) -> bool:
+    return number_of(address).endswith(digits)
 
 
 def among(sessions: Iterable[Fields]) -> str:

@@ -1,4 +1,4 @@
-"""Which sessions need somebody's eyes, and why: the first question of whoever looks after them."""
+"""Which sessions need attention, and why."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,9 @@ from operators import waiting, words
 from operators.reader import Fields
 from operators.timeline import BAD_ENDS
 
-#: Ranks, the worst first.
-OVERDUE, LONE, FAILING = 1, 2, 3
+#: Ranks, the worst first. A session whose failure is over, with the caller back in a conversation, is RECOVERED: it is
+#: marked, but no one has to act on it.
+OVERDUE, LONE, FAILING, RECOVERED = 1, 2, 3, 4
 #: How long after its time a timer counts as overdue, milliseconds: workers ask every second which are due.
 OVERDUE_AFTER_MS = 2_000
 #: How long a transfer that has failed is told of, milliseconds.
@@ -21,12 +22,17 @@ _ON_THE_WAY = frozenset({"dialing", "ringing", "confirming"})
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why a session needs to be looked at."""
+    """What is wrong with a session, or was."""
 
     #: 1 is the worst.
     rank: int
     #: One short sentence that begins with what it is: `overdue`, `alone` or `failed`.
     words: str
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether a person has to act."""
+        return self.rank < RECOVERED
 
 
 def trouble_of(fields: Fields, now_ms: int) -> Trouble | None:
@@ -44,18 +50,20 @@ def trouble_of(fields: Fields, now_ms: int) -> Trouble | None:
     if is_lone(fields):
         return Trouble(LONE, _alone(fields))
     failing = _failing(fields, now_ms)
-    return Trouble(FAILING, failing) if failing else None
+    if not failing:
+        return None
+    return Trouble(RECOVERED if _has_recovered(fields) else FAILING, failing)
 
 
 def sort_key(fields: Fields, now_ms: int) -> tuple[int, int, str]:
-    """Puts those in trouble first, the worst of them at the top, then the newest.
+    """Puts those that need attention first, the worst of them at the top, then the newest.
 
     Args:
         fields: The session's hash.
         now_ms: Unix milliseconds.
     """
     trouble = trouble_of(fields, now_ms)
-    rank = trouble.rank if trouble else FAILING + 1
+    rank = trouble.rank if trouble and trouble.needs_attention else RECOVERED
     return rank, -words.time_ms(fields.get("created_at", "")), fields.get("id", "")
 
 
@@ -68,6 +76,16 @@ def is_lone(fields: Fields) -> bool:
     if not _ON_THE_WAY.isdisjoint(statuses.values()):
         return False
     return len([party for party, status in statuses.items() if status == "connected" and _counts(fields, party)]) == 1
+
+
+def _has_recovered(fields: Fields) -> bool:
+    """Whether the failure left no one waiting: the caller talks to someone, or the agent is being called back."""
+    if fields.get("phase") == "recall":
+        return True
+    if fields.get("state") not in ("bridged", "conferenced") or fields.get("phase") in _ALONE_ON_PURPOSE:
+        return False
+    return sum(fields.get(f"party.{one}.status") == "connected" and _counts(fields, one)
+               for one in words.parties(fields)) >= 2  # fmt: skip
 
 
 def _counts(fields: Fields, party: str) -> bool:

@@ -142,7 +142,7 @@ async def _list(dead: "DeadLetters", limit: int, reason: str, *, full: bool) -> 
         cursor = page.cursor
         if not cursor:
             break
-    return letters, dict(await dead.groups())
+    return letters, {group.reason: group.count for group in await dead.groups()}
 
 
 def _row(letter: "Letter") -> tuple[str, ...]:
@@ -206,7 +206,7 @@ def _confirmed(question: str, reason: str, *, yes: bool) -> int | None:
     """How many whoever is at the terminal was told of; None where nobody was asked."""
     if yes or not sys.stdin.isatty():
         return None
-    groups = dict(asyncio.run(_with_letters(lambda dead: dead.groups())))
+    groups = {group.reason: group.count for group in asyncio.run(_with_letters(lambda dead: dead.groups()))}
     count = groups.get(reason, 0) if reason else sum(groups.values())
     why = f" ({reason})" if reason else ""
     if not count:

@@ -31,7 +31,7 @@ def sessions(
     full: Full = False,
     as_json: AsStored = False,
 ) -> None:
-    """List the live sessions, those in trouble first.
+    """List the live sessions, those that need attention first.
 
     \b
     Examples:
@@ -39,8 +39,8 @@ def sessions(
       conferral sessions --state conferenced
       conferral sessions --all --json | jq -r '.[].end_reason'
 
-    In trouble are: those that wait for longer than they should, those in which somebody was left alone, and those whose
-    transfer has just failed. Behind them stand the newest.
+    A session needs attention when it waits for longer than it should, when one party was left alone, or when its
+    transfer has just failed and the caller is not yet in a conversation again. The newest come next.
     """
     if state is not None and state not in STATES:
         raise typer.BadParameter(f"must be one of {', '.join(STATES)}", param_hint="--state")
@@ -56,7 +56,7 @@ def sessions(
 
 
 async def _sessions(state: str | None, *, with_ended: bool) -> "tuple[list[Fields], Times]":
-    """Sessions, those in trouble first, and what time it is for them."""
+    """Sessions, those that need attention first, and what time it is for them."""
     from conferral.access import opened
     from operators.times import read_times
     from operators.trouble import sort_key

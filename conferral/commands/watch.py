@@ -39,7 +39,7 @@ def watch(
             autocompletion=one_of(*STATES[1:]),
         ),
     ] = None,
-    trouble: Annotated[bool, typer.Option("--trouble", help="Only those of which something is wrong.")] = False,
+    trouble: Annotated[bool, typer.Option("--trouble", help="Only those that need attention.")] = False,
     full: Full = False,
     as_json: AsJson = False,
 ) -> None:
@@ -52,9 +52,9 @@ def watch(
       conferral watch CA0123456789abcdef0123456789abcdef --until ended
       conferral watch --json | jq -r 'select(.to == "ended") | .session'
 
-    On a terminal: a list, those in trouble first; j, k and Enter open one, ? shows all keys. With SESSION its whole
-    log is told first. In a pipe: one line per change; with --json: one object per line, each log entry as it is in
-    Redis. With --trouble there: one line whenever a session gets into trouble or out of it. Times are UTC.
+    On a terminal: a list, those that need attention first; j, k and Enter open one, ? shows all keys. With SESSION its
+    whole log is shown first. In a pipe: one line per change; with --json: one object per line, each log entry as it is
+    in Redis. With --trouble there: one line whenever a session begins or ceases to need attention. Times are UTC.
     """
     if until not in (None, "ended"):
         raise typer.BadParameter("must be: ended", param_hint="--until")
@@ -103,7 +103,7 @@ async def _watch(named: str | None, choice: Choice, *, until_ended: bool, full: 
 def _lines(reader: Reader, choice: Choice, *, full: bool, as_json: bool, is_one: bool) -> View:
     from conferral.watching import Lines, TroubleLines
 
-    if choice.is_in_trouble:
+    if choice.needs_attention:
         return TroubleLines(reader, choice, as_json=as_json)
     # On a terminal that shows one session its long name would stand in every line.
     with_session = not (is_one and output.is_terminal())

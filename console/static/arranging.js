@@ -2,7 +2,7 @@
 
 /** What the list may be cut to, beside states and a search: label, and which rows remain. */
 export const ONLY = {
-  trouble: ["in trouble", (row) => row.trouble !== null],
+  trouble: ["needing attention", (row) => Boolean(row.trouble?.attention)],
   lone: ["lone", (row) => row.lone],
   transfers: ["with a transfer", (row) => row.transfer !== ""],
   failed: ["whose newest transfer failed", (row) => row.transfer_status === "failed"],
@@ -20,7 +20,7 @@ export function filterOf(choices) {
 }
 
 /**
- * The rows that are shown, the worst trouble first, then the newest; and how many each choice hides.
+ * The rows that are shown, those that need attention first, then the newest; and how many each choice hides.
  *
  * @param {Iterable<object>} rows
  * @param {ReturnType<typeof filterOf>} filter
@@ -44,7 +44,9 @@ export function arrange(rows, filter) {
       shown.push(row);
     }
   }
-  shown.sort(byTrouble);
+  const wanted = filter.words.filter(isDigits);
+  const rank = wanted.length ? (row) => (wanted.every((word) => endsWith(row, word)) ? 0 : 1) : () => 0;
+  shown.sort((one, other) => rank(one) - rank(other) || byTrouble(one, other));
   return {
     ids: shown.map((row) => row.id),
     known,
@@ -63,19 +65,40 @@ function hiderOf(row, filter) {
   if (filter.only && !ONLY[filter.only][1](row)) {
     return "only";
   }
-  return filter.words.every((word) => row.find.includes(word) || matchesShown(row, word)) ? "" : "find";
+  return filter.words.every((word) => matches(row, word)) ? "" : "find";
 }
 
-/** What is searched beside the row's own words: what the eye sees in it. */
-function matchesShown(row, word) {
-  return `${row.state} ${row.phase} ${row.end_reason} ${row.trouble?.words ?? ""}`.toLowerCase().includes(word);
+/** Shortest part of a SID that is looked for inside it (characters); a shorter one must be its beginning. */
+const SID_PART_LEAST = 6;
+
+const isDigits = (word) => /^\+?\d+$/.test(word);
+
+/** Whether a phone number of the row ends with these digits; only the last digits of a number may be known here. */
+function endsWith(row, word) {
+  const digits = word.replace("+", "");
+  return row.digits.some((known) => known.endsWith(digits) || (digits.length > known.length && digits.endsWith(known)));
+}
+
+function matches(row, word) {
+  const isSid = word.length >= SID_PART_LEAST || /^c[af]/.test(word);
+  if (isSid && row.sids.includes(word)) {
+    return true;
+  }
+  if (isDigits(word)) {
+    return endsWith(row, word);
+  }
+  const shown = `${row.state} ${row.phase} ${row.end_reason} ${row.trouble?.words ?? ""}`.toLowerCase();
+  return row.find.includes(word) || shown.includes(word);
 }
 
 const NO_TROUBLE = 9;
 
+/** A failure that is over is marked, but does not come first. */
+const rankOf = (row) => (row.trouble?.attention ? row.trouble.rank : NO_TROUBLE);
+
 /** Times are ISO 8601 of one length, so as texts they are in order. */
 function byTrouble(one, other) {
-  const worse = (one.trouble?.rank ?? NO_TROUBLE) - (other.trouble?.rank ?? NO_TROUBLE);
+  const worse = rankOf(one) - rankOf(other);
   if (worse) {
     return worse;
   }

@@ -89,7 +89,7 @@ function Top({ view }) {
 
 const NAMES = { sessions: "Sessions", health: "Health", dead: "Dead letters" };
 
-/** The title names the place, and how many are in trouble, for whoever looks at tabs only. */
+/** The title names the place, and how many calls need attention, for people who see only the tab. */
 effect(() => {
   const { view, id } = route.value;
   const troubled = summary.value?.counts.troubled;

@@ -55,7 +55,7 @@ class DeadView:
         )
         groups = await self._store.ask(lambda reader: _letters(reader).groups())
         self._seen = seen
-        counted = [{"reason": reason, "count": count} for reason, count in groups]
+        counted = [{"reason": group.reason, "count": group.count, "retryable": group.retryable} for group in groups]
         return [told("dead", reason=self._reason, letters=shown.letters, groups=counted, count=seen[0])]
 
 

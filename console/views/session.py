@@ -7,6 +7,7 @@ from dataclasses import replace
 from console.histories import Histories, SharedHistory
 from console.looker import Looker, is_session
 from console.messages import joined, told
+from console.rows import mark
 from console.shown import shown
 from console.store import Store
 from operators import destinations, explaining, hearing, replaying, standing, words
@@ -195,7 +196,7 @@ class SessionView:
             helps=explained.helps,
             buttons=buttons,
             links=_links(fields),
-            trouble=trouble,
+            trouble=mark(trouble),
             destinations=[
                 one for one in self._looker.destinations(full=self._full) if one not in destinations.there(fields)
             ],

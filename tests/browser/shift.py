@@ -41,7 +41,7 @@ def _with_target(session: Session, mode: TransferMode, reached: TransferStatus, 
 
 
 def sessions(now_ms: int) -> list[Session]:
-    """The live ones; the first three are in trouble, the worst first."""
+    """The live ones; the first two need attention, the worst first, and the third has recovered."""
 
     def talking(number: int, age_s: int) -> Session:
         return _session(number, make_session(session_id(0xC0FFEE00 + number)), now_ms, age_s)

@@ -127,6 +127,23 @@ async def test_a_call_that_is_not_in_the_list_is_found_by_its_sid(redis_server, 
     await expect(page.get_by_role("heading", level=1)).to_contain_text(over)
 
 
+async def test_digits_find_the_end_of_a_phone_number_and_not_the_middle_of_a_sid(redis_server, console, windows):
+    with redis_server.client() as redis:
+        at_ms = await now_ms(redis)
+        people = crowd(3, at_ms)
+        number = people[1].parties["customer"].address
+        by_sid = replace(people[2], id=f"CA{'ab' * 12}{number[-4:]}{'9' * 4}")
+        put_all(redis, [people[0], people[1], by_sid])
+    page = await opened(windows, console)
+    await page.get_by_role("searchbox").fill(number[-4:])
+    await expect(rows_of(page)).to_have_count(1)
+    await expect(rows_of(page).first).to_have_attribute("data-id", people[1].id)
+    await page.get_by_role("searchbox").fill("ababab")
+    await expect(rows_of(page).first).to_have_attribute("data-id", by_sid.id)
+    await page.get_by_role("searchbox").fill("CAab")
+    await expect(rows_of(page).first).to_have_attribute("data-id", by_sid.id)
+
+
 @pytest.mark.soak
 async def test_many_changes_a_second_leave_the_page_free(redis_server, console, windows, tell_figure):
     """60 changes a second of 5,000 sessions; how long the page's own thread is held up is told, not judged."""

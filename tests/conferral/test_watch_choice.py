@@ -1,4 +1,4 @@
-"""`watch` shows those in trouble first and those that were chosen, by options or by keys."""
+"""`watch` shows those that need attention first and those that were chosen, by options or by keys."""
 
 import os
 import pty
@@ -37,7 +37,7 @@ def after(*keys):
 def test_keys_choose():
     assert after("s").state == "bridged"
     assert after(*"sssss").state == ""
-    assert after("t").told == "in trouble"
+    assert after("t").told == "needing attention"
     assert after("q").wants_to_stop
     assert after("?").wants_help
     assert not after("?", "?").wants_help
@@ -58,7 +58,7 @@ def test_one_session_is_chosen_opened_and_left_again():
     assert (opened.is_open, opened.moved) == (True, 1)
     for key in ("q", "\x1b", "\r"):
         left = after("\r", "t", key)
-        assert (left.is_open, left.wants_to_stop, left.is_in_trouble) == (False, False, False)
+        assert (left.is_open, left.wants_to_stop, left.needs_attention) == (False, False, False)
     assert after("\r", "q", "q").wants_to_stop
     typed = after("/", "j", "k", "\r")
     assert (typed.text, typed.moved, typed.is_open) == ("jk", 0, False)
@@ -83,7 +83,7 @@ def test_whatever_is_typed_can_be_shown(keys):
         (Choice(), True),
         (Choice(state="bridged"), True),
         (Choice(state="converting"), False),
-        (Choice(is_in_trouble=True), False),
+        (Choice(needs_attention=True), False),
         (Choice(text="ALICE"), True),
         (Choice(text="0123"), True),
         (Choice(text=CONFERENCE[:10]), True),
@@ -97,7 +97,7 @@ def test_what_is_chosen_is_taken(choice, is_taken):
         "id": CALL, "state": "bridged", "party.customer.address": "+14155550123", "party.agent.address": "client:alice",
         "conference_sid": CONFERENCE, "updated_at": "9999",
     }  # fmt: skip
-    assert choice.takes(fields, "what is shown", is_in_trouble=False) is is_taken
+    assert choice.takes(fields, "what is shown", needs_attention=False) is is_taken
 
 
 # ---- what is shown -----------------------------------------------------------------------------------------------
@@ -128,11 +128,11 @@ async def test_those_in_trouble_stand_first_and_what_hides_all_is_named(reader, 
     screen = Screen(reader, choice, full=False)
     await screen.tell([])
     assert [fields["id"] for fields in screen.chosen()] == ["S2", "S3", "S1"]
-    choice.is_in_trouble = True
+    choice.needs_attention = True
     assert [fields["id"] for fields in screen.chosen()] == ["S2"]
     choice.press("/zz\r")
     assert screen.chosen() == []
-    assert "none of 3 live sessions fits: in trouble, /zz" in drawn(screen)
+    assert "none of 3 live sessions fits: needing attention, /zz" in drawn(screen)
     choice.press("?")
     shown = drawn(screen)
     assert all(does in shown for _, does in HELP)

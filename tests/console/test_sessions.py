@@ -286,15 +286,19 @@ def test_one_who_is_alone_is_told_of_also_where_something_worse_is():
 
 def test_numbers_are_whole_only_for_who_wants_them_but_their_last_digits_can_be_found():
     assert "4155550123" not in str(told_of(make_session()))
-    assert " 0123" in told_of(make_session())["find"]
+    assert told_of(make_session())["digits"] == ["0123"]
+    assert told_of(make_session(), full=True)["digits"] == ["14155550123"]
     assert told_of(make_session(), full=True)["customer"] == "+14155550123"
 
 
 def test_a_row_is_found_by_sids_labels_and_names():
-    found = told_of(make_session(), conference_sid="CF" + "9" * 32)["find"]
+    found = told_of(make_session(), conference_sid="CF" + "9" * 32)
 
-    for text in (CALL.lower(), "cf" + "9" * 32, "customer-1", "client:alice", "agent"):
-        assert text in found
+    for text in ("customer-1", "client:alice", "agent"):
+        assert text in found["find"]
+    for sid in (CALL.lower(), "cf" + "9" * 32):
+        assert sid in found["sids"]
+        assert sid not in found["find"], "digits would match anywhere in it"
 
 
 def test_hostile_names_arrive_as_data():

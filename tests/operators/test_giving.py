@@ -41,15 +41,15 @@ async def test_a_command_is_known_from_the_moment_it_is_given_and_published_once
 
 @pytest.mark.parametrize("is_taken_up", [False, True])
 async def test_an_id_that_was_given_before_is_no_other_commands(giver, store, is_taken_up):
-    await giver.give(END, "14155550199")
+    await giver.give(END, "order-7")
     if is_taken_up:
         await take_up(store)
     before = await published(store)
 
     with pytest.raises(IdTaken) as refused:
-        await giver.give({**END, "type": "park"}, "14155550199")
+        await giver.give({**END, "type": "park"}, "order-7")
 
-    assert refused.value.reason == "the id (digits alone) was given before, for another command; nothing was done"
+    assert refused.value.reason == "the id order-7 was given before, for another command; nothing was done"
     assert await published(store) == before
 
 

@@ -267,7 +267,7 @@ def test_what_failed_first_is_what_failed_and_no_refused_command() -> None:
 
     assert found.first_failure is not None
     assert (found.first_failure.words, found.first_failure.guard) == ("target is busy", "busy")
-    assert "In trouble: failed: the transfer (busy)." in found.standing
+    assert "Recovered: failed: the transfer (busy)." in found.standing
     assert lines(found) == ["conferral transfer", "conferral end", "conferral replay"]
 
 

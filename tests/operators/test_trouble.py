@@ -2,8 +2,8 @@
 
 import pytest
 
-from operators import trouble
-from operators.trouble import FAILING, LONE, OVERDUE, sort_key, trouble_of
+from operators import counts, trouble
+from operators.trouble import LONE, OVERDUE, RECOVERED, sort_key, trouble_of
 from streams import session_codec
 from streams.times import to_iso
 from tests.statemachine.ordering import ordering, supervised
@@ -79,7 +79,7 @@ def test_a_transfer_that_has_failed_is_told_for_five_minutes() -> None:
     found = trouble_of(fields, now_ms + trouble.FAILED_LATELY_MS - 1)
 
     assert found is not None
-    assert (found.rank, found.words) == (FAILING, "failed: the transfer (busy)")
+    assert (found.rank, found.words) == (RECOVERED, "failed: the transfer (busy)")
     assert trouble_of(fields, now_ms + trouble.FAILED_LATELY_MS + 1) is None
 
 
@@ -91,6 +91,20 @@ def test_an_agent_who_is_rung_again_is_told() -> None:
 
     assert found is not None
     assert found.words == "failed: the transfer (no-answer), the agent is rung again"
+    assert not found.needs_attention
+
+
+def test_a_failed_transfer_whose_caller_talks_again_is_marked_but_needs_no_one() -> None:
+    fields, now_ms = of(dialling("warm").call("target", "busy"))
+    talking = fields | {"state": "conferenced", "phase": "", "timers": f"age={now_ms + 86_400_000}"}
+    waiting = talking | {"phase": "parked"}
+    fine = {name: value for name, value in talking.items() if not name.startswith("transfer.")}
+
+    found = [trouble_of(one, now_ms) for one in (talking, waiting)]
+    assert [one is not None and one.needs_attention for one in found] == [False, True]
+    assert counts.counts([talking, waiting], now_ms).troubled == 1
+    newest_first = [fine | {"id": "new", "created_at": to_iso(now_ms)}, talking | {"created_at": to_iso(0)}]
+    assert sorted(newest_first, key=lambda one: sort_key(one, now_ms)) == newest_first
 
 
 @pytest.mark.parametrize(("reason", "is_bad"), [("convert-failed", True), ("alone", True), ("agent-left", False)])

@@ -33,13 +33,13 @@ export function State({ state, phase = "" }) {
 /**
  * What is wrong with a session; the words begin with what kind of trouble it is.
  *
- * @param {{ trouble: { rank: number, words: string } | null }} props
+ * @param {{ trouble: { rank: number, words: string, attention: boolean } | null }} props
  */
 export function Trouble({ trouble }) {
   if (!trouble) {
     return null;
   }
-  return html`<span class=${`mark ${trouble.rank === 1 ? "is-bad" : "is-warn"}`}>
+  return html`<span class=${`mark ${!trouble.attention ? "is-plain" : trouble.rank === 1 ? "is-bad" : "is-warn"}`}>
     <svg class="shape" viewBox="0 0 16 16" aria-hidden="true"><path d="M8 2 15 14H1z M8 6.5v3.5M8 11.6v.9" /></svg>
     <span><${Text} value=${trouble.words} /></span>
   </span>`;

@@ -92,7 +92,9 @@ export function CommandForm({ id, button, why, filledIn, onClose }) {
 }
 
 function firstValues(button) {
-  const first = ({ kind, options, required }) => (required && kind !== "destination" && options.length ? options[0] : "");
+  // No mode is preselected: blind and warm differ too much for a default that someone confirms by habit.
+  const first = ({ name, kind, options, required }) =>
+    required && kind !== "destination" && name !== "mode" && options.length ? options[0] : "";
   return Object.fromEntries(button.fields.map((field) => [field.name, first(field)]));
 }
 
@@ -120,7 +122,14 @@ function Input({ field, value, onChange }) {
       <legend>${label}</legend>
       ${options.map(
         (option) => html`<label key=${option}>
-          <input type="radio" name=${`field-${name}`} value=${option} checked=${value === option} onChange=${() => onChange(name, option)} />
+          <input
+            type="radio"
+            name=${`field-${name}`}
+            value=${option}
+            required=${required}
+            checked=${value === option}
+            onChange=${() => onChange(name, option)}
+          />
           <span><${Text} value=${option} /></span>
         </label>`,
       )}

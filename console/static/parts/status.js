@@ -68,7 +68,7 @@ function tellSession() {
 }
 
 function known() {
-  return new Map([...rows.values()].map((row) => [row.id, row.trouble !== null]));
+  return new Map([...rows.values()].map((row) => [row.id, Boolean(row.trouble?.attention)]));
 }
 
 function tell() {
@@ -85,7 +85,7 @@ function tell() {
   }
   const gone = [...before.keys()].filter((id) => !now.has(id)).length;
   before = now;
-  const parts = [fresh && `${fresh} new`, troubled && `${troubled} in trouble`, gone && `${gone} over`].filter(Boolean);
+  const parts = [fresh && `${fresh} new`, troubled && `${troubled} need attention`, gone && `${gone} over`].filter(Boolean);
   if (parts.length) {
     line.value = parts.join(", ");
   }

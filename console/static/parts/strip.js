@@ -13,6 +13,9 @@ const number = (value, digits = 0) =>
 
 const NOT_THE_SAME = "Counted: transfers that were finished within the last hour. The link leads to";
 
+/** Below so many transfers a share of failures says too little to be red (count). */
+const RED_FROM = 5;
+
 const WITH_ONE = "the sessions with a transfer, whenever that was.";
 
 /** What the tiles show: label, value, unit, where to, whether it is bad, and what the link leads to where it is not the same. */
@@ -20,7 +23,7 @@ function tiles({ counts, hour, dead }) {
   const lately = { ended: "1", only: "transfers" };
   return [
     ["Live", number(counts.live), "sessions", to("sessions", "", {}), ""],
-    ["In trouble", number(counts.troubled), "sessions", to("sessions", "", { only: "trouble" }), counts.troubled ? "warn" : ""],
+    ["Needs attention", number(counts.troubled), "sessions", to("sessions", "", { only: "trouble" }), counts.troubled ? "warn" : ""],
     ["Lone now", number(counts.lone), "sessions", to("sessions", "", { only: "lone" }), counts.lone ? "bad" : ""],
     ["Transfers", number(hour.transfers), "last hour", to("sessions", "", lately), "", `${NOT_THE_SAME} ${WITH_ONE}`],
     [
@@ -28,7 +31,7 @@ function tiles({ counts, hour, dead }) {
       hour.transfers ? `${number(hour.failed_percent, 1)} %` : "–",
       `${number(hour.failed)} last hour`,
       to("sessions", "", { ended: "1", only: "failed" }),
-      hour.failed_percent >= 10 ? "bad" : hour.failed ? "warn" : "",
+      hour.failed_percent >= 10 && hour.transfers >= RED_FROM ? "bad" : hour.failed ? "warn" : "",
       `${NOT_THE_SAME} the sessions whose newest transfer failed, whenever that was.`,
     ],
     [

@@ -59,15 +59,20 @@ function Groups({ found, reason, why }) {
             <${Text} value=${group.reason} />
           </a>
           <span class="number">${counted(group.count, "letter")}</span>
-          <${Acts} why=${why} name=${`all ${group.count}`} what=${{ reason: group.reason, count: group.count }} />
+          <${Acts}
+            why=${why}
+            name=${`all ${group.count}`}
+            what=${{ reason: group.reason, count: group.count }}
+            canRetry=${group.retryable > 0}
+          />
         </li>`,
       )}
     </ul>
   </section>`;
 }
 
-/** The two buttons of one letter, of those that are chosen, or of a group. */
-function Acts({ why, name, what, stuck = "" }) {
+/** The buttons of one letter, of the chosen ones, or of a group; without Retry where none of them can be retried. */
+function Acts({ why, name, what, canRetry = true }) {
   const button = (act, label, no) => html`<button
     type="button"
     class=${act === "drop" ? "danger" : ""}
@@ -78,7 +83,7 @@ function Acts({ why, name, what, stuck = "" }) {
   >
     ${label} ${name} …
   </button>`;
-  return html`<span class="acts">${button("retry", "Retry", why || stuck)}${button("drop", "Drop", why)}</span>`;
+  return html`<span class="acts">${canRetry ? button("retry", "Retry", why) : null}${button("drop", "Drop", why)}</span>`;
 }
 
 function Letters({ found, reason, why }) {
@@ -92,7 +97,12 @@ function Letters({ found, reason, why }) {
     <div class="panel-head">
       <h2 id="letters-title">${ids.length < of ? `The newest ${ids.length} of ${of}` : counted(of, "letter")}</h2>
       ${picked.length
-        ? html`<${Acts} why=${why} name=${`${picked.length} chosen`} what=${{ ids: picked }} />`
+        ? html`<${Acts}
+            why=${why}
+            name=${`${picked.length} chosen`}
+            what=${{ ids: picked }}
+            canRetry=${found.letters.some((letter) => picked.includes(letter.id) && !letter.stuck)}
+          />`
         : html`<span class="small muted">choose some to act on several</span>`}
     </div>
     <ul class="letters">
@@ -130,7 +140,7 @@ function Letter({ letter, why }) {
         </dl>
       </details>
     </div>
-    <${Acts} why=${why} name="" what=${{ ids: [letter.id] }} stuck=${letter.stuck} />
+    <${Acts} why=${why} name="" what=${{ ids: [letter.id] }} canRetry=${!letter.stuck} />
   </li>`;
 }
 
