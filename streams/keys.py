@@ -79,6 +79,11 @@ class Keys:
         return f"{self.prefix}:dial-pace"
 
     @property
+    def request_shares(self) -> str:
+        """Hash: what each worker holds of the requests that all together may have under way at Twilio."""
+        return f"{self.prefix}:request-shares"
+
+    @property
     def commands(self) -> str:
         """Stream that commands are published to."""
         return f"{self.prefix}:commands"

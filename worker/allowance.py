@@ -1,4 +1,4 @@
-"""How many requests may be at Twilio at the same time: a part of what all workers share, fewer after a 429.
+"""How many requests may be at Twilio at the same time: this worker's share, fewer after a 429.
 
 While Twilio is away or refuses our credentials it is none for a moment.
 
@@ -17,11 +17,10 @@ import structlog
 from runtime.clock import Clock
 from runtime.metrics import Metrics
 from telephony.client import Answered
+from worker.request_shares import Share
 
 log = structlog.get_logger()
 
-#: Slots that a worker has at least, count, however many workers there are.
-SLOTS_MIN = 4
 #: Requests in a row without an answer, or answered by 5xx, after which Twilio counts as away, count.
 FAILURES_MAX = 10
 #: How long nothing ordinary is sent then: the first time, and at most when single tries fail too, seconds.
@@ -32,6 +31,8 @@ REFUSED_PAUSE_S = 5.0
 #: How long a failed request says that Twilio is away, seconds: longer than a pause, a request, and a sweep's interval,
 #: and shorter than the minute after which the alert fires.
 KNOWN_FOR_S = 45.0
+#: Ordinary requests of a worker at most, whatever its share (count): where the window begins.
+WINDOW_MAX = 1_000
 #: What is sent at the same time at least however often Twilio is busy, count: with one, a slow answer holds up all.
 WINDOW_MIN = 2
 #: Twilio's code for wrong credentials. Source: Twilio docs, Errors, 20003.
@@ -58,32 +59,24 @@ class Allowance:
     def __init__(
         self,
         *,
-        slots_max: int,
-        reserved_for_endings: int,
+        share: Callable[[], Share],
         clock: Clock,
         metrics: Metrics,
         rng: random.Random,
-        workers_alive: Callable[[], int] = lambda: 1,
     ) -> None:
         """Sets the bounds.
 
         Args:
-            slots_max: Effects that all workers together may have at Twilio at the same time (count).
-            reserved_for_endings: How many of these nothing but endings may take (count, less than `slots_max`).
+            share: What this worker may have under way at most, now.
             clock: For pauses.
             metrics: Where it is shown.
             rng: For jitter.
-            workers_alive: How many workers share the slots, this one included.
         """
-        if not 0 <= reserved_for_endings < slots_max:
-            raise ValueError(reserved_for_endings)
-        self._slots_max = slots_max
-        self._reserved = reserved_for_endings
+        self._share = share
         self._clock = clock
         self._rng = rng
-        self._workers_alive = workers_alive
         #: Ordinary slots as 429s allow.
-        self._window = float(slots_max)
+        self._window = float(WINDOW_MAX)
         #: When it was halved last: answers to requests from before say nothing new. Monotonic seconds.
         self._halved_at_s = float("-inf")
         self._why: HeldBack | None = None
@@ -103,8 +96,7 @@ class Allowance:
     @property
     def slots(self) -> int:
         """What this worker may have under way, endings included (count)."""
-        share = self._slots_max // max(1, self._workers_alive())
-        return max(min(SLOTS_MIN, self._slots_max), share)
+        return sum(self._share())
 
     @property
     def ordinary_slots(self) -> int:
@@ -112,8 +104,8 @@ class Allowance:
         if self.pause_s > 0:
             return 0
         if self._why is not None:
-            return 1 if self.why_held_back else min(self._ceiling, WINDOW_MIN)
-        return max(1, min(self._ceiling, int(self._window)))
+            return min(self._ceiling, 1 if self.why_held_back else WINDOW_MIN)
+        return min(self._ceiling, int(self._window))
 
     @property
     def pause_s(self) -> float:
@@ -162,8 +154,7 @@ class Allowance:
 
     @property
     def _ceiling(self) -> int:
-        slots = self.slots
-        return max(1, slots - round(self._reserved * slots / self._slots_max))
+        return self._share().ordinary
 
     def _slow_down(self, answer: Answered) -> None:
         now_s = self._clock.monotonic_s()

@@ -23,6 +23,7 @@ from worker.allowance import Allowance
 from worker.carrying import Carrying, Stage, Tools
 from worker.lanes import Lanes
 from worker.orders import NobodyWaitsError, Order, Outcome, Provider, Records
+from worker.request_shares import Share
 from worker.retry import ExecutorPolicy, RetryPolicy
 from worker.waiting_reads import WaitingReads
 
@@ -79,7 +80,7 @@ class Executor:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         checkpoint: Callable[[str, Effect], Awaitable[None]] = pass_by,
         turn: Callable[[Dial], Awaitable[None]] | None = None,
-        workers_alive: Callable[[], int] = lambda: 1,
+        share: Callable[[], Share] | None = None,
         is_ours: Callable[[int], bool] = lambda _partition: True,
     ) -> None:
         """Binds what is needed.
@@ -97,19 +98,17 @@ class Executor:
             sleep: How time is waited out.
             checkpoint: Called at `before_request` and `after_request`, for tests that end the process there.
             turn: Returns when a dial may be sent; None where the pace is left to Twilio's own queue.
-            workers_alive: How many workers there are: they share what Twilio takes at the same time.
+            share: What this worker may have under way at Twilio, now; None: all that the policy allows.
             is_ours: Whether nobody else can have the partition now, as far as is known here; asked once more when a
                 request has its connection.
         """
         self.performed = self.given_up = self.retried = self.dropped = 0
         self._records, self._metrics, self._now_ms = records, metrics, now_ms
         self.allowance = Allowance(
-            slots_max=policy.requests_max,
-            reserved_for_endings=policy.reserved_for_endings,
+            share=share or (lambda: policy.budget),
             clock=clock,
             metrics=metrics,
             rng=rng,
-            workers_alive=workers_alive,
         )
         self._tools = Tools(
             provider=calls,
@@ -141,6 +140,11 @@ class Executor:
             f"<Executor in_flight={self.in_flight} waiting={self.waiting} performed={self.performed} "
             f"given_up={self.given_up} retried={self.retried} dropped={self.dropped}>"
         )
+
+    @property
+    def lanes(self) -> Lanes:
+        """Who talks to Twilio, and who waits for it."""
+        return self._tools.lanes
 
     @property
     def in_flight(self) -> int:

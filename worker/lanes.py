@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from runtime.clock import Clock
+from worker.request_shares import Share
 
 #: Of the slots that are handed out while others wait too, each so many-th goes to a look (count).
 LOOKS_TURN = 4
@@ -70,6 +71,15 @@ class Lanes:
         #: Slots that were handed out to others while a look waited (count).
         self._passed = 0
         self._pause: asyncio.Task[None] | None = None
+
+    @property
+    def under_way(self) -> Share:
+        """Slots in use, by lane."""
+        return Share(self._ordinaries, self._endings)
+
+    def wake(self) -> None:
+        """The limits may have grown."""
+        self._hand_out()
 
     @property
     def taken(self) -> int:

@@ -45,6 +45,7 @@ from worker.outside import Outside
 from worker.pace import Pace
 from worker.readiness import Holders, Readiness
 from worker.recording import Recorder
+from worker.request_shares import RequestShares, Usage
 from worker.router import Router
 from worker.status import serve_status
 from worker.sweep.sweeper import Sweeper, SweepTimes
@@ -117,6 +118,7 @@ class Worker:
         self._clock = self._outside.clock
         self._store_clock = StoreClock(self._clock)
         self._stop_by_s = 0.0
+        self._executor_policy = ExecutorPolicy()
         #: The level at which records are written, as Redis told last.
         self.level = Level(self._outside.level)
         self._shown = processes.Process(self.name, "worker", self.level.known, version("conferral"))
@@ -153,20 +155,12 @@ class Worker:
             )
             allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
             records = Recorder(access, dials, keys, keeper.held, keeper.now_ms)
+            shares = self._request_shares(reserved, keys)
             executor = self.executor = self._executor(
-                calls_of(settings, http, allowed), records, keeper, self._turns_of(dials)
+                calls_of(settings, http, allowed), records, keeper, self._turns_of(dials), shares
             )
-            around = Surroundings(
-                access=access,
-                store=Store(reserved, keys, session_ttl_s=settings.session_ttl_s),
-                executor=executor,
-                clock=self._clock,
-                metrics=self.metrics,
-                policy=self._policy_now,
-                session_ttl_s=calls_kept_s,
-                sessions_max=max(1, self._sessions_max // settings.partitions),
-                checkpoint=self._checkpoint,
-            )
+            store = Store(reserved, keys, session_ttl_s=settings.session_ttl_s)
+            around = self._surroundings(access, store, executor, calls_kept_s)
             http.watch(executor.allowance.note)
             holders = Holders(client, keys, self._clock, self._store_clock, self.metrics, self._lease_ms)
             self.readiness = Readiness(client, keys, keeper.held, holders, executor.allowance, self.level, self._clock)
@@ -182,18 +176,34 @@ class Worker:
                 "agreement": lambda: self._keep_agreed(stop, client, keys),
                 "sweep": partial(self._sweeper(client, keys, http).run, stop),
                 "gauges": lambda: self._take_gauges(stop, access, keeper, holders),
+                "request_shares": lambda: shares.keep(stop),
             })  # fmt: skip
             if status_port is not None:
                 tasks["status"] = serve_status(stop, host, status_port, self.metrics, self.readiness.missing)
             code = await until_stopped(stop, tasks)
             await stopping
-            await self._wind_down(client, keys, keeper, executor)
+            await self._wind_down(client, keys, keeper, executor, shares)
             return code
         finally:
             await http.close()
             await client.aclose()
             await blocking.aclose()
             await reserved.aclose()
+
+    def _surroundings(
+        self, access: PartitionAccess, store: Store, executor: Executor, calls_kept_s: int
+    ) -> Surroundings:
+        return Surroundings(
+            access=access,
+            store=store,
+            executor=executor,
+            clock=self._clock,
+            metrics=self.metrics,
+            policy=self._policy_now,
+            session_ttl_s=calls_kept_s,
+            sessions_max=max(1, self._sessions_max // self._settings.partitions),
+            checkpoint=self._checkpoint,
+        )
 
     def _restarted(
         self, stop: asyncio.Event, works: dict[str, Callable[[], Awaitable[None]]]
@@ -276,6 +286,7 @@ class Worker:
         records: Recorder,
         keeper: LeaseKeeper,
         turn: Callable[[Dial], Awaitable[None]] | None,
+        shares: RequestShares,
     ) -> Executor:
         return Executor(
             calls=calls,
@@ -284,13 +295,21 @@ class Worker:
             clock=self._clock,
             now_ms=keeper.now_ms,
             metrics=self.metrics,
-            policy=ExecutorPolicy(),
+            policy=self._executor_policy,
             rng=self._outside.rng,
             checkpoint=self._effect_checkpoint,
             turn=turn,
-            workers_alive=lambda: keeper.workers_alive,
+            share=lambda: shares.now,
             is_ours=keeper.is_ours,
         )
+
+    def _request_shares(self, client: Client, keys: Keys) -> RequestShares:
+        def usage() -> Usage:
+            assert self.executor is not None
+            return self.executor.lanes
+
+        budget = self._executor_policy.budget
+        return RequestShares(client, keys.request_shares, self.name, self._clock, budget, usage=usage)
 
     def _turns_of(self, dials: DialAccess) -> Callable[[Dial], Awaitable[None]] | None:
         """How a dial waits for its turn; None where the pace is left to Twilio, so that nothing is asked of Redis."""
@@ -300,20 +319,28 @@ class Worker:
         pace = Pace(lambda urgent: dials.take_turn(self.name, per_second, urgent=urgent))
         return lambda dial: pace.turn(urgent=dial.is_urgent)
 
-    async def _wind_down(self, client: Client, keys: Keys, keeper: LeaseKeeper, executor: Executor) -> None:
+    async def _wind_down(
+        self, client: Client, keys: Keys, keeper: LeaseKeeper, executor: Executor, shares: RequestShares
+    ) -> None:
         """What is under way is finished, then its leases are given back too: nobody has to wait for them to run out."""
         left_s = self._stop_by_s - self._clock.monotonic_s()
         is_drained = asyncio.Event()
         handing_over = asyncio.ensure_future(keeper.wind_down(is_drained, executor))
+        (task,) = self._restarted(is_drained, {"request_shares": lambda: shares.keep(is_drained)}).values()
+        sharing = asyncio.ensure_future(task)
         await executor.drain(max(0.0, left_s - RELEASE_S))
         is_drained.set()
         try:
             async with asyncio.timeout(max(RELEASE_S, self._stop_by_s - self._clock.monotonic_s())):
                 await handing_over
                 await keeper.release()
+                await sharing
+                await shares.leave()
                 await processes.leave(client, keys, self.name)
         except (StoreError, TimeoutError) as error:
             note_unreachable(error, task="stop")
+        finally:
+            sharing.cancel()
         log.info("worker_stopped", holder=self.name)
 
     async def _note_stop(self, stop: asyncio.Event) -> None:

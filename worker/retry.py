@@ -17,6 +17,7 @@ from statemachine.effects import (
     UpdateParticipant,
 )
 from telephony.look import SETTLE_S
+from worker.request_shares import Share
 
 #: The last request before a deadline gets at least this long: cut shorter, its outcome would be unknown for nothing.
 LAST_REQUEST_S = 1.0
@@ -79,8 +80,9 @@ class ExecutorPolicy:
             deadline_s=3600, request_timeout_s=10, wait_max_s=ENDING_WAIT_MAX_S, repeats_denied=True
         )
     )
-    #: Effects of all workers that talk to Twilio at the same time. A look sends up to three requests at once, so that
-    #: together they stay below what an account may have under way; see `telephony.client.REQUESTS_MAX`.
+    #: Effects of all workers that talk to Twilio at the same time, however many workers there are. A read sends up to
+    #: three requests at once, so that together they stay below what an account may have under way; see
+    #: `telephony.client.REQUESTS_MAX`.
     requests_max: int = 32
     #: How many of them are kept for endings, so that hung requests never keep a caller in a conference.
     reserved_for_endings: int = 8
@@ -88,6 +90,15 @@ class ExecutorPolicy:
     look_interval_s: float = 0.5
     #: See `telephony.look.SETTLE_S`.
     settle_s: float = SETTLE_S
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.reserved_for_endings < self.requests_max:
+            raise ValueError(self.reserved_for_endings)
+
+    @property
+    def budget(self) -> Share:
+        """What all workers share."""
+        return Share(self.requests_max - self.reserved_for_endings, self.reserved_for_endings)
 
     def of(self, effect: Effect) -> RetryPolicy:
         """The policy of an effect's kind."""

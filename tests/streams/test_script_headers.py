@@ -114,6 +114,7 @@ def test_a_script_asks_for_the_time_only_where_leases_timers_and_turns_are_decid
 
     if "'TIME'" in code:
         assert path.stem.partition("-")[0] in {
+            "share_requests",
             "take_lease",
             "renew_lease",
             "release_lease",

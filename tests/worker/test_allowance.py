@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -14,21 +13,18 @@ from worker import allowance as limits
 from worker.allowance import Allowance, HeldBack, refuses_credentials
 from worker.executor import ExecutorPolicy
 from worker.lanes import Lanes
+from worker.request_shares import Share
 
 
 class Bounds:
     """An allowance whose answers are made by hand."""
 
-    def __init__(self, *, workers: int = 1, **more: Any) -> None:
+    def __init__(self) -> None:
         self.time = FakeTime()
         self.metrics = Metrics()
-        self.workers = workers
+        self.share = Share(24, 8)
         self.allowance = Allowance(
-            **{"slots_max": 32, "reserved_for_endings": 8} | more,
-            clock=self.time,
-            metrics=self.metrics,
-            rng=random.Random(7),
-            workers_alive=lambda: self.workers,
+            share=lambda: self.share, clock=self.time, metrics=self.metrics, rng=random.Random(7)
         )
 
     def answer(
@@ -50,24 +46,18 @@ class Bounds:
 # ---- what all workers share --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "workers, slots", [(0, (32, 24)), (1, (32, 24)), (2, (16, 12)), (3, (10, 8)), (8, (4, 3)), (50, (4, 3))]
-)
-def test_workers_share_the_slots_and_each_keeps_some_for_endings(workers: int, slots: tuple[int, int]):
-    assert Bounds(workers=workers).slots == slots
-
-
-def test_share_follows_the_number_of_workers():
+def test_slots_are_the_share_of_this_worker():
     bounds = Bounds()
-    bounds.workers = 4
-    assert bounds.slots == (8, 6)
-    bounds.workers = 1
     assert bounds.slots == (32, 24)
+    bounds.share = Share(3, 1)
+    assert bounds.slots == (4, 3)
+    bounds.share = Share(0, 0)
+    assert bounds.slots == (0, 0)
 
 
 def test_endings_can_not_have_all_slots():
     with pytest.raises(ValueError):
-        Bounds(slots_max=2, reserved_for_endings=2)
+        ExecutorPolicy(requests_max=2, reserved_for_endings=2)
 
 
 # ---- 429 ---------------------------------------------------------------------------------------------------------

@@ -9,13 +9,13 @@ from runtime.metrics import Metrics
 from tests.worker.executor_world import FakeTime
 from worker.allowance import Allowance
 from worker.lanes import Lanes
+from worker.request_shares import Share
 
 
 def lanes_of(*, slots: int, reserved_for_endings: int) -> Lanes:
     time = FakeTime()
     allowance = Allowance(
-        slots_max=slots,
-        reserved_for_endings=reserved_for_endings,
+        share=lambda: Share(slots - reserved_for_endings, reserved_for_endings),
         clock=time,
         metrics=Metrics(),
         rng=random.Random(7),
@@ -104,11 +104,6 @@ async def test_slot_given_to_somebody_who_was_cancelled_meanwhile_is_passed_on()
     assert shown([third]) == "x"
     await third.leave()
     assert lanes.taken == 0
-
-
-async def test_reserve_is_less_than_the_whole() -> None:
-    with pytest.raises(ValueError, match="2"):
-        lanes_of(slots=2, reserved_for_endings=2)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -16,6 +16,7 @@ from tests.support.redis_server import RedisServer
 from tests.worker.executor_world import FakeTime
 from worker.allowance import Allowance
 from worker.readiness import Holders, Readiness
+from worker.request_shares import Share
 
 pytestmark = pytest.mark.redis
 LEASE_MS = 5_000
@@ -64,7 +65,7 @@ async def test_partition_that_nobody_holds_is_counted_at_once_and_told_when_it_l
 async def test_everything_that_is_missing_is_named(redis_server: RedisServer):
     client, keys, time, metrics = make_client(redis_server.url), Keys("test", 2), FakeTime(), Metrics()
     holders = Holders(client, keys, time, StoreClock(time), metrics, LEASE_MS)
-    allowance = Allowance(slots_max=32, reserved_for_endings=8, clock=time, metrics=metrics, rng=random.Random(7))
+    allowance = Allowance(share=lambda: Share(24, 8), clock=time, metrics=metrics, rng=random.Random(7))
     lease = leases.Lease(key="k", holder="1:me", commit=0, sure_until_s=60.0, ran_out_ms=0, taken_ms=0)
     held = {1: SimpleNamespace(lease=lease)}
     readiness = Readiness(client, keys, held, holders, allowance, Level(), time)  # type: ignore[arg-type]

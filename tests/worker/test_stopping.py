@@ -32,6 +32,9 @@ class Silent:
     async def release(self) -> None:
         await asyncio.Event().wait()
 
+    async def keep(self, _stop: asyncio.Event) -> None:
+        await asyncio.Event().wait()
+
     async def drain(self, timeout_s: float) -> None:
         self.drained_s = timeout_s
         await asyncio.sleep(timeout_s)  # a delay: virtual time
@@ -46,7 +49,7 @@ def test_worker_that_stops_waits_for_neither_redis_nor_twilio_beyond_its_time(sp
         worker._stop_by_s = clock.monotonic_s() + STOP_S
         await asyncio.sleep(spent_s)  # a delay: virtual time
         around: Any = silent
-        await worker._wind_down(client, Keys("test", 4), around, around)
+        await worker._wind_down(client, Keys("test", 4), around, around, around)
         assert loop.time() <= STOPPED_WITHIN_S
         assert silent.drained_s > 0 or spent_s == 8.0, "what is under way is given its time"
 

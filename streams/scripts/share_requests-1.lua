@@ -1,0 +1,59 @@
+--[[
+  Gives a worker its share of the requests that all workers may have under way at Twilio.
+
+  KEYS[1]  hash: for each worker, by its name, `ORDINARY ENDINGS UNTIL`: what it holds of each pool, and until when that
+           counts, ms
+
+  ARGV[1]  name of the worker that asks
+  ARGV[2]  size of the pool for ordinary effects      count
+  ARGV[3]  size of the pool for endings               count
+  ARGV[4]  ordinary requests that it still holds      count: what it may have under way, and what it has
+  ARGV[5]  the same of endings                        count
+  ARGV[6]  how long what it holds counts              ms
+  ARGV[7]  how long a turn lasts                      ms
+
+  Returns  {ordinary, endings, fair_ordinary, fair_endings, workers}
+           what it may have under way now; its fair share of each pool; how many workers share them
+  A worker gets only what no other one holds, so that all together never exceed a pool. Where its fair share is less than
+  what it holds, it gives back by asking again with less. Where workers outnumber a pool, they take turns.
+  Why one script: two workers that ask at the same time would both be given what is free.
+]]
+local shares, name = KEYS[1], ARGV[1]
+local pools = {tonumber(ARGV[2]), tonumber(ARGV[3])}
+local holds = {tonumber(ARGV[4]), tonumber(ARGV[5])}
+local lifetime, turn_ms = tonumber(ARGV[6]), tonumber(ARGV[7])
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+
+local place, count, others, gone = 0, 1, {0, 0}, {''}
+local fields = redis.call('HGETALL', shares)
+for i = 1, #fields, 2 do
+  local other = fields[i]
+  local ordinary, endings, till = string.match(fields[i + 1], '^(%d+) (%d+) (%d+)$')
+  till = tonumber(till)
+  if other == name then
+    -- what it holds it says itself
+  elseif not till or till < now or till > now + 2 * lifetime then
+    gone[#gone + 1] = other
+  else
+    count = count + 1
+    if other < name then place = place + 1 end
+    others[1], others[2] = others[1] + tonumber(ordinary), others[2] + tonumber(endings)
+  end
+end
+
+local given, fair = {}, {}
+for pool = 1, 2 do
+  local base, rest = math.floor(pools[pool] / count), pools[pool] % count
+  local rank = place
+  if base == 0 then rank = (place + rest * math.floor(now / turn_ms)) % count end
+  fair[pool] = base + (rank < rest and 1 or 0)
+  given[pool] = math.max(0, math.min(math.max(fair[pool], holds[pool]), pools[pool] - others[pool]))
+end
+
+-- A full Redis lets a script through whose first write needs no memory.
+for i = 1, #gone do redis.call('HDEL', shares, gone[i]) end
+local held = {math.max(given[1], holds[1]), math.max(given[2], holds[2])}
+redis.call('HSET', shares, name, string.format('%d %d %.0f', held[1], held[2], now + lifetime))
+redis.call('PEXPIRE', shares, 2 * lifetime)
+return {given[1], given[2], fair[1], fair[2], count}

@@ -1,0 +1,141 @@
+"""This worker's share of the requests that all workers together may have under way at Twilio.
+
+Redis gives the shares: a worker gets only what no other one holds, so any number of workers stay within the budget.
+Shares are asked for ahead of time, so that no request waits for Redis.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from runtime.clock import Clock
+from runtime.errors import StoreError
+from runtime.lifecycle import pause
+from runtime.outage import note_unreachable
+from streams import scripts
+from streams.connection import Client, store_errors
+
+#: How often a share is asked for, seconds: a worker that starts waits about as long for what others hold.
+ASK_EVERY_S = 0.5
+#: The same while the share is not the fair one: others give theirs back, or this worker does.
+ASK_SOON_S = 0.1
+#: How long a turn lasts where there are more workers than requests in a pool, milliseconds.
+TURN_MS = 250
+#: How long a share counts without being asked for again, milliseconds: as long as a lease.
+LIFETIME_MS = 5_000
+
+
+class Share(NamedTuple):
+    """What a worker may have under way (count)."""
+
+    ordinary: int
+    #: Kept for endings, which may use the ordinary ones too.
+    endings: int
+
+
+class Usage(Protocol):
+    """What is under way, and who waits for more; `worker.lanes.Lanes` in a worker."""
+
+    @property
+    def under_way(self) -> Share:
+        """Requests under way (count)."""
+        ...
+
+    def wake(self) -> None:
+        """There may be room for those who wait."""
+        ...
+
+
+class RequestShares:
+    """Asks Redis for this worker's share, again and again."""
+
+    def __init__(
+        self,
+        client: Client,
+        key: str,
+        name: str,
+        clock: Clock,
+        budget: Share,
+        *,
+        usage: Callable[[], Usage],
+    ) -> None:
+        """Bind what is needed.
+
+        Args:
+            client: For commands.
+            key: Of the hash that holds all shares.
+            name: This worker's.
+            clock: For the time until which a share counts.
+            budget: What all workers together may have under way.
+            usage: What is under way here.
+        """
+        self._client = client
+        self._key = key
+        self._name = name
+        self._clock = clock
+        self._budget = budget
+        self._usage = usage
+        self._share = Share(0, 0)
+        self._until_s = float("-inf")
+        #: How many workers share the budget (count).
+        self.workers = 1
+
+    def __repr__(self) -> str:
+        return f"<RequestShares {self.now} of {self._budget}>"
+
+    @property
+    def now(self) -> Share:
+        """What may be under way now: nothing if Redis was not reached for as long as a share counts."""
+        return self._share if self._clock.monotonic_s() < self._until_s else Share(0, 0)
+
+    async def keep(self, stop: asyncio.Event) -> None:
+        """Ask until the stop."""
+        while not stop.is_set():
+            wait_s = ASK_SOON_S
+            try:
+                wait_s = await self.ask()
+            except StoreError as error:
+                note_unreachable(error, task="request_shares")
+            await pause(stop, wait_s)
+
+    async def ask(self) -> float:
+        """Ask once.
+
+        Returns:
+            When to ask again, seconds.
+
+        Raises:
+            StoreError: Redis does not answer, or refuses; the share counts until its time is up.
+        """
+        asked_at_s = self._clock.monotonic_s()
+        # Until the answer, no more than this can be under way.
+        holds = _larger(self.now, self._spread(self._usage().under_way))
+        arguments: list[scripts.Argument] = [self._name, *self._budget, *holds, LIFETIME_MS, TURN_MS]
+        with store_errors():
+            answer = await scripts.share_requests(self._client, [self._key], arguments)
+        given, fair = Share(int(answer[0]), int(answer[1])), Share(int(answer[2]), int(answer[3]))
+        self.workers = int(answer[4])
+        self._share = Share(min(given.ordinary, fair.ordinary), min(given.endings, fair.endings))
+        self._until_s = asked_at_s + LIFETIME_MS / 1000
+        self._usage().wake()
+        if given != fair:
+            return ASK_SOON_S
+        return TURN_MS / 1000 if self.workers > min(self._budget) else ASK_EVERY_S
+
+    async def leave(self) -> None:
+        """Give the share back."""
+        self._share = Share(0, 0)
+        try:
+            with store_errors():
+                await self._client.hdel(self._key, self._name)
+        except StoreError as error:
+            note_unreachable(error, task="request_shares")
+
+    def _spread(self, under_way: Share) -> Share:
+        """What is under way by pool: endings beyond their own pool use ordinary requests."""
+        endings = min(under_way.endings, self._share.endings)
+        return Share(under_way.ordinary + under_way.endings - endings, endings)
+
+
+def _larger(one: Share, other: Share) -> Share:
+    return Share(max(one.ordinary, other.ordinary), max(one.endings, other.endings))
