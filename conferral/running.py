@@ -103,7 +103,7 @@ async def _webhooks(
     refused: list[SettingsError] = []
 
     async def server(app: web.Application) -> None:
-        await serve(app, host, port, stop)
+        await serve(app, host, port, stop, metrics)
 
     async def agreement() -> None:
         try:

@@ -6,12 +6,12 @@ import structlog
 from aiohttp import web
 
 from runtime.errors import SettingsError
+from runtime.servers import PortUnavailableError, serving
 
 log = structlog.get_logger()
 
 #: Requests under way are given twice this at the stop; sockets are closed first. The process has 10 s in all.
 _SHUTDOWN_S = 3.0
-_KEEPALIVE_S = 75.0
 
 
 async def serve(
@@ -29,18 +29,13 @@ async def serve(
     Raises:
         SettingsError: the port can't be had.
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S, keepalive_timeout=_KEEPALIVE_S)
-    await runner.setup()
     try:
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as error:  # somebody was quicker than we after the port was looked at
-            why = (error.strerror or type(error).__name__).lower()
-            raise SettingsError((f"port {port} on {host} can't be had ({why}); choose another with --port",)) from None
-        log.info("console_started", host=host, port=port)
-        if on_open is not None:
-            on_open.set()
-        await stop.wait()
-    finally:
-        await runner.cleanup()
-        log.info("console_stopped", host=host, port=port)
+        async with serving(app, host, port, shutdown_s=_SHUTDOWN_S):
+            log.info("console_started", host=host, port=port)
+            if on_open is not None:
+                on_open.set()
+            await stop.wait()
+    except PortUnavailableError as error:  # another process has taken the port since it was checked
+        why = (error.strerror or type(error).__name__).lower()
+        raise SettingsError((f"port {port} on {host} can't be had ({why}); choose another with --port",)) from None
+    log.info("console_stopped", host=host, port=port)

@@ -29,7 +29,7 @@ KEYS = REDACTED_KEYS | frozenset(
         "state_to", "outcome", "effect", "effect_id", "attempt", "duration_ms", "wait_s", "error_type", "status",
         "code", "request_id", "process", "version", "host", "port", "url_path", "reason", "holder", "count", "party",
         "method", "command_id", "command", "setting", "task", "signal", "entries", "sessions", "bytes", "calls",
-        "conferences", "pages", "findings", "behind", "destinations", "numbers", "where",
+        "conferences", "pages", "findings", "behind", "destinations", "numbers", "where", "library",
     }
 )  # fmt: skip
 
@@ -135,6 +135,19 @@ class _PatientStream:
             self._stream.flush()
 
 
+class _LibraryHandler(logging.Handler):
+    """Logs that a library has logged something: which one, where in its code, and the error without its text.
+
+    The text stays out of the log. Libraries quote what they fail on, which may be a request with a token or a number.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        say = structlog.get_logger().error if record.levelno >= logging.ERROR else structlog.get_logger().warning
+        about = {"error_type": type(error).__name__, "exc_info": error} if error is not None else {}
+        say("library_logged", library=record.name, where=f"{record.filename}:{record.lineno}", **about)
+
+
 def configure(
     log_format: Literal["console", "json"] | None,
     stream: TextIO | None = None,
@@ -174,7 +187,4 @@ def configure(
         cache_logger_on_first_use=for_good,
     )
     # Libraries log through the standard module: their warnings are shown, their chatter is not.
-    logging.basicConfig(level=logging.WARNING, stream=patient, format="%(levelname)s %(name)s %(message)s", force=True)
-    logging.getLogger("transitions").setLevel(logging.WARNING)
-    logging.getLogger("twilio").setLevel(logging.CRITICAL)  # it logs request bodies, which hold numbers
-    logging.getLogger("aiohttp.access").setLevel(logging.CRITICAL)
+    logging.basicConfig(level=logging.WARNING, handlers=[_LibraryHandler()], force=True)

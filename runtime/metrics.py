@@ -51,6 +51,11 @@ class Metrics:
             ["where"],
             registry=registry,
         )
+        self.malformed_requests = Counter(
+            "conferral_malformed_requests_total",
+            "HTTP requests refused with 400 because they could not be parsed",
+            registry=registry,
+        )
         self._add_partitions(registry)
         self._add_requests(registry)
         self._add_transfers(registry)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from ipaddress import ip_address
 from typing import Self
 
 import structlog
-from aiohttp import web
 
+from runtime.servers import serving
 from sandbox.server import make_app
 from sandbox.switchboard import Switchboard
 
 log = structlog.get_logger()
+
+#: How long requests in progress may take at a stop, seconds.
+SHUTDOWN_S = 1.0
 
 
 class Sandbox(Switchboard):
@@ -21,7 +25,7 @@ class Sandbox(Switchboard):
     Use it as `async with Sandbox(...) as sandbox`, or `await sandbox.serve_forever()`.
     """
 
-    _runner: web.AppRunner | None = None
+    _serving: AsyncExitStack | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -40,17 +44,17 @@ class Sandbox(Switchboard):
         if self.host != "localhost" and not ip_address(self.host).is_loopback:
             raise ValueError(f"the sandbox listens on loopback only, not on {self.host}")
         await self.open()
-        self._runner = web.AppRunner(make_app(self), access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self.host, self.port).start()
-        self.port = self._runner.addresses[0][1]
+        self._serving = AsyncExitStack()
+        self.port = await self._serving.enter_async_context(
+            serving(make_app(self), self.host, self.port, shutdown_s=SHUTDOWN_S)
+        )
         log.info("sandbox_started", port=self.port)
 
     async def stop(self) -> None:
         """Stop listening and drop what is still to be delivered."""
         await self.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._serving is not None:
+            await self._serving.aclose()
         log.info("sandbox_stopped", port=self.port)
 
     async def serve_forever(self) -> None:

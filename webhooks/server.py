@@ -7,22 +7,21 @@ import structlog
 from aiohttp import web
 
 from runtime.lifecycle import pause
-from webhooks.door import Door
+from runtime.metrics import Metrics
+from runtime.servers import PortUnavailableError, serving
 
 log = structlog.get_logger()
 
 #: Requests under way are given twice this at the stop: aiohttp waits for each handler, tells it that it is cancelled,
 #: and waits again. The process has 10 s in all, and our slowest answer takes 3.7 s.
 _SHUTDOWN_S = 4.0
-#: An idle connection is kept this long.
-_KEEPALIVE_S = 75.0
 #: How long a body that was refused is still taken in, so that the sender reads the answer before the connection ends.
 _LINGER_S = 1.0
 #: How often garbage is collected, seconds. What was there at the start is left out, so it takes a few milliseconds.
 _COLLECT_EVERY_S = 1.0
 
 
-async def serve(app: web.Application, host: str, port: int, stop: asyncio.Event) -> int:
+async def serve(app: web.Application, host: str, port: int, stop: asyncio.Event, metrics: Metrics | None = None) -> int:
     """Listens until `stop` is set.
 
     The stop closes the port first, then idle connections; requests under way are answered. What the application was
@@ -33,36 +32,23 @@ async def serve(app: web.Application, host: str, port: int, stop: asyncio.Event)
         host: Address to listen on.
         port: Port to listen on.
         stop: Set when the process shall end.
+        metrics: Where malformed requests are counted.
 
     Returns:
         0 after a stop that was asked for, 1 when the port could not be had.
     """
-    runner = web.AppRunner(
-        app,
-        access_log=None,  # it would hold query strings; the metrics count requests
-        shutdown_timeout=_SHUTDOWN_S,
-        keepalive_timeout=_KEEPALIVE_S,
-        lingering_time=_LINGER_S,
-        auto_decompress=False,
-        # A handler outlives its client: an event that was read is stored though nobody waits for the answer.
-        handler_cancellation=False,
-    )
-    await runner.setup()
-    assert runner.server is not None
     try:
-        try:
-            door = await Door.open(runner.server, host, port)
-        except OSError as error:
-            log.error("port_unavailable", host=host, port=port, reason=error.strerror or type(error).__name__)
-            return 1
-        log.info("webhooks_listening", host=host, port=port)
-        while not stop.is_set():
-            # A request that can't be parsed leaves its bytes in a circle of references: eight megabytes, if it has as
-            # many. Those are few objects, by whose count the process would collect far too late.
-            gc.collect()
-            await pause(stop, _COLLECT_EVERY_S)
-        door.close()
-        return 0
-    finally:
-        await runner.cleanup()
-        log.info("webhooks_stopped", host=host, port=port)
+        async with serving(
+            app, host, port, metrics=metrics, shutdown_s=_SHUTDOWN_S, lingering_time=_LINGER_S, auto_decompress=False
+        ):
+            log.info("webhooks_listening", host=host, port=port)
+            while not stop.is_set():
+                # A request that can't be parsed leaves its bytes in a circle of references: eight megabytes, if it has
+                # as many. Those are few objects, by whose count the process would collect far too late.
+                gc.collect()
+                await pause(stop, _COLLECT_EVERY_S)
+    except PortUnavailableError as error:
+        log.error("port_unavailable", host=host, port=port, reason=error.strerror or type(error).__name__)
+        return 1
+    log.info("webhooks_stopped", host=host, port=port)
+    return 0

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from runtime.errors import SettingsError
 from runtime.metrics import Metrics
+from runtime.servers import PortUnavailableError, serving
 
 #: How long open requests may take at a stop, seconds.
 SHUTDOWN_S = 1.0
@@ -39,13 +40,8 @@ async def serve_status(
     Raises:
         SettingsError: the port is taken.
     """
-    runner = web.AppRunner(make_status_app(metrics, missing), access_log=None, shutdown_timeout=SHUTDOWN_S)
-    await runner.setup()
     try:
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as error:
-            raise SettingsError((f"--port: {port} can't be listened on ({error.strerror})",)) from None
-        await stop.wait()
-    finally:
-        await runner.cleanup()
+        async with serving(make_status_app(metrics, missing), host, port, metrics=metrics, shutdown_s=SHUTDOWN_S):
+            await stop.wait()
+    except PortUnavailableError as error:
+        raise SettingsError((f"--port: {port} can't be listened on ({error.strerror})",)) from None

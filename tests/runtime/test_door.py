@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from webhooks import door as doors
-from webhooks.door import Door
+from runtime import door as doors
+from runtime.door import Door
 
 
 class Echo(asyncio.Protocol):
@@ -23,7 +23,7 @@ class Echo(asyncio.Protocol):
 
 
 def port_of(door: Door) -> int:
-    return int(door._listening[0].getsockname()[1])
+    return door.port
 
 
 async def says(port: int, host: str = "127.0.0.1") -> bytes:

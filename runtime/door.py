@@ -57,6 +57,11 @@ class Door:
             raise
         return door
 
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self._listening[0].getsockname()[1])
+
     def close(self) -> None:
         """Lets nobody in any more; who is in stays."""
         loop = asyncio.get_running_loop()

@@ -1,0 +1,82 @@
+"""The server that all processes share: a client that does not send its request's head is disconnected."""
+
+import asyncio
+
+import pytest
+from aiohttp import web
+
+from runtime import servers
+from runtime.servers import PortUnavailableError, serving
+
+HEAD = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.fixture
+def app() -> web.Application:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text=await request.text())
+
+    app = web.Application()
+    app.router.add_post("/", answer)
+    return app
+
+
+@pytest.fixture
+def deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "HEAD_DEADLINE_S", 0.05)
+
+
+async def answered(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    return await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]))
+
+
+@pytest.mark.parametrize("sent", [b"", b"PO", HEAD, b"\r\n"], ids=["nothing", "a word", "half", "an empty line"])
+async def test_client_that_sends_no_whole_head_is_disconnected(app, deadline, sent) -> None:
+    async with serving(app, "127.0.0.1", 0, shutdown_s=1) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_half_a_head_after_an_answer_ends_the_connection(app, deadline) -> None:
+    async with serving(app, "127.0.0.1", 0, shutdown_s=1) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HEAD + b"Content-Length: 2\r\n\r\nhi")
+        assert await answered(reader) == b"hi"
+        writer.write(HEAD)
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_idle_connection_and_slow_body_are_kept(app, monkeypatch) -> None:
+    timers = []
+
+    async with serving(app, "127.0.0.1", 0, shutdown_s=1) as port:
+        loop = asyncio.get_running_loop()
+        call_later = loop.call_later
+
+        def noting(delay, callback, *given, **options):
+            handle = call_later(delay, callback, *given, **options)
+            if delay == servers.HEAD_DEADLINE_S:
+                timers.append(handle)
+            return handle
+
+        monkeypatch.setattr(loop, "call_later", noting)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for body in (b"one", b"two"):
+            writer.write(HEAD + b"Content-Length: 3\r\n\r\n" + body[:1])
+            await writer.drain()
+            writer.write(body[1:])
+            assert await answered(reader) == body
+        assert timers
+        assert all(timer.cancelled() for timer in timers), "no deadline runs while a body is read or a client is idle"
+        writer.close()
+
+
+async def test_port_that_is_taken_is_named_so(app) -> None:
+    async with serving(app, "127.0.0.1", 0, shutdown_s=1) as port:
+        with pytest.raises(PortUnavailableError, match="in use"):
+            async with serving(web.Application(), "127.0.0.1", port, shutdown_s=1):
+                pytest.fail("two servers have one port")
