@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
@@ -304,20 +305,49 @@ class SandboxSettings(StoreSettings):
         pattern=r"^AP[0-9a-fA-F]{32}$",
         description="the app through which browsers call",
     )
+    api_url: HttpUrl | None = Field(
+        default=None,
+        validation_alias="TWILIO_API_URL",
+        description="the sandbox's own URL; with a `TWILIO_AUTH_TOKEN`, it starts with no other",
+    )
 
 
 def run_sandbox(host: str, port: int, console_url: str = "", command_line: str = "conferral") -> int:
     """Runs the sandbox; returns the exit code.
 
     Raises:
-        SettingsError: a setting is wrong, or the port is taken.
+        SettingsError: a setting is wrong, the token may be a real account's, or the port is taken.
     """
     settings = load(SandboxSettings)
     check_port(host, port)
+    _check_token_is_its_own(settings, host, port)
     logging_setup.configure(settings.log_format)
     return lifecycle.run(
         lambda stop: _sandbox(settings, host, port, stop, console_url=console_url, command_line=command_line)
     )
+
+
+def _check_token_is_its_own(settings: SandboxSettings, host: str, port: int) -> None:
+    """Refuse a token that may be a real account's: webhooks of that account would take what the sandbox signs.
+
+    Where the other processes take the sandbox for Twilio, the token is the sandbox's too.
+    """
+    from sandbox import AUTH_TOKEN
+
+    given = settings.auth_token
+    if given is None or given.get_secret_value() == AUTH_TOKEN:
+        return
+    url = urlsplit(settings.api_url or "https://api.twilio.com")
+    named = url.hostname or ""
+    is_its_host = named == host or (is_loopback(named) and is_loopback(host))
+    if url.scheme == "http" and is_its_host and port in (0, url.port or 80) and url.path in ("", "/"):
+        return
+    own = _page_url(host, port).rstrip("/")
+    problem = (
+        "TWILIO_AUTH_TOKEN may be a real account's, and the sandbox signs requests with it: set TWILIO_API_URL to the "
+        f"sandbox's own URL, {own}, or start the sandbox without TWILIO_AUTH_TOKEN"
+    )
+    raise SettingsError((problem,))
 
 
 async def _sandbox(

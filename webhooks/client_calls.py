@@ -10,6 +10,7 @@ Redis away: the callee is dialled by an ordinary `<Dial>`, under the call's own 
 
 import asyncio
 import re
+from contextlib import suppress
 
 import structlog
 from aiohttp import web
@@ -110,7 +111,8 @@ class ClientRoutes:
                 try:
                     await self._open(event)
                 except (_RefusedCallError, ReplayedRequestError):
-                    await self._ingest.uncount_call(event.agent_address, event.call_sid)
+                    with suppress(StoreError):  # it stays refused
+                        await self._ingest.uncount_call(event.agent_address, event.call_sid)
                     raise
         except (StoreError, TimeoutError) as error:
             note_unstored(self._metrics, route, event, error)

@@ -74,7 +74,8 @@ def sandbox(
     Its page has phones to play with: call, pick up, hang up.
 
     It takes TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_API_KEY with TWILIO_API_SECRET and, to be called at,
-    TWILIO_NUMBER and CONFERRAL_PUBLIC_URL from the settings where they are set.
+    TWILIO_NUMBER and CONFERRAL_PUBLIC_URL from the settings where they are set. With a TWILIO_AUTH_TOKEN,
+    TWILIO_API_URL must be its own URL: it never signs with the token of a real account.
     """
     from conferral.running import run_sandbox
 

@@ -37,9 +37,12 @@ def asked_by(url):
 @contextlib.contextmanager
 def running(command, cwd, redis_url, **variables):
     port = free_port()
-    with start(command, "--port", str(port), cwd=cwd, env={**SERVICE, "REDIS_URL": redis_url, **variables}) as program:
+    url = f"http://127.0.0.1:{port}"
+    own = {"TWILIO_API_URL": url} if command == "sandbox" else {}
+    env = {**SERVICE, "REDIS_URL": redis_url, **own, **variables}
+    with start(command, "--port", str(port), cwd=cwd, env=env) as program:
         try:
-            yield program, f"http://127.0.0.1:{port}"
+            yield program, url
         finally:
             program.kill()
 
