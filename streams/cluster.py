@@ -29,6 +29,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from streams.packing import packed_by_hiredis
 from streams.scripts import SCRIPT_COMMANDS
+from streams.sturdy import broken_connection, sturdy
 
 #: The map is read anew at most so often, seconds: while a primary is dead and no replica has taken over yet, every
 #: command to it fails.
@@ -48,7 +49,7 @@ class ClusterClient(RedisCluster):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, reinitialize_steps=0)
         self.commands_parser = _KeyPlaces()  # type: ignore[assignment]
-        quick = packed_by_hiredis(self.connection_kwargs["connection_class"])
+        quick = sturdy(packed_by_hiredis(self.connection_kwargs["connection_class"]))
         self.connection_kwargs["connection_class"] = quick
         for node in self.nodes_manager.startup_nodes.values():
             node.connection_class = quick
@@ -60,10 +61,11 @@ class ClusterClient(RedisCluster):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Sends one command, once; only what a node refused to do is sent again."""
-        if "target_nodes" in options or args[0] in self.command_flags:
-            return await super().execute_command(*args, **options)  # meant for nodes, not for a key
-        await self._have_map()
-        return await self._execute_command(self._owner(args), *args, **options)
+        with broken_connection():
+            if "target_nodes" in options or args[0] in self.command_flags:
+                return await super().execute_command(*args, **options)  # meant for nodes, not for a key
+            await self._have_map()
+            return await self._execute_command(self._owner(args), *args, **options)
 
     async def exchange(
         self, commands: Sequence[tuple[Any, ...]], answered: Callable[[int, Any], None] | None = None
@@ -159,9 +161,10 @@ class ClusterClient(RedisCluster):
         refusal: Exception = TryAgainError("sent on too often")
         for _ in range(REDIRECTIONS_MAX):
             try:
-                if is_guest:
-                    return await _ask(node, args, options)
-                return await node.execute_command(*args, **options)
+                with broken_connection():
+                    if is_guest:
+                        return await _ask(node, args, options)
+                    return await node.execute_command(*args, **options)
             except AskError as error:
                 node, is_guest, refusal = await self._other(error), not isinstance(error, MovedError), error
             except TryAgainError as error:
@@ -178,7 +181,8 @@ class ClusterClient(RedisCluster):
     async def _exchange(
         self, commands: Sequence[PipelineCommand], answered: Callable[[int, Any], None] | None = None
     ) -> None:
-        await self._have_map()
+        with broken_connection():
+            await self._have_map()
         of_node: dict[ClusterNode, list[PipelineCommand]] = {}
         for command in commands:
             of_node.setdefault(self._owner(command.args), []).append(command)
@@ -195,7 +199,8 @@ class ClusterClient(RedisCluster):
         self, node: ClusterNode, commands: list[PipelineCommand], answered: Callable[[int, Any], None] | None
     ) -> None:
         try:
-            await node.execute_pipeline(commands)
+            with broken_connection():
+                await node.execute_pipeline(commands)
         except _FAILURES as error:
             for command in commands:
                 command.result = error

@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-import redis.asyncio as redis_asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import DataError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from runtime.errors import StoreError, StoreUnreachableError
 from streams.cluster import ClusterClient
 from streams.packing import packed_by_hiredis
 from streams.renewing import address_of, renewing
+from streams.sturdy import SturdyClient, sturdy
 from streams.trouble import PASSING_WORDS, state_of, word_of
 
 #: How long one command may take, seconds: the deadline within which a webhook has to know.
@@ -52,9 +52,9 @@ def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) 
     plain_url, is_cluster = _without_cluster(url)
     if is_cluster:
         return ClusterClient.from_url(plain_url, **options)
-    client = redis_asyncio.Redis.from_url(plain_url, **options)
+    client = SturdyClient.from_url(plain_url, **options)
     pool = client.connection_pool
-    pool.connection_class = renewing(packed_by_hiredis(pool.connection_class))
+    pool.connection_class = sturdy(renewing(packed_by_hiredis(pool.connection_class)))
     pool.connection_kwargs["address"] = address_of(url)
     return client
 
@@ -104,6 +104,8 @@ def store_errors() -> Iterator[None]:
     """
     try:
         yield
+    except DataError:
+        raise  # a mistake of ours: asking again would not help
     except (RedisError, OSError) as error:
         raise as_store_error(error) from error
 

@@ -12,6 +12,7 @@ from runtime.errors import StoreError, StoreUnreachableError
 from runtime.lifecycle import pause
 from streams.connection import Client, store_errors
 from streams.keys import Keys
+from streams.sturdy import broken_connection
 
 log = structlog.get_logger()
 
@@ -54,7 +55,7 @@ class Hints:
         """
         while not stop.is_set():
             try:
-                with store_errors():
+                with store_errors(), broken_connection():
                     await self._listen(stop, heard)
             except StoreUnreachableError:
                 await pause(stop, RECONNECT_AFTER_S)

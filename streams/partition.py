@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
-from runtime.errors import LeaseLostError, StoreUnreachableError
+from runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from statemachine.events import Event
 from statemachine.states import State
 from streams import effect_codec, event_codec, scripts
@@ -83,11 +83,12 @@ class PartitionAccess:
         Nothing depends on it, and the next commit makes it too: what Redis refuses here is no matter.
         """
         try:
-            await self._client.xgroup_create(self._keys.events(partition), GROUP, id="0", mkstream=True)
-        except ResponseError:
+            with store_errors():
+                await self._client.xgroup_create(self._keys.events(partition), GROUP, id="0", mkstream=True)
+        except StoreUnreachableError:
+            raise
+        except StoreError:
             return
-        except RedisError as error:
-            raise StoreUnreachableError(f"Redis can't be reached ({type(error).__name__})") from error
 
     async def newest_id(self, partition: int) -> tuple[int, int]:
         """The id of the newest entry that the stream ever had, as numbers; zeros where there is no stream."""

@@ -1,7 +1,7 @@
 """Clients of a Redis in memory: redis-py's own commands and reply callbacks, with the server in place of a socket."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self
 
 from redis._parsers.base import BaseParser
@@ -14,6 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from streams.sturdy import broken_connection
 from tests.support.memory_redis.faults import Fault
 from tests.support.memory_redis.server import MemoryServer, Waiter
 from tests.support.memory_redis.stream_commands import Blocked
@@ -61,6 +62,8 @@ class MemoryClient(AsyncCoreCommands):
         #: As redis-py keeps them, for whoever looks.
         self.response_callbacks = CALLBACKS
         self._event_dispatcher = EventDispatcher()
+        #: Called before each exchange; what it raises is what the library raises over a broken connection.
+        self.breaks: Callable[[], None] | None = None
         self._is_killed = False
         self._subscriptions: list[MemoryPubSub] = []
         self._open: dict[asyncio.Future[Any], None] = {}
@@ -114,6 +117,9 @@ class MemoryClient(AsyncCoreCommands):
             redis.exceptions.TimeoutError: the same.
         """
         server = self.server
+        if self.breaks is not None:
+            with broken_connection():
+                self.breaks()
         if self._is_killed or server.is_down:
             await asyncio.sleep(0)
             raise RedisConnectionError("Error 111 connecting to memory. Connection refused.")
