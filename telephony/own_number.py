@@ -4,6 +4,7 @@ Source: Twilio docs, Account resource; IncomingPhoneNumber resource.
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from twilio.rest import Client
 
@@ -23,6 +24,8 @@ class AccountState:
     status: str
     #: `Trial` or `Full`.
     type: str
+    #: When it was created; None where Twilio does not tell.
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,10 @@ async def read_account(client: Client, account_sid: str) -> AccountState:
         account = await client.api.v2010.accounts(account_sid).fetch_async()
     if not isinstance(account.status, str):
         raise OutcomeUnknownError
-    return AccountState(account.status, str(account.type or ""))
+    created_at = account.date_created
+    return AccountState(
+        account.status, str(account.type or ""), created_at if isinstance(created_at, datetime) else None
+    )
 
 
 async def read_number(client: Client, number: str) -> NumberSetup | None:

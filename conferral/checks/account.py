@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from urllib.parse import urlsplit, urlunsplit
 
 import structlog
@@ -22,6 +23,9 @@ from webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
 #: How long Twilio has for an answer, seconds.
 DEADLINE_S = 5.0
 _STATUS_PATH = "/voice/status"
+#: Accounts upgraded from then on need an approved Business profile for more than a few calls at a time.
+#: Source: Twilio support, "How Fast Can I Place or Receive Phone Calls with Twilio?" (2026).
+_LIMITED_SINCE = datetime(2026, 2, 3, tzinfo=UTC)
 _CREDENTIALS = "take both from the first page of Twilio's Console; a token may have been rotated"
 
 
@@ -68,8 +72,16 @@ async def _account(settings: ServiceSettings, http: PooledHttpClient) -> Line:
     if found.status != "active":
         return fail("account", f"it is {found.status}: no call comes in or goes out", "see Twilio's Console")
     if found.type == "Trial":
-        told = "active, on trial: only verified numbers can be called, after a sentence of Twilio's"
+        told = "active, on trial: 5 calls at a time, only to verified numbers, after a sentence of Twilio's"
         return warn("account", told, "upgrade it in Twilio's Console")
+    if found.created_at is not None and found.created_at >= _LIMITED_SINCE:
+        told = (
+            "active, and new: Twilio allows 2 calls at a time (3 with an Individual profile) until a Business profile "
+            "is approved; a transfer needs 3, and fails with 10004 or 16021"
+        )
+        return warn(
+            "account", told, "submit a Business profile in Twilio's Console, Trust Hub; once approved, ignore this"
+        )
     return ok("account", "Twilio takes its credentials, it is active")
 
 
@@ -87,7 +99,10 @@ async def _number(settings: ServiceSettings, http: PooledHttpClient, number: str
         return [_unasked("number", error)]
     if found is None:
         why = f"{shown} is no number of this account: calls to it don't come here"
-        mend = "set a number of the account; as a verified caller ID it can still be shown"
+        mend = (
+            "buy it, or set a number of the account; 21631 means that it needs an address, 21649 a regulatory bundle; "
+            "as a verified caller ID it can still be shown"
+        )
         return [warn("number", why, "give a number of the account" if number else mend)]
     return [_voice(settings, shown, found), *_nets(settings, shown, found)]
 

@@ -159,6 +159,29 @@ async def test_account_that_is_not_as_it_should_be(served, status, told, found):
 
 
 @pytest.mark.parametrize(
+    ("created", "status"),
+    [
+        ("Mon, 02 Feb 2026 23:59:59 +0000", "ok"),
+        ("Tue, 03 Feb 2026 00:00:00 +0000", "warn"),
+        ("soon", "ok"),
+        (None, "ok"),
+    ],
+)
+async def test_new_account_is_told_of_its_limit_of_calls(served, created, status):
+    answer = {"sid": ACCOUNT_SID, "status": "active", "type": "Full", "date_created": created}
+    url = await served(lambda _request: web.json_response(answer))
+    line = (await asked(settings_of(TWILIO_API_URL=url)))["account"]
+    assert line.status == status
+    assert all(code in line.found for code in ("10004", "16021")) == (status == "warn")
+
+
+async def test_number_that_could_not_be_bought_leads_to_why(sandbox):
+    line = (await asked(settings_of(sandbox)))["number"]
+    assert "21631" in line.mend
+    assert "21649" in line.mend
+
+
+@pytest.mark.parametrize(
     ("answer", "found"),
     [
         (web.json_response({"code": 20404}, status=404), "does not tell of it (404)"),
