@@ -33,7 +33,7 @@ from telephony import recordings
 from telephony.account import LIVE_CONFERENCE_STATUSES
 from telephony.client import gone_is_fine, requests_of
 from telephony.dialling import CallSetup, Dialled, call_parameters, check_may_dial, participant_parameters
-from telephony.errors import our_errors
+from telephony.errors import NOT_STARTED, our_errors
 from telephony.look import RedirectSeen
 from telephony.participants import announcement_parameters, is_label, participant_seen, update_parameters
 from telephony.recordings import RECORDINGS_MAX, Recorded
@@ -203,13 +203,25 @@ class Calls:
 
         Source: Twilio docs, Call resource, "Update a Call" (`Status`).
         """
+        await self._complete(effect.call_sid)
+
+    async def _complete(self, call_sid: str) -> None:
         with _over_is_fine():  # over already, which is what was wanted
-            await _answer(self._client.calls(effect.call_sid).update_async(status="completed"))
+            await _answer(self._client.calls(call_sid).update_async(status="completed"))
 
     async def _end_conference(self, effect: EndConference) -> None:
-        """Source: Twilio docs, Conference resource, "Update a Conference" (`Status`)."""
-        with _over_is_fine():  # over already, which is what was wanted
-            await _answer(self._client.conferences(effect.conference_sid).update_async(status="completed"))
+        """End a conference, or hang up everyone in it: Twilio does not end one that has not started.
+
+        Source: Twilio docs, Conference resource, "Update a Conference" (`Status`); Errors, 16001 and 16099.
+        """
+        try:
+            with _over_is_fine(also=NOT_STARTED):
+                await _answer(self._client.conferences(effect.conference_sid).update_async(status="completed"))
+        except ProviderRefusedError as error:
+            if error.code not in NOT_STARTED:
+                raise
+            for seen in await self._participants_in(effect.conference_sid):
+                await self._complete(seen.call_sid)
 
     async def _say_and_hang_up(self, effect: SayAndHangUp) -> None:
         """Source: Twilio docs, Call resource, "Update a Call" (`Twiml`)."""
@@ -415,9 +427,9 @@ def _own_room(rooms: list[_Room], effect: ReadCalls, call_sids: set[str]) -> _Ro
 
 
 @contextmanager
-def _over_is_fine() -> Iterator[None]:
+def _over_is_fine(*, also: frozenset[int] = frozenset()) -> Iterator[None]:
     """What is asked of a call or conference that is over already has nobody left to be asked for."""
-    with suppress(ProviderGoneError), gone_is_fine():
+    with suppress(ProviderGoneError), gone_is_fine(also=also):
         yield
 
 

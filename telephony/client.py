@@ -98,21 +98,25 @@ def requests_of(kind: str) -> Iterator[None]:
         _kind.reset(token)
 
 
-_gone_is_fine: ContextVar[bool] = ContextVar("gone_is_fine", default=False)
+#: Codes that are not counted as failures, next to those that say that something is gone; None where all are counted.
+_fine_codes: ContextVar[frozenset[int] | None] = ContextVar("fine_codes", default=None)
 
 
 @contextmanager
-def gone_is_fine() -> Iterator[None]:
+def gone_is_fine(*, also: frozenset[int] = frozenset()) -> Iterator[None]:
     """Of requests made inside an answer that there is no such thing any more is not counted as a failure.
 
     What ends something has found what was wanted then, and what asks has been answered. `ProviderGoneError` is raised
     as ever.
+
+    Args:
+        also: Other codes that are expected here; their errors are raised as ever.
     """
-    token = _gone_is_fine.set(True)
+    token = _fine_codes.set(also)
     try:
         yield
     finally:
-        _gone_is_fine.reset(token)
+        _fine_codes.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +272,9 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
     def _record(self, method: str, status: int, code: int, request_id: str, duration_s: float) -> None:
         kind = _kind.get()
         self._metrics.rest_requests.labels(kind, str(status)).observe(duration_s)
-        if not (200 <= status < 300 or (_gone_is_fine.get() and errors.says_gone(status, code))):
+        fine = _fine_codes.get()
+        is_expected = fine is not None and (code in fine or errors.says_gone(status, code))
+        if not (200 <= status < 300 or is_expected):
             self._metrics.rest_failures.labels(self._failure_of(status, code)).inc()
         log.debug(
             "rest_completed",

@@ -22,6 +22,8 @@ from runtime.errors import (
 
 #: The call is not in progress: over, as a rule.
 NOT_IN_PROGRESS = 21220
+#: The conference is not in progress: as a rule, it has not started. Source: Twilio docs, Errors, 16001 and 16099.
+NOT_STARTED = frozenset({16001, 16099})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,14 @@ CODES: tuple[CodeRow, ...] = (
     CodeRow(20404, "no such call, room or participant", ProviderGoneError, "Twilio docs, Errors, 20404"),
     CodeRow(20429, "too many requests, not processed", ProviderBusyError, "Twilio docs, Errors, 20429"),
     CodeRow(NOT_IN_PROGRESS, "the call is not in progress any more", ProviderGoneError, "Twilio docs, Errors, 21220"),
+    CodeRow(10004, "the account has too many calls at once", ProviderRefusedError, "Twilio docs, Errors, 10004"),
+    CodeRow(86008, "the account has too many calls at once", ProviderRefusedError, "Twilio docs, Errors, 86008"),
+    CodeRow(16001, "the conference has not started", ProviderRefusedError, "Twilio docs, Errors, 16001"),
+    CodeRow(16099, "the conference is not in progress", ProviderRefusedError, "Twilio docs, Errors, 16099"),
+    CodeRow(16021, "the account has too many participants", ProviderRefusedError, "Twilio docs, Errors, 16021"),
+    CodeRow(16022, "the conference does not exist or is over", ProviderGoneError, "Twilio docs, Errors, 16022"),
+    # Labels are never reused, so an earlier copy of the request may have been carried out.
+    CodeRow(16026, "the participant label is in use", OutcomeUnknownError, "Twilio docs, Errors, 16026"),
     CodeRow(13240, "the coached call is not in the room", ProviderRefusedError, "Twilio docs, Errors, 13240"),
     CodeRow(16028, "the coached call is not in the room", ProviderRefusedError, "Twilio docs, Errors, 16028"),
     CodeRow(16108, "more than one recording of the call runs", ProviderRefusedError, "Twilio docs, Errors, 16108"),

@@ -95,7 +95,7 @@ def _participants(work: Work, request: RestRequest, sid: str, key: str) -> RestA
         case "POST":
             return rest_conferences.update_participant(work, conference, participant, form)
         case "DELETE":
-            return rest_conferences.delete_participant(work, participant)
+            return rest_conferences.delete_participant(work, conference, participant)
     raise _not_allowed(request.method)
 
 

@@ -20,6 +20,10 @@ PARTICIPANT_RECORDING_EVENTS = (
 CONFERENCE_RECORDING_EVENTS = ("in-progress", "completed", "failed", "absent")
 
 
+#: Codes of TwiML's refusals, by those of the same refusals of a request.
+_REST_CODES = {16023: 16024, 16025: 16026, 13240: 16028}
+
+
 def find(work: Work, sid: str, path: str) -> Conference:
     """The conference of this SID, live or over."""
     if sid not in work.state.conferences:
@@ -62,13 +66,23 @@ def update(work: Work, conference: Conference, form: Form) -> RestAnswer:
     if status not in {"", "completed"}:
         raise RestError(400, 20001, f"Invalid Status: {status}")
     url = form.url("AnnounceUrl")
-    if url and conference.status == "completed":
-        raise RestError(400, 16099, "Unexpected conference status")
+    if status and conference.status == "init" and work.rules.end_before_start == "refused":
+        raise RestError(400, 16001, "Conference is not bridged")
+    if conference.status == "completed":
+        raise RestError(400, 16022, "Conference does not exist or is completed")
+    if url:
+        _check_is_in_progress(work, conference)
     if url:
         members.announce_to_all(work, conference, url, form.method("AnnounceMethod"))
     if status:
         conferences.finish(work, conference, "conference-ended-via-api")
     return RestAnswer(200, resources.conference(work.state, conference))
+
+
+def _check_is_in_progress(work: Work, conference: Conference) -> None:
+    """Refuse what Twilio does to participants only while a conference is in progress."""
+    if conference.status != "in-progress" and work.rules.update_before_start == "refused":
+        raise RestError(400, 16099, "Unexpected conference status")
 
 
 def find_participant(work: Work, conference: Conference, key: str, path: str) -> Participant:
@@ -82,12 +96,15 @@ def find_participant(work: Work, conference: Conference, key: str, path: str) ->
 def create(work: Work, place: str, form: Form) -> RestAnswer:
     """Dial somebody into a conference, named by SID or by friendly name; a new name makes a new conference."""
     order = _order(work, place, form)
-    if CONFERENCE_SID.match(place) and work.live_conference(place) is None:
-        raise not_found(f"/Conferences/{place}")
+    live = work.live_conference(place)
+    if CONFERENCE_SID.match(place) and live is None:
+        raise RestError(400, 16022, "Conference does not exist or is completed")
+    if live is not None and live.status == "init" and work.rules.add_before_start == "refused":
+        raise RestError(400, 16099, "Unexpected conference status")
     refused = conferences.refusal(work, order)
     if refused is not None:
         code, message = refused
-        raise RestError(400, {16023: 16024, 13240: 16028}.get(code, code), message)
+        raise RestError(400, _REST_CODES.get(code, code), message)
     recorded = None
     if form.flag("Record", default=False):
         recorded = rest_calls.record_order(work, form, "OutboundAPI", PARTICIPANT_RECORDING_EVENTS)
@@ -132,6 +149,7 @@ def _order(work: Work, place: str, form: Form) -> JoinOrder:
 
 def update_participant(work: Work, conference: Conference, participant: Participant, form: Form) -> RestAnswer:
     """Mute, hold, coach, announce to, or change the exit of one participant."""
+    _check_is_in_progress(work, conference)
     coach_sid = form.get("CallSidToCoach") if form.has("CallSidToCoach") else None
     coaching = form.optional_flag("Coaching")
     coached = conference.participants.get(coach_sid or participant.coach_sid)
@@ -161,8 +179,9 @@ def update_participant(work: Work, conference: Conference, participant: Particip
     return RestAnswer(200, answer)
 
 
-def delete_participant(work: Work, participant: Participant) -> RestAnswer:
+def delete_participant(work: Work, conference: Conference, participant: Participant) -> RestAnswer:
     """Remove a participant: its TwiML goes on, without any it is hung up."""
+    _check_is_in_progress(work, conference)
     conferences.kick(work, work.call(participant.call_sid))
     return RestAnswer(204)
 

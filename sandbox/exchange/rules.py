@@ -38,6 +38,14 @@ class Rules:
     end_on_exit_update: Literal["unless-held", "taken", "with-hold"] = "unless-held"
     """When an update of EndConferenceOnExit has an effect: unless the participant is on hold after it, always, or only
     in a request that names Hold too, and unless on hold. Otherwise the answer shows it, but nothing changes."""
+    end_before_start: Literal["refused", "taken"] = "refused"
+    """Whether a conference that is not in progress can be ended by request; Twilio's page on 16001 says no."""
+    update_before_start: Literal["refused", "taken"] = "refused"
+    """Whether those in a conference that is not in progress can be held, muted, told something or removed by request;
+    Twilio's page on 16099 says no."""
+    add_before_start: Literal["taken", "refused"] = "taken"
+    """Whether someone can be dialed into a conference while one caller waits in it for its start. Twilio's page on
+    16099 says no; its samples and public code do it."""
     early_media_counts_as_join: bool = False
     """Whether a ringing participant with early media already causes participant-join."""
     late_answer: Literal["hang-up", "new-room"] = "hang-up"

@@ -194,4 +194,4 @@ def test_nothing_is_announced_in_a_conference_that_has_ended() -> None:
 
     status, body = story.rest("POST", f"/Conferences/{story.room()}.json", *TO_ALL)
 
-    assert (status, body["code"]) == (400, 16099)
+    assert (status, body["code"]) == (400, 16022)

@@ -147,6 +147,7 @@ def test_region_is_that_of_the_first_who_names_one() -> None:
 def test_other_changes_are_told_as_modify(change: tuple[str, str]) -> None:
     story = Story()
     sid = story.member()
+    story.member()
 
     update(story, sid, change)
 

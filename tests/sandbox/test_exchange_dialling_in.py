@@ -198,9 +198,10 @@ def test_label_is_free_again_once_its_leg_has_failed() -> None:
 def test_nobody_is_dialled_into_a_conference_that_has_ended() -> None:
     story = Story()
     story.member()
+    story.member()
     path = f"/Conferences/{story.room()}"
     story.rest("POST", f"{path}.json", ("Status", "completed"))
 
     status, body = story.rest("POST", f"{path}/Participants.json", ("To", "client:carol"), ("From", BUSINESS))
 
-    assert (status, body["code"], story.rings) == (404, 20404, [])
+    assert (status, body["code"], story.rings) == (400, 16022, [])

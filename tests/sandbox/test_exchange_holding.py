@@ -94,8 +94,8 @@ def test_callbacks_of_updates_carry_how_the_participant_is_now() -> None:
     assert {(it["CallSid"], it["ParticipantLabel"], it["FriendlyName"]) for it in told} == {(agent, "agent", "room")}
 
 
-def test_lone_participant_can_be_held_before_the_room_has_started() -> None:
-    story = Story()
+def test_lone_participant_can_be_held_before_the_room_has_started_where_that_is_taken() -> None:
+    story = Story(Rules(update_before_start="taken"))
     customer = story.member(f"startConferenceOnEnter='false' waitUrl='{APP}/wait'")
     story.serve("/wait", "<Response><Play loop='0'>/music.wav</Play></Response>")
 

@@ -90,7 +90,7 @@ def test_label_in_use_is_refused_and_nothing_is_dialled() -> None:
         "POST", "/Conferences/room/Participants.json", ("To", "client:dan"), ("From", BUSINESS), ("Label", "target")
     )
 
-    assert (status, body["code"]) == (400, 16025)
+    assert (status, body["code"]) == (400, 16026)
     assert [ring.to for ring in story.rings] == ["client:carol"]
 
 
@@ -100,7 +100,7 @@ def test_room_of_a_dead_sid_is_not_found() -> None:
 
     status, body = story.rest("POST", f"{members(story)}.json", ("To", "client:carol"), ("From", BUSINESS))
 
-    assert (status, body["code"]) == (404, 20404)
+    assert (status, body["code"]) == (400, 16022)
 
 
 @pytest.mark.parametrize("gone", ["call ended", "conference ended", "moved to other TwiML"])
@@ -250,7 +250,8 @@ def test_removed_member_without_twiml_is_hung_up() -> None:
 
 def test_last_member_removed_is_a_reason_of_its_own() -> None:
     story = Story()
-    sid = story.member()
+    sid, other = story.member(), story.member()
+    story.hangs_up(other)
 
     story.rest("DELETE", f"{members(story)}/{sid}.json")
 
@@ -278,6 +279,7 @@ def test_conference_completed_by_the_api_names_no_call() -> None:
 def test_participant_who_answers_after_the_end_is_hung_up() -> None:
     story = Story()
     story.member()
+    story.member()
     ringing = story.participant("client:dan")
     story.rest("POST", f"/Conferences/{story.room()}.json", ("Status", "completed"))
 
@@ -288,6 +290,7 @@ def test_participant_who_answers_after_the_end_is_hung_up() -> None:
 
 def test_participant_who_answers_after_the_end_can_open_a_room_of_its_own() -> None:
     story = Story(Rules(late_answer="new-room"))
+    story.member()
     story.member()
     ringing = story.participant("client:dan")
     old = story.room()

@@ -7,7 +7,7 @@ from twilio.rest import Client
 from webhook_app import WebhookApp
 
 from sandbox import ACCOUNT_SID, Faults, RestMoment, Sandbox
-from sandbox.exchange import CallbackRequest
+from sandbox.exchange import CallbackRequest, Rules
 
 # Twilio's client hands its credentials over in a way that aiohttp has deprecated.
 pytestmark = [
@@ -245,6 +245,7 @@ def test_no_faults_are_the_default_and_clearing_brings_them_back() -> None:
 
 
 async def test_request_can_be_refused_with_a_code_by_its_own_parameters(sandbox: Sandbox, twilio: Client) -> None:
+    sandbox.exchange.rules = Rules(update_before_start="taken")
     room = twilio.conferences("room").participants
     held = await room.create_async(to="client:alice", from_=BUSINESS)
     sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", status=400, code=16099, count=2, Hold="true")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from statemachine.effects import Dial, Effect, UpdateParticipant
+from statemachine.effects import Dial, Effect, EndConference, HangUpCall, UpdateParticipant
 from statemachine.events import (
     Call,
     CallProgressed,
@@ -35,6 +35,7 @@ from statemachine.events import (
 from statemachine.machine import step
 from statemachine.policy import Policy
 from statemachine.session import Session
+from statemachine.states import State
 from statemachine.step import Conclusion, Step
 from tests.statemachine.legs import (
     AGENT_CALL,
@@ -92,6 +93,7 @@ class Story:
         before = self.session
         self.last = step(before, event, self.now_ms, self.policy)
         self.session = self.last.session
+        self._check_hang_ups(before)
         if self.decides_twice:
             # The same entry decided again gives the same: a step is a function of its arguments.
             assert step(before, event, self.now_ms, self.policy) == self.last
@@ -106,6 +108,17 @@ class Story:
                 party = next(one for one in self.session.parties.values() if one.dial_id == effect.effect_id)
                 self.legs.dial(effect, party.label)
         return self
+
+    def _check_hang_ups(self, before: Session) -> None:
+        """Every call that counts as hung up when a session ends was hung up by a request of its own."""
+        assert self.last is not None
+        self._was_inside = {party.call_sid for party in before.in_room if party.answered or not party.dial_id}
+        if before.state is State.ENDED or self.session.state is not State.ENDED:
+            return
+        asked = {effect.call_sid for effect in self.last.effects if isinstance(effect, HangUpCall)}
+        known = {party.call_sid for party in before.parties.values() if party.is_hung_up}
+        released = (one for one in self.session.parties.values() if one.is_hung_up and one.left_reason == "let-go")
+        assert {party.call_sid for party in released} <= asked | known
 
     def later(self, ms: int) -> "Story":
         self.now_ms += ms
@@ -391,9 +404,19 @@ class Story:
     # ---- what is expected ----------------------------------------------------------------------------------------
 
     def words(self) -> list[str]:
-        """The effects that the last event ordered. A hold stands for the clearing of the flag before it, too."""
+        """The effects that the last event ordered.
+
+        `end room` includes the hang-ups of everyone who was inside; a hold stands for the clearing of the flag before
+        it, too.
+        """
         assert self.last is not None
-        told = [words(effect) for effect in self.last.effects]
+        ends_room = any(isinstance(effect, EndConference) for effect in self.last.effects)
+        folded = self._was_inside if ends_room else set()
+        told = [
+            words(effect)
+            for effect in self.last.effects
+            if not (isinstance(effect, HangUpCall) and effect.call_sid in folded)
+        ]
         pairs = zip(told, [*told[1:], ""], strict=False)
         return [word for word, following in pairs if following.split() != ["hold", *word.split()[1:]]]
 

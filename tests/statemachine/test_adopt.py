@@ -189,7 +189,7 @@ def test_two_who_were_converted_are_so():
 def test_customer_who_is_alone_there_is_let_go():
     story = rewound()
     story.reads(customer="in-progress", agent="completed", room=ROOM, inside=("customer",))
-    story.expect("ended", "end room", reason="agent-left")
+    story.expect("ended", "end room", "hang up customer", reason="agent-left")
 
 
 def test_bridge_whose_other_leg_is_still_on_its_way_is_looked_at_again():

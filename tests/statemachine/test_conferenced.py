@@ -3,7 +3,7 @@
 import pytest
 
 from statemachine.events import AgeOverdue, ConfirmOverdue, LoneOverdue
-from tests.statemachine.stages import FLAGS, conferenced, converted
+from tests.statemachine.stages import FLAGS, conferenced, converted, succeeds_all
 from tests.statemachine.story import CUSTOMER_CALL, OTHER_ROOM, ROOM, Story
 
 
@@ -101,9 +101,14 @@ def test_convert_of_a_conference_is_done():
 
 def test_end_completes_the_conference():
     story = conferenced().end().expect("ended", "end room", reason="command")
-    story.succeeds("end_conference", effect_id=story.last.effects[0].effect_id).expect_command(
-        "end-1", "accepted", "done"
-    )
+    succeeds_all(story).expect_command("end-1", "accepted", "done")
+
+
+def test_everyone_in_a_conference_is_hung_up_by_a_request_of_their_own():
+    """Twilio does not end a conference that has not started."""
+    story = conferenced().end()
+    kinds = [(effect.kind, effect.party) for effect in story.last.effects]
+    assert kinds == [("end_conference", ""), ("hang_up_call", "customer"), ("hang_up_call", "agent")]
 
 
 def test_conference_older_than_a_day_is_ended():

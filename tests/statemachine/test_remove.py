@@ -4,7 +4,7 @@ import pytest
 
 from statemachine.events import LoneOverdue, OrderOverdue
 from tests.statemachine.ordering import Orders, added, ordering
-from tests.statemachine.stages import FLAGS, blind_from_bridge, dialling, outbound, ringing, talking
+from tests.statemachine.stages import FLAGS, blind_from_bridge, dialling, outbound, ringing, succeeds_all, talking
 from tests.statemachine.story import BOB, CAROL, ROOM, Story
 
 
@@ -62,8 +62,7 @@ def test_agent_who_is_removed_while_it_converts_for_a_transfer_has_handed_over()
 
 def test_customer_who_is_removed_ends_the_conference():
     story = ordering().remove("customer").expect("ended", "end room", reason="command")
-    story.succeeds("end_conference", effect_id=story.effects[-1].effect_id)
-    story.expect_command("remove-1", "accepted", "done")
+    succeeds_all(story).expect_command("remove-1", "accepted", "done")
 
 
 def test_customer_who_is_removed_ends_a_conference_of_many_too():

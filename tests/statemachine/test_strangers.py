@@ -250,7 +250,7 @@ def test_customer_who_by_all_that_is_known_is_on_his_way_talks_to_whoever_took_o
 
 def test_customer_who_is_on_his_way_and_meets_a_supervisor_alone_is_let_go():
     story = with_leg(Story().answered().convert(), "supervisor", "supervisor-1", muted=True)
-    shows(story, "customer", "supervisor").expect("ended", "end room", reason="agent-left")
+    shows(story, "customer", "supervisor").expect("ended", "end room", "hang up customer", reason="agent-left")
 
 
 # ---- dials that are still to be decided again ------------------------------------------------------------------------

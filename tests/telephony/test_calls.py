@@ -54,6 +54,39 @@ async def test_effect_is_one_request(effect: Effect, name: str, data: dict[str, 
     assert http.requests == [(name, data)]
 
 
+@pytest.mark.parametrize("code", [16001, 16099])
+async def test_everyone_in_a_conference_that_can_not_be_ended_is_hung_up(code: int) -> None:
+    """Twilio ends no conference that has not started."""
+    calls, http = calls_with(
+        PICTURE
+        | {
+            "POST Conferences/CF1": from_status(400, code),
+            "POST Calls/CA1": {"sid": "CA1"},
+            "POST Calls/CA8": from_status(404, 20404),
+            "POST Calls/CA9": {"sid": "CA9"},
+        }
+    )
+
+    assert await calls.perform(END) is None
+
+    assert [name for name, _ in http.requests] == [
+        "POST Conferences/CF1",
+        "GET Conferences/CF1/Participants",
+        "POST Calls/CA1",
+        "POST Calls/CA8",
+        "POST Calls/CA9",
+    ]
+
+
+async def test_end_that_is_refused_for_another_reason_fails() -> None:
+    calls, http = calls_with({"POST Conferences/CF1": from_status(403, 20403)})
+
+    with pytest.raises(ProviderRefusedError):
+        await calls.perform(END)
+
+    assert len(http.requests) == 1
+
+
 @pytest.mark.parametrize("error", [GONE, OVER])
 @pytest.mark.parametrize(
     "effect, name", [(HANG_UP, "POST Calls/CA2"), (END, "POST Conferences/CF1"), (AWAY, "POST Calls/CA1")]

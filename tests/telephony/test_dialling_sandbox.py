@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from runtime.errors import ProviderGoneError, ProviderRefusedError
+from runtime.errors import OutcomeUnknownError, ProviderGoneError
 from statemachine.effects import CreateCall, CreateParticipant, FindCall, SayAndHangUp, UpdateParticipant
 from statemachine.events import CallProgressed, ParticipantChanged, ParticipantJoined, ParticipantSeen
 from telephony import urls
@@ -71,13 +71,14 @@ async def test_somebody_who_is_still_ringing_is_found_by_the_label(line: Line) -
     assert await line.calls.look_for_dial(effect) == dialled.call_sid
 
 
-async def test_a_label_that_is_in_use_is_refused(line: Line) -> None:
+async def test_a_label_that_is_in_use_leaves_the_outcome_to_be_read(line: Line) -> None:
+    """No label is used twice, so an earlier copy of the request was carried out."""
     room = await customer_waits(line)
 
-    with pytest.raises(ProviderRefusedError) as caught:
+    with pytest.raises(OutcomeUnknownError) as caught:
         await line.calls.perform(participant(room, label="customer-1"))
 
-    assert caught.value.http_status == 400
+    assert caught.value.code == 16026
     assert [call.sid for call in line.sandbox.calls_of(TARGET)] == []
 
 

@@ -40,6 +40,13 @@ NUMBER = "+14155550123"
         (500, 20500, OutcomeUnknownError),
         (502, 0,     OutcomeUnknownError),
         (503, 21220, OutcomeUnknownError),
+        (400, 16001, ProviderRefusedError),
+        (400, 16099, ProviderRefusedError),
+        (400, 16021, ProviderRefusedError),
+        (400, 10004, ProviderRefusedError),
+        (400, 86008, ProviderRefusedError),
+        (400, 16022, ProviderGoneError),
+        (400, 16026, OutcomeUnknownError),
     ],
 )  # fmt: skip
 def test_each_answer_has_one_error(http_status: int, code: int, expected: type[ProviderError]) -> None:
