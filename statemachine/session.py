@@ -223,6 +223,8 @@ class Session:
     reads_again: bool = False
     #: SIDs of calls for which the last look had no room: only these are read next.
     unread_calls: tuple[str, ...] = ()
+    #: Twilio has refused an update because the conference is not in progress: nothing is asked of it until it is.
+    is_idle: bool = False
     #: SIDs of conferences that are over, or were left: what is still told of them is late.
     former_rooms: tuple[str, ...] = ()
     #: Up to which SequenceNumber of its conference a look has shown what came of what was not heard.

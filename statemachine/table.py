@@ -41,11 +41,19 @@ from statemachine.rows.converting import CONVERTING
 from statemachine.rows.ended import ENDED
 from statemachine.rows.row import B, C, E, Ignored, Row, T, V
 from statemachine.rows.transferring import TRANSFERRING
+from statemachine.rows.transferring_commands import TRANSFERRING_COMMANDS
 from statemachine.states import State
 
 __all__ = ["ALWAYS", "IGNORED", "TABLE", "Ignored", "Row"]
 
-TABLE: tuple[Row, ...] = (*BRIDGED, *CONVERTING, *CONFERENCED, *TRANSFERRING, *ENDED)
+TABLE: tuple[Row, ...] = (
+    *BRIDGED,
+    *CONVERTING,
+    *CONFERENCED,
+    *TRANSFERRING,
+    *TRANSFERRING_COMMANDS,
+    *ENDED,
+)
 
 _TRANSFER_TIMERS = (DialOverdue, ConfirmOverdue, StageOverdue)
 _WAITING_TIMERS = (OpeningOverdue, ParkOverdue)

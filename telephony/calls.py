@@ -28,12 +28,13 @@ from statemachine.effects import (
     UpdateParticipant,
 )
 from statemachine.events import CallSeen, CallsRead, ParticipantSeen
+from statemachine.events.outcomes import NOT_STARTED
 from statemachine.states import FINAL_CALL_STATUSES, CallStatus
 from telephony import recordings
 from telephony.account import LIVE_CONFERENCE_STATUSES
 from telephony.client import gone_is_fine, requests_of
 from telephony.dialling import CallSetup, Dialled, call_parameters, check_may_dial, participant_parameters
-from telephony.errors import NOT_STARTED, our_errors
+from telephony.errors import our_errors
 from telephony.look import RedirectSeen
 from telephony.participants import announcement_parameters, is_label, participant_seen, update_parameters
 from telephony.recordings import RECORDINGS_MAX, Recorded
@@ -210,16 +211,14 @@ class Calls:
             await _answer(self._client.calls(call_sid).update_async(status="completed"))
 
     async def _end_conference(self, effect: EndConference) -> None:
-        """End a conference, or hang up everyone in it: Twilio does not end one that has not started.
-
-        Source: Twilio docs, Conference resource, "Update a Conference" (`Status`); Errors, 16001 and 16099.
-        """
+        """Source: Twilio docs, Conference resource, "Update a Conference" (`Status`); Errors, 16001 and 16099."""
         try:
             with _over_is_fine(also=NOT_STARTED):
                 await _answer(self._client.conferences(effect.conference_sid).update_async(status="completed"))
         except ProviderRefusedError as error:
             if error.code not in NOT_STARTED:
                 raise
+            # One that has not started can't be ended, so everyone who waits in it is hung up.
             for seen in await self._participants_in(effect.conference_sid):
                 await self._complete(seen.call_sid)
 

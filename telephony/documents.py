@@ -145,6 +145,7 @@ class Documents:
         attempt: int = 1,
         starts: bool | None = None,
         tune: str = "",
+        default_music: bool = False,
         greets: bool = False,
         opens: bool = False,
         supervises: bool = False,
@@ -165,6 +166,7 @@ class Documents:
             starts: Whether the conference starts with this leg. One that does not start it waits until another does.
                 By default a leg that hears a tune does not, and every other one does.
             tune: What the leg hears while it is alone, `ringback` or `music`. Empty for silence.
+            default_music: Whether it hears Twilio's own music instead.
             greets: Whether the greeting is said before the tune.
             opens: Whether it is the caller who waits for the first agent.
             supervises: Whether it comes in muted, and never starts the conference.
@@ -173,8 +175,8 @@ class Documents:
         response = VoiceResponse()
         action = DialAction(session_id, party, DialKind.CONFERENCE, attempt, conference_name=conference_name)
         self._join(
-            response, action, label, room, starts=starts, tune=tune, greets=greets, opens=opens, supervises=supervises,
-            attributes=attributes,
+            response, action, label, room, starts=starts, tune=tune, default_music=default_music, greets=greets,
+            opens=opens, supervises=supervises, attributes=attributes,
         )  # fmt: skip
         return str(response)
 
@@ -387,13 +389,14 @@ class Documents:
         *,
         starts: bool | None,
         tune: str,
+        default_music: bool = False,
         greets: bool = False,
         opens: bool = False,
         supervises: bool,
         attributes: Attributes,
     ) -> None:
         session_id, party = action.session_id, action.party
-        heard = {"wait_url": ""}
+        heard = {} if default_music else {"wait_url": ""}
         if tune:
             wait = Wait(session_id, party, tune_named(tune), greets, opens)
             heard = {"wait_url": self._urls.wait(wait), "wait_method": "POST"}

@@ -22,8 +22,6 @@ from runtime.errors import (
 
 #: The call is not in progress: over, as a rule.
 NOT_IN_PROGRESS = 21220
-#: The conference is not in progress: as a rule, it has not started. Source: Twilio docs, Errors, 16001 and 16099.
-NOT_STARTED = frozenset({16001, 16099})
 
 
 @dataclass(frozen=True, slots=True)

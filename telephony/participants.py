@@ -82,4 +82,5 @@ def participant_seen(seen: Any) -> ParticipantSeen:
         ends_conference=seen.end_conference_on_exit is True,
         coaches=(seen.call_sid_to_coach or "") if seen.coaching is True else "",
         is_ringing=seen.status in _RINGING_STATUSES,
+        starts_conference=seen.start_conference_on_enter is not False,
     )

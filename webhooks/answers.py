@@ -32,8 +32,8 @@ class Answer(StrEnum):
     WAIT_IN_ROOM = "wait-in-room"
     #: The same once more, by name: the conference is over.
     WAIT_IN_ANOTHER = "wait-in-another"
-    #: Once more and in silence: what is heard there could not be had.
-    WAIT_IN_SILENCE = "wait-in-silence"
+    #: Once more, with Twilio's own music: ours could not be fetched.
+    WAIT_WITHOUT_TUNE = "wait-without-tune"
     HANG_UP = "hang-up"
     #: Ring the next of the agents to be tried, by another `<Dial>`.
     RING_NEXT = "ring-next"
@@ -91,9 +91,10 @@ _NOT_ANSWERED = {
 #:
 #: Twilio does not say why a `<Dial>` into a conference has ended. Mostly the room is over, because the agent's leaving
 #: has ended it, and in a fresh room nobody must sit in silence: so the tune is tried once more. If it was the tune that
-#: could not be had, that room is over as well, and the third try asks for none: it can't fail for want of a tune, so
-#: nobody who waits is hung up for it. He starts that room himself, so the session knows to hold him with the tune.
-_WAITS_AGAIN = {1: Answer.WAIT_IN_ANOTHER, 2: Answer.WAIT_IN_SILENCE}
+#: could not be had, that room is over as well, and the third try asks for none: Twilio plays its own music, which can't
+#: fail, so nobody who waits is hung up for it. Holding them with the tune is no way out: Twilio holds no one before a
+#: conference starts. Source: Twilio docs, TwiML `<Conference>`, `waitUrl`; Errors, 16099.
+_WAITS_AGAIN = {1: Answer.WAIT_IN_ANOTHER, 2: Answer.WAIT_WITHOUT_TUNE}
 #: How the `<Dial>` to an agent has ended for whom the next one is rung. `canceled` is not among them: that was wanted.
 _NEXT_AGENT_AFTER = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED})
 #: How the `<Dial>` of two who have talked has ended. Source: Twilio docs, TwiML `<Dial>`, DialCallStatus.
@@ -187,7 +188,7 @@ def _of_unknown_session(outcome: DialOutcome, name: str) -> Answer:
     if outcome.asked < ASKED_MAX:
         return Answer.WAIT
     may_go_back = outcome.attempt == 1 and name in (CUSTOMER, AGENT)
-    return Answer.WAIT_IN_SILENCE if may_go_back else Answer.HANG_UP
+    return Answer.WAIT_WITHOUT_TUNE if may_go_back else Answer.HANG_UP
 
 
 def _after_conference(outcome: DialOutcome, facts: SessionFacts, name: str) -> Answer:
@@ -203,7 +204,7 @@ def _after_conference(outcome: DialOutcome, facts: SessionFacts, name: str) -> A
         return _WAITS_AGAIN.get(outcome.attempt, Answer.HANG_UP)
     if name == waits_first(facts):
         # Nobody else is in yet whose leaving could have ended the room: what is heard there could not be had.
-        return Answer.WAIT_IN_SILENCE if outcome.attempt == 1 else Answer.HANG_UP
+        return Answer.WAIT_WITHOUT_TUNE if outcome.attempt == 1 else Answer.HANG_UP
     return left_behind(outcome, facts) if facts.state == State.CONFERENCED else Answer.HANG_UP
 
 

@@ -26,7 +26,6 @@ from webhooks.answers import (
     answer,
     answer_by_child,
     answer_without_store,
-    is_waiting,
     waits_first,
     whose_call,
 )
@@ -51,8 +50,8 @@ _SENTENCES = {
 }
 _STARTS = frozenset({Answer.JOIN, Answer.JOIN_BY_NAME})
 _HEARS = frozenset({Answer.WAIT_IN_ROOM, Answer.WAIT_IN_ANOTHER})
-_WAITS = _HEARS | {Answer.WAIT_IN_SILENCE}
-_BY_NAME = frozenset({Answer.JOIN_BY_NAME, Answer.WAIT_IN_ANOTHER, Answer.WAIT_IN_SILENCE})
+_WAITS = _HEARS | {Answer.WAIT_WITHOUT_TUNE}
+_BY_NAME = frozenset({Answer.JOIN_BY_NAME, Answer.WAIT_IN_ANOTHER, Answer.WAIT_WITHOUT_TUNE})
 
 
 class DialActionRoutes:
@@ -187,7 +186,8 @@ class DialActionRoutes:
             room=room or by_name,
             conference_name=by_name,
             attempt=outcome.attempt + 1 if chosen in _BY_NAME else 1,
-            starts=chosen in _STARTS or _starts_alone(name, facts, in_silence=chosen is Answer.WAIT_IN_SILENCE),
+            starts=chosen in _STARTS or _starts_alone(name, facts),
+            default_music=chosen is Answer.WAIT_WITHOUT_TUNE,
             tune=_tune(party, facts) if chosen in _HEARS else Tune.NONE,
             supervises=bool(party.supervises),
             attributes=attributes,
@@ -204,15 +204,9 @@ class DialActionRoutes:
         return None
 
 
-def _starts_alone(name: str, facts: SessionFacts | None, *, in_silence: bool) -> bool:
-    """Whether somebody who waits starts the conference.
-
-    An agent or caller who waits for whom he calls does. So does a customer in silence who is yet to be taken over: else
-    he would count as one who hears his tune there. Where the conference has started, he is held to hear it.
-    """
-    if name == AGENT:
-        return facts is None or waits_first(facts) == AGENT
-    return in_silence and facts is not None and is_waiting(facts, name)
+def _starts_alone(name: str, facts: SessionFacts | None) -> bool:
+    """Whether someone who waits starts the conference: an agent or caller who waits for whom they call does."""
+    return name == AGENT and (facts is None or waits_first(facts) == AGENT)
 
 
 def _tune(party: PartyFacts, facts: SessionFacts | None) -> Tune:

@@ -164,7 +164,8 @@ def document_failed(work: Work, fetch: Fetch, error: TwimlError) -> None:
         tune.kind = "music"
     elif participant is not None:
         call = work.call(participant.call_sid)
-        conferences.leave(work, call, "participant_add_failed")
+        hangs_up = work.rules.failed_wait == "hung-up"
+        conferences.leave(work, call, "participant_hung_up" if hangs_up else "participant_add_failed")
         if call.dial is not None:
             dialing.finish(work, call, "failed")
         else:

@@ -46,6 +46,9 @@ class Rules:
     add_before_start: Literal["taken", "refused"] = "taken"
     """Whether someone can be dialed into a conference while one caller waits in it for its start. Twilio's page on
     16099 says no; its samples and public code do it."""
+    failed_wait: Literal["add-failed", "hung-up"] = "add-failed"
+    """How the leave of someone is reported whose wait document can't be fetched: as `participant_add_failed`, or like
+    an ordinary leave. Its call is in progress either way."""
     early_media_counts_as_join: bool = False
     """Whether a ringing participant with early media already causes participant-join."""
     late_answer: Literal["hang-up", "new-room"] = "hang-up"

@@ -153,6 +153,14 @@ def note_updated(scratch: Scratch, event: EffectOutcome) -> None:
         scratch.change_party(party, updating="")
 
 
+def wait_for_start(scratch: Scratch, event: EffectFailed) -> None:
+    """Twilio changes no one before the conference starts: what is wanted is asked for once it has."""
+    party = _party_updated(scratch, event)
+    if party is not None:
+        scratch.change_party(party, asked="", updating="")
+    scratch.change(is_idle=True)
+
+
 def look_after_update(scratch: Scratch, event: EffectFailed) -> None:
     """The participant was not in the conference any more: Twilio is asked what became of the call."""
     note_updated(scratch, event)

@@ -104,9 +104,23 @@ def dial_again_as_business(scratch: Scratch, event: EffectFailed) -> None:
     """Twilio refused the caller ID: once more, with the number that was called, or else with our own."""
     party = party_of_dial(scratch, event)
     assert party is not None  # the guard has found it
-    before = party.dial_id
     shown = scratch.session.called_number if _shows_customer(scratch, party) else ""
-    scratch.change_party(party, caller_id=shown, caller_id_refused=True)
+    _dial_again(scratch, party, caller_id=shown, caller_id_refused=True)
+
+
+def dial_again_at_gate(scratch: Scratch, event: EffectFailed) -> None:
+    """Twilio adds no one to a conference that has not started: once more, as a call whose document joins it.
+
+    Source: Twilio docs, Errors, 16099.
+    """
+    party = party_of_dial(scratch, event)
+    assert party is not None  # the guard has found it
+    _dial_again(scratch, party, is_gated=True, early_media=False)
+
+
+def _dial_again(scratch: Scratch, party: Party, **changes: object) -> None:
+    before = party.dial_id
+    scratch.change_party(party, **changes)
     _place(scratch, scratch.session.parties[party.name], is_urgent=True)
     after = scratch.session.parties[party.name].dial_id
     transfer = scratch.session.transfer

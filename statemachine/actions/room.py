@@ -18,6 +18,7 @@ from statemachine.events import (
     ParticipantLeft,
 )
 from statemachine.guards.calls import party_of_call
+from statemachine.guards.company import comes_back
 from statemachine.scratch import Scratch
 from statemachine.session import CUSTOMER, GUEST, Party
 from statemachine.states import CallStatus, PartyStatus, State
@@ -50,6 +51,8 @@ def note_join(scratch: Scratch, event: ParticipantJoined) -> None:
     )
     if event.starts_conference:
         end_waiting(scratch)
+    if len(scratch.session.in_room) > 1:
+        scratch.change(is_idle=False)
     if not takes_part and ConfirmOverdue.timer not in scratch.session.timers:
         # Should the callback of the answer be lost, a look will tell.
         scratch.set_timer(ConfirmOverdue.timer, scratch.policy.confirm_ms)
@@ -76,6 +79,7 @@ def note_start(scratch: Scratch, event: ConferenceStarted) -> None:
     """The conference has started."""
     note_room(scratch, event)
     end_waiting(scratch)
+    scratch.change(is_idle=False)
 
 
 def note_guest(scratch: Scratch, event: ParticipantJoined) -> None:
@@ -108,7 +112,7 @@ def _enter(scratch: Scratch, conference_sid: str) -> None:
     left = scratch.session.conference_sid
     former = scratch.session.former_rooms
     rooms = (*former, left) if left else former
-    scratch.change(conference_sid=conference_sid, former_rooms=rooms, checked_sequence=0)
+    scratch.change(conference_sid=conference_sid, former_rooms=rooms, checked_sequence=0, is_idle=False)
     recording = scratch.session.recording
     if left and recording is not None and recording.of_conference:
         scratch.change(recording=None)  # it is over with its conference; the next one has its own
@@ -159,6 +163,8 @@ def take_presence_from(scratch: Scratch, event: CallsRead) -> None:
         _enter(scratch, event.conference_sid)
     if event.conference_sid != scratch.session.conference_sid:
         return
+    inside = [seen for seen in event.participants if not seen.is_ringing]
+    has_started = len(inside) > 1 and any(seen.starts_conference for seen in inside)
     for seen in event.participants:
         party = scratch.session.party_of(call_sid=seen.call_sid, label=seen.label)
         if party is None or party.is_gone or party.in_room:
@@ -167,7 +173,8 @@ def take_presence_from(scratch: Scratch, event: CallsRead) -> None:
             scratch.change_party(party, call_sid=seen.call_sid)
             continue
         status = PartyStatus.CONNECTED if not party.dial_id or party.answered else party.status
-        scratch.change_party(party, call_sid=seen.call_sid, in_room=True, status=status)
+        waits = not (has_started or seen.starts_conference or party.is_supervisor)
+        scratch.change_party(party, call_sid=seen.call_sid, in_room=True, status=status, waits=waits)
     end_waiting_for(scratch, {seen.call_sid for seen in event.participants})
 
 
@@ -177,6 +184,7 @@ def end_waiting_for(scratch: Scratch, inside: Set[str]) -> None:
         takes_part = party.call_sid in inside and party.status is PartyStatus.CONNECTED
         if takes_part and party.name != CUSTOMER and not party.is_supervisor:
             end_waiting(scratch)
+            scratch.change(is_idle=scratch.session.is_idle and len(inside) < 2)
 
 
 def take_absences_from(scratch: Scratch, event: CallsRead) -> None:
@@ -222,7 +230,8 @@ def note_leaving(scratch: Scratch, event: ParticipantLeft | CallProgressed | Dia
         )
         settled = scratch.state in (State.CONFERENCED, State.TRANSFERRING) and not moved_by_us
         moved_away = settled and event.left_reason == "participant_updated_via_api"
-        if event.hung_up or moved_away:
+        hung_up = event.hung_up and not comes_back(scratch, party, event)
+        if hung_up or moved_away:
             failed = event.left_reason == "participant_add_failed"  # then the call's status tells why
             reason = event.call_status if failed else event.left_reason or event.call_status
             note_gone(scratch, party.name, reason)

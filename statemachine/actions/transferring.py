@@ -360,6 +360,18 @@ def wait_for_customer(scratch: Scratch, _event: Event) -> None:
         scratch.set_timer(StageOverdue.timer, scratch.policy.arrive_timeout_ms)
 
 
+def let_customer_wait_elsewhere(scratch: Scratch, event: Event) -> None:
+    """The customer is alone in a conference that has not started, where no one can be held: moved to where they wait.
+
+    Out of the conference that they would start, and into one whose wait document plays their tune.
+    """
+    wait_for_customer(scratch, event)
+    scratch.change(repaired=True)
+    customer = scratch.session.parties[CUSTOMER]
+    scratch.change_party(customer, hold_wanted=False)
+    redirect(scratch, customer, customer.tune)
+
+
 def follow_waiting_customer(scratch: Scratch, event: ParticipantJoined) -> None:
     """The same, told by his arrival there."""
     wait_for_customer(scratch, event)

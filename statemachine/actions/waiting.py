@@ -143,6 +143,12 @@ def wait_for_waiter(scratch: Scratch, event: Event) -> None:
         hang_up_leaving(scratch, event)  # before he is dialled anew
 
 
+def let_waiter_wait_elsewhere(scratch: Scratch, event: Event) -> None:
+    """Whoever waits can't be held, as the conference has not started: moved to one whose wait document plays a tune."""
+    wait_for_waiter(scratch, event)
+    move_waiter(scratch, event)
+
+
 def follow_waiter(scratch: Scratch, event: ParticipantJoined) -> None:
     """The same, told by his arrival in another one."""
     wait_for_waiter(scratch, event)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from statemachine.events.base import Event
-from statemachine.states import FINAL_CALL_STATUSES
+from statemachine.states import FINAL_CALL_STATUSES, CallStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +65,11 @@ class ParticipantLeft(ConferenceEvent):
     def hung_up(self) -> bool:
         """Whether the call itself is over, by its status or by the reason."""
         return self.call_status in FINAL_CALL_STATUSES or self.left_reason == "participant_hung_up"
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the call was in progress: the action of its `<Dial>` decides what becomes of it."""
+        return self.call_status == CallStatus.IN_PROGRESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

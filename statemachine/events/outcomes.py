@@ -6,6 +6,10 @@ from typing import ClassVar
 from statemachine.events.base import Event
 from statemachine.states import CallStatus
 
+#: Twilio's codes for what needs a conference in progress, where as a rule it has not started.
+#: Source: Twilio docs, Errors, 16001 and 16099.
+NOT_STARTED = frozenset({16001, 16099})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectOutcome(Event):
@@ -55,6 +59,11 @@ class EffectFailed(EffectOutcome):
     reason: str = ""
 
     @property
+    def before_start(self) -> bool:
+        """Whether Twilio refused it because the conference is not in progress."""
+        return self.code in NOT_STARTED
+
+    @property
     def in_words(self) -> str:
         """The reason for the command's outcome: our own error, or Twilio's refusal with its numbers."""
         if self.reason:
@@ -96,6 +105,8 @@ class ParticipantSeen:
     coaches: str = ""
     #: Whether its phone still rings: it is on the way in, and hears nobody yet.
     is_ringing: bool = False
+    #: StartConferenceOnEnter.
+    starts_conference: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,15 +18,21 @@ def differs_from_wanted(scratch: Scratch, _event: Event) -> bool:
     return any(party.in_room and next_ask(session, party) for party in session.parties.values())
 
 
+def has_started(session: Session) -> bool:
+    """Whether nothing says that the conference has not started."""
+    return not session.is_idle and not any(party.waits for party in session.in_room)
+
+
 def next_ask(session: Session, party: Party) -> Ask | None:
     """What is to be asked of Twilio about a participant next; None when it is as wanted, or an answer is awaited.
 
     A hold that is no longer wanted is undone without waiting for its confirmation, and holds and unholds overtake
     flags: requests of one session are sent in order. A held party's flag stays as it is: Twilio ignores changes of it.
+    Before the conference starts, Twilio changes no one.
 
-    Source: twilio-professional-services/flex-dialpad-addon-plugin, issue 60.
+    Source: twilio-professional-services/flex-dialpad-addon-plugin, issue 60; Twilio docs, Errors, 16099.
     """
-    if party.is_gone or not party.in_room:
+    if party.is_gone or not party.in_room or not has_started(session):
         return None
     if party.asked == Ask.HOLD and not party.hold_wanted:
         return Ask.UNHOLD

@@ -1,6 +1,6 @@
 """Questions about who is in the conference with whom, and about whoever waits there for somebody."""
 
-from statemachine.effects import CreateParticipant
+from statemachine.effects import CreateParticipant, UpdateParticipant
 from statemachine.events import (
     CallProgressed,
     CallsRead,
@@ -9,13 +9,14 @@ from statemachine.events import (
     EffectFailed,
     Event,
     ParticipantJoined,
+    ParticipantLeft,
 )
 from statemachine.guards.calls import party_of_dial
 from statemachine.guards.converting import is_too_soon
 from statemachine.guards.room import is_another_room
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER, INBOUND, Party, Session
-from statemachine.states import CallStatus, Opening, PartyStatus, Phase
+from statemachine.states import CallStatus, Opening, PartyStatus, Phase, State
 
 _LONE = "lone"
 #: Times that a look at who is there is waited for, before what is known has to do (count): half a minute in all.
@@ -67,6 +68,18 @@ def waits_in_silence(scratch: Scratch, _event: Event) -> bool:
     is_left_alone = customer.in_room and bool(customer.tune) and not (customer.waits or customer.hold_wanted)
     comes = any(_is_dialled(party) and party.answered for party in session.parties.values())
     return is_left_alone and company(session) == (customer,) and not comes
+
+
+def waiter_is_not_held(scratch: Scratch, event: EffectFailed) -> bool:
+    """Whether the customer of a parked call is alone, and can't be held because the conference has not started."""
+    return scratch.session.phase is Phase.PARKED and customer_is_not_held(scratch, event)
+
+
+def customer_is_not_held(scratch: Scratch, event: EffectFailed) -> bool:
+    """Whether that is so of the customer, who is to hear a tune."""
+    customer = scratch.session.parties[CUSTOMER]
+    is_his = event.kind == UpdateParticipant.kind and event.before_start and customer.updating == event.effect_id
+    return is_his and customer.hold_wanted and bool(customer.tune) and company(scratch.session) == (customer,)
 
 
 def parked_in_silence(scratch: Scratch, event: Event) -> bool:
@@ -185,6 +198,16 @@ def next_agent_is_due(scratch: Scratch, event: Event) -> bool:
 def awaited_has_failed(scratch: Scratch, _event: Event) -> bool:
     """Whether whoever was dialled could not be reached."""
     return scratch.session.opening is Opening.DIALING and awaited_party(scratch).is_gone
+
+
+def comes_back(scratch: Scratch, party: Party, event: ParticipantLeft) -> bool:
+    """Whether the call of someone who waits goes on, so that the action of its `<Dial>` is answered with a join.
+
+    Twilio may report like a hang-up that their wait document could not be fetched.
+    """
+    found = waiter(scratch)
+    waits = party.name == (CUSTOMER if scratch.state is State.TRANSFERRING else found.name if found else "")
+    return event.goes_on and waits and not party.is_leaving
 
 
 def waiter_lost_room(scratch: Scratch, _event: ConferenceEnded) -> bool:

@@ -57,7 +57,8 @@ def agent_leaves_transfer(scratch: Scratch, event: CallProgressed | DialEnded | 
     elif isinstance(event, DialEnded):
         over, party = event.party_is_gone, scratch.session.party_of(call_sid=event.call_sid)
     else:
-        over, party = event.hung_up, scratch.session.party_of(call_sid=event.call_sid, label=event.label)
+        over = event.hung_up and not event.goes_on
+        party = scratch.session.party_of(call_sid=event.call_sid, label=event.label)
     return over and party is not None and party.name == AGENT
 
 

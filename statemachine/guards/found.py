@@ -64,6 +64,7 @@ def found_by_look(scratch: Scratch, event: CallsRead) -> ConferenceFound:
             ends_conference=seen.ends_conference,
             coaches=seen.coaches,
             is_ringing=seen.is_ringing,
+            starts_conference=seen.starts_conference,
         )
         for seen in event.participants
     )

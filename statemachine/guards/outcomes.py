@@ -55,6 +55,17 @@ def is_update_of_gone(_scratch: Scratch, event: EffectFailed) -> bool:
     return event.kind == UpdateParticipant.kind and event.gone
 
 
+def is_update_before_start(_scratch: Scratch, event: EffectFailed) -> bool:
+    """Whether nothing can be changed of a participant because the conference has not started."""
+    return event.kind == UpdateParticipant.kind and event.before_start
+
+
+def is_dial_before_start(scratch: Scratch, event: EffectFailed) -> bool:
+    """Whether Twilio adds no one because the conference has not started. A call that has shown itself was placed."""
+    party = party_of_dial(scratch, event) if event.kind == CreateParticipant.kind else None
+    return event.before_start and party is not None and not (party.is_leaving or party.call_sid)
+
+
 def is_of_recording(_scratch: Scratch, event: EffectOutcome) -> bool:
     """Whether it is about a recording."""
     return event.kind in (StartRecording.kind, ChangeRecording.kind)

@@ -85,13 +85,17 @@ def is_last_to_join(scratch: Scratch, event: ParticipantJoined) -> bool:
 
 def hung_up(scratch: Scratch, event: ParticipantLeft) -> bool:
     """Whether customer or agent left the room because the call is over."""
-    party = scratch.session.party_of(call_sid=event.call_sid, label=event.label)
-    return event.hung_up and party is not None and party.name in (CUSTOMER, AGENT)
+    return event.hung_up and not event.goes_on and not _is_of_guest(scratch, event)
 
 
 def guest_hung_up(scratch: Scratch, event: ParticipantLeft) -> bool:
     """Whether somebody left whom somebody else had brought in."""
-    return event.hung_up and not hung_up(scratch, event)
+    return event.hung_up and _is_of_guest(scratch, event)
+
+
+def _is_of_guest(scratch: Scratch, event: ParticipantLeft) -> bool:
+    party = scratch.session.party_of(call_sid=event.call_sid, label=event.label)
+    return party is None or party.name not in (CUSTOMER, AGENT)
 
 
 def is_of_nobody(scratch: Scratch, event: DialEnded) -> bool:

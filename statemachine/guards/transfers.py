@@ -4,9 +4,9 @@ Those of the first part stand in the table's `Always` rows: they are asked after
 another stage, so that it is answered no afterwards.
 """
 
-from statemachine.events import ConferenceEnded, Event, ParticipantJoined, Remove, Transfer
+from statemachine.events import ConferenceEnded, EffectFailed, Event, ParticipantJoined, Remove, Transfer
 from statemachine.guards.calls import is_connected
-from statemachine.guards.company import company, park_ends_it, waits_in_silence
+from statemachine.guards.company import company, customer_is_not_held, park_ends_it, waits_in_silence
 from statemachine.guards.recording import recording_is_quiet
 from statemachine.guards.room import is_another_room
 from statemachine.scratch import Scratch
@@ -380,6 +380,17 @@ def waits_without_agent(scratch: Scratch, _event: Event) -> bool:
 def is_left_in_silence(scratch: Scratch, event: Event) -> bool:
     """Whether the customer is to be handed over, and hears nothing meanwhile."""
     return waits_without_agent(scratch, event) and waits_in_silence(scratch, event)
+
+
+def is_left_unheld(scratch: Scratch, event: EffectFailed) -> bool:
+    """Whether the customer, who is to be handed over, can't be held because the conference has not started."""
+    return waits_without_agent(scratch, event) and customer_is_not_held(scratch, event)
+
+
+def arrives_alone(scratch: Scratch, event: Event) -> bool:
+    """Whether the customer has come into the room as one who starts it, and nobody else is there to start it with."""
+    customer = _customer(scratch)
+    return customer_has_arrived(scratch, event) and not customer.waits and company(scratch.session) == (customer,)
 
 
 def has_let_agent_go(scratch: Scratch, _event: Event) -> bool:

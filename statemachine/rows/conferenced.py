@@ -7,6 +7,7 @@ from statemachine.actions.asking import (
     note_change,
     note_updated,
     stop_asking,
+    wait_for_start,
     want_tune,
 )
 from statemachine.actions.bridge import take_as_bridge
@@ -38,6 +39,7 @@ from statemachine.actions.commands import (
 from statemachine.actions.converting import look_after_redirect, note_redirected
 from statemachine.actions.dialling import (
     dial_again_as_business,
+    dial_again_at_gate,
     doubt_dial,
     hang_up_leaving,
     let_late_dial_go,
@@ -106,6 +108,7 @@ from statemachine.actions.waiting import (
     end_waiter_gone,
     find_waiter_elsewhere,
     follow_waiter,
+    let_waiter_wait_elsewhere,
     look_after_waiter,
     look_for_waiter,
     move_waiter,
@@ -197,6 +200,7 @@ from statemachine.guards.company import (
     waiter_has_left,
     waiter_is_in,
     waiter_is_in_another_room,
+    waiter_is_not_held,
     waiter_is_out,
     waiter_lost_room,
 )
@@ -227,6 +231,7 @@ from statemachine.guards.orders import (
 )
 from statemachine.guards.outcomes import (
     is_dial,
+    is_dial_before_start,
     is_of_forgotten_dial,
     is_of_playing,
     is_of_recording,
@@ -235,6 +240,7 @@ from statemachine.guards.outcomes import (
     is_refused_for_its_caller_id,
     is_refused_update_of_supervisor,
     is_update,
+    is_update_before_start,
     is_update_of_gone,
 )
 from statemachine.guards.reads import is_outdated, is_to_look_again
@@ -341,10 +347,14 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, EffectSucceeded,     is_of_recording,              STAY, note_recorded),
     Row(C, EffectSucceeded,     None,                         STAY, note_only),
     Row(C, EffectFailed,        finds_waiters_room_over,      STAY, wait_for_waiter),
+    Row(C, EffectFailed,        is_dial_before_start,         STAY, dial_again_at_gate),
     Row(C, EffectFailed,        is_refused_for_its_caller_id, STAY, dial_again_as_business),
     Row(C, EffectFailed,        is_dial,                      STAY, note_dial_failed),
     Row(C, EffectFailed,        is_searched,                  STAY, note_not_found),
     Row(C, EffectFailed,        is_update_of_gone,            STAY, look_after_update),
+    # Twilio holds nobody before the conference starts.
+    Row(C, EffectFailed,        waiter_is_not_held,           STAY, let_waiter_wait_elsewhere),
+    Row(C, EffectFailed,        is_update_before_start,       STAY, wait_for_start),
     Row(C, EffectFailed,        is_refused_update_of_supervisor, STAY, note_supervisor_refused),
     Row(C, EffectFailed,        is_update,                    STAY, note_updated),
     Row(C, EffectFailed,        is_redirect,                  STAY, look_after_redirect),

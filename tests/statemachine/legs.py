@@ -50,6 +50,8 @@ class Leg:
     #: Whether a look shows it as on the way into the conference.
     is_ringing: bool = False
     is_over: bool = False
+    #: StartConferenceOnEnter.
+    starts: bool = True
 
 
 class Legs(dict[str, Leg]):

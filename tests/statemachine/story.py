@@ -206,6 +206,7 @@ class Story:
         leg = self.legs[name]
         leg.in_room, leg.held, leg.ends_conference = True, False, False
         leg.muted, leg.coaches = leg.party == "supervisor", ""
+        leg.starts = starts
         event = ParticipantJoined(
             **self._common(room, 1, **given),
             conference_sid=room,
@@ -404,11 +405,7 @@ class Story:
     # ---- what is expected ----------------------------------------------------------------------------------------
 
     def words(self) -> list[str]:
-        """The effects that the last event ordered.
-
-        `end room` includes the hang-ups of everyone who was inside; a hold stands for the clearing of the flag before
-        it, too.
-        """
+        """The effects ordered last; `end room` includes hang-ups of those inside, a hold its clearing of the flag."""
         assert self.last is not None
         ends_room = any(isinstance(effect, EndConference) for effect in self.last.effects)
         folded = self._was_inside if ends_room else set()
@@ -494,5 +491,9 @@ class Story:
 def _seen(leg: Leg) -> ParticipantSeen:
     """A participant as a look shows it."""
     return ParticipantSeen(
-        leg.call_sid, leg.label, **flags_of(leg) | {"coaches": leg.coaches}, is_ringing=leg.is_ringing
+        leg.call_sid,
+        leg.label,
+        **flags_of(leg) | {"coaches": leg.coaches},
+        is_ringing=leg.is_ringing,
+        starts_conference=leg.starts,
     )

@@ -5,7 +5,7 @@ import pytest
 from statemachine.events import ConfirmOverdue, StageOverdue
 from statemachine.policy import Policy
 from tests.statemachine.stages import FLAGS, blind_from_bridge, conferenced, dialling, outbound
-from tests.statemachine.story import BOB, ROOM, Story
+from tests.statemachine.story import BOB, OTHER_ROOM, ROOM, Story
 
 COMPLETED = ("transfer", "completed", "")
 
@@ -39,18 +39,37 @@ def test_agent_whose_end_is_never_told_is_looked_at():
     story.expect("conferenced", *FLAGS).expect_concluded(COMPLETED)
 
 
-def test_customer_who_started_the_room_is_held_to_hear_ringing():
+def test_customer_who_comes_alone_as_one_who_starts_is_moved_to_hear_ringing():
+    """Twilio holds no one before the conference starts."""
     story = Story().answered().transfer("blind").call("agent", "completed").joins("customer")
-    story.expect("transferring", "hold customer").confirms("customer").expect("transferring", "dial target")
-    story.takes_part("target").expect("transferring", "unhold customer").confirms("customer")
+    story.expect("transferring", "move customer")
+    (move,) = story.last.effects
+    assert (move.tune, move.room) == ("ringback", story.session.id)
+    story.succeeds("redirect_call", "customer", move.effect_id)
+    story.leaves("customer", status="in-progress", reason="participant_updated_via_api").conference_ends()
+    story.joins("customer", room=OTHER_ROOM, starts=False).expect("transferring", "dial target")
+    assert story.last.effects[0].room == OTHER_ROOM
+    story.placed("target").call("target", "in-progress").joins("target", room=OTHER_ROOM)
     story.expect("conferenced", *FLAGS).expect_held()
 
 
 def test_customer_whose_arrival_is_not_told_is_found_by_a_look():
     story = Story().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
-    story.expect("transferring", "look").legs["customer"].in_room = True
-    story.reads(customer="in-progress", room=ROOM, inside=("customer",)).expect("transferring", "hold customer")
-    story.confirms("customer").expect("transferring", "dial target")
+    story.expect("transferring", "look").legs["customer"].starts = False
+    story.reads(customer="in-progress", room=ROOM, inside=("customer",)).expect("transferring", "dial target")
+
+
+def test_customer_whom_a_look_finds_as_one_who_starts_is_moved():
+    story = Story().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
+    story.reads(customer="in-progress", room=ROOM, inside=("customer",)).expect("transferring", "move customer")
+
+
+@pytest.mark.parametrize("code", [16001, 16099])
+def test_hold_that_is_refused_before_the_start_is_not_repeated(code):
+    story = conferenced().transfer("blind").confirms("agent").expect("transferring", "hold customer")
+    story.fails("update_participant", "customer", code=code, effect_id=story.last.effects[-1].effect_id)
+    story.expect("transferring").expect_timers("stage")
+    story.conference_starts().expect("transferring", "hold customer")
 
 
 def test_customer_who_does_not_arrive_is_moved_once_and_then_let_go():

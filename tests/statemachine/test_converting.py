@@ -199,7 +199,7 @@ def test_customer_of_a_transfer_who_is_in_a_second_room_waits_there_for_the_targ
     """The agent had hung up as soon as he was moved; his end is told last."""
     story = Story().answered().transfer("warm").joins("agent").dial_ends("completed")
     story.joins("customer", room=OTHER_ROOM).expect("converting").call("agent", "completed")
-    story.expect("transferring", "hold customer", phase="blind")
+    story.expect("transferring", "move customer", phase="blind")
 
 
 def test_leave_that_is_older_than_the_join_changes_nothing():

@@ -86,10 +86,13 @@ def test_agent_who_hangs_up_while_it_converts_has_parked_the_call():
     story.expect_command("park-1", "accepted", "done")
 
 
-def test_customer_who_came_alone_and_started_the_room_is_held_for_the_music():
+def test_customer_who_came_alone_as_one_who_starts_is_moved_to_hear_the_music():
+    """Twilio holds no one before the conference starts."""
     story = as_room(Story().answered().convert()).park().joins("customer").call("agent", "completed")
-    story.expect("transferring", "hold customer", phase="park").confirms("customer")
-    story.expect("conferenced", phase="parked").expect_held("customer")
+    story.expect("transferring", "move customer", phase="park")
+    (move,) = story.last.effects
+    assert move.tune == "music"
+    story.joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced", phase="parked").expect_held()
 
 
 def test_agent_of_whom_nothing_is_heard_is_hung_up_again_and_looked_at():
@@ -156,8 +159,9 @@ def test_conversion_that_brings_only_the_customer_parks_him():
     story.fires(ConvertOverdue).expect("converting", "look")
     story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer",))
     story.expect("converting", "move agent").is_unknown("redirect_call", "agent", story.last.effects[0].effect_id)
-    story.fires(RepairOverdue).expect("transferring", "hang up agent", "hold customer", phase="park")
-    story.confirms("customer").call("agent", "completed").expect("conferenced", phase="parked").expect_held("customer")
+    story.fires(RepairOverdue).expect("transferring", "hang up agent", "move customer", phase="park")
+    story.joins("customer", room=OTHER_ROOM, starts=False)
+    story.call("agent", "completed").expect("conferenced", phase="parked").expect_held()
 
 
 # ---- the customer ------------------------------------------------------------------------------------------------
@@ -226,13 +230,29 @@ def test_customer_who_does_not_come_again_is_moved_and_then_let_go(begin):
 @BOTH
 def test_customer_whose_other_conference_nobody_told_of_is_found_by_the_sweep(begin):
     story = begin().later(30_000).sweep_finds("conference-missing").expect("conferenced", "look")
-    story.legs["customer"].held = story.legs["customer"].ends_conference = False
-    # Nobody knows whether it has started; on hold he hears music in any case.
+    leg = story.legs["customer"]
+    leg.held = leg.ends_conference = leg.starts = False
+    story.reads(customer="in-progress", room=OTHER_ROOM, inside=("customer",))
+    story.expect("conferenced", phase="parked").expect_timers("park")
+    assert story.session.conference_sid == OTHER_ROOM
+    assert story.session.parties["customer"].waits
+
+
+@BOTH
+@pytest.mark.parametrize("code", [16001, 16099])
+def test_parked_customer_who_can_not_be_held_before_the_start_is_moved_to_hear_music(begin, code):
+    story = begin().later(30_000).sweep_finds("conference-missing")
+    leg = story.legs["customer"]
+    leg.held, leg.ends_conference, leg.starts = False, False, True
     story.reads(customer="in-progress", room=OTHER_ROOM, inside=("customer",))
     story.expect("conferenced", "hold customer", phase="parked")
-    assert story.session.conference_sid == OTHER_ROOM
-    story.does("customer")
-    story.changes("customer", kind="participant-hold", room=OTHER_ROOM).expect_timers("park")
+    story.fails("update_participant", "customer", code=code, effect_id=story.last.effects[0].effect_id)
+    story.expect("conferenced", "move customer", phase="parked").expect_timers("park", "opening")
+    (move,) = story.last.effects
+    assert move.tune == "music"
+    story.succeeds("redirect_call", "customer", move.effect_id)
+    story.joins("customer", room="CF" + "9" * 32, starts=False)
+    story.expect("conferenced", phase="parked").expect_timers("park").expect_held()
 
 
 # ---- too long ----------------------------------------------------------------------------------------------------

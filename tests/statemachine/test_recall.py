@@ -148,9 +148,8 @@ def test_agent_and_target_who_both_hang_up_leave_nobody_in_silence(first, second
 def test_target_who_was_dialled_into_a_room_that_is_over_is_looked_after_until_he_is_gone():
     """The agent took the room along; the customer waits in another one, where the target can't come."""
     story = ringing("warm").leaves("agent").conference_ends().expect("transferring", "hang up target")
-    story.joins("customer", room=OTHER_ROOM, starts=False).expect_timers("stage", "confirm")
-    story.does("customer")
-    story.changes("customer", room=OTHER_ROOM).fires(StageOverdue).expect("transferring", "look")
+    story.joins("customer", room=OTHER_ROOM, starts=False).expect_timers("stage")
+    story.fires(StageOverdue).expect("transferring", "look")
     story.reads(customer="in-progress", target="completed", room=OTHER_ROOM, inside=("customer",))
     story.expect("transferring", "dial agent to the gate", phase="recall")
 

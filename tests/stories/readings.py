@@ -12,6 +12,8 @@ READINGS: Mapping[str, Mapping[str, Any]] = {
     "default": {},
     "flags_taken": {"end_on_exit_update": "taken"},
     "flags_with_hold": {"end_on_exit_update": "with-hold"},
+    "start_awaited": {"add_before_start": "refused", "failed_wait": "hung-up"},
+    "start_ignored": {"end_before_start": "taken", "update_before_start": "taken"},
 }
 #: Marks a reading in a test's id.
 PREFIX = "twilio:"

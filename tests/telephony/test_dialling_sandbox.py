@@ -103,13 +103,16 @@ async def test_hold_and_flag_are_confirmed_by_a_callback_and_by_a_read(line: Lin
     inside = (await line.read()).participants
 
     assert (held.kind, held.label, held.held, held.ends_conference) == ("participant-hold", "customer-1", True, False)
-    assert ParticipantSeen(call_sid=line.caller.sid, label="customer-1", held=True) in inside
+    assert ParticipantSeen(call_sid=line.caller.sid, label="customer-1", starts_conference=False, held=True) in inside
 
     await line.calls.perform(replace(update, hold=False, ends_conference=True))
     await line.until(lambda: any(event.ends_conference and not event.held for event in line.of(ParticipantChanged)))
     inside = (await line.read()).participants
 
-    assert ParticipantSeen(call_sid=line.caller.sid, label="customer-1", ends_conference=True) in inside
+    assert (
+        ParticipantSeen(call_sid=line.caller.sid, label="customer-1", starts_conference=False, ends_conference=True)
+        in inside
+    )
 
 
 async def test_somebody_at_the_gate_hears_the_brief_presses_1_and_joins(line: Line) -> None:

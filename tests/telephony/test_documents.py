@@ -121,11 +121,11 @@ def test_who_waits_hears_a_tune_and_does_not_start_the_room(tune):
     assert parse_wait(query_of(conference.get("waitUrl"))) == Wait(SESSION, "customer", Tune(tune))
 
 
-def test_who_waits_after_a_wait_url_has_failed_waits_in_silence():
-    join = DOCUMENTS.join_conference(SESSION, "customer", label="customer-1", room="CF1", attempt=2, starts=False)
+@pytest.mark.parametrize("default_music, wait_url", [(True, None), (False, "")])
+def test_without_a_tune_there_is_silence_or_twilios_own_music(default_music, wait_url):
+    _, conference = join(starts=False, default_music=default_music)
 
-    conference = ET.fromstring(join).find("Dial/Conference")
-    assert (conference.get("startConferenceOnEnter"), conference.get("waitUrl")) == ("false", "")
+    assert (conference.get("startConferenceOnEnter"), conference.get("waitUrl")) == ("false", wait_url)
     assert conference.get("waitMethod") is None
 
 

@@ -18,7 +18,7 @@ from webhooks.answers import (
 
 BRIDGE, CONF = DialKind.BRIDGE, DialKind.CONFERENCE
 JOIN, BY_NAME, HANG_UP, ASK = Answer.JOIN, Answer.JOIN_BY_NAME, Answer.HANG_UP, Answer.ASK_TWILIO
-IN_ROOM, IN_ANOTHER, IN_SILENCE = Answer.WAIT_IN_ROOM, Answer.WAIT_IN_ANOTHER, Answer.WAIT_IN_SILENCE
+IN_ROOM, IN_ANOTHER, NO_TUNE = Answer.WAIT_IN_ROOM, Answer.WAIT_IN_ANOTHER, Answer.WAIT_WITHOUT_TUNE
 NEXT, GO_ON, WAIT = Answer.RING_NEXT, Answer.GO_ON, Answer.WAIT
 BUSY, SILENT, UNREACHABLE = Answer.SAY_BUSY, Answer.SAY_NO_ANSWER, Answer.SAY_UNREACHABLE
 
@@ -60,7 +60,7 @@ def agent(**known):
         ("transferring", BRIDGE, "busy",        1, JOIN),
         ("transferring", CONF,   "answered",    1, IN_ANOTHER),   # the agent's leaving has ended the room
         ("transferring", CONF,   "failed",      1, IN_ANOTHER),   # refused by the room
-        ("transferring", CONF,   "answered",    2, IN_SILENCE),   # its music can't be had
+        ("transferring", CONF,   "answered",    2, NO_TUNE),   # its music can't be had
         ("transferring", CONF,   "answered",    3, HANG_UP),
         ("transferring", CONF,   "answered",    9, HANG_UP),
         ("ended",        BRIDGE, "completed",   1, HANG_UP),
@@ -247,10 +247,10 @@ def test_the_next_agent_is_rung_without_redis_too(status, more, call, expected):
 @pytest.mark.parametrize(
     ("direction", "sid", "party", "attempt", "expected"),
     [
-        ("inbound",  CALLER, "customer", 1, IN_SILENCE),   # the greeting or the music could not be had
+        ("inbound",  CALLER, "customer", 1, NO_TUNE),   # the greeting or the music could not be had
         ("inbound",  CALLER, "customer", 2, HANG_UP),
         ("inbound",  AGENT,  "agent",    1, HANG_UP),      # he is not who waits
-        ("outbound", AGENT,  "agent",    1, IN_SILENCE),
+        ("outbound", AGENT,  "agent",    1, NO_TUNE),
         ("outbound", AGENT,  "agent",    2, HANG_UP),
         ("outbound", CALLER, "customer", 1, HANG_UP),
     ],
@@ -284,8 +284,8 @@ def test_a_caller_who_was_bridged_though_the_session_says_otherwise_is_answered_
     ("party", "attempt", "asked", "expected"),
     [
         ("customer", 1, 1, WAIT),
-        ("customer", 1, ASKED_MAX, IN_SILENCE),
-        ("agent", 1, ASKED_MAX, IN_SILENCE),
+        ("customer", 1, ASKED_MAX, NO_TUNE),
+        ("agent", 1, ASKED_MAX, NO_TUNE),
         ("target", 1, ASKED_MAX, HANG_UP),
         ("customer", 2, 1, WAIT),
         ("customer", 2, ASKED_MAX, HANG_UP),
@@ -311,7 +311,7 @@ def test_a_session_that_nobody_has_decided_upon_yet_is_waited_for(party, attempt
         (BRIDGE, 1, Tune.NONE, JOIN),
         (CONF, 1, Tune.MUSIC, IN_ANOTHER),
         (CONF, 1, Tune.NONE, IN_ANOTHER),
-        (CONF, 2, Tune.MUSIC, IN_SILENCE),
+        (CONF, 2, Tune.MUSIC, NO_TUNE),
         (CONF, 3, Tune.MUSIC, HANG_UP),
     ],
 )

@@ -166,7 +166,7 @@ async def test_a_customer_whose_agent_was_let_go_waits_in_the_room(client, inges
 @pytest.mark.parametrize(
     ("tune", "heard"), [(Tune.MUSIC, "music"), (Tune.RINGBACK, "ringback"), (Tune.NONE, "ringback")]
 )
-async def test_a_customer_whose_room_has_ended_waits_in_another_then_in_silence(client, ingest, tune, heard):
+async def test_a_customer_whose_room_has_ended_waits_in_another_then_with_twilios_music(client, ingest, tune, heard):
     ingest.facts = facts("transferring", customer=PartyFacts(CALLER, label="customer-2", tune=tune))
     url, joined = f"/voice/dial-action?session={CALLER}&party=customer&dial=conference&attempt=1", []
 
@@ -181,13 +181,13 @@ async def test_a_customer_whose_room_has_ended_waits_in_another_then_in_silence(
 
     assert verbs(document) == ["Hangup"]
     assert parse_dial_action(again.query).attempt == 3
-    another, silent = joined
+    another, last = joined
     for conference in joined:
         assert (conference.text, conference.get("participantLabel")) == (CALLER, "customer-2")
     assert another.get("startConferenceOnEnter") == "false"
     assert f"tune={heard}" in another.get("waitUrl")
-    # The session sees by it that no wait music plays there, and holds him with the tune.
-    assert (silent.get("startConferenceOnEnter"), silent.get("waitUrl")) == ("true", "")
+    # Without a wait URL, Twilio plays its own music until someone else joins.
+    assert (last.get("startConferenceOnEnter"), last.get("waitUrl")) == ("false", None)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ async def test_a_customer_whose_room_has_ended_waits_in_another_then_in_silence(
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("sid", [CONFERENCE, ""])
-async def test_a_customer_whose_tune_can_never_be_had_waits_in_silence_and_is_not_hung_up(
+async def test_a_customer_whose_tune_can_never_be_had_hears_twilios_music_and_is_not_hung_up(
     client, ingest, ended, tunes_tried, sid
 ):
     waiting = PartyFacts(CALLER, label="customer-2", tune=Tune.MUSIC)
@@ -213,7 +213,7 @@ async def test_a_customer_whose_tune_can_never_be_had_waits_in_silence_and_is_no
         action = urlsplit(ET.fromstring(document).find("Dial").get("action"))
         url = f"{action.path}?{action.query}"
 
-    assert ["tune=music" in wait_url for wait_url in heard] == [True] * tunes_tried + [False]
+    assert [bool(url) and "tune=music" in url for url in heard] == [True] * tunes_tried + [False]
     assert room(document).text == CALLER
 
 

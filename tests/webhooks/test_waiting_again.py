@@ -47,14 +47,15 @@ async def test_a_wait_url_that_fails_costs_the_music_and_not_the_call(client, in
     conference = room(document)
     # By name: the room that it was in may be over.
     assert (conference.text, conference.get("participantLabel")) == (CALLER, f"{party}-1")
-    assert (conference.get("waitUrl"), conference.get("maxParticipants")) == ("", "7")
+    # Without a wait URL, Twilio plays its own music.
+    assert (conference.get("waitUrl"), conference.get("maxParticipants")) == (None, "7")
     assert conference.get("startConferenceOnEnter") == ("true" if party == "agent" else "false")
     assert parse_dial_action(urlsplit(own_action(document)).query).attempt == 2
     assert [event.dial for event in ingest.events] == ["conference"]
 
 
 @pytest.mark.parametrize(("party", "sid", "direction"), [CUSTOMER_WAITS, AGENT_WAITS])
-async def test_whoever_comes_out_of_the_silence_too_is_let_go(client, ingest, party, sid, direction):
+async def test_anyone_who_comes_out_of_twilios_music_too_is_hung_up(client, ingest, party, sid, direction):
     ingest.facts = facts("conferenced", direction=direction, mode="conference", opening="dialing")
     _, document = await post(client, left(party), form(sid))
 
@@ -64,7 +65,7 @@ async def test_whoever_comes_out_of_the_silence_too_is_let_go(client, ingest, pa
 
 
 @pytest.mark.parametrize(("party", "starts"), [("customer", "false"), ("agent", "true")])
-async def test_a_session_that_was_not_decided_upon_yet_is_waited_for_and_then_joined_in_silence(
+async def test_a_session_that_was_not_decided_upon_yet_is_waited_for_and_then_joined_with_twilios_music(
     client, ingest, child_lookup, party, starts
 ):
     target, answers = left(party), []
@@ -78,7 +79,7 @@ async def test_a_session_that_was_not_decided_upon_yet_is_waited_for_and_then_jo
         target = f"{url.path}?{url.query}"
 
     assert answers == [["Pause", "Redirect"]] * 2 + [["Dial"]]
-    assert (room(document).get("waitUrl"), room(document).get("startConferenceOnEnter")) == ("", starts)
+    assert (room(document).get("waitUrl"), room(document).get("startConferenceOnEnter")) == (None, starts)
     assert child_lookup.asked == [], "who comes out of a conference has no child"
 
 
@@ -113,7 +114,7 @@ async def test_when_both_have_talked_the_end_of_the_room_is_the_end(client, inge
 # ---- parked ------------------------------------------------------------------------------------------------------
 
 
-async def test_a_parked_customer_goes_back_to_the_music_then_to_silence(client, ingest):
+async def test_a_parked_customer_goes_back_to_the_music_then_to_twilios(client, ingest):
     parked = PartyFacts(CALLER, label="customer-2")
     ingest.facts, target, heard = facts("conferenced", phase="parked", customer=parked), left("customer"), []
 
@@ -123,11 +124,10 @@ async def test_a_parked_customer_goes_back_to_the_music_then_to_silence(client, 
             break
         conference = room(document)
         assert conference.get("participantLabel") == "customer-2"
-        heard.append(("tune=music" in conference.get("waitUrl"), conference.get("startConferenceOnEnter")))
+        heard.append(("tune=music" in conference.get("waitUrl", ""), conference.get("startConferenceOnEnter")))
         target = own_action(document)
 
-    # The room without music he starts himself, by which the session knows to hold him with it.
-    assert heard == [(True, "false"), (False, "true")]
+    assert heard == [(True, "false"), (False, "false")]
     assert verbs(document) == ["Hangup"]
 
 

@@ -1,0 +1,51 @@
+"""What Twilio does only once a conference has started, and leaves that are no hang-ups."""
+
+import pytest
+
+from tests.statemachine.rooms import received, waiting
+from tests.statemachine.stages import FLAGS
+from tests.statemachine.story import BOB, OTHER_ROOM
+
+TWO = {"other_agents": (BOB,)}
+
+
+@pytest.mark.parametrize("code", [16001, 16099])
+def test_dial_that_is_refused_before_the_start_is_placed_once_more_as_a_call_of_its_own(code):
+    story = waiting()
+    before = story.last.effects[0]
+    story.refused("agent", code=code).expect("conferenced", "dial agent to the gate", phase="ringing")
+    (dial,) = story.last.effects
+    assert (dial.to, dial.timeout_s, dial.is_urgent) == (before.to, before.timeout_s, True)
+    assert dial.effect_id != before.effect_id
+    story.placed("agent").call("agent", "ringing").call("agent", "in-progress")
+    story.gate("agent").gate("agent", "accepted").joins("agent").expect("conferenced", *FLAGS, phase="")
+
+
+def test_call_that_is_refused_too_is_not_placed_again():
+    story = waiting(**TWO).refused("agent", code=16099).expect("conferenced", "dial agent to the gate")
+    story.refused("agent", code=16099).expect("conferenced", "dial agent")
+    assert story.last.effects[0].to == BOB
+
+
+def test_dial_whose_call_has_shown_itself_is_not_placed_again():
+    """An earlier copy of the request was carried out: the phone rings."""
+    waiting().call("agent", "ringing").refused("agent", code=16099).expect("conferenced", phase="ringing")
+
+
+def test_leave_of_a_caller_whose_call_goes_on_is_no_hang_up():
+    """Twilio may report so that the wait document could not be fetched; the dial action leads the caller back."""
+    story = waiting().placed("agent").leaves("customer", status="in-progress")
+    story.expect("conferenced", phase="ringing").expect_timers("dial", "opening")
+    story.dial_ends("failed", dial="conference").expect("conferenced", phase="ringing")
+    story.conference_ends().expect("conferenced", "hang up agent", phase="ringing")
+    story.joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced", "dial agent")
+
+
+def test_leave_of_a_caller_who_has_hung_up_ends_it_as_ever():
+    waiting().placed("agent").leaves("customer").expect("ended", "end room", "hang up agent", reason="customer-left")
+
+
+def test_leave_of_someone_who_talks_is_a_hang_up_though_the_call_is_still_in_progress():
+    """The dial action is answered with a hang-up then."""
+    story = received().leaves("agent", status="in-progress").expect("conferenced").expect_timers("lone")
+    assert story.session.parties["agent"].is_gone
