@@ -35,6 +35,8 @@ from telephony.directory import DirectoryFile
 
 log = structlog.get_logger()
 
+#: Connections of health checks, which are asked one after the other; of a cluster, to each node (count).
+PROBES_MAX = 4
 #: Pause between two tries to agree with Redis on the number of partitions, seconds.
 AGREE_EVERY_S = 1.0
 
@@ -99,6 +101,7 @@ async def _webhooks(
     client = make_store_client(settings.redis_url)
     # Of its own, so that no caller waits behind a list of sessions.
     api_client = make_store_client(settings.redis_url)
+    probing = make_store_client(settings.redis_url, max_connections=PROBES_MAX)
     http = http_client(settings, clock=clock, metrics=metrics)
     level = Level()
     refused: list[SettingsError] = []
@@ -123,6 +126,7 @@ async def _webhooks(
             clock,
             session_ttl_s=settings.session_ttl_s,
             replay_window_s=settings.replay_window_s,
+            probing=probing,
             metrics=metrics,
         )
         calls = Calls(rest_client(settings, http), join_document=_redirects_nothing)
@@ -139,6 +143,7 @@ async def _webhooks(
         await publisher.close()
     finally:
         await http.close()
+        await probing.aclose()
         await api_client.aclose()
         await client.aclose()
     if refused:
@@ -252,6 +257,7 @@ async def _console(
     from console.serving import serve
 
     client = make_store_client(settings.redis_url, max_connections=16)
+    probing = make_store_client(settings.redis_url, max_connections=PROBES_MAX)
     try:
         app = make_app(
             settings,
@@ -262,9 +268,11 @@ async def _console(
             shows_token=options.shows_token,
             # Who has it listen elsewhere has other machines ask for it by names that only they know.
             hosts=options.hosts if options.hosts or is_loopback(host) else None,
+            probing=probing,
         )
         await serve(app, host, port, stop)
     finally:
+        await probing.aclose()
         await client.aclose()
     return 0
 

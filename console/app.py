@@ -28,6 +28,7 @@ from runtime.errors import StoreError
 from runtime.outage import note_unreachable
 from runtime.pages.serving import add_headers, host_name, is_this_machine, page, static_routes
 from runtime.settings import ConsoleSettings
+from runtime.sharing import Shared
 from statemachine import diagram
 from streams.connection import Client
 
@@ -55,6 +56,7 @@ def make_app(
     shows_token: bool = False,
     hosts: Collection[str] | None = None,
     static: Path = STATIC,
+    probing: Client | None = None,
 ) -> web.Application:
     """The application.
 
@@ -68,6 +70,8 @@ def make_app(
             where it is read-only: whoever sees the page could steer with it elsewhere.
         hosts: Under which names it may be asked for, beside those of this machine; None for any.
         static: The folder of the page's files.
+        probing: A client for `/readyz` alone: anyone may ask for it, and it takes no connection from the pages. Closed
+            by the caller too.
     """
     store = Store(client, settings.prefix)
     sign_in = SignIn(settings.api_token, clock)
@@ -92,7 +96,7 @@ def make_app(
         [
             web.get("/", _front),
             web.get("/healthz", _alive),
-            web.get("/readyz", _ready(store)),
+            web.get("/readyz", _ready(Store(probing or client, settings.prefix))),
             web.get("/diagram.svg", _diagram),
             web.post("/sign-in", _signed_in(sign_in)),
             web.post("/sign-out", _signed_out(sign_in)),
@@ -166,13 +170,19 @@ async def _alive(_request: web.Request) -> web.Response:
 
 
 def _ready(store: Store) -> _Handler:
-    async def ready(_request: web.Request) -> web.Response:
-        """Whether sessions can be read; when not, names what is missing."""
+    async def missing() -> list[str]:
         try:
             await store.ask(lambda reader: reader.marks())
         except StoreError as error:
-            return answer({"ready": False, "missing": [f"redis: {error.state or error}"]}, 503)
-        return answer({"ready": True, "missing": []})
+            return [f"redis: {error.state or error}"]
+        return []
+
+    shared = Shared(missing)  # anyone may ask, as often as they like
+
+    async def ready(_request: web.Request) -> web.Response:
+        """Whether sessions can be read; when not, names what is missing."""
+        lacks = await shared()
+        return answer({"ready": not lacks, "missing": lacks}, 503 if lacks else 200)
 
     return ready
 

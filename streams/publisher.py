@@ -91,6 +91,7 @@ class Publisher:
         session_ttl_s: int = 86_400,
         replay_window_s: int = 604_800,
         deadline_s: float = DEADLINE_S,
+        probing: Client | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         """Binds what is needed.
@@ -102,9 +103,11 @@ class Publisher:
             session_ttl_s: How long a session is kept after its end, seconds.
             replay_window_s: How long its calls are remembered after that, seconds.
             deadline_s: How long a caller waits for Redis, seconds.
+            probing: For `trouble` alone: health checks are open to anyone, and take no connection from callers.
             metrics: Where is counted what was left out under load.
         """
         self._client = client
+        self._probing = probing or client
         self._keys = keys
         self._clock = clock
         self._deadline_s = deadline_s
@@ -186,7 +189,7 @@ class Publisher:
         try:
             with store_errors():
                 # Past the others, and once: what passes in a second or two is told too.
-                await self._client.set(self._keys.probe, self._clock.wall_ms())
+                await self._probing.set(self._keys.probe, self._clock.wall_ms())
         except StoreError as error:
             return error.state
         return ""

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from runtime.errors import StoreError
 from runtime.metrics import Metrics
+from runtime.sharing import Shared
 from streams.ingest import Ingest
 from streams.levels import Level
 from streams.trouble import NO_ANSWER
@@ -22,6 +23,9 @@ class HealthRoutes:
         self._ingest = ingest
         self._metrics = metrics
         self._level = level
+        # Anyone may ask, as often as they like: Redis and the metrics are asked once a second for all of them.
+        self._trouble = Shared(self._asked)
+        self._exposition = Shared(self._exposed)
 
     async def alive(self, _request: web.Request) -> web.Response:
         """The process answers. Redis is not asked: restarting us would not mend it."""
@@ -29,11 +33,7 @@ class HealthRoutes:
 
     async def ready(self, _request: web.Request) -> web.Response:
         """Whether callbacks can be stored; when not, names what is missing."""
-        try:
-            async with asyncio.timeout(_READY_DEADLINE_S):
-                trouble = await self._ingest.trouble()
-        except (StoreError, TimeoutError):
-            trouble = NO_ANSWER
+        trouble = await self._trouble()
         missing = [f"redis: {trouble}"] if trouble else []
         if self._level.problem:
             missing.append(self._level.problem)
@@ -41,4 +41,14 @@ class HealthRoutes:
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """The counts, as Prometheus reads them."""
-        return web.Response(body=self._metrics.exposition(), headers={"Content-Type": _EXPOSITION})
+        return web.Response(body=await self._exposition(), headers={"Content-Type": _EXPOSITION})
+
+    async def _asked(self) -> str:
+        try:
+            async with asyncio.timeout(_READY_DEADLINE_S):
+                return await self._ingest.trouble()
+        except (StoreError, TimeoutError):
+            return NO_ANSWER
+
+    async def _exposed(self) -> bytes:
+        return self._metrics.exposition()

@@ -8,6 +8,7 @@ from aiohttp import web
 from runtime.errors import SettingsError
 from runtime.metrics import Metrics
 from runtime.servers import PortUnavailableError, serving
+from runtime.sharing import Shared
 
 #: How long open requests may take at a stop, seconds.
 SHUTDOWN_S = 1.0
@@ -16,16 +17,22 @@ SHUTDOWN_S = 1.0
 def make_status_app(metrics: Metrics, missing: Callable[[], Awaitable[list[str]]]) -> web.Application:
     """`/healthz` (never touches Redis), `/readyz` (names what is missing) and `/metrics`."""
 
+    async def exposed() -> bytes:
+        return metrics.exposition()
+
+    # Anyone who reaches the port may ask, as often as they like.
+    shared_missing, shared_metrics = Shared(missing), Shared(exposed)
+
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="ok")
 
     async def readyz(_request: web.Request) -> web.Response:
-        lacks = await missing()
+        lacks = await shared_missing()
         return web.json_response({"ready": not lacks, "missing": lacks}, status=503 if lacks else 200)
 
     async def exposition(_request: web.Request) -> web.Response:
         headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-        return web.Response(body=metrics.exposition(), headers=headers)
+        return web.Response(body=await shared_metrics(), headers=headers)
 
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", exposition)])

@@ -75,7 +75,11 @@ async def call_goes_on(server: RedisServer, begin: Setting, end: Setting, state:
         customer, agent = await world.talking()
         begin(server)
         try:
-            assert await readiness(world) == (503, [f"redis: {state}"])
+
+            async def is_said() -> bool:
+                return await readiness(world) == (503, [f"redis: {state}"])
+
+            await world.eventually(is_said, "the webhooks say what is wrong")
             with pytest.raises(StoreError):
                 await commands.publish(world.client, world.keys, {"type": "convert", "session": customer.sid})
             caller = await caller_is_connected(world)

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,10 @@ async def readiness(world: World) -> tuple[int, list[str]]:
         return response.status, (await response.json())["missing"]
 
 
+async def _is(asked: Awaitable[object], expected: object) -> bool:
+    return await asked == expected
+
+
 async def worker_lacks(world: World) -> list[str]:
     asked = world.workers[0].readiness
     assert asked is not None
@@ -87,7 +91,9 @@ async def test_calls_are_bridged_while_redis_takes_no_writes_and_everything_goes
     talking = await world.talking()
     trouble.begin(redis)
     try:
-        assert await readiness(world) == (503, [f"redis: {trouble.state}"])
+        await world.eventually(
+            lambda: _is(readiness(world), (503, [f"redis: {trouble.state}"])), "the webhooks say what is wrong"
+        )
         assert await worker_lacks(world) == [f"redis: {trouble.state}"]
         caller = await world.customer_calls()
         await world.sandbox.wait_until(lambda: len(world.sandbox.calls_of(AGENT)) == 2)

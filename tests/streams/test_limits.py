@@ -136,3 +136,16 @@ def test_chores_at_one_node_are_bounded() -> None:
         await asyncio.gather(*silent)
 
     in_virtual_time(body)
+
+
+def test_health_checks_have_a_connection_of_their_own() -> None:
+    async def body(client: SplitClient, clock: TeamClock) -> None:
+        probing = SplitClient(client.server, split)
+        publisher = Publisher(client, KEYS, clock, probing=probing)
+        client.silent = {"a", "b"}
+        assert await publisher.trouble() == ""
+        client.silent, probing.silent = set(), {"a", "b"}
+        assert await publisher.trouble() == "no answer"
+        await publisher.close()
+
+    in_virtual_time(body)

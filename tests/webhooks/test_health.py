@@ -1,7 +1,9 @@
+import asyncio
 import inspect
 
 import pytest
 
+from runtime import sharing
 from streams.ingest import Ingest
 from tests.webhooks.webhook_kit import PUBLIC_URL, FakeChildLookup, FakeIngest
 from webhooks import health
@@ -56,3 +58,26 @@ def test_the_fakes_have_the_shape_of_what_they_stand_for(fake, real):
             continue
         assert list(inspect.signature(getattr(fake, name)).parameters) == list(inspect.signature(method).parameters)
         assert inspect.iscoroutinefunction(getattr(fake, name)) == inspect.iscoroutinefunction(method)
+
+
+async def test_however_many_ask_redis_and_the_metrics_are_asked_once(client, ingest, metrics, monkeypatch):
+    asked = {"redis": 0, "metrics": 0}
+    trouble, exposition = ingest.trouble, metrics.exposition
+
+    async def counted_trouble():
+        asked["redis"] += 1
+        return await trouble()
+
+    def counted_exposition():
+        asked["metrics"] += 1
+        return exposition()
+
+    monkeypatch.setattr(ingest, "trouble", counted_trouble)
+    monkeypatch.setattr(metrics, "exposition", counted_exposition)
+    monkeypatch.setattr(sharing, "KEPT_S", 3600)
+
+    for path in ("/readyz", "/metrics"):
+        answers = await asyncio.gather(*(read(client, path) for _ in range(50)))
+        assert {status for status, _, _ in answers} == {200}
+
+    assert asked == {"redis": 1, "metrics": 1}
