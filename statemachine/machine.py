@@ -15,6 +15,7 @@ from typing import Any
 from transitions import EventData, Machine, Transition
 
 from statemachine.departures import pruned
+from statemachine.effects import HangUpCall
 from statemachine.events import (
     Add,
     Always,
@@ -138,6 +139,8 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
         return _passed_over(session, event, Outcome.STALE, "taken before")
     if isinstance(event, CallsRead | EffectOutcome) and event.effect_id == session.reading:
         return _decide(_with_answer(session, event), event, now_ms, policy, before=session)
+    if isinstance(event, EffectOutcome) and event.kind == HangUpCall.kind:
+        return _decide(_with_hang_up_over(session, event), event, now_ms, policy, before=session)
     if isinstance(event, TimerExpired):
         if session.timers.get(event.timer) != event.due_ms:
             return _passed_over(session, event, Outcome.STALE, "the timer was cancelled or set again")
@@ -214,6 +217,13 @@ def _with_answer(session: Session, event: CallsRead | EffectOutcome) -> Session:
     unread = event.unread if isinstance(event, CallsRead) and is_current and not session.reads_again else ()
     reads_again = session.reads_again or bool(unread)
     return changed(session, {"reading": "", "reads_again": reads_again, "unread_calls": unread})
+
+
+def _with_hang_up_over(session: Session, event: EffectOutcome) -> Session:
+    """The session once a hang-up has its outcome: should the party linger, it is hung up again."""
+    over = {name: replace(one, hanging_up="") for name, one in session.parties.items()
+            if one.hanging_up and one.hanging_up == event.effect_id}  # fmt: skip
+    return changed(session, {"parties": {**session.parties, **over}}) if over else session
 
 
 def _opens(session: Session, event: Event) -> bool:
@@ -324,7 +334,7 @@ def _learnt(before: Party, after: Party) -> bool:
     """Whether more is known of a party than before, or something else; when it is looked after is no knowledge."""
     if after is before or after == before:
         return False
-    return replace(after, dial_due_ms=before.dial_due_ms, doubt=before.doubt) != before
+    return replace(after, dial_due_ms=before.dial_due_ms, doubt=before.doubt, hanging_up=before.hanging_up) != before
 
 
 def _refusal(session: Session, why: str, policy: Policy) -> str:

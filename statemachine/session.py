@@ -137,6 +137,8 @@ class Party:
     listens: bool = False
     #: Its hang-up was ordered, or comes with the answer to its `<Dial>`'s action.
     is_hung_up: bool = False
+    #: Id of the effect that hangs it up, empty once that has an outcome: it may have to wait for a request slot.
+    hanging_up: str = ""
 
     @property
     def is_gone(self) -> bool:

@@ -391,8 +391,9 @@ def give_up_call(scratch: Scratch, name: str) -> None:
     """Somebody is not waited for any more: the call is hung up if it is known; else as soon as it shows up."""
     party = scratch.session.parties[name]
     if party.call_sid:
-        scratch.order(HangUpCall, party=party.name, call_sid=party.call_sid)
-    scratch.change_party(party, is_hung_up=bool(party.call_sid))
+        _hang_up(scratch, party)
+    else:
+        scratch.change_party(party, is_hung_up=False)
 
 
 def let_late_call_go(scratch: Scratch, event: CallProgressed | EffectSucceeded) -> None:
@@ -405,5 +406,9 @@ def hang_up_leaving(scratch: Scratch, _event: Event) -> None:
     """Whoever is to leave is hung up as soon as the call is known."""
     for party in tuple(scratch.session.parties.values()):
         if may_hang_up(scratch.session, party):
-            scratch.order(HangUpCall, party=party.name, call_sid=party.call_sid)
-            scratch.change_party(party, is_hung_up=True)
+            _hang_up(scratch, party)
+
+
+def _hang_up(scratch: Scratch, party: Party) -> None:
+    effect_id = scratch.order(HangUpCall, party=party.name, call_sid=party.call_sid)
+    scratch.change_party(party, is_hung_up=True, hanging_up=effect_id)

@@ -402,8 +402,13 @@ def look_again_at_stage(scratch: Scratch, event: Event) -> None:
 
 
 def hang_up_agent_late(scratch: Scratch, event: Event) -> None:
-    """The end of his `<Dial>` should have sent the agent away; nothing was heard of it, so he is hung up."""
-    scratch.change_party(scratch.session.parties[AGENT], is_hung_up=False)
+    """The end of the agent's `<Dial>` should have ended the call. No callback said so: the agent is hung up.
+
+    A hang-up without an outcome is not ordered again: it waits for a request slot, or is being retried.
+    """
+    agent = scratch.session.parties[AGENT]
+    if not agent.hanging_up:
+        scratch.change_party(agent, is_hung_up=False)
     arriving = scratch.transfer.stage is Stage.ARRIVING
     again_ms = scratch.policy.arrive_timeout_ms - scratch.policy.part_timeout_ms
     scratch.set_timer(StageOverdue.timer, max(1, again_ms) if arriving else scratch.policy.confirm_again_ms)

@@ -34,6 +34,7 @@ def test_order_of_the_agents_end_and_of_the_customers_arrival_does_not_matter():
 
 def test_agent_whose_end_is_never_told_is_looked_at():
     story = Story().answered().transfer("blind").joins("customer", starts=False).takes_part("target")
+    story.succeeds("hang_up_call", "agent", story.session.parties["agent"].hanging_up)
     story.fires(StageOverdue).expect("transferring", "look", "hang up agent")
     story.reads(customer="in-progress", agent="completed", room=ROOM, inside=("customer", "target"))
     story.expect("conferenced", *FLAGS).expect_concluded(COMPLETED)

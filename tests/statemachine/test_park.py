@@ -97,9 +97,22 @@ def test_customer_who_came_alone_as_one_who_starts_is_moved_to_hear_the_music():
 
 def test_agent_of_whom_nothing_is_heard_is_hung_up_again_and_looked_at():
     story = as_room(conferenced()).park().confirms("agent").confirms("customer").expect("transferring", "hang up agent")
+    story.succeeds("hang_up_call", "agent", story.session.parties["agent"].hanging_up)
     story.fires(StageOverdue).expect("transferring", "look", "hang up agent").expect_timers("stage")
     story.reads(customer="in-progress", agent="completed", room=ROOM, inside=("customer",))
     story.expect("conferenced", phase="parked").expect_timers("park")
+
+
+@pytest.mark.parametrize("comes_to_nothing", ["fails", "is_unknown"])
+def test_hang_up_is_not_ordered_again_while_it_waits_for_a_request_slot(comes_to_nothing: str):
+    story = as_room(conferenced()).park().confirms("agent").confirms("customer").expect("transferring", "hang up agent")
+    waiting = story.session.parties["agent"].hanging_up
+    assert waiting == story.last.effects[-1].effect_id
+    story.fires(StageOverdue).expect("transferring", "look")
+    story.fires(StageOverdue).expect("transferring")
+    assert story.session.parties["agent"].hanging_up == waiting
+    getattr(story, comes_to_nothing)("hang_up_call", "agent", effect_id=waiting).expect("transferring")
+    story.fires(StageOverdue).expect("transferring", "hang up agent")
 
 
 def test_agent_of_an_outbound_bridge_who_lingers_is_hung_up():

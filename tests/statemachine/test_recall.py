@@ -191,6 +191,7 @@ def test_customer_is_told_and_hung_up_where_nobody_is_to_be_tried(begin):
 def test_agent_who_is_still_leaving_is_waited_for_before_the_end():
     """Only then is it known that nobody is left for the customer."""
     story = dialling("blind", policy=END).placed("target").call("target", "busy").expect("transferring")
+    story.succeeds("hang_up_call", "agent", story.session.parties["agent"].hanging_up)
     story.fires(StageOverdue).expect("transferring", "look", "hang up agent").call("agent", "completed")
     story.expect("ended", "say goodbye to customer", reason="transfer-failed")
 
