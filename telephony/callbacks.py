@@ -5,13 +5,9 @@ later are kept as they are; ids, counts and whatever becomes part of an answer a
 """
 
 import re
-from collections.abc import Collection, Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
-from functools import lru_cache
+from collections.abc import Collection
 from urllib.parse import urldefrag
 
-from runtime.errors import ConferralError
 from statemachine.attributes import PLAIN, Attributes
 from statemachine.events import (
     AnnouncementEnded,
@@ -34,7 +30,23 @@ from statemachine.events import (
 from statemachine.session import CUSTOMER
 from statemachine.states import SessionMode
 from telephony.addresses import is_caller_id
-from telephony.unread import unread, without_urls
+from telephony.callback_fields import (
+    CALL_SID,
+    CONFERENCE_SID,
+    RECORDING_SID,
+    flag,
+    is_number,
+    moment_ms,
+    number,
+    optional_call_sid,
+    optional_word,
+    sid,
+    text,
+    word,
+)
+from telephony.callback_fields import Fields as Fields
+from telephony.callback_fields import MalformedCallbackError as MalformedCallbackError
+from telephony.unread import unread
 from telephony.urls import (
     ANNOUNCEMENT_PATH,
     CallbackUrlError,
@@ -47,14 +59,10 @@ from telephony.urls import (
     parse_announcement,
 )
 
-Fields = Mapping[str, str]
-
 #: Longest address that is taken over; what is longer is nobody whom we could dial.
 _ADDRESS_LENGTH_MAX = 256
 #: Longest URL of an announcement (characters), as commands may name one.
 _ANNOUNCE_URL_MAX = 2_000
-_WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_NUMBER = re.compile(r"[0-9]{1,9}")
 #: Percent-encoded JSON of 1 or 2 KiB; what is longer would crowd the stream, and a call without it only loses the
 #: caller's number. Source: Twilio docs, Call resource, `CallToken`.
 _CALL_TOKEN = re.compile(r"[ -~]{1,4096}")
@@ -69,9 +77,6 @@ _ANNOUNCEMENTS = {"announcement-end": False, "announcement-fail": True}
 _CONFERENCE_SOURCES = frozenset({"Conference", "StartConferenceRecordingAPI"})
 #: Where a recording is; kept as it is, and never asked by us.
 _URL = re.compile(r"https?://[!-~]{1,2000}")
-#: What a text of Twilio's must not carry on beside URLs: numbers of people, control characters.
-_UNSHOWN = re.compile(r"\+?[0-9](?:[0-9().-]|\s(?=[0-9(])){6,}|[^ -~]")
-_TEXT_LENGTH_MAX = 200
 
 #: The fields that are read. One of them sent twice is refused: which of the two would count is anybody's guess.
 FIELDS_READ = frozenset(
@@ -92,25 +97,22 @@ _KNOWN = FIELDS_READ | {
 }  # fmt: skip
 
 
-class MalformedCallbackError(ConferralError):
-    """A field is missing or not of its form: the sender is at fault, nothing is published, the answer is 400.
-
-    Attributes:
-        field: Twilio's name of the field; its value is kept nowhere.
-    """
-
-    def __init__(self, field: str) -> None:
-        super().__init__("malformed field")
-        self.field = field
-
-
 def call_sid_of(fields: Fields) -> str:
     """The call that the request is about.
 
     Raises:
         MalformedCallbackError: CallSid is missing or no id.
     """
-    return _id(fields, "CallSid")
+    return sid(fields, "CallSid", CALL_SID)
+
+
+def conference_sid_of(fields: Fields) -> str:
+    """The conference that the request is about.
+
+    Raises:
+        MalformedCallbackError: ConferenceSid is missing or no SID.
+    """
+    return sid(fields, "ConferenceSid", CONFERENCE_SID)
 
 
 def was_placed(fields: Fields) -> bool:
@@ -144,7 +146,12 @@ def session_id_of(fields: Fields) -> str:
     Raises:
         MalformedCallbackError: the one that it names is no id (`SessionID`), or CallSid is none.
     """
-    return _id(fields, "SessionID") if fields.get("SessionID") else call_sid_of(fields)
+    given = fields.get("SessionID", "")
+    if not given:
+        return call_sid_of(fields)
+    if not is_id(given):
+        raise MalformedCallbackError("SessionID")
+    return given
 
 
 def call_received(
@@ -229,8 +236,8 @@ def call_progressed(fields: Fields, callback: CallCallback, *own_numbers: str) -
         MalformedCallbackError: a field is missing or malformed.
     """
     call_sid = call_sid_of(fields)
-    status = _word(fields, "CallStatus")
-    sequence = _number(fields, "SequenceNumber")
+    status = word(fields, "CallStatus")
+    sequence = number(fields, "SequenceNumber")
     caller = caller_of(fields)
     # A leg that came in is the caller's own; one that we placed goes to somebody else and shows who calls.
     placed = was_placed(fields)
@@ -240,11 +247,11 @@ def call_progressed(fields: Fields, callback: CallCallback, *own_numbers: str) -
         token="" if sequence is not None else f"{CallProgressed.name}:{call_sid}:{status}",
         source=call_sid,
         sequence=sequence,
-        occurred_at_ms=_occurred_at_ms(fields.get("Timestamp", "")),
+        occurred_at_ms=moment_ms(fields.get("Timestamp", "")),
         party=callback.party,
         call_sid=call_sid,
         status=status,
-        sip_response_code=_number(fields, "SipResponseCode") or 0,
+        sip_response_code=number(fields, "SipResponseCode") or 0,
         address=callee if placed else caller,
         customer_address=_customer_address(callback.party, caller, callee, placed=placed, own_numbers=own_numbers),
         dial=callback.dial,
@@ -280,7 +287,7 @@ def dial_ended(fields: Fields, action: DialAction) -> DialEnded:
         MalformedCallbackError: a field is missing or malformed.
     """
     call_sid = call_sid_of(fields)
-    call_status = _word(fields, "CallStatus")
+    call_status = word(fields, "CallStatus")
     which = f":{action.agent_number}" if action.agent_number else ""
     return DialEnded(
         session_id=action.session_id,
@@ -288,7 +295,7 @@ def dial_ended(fields: Fields, action: DialAction) -> DialEnded:
         party=action.party,
         call_sid=call_sid,
         dial=action.dial.value,
-        dial_call_status=_optional_word(fields, "DialCallStatus") or action.dial_call_status,
+        dial_call_status=optional_word(fields, "DialCallStatus") or action.dial_call_status,
         call_status=call_status,
         agent_number=action.agent_number,
     )
@@ -339,12 +346,12 @@ def conference_event(fields: Fields, callback: ConferenceCallback) -> Conference
     Raises:
         MalformedCallbackError: a field is missing or malformed.
     """
-    conference_sid = _id(fields, "ConferenceSid")
-    kind = _word(fields, "StatusCallbackEvent")
-    sequence = _number(fields, "SequenceNumber")
+    conference_sid = conference_sid_of(fields)
+    kind = word(fields, "StatusCallbackEvent")
+    sequence = number(fields, "SequenceNumber")
     timestamp = fields.get("Timestamp", "")
-    occurred_at_ms = _occurred_at_ms(timestamp)
-    call_sid = _optional_id(fields, "CallSid")
+    occurred_at_ms = moment_ms(timestamp)
+    call_sid = optional_call_sid(fields)
     session_id = callback.session_id
     token = "" if sequence is not None else f"{kind}:{conference_sid}:{call_sid}:{occurred_at_ms}"
     other = unread(fields, _KNOWN)
@@ -352,16 +359,16 @@ def conference_event(fields: Fields, callback: ConferenceCallback) -> Conference
         return ParticipantJoined(
             session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
             conference_sid=conference_sid, other=other,
-            call_sid=call_sid_of(fields), label=_optional_word(fields, "ParticipantLabel"),
-            starts_conference=_flag(fields, "StartConferenceOnEnter", missing=True),
+            call_sid=call_sid_of(fields), label=optional_word(fields, "ParticipantLabel"),
+            starts_conference=flag(fields, "StartConferenceOnEnter", missing=True),
         )  # fmt: skip
     if kind == "participant-leave":
         return ParticipantLeft(
             session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
             conference_sid=conference_sid, other=other,
-            call_sid=call_sid_of(fields), label=_optional_word(fields, "ParticipantLabel"),
-            call_status=_optional_word(fields, "ParticipantCallStatus"),
-            left_reason=_optional_word(fields, "ReasonParticipantLeft"),
+            call_sid=call_sid_of(fields), label=optional_word(fields, "ParticipantLabel"),
+            call_status=optional_word(fields, "ParticipantCallStatus"),
+            left_reason=optional_word(fields, "ReasonParticipantLeft"),
         )  # fmt: skip
     if kind == "conference-start":
         return ConferenceStarted(
@@ -372,26 +379,26 @@ def conference_event(fields: Fields, callback: ConferenceCallback) -> Conference
         return ConferenceEnded(
             session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
             conference_sid=conference_sid, other=other,
-            conference_reason=_optional_word(fields, "ReasonConferenceEnded"),
-            call_sid_ending=_optional_id(fields, "CallSidEndingConference"),
+            conference_reason=optional_word(fields, "ReasonConferenceEnded"),
+            call_sid_ending=optional_call_sid(fields, "CallSidEndingConference"),
         )  # fmt: skip
     if kind in _CHANGES:
         return ParticipantChanged(
             session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
             conference_sid=conference_sid, other=other,
-            call_sid=call_sid_of(fields), label=_optional_word(fields, "ParticipantLabel"),
+            call_sid=call_sid_of(fields), label=optional_word(fields, "ParticipantLabel"),
             kind=kind,
-            held=_flag(fields, "Hold", missing=kind == "participant-hold"),
-            muted=_flag(fields, "Muted", missing=kind == "participant-mute"),
-            ends_conference=_flag(fields, "EndConferenceOnExit", missing=False),
-            coaches=_optional_id(fields, "CallSidToCoach") if _flag(fields, "Coaching", missing=True) else "",
+            held=flag(fields, "Hold", missing=kind == "participant-hold"),
+            muted=flag(fields, "Muted", missing=kind == "participant-mute"),
+            ends_conference=flag(fields, "EndConferenceOnExit", missing=False),
+            coaches=optional_call_sid(fields, "CallSidToCoach") if flag(fields, "Coaching", missing=True) else "",
         )  # fmt: skip
     if kind in _ANNOUNCEMENTS:
         return AnnouncementEnded(
             session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
             conference_sid=conference_sid, other=other,
             call_sid=call_sid, failed=_ANNOUNCEMENTS[kind], **_announced(fields),
-            reason=_text(fields, "ReasonAnnouncementFailed"),
+            reason=text(fields, "ReasonAnnouncementFailed"),
         )  # fmt: skip
     return ConferenceNoted(
         session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
@@ -419,8 +426,9 @@ def recording_changed(fields: Fields, callback: RecordingCallback) -> RecordingC
     Raises:
         MalformedCallbackError: RecordingSid or RecordingStatus is missing or malformed, or another id is malformed.
     """
-    recording_sid, status = _id(fields, "RecordingSid"), _word(fields, "RecordingStatus")
-    call_sid, conference_sid = _optional_id(fields, "CallSid"), _optional_id(fields, "ConferenceSid")
+    recording_sid, status = sid(fields, "RecordingSid", RECORDING_SID), word(fields, "RecordingStatus")
+    call_sid = optional_call_sid(fields)
+    conference_sid = conference_sid_of(fields) if fields.get("ConferenceSid") else ""
     source, url = fields.get("RecordingSource", ""), fields.get("RecordingUrl", "")
     duration = fields.get("RecordingDuration", "")
     return RecordingChanged(
@@ -433,63 +441,11 @@ def recording_changed(fields: Fields, callback: RecordingCallback) -> RecordingC
         conference_sid=conference_sid,
         url=url if _URL.fullmatch(url) else "",
         # Of a recording that still runs Twilio may say -1.
-        duration_s=int(duration) if _NUMBER.fullmatch(duration) else 0,
+        duration_s=int(duration) if is_number(duration) else 0,
         other=unread(fields, _KNOWN),
     )
-
-
-def _id(fields: Fields, name: str) -> str:
-    value = fields.get(name, "")
-    if not is_id(value):
-        raise MalformedCallbackError(name)
-    return value
-
-
-def _optional_id(fields: Fields, name: str) -> str:
-    return _id(fields, name) if fields.get(name) else ""
-
-
-def _word(fields: Fields, name: str) -> str:
-    value = fields.get(name, "")
-    if not _WORD.fullmatch(value):
-        raise MalformedCallbackError(name)
-    return value
-
-
-def _optional_word(fields: Fields, name: str) -> str:
-    return _word(fields, name) if fields.get(name) else ""
-
-
-def _text(fields: Fields, name: str) -> str:
-    """Twilio's words for people, without what must not be carried on."""
-    # Cut last: a number of which a part was cut off before could not be told from other digits.
-    return _UNSHOWN.sub("…", without_urls(fields.get(name, "")))[:_TEXT_LENGTH_MAX]
-
-
-def _flag(fields: Fields, name: str, *, missing: bool) -> bool:
-    value = fields.get(name)
-    return value == "true" if value else missing
 
 
 def _call_token(fields: Fields) -> str:
     value = fields.get("CallToken", "")
     return value if _CALL_TOKEN.fullmatch(value) else ""
-
-
-def _number(fields: Fields, name: str) -> int | None:
-    value = fields.get(name)
-    if not value:
-        return None
-    if not _NUMBER.fullmatch(value):
-        raise MalformedCallbackError(name)
-    return int(value)
-
-
-@lru_cache(maxsize=1024)  # whole seconds: under load the same text comes again and again
-def _occurred_at_ms(timestamp: str) -> int:
-    """Unix milliseconds of an RFC 2822 date; 0 when it can't be understood, since it is only shown."""
-    try:
-        when = parsedate_to_datetime(timestamp)
-        return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()) * 1000
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return 0

@@ -16,7 +16,7 @@ from runtime.outage import note_unreachable
 from runtime.settings import SILENCE
 from statemachine.states import SessionMode, Tune
 from streams.ingest import ReplayedRequestError, SessionFacts
-from telephony.callbacks import MalformedCallbackError
+from telephony.callbacks import MalformedCallbackError, conference_sid_of
 from telephony.urls import WAIT_PATH, parse_wait
 from webhooks.audio import PATHS
 from webhooks.form import Form
@@ -97,9 +97,9 @@ class WaitRoutes:
         being called for him, or is with him, nobody is called again: that conference is the sweep's to find.
         """
         inbound = self._routing.inbound(form)
-        room = form.get("ConferenceSid") or ""
         try:
-            event = received(form, inbound, SessionMode.CONFERENCE) if inbound.agents and room else None
+            room = conference_sid_of(form)
+            event = received(form, inbound, SessionMode.CONFERENCE) if inbound.agents else None
         except MalformedCallbackError:
             return  # without who calls and whom there is nothing to tell
         if event is None or event.session_id != session_id:

@@ -91,10 +91,11 @@ async def test_what_was_not_stored_is_not_taken_as_indexed(client, ingest):
 
 async def test_the_list_of_indexed_calls_is_bounded(client, ingest, monkeypatch):
     monkeypatch.setattr(callbacks, "_INDEXED_MAX", 1)
-    for call_sid in (AGENT, "CA9", AGENT):
+    other = "CA" + "9" * 32
+    for call_sid in (AGENT, other, AGENT):
         await post(client, AGENT_CALL, fields("agent_rings", CallSid=call_sid))
 
-    assert ingest.indexed == [(AGENT, CALLER), ("CA9", CALLER), (AGENT, CALLER)]
+    assert ingest.indexed == [(AGENT, CALLER), (other, CALLER), (AGENT, CALLER)]
 
 
 async def test_a_redis_that_refuses_what_is_written_is_no_better_than_none(client, ingest):
@@ -168,4 +169,34 @@ async def test_what_is_malformed_gets_400_and_publishes_nothing(client, ingest, 
     status, body = await post(client, target, form)
 
     assert (status, body) == (400, "")
+    assert ingest.events == []
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "name", "taken_in"),
+    [
+        (AGENT_CALL, "agent_rings", "CallSid", "CallStatusringing"),
+        (AGENT_CALL, "agent_rings", "CallSid", "0"),
+        ("/voice/status", "caller_has_hung_up", "CallSid", "CallStatuscompleted"),
+        (ROOM, "agent_joins", "CallSid", "Coachingfalse"),
+        (ROOM, "agent_joins", "ConferenceSid", "EndConferenceOnExitfalse"),
+        (ROOM, "supervisor_whispers", "CallSidToCoach", "Coachingtrue"),
+        (ROOM, "conference_ends", "CallSidEndingConference", "x"),
+        (RECORDING, "conference_is_recorded", "RecordingSid", "RecordingSource"),
+        (RECORDING, "conference_is_recorded", "ConferenceSid", "x"),
+    ],
+)
+async def test_sid_that_has_taken_in_what_follows_is_none(client, ingest, target, body, name, taken_in):
+    """The text that Twilio signs has no separators, so the boundary between two fields can be moved."""
+    sid = fields(body).get(name) or CALLER
+    for given in (sid + taken_in, sid[:-1], sid[:-1] + "g", "XX" + sid[2:]):
+        assert (await post(client, target, fields(body, **{name: given})))[0] == 400
+    assert ingest.events == []
+
+
+async def test_voice_request_whose_sid_has_taken_in_what_follows_gets_a_sentence(client, ingest):
+    for route in ("/voice/inbound", "/voice/conference", "/voice/client", "/voice/fallback"):
+        _, document = await post(client, route, fields("call_arrives", CallSid=CALLER + "CallStatusringing"))
+        assert "<Say" in document
+        assert "<Dial" not in document
     assert ingest.events == []

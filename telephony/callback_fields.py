@@ -1,0 +1,111 @@
+"""Reads single fields of Twilio's requests: SIDs, words, numbers, times. What has another form is refused."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+
+from runtime.errors import ConferralError
+from telephony.unread import without_urls
+
+Fields = Mapping[str, str]
+
+#: Source: Twilio docs, "What is a String Identifier (SID)?".
+CALL_SID, CONFERENCE_SID, RECORDING_SID = (re.compile(f"{kind}[0-9a-f]{{32}}") for kind in ("CA", "CF", "RE"))
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
+#: What a text of Twilio's must not carry on beside URLs: numbers of people, control characters.
+_UNSHOWN = re.compile(r"\+?[0-9](?:[0-9().-]|\s(?=[0-9(])){6,}|[^ -~]")
+_TEXT_LENGTH_MAX = 200
+
+
+class MalformedCallbackError(ConferralError):
+    """A field is missing or not of its form: the sender is at fault, nothing is published, the answer is 400.
+
+    Attributes:
+        field: Twilio's name of the field; its value is kept nowhere.
+    """
+
+    def __init__(self, field: str) -> None:
+        super().__init__("malformed field")
+        self.field = field
+
+
+def sid(fields: Fields, name: str, pattern: re.Pattern[str]) -> str:
+    """A SID, whole: the text that Twilio signs has no separators, so a value could have taken in the next field's.
+
+    Raises:
+        MalformedCallbackError: it is missing or malformed.
+    """
+    value = fields.get(name, "")
+    if not pattern.fullmatch(value):
+        raise MalformedCallbackError(name)
+    return value
+
+
+def optional_call_sid(fields: Fields, name: str = "CallSid") -> str:
+    """A call's SID, empty where there is none.
+
+    Raises:
+        MalformedCallbackError: it is malformed.
+    """
+    return sid(fields, name, CALL_SID) if fields.get(name) else ""
+
+
+def word(fields: Fields, name: str) -> str:
+    """One of Twilio's words; new ones are kept as they are.
+
+    Raises:
+        MalformedCallbackError: it is missing or malformed.
+    """
+    value = fields.get(name, "")
+    if not _WORD.fullmatch(value):
+        raise MalformedCallbackError(name)
+    return value
+
+
+def optional_word(fields: Fields, name: str) -> str:
+    """The same, empty where there is none."""
+    return word(fields, name) if fields.get(name) else ""
+
+
+def text(fields: Fields, name: str) -> str:
+    """Twilio's words for people, without what must not be carried on."""
+    # Cut last: a number of which a part was cut off before could not be told from other digits.
+    return _UNSHOWN.sub("…", without_urls(fields.get(name, "")))[:_TEXT_LENGTH_MAX]
+
+
+def flag(fields: Fields, name: str, *, missing: bool) -> bool:
+    """Whether a field says `true`; what `missing` says where there is none."""
+    value = fields.get(name)
+    return value == "true" if value else missing
+
+
+def is_number(value: str) -> bool:
+    """Whether a text is a count of ours."""
+    return _NUMBER.fullmatch(value) is not None
+
+
+def number(fields: Fields, name: str) -> int | None:
+    """A count; None where there is none.
+
+    Raises:
+        MalformedCallbackError: it is malformed.
+    """
+    value = fields.get(name)
+    if not value:
+        return None
+    if not is_number(value):
+        raise MalformedCallbackError(name)
+    return int(value)
+
+
+@lru_cache(maxsize=1024)  # whole seconds: under load the same text comes again and again
+def moment_ms(timestamp: str) -> int:
+    """Unix milliseconds of an RFC 2822 date; 0 when it can't be understood, since it is only shown."""
+    try:
+        when = parsedate_to_datetime(timestamp)
+        return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()) * 1000
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return 0
