@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from conferral.errors import NotDoneError
 from operators.reader import Reader
+from runtime import setting_errors
 from runtime.errors import SettingsError, StoreError
 from runtime.settings import StoreSettings
 from streams import config
@@ -41,7 +42,7 @@ def make_store_client(url: str, max_connections: int = 8) -> Client:
         return make_client(url, max_connections=max_connections)
     except ValueError as error:
         # The text of redis-py's error may quote the URL with its password.
-        raise SettingsError(("REDIS_URL: can't be understood as the URL of a Redis",)) from error
+        raise SettingsError((setting_errors.wrong("REDIS_URL", url, None),)) from error
 
 
 def store_problem(error: StoreError, url: str) -> str:

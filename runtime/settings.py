@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
+from runtime import setting_errors
 from runtime.errors import SettingsError
 
+AnyText = TypeVar("AnyText", str, SecretStr)
 #: In place of a URL: nothing is played.
 SILENCE = "none"
 #: Longest sentence that is said (characters): about half a minute of speech.
@@ -75,6 +77,12 @@ def weakness_of(token: SecretStr) -> str:
     return ""
 
 
+def _filled_in(value: AnyText) -> AnyText:
+    if setting_errors.is_placeholder(value):
+        raise ValueError("a placeholder")
+    return value
+
+
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 _SOURCES = SettingsConfigDict(
     env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True
@@ -85,6 +93,17 @@ class StoreSettings(BaseSettings):
     """What the operators' commands need: where Redis is."""
 
     model_config = _SOURCES
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_placeholders(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """A placeholder in `.env` does not disturb a process that can do without the setting."""
+        optional = {field.validation_alias for field in cls.model_fields.values() if not field.is_required()}
+        return {
+            name: value
+            for name, value in given.items()
+            if name not in optional or not setting_errors.is_placeholder(value)
+        }
 
     redis_url: Annotated[str, AfterValidator(_redis_url)] = Field(
         default="redis://localhost:6379/0",
@@ -144,7 +163,7 @@ class ServiceSettings(CommandSettings):
         pattern=r"^AC[0-9a-fA-F]{32}$",
         description="the account: `AC` and 32 hexadecimal digits",
     )
-    auth_token: SecretStr = Field(
+    auth_token: Annotated[SecretStr, AfterValidator(_filled_in)] = Field(
         validation_alias="TWILIO_AUTH_TOKEN",
         min_length=1,
         description="the account's auth token; it also checks the signatures of callbacks",
@@ -177,9 +196,9 @@ class ServiceSettings(CommandSettings):
     number: str = Field(
         validation_alias="TWILIO_NUMBER",
         pattern=r"^\+[1-9]\d{6,14}$",
-        description="caller ID of the calls that Conferral places, E.164 such as `+15550100`",
+        description="caller ID of the calls that Conferral places, E.164 such as `+12025550145`",
     )
-    public_url: HttpUrl = Field(
+    public_url: Annotated[HttpUrl, AfterValidator(_filled_in)] = Field(
         validation_alias="CONFERRAL_PUBLIC_URL", description="the URL under which Twilio reaches the webhooks"
     )
     agent: str | None = Field(
@@ -382,13 +401,11 @@ def _check_pairs(settings: StoreSettings) -> None:
 
 
 def _line(kind: type[StoreSettings], problem: Any) -> str:
-    name = str(problem["loc"][0]) if problem["loc"] else "settings"
-    about = next((f.description or "" for f in kind.model_fields.values() if f.validation_alias == name), "")
+    name = str(problem["loc"][0])
+    field = next(field for field in kind.model_fields.values() if field.validation_alias == name)
     if problem["type"] == "missing":
-        return f"{name}: missing; {about}"
-    # pydantic's message never holds the value itself for these types; the value may be a secret.
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{name}: {message[:1].lower()}{message[1:]}; {about}"
+        return setting_errors.missing(name, field)
+    return setting_errors.wrong(name, problem["input"], field)
 
 
 def given_names() -> tuple[dict[str, str], dict[str, str]]:

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import Any
 
-from annotated_types import Ge, Gt, Le, MinLen
 from prometheus_client.metrics import MetricWrapperBase
 from source_notes import ROOMS, ROOT, header_of, log_calls, modules
 
-from runtime import log
+from runtime import log, setting_errors
 from runtime.metrics import Metrics
 from runtime.settings import ConsoleSettings, ServiceSettings, StoreSettings
 from statemachine.order import Recording
@@ -72,14 +71,6 @@ def settings_page() -> str:
     )  # fmt: skip
 
 
-#: What the checks of settings ask for, by their names.
-_CHECKS = {
-    "_bearer": "letters, digits and `-._~+/`, with `=` at the end only",
-    "_http_url": "an `http(s)://` URL",
-    "_redis_url": "a Redis URL",
-}
-
-
 def _settings_table(kind: type[StoreSettings], without: set[str]) -> str:
     rows = []
     for name, field in kind.model_fields.items():
@@ -91,7 +82,8 @@ def _settings_table(kind: type[StoreSettings], without: set[str]) -> str:
             default = "none"
         else:
             default = f"`{_shown(field.default)}`"
-        rows.append((f"`{field.validation_alias}`", field.description or "", default, _range(field)))
+        accepted = setting_errors.valid(str(field.validation_alias), field)[0]
+        rows.append((f"`{field.validation_alias}`", field.description or "", default, accepted))
     return _table(("Name", "Meaning", "Default", "Accepted"), rows)
 
 
@@ -100,30 +92,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _range(field: Any) -> str:
-    words = []
-    for rule in field.metadata:
-        match rule:
-            case Ge(ge):
-                words.append(f"at least {ge}")
-            case Gt(gt):
-                words.append(f"more than {gt}")
-            case Le(le):
-                words.append(f"at most {le}")
-            case MinLen(1):
-                words.append("not empty")
-            case _ if pattern := getattr(rule, "pattern", None):
-                words.append(f"matches `{pattern}`")
-            case _ if rule_of := getattr(rule, "func", None):
-                words.append(_CHECKS[rule_of.__name__])
-    choices = re.search(r"Literal\[(.*?)\]", str(field.annotation))
-    if choices:
-        words.append(choices[1].replace("'", "`"))
-    if field.annotation is bool:
-        words.append("`true`, `false`")
-    return ", ".join(words) or "text"
 
 
 # ---- metrics -----------------------------------------------------------------------------------------------------

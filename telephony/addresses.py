@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberType, ValidationResult
 
+from runtime import setting_errors
 from runtime.errors import ConferralError, SettingsError
 from runtime.log import EXAMPLE
 
@@ -216,11 +217,8 @@ class AllowList:
             elif domain := _SIP_DOMAIN.fullmatch(entry):
                 domains.add(domain[1].lower())
             elif entry:
-                problem = (
-                    f"CONFERRAL_ALLOWED_DESTINATIONS: entry {position} is no region such as US, number prefix such as "
-                    "+4420, client: or SIP domain such as sip:example.com"
-                )
-                raise SettingsError((problem,))
+                why = f"entry {position} is wrong"
+                raise SettingsError((setting_errors.wrong("CONFERRAL_ALLOWED_DESTINATIONS", entry, None, why),))
         return cls(frozenset(regions), tuple(prefixes), clients, frozenset(domains))
 
     def check(self, address: Address) -> None:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 import structlog
 
+from runtime import setting_errors
 from runtime.errors import SettingsError
 from runtime.settings import ServiceSettings
 from statemachine.attributes import PLAIN, Attributes
@@ -206,7 +207,7 @@ def agent_of(settings: ServiceSettings, names: Mapping[str, str] = _NOBODY) -> A
     try:
         return address_in(settings.agent, names, allowed)
     except AddressError as error:
-        raise SettingsError((f"CONFERRAL_AGENT: {error.reason}",)) from None
+        raise SettingsError((_not_allowed("CONFERRAL_AGENT", settings.agent, error),)) from None
 
 
 def fallback_of(settings: ServiceSettings, names: Mapping[str, str] = _NOBODY) -> str:
@@ -221,5 +222,9 @@ def fallback_of(settings: ServiceSettings, names: Mapping[str, str] = _NOBODY) -
     try:
         return address_in(settings.transfer_fallback, names, allowed).text
     except AddressError as error:
-        problem = "CONFERRAL_TRANSFER_FALLBACK: must be recall, end or a destination that may be dialled: "
-        raise SettingsError((problem + error.reason,)) from None
+        problem = _not_allowed("CONFERRAL_TRANSFER_FALLBACK", settings.transfer_fallback, error)
+        raise SettingsError((problem,)) from None
+
+
+def _not_allowed(name: str, given: str, error: AddressError) -> str:
+    return setting_errors.wrong(name, given, None, error.reason)

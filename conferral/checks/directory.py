@@ -19,6 +19,14 @@ _WHOM = "+E.164, client:NAME, sip:URI or a name of the directory"
 
 def check_directory(settings: ServiceSettings) -> list[Line]:
     """Lines about the directory, the agent and the fallback."""
+    try:
+        AllowList.from_setting(settings.allowed_destinations, settings.number)
+    except SettingsError as error:
+        found = "not checked, because the allow-list is wrong"
+        return [
+            fail("allow-list", "; ".join(error.problems), "fix CONFERRAL_ALLOWED_DESTINATIONS"),
+            *(warn(name, found, "fix the allow-list first") for name in ("directory", "agent", "fallback")),
+        ]
     names: Mapping[str, str] = {}
     entries: Mapping[str, DirectoryEntry] = {}
     if settings.directory is None:

@@ -4,37 +4,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 from conferral.checks.directory import check_directory
 from conferral.checks.line import LOOPBACK, TWILIO_URL, Line, fail, ok, warn
-from operators.standing import listed
 from runtime.settings import SILENCE, ServiceSettings, weakness_of
-
-#: What `.env.example` says, and nobody has.
-EXAMPLE_NUMBER, EXAMPLE_HOST = "+12025550100", "voice.example.com"
 
 
 def check_settings(settings: ServiceSettings) -> list[Line]:
     """Lines about settings that were read."""
-    if left := _left_as_they_were(settings):
-        names, are = listed([name for name, _ in left]), "are" if len(left) > 1 else "is"
-        mend = "; ".join(where for _, where in left)
-        return [fail("settings", f"{names} {are} still the example's", mend), *_others(settings)]
     names = "TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_NUMBER, CONFERRAL_PUBLIC_URL"
     return [ok("settings", f"{names} are set and well formed"), *_others(settings)]
-
-
-def _left_as_they_were(settings: ServiceSettings) -> list[tuple[str, str]]:
-    """The settings that nobody has filled in since `.env.example` was copied, each with where to take it from."""
-    found = []
-    first_page = "of the first page of Twilio's Console"
-    if settings.account_sid.strip("AC0") == "":
-        found.append(("TWILIO_ACCOUNT_SID", f"TWILIO_ACCOUNT_SID: the Account SID {first_page}"))
-    if settings.auth_token.get_secret_value().startswith("put-your-"):
-        found.append(("TWILIO_AUTH_TOKEN", f"TWILIO_AUTH_TOKEN: the Auth Token {first_page}"))
-    # The local Twilio has no numbers but those that it is given: there this one is as good as any.
-    if settings.number == EXAMPLE_NUMBER and settings.api_url == TWILIO_URL:
-        found.append(("TWILIO_NUMBER", "TWILIO_NUMBER: a number of your account, of its Active numbers"))
-    if urlsplit(settings.public_url).hostname == EXAMPLE_HOST:
-        found.append(("CONFERRAL_PUBLIC_URL", "CONFERRAL_PUBLIC_URL: the address by which Twilio reaches the webhooks"))
-    return found
 
 
 def _others(settings: ServiceSettings) -> list[Line]:

@@ -85,19 +85,24 @@ def test_where_no_settings_are_it_is_said_how_to_begin(run, monkeypatch, tmp_pat
     assert "cp .env.example" not in run("check", "--offline").err
 
 
-def test_what_is_still_the_examples_is_named(run, checked, monkeypatch, tmp_path):
+@pytest.mark.parametrize("command", ["webhooks", "worker", "check"])
+def test_placeholders_of_the_example_are_refused_by_all_who_need_the_setting(run, command, monkeypatch, tmp_path):
     shutil.copy(Path(__file__).parents[2] / ".env.example", tmp_path / ".env")
     monkeypatch.chdir(tmp_path)
 
-    lines = {line["name"]: line for line in run("check", "--json", "--offline").json}
+    ran = run(command)
 
-    assert lines["settings"]["status"] == "fail"
-    names = "TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_NUMBER and CONFERRAL_PUBLIC_URL"
-    assert lines["settings"]["found"] == f"{names} are still the example's"
-    number = {"TWILIO_NUMBER": "+12025550100"}
-    for name, value in {**number, "TWILIO_AUTH_TOKEN": "put-your-auth-token-here"}.items():
-        assert checked(**{name: value})[1]["settings"]["found"] == f"{name} is still the example's"
-    assert checked(**number, TWILIO_API_URL="http://127.0.0.1:9")[1]["settings"]["status"] == "ok"
+    assert (ran.code, ran.out) == (2, "")
+    found = dict(line.split(": ", 1) for line in ran.err.splitlines())
+    assert found.keys() == {"TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_NUMBER", "CONFERRAL_PUBLIC_URL"}
+    assert all(why.startswith("still the placeholder from .env.example; it must be ") for why in found.values())
+
+
+def test_a_wrong_allow_list_is_reported_under_its_own_name(checked):
+    _, lines = checked(CONFERRAL_ALLOWED_DESTINATIONS="US,nowhere")
+    failed = {name: line["found"] for name, line in lines.items() if line["status"] == "fail"}
+    assert failed.keys() == {"allow-list"}
+    assert 'CONFERRAL_ALLOWED_DESTINATIONS: entry 2 is wrong; given: "nowhere"; it must be ' in failed["allow-list"]
 
 
 def test_no_secret_is_shown(run, redis):
@@ -182,7 +187,7 @@ def test_an_agent_that_may_not_be_dialled_fails(checked, redis):
         ("client:desk", "ok", "a client that the allow-list allows"),
         ("+18765550163", "fail", "JM"),
         ("sip:desk@example.com", "fail", "SIP domain"),
-        ("nobody", "fail", "recall, end or a destination"),
+        ("nobody", "fail", "recall, end, or a destination"),
     ],
 )
 def test_a_fallback_must_be_one_that_may_be_dialled(checked, redis, fallback, status, found):

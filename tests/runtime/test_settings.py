@@ -1,9 +1,11 @@
 """Settings: everything that is wrong is told at once, by its name, and no secret is ever shown."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from runtime import setting_errors
 from runtime.errors import SettingsError
 from runtime.settings import ConsoleSettings, ServiceSettings, StoreSettings, load
 
@@ -93,7 +95,41 @@ def test_a_console_without_a_token_is_told_how_to_make_one():
 def test_wrong_setting_is_named_and_explained(name, value):
     (line,) = problems(**{name: value})
     assert line.startswith(f"{name}: ")
-    assert len(line) > len(name) + 10
+    assert re.fullmatch(r'[A-Z_]+: ("[^"]*"|the value \(hidden, \d+ characters?\)) is not valid; it must be .+', line)
+    assert not re.search(r"pattern|\^|\\d|\{\d|String|Input|string should|input should", line)
+    (example,) = re.findall(rf", for example {name}=(.+)$", line)
+    load(ServiceSettings, {**GOOD, "TWILIO_API_SECRET": "x" if name == "TWILIO_API_KEY" else "", name: example})
+
+
+@pytest.mark.parametrize("kind", [ServiceSettings, ConsoleSettings])
+def test_every_setting_has_an_example_that_is_valid(kind):
+    for field in kind.model_fields.values():
+        name = str(field.validation_alias)
+        words, example = setting_errors.valid(name, field)
+        assert words
+        pair = {"TWILIO_API_KEY": "SK" + "0" * 32, "TWILIO_API_SECRET": "x"} if name.startswith("TWILIO_API_") else {}
+        load(kind, {**GOOD, "CONFERRAL_API_TOKEN": "x", **pair, name: example})
+
+
+def test_what_was_given_is_shown_without_secrets_and_numbers():
+    (line,) = problems(TWILIO_NUMBER="(415) 555-0100")
+    assert line.startswith("TWILIO_NUMBER: ")
+    assert "555" not in line.partition(";")[0]
+    (line,) = problems(REDIS_URL="http://me:very-secret@cache")
+    assert '"http://***@cache"' in line
+    (line,) = problems(TWILIO_ACCOUNT_SID="0123456789abcdef0123456789abcdef")
+    assert line.startswith('TWILIO_ACCOUNT_SID: "01…" is not valid; ')
+    (line,) = problems(CONFERRAL_API_TOKEN="very-secret word")
+    assert line.startswith("CONFERRAL_API_TOKEN: the value (hidden, 16 characters) is not valid; ")
+
+
+def test_placeholders_are_refused_where_they_are_needed_and_left_out_elsewhere():
+    token = "put-your-auth-token-here"
+    placeholder = {"CONFERRAL_PUBLIC_URL": "https://put-your-host-here", "TWILIO_AUTH_TOKEN": token}
+    assert [line.partition(";")[0] for line in problems(**placeholder)] == [
+        f"{name}: still the placeholder from .env.example" for name in ("TWILIO_AUTH_TOKEN", "CONFERRAL_PUBLIC_URL")
+    ]
+    assert load(ConsoleSettings, {"CONFERRAL_API_TOKEN": "x", **placeholder}).public_url is None
 
 
 def test_pace_may_be_a_fraction():

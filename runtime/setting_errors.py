@@ -1,0 +1,117 @@
+"""What a wrong setting is answered with: its name, what was given, what is valid, and a valid example."""
+
+import re
+from typing import Any, get_args
+
+from pydantic import SecretStr
+
+from runtime.log import EXAMPLE, without_numbers
+
+_SID = "and 32 hexadecimal digits, from Twilio's Console"
+_HEX = "0123456789abcdef0123456789abcdef"
+_URL = "an http:// or https:// URL without a query"
+_AUDIO = "the http:// or https:// URL of an audio file, or none for silence"
+#: By setting: what is valid, and an example. Numbers and closed lists of words need no entry.
+_VALID = {
+    "REDIS_URL": ("a URL that begins with redis://, rediss://, or unix://", "redis://localhost:6379/0"),
+    "CONFERRAL_PREFIX": ("1 to 64 letters, digits, and -_.:", "conferral"),
+    "TWILIO_ACCOUNT_SID": (f"AC {_SID}", f"AC{_HEX}"),
+    "TWILIO_AUTH_TOKEN": ("the Auth Token from Twilio's Console", _HEX),
+    "TWILIO_AUTH_TOKEN_SECONDARY": ("the secondary Auth Token from Twilio's Console", _HEX),
+    "TWILIO_API_KEY": (f"SK {_SID}", f"SK{_HEX}"),
+    "TWILIO_API_SECRET": ("the secret of TWILIO_API_KEY", _HEX),
+    "TWILIO_TWIML_APP_SID": (f"AP {_SID}", f"AP{_HEX}"),
+    "TWILIO_API_URL": (_URL, "https://api.twilio.com"),
+    "TWILIO_NUMBER": ("+, country code, and number: 7 to 15 digits without spaces", EXAMPLE),
+    "CONFERRAL_PUBLIC_URL": (_URL, "https://voice.example.com"),
+    "CONFERRAL_AGENT": ("+ and a number, client:NAME, sip:URI, or a name from the directory", "client:alice"),
+    "CONFERRAL_API_TOKEN": ("letters, digits, and -._~+/, with = only at the end", _HEX),
+    "CONFERRAL_ALLOWED_DESTINATIONS": (
+        "a comma-separated list of regions, number prefixes, client:, and SIP domains",
+        "US,+4420,client:,sip:example.com",
+    ),
+    "CONFERRAL_TRANSFER_FALLBACK": ("recall, end, or a destination on the allow-list", "recall"),
+    "CONFERRAL_DIRECTORY": ("the path of a TOML file", "directory.toml"),
+    "CONFERRAL_MUSIC": (_AUDIO, "https://example.com/music.mp3"),
+    "CONFERRAL_RINGBACK": (_AUDIO, "none"),
+    "CONFERRAL_GREETING": ("a sentence of at most 500 characters, no control characters", "Thank you for calling."),
+    "CONFERRAL_LANGUAGE": ("a language tag of 2 to 20 letters, digits, and -", "en-US"),
+    "CONFERRAL_VOICE": ("the name of one of Twilio's voices", "Polly.Joanna"),
+}
+#: The placeholders of `.env.example`.
+_PLACEHOLDER = re.compile(r"(https://)?put-your-[a-z-]+-here/?")
+#: What may be a key or a token in the wrong place.
+_LONG = re.compile(r"[0-9A-Za-z_+/=-]{24,}")
+_SHOWN_MOST = 60
+
+
+def is_placeholder(value: object) -> bool:
+    """Return whether a value was copied from `.env.example` and never filled in."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    return isinstance(text, str) and _PLACEHOLDER.fullmatch(text) is not None
+
+
+def missing(name: str, field: Any) -> str:
+    """Return the line about a required setting that is not set."""
+    about = field.description or ""
+    return f"{name}: missing; {about}" + ("" if is_secret(field) else f"; for example {name}={valid(name, field)[1]}")
+
+
+def wrong(name: str, given: object, field: Any, why: str = "") -> str:
+    """Return the line about a setting with a wrong value.
+
+    Args:
+        name: Of the setting.
+        given: Its value.
+        field: Of the settings class; None if the setting is known by its name alone.
+        why: What is wrong with it, if more can be said.
+    """
+    words, example = valid(name, field)
+    told = shown(given, masked=is_secret(field))
+    if is_placeholder(given):
+        found = "still the placeholder from .env.example"
+    else:
+        found = f"{why}; given: {told}" if why else f"{told} is not valid"
+    return f"{name}: {found}; it must be {words}, for example {name}={example}"
+
+
+def valid(name: str, field: Any) -> tuple[str, str]:
+    """Return what is valid in words, and an example."""
+    if name in _VALID:
+        return _VALID[name]
+    words = [str(word) for kind in (field.annotation, *get_args(field.annotation)) for word in get_args(kind)]
+    words = [word for word in words if re.fullmatch(r"[a-z-]+", word)]
+    if field.annotation is bool:
+        words = ["true", "false"]
+    if words:
+        return " or ".join(filter(None, (", ".join(words[:-1]), words[-1]))), words[0]
+    limits = {name: value for rule in field.metadata for name in ("ge", "gt", "le") if (value := _limit(rule, name))}
+    least, most = limits.get("ge") or limits.get("gt", ""), limits.get("le", "")
+    kind = "a whole number" if field.annotation is int else "a number"
+    return " ".join(filter(None, (kind, least, most))), str(field.default or 1)
+
+
+def _limit(rule: object, name: str) -> str:
+    """A rule's limit in words; empty if it has none of this name."""
+    words = {"ge": "from", "gt": "above", "le": "to"}[name]
+    return f"{words} {getattr(rule, name)}" if hasattr(rule, name) else ""
+
+
+def is_secret(field: Any) -> bool:
+    """Return whether a setting's value is never shown."""
+    return field is not None and "SecretStr" in str(field.annotation)
+
+
+def shown(given: object, *, masked: bool = False) -> str:
+    r"""Return a value as a message may show it: no secret, no phone number, no password in a URL.
+
+    >>> shown("redis://me:secret@cache:port/0"), shown("+1 415 555 0123"), shown("x", masked=True)
+    ('"redis://***@cache:port/0"', '"+…23"', 'the value (hidden, 1 character)')
+    """
+    text = str(given)
+    if masked:
+        return f"the value (hidden, {len(text)} character{'' if len(text) == 1 else 's'})"
+    text = re.sub(r"//[^/@]*@", "//***@", re.sub(r"(?<=password=)[^&]*", "***", text))
+    text = without_numbers(_LONG.sub(lambda found: f"{found[0][:2]}…", text))
+    text = text if text.isprintable() else repr(text)[1:-1]
+    return f'"{text[:_SHOWN_MOST]}{"…" if len(text) > _SHOWN_MOST else ""}"'
