@@ -45,7 +45,7 @@ def test_nobody_is_overdue_because_the_clock_of_redis_was_set(run, redis):
     assert "UTC, in 1" in explained
 
 
-def test_live_sessions_are_listed_those_in_trouble_first_then_the_newest(run, redis):
+def test_live_sessions_are_listed_those_that_need_attention_first_then_the_newest(run, redis):
     overdue, failed = "CA" + "6" * 32, "CA" + "7" * 32
     transfer = TransferState(1, TransferMode.WARM, "client:bob", status=TransferStatus.FAILED, reason="busy")
     put(redis, make_session(created_at_ms=CREATED_MS + 5_000))
@@ -58,10 +58,10 @@ def test_live_sessions_are_listed_those_in_trouble_first_then_the_newest(run, re
 
     heading, *rows = ran.out.splitlines()
     assert heading.split()[:4] == ["session", "state", "trouble", "duration"]
-    assert [line.split()[0] for line in rows] == [overdue, failed, OTHER, CALL]
+    assert [line.split()[0] for line in rows] == [overdue, OTHER, CALL, failed]
     assert "overdue for " in rows[0]
-    assert "failed: the transfer (busy)" in rows[1]
-    assert [one["id"] for one in run("sessions", "--json").json] == [overdue, failed, OTHER, CALL]
+    assert "failed: the transfer (busy)" in rows[3], "it has recovered: it is marked, and comes in its place"
+    assert [one["id"] for one in run("sessions", "--json").json] == [overdue, OTHER, CALL, failed]
 
 
 def test_live_sessions_are_listed_with_what_there_is_to_be_said_of_them(run, redis):
