@@ -287,9 +287,11 @@ def _concluded(scratch: Scratch, before: Session, event: Event, outcome: Outcome
     # Whoever leaves may be somebody of whom only a look would tell: one that began before shows him still.
     tells_of_leaving = isinstance(event, ParticipantLeft) and outcome is not Outcome.STALE
     is_news = tells_of_leaving or _has_new_facts(before, after)
+    phase = after.phase if scratch.state in _STATES_WITH_PHASES else Phase.NONE
     changes = {
         "state": scratch.state,
-        "phase": after.phase if scratch.state in _STATES_WITH_PHASES else Phase.NONE,
+        "phase": phase,
+        "state_since_ms": scratch.now_ms if moved or phase is not before.phase else before.state_since_ms,
         "version": version,
         "updated_at_ms": scratch.now_ms,
         "facts_version": version if is_news or moved else after.facts_version,

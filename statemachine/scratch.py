@@ -55,6 +55,8 @@ class Scratch:
 
     def change_party(self, party: Party, **changes: Any) -> None:
         """Changes fields of one party."""
+        if changes.get("held", party.held) != party.held:
+            changes["held_since_ms"] = self.now_ms if changes["held"] else 0
         self.change(parties={**self.session.parties, party.name: replace(party, **changes)})
 
     def change_transfer(self, **changes: Any) -> None:

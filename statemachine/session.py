@@ -129,6 +129,8 @@ class Party:
     asked: str = ""
     #: When that was, Unix milliseconds: a callback of an earlier time does not tell what came of it.
     asked_at_ms: int = 0
+    #: Since when it has been on hold, Unix milliseconds; 0 while it is not.
+    held_since_ms: int = 0
     #: Id of the effect that asks for it, empty once that has an outcome.
     updating: str = ""
     #: The `<Dial>` that led it into the conference has ended once, and the action's document leads it there again.
@@ -169,6 +171,8 @@ class Session:
     direction: str = INBOUND
     created_at_ms: int = 0
     updated_at_ms: int = 0
+    #: Since when it has been in its state and phase, Unix milliseconds.
+    state_since_ms: int = 0
     ended_at_ms: int = 0
     end_reason: str = ""
     conference_sid: str = ""

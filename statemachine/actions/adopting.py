@@ -163,6 +163,7 @@ def party_found(scratch: Scratch, name: str, one: ParticipantFound, *, waits: bo
         status=PartyStatus.CONNECTED,
         in_room=True,
         held=one.held,
+        held_since_ms=scratch.now_ms if one.held else 0,
         hold_wanted=one.held,
         muted=one.muted,
         ends_conference=one.ends_conference,

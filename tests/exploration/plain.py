@@ -30,8 +30,16 @@ VERSION, FRESH, OLD = 10, 5, 1
 
 #: Fields that hold a moment, by class.
 MOMENTS: dict[type, tuple[str, ...]] = {
-    Session: ("created_at_ms", "updated_at_ms", "ended_at_ms", "parked_until_ms", "reading_since_ms", "moved_at_ms"),
-    Party: ("answered_at_ms", "dialled_at_ms", "dial_due_ms", "asked_at_ms"),
+    Session: (
+        "created_at_ms",
+        "updated_at_ms",
+        "ended_at_ms",
+        "parked_until_ms",
+        "reading_since_ms",
+        "moved_at_ms",
+        "state_since_ms",
+    ),
+    Party: ("answered_at_ms", "dialled_at_ms", "dial_due_ms", "asked_at_ms", "held_since_ms"),
     Order: ("due_ms",),
     TransferState: ("started_at_ms",),
     Attempt: ("started_at_ms", "answered_at_ms", "ended_at_ms"),

@@ -218,6 +218,7 @@ def normal(session: Session) -> Session:
         # Only the sweep asks for it, to leave alone what has just changed; here it comes late enough by itself.
         updated_at_ms=LONG_AGO_MS if session.updated_at_ms else 0,
         reading_since_ms=since(session.reading_since_ms) if session.reading else 0,
+        state_since_ms=merely(session.state_since_ms),
         moved_at_ms=session.moved_at_ms and max(session.moved_at_ms, NOW_MS - 60_000),
         timers=_timers(session.timers),
         parties={name: _normal_party(party) for name, party in session.parties.items()},
@@ -236,6 +237,7 @@ def _normal_party(party: Party) -> Party:
     return replace(
         party,
         answered_at_ms=merely(party.answered_at_ms),
+        held_since_ms=merely(party.held_since_ms),
         dialled_at_ms=since(party.dialled_at_ms),
         dial_due_ms=_due(party.dial_due_ms),
         asked_at_ms=since(party.asked_at_ms) if party.asked else 0,

@@ -399,3 +399,26 @@ def test_flag_that_a_held_party_still_has_keeps_nobody_out(command):
     story.changes("customer").expect("conferenced")
     getattr(story, command)().expect("conferenced", "unflag agent").confirms("agent")
     story.expect("conferenced", "dial lawyer" if command == "add" else "dial supervisor")
+
+
+# ---- since when --------------------------------------------------------------------------------------------------
+
+
+def test_time_on_hold_counts_from_the_confirmed_hold_to_the_confirmed_unhold():
+    story = held()
+    began_ms = story.session.updated_at_ms
+    assert story.session.parties["customer"].held_since_ms == began_ms
+    story.later(5_000).mute("agent")
+    assert story.session.parties["customer"].held_since_ms == began_ms
+    story.confirms("agent").unhold("customer").confirms("customer")
+    assert story.session.parties["customer"].held_since_ms == 0
+
+
+def test_time_in_a_state_counts_from_the_change_of_state_or_phase_alone():
+    story = ordering()
+    began_ms = story.session.state_since_ms
+    assert 0 < began_ms <= story.session.updated_at_ms
+    story.later(5_000).hold("customer").confirms("customer")
+    assert (story.session.state, story.session.state_since_ms) == ("conferenced", began_ms)
+    story.later(5_000).end()
+    assert (story.session.state, story.session.state_since_ms) == ("ended", story.session.updated_at_ms)
