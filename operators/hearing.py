@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from operators import words
 from operators.reader import Fields
-from operators.standing import listed
+from operators.standing import listed, next_dialed
 
 _LOOKED_AT = ("status", "call_sid", "held", "muted", "in_room", "waits", "tune", "supervises", "coaches", "early_media")
 #: What somebody hears whose phone is still being called.
@@ -47,7 +47,15 @@ def hearing(fields: Fields) -> tuple[Heard, ...]:
     if fields.get("phase") == "ringing" and len(in_room) == 1 and in_room[0]["tune"]:
         # A conference of one has not begun, however he has joined it.
         in_room[0]["waits"] = "true"
-    return tuple(_outside(party, there) if is_caller(fields, party) else _heard(party, there) for party in there)
+    later = next_dialed(fields)
+    return tuple(
+        Heard(party, (), f"{party} is dialed next")
+        if party == later
+        else _outside(party, there)
+        if is_caller(fields, party)
+        else _heard(party, there)
+        for party in there
+    )
 
 
 def is_caller(fields: Fields, party: str) -> bool:

@@ -11,6 +11,7 @@ from operators.reader import Fields
 
 _LOOKED_AT = ("status", "address", "held", "muted", "waits", "is_leaving", "supervises", "coaches")
 _ON_THE_WAY = {"dialing": "is being called", "ringing": "rings", "confirming": "is asked to press 1"}
+_NEXT = "is dialed next"
 _RECORDING = {
     "in-progress": "recording",
     "paused": "recording paused",
@@ -24,6 +25,14 @@ _RECORDING = {
 _RECORDED = frozenset({"completed", "absent", "failed"})
 
 
+def next_dialed(fields: Fields) -> str:
+    """The party that is dialed once the agent has answered: the customer of a call that we place. Empty for none."""
+    of = {name: fields.get(f"party.customer.{name}", "") for name in ("status", "call_sid", "dial_id")}
+    is_pending = fields.get("direction") == "outbound" and fields.get("phase") == "ringing"
+    is_dialed = of["status"] != "dialing" or of["call_sid"] or of["dial_id"]
+    return "customer" if is_pending and not is_dialed and fields.get("party.agent.status") in _ON_THE_WAY else ""
+
+
 def company(fields: Fields, *, full: bool = False) -> str:
     """Who talks to whom, and what everybody else does; empty when nobody is there any more.
 
@@ -31,13 +40,16 @@ def company(fields: Fields, *, full: bool = False) -> str:
         fields: The session's hash.
         full: Whether numbers are shown whole.
     """
-    together, apart = [], []
+    together, apart, following = [], [], []
+    later = next_dialed(fields)
     for party in words.parties(fields):
         of = {name: fields.get(f"party.{party}.{name}", "") for name in _LOOKED_AT}
         who = f"{party} {words.address(of['address'], full=full)}".strip()
         if of["status"] == "left":
             continue
-        if of["status"] != "connected":
+        if party == later:
+            following.append(f"{who} {_NEXT}")
+        elif of["status"] != "connected":
             apart.append(f"{who} {_ON_THE_WAY.get(of['status'], of['status'])}")
         elif of["supervises"]:
             apart.append(f"{who} {_supervising(of)}")
@@ -51,7 +63,7 @@ def company(fields: Fields, *, full: bool = False) -> str:
         return "; ".join([f"{listed(together)} talk", *apart])
     if together:
         apart.insert(0, f"{together[0]} {'waits' if apart else 'is alone'}")
-    return "; ".join(apart)
+    return "; ".join(apart + following)
 
 
 def held(fields: Fields) -> list[str]:
@@ -88,7 +100,9 @@ def party_notes(fields: Fields, party: str) -> list[str]:
     """What is to be said of one party beside its status."""
     of = {name: fields.get(f"party.{party}.{name}", "") for name in (*_LOOKED_AT, "tune", "left_reason")}
     if of["status"] == "left":
-        return [of["left_reason"]] if of["left_reason"] else []  # what he heard or was matters no more
+        return [of["left_reason"]] if of["left_reason"] else []  # what it heard or was no longer matters
+    if party == next_dialed(fields):
+        return [_NEXT]
     found = [mark for mark in ("held", "muted") if of[mark] == "true"]
     if of["tune"] and ("held" in found or of["waits"] == "true"):
         found.append(f"hears {of['tune']}")

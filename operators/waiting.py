@@ -99,13 +99,18 @@ def comes_by(timer: str, fields: Fields) -> str:
 
 def _of_parties(fields: Fields) -> list[Wait]:
     found = []
+    later = standing.next_dialed(fields)
     for party in words.parties(fields):
+        if party == later:
+            continue
         of = {
             name: fields.get(f"party.{party}.{name}", "")
             for name in ("status", "dialled_at", "asked", "asked_at", "is_leaving")
         }
         if of["status"] in _STATUSES and not is_caller(fields, party) and of["is_leaving"] != "true":
             what, by = _STATUSES[of["status"]]
+            if later and party == "agent":
+                what += f"; then {later} is dialed"
             found.append(Wait(what.format(party=party), _since(of["dialled_at"], fields), 0, by))
         if of["asked"] and of["status"] != "left":
             known = _CONFIRMED.get(of["asked"])

@@ -3,12 +3,15 @@
 import pytest
 
 from operators import standing, words
+from operators.hearing import hearing
+from operators.waiting import waits_for
 from statemachine.order import Order, Recording
 from statemachine.states import Phase, State, TransferMode
 from statemachine.transfer import Attempt, TransferState
 from streams import session_codec
 from streams.times import to_iso
 from tests.conferral.kit import CREATED_MS, make_session
+from tests.statemachine.story import OUTBOUND, Story
 
 
 def parties(**statuses):
@@ -246,3 +249,32 @@ def test_of_who_has_left_only_the_reason_is_noted():
     fields |= {"party.customer.tune": "music", "party.customer.waits": "true", "party.customer.muted": "true"}
 
     assert standing.party_notes(fields, "customer") == ["let-go"]
+
+
+# ---- a call that we place ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["bridge", "conference"])
+def test_while_the_agents_phone_rings_the_customer_is_next(mode: str) -> None:
+    story = Story(session_id=OUTBOUND).calls_out(mode=mode)
+    told = []
+    for go_on in (lambda: story, lambda: story.placed("agent").call("agent", "ringing"), lambda: story.gate("agent")):
+        fields = session_codec.encode(go_on().session)
+        told.append(standing.company(fields))
+        assert standing.party_notes(fields, "customer") == ["is dialed next"]
+        assert "customer is dialed next" in [one.words for one in hearing(fields)]
+        waits = [one.for_ for one in waits_for(fields, story.now_ms)]
+        assert waits[0].endswith("; then customer is dialed")
+        assert not any("call customer" in one for one in waits)
+    assert told == [
+        "agent client:alice is being called; customer +…23 is dialed next",
+        "agent client:alice rings; customer +…23 is dialed next",
+        "agent client:alice rings; customer +…23 is dialed next",
+    ]
+
+
+def test_once_the_agent_has_answered_the_customer_is_being_called() -> None:
+    story = Story(session_id=OUTBOUND).calls_out().placed("agent").call("agent", "ringing")
+    fields = session_codec.encode(story.gate("agent").gate("agent", "accepted").session)
+    assert standing.company(fields) == "agent client:alice waits; customer +…23 is being called"
+    assert standing.party_notes(fields, "customer") == []
