@@ -77,7 +77,10 @@ def check_page(request: web.Request) -> None:
         Refused: it is another site's.
     """
     if not is_of_this_page(request):
-        raise Refused("foreign", "the request comes from another site's page, or a proxy hides the Host header")
+        raise Refused(
+            "foreign",
+            "the request comes from another site's page, or a proxy hides the Host header or X-Forwarded-Proto",
+        )
 
 
 def too_many() -> Refused:

@@ -12,6 +12,7 @@ from aiohttp import hdrs, web
 from pydantic import SecretStr
 
 from runtime.clock import Clock
+from runtime.pages.serving import is_https
 
 #: How long a sign-in holds, seconds: a week, so that a screen on the wall is not signed out over a night.
 HOLDS_S = 7 * 86_400
@@ -112,9 +113,3 @@ class SignIn:
 
     def _signature(self, until: str) -> str:
         return hmac.new(self._key, until.encode(), hashlib.sha256).hexdigest()
-
-
-def is_https(request: web.Request) -> bool:
-    """Whether the browser speaks TLS, with us or with the proxy before us."""
-    told = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower()
-    return (told or request.scheme) == "https"

@@ -131,10 +131,18 @@ def is_of_this_page(request: web.Request) -> bool:
     if origin is None:
         return request.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin")
     try:
+        page = URL(origin)
         # Without the port where it is the scheme's own: so browsers write it, in both headers.
-        return URL(origin).host_port_subcomponent == request.host.lower()
+        is_same_host = page.host_port_subcomponent == request.host.lower()
     except ValueError:
         return False
+    return is_same_host and (page.scheme == "https") == is_https(request) and page.scheme in ("http", "https")
+
+
+def is_https(request: web.Request) -> bool:
+    """Whether the browser speaks TLS, with us or with the proxy in front of us."""
+    forwarded = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower()
+    return (forwarded or request.scheme) == "https"
 
 
 def host_name(host: str) -> str:
