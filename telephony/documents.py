@@ -74,6 +74,7 @@ class Documents:
         own_number: str,
         ring_timeout_s: int,
         agent_number: int = 0,
+        own_from: int = 0,
     ) -> str:
         """An inbound caller is connected to the agent by an ordinary `<Dial>`.
 
@@ -87,15 +88,16 @@ class Documents:
             own_number: Shown in its place otherwise, E.164.
             ring_timeout_s: Seconds that the agent may ring.
             agent_number: Which of the agents to be tried it is, from 0: action and callbacks tell it.
+            own_from: From which of them on our own number is shown whatever the caller's is; 0 for none.
         """
         response = VoiceResponse()
-        action = DialAction(session_id, CUSTOMER, DialKind.BRIDGE, agent_number=agent_number)
+        action = DialAction(session_id, CUSTOMER, DialKind.BRIDGE, agent_number=agent_number, own_from=own_from)
         dial = response.dial(
             action=self._urls.dial_action(action),
             method="POST",
             answer_on_bridge=True,
             timeout=ring_timeout_s,
-            caller_id=caller if is_caller_id(caller) else own_number,
+            caller_id=caller if is_caller_id(caller) and not own_from else own_number,
         )
         self._ring(dial, agent, CallCallback(session_id, AGENT, agent_number=agent_number))
         return str(response)

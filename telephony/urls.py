@@ -72,6 +72,9 @@ class DialAction:
     dial_call_status: str = ""
     #: Of the bridge: which of the agents to be tried it rings, from 0 to 99.
     agent_number: int = 0
+    #: Of the bridge: from which of them on our own number is shown, since the one before failed with the caller's and
+    #: is tried again; 0 for none of them.
+    own_from: int = 0
     #: The name of the session's conference, for when Redis can't be asked; empty if it is the session's id.
     conference_name: str = ""
 
@@ -187,6 +190,8 @@ class CallbackUrls:
         fields["attempt"] = str(action.attempt)
         if action.agent_number:
             fields["agent"] = str(action.agent_number)
+        if action.own_from:
+            fields["own"] = str(action.own_from)
         if action.room != action.session_id:
             fields["room"] = action.room
         if action.asked > 1:
@@ -286,6 +291,7 @@ def parse_dial_action(query: str) -> DialAction:
         asked=_count(fields, "asked"),
         dial_call_status=status,
         agent_number=_agent_number(fields),
+        own_from=_agent_number(fields, "own"),
         conference_name=room,
     )
 
@@ -412,8 +418,8 @@ def _mark(fields: dict[str, str], name: str) -> bool:
     return name in fields
 
 
-def _agent_number(fields: dict[str, str]) -> int:
-    value = fields.get("agent", "0")
+def _agent_number(fields: dict[str, str], name: str = "agent") -> int:
+    value = fields.get(name, "0")
     if not _AGENT_NUMBER.fullmatch(value):
-        raise CallbackUrlError("agent")
+        raise CallbackUrlError(name)
     return int(value)

@@ -35,6 +35,8 @@ class Answer(StrEnum):
     #: Once more, with Twilio's own music: ours could not be fetched.
     WAIT_WITHOUT_TUNE = "wait-without-tune"
     HANG_UP = "hang-up"
+    #: Ring the same agent once more, with our own number: the `<Dial>` failed with the caller's.
+    RING_AGAIN = "ring-again"
     #: Ring the next of the agents to be tried, by another `<Dial>`.
     RING_NEXT = "ring-next"
     #: Go on with the TwiML that the directory names for a customer whom the others have left.
@@ -67,6 +69,8 @@ class DialOutcome:
     asked: int = 1
     #: Whether another agent is to be tried when this one could not be had.
     has_next_agent: bool = False
+    #: Whether the agent's phone could not be called while it would have shown the caller's number.
+    failed_with_callers_number: bool = False
 
     @property
     def party_is_gone(self) -> bool:
@@ -227,6 +231,8 @@ def _after_bridge(outcome: DialOutcome, facts: SessionFacts) -> Answer:
 
 def _unanswered(outcome: DialOutcome) -> Answer:
     """Nobody has answered the bridge's `<Dial>`."""
+    if outcome.failed_with_callers_number:
+        return Answer.RING_AGAIN
     if outcome.has_next_agent and outcome.dial_call_status in _NEXT_AGENT_AFTER:
         return Answer.RING_NEXT
     return _NOT_ANSWERED[outcome.dial_call_status]

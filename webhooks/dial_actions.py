@@ -15,8 +15,9 @@ from runtime.errors import ProviderError, StoreError
 from statemachine.attributes import Attributes
 from statemachine.events import DialEnded
 from statemachine.session import AGENT, CUSTOMER, INBOUND, first_label
-from statemachine.states import Phase, Tune
+from statemachine.states import CallStatus, Phase, Tune
 from streams.ingest import PartyFacts, SessionFacts
+from telephony.addresses import is_caller_id
 from telephony.callbacks import caller_of, dial_ended
 from telephony.phrases import Phrase
 from telephony.urls import DIAL_ACTION_PATH, DialAction, DialKind, parse_dial_action
@@ -78,6 +79,7 @@ class DialActionRoutes:
             route: The path that was asked.
         """
         event = dial_ended(form, action)
+        event = replace(event, failed_with_callers_number=_failed_with_callers_number(form, action, event))
         outcome = DialOutcome(
             party=action.party,
             call_sid=event.call_sid,
@@ -86,6 +88,7 @@ class DialActionRoutes:
             call_status=event.call_status,
             attempt=action.attempt,
             asked=action.asked,
+            failed_with_callers_number=event.failed_with_callers_number,
         )
         may_be_old = self._ingest.restarted_lately()
         facts: SessionFacts | None = None
@@ -101,12 +104,10 @@ class DialActionRoutes:
         except (StoreError, TimeoutError) as error:
             note_unstored(self._metrics, route, event, error)
             to_be_told = False
-            next_agent = self._next_agent(form, action, outcome, None)
-            outcome = replace(outcome, has_next_agent=next_agent is not None)
+            next_agent, outcome = self._to_be_tried(form, action, outcome, None)
             chosen = answer_without_store(outcome)
         else:
-            next_agent = self._next_agent(form, action, outcome, facts)
-            outcome = replace(outcome, has_next_agent=next_agent is not None)
+            next_agent, outcome = self._to_be_tried(form, action, outcome, facts)
             chosen = answer(outcome, facts, may_be_old=may_be_old)
         if chosen is Answer.ASK_TWILIO:
             chosen = answer_by_child(await self._child_status(event.call_sid), outcome, facts)
@@ -122,7 +123,9 @@ class DialActionRoutes:
             attempt=action.asked,
         )
         if chosen is Answer.RING_NEXT and next_agent is not None:
-            return twiml(self._ring(form, action, next_agent))
+            return twiml(self._ring(form, action, next_agent, own_from=action.own_from))
+        if chosen is Answer.RING_AGAIN and (agent := self._same_agent(form, action, facts)) is not None:
+            return twiml(self._ring(form, action, agent, own_from=agent.number))
         return twiml(self._document(chosen, outcome, action, facts, self._attributes(form, facts)))
 
     async def _tell(self, event: DialEnded, route: str) -> None:
@@ -133,6 +136,19 @@ class DialActionRoutes:
         except (StoreError, TimeoutError) as error:
             note_unstored(self._metrics, route, event, error)
 
+    def _to_be_tried(
+        self, form: Form, action: DialAction, outcome: DialOutcome, facts: SessionFacts | None
+    ) -> tuple[NextAgent | None, DialOutcome]:
+        """Who is tried after the agent who was not reached, and the outcome with what follows from that."""
+        following = self._next_agent(form, action, outcome, facts)
+        agents, number = self._agents(form, action, facts), action.agent_number
+        has_phone = number < len(agents) and agents[number].startswith("+")
+        return following, replace(
+            outcome,
+            has_next_agent=following is not None,
+            failed_with_callers_number=outcome.failed_with_callers_number and has_phone,
+        )
+
     def _next_agent(
         self, form: Form, action: DialAction, outcome: DialOutcome, facts: SessionFacts | None
     ) -> NextAgent | None:
@@ -142,10 +158,22 @@ class DialActionRoutes:
             return None
         # Whoever decides upon a session goes by the agents that it knows; of one that nobody has decided upon yet, they
         # are the directory's.
-        agents = facts.agents if facts else self._routing.inbound(form).agents
-        return self._routing.next_agent(action.session_id, agents, action.agent_number)
+        return self._routing.next_agent(action.session_id, self._agents(form, action, facts), action.agent_number)
 
-    def _ring(self, form: Form, action: DialAction, agent: NextAgent) -> str:
+    def _agents(self, form: Form, action: DialAction, facts: SessionFacts | None) -> tuple[str, ...]:
+        """The agents to be tried; one who is tried again counts as another one."""
+        if facts:
+            return facts.agents
+        agents, again = self._routing.inbound(form).agents, action.own_from
+        return (*agents[:again], *agents[again - 1 :]) if again else agents
+
+    def _same_agent(self, form: Form, action: DialAction, facts: SessionFacts | None) -> NextAgent | None:
+        """The agent of the `<Dial>` that has ended, as the next one."""
+        agents, number = self._agents(form, action, facts), action.agent_number
+        agents = (*agents[: number + 1], *agents[number:])
+        return self._routing.next_agent(action.session_id, agents, number)
+
+    def _ring(self, form: Form, action: DialAction, agent: NextAgent, *, own_from: int) -> str:
         return self._documents.bridge_to_agent(
             action.session_id,
             agent.address,
@@ -153,6 +181,7 @@ class DialActionRoutes:
             own_number=self._routing.inbound(form).called_number or self._settings.number,
             ring_timeout_s=self._settings.ring_timeout_s,
             agent_number=agent.number,
+            own_from=own_from,
         )
 
     def _attributes(self, form: Form, facts: SessionFacts | None) -> Attributes:
@@ -202,6 +231,16 @@ class DialActionRoutes:
             except (ProviderError, TimeoutError) as error:
                 log.warning("child_lookup_failed", call_sid=parent_call_sid, error_type=type(error).__name__)
         return None
+
+
+def _failed_with_callers_number(form: Form, action: DialAction, event: DialEnded) -> bool:
+    """Whether the `<Dial>` to an agent failed at once while it showed the caller's number.
+
+    A phone's network may refuse that number, and Twilio then says no more than `failed`. No phone has rung, so the dial
+    may be repeated. Source: Twilio docs, Errors, 13214.
+    """
+    is_agents = action.dial is DialKind.BRIDGE and action.party == CUSTOMER and not action.own_from
+    return is_agents and event.dial_call_status == CallStatus.FAILED and is_caller_id(caller_of(form))
 
 
 def _starts_alone(name: str, facts: SessionFacts | None) -> bool:

@@ -46,6 +46,13 @@ def _make_child(work: Work, parent: Call, noun: Verb) -> Call | None:
     if noun.name == "Number" and not verb.get("callerId") and not is_number(from_):
         work.report(13214, "Dial: a callerId is needed to dial a number", parent.sid)
         return None
+    if (
+        noun.name == "Number"
+        and work.rules.verify_callers
+        and from_ not in (parent.from_, parent.to, *work.state.numbers)
+    ):
+        work.report(13214, "Dial: callerId is neither the caller's, the called, nor one of the account's", parent.sid)
+        return None
     child = calls.make(work, from_, to, "outbound-dial")
     child.parent_sid = parent.sid
     child.ring_s = verb.number("timeout", RING_S)

@@ -68,7 +68,8 @@ class Rules:
     verify_callers: bool = True
     """Whether `From` of a REST dial must be one of the account's numbers, or come with a CallToken of its call.
 
-    Source: Twilio docs, Errors, 21210.
+    The `callerId` of a `<Dial>` must be one of them, the caller's, or the called number.
+    Source: Twilio docs, Errors, 21210 and 13214.
     """
     accept_call_tokens: bool = True
     """Whether a CallToken lets a REST dial show the original caller's number."""

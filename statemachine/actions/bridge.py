@@ -131,6 +131,13 @@ def try_next_agent(scratch: Scratch, event: DialEnded) -> None:
     _follow_to(scratch, event.agent_number + 1)
 
 
+def ring_agent_again(scratch: Scratch, event: DialEnded) -> None:
+    """Twilio refused the caller ID: the action's document rings the same agent as if they were the next one."""
+    agents, following = scratch.session.agents, event.agent_number + 1
+    scratch.change(agents=(*agents[:following], *agents[event.agent_number :]))
+    _follow_to(scratch, following)
+
+
 def follow_to_agent(scratch: Scratch, event: CallProgressed) -> None:
     """A later agent is being rung already: what tells of the earlier one's failure is still on its way."""
     _follow_to(scratch, event.agent_number)

@@ -101,6 +101,8 @@ class DialEnded(Event):
     other_side_lives: bool = False
     #: Of the bridge: which of the agents to be tried it rang, from 0.
     agent_number: int = 0
+    #: The dial failed at once, and it showed the caller's number: a phone is rung again with ours.
+    failed_with_callers_number: bool = False
 
     @property
     def party_is_gone(self) -> bool:

@@ -193,6 +193,18 @@ def next_agent_is_rung(scratch: Scratch, event: DialEnded) -> bool:
     )
 
 
+def agent_is_rung_again(scratch: Scratch, event: DialEnded) -> bool:
+    """Whether a dial failed because of its caller ID, and the action's document repeats it with our own number."""
+    session, number = scratch.session, event.agent_number
+    is_current = session.phase is Phase.RINGING and session.agent_number == number < len(session.agents)
+    return (
+        event.failed_with_callers_number
+        and not event.party_is_gone
+        and is_current
+        and session.agents[number].startswith("+")
+    )
+
+
 def is_of_earlier_agent(scratch: Scratch, event: CallProgressed | DialEnded) -> bool:
     """Whether it tells of an agent who was given up since."""
     earlier = event.agent_number < scratch.session.agent_number

@@ -21,6 +21,7 @@ from statemachine.actions.bridge import (
     note_dial_ended,
     note_parent_over,
     note_ringing,
+    ring_agent_again,
     try_next_agent,
 )
 from statemachine.actions.commands import (
@@ -119,6 +120,7 @@ from statemachine.events import (
 )
 from statemachine.guards.asking import has_call_to_hang_up
 from statemachine.guards.calls import (
+    agent_is_rung_again,
     asker_is_gone,
     child_answers,
     child_is_over,
@@ -207,6 +209,7 @@ BRIDGED: tuple[Row, ...] = (
     Row(B, DialEnded,          asker_is_gone,                E,    end_parent_left),
     Row(B, DialEnded,          other_side_was_moved,         V,    adopt_moved),
     Row(B, DialEnded,           is_of_earlier_agent,          STAY, pass_over_late),
+    Row(B, DialEnded,           agent_is_rung_again,          STAY, ring_agent_again),
     Row(B, DialEnded,           next_agent_is_rung,           STAY, try_next_agent),
     Row(B, DialEnded,          dial_ended_before,            STAY, pass_over_late),
     Row(B, DialEnded,          dial_settles_it,              E,    end_by_dial),

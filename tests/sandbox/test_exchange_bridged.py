@@ -291,6 +291,15 @@ def test_a_client_who_calls_a_number_needs_a_caller_id() -> None:
     assert action(story)["DialCallStatus"] == "failed"
 
 
+@pytest.mark.parametrize(("shown", "codes"), [(CUSTOMER, []), (BUSINESS, []), ("+14155550188", [13214])])
+def test_dial_shows_the_caller_the_called_or_a_number_of_the_account(shown: str, codes: list[int]) -> None:
+    story = Story()
+    story.call_in(bridge_twiml("<Number>+15550111</Number>", f'callerId="{shown}" action="/action"'))
+
+    assert [error.code for error in story.errors] == codes
+    assert bool(story.rings) is not bool(codes)
+
+
 def test_number_that_is_no_number_fails_the_dial() -> None:
     story = Story()
     story.call_in(bridge_twiml("<Number>(415) 555</Number>"))

@@ -167,3 +167,37 @@ def test_agents_carry_no_flag_where_the_caller_goes_on_elsewhere():
     story.leaves("agent").conference_ends(room=ROOM).expect("ended")
     assert story.session.parties["customer"].left_reason == "sent-away"
     assert story.session.agents[0] == ALICE
+
+
+# ---- a phone whose network refuses the caller's number -----------------------------------------------------------
+
+PHONE = "+14155550188"
+REFUSED = {"call_status": "ringing", "failed_with_callers_number": True}
+
+
+def phone_rings(*others):
+    return as_room(Story().comes_in(agent_address=PHONE, other_agents=others)).call("agent", "initiated")
+
+
+@pytest.mark.parametrize("is_told_first", [True, False])
+def test_same_agent_is_rung_again_as_if_he_were_the_next(is_told_first):
+    story = phone_rings(BOB)
+    if is_told_first:
+        story.call("agent", "failed")
+    story.dial_ends("failed", **REFUSED).expect("bridged", phase="ringing").expect_timers("ring")
+    if not is_told_first:
+        story.call("agent", "failed").expect("bridged", phase="ringing")  # late
+    assert (story.session.agents, story.session.agent_number) == ((PHONE, PHONE, BOB), 1)
+    story.next_agent().call("agent", "ringing", agent_number=1).call("agent", "in-progress", agent_number=1)
+    agent = story.expect("bridged", phase="connected").session.parties["agent"]
+    assert (agent.call_sid, agent.address) == (SECOND_CALL, PHONE)
+
+
+def test_agent_whose_second_dial_fails_too_is_given_up():
+    story = phone_rings().dial_ends("failed", **REFUSED).dial_ends("failed", call_status="ringing", agent_number=1)
+    story.expect("bridged").fires(LeaveOverdue).expect("ended", reason="agent-failed")
+
+
+def test_only_a_phone_is_rung_again():
+    story = rings().dial_ends("failed", **REFUSED)
+    assert (story.session.agents, story.session.parties["agent"].address) == ((ALICE, BOB), BOB)

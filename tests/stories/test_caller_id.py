@@ -16,13 +16,14 @@ from tests.stories.kit import (
     dial_requests,
     done,
     ended_by_command,
+    everybody_is_gone,
     outcome_of,
     outcomes,
     rejected,
     talks_and_ends,
     until_hears,
 )
-from tests.support.phones import answers, dialled, presses, rings
+from tests.support.phones import answers, dialled, presses, rings, unreachable
 from tests.support.world import AGENT, CUSTOMER, NUMBER, World
 
 pytestmark = pytest.mark.redis
@@ -267,3 +268,23 @@ async def test_caller_id_that_twilio_refuses_gives_way_to_our_own_number_once(re
         assert shown(world) == [(THIRD, False), (NUMBER, False)]
         assert world.sandbox.ledger.dials_to(TARGET) == 1
         await ended_by_command(world, session)
+
+
+# ---- a <Dial> whose caller ID is refused -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("comes_on", [True, False])
+async def test_agent_whose_phone_fails_at_once_is_rung_once_more_with_our_number(redis_server, comes_on):
+    async with World(redis_server.url, speed=20, CONFERRAL_AGENT=TARGET) as world:
+        world.sandbox.phone(TARGET).in_turn(unreachable(), answers() if comes_on else unreachable())
+        customer = await world.customer_calls()
+        again = await dialled(world.sandbox, TARGET, 2)
+        assert [seen_by(world, call) for call in world.sandbox.calls_of(TARGET)] == [CUSTOMER, NUMBER]
+        if comes_on:
+            await until_hears(world, customer, [again])
+            await world.until(customer.sid, phase="connected")
+            await done(world, "convert", customer.sid)
+            await ended_by_command(world, customer.sid)
+        else:
+            await everybody_is_gone(world, customer.sid, "agent-failed")
+        assert len(world.sandbox.calls_of(TARGET)) == 2

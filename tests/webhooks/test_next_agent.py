@@ -161,3 +161,62 @@ async def test_the_fallback_of_an_action_rings_the_next_agent_too(client, ingest
 async def test_a_number_that_is_none_gets_400(client, ingest, number):
     assert await post(client, f"{DIAL_ACTION}&agent={number}", unanswered()) == (400, "")
     assert ingest.events == []
+
+
+# ---- a phone whose network refuses the caller's number -----------------------------------------------------------
+
+PHONE = "+14155550124"
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("child", [AGENT, None], ids=["child", "no-child"])
+async def test_a_phone_that_fails_at_once_is_rung_once_more_with_our_number(open_client, ingest, known, child):
+    client = await open_client(CONFERRAL_AGENT=PHONE)
+    ingest.facts = facts("bridged", phase="ringing", agents=(PHONE,)) if known else None
+
+    _, document = await post(client, DIAL_ACTION, unanswered("failed", DialCallSid=child))
+
+    assert (rung(document), ET.fromstring(document).find("Dial").get("callerId")) == (PHONE, "+14155550100")
+    (event,) = ingest.events
+    assert (event.failed_with_callers_number, event.agent_number) == (True, 0)
+    again = own_action(document)
+    if known:
+        ingest.facts = facts("bridged", phase="ringing", agents=(PHONE, PHONE))
+    _, document = await post(client, again, unanswered("failed", DialCallSid=child))
+    assert verbs(document) == ["Say", "Hangup"]
+    assert (ingest.events[1].failed_with_callers_number, ingest.events[1].agent_number) == (False, 1)
+
+
+async def test_the_agents_behind_it_are_rung_in_their_order_with_our_number(open_client, ingest, write_directory):
+    agents = f'[inbound."+14155550100"]\nagents = ["{PHONE}", "client:bob", "+14155550125"]\n'
+    client = await open_client(**write_directory(agents))
+    ingest.away, target, heard = True, DIAL_ACTION, []
+
+    while True:
+        _, document = await post(client, target, unanswered("failed"))
+        if verbs(document) != ["Dial"]:
+            break
+        heard.append((rung(document), ET.fromstring(document).find("Dial").get("callerId")))
+        target = own_action(document)
+
+    own = "+14155550100"
+    assert heard == [(PHONE, own), ("bob", own), ("+14155550125", own)]
+
+
+@pytest.mark.parametrize(
+    ("status", "changes", "agent"),
+    [
+        ("busy", {}, PHONE),
+        ("no-answer", {}, PHONE),
+        ("failed", {"From": "anonymous"}, PHONE),  # our number was shown
+        ("failed", {}, "client:alice"),
+        ("failed", {"CallStatus": "completed"}, PHONE),
+    ],
+)
+async def test_nobody_else_is_rung_again(open_client, ingest, status, changes, agent):
+    client = await open_client(CONFERRAL_AGENT=agent)
+    ingest.facts = facts("bridged", phase="ringing", agents=(agent,))
+
+    _, document = await post(client, DIAL_ACTION, unanswered(status, **changes))
+
+    assert "Dial" not in verbs(document)
