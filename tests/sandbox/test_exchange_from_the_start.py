@@ -1,5 +1,7 @@
 """A conference from the start: greeting and music for who waits, limits, ways out, and TwiML that comes after."""
 
+from dataclasses import replace
+
 import pytest
 from exchange_story import APP, CUSTOMER, Story, room_twiml
 
@@ -174,3 +176,16 @@ def test_one_call_can_ask_elsewhere_than_its_number_does() -> None:
     story.happens(InboundCall(CUSTOMER, "+15550100", url=f"{APP}/voice/conference"))
 
     assert story.asked_paths() == ["/voice/conference"]
+
+
+@pytest.mark.parametrize("rule, reason", [("add-failed", "participant_add_failed"), ("hung-up", "participant_hung_up")])
+def test_how_a_failed_wait_document_is_reported_is_a_rule(rule: str, reason: str) -> None:
+    story = Story(replace(Rules(), failed_wait=rule))
+    customer = story.member(f"startConferenceOnEnter='false' waitUrl='{APP}/wait'")
+
+    story.fail("/wait")
+
+    told = story.event("participant-leave")
+    assert (told["ReasonParticipantLeft"], told["ParticipantCallStatus"]) == (reason, "in-progress")
+    action = dict(story.asked("/after").params)
+    assert (action["CallSid"], action["CallStatus"], action["DialCallStatus"]) == (customer, "in-progress", "failed")

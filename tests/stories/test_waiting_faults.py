@@ -2,6 +2,7 @@
 
 import pytest
 
+from sandbox.exchange import Rules
 from tests.stories.kit import dials_to, done, sounds, until_hears
 from tests.stories.openings import WAYS, by_way, opened, some, waits
 from tests.support.phones import answers, busy, rings
@@ -145,6 +146,21 @@ async def _waits_although_the_wait_url_fails(world, way, status):
     assert opening.waiter.status == leg.status == "in-progress"
     leg.hang_up()
     await opening.ends(f"{opening.way.awaited}-left", debugger=WAIT_FAILED, rooms=2)
+
+
+@pytest.mark.parametrize("failed_wait", ["add-failed", "hung-up"])
+async def test_caller_whose_music_fails_hears_twilios_own_however_that_is_reported(redis_server, failed_wait):
+    """Twilio may report like a hang-up that the wait document could not be fetched, while the call goes on."""
+    async with World(redis_server.url, rules=Rules(failed_wait=failed_wait)) as world:
+        world.sandbox.phone(WAYS["waiting"].phone).in_turn(rings())
+        world.sandbox.faults.fail_fetches("/voice/wait", status=404, count=20)
+        opening = await opened(world, "waiting")
+        await until_hears(world, opening.waiter, "music")
+        leg = await opening.rings()
+        leg.answer()
+        await opening.talks()
+        leg.hang_up()
+        await opening.ends("agent-left", debugger=WAIT_FAILED, rooms=2)
 
 
 async def test_greeting_that_fails_does_not_cost_the_caller_the_call(redis_server):

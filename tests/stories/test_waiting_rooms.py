@@ -2,6 +2,7 @@
 
 import pytest
 
+from sandbox.exchange import Rules
 from tests.stories.kit import (
     GAP_MAX_S,
     begins,
@@ -26,6 +27,20 @@ OUTCOMES = {"busy": busy(), "rejected": refuses(), "no-answer": rings(), "failed
 async def world(redis_server):
     async with World(redis_server.url) as world:
         yield world
+
+
+@by_way("waiting")
+async def test_the_other_one_is_rung_once_where_twilio_adds_no_one_before_the_start(redis_server, way):
+    """Twilio's page on 16099 says so; the dial is placed once more, as a call whose document joins."""
+    async with World(redis_server.url, rules=Rules(add_before_start="refused")) as world:
+        world.sandbox.phone(WAYS[way].phone).in_turn(answers())
+        opening = await opened(world, way)
+        await opening.talks()
+        asked = [one for one in world.sandbox.ledger.requests("POST") if one.get("To") == opening.way.phone]
+        assert [(one.status, one.code) for one in asked] == [(400, 16099), (201, 0)]
+        assert len(world.sandbox.calls_of(opening.way.phone)) == 1
+        await done(world, "end", opening.id)
+        await opening.ends("command")
 
 
 @by_way("waiting")
