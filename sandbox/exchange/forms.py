@@ -19,22 +19,32 @@ from sandbox.exchange.work import Work
 class RestError(Exception):
     """The request is refused; the asker is at fault and should not repeat it unchanged."""
 
-    def __init__(self, status: int, code: int, message: str) -> None:
+    def __init__(self, status: int, code: int, message: str, more_info: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.more_info = more_info
 
 
-def error_answer(status: int, code: int, message: str) -> RestAnswer:
-    """An error in Twilio's form."""
+NOT_MODELED = "the sandbox does not model this path; docs/fidelity.md lists what it models"
+"""The `more_info` that tells a path of which the sandbox knows nothing from a resource that does not exist."""
+
+
+def error_answer(status: int, code: int, message: str, more_info: str = "") -> RestAnswer:
+    """An error in Twilio's form; `more_info` leads to Twilio's page about the code unless it says more."""
     body: dict[str, Any] = {
         "code": code,
         "message": message,
-        "more_info": f"https://www.twilio.com/docs/errors/{code}",
+        "more_info": more_info or f"https://www.twilio.com/docs/errors/{code}",
         "status": status,
     }
     return RestAnswer(status, body)
+
+
+def not_modeled(path: str) -> RestError:
+    """404, 20404, of a path that Twilio may well have."""
+    return RestError(404, 20404, f"The requested resource {path} was not found", NOT_MODELED)
 
 
 def not_found(path: str) -> RestError:

@@ -8,14 +8,15 @@ from __future__ import annotations
 import re
 
 from sandbox.exchange import recordings, resources, rest_account, rest_calls, rest_conferences
-from sandbox.exchange.forms import Form, RestError, error_answer, not_found
+from sandbox.exchange.forms import Form, RestError, error_answer, not_found, not_modeled
 from sandbox.exchange.inputs import Params, RestRequest
 from sandbox.exchange.model import Recording
 from sandbox.exchange.outputs import RestAnswer
 from sandbox.exchange.work import Work
 
+_ACCOUNT_RECORDINGS = re.compile(r"^/Recordings(/(?P<key>[^/]+))?\.json$")
 _PATH = re.compile(
-    r"^/(?P<kind>Calls|Conferences)(/(?P<sid>.+?))??(/(?P<part>Recordings|Participants)(/(?P<key>.+))?)?\.json$"
+    r"^/(?P<kind>Calls|Conferences)(/(?P<sid>[^/]+?))??(/(?P<part>Recordings|Participants)(/(?P<key>.+))?)?\.json$"
 )
 
 
@@ -27,14 +28,16 @@ def answer(work: Work, request: RestRequest) -> RestAnswer:
             if request.method != "GET":  # neither is bought, renamed or closed here
                 raise _not_allowed(request.method)
             return rest_account.answer(work, request.path, request.params)
+        if of_account := _ACCOUNT_RECORDINGS.match(request.path):
+            return _account_recordings(work, request, of_account["key"] or "")
         if match is None:
-            raise not_found(request.path)
+            raise not_modeled(request.path)
         kind, sid, part, key = match["kind"], match["sid"] or "", match["part"] or "", match["key"] or ""
         if kind == "Calls":
             return _calls(work, request, sid, part, key)
         return _conferences(work, request, sid, part, key)
     except RestError as error:
-        return error_answer(error.status, error.code, error.message)
+        return error_answer(error.status, error.code, error.message, error.more_info)
 
 
 def _not_allowed(method: str) -> RestError:
@@ -55,7 +58,7 @@ def _calls(work: Work, request: RestRequest, sid: str, part: str, key: str) -> R
             return rest_calls.record(work, call, form)
         return _recordings(work, request, key, call.sid)
     if part:
-        raise not_found(request.path)
+        raise not_modeled(request.path)
     if request.method == "GET":
         return RestAnswer(200, resources.call(work.state, call))
     if request.method == "POST":
@@ -120,6 +123,34 @@ def _recordings(work: Work, request: RestRequest, key: str, owner_sid: str) -> R
             return rest_calls.update_recording(work, found, Form(request.params))
         case "DELETE":
             recordings.delete(work, found)
+            return RestAnswer(204)
+    raise _not_allowed(request.method)
+
+
+def _account_recordings(work: Work, request: RestRequest, key: str) -> RestAnswer:
+    """All recordings of the account, whatever they are of.
+
+    Source: Twilio docs, Recordings resource: list by CallSid, ConferenceSid, and DateCreated; fetch; delete.
+    """
+    form = Form(request.params)
+    wanted = {name: form.get(name) for name in ("CallSid", "ConferenceSid")}
+    found = [
+        it
+        for it in work.state.recordings.values()
+        if wanted["CallSid"] in ("", it.call_sid) and wanted["ConferenceSid"] in ("", it.conference_sid)
+    ]
+    if not key:
+        if request.method != "GET":  # a call's recording is started by its own path
+            raise _not_allowed(request.method)
+        return _recording_list(work, request.path, found, request.params)
+    recording = work.state.recordings.get(key)
+    if recording is None:
+        raise not_found(request.path)
+    match request.method:
+        case "GET":
+            return RestAnswer(200, resources.recording(work.state, recording))
+        case "DELETE":
+            recordings.delete(work, recording)
             return RestAnswer(204)
     raise _not_allowed(request.method)
 

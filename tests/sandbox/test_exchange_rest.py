@@ -107,9 +107,22 @@ def test_status_callback_may_be_asked_for_by_get() -> None:
 def test_unknown_resources_are_not_found() -> None:
     story = Story()
 
-    for path in ("/Calls/CA1.json", "/Conferences/CF1.json", "/Conferences/CF1/Participants.json", "/Messages.json"):
+    paths = (
+        "/Calls/CA1.json", "/Conferences/CF1.json", "/Conferences/CF1/Participants.json", "/Recordings/RE1.json",
+    )  # fmt: skip
+    for path in paths:
         status, body = story.rest("GET", path)
-        assert (status, body["code"]) == (404, 20404)
+        assert (status, body["code"], body["more_info"]) == (404, 20404, "https://www.twilio.com/docs/errors/20404")
+
+
+def test_paths_that_are_not_modeled_say_so() -> None:
+    story = Story()
+    sid = story.dial()
+
+    for path in ("/Messages.json", f"/Calls/{sid}/Streams.json", f"/Calls/{sid}/Participants.json", "/Queues/QU1.json"):
+        status, body = story.rest("GET", path)
+        assert (status, body["code"], body["status"]) == (404, 20404, 404)
+        assert body["more_info"].startswith("the sandbox does not model this path")
 
 
 @pytest.mark.parametrize("status", ["completed", "canceled", ""])

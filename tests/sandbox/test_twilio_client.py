@@ -93,6 +93,41 @@ async def test_call_is_recorded(sandbox: Sandbox, twilio: Client) -> None:
     )  # fmt: skip
 
 
+async def test_recordings_of_the_account_are_listed_fetched_and_deleted(sandbox: Sandbox, twilio: Client) -> None:
+    sandbox.phone("client:alice").script(answer_after_s=0.0)
+    made = [await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE) for _ in range(2)]
+    recorded = []
+    for call in made:
+        await talking(sandbox, call.sid)
+        recorded.append(await twilio.calls(call.sid).recordings.create_async())
+
+    assert [it.sid for it in await twilio.recordings.list_async()] == [it.sid for it in reversed(recorded)]
+    (only,) = await twilio.recordings.list_async(call_sid=made[0].sid)
+    assert (only.sid, only.call_sid, only.source) == (recorded[0].sid, made[0].sid, "StartCallRecordingAPI")
+    assert (await twilio.recordings(only.sid).fetch_async()).sid == only.sid
+    assert await twilio.recordings(only.sid).delete_async()
+    assert [it.sid for it in await twilio.recordings.list_async()] == [recorded[1].sid]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nothing", 404, 20404),
+        ("GET", "/v1/Accounts", 404, 20404),
+        ("GET", "/2010-04-01/nothing.json", 404, 20404),
+        ("POST", "/sandbox/nothing", 404, 20404),
+        ("DELETE", "/sandbox/calls", 405, 20004),
+    ],
+)
+async def test_what_no_route_answers_is_answered_in_json(
+    sandbox: Sandbox, method: str, path: str, status: int, code: int
+) -> None:
+    async with aiohttp.ClientSession() as session, session.request(method, sandbox.url + path) as answer:
+        body = await answer.json()
+    assert (answer.status, body["status"], body["code"]) == (status, status, code)
+    assert ("does not model" in body["more_info"]) == (status == 404)
+
+
 async def test_repeated_event_fields_of_the_client_are_a_subscription(
     app: WebhookApp, sandbox: Sandbox, twilio: Client
 ) -> None:
