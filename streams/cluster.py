@@ -36,8 +36,11 @@ from streams.sturdy import broken_connection, sturdy
 REFRESH_EVERY_S = 0.5
 #: Nodes that one command may be sent on to, count; more means that they don't agree.
 REDIRECTIONS_MAX = 8
-#: Pause before a node is asked again that has only a part of the keys, because the slot is being moved, seconds.
-TRY_AGAIN_AFTER_S = 0.05
+#: Pause before a node is asked again that has only a part of the keys, because the slot is being moved, seconds: a
+#: command succeeds at most this long after Redis could have taken it.
+TRY_AGAIN_AFTER_S = 0.02
+#: For how long it is asked again, seconds; together with the last answer less than a command may take.
+TRY_AGAIN_FOR_S = 1.5
 
 #: The node is gone, or does not serve its slots any more: nobody knows whether a command took place.
 _FAILURES = (RedisConnectionError, RedisTimeoutError, ClusterDownError, OSError)
@@ -157,26 +160,30 @@ class ClusterClient(RedisCluster):
     # ---- commands ------------------------------------------------------------------------------------------------
 
     async def _execute_command(self, target_node: ClusterNode, *args: Any, **options: Any) -> Any:
-        node, is_guest = target_node, False
-        refusal: Exception = TryAgainError("sent on too often")
-        for _ in range(REDIRECTIONS_MAX):
+        node, is_guest, redirections = target_node, False, 0
+        give_up_at_s = asyncio.get_running_loop().time() + TRY_AGAIN_FOR_S
+        while True:
             try:
                 with broken_connection():
                     if is_guest:
                         return await _ask(node, args, options)
                     return await node.execute_command(*args, **options)
             except AskError as error:
-                node, is_guest, refusal = await self._other(error), not isinstance(error, MovedError), error
-            except TryAgainError as error:
+                redirections += 1
+                if redirections > REDIRECTIONS_MAX:
+                    raise
+                node, is_guest = await self._other(error), not isinstance(error, MovedError)
+            except TryAgainError:
+                # Redis refuses what needs several keys until all of them have arrived.
+                if asyncio.get_running_loop().time() >= give_up_at_s:
+                    raise
                 await asyncio.sleep(TRY_AGAIN_AFTER_S)
-                is_guest, refusal = False, error
-                node = self._owner(args)
+                node, is_guest, redirections = self._owner(args), False, 0
             except MaxConnectionsError:
                 raise  # ours are all in use, the node is well
             except _FAILURES:
                 await self._doubt(node)
                 raise
-        raise refusal
 
     async def _exchange(
         self, commands: Sequence[PipelineCommand], answered: Callable[[int, Any], None] | None = None

@@ -11,6 +11,7 @@ from redis.asyncio.cluster import ClusterNode
 from runtime.clock import SystemClock
 from runtime.errors import StoreError, StoreUnreachableError
 from statemachine.events import CallProgressed
+from streams import cluster as cluster_client
 from streams import config
 from streams import lease as leases
 from streams.cluster import ClusterClient
@@ -283,9 +284,10 @@ async def test_reads_and_scripts_ask_no_node_where_their_keys_are(cluster: Clust
 
 
 async def test_slot_that_is_being_moved_costs_time_and_nothing_else(
-    cluster: ClusterServers, client: Client, publisher: Publisher
+    cluster: ClusterServers, client: Client, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Scripts need all keys at one place: they wait until the move is over. Events are stored meanwhile."""
+    """Scripts need all keys in one place, so they wait until the move is over. Events are stored meanwhile."""
+    monkeypatch.setattr(cluster_client, "TRY_AGAIN_FOR_S", 2 * FAILOVER_S)
     partition, clock = 5, SystemClock()
     lease, _ = await leases.take(client, KEYS.lease(partition), "one", clock)
     assert isinstance(lease, Lease)
@@ -298,18 +300,51 @@ async def test_slot_that_is_being_moved_costs_time_and_nothing_else(
     slot = int(source.ask("CLUSTER", "KEYSLOT", KEYS.lease(partition)))
     loop = asyncio.get_running_loop()
 
-    async def meanwhile() -> None:
-        with pytest.raises(StoreUnreachableError):
-            await store.commit(partition, lease, Batch())
+    refused_before = cluster.refused("TRYAGAIN")
+
+    async def meanwhile() -> "asyncio.Task[CommitResult]":
+        commit = asyncio.ensure_future(store.commit(partition, lease, Batch()))
         await publisher.publish(event(partition, "meanwhile"))
+        async with asyncio.timeout(FAILOVER_S):
+            while await asyncio.to_thread(cluster.refused, "TRYAGAIN") < refused_before + 20:
+                await asyncio.sleep(0.01)
+        assert not commit.done()
+        return commit
+
+    commits = []
 
     def between() -> None:
-        asyncio.run_coroutine_threadsafe(meanwhile(), loop).result(FAILOVER_S)
+        commits.append(asyncio.run_coroutine_threadsafe(meanwhile(), loop).result(2 * FAILOVER_S))
 
     await asyncio.to_thread(cluster.move_slot, slot, source, target, between=between)
-    assert await eventually(lambda: store.commit(partition, lease, Batch())) is CommitResult.OK
+    assert await commits[0] is CommitResult.OK
     await publisher.publish(event(partition, "after"))
     entries = await client.xrange(KEYS.events(partition))
     assert [fields[b"token"] for _, fields in entries] == [b"before", b"meanwhile", b"after"]
     assert cluster.owner_of(KEYS.lease(partition)) is target
+    await asyncio.to_thread(cluster.move_slot, slot, target, source)
+
+
+async def test_slot_whose_move_takes_long_is_reported_so_that_others_are_not_held_up(
+    cluster: ClusterServers, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_client, "TRY_AGAIN_FOR_S", 0.1)
+    partition = 5
+    lease, _ = await leases.take(client, KEYS.lease(partition), "one", SystemClock())
+    assert isinstance(lease, Lease)
+    store = Store(client, KEYS, session_ttl_s=60)
+    source = cluster.owner_of(KEYS.lease(partition))
+    target = next(node for node in cluster.primaries() if node is not source)
+    slot = int(source.ask("CLUSTER", "KEYSLOT", KEYS.lease(partition)))
+    loop = asyncio.get_running_loop()
+
+    async def commit() -> None:
+        with pytest.raises(StoreUnreachableError):
+            await store.commit(partition, lease, Batch())
+
+    def between() -> None:
+        asyncio.run_coroutine_threadsafe(commit(), loop).result(FAILOVER_S)
+
+    await asyncio.to_thread(cluster.move_slot, slot, source, target, between=between)
+    assert await eventually(lambda: store.commit(partition, lease, Batch())) is CommitResult.OK
     await asyncio.to_thread(cluster.move_slot, slot, target, source)

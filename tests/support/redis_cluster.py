@@ -167,6 +167,11 @@ class ClusterServers:
         for node in (target, source, *self.primaries()):
             node.ask("CLUSTER", "SETSLOT", str(slot), "NODE", target_id)
 
+    def refused(self, word: str) -> int:
+        """How often the nodes have answered with this error (count)."""
+        told = [node.ask("INFO", "errorstats") for node in self.up()]
+        return sum(int(one.get(f"errorstat_{word}", {}).get("count", 0)) for one in told)
+
     def reset(self) -> None:
         """Empties it, with everybody up and the usual settings."""
         for node in self.nodes:
