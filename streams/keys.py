@@ -50,7 +50,7 @@ class Keys:
         return self._in(partition, "ended")
 
     def suspects(self, partition: int) -> str:
-        """Hash: how many workers have died while they decided an entry, by entry id; and the last mark."""
+        """Hash: how many workers have died over an entry or an effect, by its id; and the last mark of an entry."""
         return self._in(partition, "suspects")
 
     def session(self, session_id: str) -> str:

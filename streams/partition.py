@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from redis.exceptions import ResponseError
 
-from runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
+from runtime.errors import LeaseLostError, StoreError
 from statemachine.events import Event
 from statemachine.states import State
 from streams import effect_codec, event_codec, scripts
@@ -85,10 +85,9 @@ class PartitionAccess:
         try:
             with store_errors():
                 await self._client.xgroup_create(self._keys.events(partition), GROUP, id="0", mkstream=True)
-        except StoreUnreachableError:
-            raise
-        except StoreError:
-            return
+        except StoreError as error:
+            if not isinstance(error.__cause__, ResponseError):
+                raise
 
     async def newest_id(self, partition: int) -> tuple[int, int]:
         """The id of the newest entry that the stream ever had, as numbers; zeros where there is no stream."""
@@ -200,6 +199,36 @@ class PartitionAccess:
         arguments = [entry_id, lease.holder]
         with store_errors():
             return int(await scripts.mark_suspect(self._client, [self._keys.suspects(partition)], arguments))
+
+    async def count_deaths(self, partition: int, effect_ids: Sequence[str], most: int) -> dict[str, int]:
+        """Count one more worker that died over a partition while these effects stood in its outbox.
+
+        Args:
+            partition: Which.
+            effect_ids: The effects.
+            most: No effect is counted beyond this many (count).
+
+        Returns:
+            Deaths by effect; an effect with more than `most` keeps what it has.
+        """
+        if not effect_ids:
+            return {}
+        key = self._keys.suspects(partition)
+        with store_errors():
+            before = [int(count or 0) for count in await self._client.hmget(key, effect_ids)]
+            deaths = {name: max(count, min(count + 1, most)) for name, count in zip(effect_ids, before, strict=True)}
+            await self._client.hset(key, mapping=deaths)
+        return deaths
+
+    async def set_deaths(self, partition: int, effect_id: str, deaths: int) -> None:
+        """Note how many workers have died over an effect; 0 for none that counts."""
+        key = self._keys.suspects(partition)
+        with store_errors():
+            await (self._client.hset(key, effect_id, deaths) if deaths else self._client.hdel(key, effect_id))
+
+    async def bury_effect(self, partition: int, entry: Entry, reason: str) -> None:
+        """Put an effect, whole, with the dead letters."""
+        await bury(self._client, self._keys, self._keys.outbox(partition), entry, reason)
 
     async def tell(self, chore: effect_codec.TellCommand) -> None:
         """Writes how far a command has come that no commit tells of."""

@@ -124,6 +124,8 @@ class Carrying:
                 settled = await (self._look() if looking else self._send())
             except ProviderError as error:
                 settled = await self._after(error, looking=looking)
+            if self.order.on_tried is not None:
+                self.order.on_tried()
             if settled is not None:
                 self.stage = Stage.SETTLED
                 return settled

@@ -358,6 +358,8 @@ class Executor:
 
     def _on_done(self, task: _Task) -> None:
         order = self._running.pop(task).order
+        if order.on_tried is not None:
+            order.on_tried()
         if task.cancelled():
             self.dropped += 1
         elif error := task.exception():

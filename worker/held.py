@@ -34,14 +34,13 @@ from worker.chores import PAUSE_S, Chores
 from worker.deciding import Decided, decide, parse, set_aside
 from worker.executor import Executor, Order, pass_by
 from worker.live_states import LiveStates
+from worker.suspects import DEATHS_MAX, Suspects
 from worker.telling import tell
 
 log = structlog.get_logger()
 
 #: Entries decided in one batch, count: bounds the commit's time in Redis.
 BATCH_MAX = 200
-#: After how many deaths of workers an entry that they were deciding is put aside, count.
-DEATHS_MAX = 3
 #: For how long after a rewind what was lost with it is told anew, milliseconds: commands are routed again, timers fire
 #: again. Whoever is dialled later is dialled for the first time.
 REPETITIONS_MS = 10_000
@@ -121,6 +120,7 @@ class HeldPartition:
         self._newest_before = (0, 0)
         #: The earliest timer that was set while due ones were being moved, Unix milliseconds.
         self._set_meanwhile_ms: int | None = None
+        self._suspects = Suspects(number, around.access, lambda order: around.executor.submit(order), around.metrics)
         #: Entries to be decided one by one because a worker died over this partition, count.
         self._suspected = 0
         #: Entries that were marked under this lease: a mark stands for a death, not for a try.
@@ -148,6 +148,7 @@ class HeldPartition:
             # After an error of our own the lease is not given back but runs out, so that the next holder is careful.
             self.is_lost = self.is_lost or not is_well
             self._chores.stop()
+            self._suspects.stop()
             self.states.stop()
         await self._chores.finished()
 
@@ -195,11 +196,13 @@ class HeldPartition:
         await self.fire_timers()
         self.states.start()
         self._suspected = 0 if self.lease.was_clean else BATCH_MAX
+        orders = self._orders_of(outbox)
+        await self._suspects.take_up(orders, outbox, self._open_effects_of, after_death=not self.lease.was_clean)
         self._has_recovered = True
-        self._take_up(outbox)
 
-    def _take_up(self, outbox: dict[str, bytes]) -> None:
-        entries = []
+    def _orders_of(self, outbox: dict[str, bytes]) -> list[Order]:
+        """What was found in the outbox, oldest first; what is only written to Redis starts here."""
+        entries, orders = [], []
         for effect_id, body in outbox.items():
             try:
                 entry = effect_codec.decode(body)
@@ -211,7 +214,7 @@ class HeldPartition:
         for entry in sorted(entries, key=lambda entry: entry.ordered_at_ms):
             if isinstance(entry.work, Effect):
                 self._open_effects[entry.work.session_id][entry.work.effect_id] = entry.work
-                self._around.executor.submit(
+                orders.append(
                     Order(
                         effect=self._as_sent(entry.work),
                         partition=self.number,
@@ -226,6 +229,7 @@ class HeldPartition:
                 )
             else:
                 self._chores.start(entry.work)
+        return orders
 
     async def fire_timers(self) -> None:
         """Moves due timers onto the stream and notes when the next one is due."""

@@ -1,5 +1,6 @@
 """Orders, their outcomes, and what carrying one out needs of Twilio and of Redis."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,6 +52,8 @@ class Order:
     is_withdrawn: bool = False
     #: Why it is not carried out at all, only reported: an error of our own. Empty for every other order.
     fault: str = ""
+    #: Called when it was tried once, whatever came of it; None where nothing waits for that.
+    on_tried: Callable[[], None] | None = None
 
 
 class Provider(Lookup, Protocol):

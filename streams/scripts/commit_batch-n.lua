@@ -7,7 +7,7 @@
   KEYS[4]  timers sorted set
   KEYS[5]  set of live sessions
   KEYS[6]  sorted set of ended sessions
-  KEYS[7]  hash of suspected entries
+  KEYS[7]  hash of suspected entries and effects
   KEYS[8 ..]  for each session its hash and its log stream
 
   ARGV[1]  lease holder            text, the whole of it
@@ -106,6 +106,7 @@ for i = 1, #sessions do
   end
 end
 for i = 1, #outbox_del do redis.call('HDEL', outbox, outbox_del[i]) end
+write_in_chunks('HDEL', suspects, outbox_del)
 for i = 1, #outbox_put, 2 do redis.call('HSET', outbox, outbox_put[i], outbox_put[i + 1]) end
 for i = 1, #timers_del do redis.call('ZREM', timers, timers_del[i]) end
 for i = 1, #timers_set, 2 do redis.call('ZADD', timers, timers_set[i], timers_set[i + 1]) end

@@ -179,3 +179,15 @@ async def test_all_of_a_reason_only_while_there_are_as_many_as_were_confirmed(cl
     assert (back.done, back.left) == (1, 0)
     ((_, fields),) = await client.xrange(KEYS.commands)
     assert fields[b"id"] == b"3-7"
+
+
+async def test_effect_over_which_workers_died_is_shown_and_can_not_be_put_back(client, letters):
+    from streams.partition import Entry, bury
+
+    fields = {b"type": b"effect", b"session": b"s1", b"effect": b'{"kind": "hang_up_call"}'}
+    await bury(client, KEYS, KEYS.outbox(0), Entry("e1", fields), "three workers died over it")
+    (letter,) = (await letters.list()).letters
+    assert letter.reason == "three workers died over it"
+    done = await letters.retry_all()
+    assert done.done == 0
+    assert await letters.count() == 1

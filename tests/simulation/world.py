@@ -33,9 +33,9 @@ from tests.simulation.twilio import VirtualTwilio, faults_of
 from tests.support.decisions import keeping
 from tests.support.in_memory import Answered, Doors, ExchangeHttp
 from tests.support.world import NUMBER, settings_for
-from worker.held import DEATHS_MAX
 from worker.outside import Outside
 from worker.process import Worker, join_document_of
+from worker.suspects import DEATHS_MAX
 
 #: The world's Unix time at its beginning, seconds.
 EPOCH_S = 1_800_000_000

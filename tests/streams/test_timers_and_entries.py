@@ -114,3 +114,16 @@ async def test_a_mark_whose_answer_was_lost_is_no_second_death(access, client, k
     other = replace(lease, holder="2:another")
     assert [await access.suspect(P, lease, entry_id) for _ in range(3)] == [1, 1, 1]
     assert [await access.suspect(P, other, entry_id) for _ in range(3)] == [2, 2, 2]
+
+
+async def test_deaths_over_effects_are_counted_and_forgotten_with_their_commit(access, store, client, keys, lease):
+    from streams.store import Batch
+
+    assert await access.count_deaths(P, [], 2) == {}
+    assert await access.count_deaths(P, ["e1", "e2"], 2) == {"e1": 1, "e2": 1}
+    await access.set_deaths(P, "e2", 3)
+    assert await access.count_deaths(P, ["e1", "e2", "e3"], 2) == {"e1": 2, "e2": 3, "e3": 1}
+    assert await access.count_deaths(P, ["e1"], 2) == {"e1": 2}
+    await access.set_deaths(P, "e3", 0)
+    await store.commit(P, lease, Batch(outbox_del=["e1", "e2"]))
+    assert not await client.exists(keys.suspects(P))

@@ -92,14 +92,14 @@ class Team:
         self.alive: dict[str, Member] = {}
         self._joined = 0
 
-    def join(self, *, hears_hints: bool = True) -> Member:
+    def join(self, *, hears_hints: bool = True, work: Work | None = None) -> Member:
         """A worker starts."""
         self._joined += 1
         name = f"worker-{(self._joined * 7919) % 1000:03}"
         process = Process(self.loop, name)
         client, blocking = self.server.client(), self.server.client(blocking=True)
         clock = TeamClock(self.loop, 1000.0 * self._joined)
-        metrics, work, stop = Metrics(), Work(), asyncio.Event()
+        metrics, work, stop = Metrics(), work or Work(), asyncio.Event()
         keeper = LeaseKeeper(client, self.keys, name, clock, StoreClock(clock), metrics)
         around = Surroundings(
             access=PartitionAccess(client, blocking, self.keys),

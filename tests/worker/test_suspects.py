@@ -1,0 +1,138 @@
+"""An effect that kills the process: after three deaths it is put aside, and what stands beside it is carried out.
+
+In virtual time, on a Redis in memory; the executor is played, and dies of one effect.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from statemachine.effects import Effect, HangUpCall, ReadCalls
+from streams import effect_codec
+from streams.effect_codec import OutboxEntry
+from tests.simulation.loop import VirtualLoop, run
+from tests.worker.team import Member, Team, Work
+from worker.orders import Order
+from worker.suspects import REASON
+
+#: A dead worker's leases run out, and the next one takes them.
+TAKE_OVER_S = 8.0
+
+
+def hang_up(name: str, session_id: str) -> HangUpCall:
+    return HangUpCall(effect_id=name, session_id=session_id, call_sid="CA1")
+
+
+@dataclass
+class Deadly(Work):
+    """Carries nothing out, so that all stays in the outbox; tells of each order, and dies of some."""
+
+    deadly: frozenset[str] = frozenset()
+    taken: list[str] = field(default_factory=list)
+    reported: dict[str, str] = field(default_factory=dict)
+    die: Any = None
+    is_answered: bool = True
+
+    def submit(self, order: Order) -> None:
+        name = order.effect.effect_id
+        if order.fault:
+            self.reported[name] = order.fault
+            return
+        self.taken.append(name)
+        if name in self.deadly:
+            self.die()
+        elif order.on_tried is not None and self.is_answered:
+            order.on_tried()
+
+
+async def put(team: Team, *effects: Effect) -> None:
+    for effect in effects:
+        outbox = team.keys.outbox(team.keys.partition_of(effect.session_id))
+        await team.client.hset(outbox, effect.effect_id, effect_codec.encode(OutboxEntry(effect, 1)))
+
+
+async def lives(team: Team, work: Deadly) -> Member:
+    """A worker begins, and lives or dies."""
+    member = team.join(work=work)
+    work.die = member.kill
+    await team.passes(TAKE_OVER_S)
+    return member
+
+
+async def letters(team: Team) -> list[dict[bytes, bytes]]:
+    return [letter for _, letter in await team.client.xrange(team.keys.dead)]
+
+
+def test_effect_over_which_three_workers_died_is_put_aside_and_reported() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        team = Team(loop, partitions=1)
+        effects = [hang_up("innocent-1", "s1"), hang_up("killer", "s2"), hang_up("innocent-2", "s2")]
+        effects.append(ReadCalls(effect_id="innocent-3", session_id="s3", parent_call_sid="", read_version=1,
+                                 with_conference=False))  # fmt: skip
+        await put(team, *effects)
+        works = [Deadly(deadly=frozenset({"killer"})) for _ in range(5)]
+        deaths = 0
+        for work in works[:4]:
+            member = await lives(team, work)
+            deaths += member.process.is_dead
+            if not member.process.is_dead:
+                break
+        assert deaths == 3
+        assert work.reported == {"killer": REASON}
+        assert sorted(work.taken) == ["innocent-1", "innocent-2", "innocent-3"]
+        (letter,) = await letters(team)
+        assert letter[b"dead_reason"] == REASON.encode()
+        assert letter[b"dead_entry"] == b"killer"
+        assert letter[b"session"] == b"s2"
+        assert effect_codec.decode(letter[b"effect"]) == OutboxEntry(effects[1], 1)
+        await team.leave(member)
+
+    run(story)
+
+
+def test_innocent_effects_survive_any_number_of_deaths() -> None:
+    """Each was tried by itself once, and had its answer; so its deaths no longer count."""
+
+    async def story(loop: VirtualLoop) -> None:
+        team = Team(loop, partitions=1)
+        await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(5)))
+        for _ in range(8):
+            member = await lives(team, Deadly())
+            team.kill(member)
+        work = Deadly()
+        member = await lives(team, work)
+        assert sorted(work.taken) == [f"e{number}" for number in range(5)]
+        assert await letters(team) == []
+        await team.leave(member)
+
+    run(story)
+
+
+def test_suspect_without_an_answer_holds_up_the_next_one_for_a_second_only() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        team = Team(loop, partitions=1)
+        await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(3)))
+        for _ in range(2):
+            team.kill(await lives(team, Deadly()))
+        work = Deadly(is_answered=False)
+        member = await lives(team, work)
+        await team.passes(3.0)
+        assert len(work.taken) == 3
+        await team.leave(member)
+
+    run(story)
+
+
+def test_after_a_clean_stop_nothing_is_suspected() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        team = Team(loop, partitions=1)
+        member = await lives(team, Deadly())
+        await team.leave(member)
+        await put(team, hang_up("e1", "s1"))
+        for _ in range(4):
+            work = Deadly()
+            member = await lives(team, work)
+            assert work.taken == ["e1"]
+            await team.leave(member)
+        assert not await team.client.exists(team.keys.suspects(0))
+
+    run(story)

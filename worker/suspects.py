@@ -1,0 +1,127 @@
+"""Effects over which workers died: counted at each take-over, then tried one at a time, and at last put aside.
+
+An effect that kills the process (out of memory, a crash in C) stays in the outbox and would kill the next holder, too.
+Others stand there with it and are innocent. So after two deaths each is tried by itself, with a mark: what is found
+marked after a third death has killed that worker.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import replace
+
+import structlog
+
+from runtime.containment import Where, contain
+from runtime.errors import LeaseLostError, StoreError
+from runtime.metrics import Metrics
+from runtime.outage import note_unreachable
+from streams.partition import Entry, PartitionAccess
+from worker.orders import Order
+
+log = structlog.get_logger()
+
+#: After how many deaths of workers an effect is put aside, count.
+DEATHS_MAX = 3
+#: How long the first try of a suspect is waited for before the next one begins, seconds.
+TRIAL_S = 1.0
+REASON = "three workers died over it"
+
+
+class Suspects:
+    """The effects that one partition's holder has found in the outbox after a death."""
+
+    def __init__(
+        self, partition: int, access: PartitionAccess, submit: Callable[[Order], None], metrics: Metrics
+    ) -> None:
+        self._partition = partition
+        self._access = access
+        self._submit = submit
+        self._metrics = metrics
+        self._trying: asyncio.Task[None] | None = None
+
+    def stop(self) -> None:
+        """Leave what has not been tried to the next holder."""
+        if self._trying is not None:
+            self._trying.cancel()
+
+    async def take_up(
+        self,
+        orders: Sequence[Order],
+        bodies: Mapping[str, bytes],
+        open_effects: Callable[[str], Mapping[str, object]],
+        *,
+        after_death: bool,
+    ) -> None:
+        """Carry out what was found: most of it at once, suspects one at a time, killers not at all.
+
+        Args:
+            orders: What was found, oldest first.
+            bodies: The outbox, by effect id.
+            open_effects: The effects of a session that are still in the outbox, by id.
+            after_death: Whether the holder before has died, or may have.
+        """
+        deaths: dict[str, int] = await self._deaths_over(orders) if after_death else {}
+        killers = {name for name, count in deaths.items() if count >= DEATHS_MAX}
+        for order in orders:
+            if order.effect.effect_id in killers:
+                await self._put_aside(order, bodies[order.effect.effect_id])
+        # From here on nothing is waited for, so that nothing is carried out twice.
+        suspects = {name for name, count in deaths.items() if count == DEATHS_MAX - 1}
+        suspected = {order.effect.session_id for order in orders if order.effect.effect_id in suspects}
+        waiting: list[Order] = []
+        for order in orders:
+            if order.effect.effect_id in killers:
+                self._submit(replace(order, fault=REASON))
+            elif order.effect.session_id in suspected:  # its whole session, which keeps its order
+                waiting.append(order)
+            else:
+                self._submit(order)
+        if waiting:
+            trying = self._try_all(waiting, suspects, open_effects)
+            self._trying = asyncio.get_running_loop().create_task(trying)
+
+    async def _deaths_over(self, orders: Sequence[Order]) -> dict[str, int]:
+        names = [order.effect.effect_id for order in orders]
+        try:
+            return await self._access.count_deaths(self._partition, names, DEATHS_MAX - 1)
+        except StoreError as error:  # a full Redis takes no marks, and the take-over must not wait for it
+            note_unreachable(error, partition=self._partition)
+            return {}
+
+    async def _put_aside(self, order: Order, body: bytes) -> None:
+        effect = order.effect
+        fields = {b"type": b"effect", b"session": effect.session_id.encode(), b"effect": body}
+        await self._access.bury_effect(self._partition, Entry(effect.effect_id, fields), REASON)
+        self._metrics.dead_letters.labels(REASON).inc()
+        log.error(
+            "effect_put_aside",
+            partition=self._partition,
+            effect=effect.kind,
+            effect_id=effect.effect_id,
+            session_id=effect.session_id,
+            reason=REASON,
+        )
+
+    async def _try_all(
+        self, orders: Sequence[Order], suspects: Set[str], open_effects: Callable[[str], Mapping[str, object]]
+    ) -> None:
+        with contain(Where.TASK, self._metrics, passing=(LeaseLostError,), task="suspects", partition=self._partition):
+            for order in orders:
+                effect = order.effect
+                if effect.effect_id in open_effects(effect.session_id):
+                    await self._try(order, is_suspect=effect.effect_id in suspects)
+
+    async def _try(self, order: Order, *, is_suspect: bool) -> None:
+        effect_id, tried = order.effect.effect_id, asyncio.Event()
+        try:
+            if is_suspect:
+                await self._access.set_deaths(self._partition, effect_id, DEATHS_MAX)
+            self._submit(replace(order, on_tried=tried.set))
+            async with asyncio.timeout(TRIAL_S):
+                await tried.wait()
+            if is_suspect:
+                await self._access.set_deaths(self._partition, effect_id, 0)
+        except TimeoutError:
+            return  # it keeps its mark until it is done
+        except StoreError as error:
+            note_unreachable(error, partition=self._partition)
