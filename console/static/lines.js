@@ -31,7 +31,7 @@ export function quoted(word) {
 export function cliLine(program, fields) {
   const { type, session, ...others } = fields;
   const options = Object.entries(others).map(([name, value]) => {
-    const option = `--${name}`;
+    const option = `--${name.replaceAll("_", "-")}`;
     return name === "confirm" ? option : `${option} ${quoted(value)}`;
   });
   return [program, type, quoted(session), ...options, ...(ASKS.has(type) ? ["--yes"] : [])].join(" ");

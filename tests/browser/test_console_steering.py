@@ -156,3 +156,12 @@ async def test_dead_letters_are_dropped_by_reason_and_only_as_many_as_were_shown
         await dialog.get_by_role("button", name="Drop 4", exact=True).click()
         await expect(page.get_by_text("4 letters dropped, 1 left.")).to_be_visible()
         assert redis.xlen(KEYS.dead) == 1
+
+
+async def test_the_line_to_type_names_options_as_the_command_line_does(console, windows):
+    page = await players.signed_in(windows, console)
+    fields = {"type": "transfer", "session": "CA1", "to": TARGET, "confirm": "true", "caller_id": "+12025550145"}
+    given = await page.evaluate(
+        "async (fields) => (await import(new URL('./static/lines.js', location))).cliLine('conferral', fields)", fields
+    )
+    assert given == f"conferral transfer CA1 --to {TARGET} --confirm --caller-id +12025550145"
