@@ -1,4 +1,4 @@
-"""The units and the proxies that going live shows: what reads them takes them, and they lead to what listens there."""
+"""The systemd units and the proxies: what reads them takes them, and they lead to what listens there."""
 
 import fnmatch
 import re
@@ -26,7 +26,10 @@ INSTANCES = {"conferral": ("webhooks", "console"), "conferral-worker": ("9100", 
 INSIDE, PREFIXES = {"/healthz", "/readyz", "/metrics"}, ("", "/conferral")
 #: Seconds that a process takes to stop at most, and that nginx waits for an answer or a word on a socket by itself.
 STOPS_WITHIN_S, NGINX_WAITS_S = 10, 60
-UNITS = {text.partition("\n")[0].removeprefix("# "): text for text in blocks(PAGE, "ini")}
+#: Fewest files that a process may open (count).
+FILES_LEAST = 65_536
+SYSTEMD = ROOT / "deploy" / "systemd"
+UNITS = {it.relative_to(SYSTEMD).as_posix(): it.read_text("utf-8") for it in SYSTEMD.rglob("*.*") if it.is_file()}
 (NGINX,) = blocks(PAGE, "nginx")
 (CADDY,) = blocks(PAGE, "caddyfile")
 
@@ -36,23 +39,43 @@ def port_of(command: str) -> str:
     return next(str(one.default) for one in TREE.commands[command].params if one.name == "port")
 
 
+def settings_of(text: str, name: str) -> list[str]:
+    """The values of a unit's setting, in order."""
+    return re.findall(rf"^{name}=(.*)$", text, re.MULTILINE)
+
+
 def test_the_units_start_what_the_command_line_knows_and_leave_it_time_to_stop() -> None:
-    units = [f"/etc/systemd/system/{unit}@.service" for unit in INSTANCES]
-    assert [*units, "/etc/systemd/system/conferral@console.service.d/host.conf"] == list(UNITS)
-    for place, text in UNITS.items():
-        (line,) = re.findall(r"^ExecStart=(.+)$", text, re.MULTILINE)
-        program, *words = shlex.split(line)
+    units = {f"{unit}@.service": instances for unit, instances in INSTANCES.items()}
+    others = {"conferral-check.service": ("",), "conferral@console.service.d/host.conf": ("",)}
+    assert UNITS.keys() == units.keys() | others.keys() | {"conferral-check.timer"}
+    for name, instances in (units | others).items():
+        program, *words = shlex.split(settings_of(UNITS[name], "ExecStart")[-1])
         assert program == f"{FOLDER}/.venv/bin/conferral"
-        for instance in INSTANCES[place.split("/")[4].partition("@")[0]]:
+        for instance in instances:
             parsed([word.replace("%i", instance) for word in words])
-    for place in units:
-        assert int(re.findall(r"^TimeoutStopSec=(\d+)$", UNITS[place], re.MULTILINE)[0]) > STOPS_WITHIN_S
+    for name in units:
+        (stops_s,), (files,) = settings_of(UNITS[name], "TimeoutStopSec"), settings_of(UNITS[name], "LimitNOFILE")
+        assert int(stops_s) > STOPS_WITHIN_S
+        assert int(files) >= FILES_LEAST
+        assert settings_of(UNITS[name], "RestartPreventExitStatus") == ["2"]
+    for name in units.keys() | {"conferral-check.service"}:
+        assert settings_of(UNITS[name], "User") == ["conferral"]
+        assert settings_of(UNITS[name], "WorkingDirectory") == [FOLDER]
+
+
+def test_every_unit_is_named_where_going_live_says_how_to_start_it() -> None:
+    page = PAGE.read_text("utf-8")
+    for name in UNITS.keys() - {"conferral-check.service"}:  # its timer starts it
+        assert f"(../deploy/systemd/{name})" in page, name
+    assert settings_of(UNITS["conferral-check.timer"], "OnUnitActiveSec") == ["1h"]
 
 
 def test_every_unit_is_started_and_none_that_is_not_there() -> None:
-    (started,) = re.findall(r"^systemctl enable --now (.+)$", PAGE.read_text("utf-8"), re.MULTILINE)
+    started = " ".join(re.findall(r"^systemctl enable --now (.+)$", PAGE.read_text("utf-8"), re.MULTILINE))
 
-    assert started.split() == [f"{unit}@{instance}" for unit, instances in INSTANCES.items() for instance in instances]
+    *services, timer = started.split()
+    assert timer == "conferral-check.timer"
+    assert services == [f"{unit}@{instance}" for unit, instances in INSTANCES.items() for instance in instances]
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze, to read units")
@@ -61,11 +84,12 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     program.parent.mkdir(parents=True)
     program.touch(mode=0o755)
     for place, text in UNITS.items():
-        unit = tmp_path / Path(place).relative_to("/etc/systemd/system")
+        unit = tmp_path / place
         unit.parent.mkdir(exist_ok=True)
         unit.write_text(text.replace(FOLDER, str(tmp_path / "srv")), "utf-8")
 
     names = [str(tmp_path / f"{unit}@{one}.service") for unit, instances in INSTANCES.items() for one in instances]
+    names += [str(tmp_path / "conferral-check.service"), str(tmp_path / "conferral-check.timer")]
     command = ["systemd-analyze", "verify", "--man=no", *names]
     told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
 
