@@ -59,11 +59,12 @@ def sent_only_while(holds: Callable[[], bool]) -> Iterator[None]:
 
     Connecting takes its time, and the whole process may be stopped meanwhile: who was allowed to ask may be so no more.
     """
-    token = _may_go.set(holds)
+    before = _may_go.get()
+    _may_go.set(holds)
     try:
         yield
     finally:
-        _may_go.reset(token)
+        _may_go.set(before)
 
 
 class _WithheldError(ProviderUnreachableError):
@@ -91,11 +92,13 @@ class _Request(aiohttp.ClientRequest):
 @contextmanager
 def requests_of(kind: str) -> Iterator[None]:
     """Names the requests made inside, for metrics and the log: the kind of the effect, or another word."""
-    token = _kind.set(kind)
+    before = _kind.get()
+    _kind.set(kind)
     try:
         yield
     finally:
-        _kind.reset(token)
+        # Not by a token: a request that is given up may be closed in another context.
+        _kind.set(before)
 
 
 #: Codes that are not counted as failures, next to those that say that something is gone; None where all are counted.
@@ -112,11 +115,12 @@ def gone_is_fine(*, also: frozenset[int] = frozenset()) -> Iterator[None]:
     Args:
         also: Other codes that are expected here; their errors are raised as ever.
     """
-    token = _fine_codes.set(also)
+    before = _fine_codes.get()
+    _fine_codes.set(also)
     try:
         yield
     finally:
-        _fine_codes.reset(token)
+        _fine_codes.set(before)
 
 
 @dataclass(frozen=True, slots=True)

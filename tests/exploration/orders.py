@@ -4,7 +4,7 @@ from dataclasses import replace
 from enum import IntEnum
 from typing import NamedTuple
 
-from runtime.errors import ProviderError, ProviderGoneError, ProviderRefusedError
+from runtime.errors import OutcomeUnknownError, ProviderError, ProviderGoneError, ProviderRefusedError
 from statemachine.effects import (
     ChangeRecording,
     CreateParticipant,
@@ -118,6 +118,8 @@ def outcome_of(order: Order, result: CallsRead | Dialled | Recorded | ProviderEr
             return (
                 unknown(effect) if is_unclear and not isinstance(result, ProviderGoneError) else failed(effect, result)
             )
+        case OutcomeUnknownError():  # its label is in use, and reads do not show it in time
+            return unknown(effect)
         case None:
             return succeeded(effect)
         case _:
