@@ -1,7 +1,9 @@
 # Two stages: the first has what is needed to install, the second only what is needed to run.
 # docker build --tag conferral:0.1.0 .
 
-FROM python:3.13-slim AS builder
+# By digest, so that no one can change what is built on. To renew it, in both stages, choose a tag of
+# https://hub.docker.com/_/python, then: docker buildx imagetools inspect python:TAG --format '{{.Manifest.Digest}}'
+FROM python:3.13.12-slim@sha256:f1927c75e81efd1e091dbd64b6c0ecaa5630b38635a3d1c04034ac636e1f94c8 AS builder
 
 # The environment has no pip of its own: the image's pip fills it from outside, so that none is left in the result.
 RUN python -m venv --without-pip /opt/conferral
@@ -25,7 +27,7 @@ COPY worker worker
 RUN pip --python /opt/conferral/bin/python install --no-cache-dir --no-deps --no-build-isolation --no-index . \
     && pip --python /opt/conferral/bin/python uninstall --yes setuptools
 
-FROM python:3.13-slim
+FROM python:3.13.12-slim@sha256:f1927c75e81efd1e091dbd64b6c0ecaa5630b38635a3d1c04034ac636e1f94c8
 
 # Nobody in particular: no password, no shell, no home folder, nothing that it may write.
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin conferral

@@ -36,9 +36,13 @@ KEYS = REDACTED_KEYS | frozenset(
 #: What our own words show as an example of a number: reserved for fiction, so it is nobody's and may be shown.
 #: Source: North American Numbering Plan, 555-0100 to 555-0199.
 EXAMPLE = "+12025550145"
-#: Seven digits or more, written as people write numbers.
-_LONG_DIGITS = re.compile(r"\+?\d(?:[\s().-]{0,2}\d){6,}")
-_HOST = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
+#: What stands between the digits of a number: spaces, brackets, dots, slashes, any dash, and the same as in a URL.
+_SEPARATOR = r"(?:[\s().\-/+·•\u2010-\u2015\u2212]|%(?:09|20|28|29|2[BDEFbdef]|C2%A0|c2%a0))"
+#: Seven digits or more with at most three of those between two of them.
+_LONG_DIGITS = re.compile(rf"\+?\d(?:{_SEPARATOR}{{0,3}}\d){{6,}}")
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+#: The address of a host, alone or in front of a path.
+_HOST = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}(?=/|$)", re.ASCII)
 
 Event = MutableMapping[str, Any]
 
@@ -91,7 +95,12 @@ def without_numbers(text: str) -> str:
 
 def _masked(found: re.Match[str]) -> str:
     text = found.group()
-    return text if text == EXAMPLE or _HOST.fullmatch(text) else redacted("+" + text)
+    if text == EXAMPLE:
+        return text
+    host = _HOST.match(text)
+    if host is not None:
+        return host.group() + without_numbers(text[host.end() :])
+    return redacted("+" + text)
 
 
 def _format_exception(exc_info: Any) -> str:

@@ -1,13 +1,16 @@
 """The image and the composition, as far as they can be checked without an engine."""
 
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 
 import pytest
+import redis
 import yaml
 
 from console import app as console
@@ -164,10 +167,12 @@ def test_there_are_redis_the_webhooks_two_workers_and_the_console():
 
 
 def test_redis_keeps_what_it_is_given():
-    command = SERVICES["redis"]["command"]
-    options = dict(zip(command[1::2], command[2::2], strict=True))
+    (_, _, script) = SERVICES["redis"]["command"]
+    words = script.splitlines()[0].partition(" <<")[0].removeprefix("exec redis-server - ").split()
 
-    assert options == {"--appendonly": "yes", "--appendfsync": "everysec", "--maxmemory-policy": "noeviction"}
+    assert dict(zip(words[::2], words[1::2], strict=True)) == {
+        "--appendonly": "yes", "--appendfsync": "everysec", "--maxmemory-policy": "noeviction",
+    }  # fmt: skip
     volume, _, folder = SERVICES["redis"]["volumes"][0].partition(":")
     assert volume in COMPOSE["volumes"]
     assert folder == "/data"
@@ -257,10 +262,82 @@ def test_a_process_finds_redis_and_its_secrets_outside_the_composition(name):
     service = OURS[name]
     known = {str(field.validation_alias) for field in ServiceSettings.model_fields.values()}
 
-    assert service["env_file"] == ".env"
-    assert service["environment"]["REDIS_URL"] == "redis://redis:6379/0"
+    assert "env_file" not in service, "it would pass on all of .env"
+    assert re.fullmatch(r"redis://:\$\{REDIS_PASSWORD:\?[^}]+\}@redis:6379/0", service["environment"]["REDIS_URL"])
     assert set(service["environment"]) <= known
-    assert not {key for key in service["environment"] if "TOKEN" in key or "SECRET" in key}
+    written = {name: value for name, value in service["environment"].items() if value is not None}
+    assert written.keys() == {"REDIS_URL", "CONFERRAL_LOG_FORMAT"}, "all else is passed on"
+
+
+#: What the code of each process is read from, and the settings that it reads at its start in `conferral/running.py`.
+READ_FROM = {
+    "webhooks": (("webhooks", "telephony"), {"session_ttl_s", "replay_window_s", "partitions"}),
+    "worker": (("worker", "telephony"), {"session_ttl_s", "replay_window_s", "partitions"}),
+    "console": (("console",), {*ConsoleSettings.model_fields}),
+}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_process_gets_the_settings_that_it_reads_and_no_others(name):
+    service = OURS[name]
+    packages, others = READ_FROM[service["command"][0]]
+    code = "\n".join(path.read_text("utf-8") for package in packages for path in (ROOT / package).rglob("*.py"))
+    read = {*others, "redis_url", "prefix", "log_format", *re.findall(r"settings\.(\w+)", code)}
+    fields = {**ServiceSettings.model_fields, **ConsoleSettings.model_fields}
+
+    assert set(service["environment"]) == {str(it.validation_alias) for field, it in fields.items() if field in read}
+
+
+def test_redis_asks_for_a_password_and_is_reached_by_conferral_alone():
+    service = SERVICES["redis"]
+
+    assert "ports" not in service
+    assert service["networks"] == ["store"]
+    assert COMPOSE["networks"]["store"]["internal"] is True
+    assert service["environment"] == {"REDISCLI_AUTH": "${REDIS_PASSWORD:?}"}
+    assert "requirepass $$REDISCLI_AUTH" in service["command"][2]
+    assert (service["user"], service["read_only"], service["cap_drop"]) == ("redis", True, ["ALL"])
+
+
+@pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server on PATH")
+def test_the_line_that_starts_redis_gives_it_its_password(tmp_path):
+    script = SERVICES["redis"]["command"][2].replace("$$", "$").replace(" - ", " - --port 0 --unixsocket r.sock ", 1)
+    server = subprocess.Popen(
+        ["sh", "-c", script], cwd=tmp_path, env={"PATH": os.environ["PATH"], "REDISCLI_AUTH": "s3cret"},
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        deadline_s = time.monotonic() + 60
+        while not (tmp_path / "r.sock").exists():
+            assert time.monotonic() < deadline_s
+            time.sleep(0.02)
+        with redis.Redis(unix_socket_path=str(tmp_path / "r.sock"), password="s3cret") as client:
+            assert client.ping()
+            assert client.config_get("appendonly") == {"appendonly": "yes"}
+        with (
+            redis.Redis(unix_socket_path=str(tmp_path / "r.sock")) as stranger,
+            pytest.raises(redis.AuthenticationError),
+        ):
+            stranger.ping()
+    finally:
+        server.terminate()
+        assert server.wait(30) == 0, "it is process 1 of its container, so the signal reaches it"
+
+
+BASES = sorted({rest.split()[0] for name, rest in instructions() if name == "FROM"})
+
+
+@pytest.mark.parametrize("image", [*BASES, SERVICES["redis"]["image"]])
+def test_what_comes_from_elsewhere_is_pinned_by_digest(image):
+    assert re.fullmatch(r"[a-z]+:\d+\.\d+\.\d+-[a-z]+@sha256:[0-9a-f]{64}", image)
+
+
+def test_actions_are_pinned_by_commit():
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
+
+    used = re.findall(r"uses: (.+)", workflow)
+    assert used
+    assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", one) for one in used)
 
 
 def test_docker_itself_takes_the_composition(tmp_path):

@@ -66,6 +66,36 @@ def test_number_in_the_text_of_an_error_is_masked(lines):
     assert "5550123" not in json.dumps(lines()).replace("-", "").replace(" ", "")
 
 
+@pytest.mark.parametrize("written", [
+    "+14155550123", "14155550123", "4155550123", "001 415 555 0123", "+1 (415) 555-0123", "(415) 555-0123",
+    "+1-415-555-0123", "415.555.0123", "1.415.555.0123", "415 - 555 - 0123", "415   555   0123", "415/555/0123",
+    "0511/5550123", "030 / 555 01 23", "+49 (0)30 5550123", "+1\u00a0415\u00a0555\u00a00123",
+    "+1 415\u2011555\u20110123", "+1 415 \u2013 555 \u2013 0123", "415\u2212555\u22120123", "415·555·0123",
+    "%2B14155550123", "%2B1%20415%20555%200123", "+1+415+555+0123", "1%28415%29555%2D0123", "415%C2%A0555%C2%A00123",
+    "tel:+1-415-555-0123;ext=7", "sip:+14155550123@example.com",
+    "\uff14\uff11\uff15\uff15\uff15\uff15\uff10\uff11\uff12\uff13",
+    "300.155.501.23", "+41.55.50.123",
+])  # fmt: skip
+def test_number_is_masked_however_it_is_written(lines, written):
+    structlog.get_logger().error("task_failed", reason=f"no route to {written}, given up", exc_info=ValueError(written))
+    (line,) = lines()
+    shown = "".join(letter for letter in line["reason"] if letter.isdigit())
+    assert len(shown) <= 4, "the last two, and what is no part of the number"
+    assert "given up" in line["reason"]
+
+
+@pytest.mark.parametrize("text", [
+    "10.0.0.1/readyz answers 503", "127.0.0.1:6379 refused", "http://192.168.100.200/sessions", "port 8080, 12/60 s",
+    "300 s of 3600", "version 0.1.0", "100,000 commands wait",
+])  # fmt: skip
+def test_what_is_no_number_is_left_as_it_is(text):
+    assert log.without_numbers(text) == text
+
+
+def test_number_behind_a_host_is_masked():
+    assert log.without_numbers("10.0.0.1/14155550123 refused") == "10.0.0.1/+…23 refused"
+
+
 def test_the_example_of_our_own_words_is_nobodys_number(lines):
     structlog.get_logger().error("directory_refused", reason=f"such as {log.EXAMPLE}, not +12025550146")
     assert lines()[0]["reason"] == "such as +12025550145, not +…46"
