@@ -7,6 +7,7 @@ import orjson
 
 from operators import standing, words
 from operators.finding import number_of
+from operators.held_calls import held_call
 from operators.reader import Fields
 from operators.trouble import Trouble, is_lone
 
@@ -27,6 +28,7 @@ def row(fields: Fields, trouble: Trouble | None, *, full: bool) -> bytes:
     def text(name: str) -> str:
         return fields.get(name, "")
 
+    held = held_call(fields)
     told: dict[str, Any] = {
         "id": text("id"),
         "state": text("state"),
@@ -37,6 +39,9 @@ def row(fields: Fields, trouble: Trouble | None, *, full: bool) -> bytes:
         "lone": is_lone(fields),
         "created_at": text("created_at") or None,
         "updated_at": text("updated_at") or None,
+        "since": text("state_since") or text("updated_at") or None,
+        "held": None if held is None else {"kind": held.kind, "since": held.since or None},
+        "people": _people(fields, full=full),
         "ended_at": text("ended_at") or None,
         "end_reason": text("end_reason"),
         "direction": text("direction"),
@@ -48,6 +53,19 @@ def row(fields: Fields, trouble: Trouble | None, *, full: bool) -> bytes:
         **_to_find(fields, full=full),
     }
     return orjson.dumps(told)
+
+
+def _people(fields: Fields, *, full: bool) -> list[list[str]]:
+    """Who is on the call besides the customer: party, address, status, and a key that tells agents apart."""
+    found: list[list[str]] = []
+    for party in words.parties(fields):
+        status, address = (fields.get(f"party.{party}.{name}", "") for name in ("status", "address"))
+        if party == "customer" or status == "left" or not address:
+            continue
+        number = number_of(address)
+        shown = words.address(address, full=full)
+        found.append([party, shown, status, f"{shown} {number if full else number[-DIGITS_TO_FIND:]}"])
+    return found
 
 
 def mark(trouble: Trouble | None) -> dict[str, object] | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from operators.held_calls import held_call
 from operators.reader import Fields, Reader
 from operators.trouble import Trouble, is_lone, trouble_of
 from statemachine.states import State
@@ -28,6 +29,10 @@ class Counts:
     lone: int
     #: Live ones by state; every state is there.
     by_state: dict[str, int]
+    #: Live ones whose customer waits, is on hold, or is parked.
+    held: int = 0
+    #: Since when the one that has waited longest does, ISO 8601; empty where no one waits.
+    held_since: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ def count(judged: Iterable[tuple[Fields, Trouble | None]]) -> Counts:
     """The same where what is wrong with each is known."""
     by_state = Counter({state.value: 0 for state in State if state is not State.ENDED})
     troubled = lone = 0
+    held: list[str] = []
     for fields, trouble in judged:
         state = fields.get("state", "")
         if state not in by_state:
@@ -63,7 +69,10 @@ def count(judged: Iterable[tuple[Fields, Trouble | None]]) -> Counts:
         by_state[state] += 1
         troubled += trouble is not None and trouble.needs_attention
         lone += is_lone(fields)
-    return Counts(by_state.total(), troubled, lone, dict(by_state))
+        if call := held_call(fields):
+            held.append(call.since)
+    longest = min(filter(None, held), default="")
+    return Counts(by_state.total(), troubled, lone, dict(by_state), len(held), longest)
 
 
 async def last_hour(reader: Reader, now_ms: int) -> Hour:

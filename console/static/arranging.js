@@ -3,9 +3,23 @@
 /** What the list may be cut to, beside states and a search: label, and which rows remain. */
 export const ONLY = {
   trouble: ["needing attention", (row) => Boolean(row.trouble?.attention)],
+  held: ["waiting, on hold, or parked", (row) => row.held !== null],
   lone: ["lone", (row) => row.lone],
   transfers: ["with a transfer", (row) => row.transfer !== ""],
   failed: ["whose newest transfer failed", (row) => row.transfer_status === "failed"],
+};
+
+/** Puts the earliest moment first; rows without one come last. Times are ISO 8601 of one length. */
+const earliest = (moment) => (one, other) => {
+  const [mine, theirs] = [moment(one) || "~", moment(other) || "~"];
+  return mine < theirs ? -1 : mine > theirs ? 1 : 0;
+};
+
+/** How the list may be sorted, besides by attention: label, and the order of two rows. */
+export const SORTS = {
+  age: ["longest call", earliest((row) => row.state !== "ended" && row.created_at)],
+  state: ["longest in its state", earliest((row) => row.state !== "ended" && row.since)],
+  held: ["longest wait or hold", earliest((row) => row.held?.since)],
 };
 
 /** What somebody has chosen to see, from the address. */
@@ -15,6 +29,7 @@ export function filterOf(choices) {
     states: new Set((choices.get("state") ?? "").split(",").filter(Boolean)),
     ended: choices.get("ended") === "1",
     only: only in ONLY ? only : "",
+    sort: SORTS[choices.get("sort")] ? choices.get("sort") : "",
     words: (choices.get("find") ?? "").toLowerCase().split(/\s+/).filter(Boolean),
   };
 }
@@ -46,7 +61,8 @@ export function arrange(rows, filter) {
   }
   const wanted = filter.words.filter(isDigits);
   const rank = wanted.length ? (row) => (wanted.every((word) => endsWith(row, word)) ? 0 : 1) : () => 0;
-  shown.sort((one, other) => rank(one) - rank(other) || byTrouble(one, other));
+  const order = SORTS[filter.sort]?.[1] ?? byTrouble;
+  shown.sort((one, other) => rank(one) - rank(other) || order(one, other) || byTrouble(one, other));
   return {
     ids: shown.map((row) => row.id),
     known,

@@ -19,12 +19,13 @@ export const KEYS = [
   ["Enter", "open the row"],
   ["Esc", "close, clear the search, or back to the list"],
   ["g s", "go to the sessions"],
+  ["g a", "go to the agents"],
   ["g h", "go to health"],
   ["g d", "go to the dead letters"],
   ["p", "in the list: hold it still, or let it go on"],
 ];
 
-const PLACES = { s: "sessions", h: "health", d: "dead" };
+const PLACES = { s: "sessions", a: "agents", h: "health", d: "dead" };
 
 /** What the view that is shown does with keys, by key. */
 let ofView = {};

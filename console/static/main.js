@@ -12,6 +12,7 @@ import { copied } from "./shared/copy.js";
 import { Text, printable } from "./shared/text.js";
 import { decoded, route } from "./route.js";
 import { deadCount, full, hello, link, session, summary } from "./store.js";
+import { Agents } from "./views/agents.js";
 import { Dead } from "./views/dead.js";
 import { Health } from "./views/health.js";
 import { Help } from "./views/help.js";
@@ -19,9 +20,10 @@ import { Session } from "./views/session.js";
 import { Sessions } from "./views/sessions.js";
 import { SignIn } from "./views/signin.js";
 
-const VIEWS = { sessions: Sessions, session: Session, health: Health, dead: Dead };
+const VIEWS = { sessions: Sessions, agents: Agents, session: Session, health: Health, dead: Dead };
 const PLACES = [
   ["sessions", "Sessions"],
+  ["agents", "Agents"],
   ["health", "Health"],
   ["dead", "Dead letters"],
 ];
@@ -87,7 +89,7 @@ function Top({ view }) {
   </header>`;
 }
 
-const NAMES = { sessions: "Sessions", health: "Health", dead: "Dead letters" };
+const NAMES = { sessions: "Sessions", agents: "Agents", health: "Health", dead: "Dead letters" };
 
 /** The title names the place, and how many calls need attention, for people who see only the tab. */
 effect(() => {

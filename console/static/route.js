@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 
 import { keep, kept } from "./store.js";
 
-const VIEWS = ["sessions", "session", "health", "dead"];
+const VIEWS = ["sessions", "agents", "session", "health", "dead"];
 
 /** What is looked at: `view`, `id` of a session, and the choices made there. */
 export const route = signal(read());

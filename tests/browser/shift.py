@@ -25,7 +25,14 @@ def _session(number: int, made: Session, now_ms: int, age_s: int, **changes: obj
     )
     at_ms = now_ms - age_s * 1_000
     parties = {**made.parties, "customer": customer, "agent": agent}
-    return replace(made, parties=parties, created_at_ms=at_ms, updated_at_ms=now_ms - 4_000, **changes)
+    return replace(
+        made,
+        parties=parties,
+        created_at_ms=at_ms,
+        state_since_ms=at_ms + 2_000,
+        updated_at_ms=now_ms - 4_000,
+        **changes,
+    )
 
 
 def _with_target(session: Session, mode: TransferMode, reached: TransferStatus, **of_party: object) -> Session:

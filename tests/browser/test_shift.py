@@ -3,6 +3,7 @@
 from playwright.async_api import expect
 
 from tests.browser import players, shift
+from tests.browser.windows import NARROW
 
 
 async def test_what_is_wrong_stands_first(redis_server, console, windows, camera):
@@ -27,6 +28,9 @@ async def test_what_is_wrong_stands_first(redis_server, console, windows, camera
     ):
         await expect(tiles.filter(has_text=label).first).to_contain_text(value)
     await camera.take(page, "console")
+    await page.get_by_label("sort by").select_option("longest in its state")
+    await expect(rows.first).to_have_attribute("data-id", min(live, key=lambda one: one.state_since_ms).id)
+    await page.get_by_label("sort by").select_option("needs attention")
 
     await tiles.filter(has_text="Needs attention").get_by_role("link").click()
     await expect(rows).to_have_count(2)
@@ -36,3 +40,27 @@ async def test_what_is_wrong_stands_first(redis_server, console, windows, camera
     await expect(rows).to_have_count(1)
     await page.get_by_role("button", name="Show all").click()
     await expect(rows).to_have_count(len(live))
+
+
+async def test_agents_are_listed_with_their_calls(redis_server, console, windows):
+    with redis_server.client() as redis:
+        live = shift.put_shift(redis)
+    page = await players.signed_in(windows, console)
+    await page.get_by_role("link", name="Agents", exact=True).click()
+    address = live[4].parties["agent"].address
+    alice = page.get_by_role("listitem").filter(has=page.get_by_role("heading", name=address))
+    talking = [
+        one for one in live if one.parties["agent"].status == "connected" and one.parties["agent"].address == address
+    ]
+    await expect(alice.get_by_role("link")).to_have_count(len(talking))
+    await expect(alice.get_by_role("heading")).to_contain_text(f"{len(talking)} call")
+
+
+async def test_the_first_call_is_in_the_upper_half_of_a_phones_screen(redis_server, console, windows):
+    with redis_server.client() as redis:
+        shift.put_shift(redis)
+    page = await players.signed_in(windows, console)
+    await page.set_viewport_size(NARROW)
+    await expect(players.sessions(page).first).to_be_visible()
+    box = await players.sessions(page).first.bounding_box()
+    assert box["y"] < NARROW["height"] / 2

@@ -172,7 +172,7 @@ async def test_dead_letters_are_told_with_their_reasons_and_whenever_they_change
     bury(redis, "no type", session=CALL, to="+14155550123")
     page = await Page.open(console, {"view": "dead"})
     first = await page.next("dead")
-    assert (first["count"], first["groups"]) == (1, [{"reason": "no type", "count": 1}])
+    assert (first["count"], first["groups"]) == (1, [{"reason": "no type", "count": 1, "retryable": 0}])
     assert first["letters"][0]["fields"]["to"] == "+…23"
     assert first["letters"][0]["at"].endswith("Z")
 

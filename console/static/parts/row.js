@@ -15,7 +15,7 @@ export const COLUMNS = [
   ["customer", "Customer"],
   ["agent", "Agent"],
   ["transfer", "Transfer"],
-  ["age", "Since"],
+  ["age", "In state"],
   ["id", "Session"],
 ];
 
@@ -61,7 +61,7 @@ function Cells({ row, isEntry }) {
     <div role="cell" class="cell cell-customer"><${Text} value=${row.customer} /></div>
     <div role="cell" class="cell cell-agent"><${Text} value=${row.agent} /></div>
     <div role="cell" class="cell cell-transfer" title=${printable(row.transfer)}><${Text} value=${row.transfer} /></div>
-    <div role="cell" class="cell cell-age number"><${Time} at=${row.ended_at ?? row.created_at} as="age" /></div>
+    <div role="cell" class="cell cell-age number"><${Time} at=${row.ended_at ?? row.held?.since ?? row.since} as="age" /></div>
     <div role="cell" class="cell cell-id mono">
       <a href=${to("session", row.id)} tabindex=${isEntry ? 0 : -1}><${Text} value=${row.id} /></a>
     </div>

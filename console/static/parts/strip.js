@@ -4,6 +4,7 @@
 import { html } from "htm/preact";
 
 import { isBlind, summary } from "../store.js";
+import { Time } from "../shared/time.js";
 import { to } from "../route.js";
 
 const number = (value, digits = 0) =>
@@ -24,6 +25,13 @@ function tiles({ counts, hour, dead }) {
   return [
     ["Live", number(counts.live), "sessions", to("sessions", "", {}), ""],
     ["Needs attention", number(counts.troubled), "sessions", to("sessions", "", { only: "trouble" }), counts.troubled ? "warn" : ""],
+    [
+      "Waiting or on hold",
+      number(counts.held),
+      counts.held_since ? html`longest <${Time} at=${counts.held_since} as="age" />` : "calls",
+      to("sessions", "", { only: "held", sort: "held" }),
+      "",
+    ],
     ["Lone now", number(counts.lone), "sessions", to("sessions", "", { only: "lone" }), counts.lone ? "bad" : ""],
     ["Transfers", number(hour.transfers), "last hour", to("sessions", "", lately), "", `${NOT_THE_SAME} ${WITH_ONE}`],
     [

@@ -3,7 +3,7 @@
 import { html } from "htm/preact";
 import { useEffect } from "preact/hooks";
 
-import { ONLY, filterOf } from "../arranging.js";
+import { ONLY, SORTS, filterOf } from "../arranging.js";
 import { useKeys } from "../keys.js";
 import { listLines } from "../lines.js";
 import { Strip } from "../parts/strip.js";
@@ -88,13 +88,20 @@ function Filters() {
         ${Object.entries(ONLY).map(([key, [label]]) => html`<option value=${key}>${label}</option>`)}
       </select>
     </label>
+    <label class="only">
+      <span class="muted">sort by</span>
+      <select value=${filter.sort} onChange=${(event) => choose({ sort: event.target.value })}>
+        <option value="">needs attention</option>
+        ${Object.entries(SORTS).map(([key, [label]]) => html`<option value=${key}>${label}</option>`)}
+      </select>
+    </label>
     <label class="search">
       <span class="unseen">Search: SIDs, last digits, names, labels</span>
       <input
         id="search"
         type="search"
         value=${choices.get("find") ?? ""}
-        placeholder="SID, last digits, name  ( / )"
+        placeholder="Number, name, or SID  ( / )"
         autocomplete="off"
         spellcheck=${false}
         onInput=${(event) => choose({ find: event.target.value })}
