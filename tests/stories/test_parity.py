@@ -15,7 +15,7 @@ from tests.stories.kit import CAROL, everybody_is_gone, outcome_of
 from tests.stories.test_redis_cli import pairs, redis_cli
 from tests.stories.ways import TOKEN, WAYS, Told, Way, every_way, typed
 from tests.support.phones import rings
-from tests.support.world import AGENT, CUSTOMER, World
+from tests.support.world import AGENT, CUSTOMER, NUMBER, World
 
 pytestmark = pytest.mark.redis
 PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text("utf-8")
@@ -131,7 +131,7 @@ async def test_examples_for_redis_cli_are_taken_as_they_stand(redis_server):
 
 # ---- what is published -----------------------------------------------------------------------------------------------
 
-DIAL = {"brief": "Ada, about an invoice", "confirm": "true", "timeout": "20", "digits": "1w2"}
+DIAL = {"brief": "Ada, about an invoice", "confirm": "true", "timeout": "20", "digits": "1w2", "caller_id": NUMBER}
 #: Every command with every field that it has; of two that exclude each other the first.
 WHOLE: dict[str, Fields] = {
     "call": {"session": "order-7", "agent": AGENT, "customer": CUSTOMER, "mode": "conference", **DIAL},
@@ -187,6 +187,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "confirm": ("maybe",),
     "timeout": ("4", "601", "soon", "5.5"),
     "digits": ("press 1", "1" * 33),
+    "caller_id": ("4155550100", "client:alice", CUSTOMER),
     "url": ("ftp://media.example.com/a.mp3", "media.example.com", "http://" + "x" * 2_000),
     "say": (LONG, BELL),
     "action": ("", "rewind"),

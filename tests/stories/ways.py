@@ -145,7 +145,7 @@ def typed(fields: Fields) -> list[str]:
     if kind in ("end", "remove"):
         arguments.append("--yes")
     for name, text in rest.items():
-        arguments += [f"--{name}", text]
+        arguments += ["--" + name.replace("_", "-"), text]
     return arguments
 
 
