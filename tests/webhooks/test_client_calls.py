@@ -5,6 +5,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+from runtime.errors import StoreUnreachableError
 from statemachine.attributes import Attributes
 from statemachine.events import ClientCallReceived
 from streams.ingest import PartyFacts
@@ -205,6 +206,18 @@ async def test_call_that_is_refused_for_another_reason_does_not_count(open_clien
     await post(client, "/voice/client", calls(**{"CallSid": CALLER[:-1] + "9", **changes}))
 
     assert (ingest.events, not any(ingest.counted.values())) == ([], True)
+
+
+async def test_call_that_is_refused_stays_refused_when_redis_fails_meanwhile(client, ingest, monkeypatch):
+    async def fails(identity, call_sid):
+        raise StoreUnreachableError("Redis is away")
+
+    monkeypatch.setattr(ingest, "uncount_call", fails)
+    ingest.facts = facts("conferenced", agent=PartyFacts(call_sid=AGENT))
+
+    _, document = await post(client, "/voice/client", calls(SessionID=NAMED))
+
+    assert verbs(document) == ["Say", "Hangup"]
 
 
 async def test_without_a_limit_nothing_is_counted(open_client, ingest):
