@@ -17,10 +17,12 @@ from streams.connection import Client, store_errors
 
 #: How often a share is asked for, seconds: a worker that starts waits about as long for what others hold.
 ASK_EVERY_S = 0.5
-#: The same while the share is not the fair one: others give theirs back, or this worker does.
+#: The same while the share is not the fair one, because others still have to give theirs back, or this worker does; and
+#: where workers take turns.
 ASK_SOON_S = 0.1
-#: How long a turn lasts where there are more workers than requests in a pool, milliseconds.
-TURN_MS = 250
+#: How long a turn lasts where there are more workers than requests in a pool, milliseconds. Each worker asks several
+#: times in a turn: those whose turn is over give back first.
+TURN_MS = 500
 #: How long a share counts without being asked for again, milliseconds: as long as a lease.
 LIFETIME_MS = 5_000
 
@@ -118,9 +120,8 @@ class RequestShares:
         self._share = Share(min(given.ordinary, fair.ordinary), min(given.endings, fair.endings))
         self._until_s = asked_at_s + LIFETIME_MS / 1000
         self._usage().wake()
-        if given != fair:
-            return ASK_SOON_S
-        return TURN_MS / 1000 if self.workers > min(self._budget) else ASK_EVERY_S
+        takes_turns = self.workers > min(self._budget)
+        return ASK_SOON_S if takes_turns or given != fair else ASK_EVERY_S
 
     async def leave(self) -> None:
         """Give the share back."""

@@ -1,6 +1,5 @@
 """Shares of the requests at Twilio: any number of workers stay within one budget, and each gets its turn."""
 
-import asyncio
 import random
 
 import pytest
@@ -112,16 +111,22 @@ async def test_worker_that_starts_gets_its_share_as_soon_as_the_other_has_given_
 
 
 async def test_where_workers_outnumber_a_pool_they_take_turns(client, keys, time, monkeypatch):
-    monkeypatch.setattr(request_shares, "TURN_MS", 1)
     workers = workers_of(client, keys, time, 26)
-    had_ordinary, had_ending = set(), set()
-    async with asyncio.timeout(20):
-        while len(had_ordinary) < 26 or len(had_ending) < 26:
-            for number, one in enumerate(workers):
+    had = [Share(0, 0)] * 26
+    for turn in range(1, 6):
+        # A length by which it is this turn now.
+        seconds, _ = await client.time()
+        monkeypatch.setattr(request_shares, "TURN_MS", int(1000 * seconds / (turn + 0.5)))
+        for _ in range(3):
+            for one in workers:
                 await one.ask()
                 assert_within_budget(workers)
-                had_ordinary |= {number} if one.shares.now.ordinary else set()
-                had_ending |= {number} if one.shares.now.endings else set()
+        shares = [one.shares.now for one in workers]
+        assert Share(*map(sum, zip(*shares, strict=True))) == BUDGET
+        had = [Share(*map(max, before, now)) for before, now in zip(had, shares, strict=True)]
+    # 8 endings a turn, so four turns are enough for 26 workers.
+    assert set(had) == {Share(1, 1)}
+    assert await workers[0].ask() == request_shares.ASK_SOON_S
 
 
 async def test_what_a_dead_worker_held_is_free_when_its_time_is_up(client, keys, time):
