@@ -181,4 +181,15 @@ ALL: tuple[Flow, ...] = (
     Flow("call-convert", "an outbound call is moved", call=command(Call, agent=AGENT, customer=CUSTOMER),
          before=(f"answer {AGENT}", f"answer {CUSTOMER}"), first="convert", commands={**_CONVERSION, **_END}),
 )  # fmt: skip
-FLOWS = {flow.name: flow for flow in ALL}
+#: The same where Twilio adds no one before a conference starts, and a failed wait document looks like a hang-up.
+AWAITED = tuple(
+    replace(
+        flow,
+        name=f"{flow.name}-start-awaited",
+        about=f"{flow.about}, where nothing is done before the start",
+        rules=replace(flow.rules, add_before_start="refused", failed_wait="hung-up"),
+    )
+    for flow in ALL
+    if flow.name in ("waiting", "call-room", "blind", "park")
+)
+FLOWS = {flow.name: flow for flow in (*ALL, *AWAITED)}
