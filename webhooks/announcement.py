@@ -13,6 +13,7 @@ from runtime.errors import StoreError
 from runtime.metrics import Metrics
 from runtime.outage import note_unreachable
 from streams.ingest import Ingest
+from telephony import probe
 from telephony.documents import Documents
 from telephony.urls import ANNOUNCEMENT_PATH, parse_announcement
 from webhooks.form import Form
@@ -43,6 +44,9 @@ class AnnouncementRoutes:
             note_unreachable(error, url_path=ANNOUNCEMENT_PATH, session_id=announcement.session_id)
             return web.Response(status=503)
         sentence = facts.announcements.get(announcement.command_id, "") if facts else ""
+        if not sentence and announcement.session_id == probe.SESSION:
+            log.debug("probe_answered", url_path=ANNOUNCEMENT_PATH, status=404)
+            return web.Response(status=404)
         if not sentence:
             log.warning("announcement_unknown", session_id=announcement.session_id, command_id=announcement.command_id)
             return web.Response(status=404)

@@ -188,8 +188,12 @@ def _signed(
             )
             response = await action(form, request.raw_path.partition("?")[2])
         except RejectedError as error:
-            is_signed = error.reason is Rejection.REPEATED_FIELD
-            response = refused(error.reason) if is_signed else _rejected(path, error.status, error.reason)
+            if error.reason is Rejection.UNSIGNED and reception.is_probe(request, clock.wall_ms() / 1000):
+                log.debug("probe_answered", url_path=path, status=error.status)
+                response = web.Response(status=error.status)
+            else:
+                is_signed = error.reason is Rejection.REPEATED_FIELD
+                response = refused(error.reason) if is_signed else _rejected(path, error.status, error.reason)
         except ReplayedRequestError:
             log.warning("webhook_replayed", url_path=path)
             response = twiml(documents.hang_up())

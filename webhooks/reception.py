@@ -9,6 +9,7 @@ import asyncio
 from aiohttp import web
 
 from runtime.settings import ServiceSettings
+from telephony import probe
 from telephony.callbacks import FIELDS_READ
 from webhooks.errors import RejectedError, Rejection
 from webhooks.form import FIELDS_MAX, Form, parse_form
@@ -30,12 +31,20 @@ class Reception:
     def __init__(self, settings: ServiceSettings) -> None:
         tokens = [token.get_secret_value() for token in (settings.auth_token, settings.auth_token_secondary) if token]
         self._check = SignatureCheck(settings.public_url, tokens)
+        self._tokens = tuple(tokens)
         self._account_sid = settings.account_sid
 
     @property
     def prefix(self) -> str:
         """The path of the public URL, under which the same routes are answered when a proxy keeps it."""
         return self._check.prefix
+
+    def is_probe(self, request: web.Request, now_s: float) -> bool:
+        """Return whether an unsigned request is one by which `check` tries that it is refused."""
+        marks = request.headers.getall(probe.HEADER, ())
+        if len(marks) != 1 or not request.raw_path.endswith(probe.TARGET):
+            return False
+        return probe.is_mark(marks[0], self._tokens, now_s)
 
     async def admit(
         self, request: web.Request, *, prefix_was_kept: bool, may_get: bool = False, is_voice: bool = False

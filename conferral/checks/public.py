@@ -5,27 +5,27 @@ from twilio.request_validator import RequestValidator
 
 from conferral.checks.line import Line, fail, ok, warn
 from conferral.checks.settings import shown_url
+from runtime.clock import SystemClock
 from runtime.settings import ServiceSettings
-from telephony.urls import ANNOUNCEMENT_PATH
+from telephony import probe
 
 #: How long each of the two requests may take, seconds.
 DEADLINE_S = 5.0
-#: Nobody waits for this sentence: whoever takes the request answers that there is none, and nothing happens.
-_NOBODYS = "?session=conferral-check&command=conferral-check"
 #: What webhooks answer that take the signature: no such sentence; or Redis is away.
 _TAKEN = frozenset({404, 503})
 
 
 async def check_round_trip(settings: ServiceSettings) -> Line:
     """Sends one request without a signature and one with, as Twilio would; neither changes anything."""
-    url = f"{settings.public_url}{ANNOUNCEMENT_PATH}{_NOBODYS}"
+    url = f"{settings.public_url}{probe.TARGET}"
     form = {"AccountSid": settings.account_sid}
     token = settings.auth_token.get_secret_value()
     signature = str(RequestValidator(token).compute_signature(url, form))
     timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
     try:
         async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
-            unsigned = await _status(session, url, form, {})
+            mark = {probe.HEADER: probe.mark(token, SystemClock().wall_ms() // 1000)}
+            unsigned = await _status(session, url, form, mark)
             signed = await _status(session, url, form, {"X-Twilio-Signature": signature})
     except aiohttp.ClientConnectorCertificateError:
         why = f"{shown_url(settings.public_url)}: its certificate is not trusted here, and Twilio would not take it"

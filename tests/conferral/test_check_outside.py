@@ -1,6 +1,7 @@
 """`check` asks Twilio and the public URL: here a sandbox and webhooks, or whatever else may answer there."""
 
 import pytest
+import structlog
 from aiohttp import web
 from pydantic import SecretStr
 
@@ -209,7 +210,9 @@ async def test_rest_api_that_is_away_is_warned_of():
 @pytest.mark.redis
 async def test_webhooks_that_run_by_the_same_settings_take_what_is_signed(redis_server):
     async with World(redis_server.url, workers=0) as world:
-        line = await check_round_trip(world.settings)
+        with structlog.testing.capture_logs() as logs:
+            line = await check_round_trip(world.settings)
+        assert [one["event"] for one in logs if one["log_level"] != "debug" and "url_path" in one] == []
         assert (line.status, f"{world.public_url}/voice/announcement" in line.found) == ("ok", True)
         # Nothing came of it.
         assert await world.client.keys("*events*") == []

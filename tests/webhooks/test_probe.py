@@ -1,0 +1,62 @@
+"""The requests by which `check` tries the webhooks: no alarm, and no way to hide one."""
+
+import time
+
+import pytest
+
+from telephony import probe
+from tests.webhooks.webhook_kit import ACCOUNT, FORM, TOKEN, fields, post
+
+FORM_BODY = {"AccountSid": ACCOUNT}
+
+
+async def unsigned(client, target, mark):
+    headers = {"Content-Type": FORM, probe.HEADER: mark}
+    async with client.post(target, data=fields("call_arrives"), headers=headers) as response:
+        return response.status
+
+
+def warnings(lines):
+    return [line["event"] for line in lines if line["log_level"] != "debug"]
+
+
+async def test_the_probes_are_refused_and_answered_without_a_warning(client, ingest, lines):
+    assert await unsigned(client, probe.TARGET, probe.mark(TOKEN, int(time.time()))) == 403
+    assert (await post(client, probe.TARGET, FORM_BODY))[0] == 404
+    assert warnings(lines) == []
+    assert ingest.events == []
+
+
+def test_while_tokens_are_rotated_both_make_marks():
+    assert [probe.is_mark(probe.mark(token, 1_000), ("new", "old"), 1_060.5) for token in ("new", "old")] == [True] * 2
+
+
+OLD_S = probe.WITHIN_S + 60
+
+
+@pytest.mark.parametrize(
+    ("target", "mark"),
+    [
+        ("/voice/inbound", probe.mark(TOKEN, int(time.time()))),
+        (f"{probe.TARGET}&more=1", probe.mark(TOKEN, int(time.time()))),
+        (probe.TARGET, probe.mark("guessed", int(time.time()))),
+        (probe.TARGET, probe.mark(TOKEN, int(time.time()) - OLD_S)),
+        (probe.TARGET, probe.mark(TOKEN, int(time.time()) + OLD_S)),
+        (probe.TARGET, ""),
+        (probe.TARGET, f"{int(time.time())}."),
+        (probe.TARGET, "9" * 400),
+        (probe.TARGET, "\u00b2.\u00e9"),
+    ],
+    ids=["another path", "another query", "forged", "old", "early", "empty", "half", "long", "odd"],
+)
+async def test_nothing_else_passes_for_a_probe(client, ingest, lines, target, mark):
+    assert await unsigned(client, target, mark) == 403
+    assert warnings(lines) == ["webhook_rejected"]
+    assert ingest.events == []
+
+
+async def test_a_mark_does_not_excuse_a_wrong_signature(client, lines):
+    headers = {"X-Twilio-Signature": "wrong", "Content-Type": FORM, probe.HEADER: probe.mark(TOKEN, int(time.time()))}
+    async with client.post(probe.TARGET, data=FORM_BODY, headers=headers) as response:
+        assert response.status == 403
+    assert warnings(lines) == ["webhook_rejected"]
