@@ -281,6 +281,20 @@ class ServiceSettings(CommandSettings):
         le=31_536_000,
         description="seconds an ended session stays in Redis",
     )
+    outcomes_kept: int = Field(
+        default=100_000,
+        validation_alias="CONFERRAL_OUTCOMES_KEPT",
+        ge=100,
+        le=100_000_000,
+        description="how many entries the outcomes stream keeps, about",
+    )
+    outcomes_ttl_s: int = Field(
+        default=2_592_000,
+        validation_alias="CONFERRAL_OUTCOMES_TTL",
+        ge=60,
+        le=315_360_000,
+        description="for how many seconds outcomes and dead letters are kept, about",
+    )
     replay_window_s: int = Field(
         default=604_800,
         validation_alias="CONFERRAL_REPLAY_WINDOW",

@@ -10,19 +10,25 @@ from streams.connection import Client, store_errors
 from streams.keys import Keys
 from streams.times import to_iso
 
-#: Outcomes kept, about (count).
-OUTCOMES_MAX = 10_000
+#: Outcomes kept, about (count); `CONFERRAL_OUTCOMES_KEPT`.
+OUTCOMES_KEPT = 100_000
 
 
-async def publish_outcome(client: Client, keys: Keys, conclusion: Conclusion) -> None:
-    """Appends an outcome. One that is appended again has the same id, by which readers tell repetitions.
+async def publish_outcome(client: Client, keys: Keys, conclusion: Conclusion, *, kept: int = OUTCOMES_KEPT) -> None:
+    """Append an outcome. One that is appended again has the same id, by which readers tell repetitions.
+
+    Args:
+        client: For commands.
+        keys: Names.
+        conclusion: What is told.
+        kept: Outcomes kept, about (count).
 
     Raises:
         StoreUnreachableError: nobody knows whether it was appended.
         StoreError: Redis refused.
     """
     with store_errors():
-        await client.xadd(keys.outcomes, fields_of_outcome(conclusion), maxlen=OUTCOMES_MAX, approximate=True)
+        await client.xadd(keys.outcomes, fields_of_outcome(conclusion), maxlen=kept, approximate=True)
 
 
 def fields_of_outcome(conclusion: Conclusion) -> dict[str, str]:

@@ -15,7 +15,7 @@ from streams.event_codec import BadEntryError
 from streams.keys import GROUP, Keys
 from streams.lease import Lease
 from streams.limits import NodeLimits, grouped_by_node
-from streams.outcomes import publish_outcome
+from streams.outcomes import OUTCOMES_KEPT, publish_outcome
 
 #: Timers moved onto the stream in one go, count: bounds the time of the script.
 TIMERS_PER_CALL_MAX = 200
@@ -59,10 +59,11 @@ class PartitionAccess:
     at the oldest: nothing can be skipped, whatever happened to ids or connections in between.
     """
 
-    def __init__(self, client: Client, blocking: Client, keys: Keys) -> None:
+    def __init__(self, client: Client, blocking: Client, keys: Keys, *, outcomes_kept: int = OUTCOMES_KEPT) -> None:
         self._client = client
         self._blocking = blocking
         self._keys = keys
+        self._outcomes_kept = outcomes_kept
         self._chore_limits = NodeLimits(client, CHORES_MAX)
 
     async def read(self, partition: int, count: int, *, block: bool) -> list[Entry]:
@@ -176,7 +177,7 @@ class PartitionAccess:
             await asyncio.gather(*(self._expire(keys, session_ttl_s) for keys in by_node))
         else:
             async with self._chore_limits.permit(self._keys.outcomes):
-                await publish_outcome(self._client, self._keys, chore.conclusion)
+                await publish_outcome(self._client, self._keys, chore.conclusion, kept=self._outcomes_kept)
         outbox = self._keys.outbox(partition)
         async with self._chore_limits.permit(outbox):
             with store_errors():
@@ -190,6 +191,16 @@ class PartitionAccess:
                 for key in keys:
                     pipeline.expire(key, ttl_s)
                 await pipeline.execute()
+
+    async def put_chore_aside(self, partition: int, chore: effect_codec.Chore, reason: str) -> None:
+        """Put a write that Redis refuses for good with the dead letters, whole, and take it out of the outbox."""
+        outbox = self._keys.outbox(partition)
+        with store_errors():
+            body = await self._client.hget(outbox, chore.chore_id)
+            if body is not None:
+                fields = {b"type": b"effect", b"session": chore.session_id.encode(), b"effect": body}
+                await bury(self._client, self._keys, outbox, Entry(chore.chore_id, fields), reason)
+                await self._client.hdel(outbox, chore.chore_id)
 
     async def suspect(self, partition: int, lease: Lease, entry_id: str) -> int:
         """Marks an entry before it is decided after a worker's death; tells under how many leases it was marked.

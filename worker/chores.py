@@ -50,8 +50,20 @@ class Chores:
                     return
                 await asyncio.sleep(PAUSE_S)
             except StoreError as error:
-                # One of its keys is somebody else's: nothing will change that.
+                # One of its keys is another program's: nothing will change that.
                 log.error("chore_refused", partition=self._partition, session_id=chore.session_id, reason=str(error))
-                return
+                if await self._is_put_aside(chore):
+                    return
+                await asyncio.sleep(PAUSE_S)
             else:
                 return
+
+    async def _is_put_aside(self, chore: Chore) -> bool:
+        """Whether there is nothing more to do about a write that Redis refuses."""
+        try:
+            await self._access.put_chore_aside(self._partition, chore, "Redis refuses one of its keys")
+        except StoreUnreachableError:
+            return self._is_stopping
+        except StoreError:
+            return True  # the dead letters are another program's too: it stays in the outbox
+        return True

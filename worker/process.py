@@ -18,7 +18,7 @@ from runtime.settings import ServiceSettings
 from statemachine.effects import Dial, Effect, RedirectCall
 from statemachine.policy import Policy
 from statemachine.states import State
-from streams import config, processes
+from streams import config, processes, retention
 from streams.connection import Client
 from streams.dials import DialAccess
 from streams.figures import figures_of
@@ -147,7 +147,7 @@ class Worker:
             keys = await self._agree(client, stop)
             if keys is None:
                 return 0
-            access = PartitionAccess(client, blocking, keys)
+            access = PartitionAccess(client, blocking, keys, outcomes_kept=settings.outcomes_kept)
             calls_kept_s = max(settings.session_ttl_s, settings.replay_window_s)
             dials = DialAccess(client, keys, session_ttl_s=calls_kept_s)
             keeper = self.keeper = LeaseKeeper(
@@ -348,11 +348,16 @@ class Worker:
         self._stop_by_s = self._clock.monotonic_s() + STOP_S
 
     async def _keep_agreed(self, stop: asyncio.Event, client: Client, keys: Keys) -> None:
+        trimmed_s = self._clock.monotonic_s()
         while not stop.is_set():
             try:
                 # Operators' commands need to know the partitions, also of a Redis that was emptied.
                 await self._agree_once(client)
                 await processes.show(client, keys, replace(self._shown, figures=figures_of(self.metrics)))
+                if self._clock.monotonic_s() - trimmed_s >= retention.TRIM_EVERY_S:
+                    trimmed_s = self._clock.monotonic_s()
+                    now_ms = self._store_clock.store_now_ms()
+                    await retention.trim(client, keys, now_ms, self._settings.outcomes_ttl_s)
             except StoreError as error:
                 note_unreachable(error, task="agreement")
             await pause(stop, AGREE_EVERY_S)

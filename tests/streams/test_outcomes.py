@@ -8,6 +8,8 @@ from statemachine.step import Conclusion
 from statemachine.transfer import Attempt
 from streams.effect_codec import ForgetCalls, OutboxEntry, PublishOutcome, decode, encode
 from streams.outcomes import fields_of_outcome
+from streams.partition import PartitionAccess
+from streams.retention import trim
 
 START_MS = 1_795_165_380_000
 NUMBER = "+14155550123"
@@ -115,12 +117,26 @@ async def test_outcome_stays_in_the_outbox_when_the_key_is_somebody_elses(ordere
 
 
 @pytest.mark.redis
-async def test_stream_of_outcomes_is_bounded(access, client, keys, monkeypatch):
-    monkeypatch.setattr("streams.outcomes.OUTCOMES_MAX", 100)
+async def test_stream_of_outcomes_is_bounded(client, keys):
+    access = PartitionAccess(client, client, keys, outcomes_kept=100)
     for _ in range(400):
         await access.finish_chore(0, PublishOutcome(SESSION), session_ttl_s=60)
     # About: whole pieces of the stream are cut off, of 100 entries each.
     assert 100 <= await client.xlen(keys.outcomes) <= 200
+
+
+@pytest.mark.redis
+async def test_outcomes_and_dead_letters_are_kept_for_so_long(client, keys):
+    day_ms = 86_400_000
+    for stream in (keys.outcomes, keys.dead):
+        for number in range(400):
+            await client.xadd(stream, {"id": "x"}, id=f"{(number + 1) * day_ms}-0")
+    await trim(client, keys, 400 * day_ms, 100 * 86_400)
+    for stream in (keys.outcomes, keys.dead):
+        # About: whole pieces of the stream are cut off, of 100 entries each.
+        assert 100 <= await client.xlen(stream) <= 201
+    await trim(client, keys, 10 * day_ms, 100 * 86_400)
+    assert await client.xlen(keys.dead) >= 100
 
 
 @pytest.mark.redis
