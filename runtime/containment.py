@@ -23,6 +23,8 @@ log = structlog.get_logger()
 #: Pause before a task that failed runs again, seconds: first, and at most.
 RESTART_FIRST_S = 0.2
 RESTART_MAX_S = 10.0
+#: How far back the errors are followed that one error came up in, count.
+_LINKS_MAX = 20
 #: A task that ran for so long starts again with the first pause, seconds.
 RESTART_FORGET_S = 60.0
 
@@ -74,6 +76,8 @@ class attempt:  # noqa: N801  # used as a `with` statement, like contextlib.supp
             return False
         if not isinstance(error, Exception) and not _is_stray_cancellation(error):
             return False
+        if _is_being_closed(error):
+            return False
         self.unexpected = Unexpected(error)
         return True
 
@@ -122,6 +126,18 @@ def note_unexpected(where: Where, metrics: Metrics, error: BaseException, **abou
     """Log and count an error that no code foresaw, for callers that have it as a value."""
     metrics.unexpected_errors.labels(where.value).inc()
     log.error("unexpected_error", where=where.value, error_type=type(error).__name__, exc_info=error, **about)
+
+
+def _is_being_closed(error: BaseException) -> bool:
+    """Whether the coroutine is being thrown away: whatever it raises then has no item any more."""
+    link: BaseException | None = error
+    for _ in range(_LINKS_MAX):
+        if link is None:
+            return False
+        if isinstance(link, GeneratorExit):
+            return True
+        link = link.__context__
+    return False
 
 
 def _is_stray_cancellation(error: BaseException) -> bool:

@@ -70,6 +70,31 @@ async def test_cancellation_that_was_asked_for_passes(lines):
     assert lines() == []
 
 
+class Waits:
+    """Waits for ever."""
+
+    def __await__(self):
+        yield
+
+
+def test_coroutine_that_is_thrown_away_handles_nothing_more(lines):
+    went_on = []
+
+    async def item():
+        with contain(Where.EFFECT, Metrics()):
+            try:
+                await Waits()
+            finally:
+                _ = {}["a mistake while it is closed"]
+        went_on.append(True)
+
+    started = item()
+    started.send(None)
+    with pytest.raises(KeyError):
+        started.close()
+    assert (lines(), went_on) == ([], [])
+
+
 def test_boundary_works_without_a_loop():
     with contain(Where.DECISION, Metrics()) as boundary:
         raise KeyError("mode")
