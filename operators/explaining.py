@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from operators import standing, timeline, trouble, waiting, words
+from operators.damage import REPAIR, damaged_field
 from operators.giving import allowed_in
 from operators.reader import Fields, LogEntry
 from operators.timeline import Asked, Moment
@@ -135,6 +136,22 @@ def explain(
 
 
 # ---- how it stands -----------------------------------------------------------------------------------------------
+
+
+def explain_damage(fields: Fields, *, command_line: str = "conferral") -> Explanation | None:
+    """Explain a stored session that does not decode; None if it does. Nothing else in it can be relied on."""
+    if not (field := damaged_field(fields)):
+        return None
+    session_id = fields.get("id", "SESSION")
+    helps = (
+        Help("dead", "decides what has arrived meanwhile, once the field is repaired", f"{command_line} dead retry"),
+        Help("forget", "erases the session; its calls go on", f"{command_line} forget {session_id}"),
+    )
+    return Explanation(
+        standing=(f"The stored state of this session is damaged: the field {field} can't be understood.",
+                  f"{REPAIR[0].upper()}{REPAIR[1:]}."),
+        waits=(), comes_by_itself=(), first_failure=None, helps=helps,
+    )  # fmt: skip
 
 
 def _standing(

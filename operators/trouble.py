@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import orjson
 
 from operators import waiting, words
+from operators.damage import has_unknown_state
 from operators.reader import Fields
 from operators.timeline import BAD_ENDS
 
@@ -26,7 +27,7 @@ class Trouble:
 
     #: 1 is the worst.
     rank: int
-    #: One short sentence that begins with what it is: `overdue`, `alone` or `failed`.
+    #: One short sentence that begins with what it is: `damaged`, `overdue`, `alone` or `failed`.
     words: str
 
     @property
@@ -42,6 +43,8 @@ def trouble_of(fields: Fields, now_ms: int) -> Trouble | None:
         fields: The session's hash.
         now_ms: Unix milliseconds, by Redis's clock: timers are set by it.
     """
+    if has_unknown_state(fields):
+        return Trouble(OVERDUE, "damaged: the stored state can't be understood")
     if fields.get("state") == "ended":
         reason = fields.get("end_reason", "")
         return Trouble(FAILING, f"failed: ended with {reason}") if reason in BAD_ENDS else None

@@ -105,6 +105,7 @@ async def _check_store(client: object, settings: "ServiceSettings", place: str) 
     from conferral.checks import store
     from conferral.checks.cluster import check_cluster
     from conferral.checks.line import fail
+    from conferral.checks.sessions import check_sessions
     from conferral.checks.workers import check_workers
     from runtime.errors import StoreError
 
@@ -120,6 +121,7 @@ async def _check_store(client: object, settings: "ServiceSettings", place: str) 
         if keys is not None:
             lines += await check_cluster(client, keys)
             lines += await check_workers(client, keys)
+            lines.append(await check_sessions(client, keys))
     except StoreError as error:
         lines.append(fail("Redis", f"{place}: {error}", "look at its log"))
     return lines

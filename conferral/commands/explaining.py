@@ -55,7 +55,9 @@ async def _explained(named: str, *, full: bool) -> tuple[str, Explanation, int]:
         history = await read_history(reader, named)
         now = (await read_times(reader)).of(history.fields)
     line = own_command_line(settings)
-    told = explaining.explain(history.fields, history.log, now, full=full, command_line=line)
+    told = explaining.explain_damage(history.fields, command_line=line) or explaining.explain(
+        history.fields, history.log, now, full=full, command_line=line
+    )
     return history.fields.get("id", named), told, now
 
 

@@ -180,6 +180,7 @@ def show_fields(fields: "Fields", *, full: bool) -> None:
 def field_lines(fields: "Fields", *, full: bool) -> list[str]:
     """The same as texts."""
     from operators import standing, words
+    from operators.damage import REPAIR, damaged_field
 
     shown = {
         "session": fields.get("id", ""),
@@ -193,6 +194,7 @@ def field_lines(fields: "Fields", *, full: bool) -> list[str]:
         "more": "; ".join(standing.notes(fields)),
         "recording": " ".join(filter(None, (fields.get(f"recording.{name}", "") for name in ("sid", "url")))),
         "version": fields.get("version", ""),
+        "damaged": f"field {field}: {REPAIR}" if (field := damaged_field(fields)) else "",
     }
     return [f"{name:<15} {value}" for name, value in shown.items() if value]
 

@@ -156,7 +156,7 @@ class SessionView:
         if self._as_of is not None:
             return self._message_of_then(fields, self._as_of)
         now_ms, history = self._looker.now_of(fields), self._history
-        explained = explaining.explain(
+        explained = explaining.explain_damage(fields, command_line=self._command_line) or explaining.explain(
             fields, history.log, now_ms, moments=history.moments, full=self._full, command_line=self._command_line
         )
         # A page counts down by Redis's time, of which it is told with every tick.

@@ -57,7 +57,7 @@ def test_a_good_set_up_passes(checked, redis):
     assert set(lines) == {
         "sources", "settings", "directory", "agent", "fallback", "audio", "public URL", "REST API", "control API",
         "browsers", "aiohttp", "HTTP parser", "Redis", "version", "eviction", "persistence", "replicas", "scripts",
-        "set-up", "workers", "partitions", "commands",
+        "set-up", "workers", "partitions", "commands", "sessions",
     }  # fmt: skip
 
 

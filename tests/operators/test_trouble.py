@@ -138,3 +138,13 @@ def test_those_in_trouble_come_first_the_worst_at_the_top_then_the_newest() -> N
 def test_a_record_that_makes_no_sense_does_not_stand_in_the_way(fields: Fields) -> None:
     trouble_of(fields, 0)
     sort_key(fields, 0)
+
+
+def test_a_state_that_no_session_has_needs_attention_as_damage() -> None:
+    fields, now_ms = of(conferenced())
+
+    found = trouble_of(fields | {"state": "foo"}, now_ms)
+
+    assert found is not None
+    assert found.needs_attention
+    assert found.words == "damaged: the stored state can't be understood"

@@ -1,0 +1,29 @@
+"""Whether the live sessions that Redis holds can be understood."""
+
+from conferral.checks.line import Line, fail, ok
+from operators.damage import REPAIR, damaged_field
+from operators.reader import CHUNK, Reader
+from streams.connection import Client
+from streams.keys import Keys
+
+#: Sessions that are decoded, the check should answer in seconds (count).
+CHECKED_MAX = 5_000
+#: Damaged sessions that are named (count).
+NAMED_MAX = 5
+
+
+async def check_sessions(client: Client, keys: Keys) -> Line:
+    """A line about the stored state of live sessions."""
+    reader = Reader(client, keys)
+    live = await reader.live_ids()
+    checked = live[:CHECKED_MAX]
+    damaged: dict[str, str] = {}
+    for start in range(0, len(checked), CHUNK):
+        records = await reader.records(checked[start : start + CHUNK])
+        damaged |= {name: field for name, fields in records.items() if (field := damaged_field(fields))}
+    if not damaged:
+        of = "" if len(checked) == len(live) else f" of {len(live)}"
+        return ok("sessions", f"{len(checked)}{of} live sessions can be read")
+    named = ", ".join(f"{name} (field {field})" for name, field in list(damaged.items())[:NAMED_MAX])
+    more = f" and {len(damaged) - NAMED_MAX} more" if len(damaged) > NAMED_MAX else ""
+    return fail("sessions", f"the stored state is damaged: {named}{more}", REPAIR)

@@ -1,0 +1,39 @@
+"""A session hash that was damaged by hand: every surface says so, and what to do."""
+
+import pytest
+
+from tests.conferral.kit import CALL, KEYS, SERVICE, log_entry, make_session, put
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+def damaged(redis):
+    put(redis, make_session(), log=[log_entry("call_received", version="1")])
+    redis.hset(KEYS.session(CALL), "state", "foo")
+
+
+def test_show_and_explain_name_the_damaged_field_and_what_to_do(damaged, run):
+    for command in ("show", "explain"):
+        out = " ".join(run(command, CALL).out.split())
+        assert "state" in out
+        assert "until the field is repaired" in out
+        assert "conferral forget" in out
+    assert "foo connected" not in run("explain", CALL).out
+
+
+def test_check_fails_and_names_the_session(damaged, run):
+    ran = run("check", "--json", "--offline", **SERVICE)
+
+    (line,) = [line for line in ran.json if line["name"] == "sessions"]
+    assert ran.code == 1
+    assert (line["status"], CALL in line["found"], "(field state)" in line["found"]) == ("fail", True, True)
+
+
+def test_sessions_marks_it_first(damaged, redis, run):
+    put(redis, make_session("CA" + "9" * 32))
+
+    rows = run("sessions").out.splitlines()[1:]
+
+    assert rows[0].startswith(CALL)
+    assert "damaged" in rows[0]
