@@ -174,7 +174,8 @@ class ClusterClient(RedisCluster):
                     raise
                 node, is_guest = await self._other(error), not isinstance(error, MovedError)
             except TryAgainError:
-                # Redis refuses what needs several keys until all of them have arrived.
+                # Redis refuses a command with several keys until all of them are on one node again.
+                # Source: Redis docs, TRYAGAIN error; Redis Cluster specification, "Multiple keys operations".
                 if asyncio.get_running_loop().time() >= give_up_at_s:
                     raise
                 await asyncio.sleep(TRY_AGAIN_AFTER_S)

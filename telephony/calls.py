@@ -315,7 +315,7 @@ class Calls:
         return self._setup
 
     async def _read(self, effect: ReadCalls) -> CallsRead:
-        """The conference's list says who is there: only calls that are missing from it are read one by one."""
+        """Source: Twilio docs, Participants subresource: lists no ended calls, so only missing ones are read singly."""
         parent_call_sid = effect.parent_call_sid
         parents, children, rooms = await _side_by_side(
             self._calls([parent_call_sid] if parent_call_sid else []),
