@@ -60,7 +60,7 @@ def order(fields: Mapping[str, str], way: Way) -> None:
     stands_for = {"session": "CA"} if named and not ID_PATTERN.fullmatch(named) else {}
     try:
         # By those who take it from the stream too: what they would not understand is told without them.
-        given = validate({**fields, **stands_for}).entry()
+        given = validate({"by": "cli", **fields, **stands_for}).entry()
         "".join(given.values()).encode()
     except BadCommandError as error:
         raise typer.BadParameter(str(error)) from None

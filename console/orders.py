@@ -11,7 +11,7 @@ from console.refusals import Refused, answer
 from console.store import Store
 from operators.dead_letters import CountChanged, DeadLetters, Done
 from operators.errors import CommandsFull, IdTaken, SessionTaken, UnknownSession
-from operators.giving import Giver
+from operators.giving import TOKEN_NAME, Giver
 from operators.reader import Reader
 from streams import command_models, commands
 from streams.command_models import BadCommandError, CommandModel
@@ -38,7 +38,9 @@ class Orders:
         model = _model(await json_object(request))
         reader = await self._store.ask(_itself)
         try:
-            given = await Giver(reader, self._store.turns).give(model.entry(), model.id, looks_up=True)
+            given = await Giver(reader, self._store.turns).give(
+                model.entry() | {"by": TOKEN_NAME}, model.id, looks_up=True
+            )
         except (IdTaken, SessionTaken) as error:
             raise Refused("taken", error.reason) from None
         except CommandsFull as error:

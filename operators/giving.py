@@ -13,6 +13,9 @@ from streams import commands, session_codec
 from streams.command_models import Call
 from streams.commands import CommandOutcome, CommandsFullError, shown_id
 
+#: Who gives the commands that come with `CONFERRAL_API_TOKEN`.
+TOKEN_NAME = "api"  # noqa: S105  # a name, no token
+
 #: Between two looks for an outcome, at first and at most, seconds: most commands are done in well under a second.
 LOOK_FIRST_S = 0.05
 LOOK_MOST_S = 0.25

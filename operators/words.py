@@ -239,18 +239,23 @@ def happened(entry: LogEntry) -> str:
     if event == "stage_overdue" and (ordered := _ordered(entry)):
         return _time_for(ordered)
     if event in _COMMANDS:
-        return _with(f"{event} is asked for", detail)
+        return _with(f"{event} is asked for", detail) + _by(entry)
     return _EVENTS.get(event) or " ".join(filter(None, (event.replace("_", " "), detail)))
 
 
 def refused(entry: LogEntry) -> str:
     """What a log entry tells of a command that was refused, without the reason.
 
-    >>> refused(LogEntry("1-0", {"event": "hold", "detail": "customer"}))
-    'hold customer was refused'
+    >>> refused(LogEntry("1-0", {"event": "hold", "detail": "customer", "by": "cli"}))
+    'hold customer was refused (by cli)'
     """
     about = entry["detail"] if entry["event"] in _OF_PARTY else ""
-    return f"{' '.join(filter(None, (entry['event'], about)))} was refused"
+    return f"{' '.join(filter(None, (entry['event'], about)))} was refused{_by(entry)}"
+
+
+def _by(entry: LogEntry) -> str:
+    """Who gave a command, where that was said."""
+    return f" (by {entry['by']})" if entry["by"] else ""
 
 
 def _time_for(ordered: Sequence[tuple[str, str, str]]) -> str:

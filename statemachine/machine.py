@@ -137,6 +137,9 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
         return _unknown_session(session, event)
     if session.version and session.seen.has(event):
         return _passed_over(session, event, Outcome.STALE, "taken before")
+    if isinstance(event, Command) and event.refused:
+        report = CommandReport(event.command_id, CommandStatus.REJECTED, event.refused)
+        return replace(_passed_over(session, event, Outcome.REFUSED, event.refused), reports=(report,))
     if isinstance(event, CallsRead | EffectOutcome) and event.effect_id == session.reading:
         return _decide(_with_answer(session, event), event, now_ms, policy, before=session)
     if isinstance(event, EffectOutcome) and event.kind == HangUpCall.kind:

@@ -24,6 +24,7 @@ from streams.command_values import (
     Destination,
     Destinations,
     Digits,
+    Giver,
     NewParty,
     NewSessionName,
     PartyName,
@@ -47,7 +48,7 @@ _DIGITS: Any = Field("", description="keys pressed for us after the answer; w wa
 _CALLER_ID: Any = Field("", description="the number that the dialed party sees; a number in the account")
 _PARTY: Any = Field(description="the name of a party or the SID of its call")
 #: What every command has, whatever it asks for.
-_COMMON = frozenset({"type", "session", "id"})
+_COMMON = frozenset({"type", "session", "id", "by"})
 
 
 class BadCommandError(ValueError):
@@ -64,6 +65,7 @@ class CommandModel(BaseModel):
 
     session: SessionName = Field(description=_WHICH)
     id: CommandId = Field("", description="under which the outcome is kept; given twice, the command is done once")
+    by: Giver = Field("", description="who gives the command; it appears in the session's log")
 
     @model_validator(mode="before")
     @classmethod

@@ -79,7 +79,7 @@ def digest_of(fields: Mapping[str, str]) -> str:
     >>> digest_of({"type": "end", "session": "s", "id": "c1", "to": ""}) == digest_of({"session": "s", "type": "end"})
     True
     """
-    asked = sorted((name, text) for name, text in fields.items() if text and name != "id")
+    asked = sorted((name, text) for name, text in fields.items() if text and name not in ("id", "by"))
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
 
 
@@ -93,6 +93,8 @@ class Parsed:
     session: str
     #: What was given, by the attributes of the command's class. Holds addresses, so it is in no repr.
     values: Mapping[str, Value] = field(default_factory=dict, repr=False)
+    #: Who gave it.
+    by: str = ""
 
     def event(self, session_id: str, command_id: str, published_at_ms: int) -> Command:
         """The event that the session is to decide.
@@ -103,7 +105,8 @@ class Parsed:
             published_at_ms: When the command was given, Unix milliseconds.
         """
         given: dict[str, object] = {
-            "session_id": session_id, "token": command_id, "occurred_at_ms": published_at_ms, **self.values,
+            "session_id": session_id, "token": command_id, "occurred_at_ms": published_at_ms, "by": self.by,
+            **self.values,
         }  # fmt: skip
         return self.kind(**given)  # type: ignore[arg-type]  # the checks of the fields see to the types
 
@@ -115,7 +118,7 @@ def parse(fields: Mapping[str, str]) -> Parsed:
         BadCommandError: unknown type, or a field that is missing, wrong or of no command of that type.
     """
     model = command_models.validate(fields)
-    return Parsed(model.kind, model.session, model.values())
+    return Parsed(model.kind, model.session, model.values(), model.by)
 
 
 def session_id_of(command_id: str) -> str:

@@ -175,6 +175,8 @@ def _log_entry(event: Event, taken: Step, before: Session, now_ms: int) -> dict[
         entry["other"] = event.other
     if isinstance(event, Command):
         entry["command"] = event.command_id
+        if event.by:
+            entry["by"] = event.by
     if isinstance(event, EffectOutcome | CallsRead):
         entry["effect"] = event.effect_id
         if event.attempts is not None:

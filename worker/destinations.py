@@ -42,6 +42,11 @@ def resolve_destinations(parsed: Parsed, names: Mapping[str, str], allowed: Allo
     return replace(parsed, values={**parsed.values, **found}) if found else parsed
 
 
+def without_destinations(parsed: Parsed) -> Parsed:
+    """A command that is refused, to be noted: it names nobody who could be dialed."""
+    return replace(parsed, values={**parsed.values, **{field: "" for field in _FIELDS if field in parsed.values}})
+
+
 def _address(where: str, text: str, names: Mapping[str, str], allowed: AllowList, *, has_digits: bool) -> Address:
     try:
         address = address_in(text, names, allowed)

@@ -30,7 +30,7 @@ from streams.partition import COMMAND_TTL_S, Entry, bury, tell_command
 from telephony.addresses import AllowList
 from telephony.conference_names import ConferenceNames
 from worker.caller_ids import CallerIds
-from worker.destinations import resolve_destinations
+from worker.destinations import resolve_destinations, without_destinations
 
 log = structlog.get_logger()
 
@@ -222,10 +222,18 @@ class Routing:
             # An outcome under an id that does not match the pattern could not be found by anybody.
             await self._reject(entry.entry_id, "", str(error))
             return
+        refused = ""
         try:
-            parsed = resolve_destinations(commands.parse(fields), self._names(), self._allowed)
-            if caller_id := parsed.values.get("caller_id"):
-                await self._caller_ids.check(str(caller_id))
+            parsed = commands.parse(fields)
+            try:
+                parsed = resolve_destinations(parsed, self._names(), self._allowed)
+                if caller_id := parsed.values.get("caller_id"):
+                    await self._caller_ids.check(str(caller_id))
+            except commands.BadCommandError as error:
+                # The session notes who wanted to call whom it may not.
+                if parsed.kind is Call or await self._session_of(parsed.session) is None:
+                    raise
+                refused, parsed = str(error), without_destinations(parsed)
         except commands.BadCommandError as error:
             if await self._claim(command_id, entry, "") is not None:
                 await self._reject(command_id, "", str(error))
@@ -236,6 +244,8 @@ class Routing:
         if session_id is None:
             return
         event = parsed.event(session_id, command_id, int(entry.entry_id.split("-", 1)[0]))
+        if refused:
+            event = replace(event, refused=refused)
         if isinstance(event, Call) and parsed.session:
             event = replace(event, conference_name=self._conferences.make(session_id, command_id))
         stream = self._keys.events(self._keys.partition_of(session_id))

@@ -10,6 +10,11 @@ from statemachine.events.base import Event
 class Command(Event):
     """What commands have in common. Their `token` is the command's id."""
 
+    #: Who gave it; empty where that was not said.
+    by: str = ""
+    #: Why it was refused before the session was asked: it is only noted. Empty for all others.
+    refused: str = ""
+
     @property
     def command_id(self) -> str:
         """The id under which the outcome is kept."""

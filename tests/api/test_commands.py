@@ -177,7 +177,7 @@ async def test_a_call_is_told_the_id_that_its_session_will_have(api, store):
     (entry,) = await published(store)
     assert status == 202
     assert told == {"command": entry["id"], "session": commands.session_id_of(entry["id"])}
-    assert entry == {"type": "call", "id": told["command"], **body, "timeout": "40"}
+    assert entry == {"type": "call", "id": told["command"], **body, "timeout": "40", "by": "api"}
 
 
 async def test_a_call_may_name_its_session(api):

@@ -170,7 +170,7 @@ async def test_an_entry_of_a_log_is_told_with_all_its_fields(api, store):
     (one,) = told["entries"]
     assert one == entry(4, detail="to", command="c1", mood="good") | {
         "entry": entry_id.decode(), "other": "", "effects": [effects[0] | {"detail": ""}],
-        "reports": [reports[0] | {"reason": ""}], "effect": "", "changes": changes,
+        "reports": [reports[0] | {"reason": ""}], "effect": "", "by": "", "changes": changes,
         **tries,
     }  # fmt: skip
 

@@ -69,7 +69,7 @@ def test_a_command_is_published_with_the_fields_that_were_typed_and_no_others(ru
     ran = run(name, *typed, "--no-wait", "--id", "mine")
 
     assert (ran.code, ran.out) == (0, "mine\n")
-    assert published(redis) == [{"type": name, "id": "mine", **fields}]
+    assert published(redis) == [{"type": name, "id": "mine", "by": "cli", **fields}]
 
 
 @pytest.mark.parametrize("name", ["call", "transfer", "retrieve", "add", "supervise"])
@@ -78,7 +78,7 @@ def test_how_somebody_is_dialled_is_published_under_the_names_of_the_stream(run,
     typed, fields = TYPED[name]
 
     assert run(name, *typed, *DIAL, "--wait", "90", "--no-wait", "--id", "mine").code == 0
-    assert published(redis) == [{"type": name, "id": "mine", **fields, **DIALLED}]
+    assert published(redis) == [{"type": name, "id": "mine", "by": "cli", **fields, **DIALLED}]
 
 
 def test_a_call_can_begin_in_a_conference(run, redis):
@@ -93,7 +93,7 @@ def test_an_announcement_can_be_at_a_url(run, redis):
     url = "https://media.example.com/closing.mp3"
 
     assert run("announce", CALL, "--url", url, "--no-wait", "--id", "mine").code == 0
-    assert published(redis) == [{"type": "announce", "session": CALL, "url": url, "id": "mine"}]
+    assert published(redis) == [{"type": "announce", "session": CALL, "url": url, "id": "mine", "by": "cli"}]
 
 
 def test_a_new_session_can_be_given_its_id(run, redis):
@@ -114,7 +114,7 @@ def test_a_command_that_is_done_is_told_with_the_new_state_and_the_next_step(run
     assert ran.err.endswith(
         f"conferral transfer {CALL} --to ADDRESS --mode consult; park, end and watch need the session only\n"
     )
-    assert published(redis) == [{"type": "convert", "session": AGENT_CALL, "id": "mine"}]
+    assert published(redis) == [{"type": "convert", "session": AGENT_CALL, "id": "mine", "by": "cli"}]
 
 
 def test_a_transfer_that_is_done_says_who_talks_and_what_can_be_done_next(run, redis):

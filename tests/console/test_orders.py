@@ -40,7 +40,7 @@ async def test_a_command_is_published_as_every_other_way_would(console, redis, l
     assert answer.status == 202
     assert published(redis) == [
         {"type": "transfer", "session": CALL, "to": "client:bob", "mode": "consult", "confirm": "true",
-         "id": command_id}
+         "id": command_id, "by": "api"}
     ]  # fmt: skip
     assert [line for line in lines if line["event"] == "command_published"] == [
         {"event": "command_published", "log_level": "info", "command": "transfer", "command_id": command_id,

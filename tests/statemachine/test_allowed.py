@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from statemachine import machine
+from statemachine.events import Transfer
 from statemachine.machine import allowed_commands
 from statemachine.session import Party
 from tests.statemachine.ordering import added, consulting_recorded, ordering, supervised
@@ -105,3 +106,14 @@ def test_refusal_tells_what_is_allowed():
     story = ordering(Story().comes_in).add()
 
     assert story.reports["add-1"] == [("rejected", "nobody has answered yet; allowed now: remove, end")]
+
+
+@pytest.mark.parametrize("begin", [conferenced, lambda: conferenced().end()])
+def test_command_that_was_refused_before_it_came_is_noted_and_changes_nothing_else(begin):
+    story = begin()
+    before = story.session
+    refused = "to: is not on the allow-list"
+    story.command(Transfer, "transfer-1", to="+441632960123", mode="warm", by="api", refused=refused)
+    assert (story.last.outcome, story.last.reason, story.last.effects) == ("refused", refused, ())
+    story.expect_command("transfer-1", "rejected", reason=refused)
+    assert replace(story.session, version=before.version, seen=before.seen) == before

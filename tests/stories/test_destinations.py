@@ -146,9 +146,21 @@ async def test_nobody_who_is_not_allowed_can_be_named_by_a_command(world):
             rejected(world, f"agent: {why}", "call", "", agent=address, customer=CUSTOMER),
             rejected(world, f"customer: {why}", "call", "", agent=AGENT, customer=address),
         )
-    assert await world.session(customer.sid) == before
+    # Only that something was refused is noted.
+    after = await world.session(customer.sid)
+    assert {name for name, text in after.items() if before.get(name) != text} == {"version", "seen"}
     assert len(world.sandbox.ledger.dials) == dials
     await until_hears(world, customer, [agent])
+    await ended_by_command(world, customer.sid)
+
+
+async def test_command_that_the_allow_list_refuses_leaves_a_line_that_says_who_gave_it(world):
+    customer, agent = await world.talking()
+    outcome = await world.command("transfer", agent.sid, to="+19005550143", mode="warm", by="desk 7")
+    assert (outcome.status, outcome.session) == ("rejected", customer.sid)
+    (line,) = [entry for entry in await world.log(customer.sid) if entry["event"] == "transfer"]
+    assert (line["outcome"], line["reason"], line["by"]) == ("refused", outcome.reason, "desk 7")
+    assert "900555" not in str(line)
     await ended_by_command(world, customer.sid)
 
 

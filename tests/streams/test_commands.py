@@ -115,10 +115,10 @@ def test_command_without_fields_of_its_own_takes_a_session_alone(kind):
 
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_every_attribute_of_a_command_can_be_given(kind):
-    common = {field.name for field in dataclasses.fields(Event)}
+    common = {field.name for field in dataclasses.fields(Event)} | {"by", "refused"}
     own = {field.name: field.default for field in dataclasses.fields(kind) if field.name not in common}
     model = MODELS[kind.name]
-    found = {name: field for name, field in model.model_fields.items() if name not in {"type", "session", "id"}}
+    found = {name: field for name, field in model.model_fields.items() if name not in {"type", "session", "id", "by"}}
     assert found.keys() == own.keys()
     assert {name: field.is_required() for name, field in found.items()} == {
         name: default is dataclasses.MISSING for name, default in own.items()

@@ -98,15 +98,34 @@ async def test_transfer_reaches_its_session_with_all_that_was_asked_for(routing)
     assert event.occurred_at_ms == int(entry_id.split("-")[0])
 
 
+async def is_turned_away(routing, name, reason, by=""):
+    """Refused: its session, where there is one, only notes it, and hears of nobody who could be dialed."""
+    if name == "call":
+        assert await routing.outcome("c1") == ("rejected", reason, "")
+        assert await routing.events() == []
+        return
+    (event,) = await routing.events()
+    assert (event.name, event.refused, event.by, event.to) == (name, reason, by, "")
+
+
 @pytest.mark.parametrize("fields, reason", [
     ({"to": "+18765550123"}, "to: the allow-list does not name its region JM"),
     ({"to": "911"}, "to: short and emergency numbers are never dialled"),
     ({"to": f"{NUMBER},sip:bob@example.com"}, "to, destination 2 of 2: the allow-list does not name this SIP domain"),
     ({"to": "client:bob", "digits": "1"}, "to: a client has no keypad that digits could be sent to; leave digits out"),
+])  # fmt: skip
+async def test_session_only_notes_a_transfer_that_is_turned_away(routing, fields, reason):
+    await routing.know(CALL_SID)
+    await routing.give(**{**TRANSFER, "id": "c1", **fields, "by": "desk"})
+    await is_turned_away(routing, "transfer", reason, by="desk")
+
+
+@pytest.mark.parametrize("fields, reason", [
     ({"timeout": "1"}, "timeout must be whole seconds, 5 to 600"),
     ({"caller_id": "4155550100"}, "caller_id must be a number in the account: +, country code, and number"),
+    ({"by": "desk\a"}, "by must be 1 to 64 printable characters"),
 ])  # fmt: skip
-async def test_nothing_is_published_of_a_transfer_that_is_turned_away(routing, fields, reason):
+async def test_nothing_is_published_of_a_transfer_with_a_wrong_field(routing, fields, reason):
     await routing.know(CALL_SID)
     await routing.give(**{**TRANSFER, "id": "c1", **fields})
     assert await routing.outcome("c1") == ("rejected", reason, "")
@@ -121,8 +140,7 @@ async def test_a_caller_id_that_is_not_in_the_account_is_refused(routing, monkey
     monkeypatch.setattr(routing.caller_ids, "check", has_none)
     await routing.know(CALL_SID)
     await routing.give(**{**DIALLING[name], "id": "c1", "caller_id": NUMBER})
-    assert await routing.outcome("c1") == ("rejected", "caller_id: is not a number in the account", "")
-    assert await routing.events() == []
+    await is_turned_away(routing, name, "caller_id: is not a number in the account")
 
 
 ADDRESSES = "an address is +, country code and number, client:NAME or sip:URI"
@@ -158,8 +176,7 @@ async def test_whoever_can_not_be_dialled_is_turned_away_whatever_the_command(ro
     routing.names = {"jamaica": "+18765550123"}
     field = "agent" if name == "call" else "to"
     await routing.give(**{**DIALLING[name], field: to, "id": "c1"})
-    assert await routing.outcome("c1") == ("rejected", f"{field}: {reason}", "")
-    assert await routing.events() == []
+    await is_turned_away(routing, name, f"{field}: {reason}")
 
 
 async def test_directory_is_asked_anew_for_each_command(routing):

@@ -6,7 +6,7 @@ import structlog
 
 import statemachine.machine  # noqa: F401  # built at the start: it takes long, and callers would wait for it
 from operators.errors import CommandsFull, IdTaken, SessionTaken, UnknownSession
-from operators.giving import Given, Giver
+from operators.giving import TOKEN_NAME, Given, Giver
 from operators.reader import Reader
 from runtime.errors import StoreError, StoreUnreachableError
 from runtime.outage import note_unreachable
@@ -42,7 +42,7 @@ class Commands:
             StoreError: nobody knows whether it was published.
         """
         try:
-            return await self._giver.give(model.entry(), model.id, looks_up=True)
+            return await self._giver.give(model.entry() | {"by": TOKEN_NAME}, model.id, looks_up=True)
         except (IdTaken, SessionTaken) as error:
             raise ApiError(ErrorType.TAKEN, error.reason) from None
         except CommandsFull as error:

@@ -142,6 +142,7 @@ class LogEntry(BaseModel):
     detail: str = Field("", description="who, and with which status")
     other: str = Field("", description="JSON, what Twilio told under names that this version does not know")
     command: str = Field("", description="of a command: its id")
+    by: str = Field("", description="of a command: who gave it, where that was said")
     effect: str = Field("", description="of the outcome of an effect: the effect's id")
     attempts: str = Field("", description="of such an outcome: how many requests it took, where some went wrong")
     setbacks: str = Field(

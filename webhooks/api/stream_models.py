@@ -43,6 +43,7 @@ class LogRecord(BaseModel):
     detail: str = Field("", description="who, and with which status")
     other: str = Field("", description="JSON, what Twilio told under names that this version does not know")
     command: str = Field("", description="of a command: its id")
+    by: str = Field("", description="of a command: who gave it, where that was said")
     reports: str = Field(
         "", description="JSON, a list of what came of commands by it: `command`, `type`, `status`, `reason`"
     )
