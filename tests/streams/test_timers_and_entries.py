@@ -127,3 +127,14 @@ async def test_deaths_over_effects_are_counted_and_forgotten_with_their_commit(a
     await access.set_deaths(P, "e3", 0)
     await store.commit(P, lease, Batch(outbox_del=["e1", "e2"]))
     assert not await client.exists(keys.suspects(P))
+
+
+async def test_no_more_timers_are_moved_in_one_go_than_a_script_may_take(access, client, keys, lease):
+    from streams.partition import TIMERS_PER_CALL_MAX
+
+    due_ms = lease.taken_ms - 1_000
+    await client.zadd(keys.timers(P), {f"lone|s{number}": due_ms for number in range(TIMERS_PER_CALL_MAX + 3)})
+    assert await access.fire_timers(P, lease, lease.taken_ms) == (TIMERS_PER_CALL_MAX, due_ms)
+    assert await client.xlen(keys.events(P)) == TIMERS_PER_CALL_MAX
+    assert await access.fire_timers(P, lease, lease.taken_ms) == (3, None)
+    assert await client.xlen(keys.events(P)) == TIMERS_PER_CALL_MAX + 3
