@@ -285,7 +285,8 @@ def test_a_process_gets_the_settings_that_it_reads_and_no_others(name):
     read = {*others, "redis_url", "prefix", "log_format", *re.findall(r"settings\.(\w+)", code)}
     fields = {**ServiceSettings.model_fields, **ConsoleSettings.model_fields}
 
-    assert set(service["environment"]) == {str(it.validation_alias) for field, it in fields.items() if field in read}
+    wanted = {str(it.validation_alias) for field, it in fields.items() if field in read}
+    assert set(service["environment"]) == wanted, "docker-compose.yml names each setting that a process reads"
 
 
 def test_redis_asks_for_a_password_and_is_reached_by_conferral_alone():
