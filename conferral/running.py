@@ -21,6 +21,7 @@ from runtime.containment import keep_running
 from runtime.errors import SettingsError, StoreError
 from runtime.metrics import Metrics
 from runtime.outage import count_outages, note_unreachable
+from runtime.servers import taken_port
 from runtime.settings import ConsoleSettings, HttpUrl, ServiceSettings, StoreSettings, load, weakness_of
 from statemachine.effects import RedirectCall
 from streams import config, processes
@@ -54,12 +55,7 @@ def check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise _port_problem(host, port, error) from None
-
-
-def _port_problem(host: str, port: int, error: OSError) -> SettingsError:
-    why = (error.strerror or type(error).__name__).lower()
-    return SettingsError((f"port {port} on {host} can't be had ({why}); choose another with --port",))
+            raise SettingsError((taken_port(host, port, error),)) from None
 
 
 def _warn_of_token(token: SecretStr | None) -> None:
@@ -398,7 +394,7 @@ async def _sandbox(
         await sandbox.start()
         await stop.wait()
     except OSError as error:  # somebody was quicker than we after the port was looked at
-        raise _port_problem(host, port, error) from None
+        raise SettingsError((taken_port(host, port, error),)) from None
     finally:
         await sandbox.stop()
     return 0

@@ -11,6 +11,8 @@ from typing import Any
 
 import structlog
 
+from runtime.errors import SettingsError
+
 log = structlog.get_logger()
 
 
@@ -122,17 +124,26 @@ async def until_stopped(stop: asyncio.Event, tasks: dict[str, Awaitable[None]]) 
 
     Returns:
         0 after a stop that was asked for, 1 when a task ended by itself or failed.
+
+    Raises:
+        SettingsError: a task found that a setting is wrong, such as a port that is taken. Nothing else is logged then.
     """
     running = {asyncio.ensure_future(task): name for name, task in tasks.items()}
     waiter = asyncio.ensure_future(stop.wait())
     await asyncio.wait({*running, waiter}, return_when=asyncio.FIRST_COMPLETED)
     failed = not stop.is_set()
+    # The others end because of the stop, which is no fault of theirs.
+    ended_first = [] if stop.is_set() else [task for task in running if task.done()]
     stop.set()
     waiter.cancel()
-    for task, result in zip(running, await asyncio.gather(*running, return_exceptions=True), strict=True):
+    results = await asyncio.gather(*running, return_exceptions=True)
+    for result in results:
+        if isinstance(result, SettingsError):
+            raise result
+    for task, result in zip(running, results, strict=True):
         if isinstance(result, BaseException):
             failed = True
             log.error("task_failed", task=running[task], error_type=type(result).__name__, exc_info=result)
-        elif failed:
+        elif task in ended_first:
             log.error("task_ended", task=running[task])
     return 1 if failed else 0

@@ -33,6 +33,12 @@ class PortUnavailableError(OSError):
     """The port can't be listened on."""
 
 
+def taken_port(host: str, port: int, error: OSError) -> str:
+    """Return the line about a port that can't be listened on."""
+    why = (error.strerror or type(error).__name__).lower()
+    return f"port {port} on {host} can't be had ({why}); choose another with --port"
+
+
 @asynccontextmanager
 async def serving(
     app: web.Application,

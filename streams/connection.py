@@ -20,7 +20,7 @@ from streams.cluster import ClusterClient
 from streams.packing import packed_by_hiredis
 from streams.renewing import address_of, renewing
 from streams.sturdy import SturdyClient, sturdy
-from streams.trouble import PASSING_WORDS, state_of, word_of
+from streams.trouble import LOGIN_REFUSED, LOGIN_WORDS, PASSING_WORDS, state_of, word_of
 
 #: How long one command may take, seconds: the deadline within which a webhook has to know.
 COMMAND_TIMEOUT_S = 2.0
@@ -117,7 +117,9 @@ def as_store_error(error: Exception) -> StoreError:
     if word in PASSING_WORDS:
         ours = StoreUnreachableError(f"Redis can't take it now ({word})")
     elif isinstance(error, ResponseError):
-        ours = StoreError(f"Redis refused ({word})")
+        ours = StoreError(LOGIN_REFUSED if word in LOGIN_WORDS else f"Redis refused ({word})")
+    elif word in LOGIN_WORDS:
+        ours = StoreUnreachableError(LOGIN_REFUSED)
     else:
         ours = StoreUnreachableError(f"Redis can't be reached ({type(error).__name__})")
     ours.state = state_of(error)

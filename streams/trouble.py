@@ -6,6 +6,7 @@ from redis.exceptions import (
     AuthorizationError,
     BusyLoadingError,
     ClusterDownError,
+    ConnectionError,  # noqa: A004  # of redis-py, whose names these are
     MasterDownError,
     NoPermissionError,
     OutOfMemoryError,
@@ -32,6 +33,9 @@ STATES = {
     "WRONGPASS": "password refused",
 }
 NO_ANSWER = "no answer"
+#: Answers by which Redis refuses user or password.
+LOGIN_WORDS = frozenset({"NOAUTH", "WRONGPASS"})
+LOGIN_REFUSED = "Redis refused the login in REDIS_URL"
 
 #: Answers by which Redis says "not now": the command has not happened, and may be tried again later.
 PASSING_WORDS = frozenset(
@@ -64,7 +68,9 @@ def word_of(error: object) -> str:
         if isinstance(error, kind):
             return word
     if not isinstance(error, ResponseError):
-        return ""
+        # While it connects, redis-py may hide a refused login behind an error of the connection.
+        behind = error.__cause__ or error.__context__ if isinstance(error, ConnectionError) else None
+        return "WRONGPASS" if isinstance(behind, AuthenticationError) else ""
     text = str(error)
     if text.startswith("Error running script"):
         return next((word for word in sorted(PASSING_WORDS) if f"{word} " in text), "script")

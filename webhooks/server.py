@@ -6,9 +6,10 @@ import gc
 import structlog
 from aiohttp import web
 
+from runtime.errors import SettingsError
 from runtime.lifecycle import pause
 from runtime.metrics import Metrics
-from runtime.servers import PortUnavailableError, serving
+from runtime.servers import PortUnavailableError, serving, taken_port
 
 log = structlog.get_logger()
 
@@ -35,7 +36,10 @@ async def serve(app: web.Application, host: str, port: int, stop: asyncio.Event,
         metrics: Where malformed requests are counted.
 
     Returns:
-        0 after a stop that was asked for, 1 when the port could not be had.
+        0 after a stop that was asked for.
+
+    Raises:
+        SettingsError: the port is taken.
     """
     try:
         async with serving(
@@ -48,7 +52,6 @@ async def serve(app: web.Application, host: str, port: int, stop: asyncio.Event,
                 gc.collect()
                 await pause(stop, _COLLECT_EVERY_S)
     except PortUnavailableError as error:
-        log.error("port_unavailable", host=host, port=port, reason=error.strerror or type(error).__name__)
-        return 1
+        raise SettingsError((taken_port(host, port, error),)) from None
     log.info("webhooks_stopped", host=host, port=port)
     return 0

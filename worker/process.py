@@ -180,10 +180,11 @@ class Worker:
             })  # fmt: skip
             if status_port is not None:
                 tasks["status"] = serve_status(stop, host, status_port, self.metrics, self.readiness.missing)
-            code = await until_stopped(stop, tasks)
-            await stopping
-            await self._wind_down(client, keys, keeper, executor, shares)
-            return code
+            try:
+                return await until_stopped(stop, tasks)
+            finally:
+                await stopping
+                await self._wind_down(client, keys, keeper, executor, shares)
         finally:
             await http.close()
             await client.aclose()

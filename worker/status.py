@@ -7,7 +7,7 @@ from aiohttp import web
 
 from runtime.errors import SettingsError
 from runtime.metrics import Metrics
-from runtime.servers import PortUnavailableError, serving
+from runtime.servers import PortUnavailableError, serving, taken_port
 from runtime.sharing import Shared
 
 #: How long open requests may take at a stop, seconds.
@@ -51,4 +51,4 @@ async def serve_status(
         async with serving(make_status_app(metrics, missing), host, port, metrics=metrics, shutdown_s=SHUTDOWN_S):
             await stop.wait()
     except PortUnavailableError as error:
-        raise SettingsError((f"--port: {port} can't be listened on ({error.strerror})",)) from None
+        raise SettingsError((taken_port(host, port, error),)) from None

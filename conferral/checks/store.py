@@ -9,6 +9,7 @@ from streams.connection import Client, store_errors
 from streams.keys import Keys, config_key
 from streams.levels import LEVEL
 from streams.scripts import SCRIPTS
+from streams.trouble import LOGIN_REFUSED
 
 LEAST = (6, 2)
 #: From here on it tells how far the readers are behind.
@@ -21,7 +22,8 @@ async def check_reachable(client: Client, place: str) -> tuple[Line, dict[str, A
         with store_errors():
             info = await client.info()
     except StoreError as error:
-        return fail("Redis", f"{place}: {error}", "start it, or set REDIS_URL"), {}
+        mend = "correct user and password" if str(error) == LOGIN_REFUSED else "start it, or set REDIS_URL"
+        return fail("Redis", f"{place}: {error}", mend), {}
     if "redis_version" not in info:  # a cluster answers by node; one of them stands for all
         info = next((node for node in info.values() if isinstance(node, dict)), {})
     return ok("Redis", f"{place} answers"), info

@@ -26,7 +26,7 @@ START_S = 30.0
 ATTEMPTS = 5
 SHIFTS = 500
 #: What our processes say when they can't listen.
-PORT_TAKEN = ("can't be had", "port_unavailable")
+PORT_TAKEN = ("can't be had",)
 Look = Callable[[], Awaitable[bool]]
 
 #: An account that can't exist, and its token: the same in each demo.

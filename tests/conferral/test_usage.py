@@ -217,6 +217,20 @@ def test_an_empty_redis_is_told_from_one_without_sessions(run, redis):
 
 
 @pytest.mark.redis
+@pytest.mark.parametrize("command", [("sessions",), ("end", CALL)])
+def test_a_login_that_redis_refuses_is_named_without_the_password(run, redis, redis_server, command):
+    redis.acl_setuser("other", enabled=True, passwords=["+right"], commands=["+@all"], keys=["*"])
+    try:
+        ran = run(*command, REDIS_URL=redis_server.url.replace("unix://", "unix://other:hidden@"))
+    finally:
+        redis.acl_deluser("other")
+
+    assert ran.code == 1
+    assert ran.err.startswith("Redis refused the login in REDIS_URL")
+    assert "hidden" not in ran.err
+
+
+@pytest.mark.redis
 def test_operators_need_no_settings_of_twilio(run, redis):
     redis.hset("mine:config", mapping={"partitions": 4, "schema": 1})
 

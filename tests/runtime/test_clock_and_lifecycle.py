@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from runtime import lifecycle
 from runtime.clock import StoreClock, SystemClock
+from runtime.errors import SettingsError
 from tests.support.any_errors import ANY_ERRORS
 
 
@@ -198,6 +199,36 @@ def test_task_that_fails_stops_the_process():
         return await lifecycle.until_stopped(stop, {"fails": fails(), "waits": waits()})
 
     assert lifecycle.run(main) == 1
+
+
+def test_a_wrong_setting_that_a_task_finds_is_raised_and_nothing_else_is_logged():
+    async def main(stop: asyncio.Event) -> int:
+        async def finds() -> None:
+            raise SettingsError(("port 80 can't be had",))
+
+        async def waits() -> None:
+            await stop.wait()
+
+        return await lifecycle.until_stopped(stop, {"waits": waits(), "finds": finds(), "waits too": waits()})
+
+    with capture_logs() as lines, pytest.raises(SettingsError, match=r"^port 80 can't be had$"):
+        lifecycle.run(main)
+    assert lines == []
+
+
+def test_only_the_task_that_ended_first_is_logged():
+    async def main(stop: asyncio.Event) -> int:
+        async def quits() -> None:
+            return
+
+        async def waits() -> None:
+            await stop.wait()
+
+        return await lifecycle.until_stopped(stop, {"waits": waits(), "quits": quits()})
+
+    with capture_logs() as lines:
+        assert lifecycle.run(main) == 1
+    assert [(line["event"], line["task"]) for line in lines] == [("task_ended", "quits")]
 
 
 def test_any_error_in_a_task_that_no_one_awaits_is_logged_and_stops_nothing():
