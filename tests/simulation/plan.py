@@ -42,6 +42,8 @@ class Plan:
     rest_500_after: float = 0.025
     rest_cut_before: float = 0.015
     rest_cut_after: float = 0.025
+    #: Answers, each after its effect, that have an odd body, odd headers, or odd dates.
+    rest_odd: float = 0.0
 
     redis_restarted_every_s: float = 300.0
     #: How long it is away then.

@@ -26,6 +26,18 @@ def test_a_hundred_sessions(tell_figure: Tell) -> None:
     stands(Plan(seed=11, sessions=100, arrivals_per_s=3.0, talk_s=20.0, talk_max_s=90.0), tell_figure)
 
 
+def test_odd_answers_leave_no_command_without_an_outcome(tell_figure: Tell) -> None:
+    stands(replace(Plan(seed=71, sessions=15, arrivals_per_s=1.0, talk_s=20.0, talk_max_s=60.0, rest_odd=0.05,
+                        noise=2.0), **CALM | {"callback_loss": 0.2}), tell_figure)  # fmt: skip
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("seed", [81, 82, 83])
+def test_worlds_with_odd_answers(seed: int, tell_figure: Tell) -> None:
+    stands(Plan(seed=seed, sessions=200, arrivals_per_s=2.0, rest_odd=0.05, noise=2.0), tell_figure)
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(1_800)
 def test_a_thousand_sessions_where_nothing_goes_wrong(tell_figure: Tell) -> None:

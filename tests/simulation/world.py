@@ -23,9 +23,11 @@ from telephony.directory import DirectoryFile
 from telephony.documents import Documents
 from telephony.urls import CallbackUrls
 from tests.simulation import people
+from tests.simulation.given import Given, GivenCommands
 from tests.simulation.judge import QUIETING, Judge
 from tests.simulation.loop import KilledError, Process, VirtualLoop
 from tests.simulation.network import Network
+from tests.simulation.odd_answers import OddAnswers
 from tests.simulation.plan import Plan
 from tests.simulation.replay import Replays
 from tests.simulation.run import Run
@@ -80,15 +82,6 @@ class WorkerProcess:
     task: asyncio.Task[int]
 
 
-@dataclass(slots=True)
-class Given:
-    """A command that was given."""
-
-    kind: str
-    session: str
-    at_s: float
-
-
 class Simulation:
     """One world."""
 
@@ -105,7 +98,7 @@ class Simulation:
         self.network = Network(loop, plan, lambda: round((EPOCH_S + loop.time()) * 1000))
         self.workers: list[WorkerProcess] = []
         self.webhooks: list[tuple[Process, Doors]] = []
-        self.given: dict[str, Given] = {}
+        self.given = GivenCommands(lambda: self.network.values, self.keys)
         self._quieted: set[str] = set()
         self._names = 0
         #: Deaths and stops of workers, outages of Redis (count).
@@ -139,6 +132,7 @@ class Simulation:
             voice_fallback_url=f"{PUBLIC_URL}/voice/fallback",
             status_callback=f"{PUBLIC_URL}/voice/status",
         )
+        self._odd = OddAnswers(plan.rest_odd, plan.chance("odd answers"))
         self.replays = Replays(plan.replayed_every)
         sweeps_s = plan.lone_sweeps * self.settings.sweep_interval_s
         self.lone_max_s = self.settings.lone_grace_s + sweeps_s + LONE_SLACK_S
@@ -173,7 +167,9 @@ class Simulation:
             clock=VirtualClock(self.loop, chance),
             rng=chance,
             redis=lambda _url, *, blocking=False, max_connections=64: self.network.client(process, blocking=blocking),
-            http=lambda settings, *, clock, metrics: ExchangeHttp(self.twilio.rest, settings, clock, metrics),
+            http=lambda settings, *, clock, metrics: ExchangeHttp(
+                self.twilio.rest, settings, clock, metrics, change=self._odd.change
+            ),
         )
         worker = Worker(self.settings, outside=outside)
         stop = asyncio.Event()
@@ -433,6 +429,8 @@ class Simulation:
         while True:
             await asyncio.sleep(20.0)
             self.judge.judge_ended()
+            if not self.plan.redis_rewound_every_s:
+                self.given.judge_late(self.judge, self.loop.time())
 
     async def _until_empty(self) -> None:
         """Everybody who called has hung up; whoever was dialled does so by himself. Then nothing may be left."""
@@ -449,7 +447,7 @@ class Simulation:
             judge.blame("", f"{words} after {ENDING_MAX_S:.0f} s")
         judge.judge_ended(all_of_them=True)
         judge.judge_dials()
-        self._judge_commands()
+        self.given.judge_the_end(judge, run.counts, all_of_them=not self.plan.redis_rewound_every_s)
         for entry in self.workers:
             entry.stop.set()
         await asyncio.sleep(12.0)
@@ -470,14 +468,6 @@ class Simulation:
         named = dict.fromkeys(problem.session_id for problem in run.problems if problem.session_id)
         run.lone_max_s = self.lone_max_s
         run.stories = [judge.story_of(session_id) for session_id in list(named)[:3]]
-
-    def _judge_commands(self) -> None:
-        for command_id, given in self.given.items():
-            record = self.network.values.get(self.keys.command(command_id).encode()) or {}
-            status = record.get(b"status", b"").decode()
-            self.run.counts[f"commands {status or 'without outcome'}"] += 1
-            if status not in ("done", "rejected", "failed") and not self.plan.redis_rewound_every_s:
-                self.judge.blame(given.session, f"command {command_id} ({given.kind}) is {status or 'unknown'}")
 
 
 def _shown(context: dict[str, Any]) -> str:

@@ -48,6 +48,8 @@ class ExchangeHttp(PooledHttpClient):
         settings: ServiceSettings,
         clock: Clock,
         metrics: Metrics,
+        *,
+        change: Callable[[HttpAnswer], HttpAnswer] = lambda answer: answer,
     ) -> None:
         """Binds who answers.
 
@@ -56,9 +58,11 @@ class ExchangeHttp(PooledHttpClient):
             settings: Of the process.
             clock: For durations.
             metrics: Where is counted.
+            change: What becomes of an answer on its way.
         """
         super().__init__(api_url=settings.api_url, clock=clock, metrics=metrics)
         self._answer = answer
+        self._change = change
 
     async def _sent(
         self,
@@ -75,7 +79,8 @@ class ExchangeHttp(PooledHttpClient):
         sent = parts.query + "&" + urlencode(data or params or {}, doseq=True)
         answer = await self._answer(RestRequest(method.upper(), path, tuple(parse_qsl(sent, keep_blank_values=True))))
         retry = {"Retry-After": "1"} if answer.status == 429 else {}
-        return HttpAnswer(answer.status, retry, b"" if answer.body is None else orjson.dumps(answer.body))
+        body = b"" if answer.body is None else orjson.dumps(answer.body)
+        return self._change(HttpAnswer(answer.status, retry, body))
 
     async def close(self) -> None:
         """There is nothing to close."""
