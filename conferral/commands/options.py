@@ -17,15 +17,6 @@ AsStored = Annotated[
 Full = Annotated[bool, typer.Option("--full", help="Show whole numbers instead of their last two digits.")]
 
 
-def _id_like(value: str) -> str:
-    # The pattern of `streams.commands`, which is too heavy to import for `--help`; a test compares the two.
-    import re
-
-    if not re.fullmatch(ID_TEXT, value):
-        raise typer.BadParameter("must be 1 to 64 letters, digits, _ or -, but not only 7 to 15 digits")
-    return value
-
-
 def _session_like(value: str) -> str:
     import re
 
@@ -40,7 +31,11 @@ def _session_like_or_none(value: str | None) -> str | None:
 
 def id_like_or_none(value: str | None) -> str | None:
     """Passes what can be an id, and nothing at all."""
-    return value if value is None else _id_like(value)
+    from statemachine.ids import why_no_id
+
+    if value is not None and (why := why_no_id(value)):
+        raise typer.BadParameter(why)
+    return value
 
 
 def completed_sessions(incomplete: str) -> list[tuple[str, str]]:
@@ -50,6 +45,7 @@ def completed_sessions(incomplete: str) -> list[tuple[str, str]]:
 
     from operators import standing, words
     from runtime.errors import ConferralError
+    from statemachine.ids import ID_PATTERN
 
     try:
         found = asyncio.run(_live_sessions())
@@ -58,7 +54,7 @@ def completed_sessions(incomplete: str) -> list[tuple[str, str]]:
     offered = []
     for fields in found:
         name = fields.get("id", "")
-        if name.startswith(incomplete) and re.fullmatch(ID_TEXT, name):
+        if name.startswith(incomplete) and ID_PATTERN.fullmatch(name):
             addresses = (standing.address_there(fields, party) for party in ("customer", "agent"))
             told = ", ".join(filter(None, (words.state(fields), *addresses)))
             offered.append((name, re.sub(UNSAFE_IN_SHELL, "?", told)))
@@ -108,8 +104,6 @@ async def _live_sessions() -> "list[Fields]":
 UNSAFE_IN_SHELL = r"[^A-Za-z0-9 +…,.:@_-]"
 #: Files and folders that are offered (count).
 COMPLETED_FILES_MOST = 200
-#: What a session's id, a call's SID and a command's id look like.
-ID_TEXT = r"(?![0-9]{7,15}(?![A-Za-z0-9_-]))[A-Za-z0-9_-]{1,64}"
 #: How a session is named: by ids, SIDs, and their prefixes, last digits, a party's name, address, or label.
 SESSION_TEXT = r"[A-Za-z0-9_-]{1,64}|(client|sips?):[!-~]{1,250}|\+[0-9]{2,15}"
 #: The same in words, for helps.

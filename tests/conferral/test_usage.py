@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from conferral.commands.options import ID_TEXT
 from conferral.main import app
-from streams.commands import ID_PATTERN
+from statemachine.ids import ID_WORDS, NO_NUMBER_WORDS
 from tests.conferral.kit import CALL, PROGRAM, environment
 
 COMMANDS = (
@@ -162,8 +161,12 @@ def test_wrong_usage_is_told_in_json_where_json_is_asked_for(run):
     assert "must be 1 to 64" in ran.error["reason"]
 
 
-def test_ids_on_the_command_line_are_those_of_the_stream():
-    assert ID_PATTERN.pattern == ID_TEXT
+@pytest.mark.parametrize(("named", "why"), [("a b", ID_WORDS), ("14155550199", NO_NUMBER_WORDS)])
+def test_ids_are_refused_in_the_same_words_as_everywhere(run, named, why):
+    ran = run("end", "CA1", "--id", named, "--json")
+
+    assert (ran.code, ran.out) == (2, "")
+    assert why in ran.error["reason"]
 
 
 @pytest.mark.parametrize("command", ["webhooks", "worker", "check"])

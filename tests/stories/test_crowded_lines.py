@@ -10,6 +10,7 @@ from statemachine.effects import Effect, ReadCalls
 from tests.stories.kit import TARGET, begins, dials_to, goes_on_and_ends, talking, until_hears
 from tests.support.phones import dialled, rings
 from tests.support.world import DEADLINE_S, World
+from tests.worker.test_dials_end_to_end import Death
 
 pytestmark = pytest.mark.redis
 STRAY = "CA" + "9" * 32
@@ -71,7 +72,7 @@ class Dying:
         if point == "before_request" and effect.target == STRAY and not self.dies.is_set():
             self.is_there.set()
             await self.dies.wait()
-            raise RuntimeError("died")
+            raise Death
 
 
 async def test_stray_call_is_hung_up_by_the_successor_although_its_session_has_ended(redis_server) -> None:

@@ -218,7 +218,9 @@ def test_audio_that_is_no_url_stops_the_start(name, value):
         settings(**{name: value})
 
     (problem,) = caught.value.problems
-    assert problem.startswith(f"{name}: must be ")
+    assert problem.startswith(
+        f'{name}: "{value}" is not valid; it must be the http:// or https:// URL of an audio file'
+    )
 
 
 @pytest.mark.parametrize(
