@@ -9,7 +9,12 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.redis_server import RedisServer, found_programs
 
-pytest_plugins = ("tests.support.figures", "tests.support.leftovers", "tests.support.soak_summary")
+pytest_plugins = (
+    "tests.support.figures",
+    "tests.support.leftovers",
+    "tests.support.row_coverage",
+    "tests.support.soak_summary",
+)
 # Lets the assertions of stories say what differs; named here, since tests of several rooms take them.
 pytest.register_assert_rewrite(*(f"tests.statemachine.{name}" for name in ("story", "stages", "rooms", "ordering")))
 

@@ -12,7 +12,6 @@ from statemachine.actions.commands import (
     refuse_full,
     refuse_no_audience,
     refuse_no_consult,
-    refuse_nobody_to_coach,
     refuse_not_recorded,
     refuse_out_of_room,
     refuse_recorded,
@@ -55,7 +54,6 @@ from statemachine.events import (
 from statemachine.guards.orders import (
     coaches_the_held,
     has_no_audience,
-    has_nobody_to_coach,
     is_announcing,
     is_another_supervisor,
     is_full,
@@ -145,7 +143,6 @@ TRANSFERRING_COMMANDS: tuple[Row, ...] = (
     Row(T, Supervise,           has_let_agent_go,             STAY, refuse_agent_gone),
     Row(T, Supervise,           is_another_supervisor,        STAY, refuse_another_supervisor),
     Row(T, Supervise,           is_supervised_soon,           STAY, refuse_supervisor_soon),
-    Row(T, Supervise,           has_nobody_to_coach,          STAY, refuse_nobody_to_coach),
     Row(T, Supervise,           coaches_the_held,             STAY, refuse_coaching_the_held),
     Row(T, Supervise,           switches_mode,                STAY, switch_mode),
     Row(T, Supervise,           is_full,                      STAY, refuse_full),

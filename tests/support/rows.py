@@ -16,6 +16,20 @@ def _mark_of(row: Row) -> _Mark:
     return row.source.name, row.event.name, row.guard, row.action
 
 
+_MARKS = [_mark_of(row) for row in TABLE]
+_POSITIONS = {mark: position for position, mark in enumerate(_MARKS)}
+
+
+def position_of(mark: _Mark) -> int:
+    """Return the position of a row in the table, which means the same in every process."""
+    return _POSITIONS[mark]
+
+
+def taken_at(positions: Counter[int]) -> Counter[_Mark]:
+    """Return the marks of the rows at these positions."""
+    return Counter({_MARKS[position]: times for position, times in positions.items()})
+
+
 @contextmanager
 def marked() -> Iterator[Counter[_Mark]]:
     """Counts, while the block runs, how often each row is taken in this process."""

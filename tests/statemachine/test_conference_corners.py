@@ -1,0 +1,70 @@
+"""Rare events in a conference: late callbacks, another conference, and searches without an answer."""
+
+import pytest
+
+from statemachine.attributes import Attributes
+from statemachine.events import ConferenceStarted, DialOverdue, LoneOverdue
+from tests.statemachine.ordering import ordering
+from tests.statemachine.rooms import calling, received, received_with_survey, waiting
+from tests.statemachine.stages import FLAGS, conferenced, converted
+from tests.statemachine.story import OTHER_ROOM, ROOM
+
+
+def test_customer_who_goes_on_with_the_survey_leaves_the_agent_alone():
+    story = received_with_survey().dial_ends("completed", dial="conference").expect("conferenced")
+    customer = story.session.parties["customer"]
+    assert (customer.in_room, customer.left_reason) == (False, "sent-away")
+    story.expect_timers("lone").fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
+
+
+def test_start_of_another_conference_does_not_move_the_session_there():
+    story = conferenced()
+    story.take(ConferenceStarted(**story._common(OTHER_ROOM, 1), conference_sid=OTHER_ROOM)).expect("conferenced")
+    assert story.session.conference_sid == ROOM
+
+
+def test_late_callbacks_of_a_participant_do_not_undo_newer_ones():
+    """The agent was moved out of the conference and back into it."""
+    story = converted()
+    last = story._sequences[ROOM]
+    story.joins("agent", sequence=last + 2).expect("conferenced", "flag agent")
+    story.leaves("agent", status="in-progress", sequence=last + 1).expect("conferenced", outcome="stale")
+    assert story.session.parties["agent"].in_room
+    story.expect_timers("confirm")
+
+
+def test_late_join_does_not_bring_back_the_agent_who_has_left():
+    story = conferenced()
+    last = story._sequences[ROOM]
+    story.leaves("agent", sequence=last + 2).expect_timers("lone")
+    story.joins("agent", sequence=last + 1).expect("conferenced", outcome="stale").expect_timers("lone")
+    assert not story.session.parties["agent"].in_room
+
+
+def test_flag_from_before_it_was_asked_for_confirms_nothing():
+    story = converted().later(10_000)
+    story.legs["customer"].ends_conference = True
+    story.changes("customer", occurred_at_ms=story.now_ms - 15_000).expect("conferenced", outcome="stale")
+    assert not story.session.parties["customer"].ends_conference
+
+
+@pytest.mark.parametrize("answer", ["refused", "unknown"])
+def test_search_without_an_answer_counts_as_a_dial_that_reached_no_one(answer):
+    story = calling().in_doubt("agent").fires(DialOverdue).expect("conferenced", "find agent")
+    if answer == "refused":
+        story.fails("find_call", "agent", status=401)
+    else:
+        story.is_unknown("find_call", "agent")
+    story.expect("ended").expect_command("call-1", "accepted", "failed")
+
+
+def test_customers_call_is_recorded_once_the_agent_has_answered():
+    story = waiting(attributes=Attributes(record="customer")).placed("agent").call("agent", "in-progress")
+    story.expect("conferenced").joins("agent").expect("conferenced", "record customer", *FLAGS, phase="")
+
+
+def test_hold_that_is_refused_before_the_start_waits_for_it():
+    story = ordering(received).hold("agent").expect("conferenced", "hold agent")
+    story.update_refused("agent", code=16099).expect("conferenced").expect_timers("order")
+    story.conference_starts().expect("conferenced", "hold agent").confirms("agent").expect_held("agent")
+    story.expect_command("hold-1", "accepted", "done")

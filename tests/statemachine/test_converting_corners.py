@@ -1,0 +1,102 @@
+"""Rare events while both are moved into the conference."""
+
+from statemachine.events import AgeOverdue, ConferenceStarted, ConvertOverdue
+from tests.statemachine.ordering import RECORDING, Orders, ordering, recorded
+from tests.statemachine.rooms import as_room
+from tests.statemachine.stages import outbound
+from tests.statemachine.story import BOB, OTHER_ROOM, ROOM, Story
+
+
+def converting() -> Orders:
+    return ordering(Story().answered().convert)
+
+
+def test_late_end_of_the_agent_before_does_not_end_the_conversion():
+    story = as_room(Story().comes_in(other_agents=(BOB,)).call("agent", "ringing")).dial_ends("busy").next_agent()
+    story.call("agent", "in-progress", agent_number=1).convert().expect("converting", "move agent")
+    story.call("former agent", "busy").expect("converting", outcome="stale")
+    assert not story.session.parties["agent"].is_gone
+
+
+def test_ringing_that_is_heard_after_the_join_of_the_customer_changes_nothing():
+    """The join shows a conversion that Redis has lost; the agent's own callbacks are late."""
+    story = Story().comes_in().joins("customer").expect("converting")
+    before = story.session.parties
+    story.call("agent", "ringing").expect("converting")
+    assert story.session.parties == before
+
+
+def test_agent_of_an_outbound_call_who_hangs_up_while_a_transfer_is_prepared_has_handed_over():
+    story = outbound().transfer("warm").expect("converting", "move customer").joins("customer")
+    story.dial_ends("completed", call_status="completed", party="agent")
+    story.expect("transferring", "move customer", phase="blind")
+    assert story.session.parties["agent"].is_gone
+
+
+def test_agent_who_left_while_a_transfer_is_prepared_is_found_by_a_read():
+    story = Story().answered().transfer("warm").fires(ConvertOverdue).expect("converting", "look")
+    story.reads(customer="in-progress", agent="completed").expect("transferring", phase="blind")
+    story.joins("customer", starts=False).expect("transferring", "dial target")
+
+
+def test_end_of_a_dial_into_a_conference_does_not_end_the_conversion():
+    converting().joins("agent").dial_ends("completed", dial="conference").expect("converting")
+
+
+def test_events_of_another_conference_do_not_move_the_session_there():
+    story = converting().joins("agent")
+    started = ConferenceStarted(**story._common(OTHER_ROOM, 1), conference_sid=OTHER_ROOM)
+    story.take(started).expect("converting")
+    story.conference_ends(room=OTHER_ROOM).expect("converting")
+    story.leaves("agent", room=OTHER_ROOM, status="in-progress").expect("converting")
+    assert story.session.conference_sid == ROOM
+    assert story.session.parties["agent"].in_room
+
+
+def test_late_callbacks_of_a_participant_do_not_undo_newer_ones():
+    story = converting().joins("agent", sequence=5)
+    story.legs["agent"].held = True
+    story.changes("agent", sequence=3).expect("converting", outcome="stale")
+    assert not story.session.parties["agent"].held
+    story.leaves("agent", status="in-progress", sequence=6).expect("converting")
+    story.joins("agent", sequence=4).expect("converting", outcome="stale")
+    assert not story.session.parties["agent"].in_room
+
+
+def test_conversion_that_is_too_old_ends():
+    story = converting().fires(AgeOverdue)
+    story.expect("ended", "hang up customer", "hang up agent", reason="too-old")
+
+
+def test_recording_whose_start_is_in_doubt_fails_the_command_and_nothing_else():
+    story = converting().record("start").expect("converting", "record customer").not_known_to_be_recorded()
+    story.expect("converting").expect_command(
+        "record-start", "accepted", "failed", reason="unknown: Twilio gave no answer"
+    )
+
+
+def test_guest_is_removed_while_the_two_are_on_their_way():
+    story = converting().joins("guest").remove("guest-1").expect("converting", "hang up guest-1")
+    story.leaves("guest").expect("converting").expect_command("remove-1", "accepted", "done").expect_no_orders()
+
+
+def test_party_that_is_not_there_is_neither_removed_nor_muted():
+    why = "no such party; there are customer, agent"
+    converting().remove("lawyer").expect_refused("remove-1", why, "convert", "transfer", "end")
+    converting().mute("lawyer").expect_refused("mute-1", why, "convert", "transfer", "end")
+
+
+def test_recording_is_neither_started_nor_resumed_while_it_runs():
+    story = ordering(Story().answered).record("start").recorded().convert()
+    story.record("start", "again")
+    assert story.last.outcome == "refused"
+    assert story.reports["again"][0][1].startswith("it is recorded already; allowed now: ")
+    story.record("resume").expect("converting").expect_command("record-resume", "done")
+
+
+def test_conference_recording_that_has_failed_is_not_started_again():
+    story = recorded("true").convert().joins("agent").recording("failed", sid=RECORDING).expect_recording("failed")
+    story.record("start")
+    assert story.last.outcome == "refused"
+    told = "the conference's recording was stopped and can't be started again; allowed now: "
+    assert story.reports["record-start"][0][1].startswith(told)

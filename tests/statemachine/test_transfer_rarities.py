@@ -1,0 +1,85 @@
+"""Rare events during a transfer: another conference, refusals before the start, and commands between two steps."""
+
+import pytest
+
+from statemachine.attributes import Attributes
+from statemachine.events import AgeOverdue, ConferenceStarted
+from tests.statemachine.ordering import ordering, recorded, supervised
+from tests.statemachine.stages import blind_from_bridge, conferenced, dialling, talking
+from tests.statemachine.story import BOB, OTHER_ROOM, ROOM
+
+
+def test_start_of_another_conference_does_not_move_the_transfer_there():
+    story = talking("consult")
+    story.take(ConferenceStarted(**story._common(OTHER_ROOM, 1), conference_sid=OTHER_ROOM)).expect("transferring")
+    assert story.session.conference_sid == ROOM
+
+
+def test_late_join_of_the_agent_does_not_undo_the_leave():
+    story = dialling("warm").placed("target").call("target", "ringing")
+    last = story._sequences[ROOM]
+    story.leaves("agent", sequence=last + 2).expect("transferring", "hold customer", phase="blind")
+    story.joins("agent", sequence=last + 1).expect("transferring", outcome="stale", phase="blind")
+    assert not story.session.parties["agent"].in_room
+
+
+@pytest.mark.parametrize("code", [16001, 16099])
+def test_target_who_can_not_be_added_before_the_start_is_dialed_as_a_call_of_its_own(code):
+    story = blind_from_bridge().expect("transferring", "dial target")
+    story.refused("target", code=code).expect("transferring", "dial target to the gate").expect_transfer("dialing")
+    story.takes_part("target").expect("conferenced", "flag customer", "flag agent").expect_attempts((BOB, "answered"))
+
+
+@pytest.mark.parametrize("code", [16001, 16099])
+def test_customer_who_can_not_be_held_before_the_start_is_moved_to_hear_music(code):
+    story = conferenced().transfer("blind").confirms("agent").expect("transferring", "hold customer")
+    hold = story.last.effects[-1]
+    story.call("agent", "completed")
+    story.fails("update_participant", "customer", code=code, effect_id=hold.effect_id)
+    story.expect("transferring", "move customer", phase="blind")
+
+
+def test_whispering_that_twilio_refuses_twice_during_a_transfer_becomes_listening():
+    story = (
+        supervised(begin=lambda: talking("warm"))
+        .supervise("whisper", "supervise-2")
+        .expect("transferring", "whisper supervisor")
+    )
+    story.update_refused("supervisor", code=16027).expect("transferring", "whisper supervisor")
+    story.update_refused("supervisor", code=16027).expect("transferring")
+    story.expect_command("supervise-2", "accepted", "failed", reason="Twilio refused (HTTP 400, code 16027)")
+    assert story.session.parties["supervisor"].supervises == "monitor"
+
+
+def test_transfer_that_is_too_old_ends():
+    talking("warm").fires(AgeOverdue).expect("ended", "end room", reason="too-old")
+
+
+def test_recording_that_was_refused_over_the_bridge_is_started_in_the_conference():
+    story = recorded("customer").expect("bridged", "record customer").not_recorded().expect("bridged")
+    story.transfer("blind").dial_ends("completed").call("agent", "completed").joins("customer", starts=False)
+    story.expect("transferring", "dial target", "record customer").recorded().expect_recording("in-progress")
+
+
+@pytest.mark.parametrize("party", ["target", "agent"])
+def test_no_one_is_removed_while_the_transfer_is_withdrawn(party):
+    story = ordering(talking, "consult").cancel().expect("transferring", "hang up target")
+    story.remove(party).expect_refused("remove-1", "the transfer is being ended already", "convert", "end")
+
+
+def test_agent_is_not_removed_before_the_completion_has_let_the_customer_back():
+    story = ordering(talking, "consult").complete().expect("transferring", "unhold customer")
+    story.remove("agent").expect_refused("remove-1", "complete is still being carried out", "convert", "cancel", "end")
+
+
+def test_no_one_whispers_to_an_agent_who_is_on_hold():
+    story = ordering().hold("agent").confirms("agent").expect_held("agent")
+    story.transfer("warm").supervise("whisper").expect_refused(
+        "supervise-1", "the agent is on hold", "convert", "complete", "cancel", "end"
+    )
+
+
+def test_no_one_supervises_a_full_conference():
+    story = ordering(conferenced, attributes=Attributes(max_participants=3)).transfer("warm").confirms("agent")
+    story.takes_part("target").supervise()
+    story.expect_refused("supervise-1", "the conference is full", "convert", "complete", "cancel", "end")

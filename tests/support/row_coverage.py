@@ -1,0 +1,85 @@
+"""Check that the tests of `tests/statemachine` take every row of the transition table.
+
+Each process counts the rows that it takes; with xdist, the controller adds up what the workers report. The check runs
+when the whole folder ran and passed. Leaving out the soak tests is allowed, any other selection turns the check off.
+It is a plugin instead of a conftest of that folder because the controller of xdist collects no tests.
+"""
+
+from collections import Counter
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.rows import marked, never_taken, position_of, taken_at
+
+_FOLDER = Path(__file__).parent.parent / "statemachine"
+_OUTPUT = "rows_taken"
+
+
+class _RowCoverage:
+    """The rows that the tests of the folder have taken, in this process or in all workers."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.is_worker = hasattr(config, "workeroutput")
+        self.taken: Counter[int] = Counter()
+        #: Whether the whole folder was to run, as this process or a worker has collected it.
+        self.is_whole = False
+        self.never: list[str] = []
+        self._files: set[Path] = set()
+        self._is_filtered = False
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        self._files.add(item.path)
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        self._is_filtered |= any(_is_ours(item) and item.get_closest_marker("soak") is None for item in items)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        names_tests = any("::" in argument for argument in session.config.args)
+        self.is_whole = self._files >= set(_FOLDER.glob("test_*.py")) and not self._is_filtered and not names_tests
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        if not _is_ours(item):
+            return (yield)
+        with marked() as taken:
+            result = yield
+        for mark, times in taken.items():
+            self.taken[position_of(mark)] += times
+        return result
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        output = getattr(node, "workeroutput", {}).get(_OUTPUT)
+        if output is not None:
+            self.taken.update({int(position): times for position, times in output["taken"].items()})
+            self.is_whole |= output["is_whole"]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if self.is_worker:
+            positions = {str(position): times for position, times in self.taken.items()}
+            output: dict[str, Any] = session.config.workeroutput  # type: ignore[attr-defined]
+            output[_OUTPUT] = {"is_whole": self.is_whole, "taken": positions}
+        elif self.is_whole and exitstatus == pytest.ExitCode.OK and not session.config.option.collectonly:
+            self.never = never_taken(taken_at(self.taken))
+            if self.never:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.never:
+            terminalreporter.section("rows of the table that no test takes", red=True)
+            for row in self.never:
+                terminalreporter.write_line(row)
+            terminalreporter.write_line("Write a story in tests/statemachine that takes each, or remove the row.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Turn the check on."""
+    config.pluginmanager.register(_RowCoverage(config), "row-coverage")
+
+
+def _is_ours(item: pytest.Item) -> bool:
+    return item.path.parent == _FOLDER
