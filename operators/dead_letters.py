@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from operators import words
 from runtime.errors import ConferralError
-from runtime.log import without_numbers
+from runtime.redaction import without_numbers
 from streams.connection import Client
 from streams.cursors import BadCursorError
 from streams.dead_letters import CHUNK, LIMIT_MAX, LOOKED_AT_MAX, DeadLetterStore, as_reason, is_letter_id

@@ -74,7 +74,7 @@ def among(sessions: Iterable[Fields]) -> str:
 def _told(fields: Fields) -> str:
     # Here, since the log brings much that the Python client, which finds sessions too, has no use for.
     from operators import words
-    from runtime.log import redacted
+    from runtime.redaction import redacted
 
     addresses = (fields.get(f"party.{party}.address", "") for party in ("customer", "agent"))
     # A client's name is shown, but for a number in it; everything else may hold one.

@@ -104,7 +104,7 @@ class Reader(SessionReader):
 def _shown(named: str) -> str:
     """What somebody has typed, to be repeated in a reason: a whole number is not."""
     if named.lstrip("+").isdigit() and len(named) > finding.SHOWN_DIGITS_MOST:
-        from runtime.log import redacted
+        from runtime.redaction import redacted
 
         return redacted(named) if named.startswith("+") else shown_id(named)
     return named

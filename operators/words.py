@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import orjson
 
 from operators.reader import Fields, LogEntry
-from runtime.log import redacted
+from runtime.redaction import redacted
 from streams.session_codec import decode_changes
 from streams.times import from_iso, to_iso
 

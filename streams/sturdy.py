@@ -13,7 +13,7 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from runtime.containment import attempt
+from runtime.boundary import attempt
 
 
 class broken_connection(attempt):  # noqa: N801  # used as a `with` statement, like contextlib.suppress

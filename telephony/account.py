@@ -10,7 +10,8 @@ from typing import Any
 from twilio.base.page import Page
 from twilio.rest import Client
 
-from runtime.containment import Where, attempt, contain, note_unexpected
+from runtime.boundary import attempt
+from runtime.containment import Where, contain, note_unexpected
 from runtime.errors import (
     ConferralError,
     OutcomeUnknownError,

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
 from runtime.errors import SettingsError
-from runtime.log import redacted
+from runtime.redaction import redacted
 from runtime.settings import sentence
 from telephony.addresses import AddressError, AllowList, parse_address
 from telephony.toml_lines import Path as KeyPath

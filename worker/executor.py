@@ -12,8 +12,9 @@ from typing import Any
 
 import structlog
 
+from runtime.boundary import Unexpected
 from runtime.clock import Clock
-from runtime.containment import Unexpected, Where, contain
+from runtime.containment import Where, contain
 from runtime.errors import LeaseLostError
 from runtime.metrics import Metrics
 from statemachine.effects import Dial, Effect, FindCall, ReadCalls

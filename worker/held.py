@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from runtime.boundary import attempt
 from runtime.clock import STEP_MS, Clock, StoreClock
-from runtime.containment import Where, attempt, contain, note_unexpected
+from runtime.containment import Where, contain, note_unexpected
 from runtime.errors import ConferralError, LeaseLostError, StoreError, StoreUnreachableError
 from runtime.metrics import Metrics
 from runtime.outage import note_unreachable

@@ -12,8 +12,8 @@ from conferral.checks.line import Line, fail, ok, warn
 from conferral.checks.settings import shown_url
 from runtime.clock import SystemClock
 from runtime.errors import ProviderError, ProviderGoneError, ProviderRefusedError, ProviderUnreachableError
-from runtime.log import redacted
 from runtime.metrics import Metrics
+from runtime.redaction import redacted
 from runtime.settings import ServiceSettings
 from telephony.client import PooledHttpClient, rest_client
 from telephony.own_number import NumberSetup, read_account, read_number

@@ -49,7 +49,7 @@ def test_end_does_what_was_confirmed(run, redis, answer):
     answer("y")
 
     assert run("end", CALL, "--id", "mine").code == 0
-    assert published(redis) == [{"type": "end", "session": CALL, "id": "mine"}]
+    assert published(redis) == [{"type": "end", "session": CALL, "by": "cli", "id": "mine"}]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime import log
+from runtime import log, redaction
 from tests.support.world import CUSTOMER, NUMBER, World
 
 #: A number that the allow-list does not name.
@@ -30,12 +30,12 @@ def lines():
     ("", "…"), ("+1", "+…"), ("4155550123", "+…23"),
 ])  # fmt: skip
 def test_address_is_shown_as_its_last_two_digits_or_its_kind(address, shown):
-    assert log.redacted(address) == shown
+    assert redaction.redacted(address) == shown
 
 
 @given(st.integers(10**6, 10**15 - 1))
 def test_no_number_shows_more_than_two_digits(number):
-    assert sum(letter.isdigit() for letter in log.redacted(f"+{number}")) == 2
+    assert sum(letter.isdigit() for letter in redaction.redacted(f"+{number}")) == 2
 
 
 def test_address_under_a_known_key_is_redacted(lines):
@@ -89,15 +89,15 @@ def test_number_is_masked_however_it_is_written(lines, written):
     "300 s of 3600", "version 0.1.0", "100,000 commands wait",
 ])  # fmt: skip
 def test_what_is_no_number_is_left_as_it_is(text):
-    assert log.without_numbers(text) == text
+    assert redaction.without_numbers(text) == text
 
 
 def test_number_behind_a_host_is_masked():
-    assert log.without_numbers("10.0.0.1/14155550123 refused") == "10.0.0.1/+…23 refused"
+    assert redaction.without_numbers("10.0.0.1/14155550123 refused") == "10.0.0.1/+…23 refused"
 
 
 def test_the_example_of_our_own_words_is_nobodys_number(lines):
-    structlog.get_logger().error("directory_refused", reason=f"such as {log.EXAMPLE}, not +12025550146")
+    structlog.get_logger().error("directory_refused", reason=f"such as {redaction.EXAMPLE}, not +12025550146")
     assert lines()[0]["reason"] == "such as +12025550145, not +…46"
 
 

@@ -47,6 +47,7 @@ def test_session_is_told_as_it_was_stored():
         opening="dialing", attributes=SESSION.attributes, agents=("client:alice", NUMBER),
         agent_number=1, announcements={"c1": "We close soon."},
         parties={"supervisor": PartyFacts("CA3", "supervisor-1", NUMBER, "ringing", supervises="barge")},
+        conference_name="S1",
     )  # fmt: skip
     assert "0123" not in repr(facts)
     assert "close soon" not in repr(facts)
@@ -54,7 +55,7 @@ def test_session_is_told_as_it_was_stored():
 
 def test_what_was_left_out_is_what_the_session_says_it_is_at_first():
     facts = facts_of(hash_of(Session("S1", version=1)))
-    assert facts == SessionFacts("bridged", phase="ringing")
+    assert facts == SessionFacts("bridged", phase="ringing", conference_name="S1")
     told = {field.name: getattr(facts, field.name) for field in dataclasses.fields(facts)}
     first = Session("S1")
     same = ("mode", "opening", "attributes", "agents", "agent_number", "direction", "end_reason")
