@@ -47,7 +47,7 @@ def test_a_thousand_sessions_where_nothing_goes_wrong(tell_figure: Tell) -> None
 @pytest.mark.soak
 @pytest.mark.timeout(7_200)
 def test_ten_thousand_sessions(tell_figure: Tell) -> None:
-    stands(Plan(seed=31, sessions=10_000, arrivals_per_s=5.0), tell_figure)
+    stands(Plan(seed=31, sessions=10_000, arrivals_per_s=5.0, rest_odd=0.01), tell_figure)
 
 
 @pytest.mark.soak
