@@ -28,7 +28,9 @@ _SIP = re.compile(
 )
 #: A user part once its escapes are undone: none of these characters ends it or begins another escape.
 _SIP_USER = re.compile(r"[A-Za-z0-9._~!$&'()*+,=/-]+")
-_LETTER = re.compile(r"[A-Za-z]")
+#: How a user part begins that a gateway may dial as a phone number: with +, or without letters other than pauses (`p`,
+#: `w`) up to its end or to what a gateway may cut off. Source: RFC 3601, for pauses.
+_DIALED = re.compile(r"\+|[^A-Za-z]+(?:[pPwW][^A-Za-z]*)*(?:$|[,/=&])")
 _PORT_MAX = 65535
 #: Where SIP listens unless an entry of the list says otherwise. Source: RFC 3261, section 19.1.2.
 _SIP_PORTS = frozenset({None, "5060", "5061"})
@@ -251,9 +253,8 @@ class AllowList:
         ):
             raise AddressError("the allow-list does not name this SIP domain")
         user = unquote(sip[1])
-        if _LETTER.search(user):
+        if not _DIALED.match(user):
             return
-        # A gateway dials a user part without letters as a phone number, whatever separators it has.
         if not _E164.fullmatch(user):
             raise AddressError(
                 "the part before the @ of a sip: address is a number, but not +, country code and number; short and "

@@ -157,6 +157,7 @@ def test_only_what_the_list_names_may_be_dialled(setting, text, allowed):
     [
         "911", "112", "9-1-1", "(911)", "*67911", "_911", "%39%31%31", "%2B19005550143", "+19005550143", "19005550143",
         "0019005550143", "+1-900-555-0143", "+190055501430", "14155550123", "1001", "+1911",
+        "911/x", "911=a", "911,bob", "911w1", "+19005550143/bob", "+1900bob",
     ],
 )  # fmt: skip
 def test_a_sip_user_that_is_a_number_has_to_pass_as_a_number(user):
