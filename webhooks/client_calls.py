@@ -1,8 +1,8 @@
 """`/voice/client`: a browser or app user calls somebody. Both are in a conference from the start.
 
-A browser may send anything under any name. So three fields of the request count here: `From`, which Twilio says itself
-and which nobody may say a second time; `To`, which is held against the allow-list; and `SessionID`, with which a
-browser names the session that it opens, once. One that looks like a SID is refused: another call's session could have
+A browser may send anything under any name. So three fields of the request count here: `From`, which Twilio sets (if a
+browser sends another one, `Caller` or the first `From` counts); `To`, which is held against the allow-list; and
+`SessionID`, with which a browser names the session that it opens, once. One that looks like a SID is refused: another call's session could have
 that id. The session's conference gets a name of our own, since the id could be the name of someone else's.
 
 Redis away: the callee is dialled by an ordinary `<Dial>`, under the call's own id.

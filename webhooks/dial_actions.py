@@ -161,11 +161,10 @@ class DialActionRoutes:
         return self._routing.next_agent(action.session_id, self._agents(form, action, facts), action.agent_number)
 
     def _agents(self, form: Form, action: DialAction, facts: SessionFacts | None) -> tuple[str, ...]:
-        """The agents to be tried; one who is tried again counts as another one."""
-        if facts:
-            return facts.agents
-        agents, again = self._routing.inbound(form).agents, action.own_from
-        return (*agents[:again], *agents[again - 1 :]) if again else agents
+        """The agents to be tried; one who is tried again counts as another one, even before a worker has noted it."""
+        agents, again = facts.agents if facts else self._routing.inbound(form).agents, action.own_from
+        is_noted = facts is not None and facts.agent_number >= again
+        return agents if is_noted or not again else (*agents[:again], *agents[again - 1 :])
 
     def _same_agent(self, form: Form, action: DialAction, facts: SessionFacts | None) -> NextAgent | None:
         """The agent of the `<Dial>` that has ended, as the next one."""

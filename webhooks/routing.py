@@ -20,8 +20,8 @@ log = structlog.get_logger()
 _CLIENT, _SIP = "client:", "sip:"
 #: Another browser's identity, without `client:`. One without a letter could be a number that was written wrong.
 _BARE_CLIENT = re.compile(r"(?=[^@]*[A-Za-z])[A-Za-z0-9_.-]{1,128}")
-#: Whom a SIP phone has dialled: the part before the host. Source: RFC 3261, section 19.1.1.
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
+#: What a SIP phone has dialed: the part before the host. Source: RFC 3261, section 19.1.1.
 _SIP_USER = re.compile(r"sip:([^@;?]{1,128})@")
 
 

@@ -181,7 +181,7 @@ async def test_a_phone_that_fails_at_once_is_rung_once_more_with_our_number(open
     assert (event.failed_with_callers_number, event.agent_number) == (True, 0)
     again = own_action(document)
     if known:
-        ingest.facts = facts("bridged", phase="ringing", agents=(PHONE, PHONE))
+        ingest.facts = facts("bridged", phase="ringing", agents=(PHONE, PHONE), agent_number=1)
     _, document = await post(client, again, unanswered("failed", DialCallSid=child))
     assert verbs(document) == ["Say", "Hangup"]
     assert (ingest.events[1].failed_with_callers_number, ingest.events[1].agent_number) == (False, 1)
@@ -201,6 +201,19 @@ async def test_the_agents_behind_it_are_rung_in_their_order_with_our_number(open
 
     own = "+14155550100"
     assert heard == [(PHONE, own), ("bob", own), ("+14155550125", own)]
+
+
+async def test_the_agent_behind_it_is_rung_even_if_no_worker_has_noted_the_repetition(client, ingest):
+    ingest.facts = facts("bridged", phase="ringing", agents=(PHONE, "client:bob"))
+
+    _, document = await post(client, DIAL_ACTION, unanswered("failed"))
+    assert rung(document) == PHONE
+    _, document = await post(client, own_action(document), unanswered("busy"))
+    assert rung(document) == "bob"
+
+    ingest.facts = facts("bridged", phase="ringing", agents=(PHONE, PHONE, "client:bob"), agent_number=1)
+    _, later = await post(client, f"{DIAL_ACTION}&agent=1&own=1", unanswered("busy"))
+    assert later == document
 
 
 @pytest.mark.parametrize(
