@@ -15,7 +15,7 @@ Fields = Mapping[str, str]
 CALL_SID, CONFERENCE_SID, RECORDING_SID = (re.compile(f"{kind}[0-9a-f]{{32}}") for kind in ("CA", "CF", "RE"))
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
-#: What a text of Twilio's must not carry on beside URLs: numbers of people, control characters.
+#: What a text from Twilio must not pass on, apart from URLs: people's numbers, control characters.
 _UNSHOWN = re.compile(r"\+?[0-9](?:[0-9().-]|\s(?=[0-9(])){6,}|[^ -~]")
 _TEXT_LENGTH_MAX = 200
 

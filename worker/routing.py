@@ -201,7 +201,7 @@ class Routing:
             except StoreUnreachableError:
                 raise
             except StoreError:
-                # One of its keys is somebody else's: it costs this command, not those behind it.
+                # One of its keys is another program's: it costs this command, not those behind it.
                 await self._put_aside(entry, "Redis refuses one of its keys")
         await self._remove(entry)
 
@@ -323,7 +323,7 @@ class Routing:
         if int(owner) == 0:
             log.info("command_repeated", command_id=command_id, entry_id=entry.entry_id)
         else:
-            # An id has one outcome, the first command's: whoever gave it again sees by the digest that it is not his.
+            # An id has one outcome, the first command's. The digest shows a second sender that it is not theirs.
             log.warning("command_id_reused", command_id=command_id, entry_id=entry.entry_id)
         return None
 

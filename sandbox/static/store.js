@@ -15,7 +15,7 @@ export const rooms = signal([]);
 export const faults = signal({ to_come: [], rates: {} });
 /** Seconds alone and in silence, with the moment of this page's clock at which they were told. */
 export const alone = signal(null);
-/** A line from whoever runs the sandbox; empty for none. */
+/** A line from the person who runs the sandbox; empty for none. */
 export const notice = signal("");
 /** Newest first. */
 export const deliveries = signal([]);

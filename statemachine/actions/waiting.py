@@ -144,7 +144,7 @@ def wait_for_waiter(scratch: Scratch, event: Event) -> None:
 
 
 def let_waiter_wait_elsewhere(scratch: Scratch, event: Event) -> None:
-    """Whoever waits can't be held, as the conference has not started: moved to one whose wait document plays a tune."""
+    """Move a customer who can't be held, as the conference has not started, to one whose wait document plays a tune."""
     wait_for_waiter(scratch, event)
     move_waiter(scratch, event)
 
