@@ -6,7 +6,7 @@ import structlog
 from aiohttp import web
 
 from runtime.errors import SettingsError
-from runtime.servers import PortUnavailableError, serving
+from runtime.servers import PortUnavailableError, serving, taken_port
 
 log = structlog.get_logger()
 
@@ -36,6 +36,5 @@ async def serve(
                 on_open.set()
             await stop.wait()
     except PortUnavailableError as error:  # another process has taken the port since it was checked
-        why = (error.strerror or type(error).__name__).lower()
-        raise SettingsError((f"port {port} on {host} can't be had ({why}); choose another with --port",)) from None
+        raise SettingsError((taken_port(host, port, error),)) from None
     log.info("console_stopped", host=host, port=port)

@@ -2,8 +2,9 @@
 
 A browser may send anything under any name. So three fields of the request count here: `From`, which Twilio sets (if a
 browser sends another one, `Caller` or the first `From` counts); `To`, which is held against the allow-list; and
-`SessionID`, with which a browser names the session that it opens, once. One that looks like a SID is refused: another call's session could have
-that id. The session's conference gets a name of our own, since the id could be the name of someone else's.
+`SessionID`, with which a browser names the session that it opens, once. One that looks like a SID is refused: another
+call's session could have that id. The session's conference gets a name of our own, since the id could be the name of
+someone else's.
 
 Redis away: the callee is dialled by an ordinary `<Dial>`, under the call's own id.
 """
