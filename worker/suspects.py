@@ -6,8 +6,9 @@ marked after a third death has killed that worker.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
 from dataclasses import replace
+from typing import Any
 
 import structlog
 
@@ -37,12 +38,13 @@ class Suspects:
         self._access = access
         self._submit = submit
         self._metrics = metrics
-        self._trying: asyncio.Task[None] | None = None
+        #: The trial, and what waits for late first tries.
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def stop(self) -> None:
         """Leave what has not been tried to the next holder."""
-        if self._trying is not None:
-            self._trying.cancel()
+        for task in self._tasks:
+            task.cancel()
 
     async def take_up(
         self,
@@ -77,8 +79,7 @@ class Suspects:
             else:
                 self._submit(order)
         if waiting:
-            trying = self._try_all(waiting, suspects, open_effects)
-            self._trying = asyncio.get_running_loop().create_task(trying)
+            self._start(self._try_all(waiting, suspects, open_effects))
 
     async def _deaths_over(self, orders: Sequence[Order]) -> dict[str, int]:
         names = [order.effect.effect_id for order in orders]
@@ -102,26 +103,40 @@ class Suspects:
             reason=REASON,
         )
 
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._contained(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _contained(self, work: Coroutine[Any, Any, None]) -> None:
+        with contain(Where.TASK, self._metrics, passing=(LeaseLostError,), task="suspects", partition=self._partition):
+            try:
+                await work
+            except StoreError as error:
+                note_unreachable(error, partition=self._partition)
+
     async def _try_all(
         self, orders: Sequence[Order], suspects: Set[str], open_effects: Callable[[str], Mapping[str, object]]
     ) -> None:
-        with contain(Where.TASK, self._metrics, passing=(LeaseLostError,), task="suspects", partition=self._partition):
-            for order in orders:
-                effect = order.effect
-                if effect.effect_id in open_effects(effect.session_id):
-                    await self._try(order, is_suspect=effect.effect_id in suspects)
+        for order in orders:
+            effect = order.effect
+            if effect.effect_id in open_effects(effect.session_id):
+                await self._try(order, is_suspect=effect.effect_id in suspects)
 
     async def _try(self, order: Order, *, is_suspect: bool) -> None:
-        effect_id, tried = order.effect.effect_id, asyncio.Event()
-        try:
-            if is_suspect:
-                await self._access.set_deaths(self._partition, effect_id, DEATHS_MAX)
-            self._submit(replace(order, on_tried=tried.set))
-            async with asyncio.timeout(TRIAL_S):
-                await tried.wait()
-            if is_suspect:
-                await self._access.set_deaths(self._partition, effect_id, 0)
-        except TimeoutError:
-            return  # it keeps its mark until it is done
-        except StoreError as error:
-            note_unreachable(error, partition=self._partition)
+        tried = asyncio.Event()
+        if is_suspect:
+            try:
+                await self._access.set_deaths(self._partition, order.effect.effect_id, DEATHS_MAX)
+            except StoreError as error:
+                note_unreachable(error, partition=self._partition)
+        self._submit(replace(order, on_tried=tried.set))
+        # A slow first try does not hold up the next suspect, and does not keep the mark either.
+        trial = self._start(self._end_trial(order.effect.effect_id, tried, is_suspect=is_suspect))
+        await asyncio.wait({trial}, timeout=TRIAL_S)
+
+    async def _end_trial(self, effect_id: str, tried: asyncio.Event, *, is_suspect: bool) -> None:
+        await tried.wait()
+        if is_suspect:
+            await self._access.set_deaths(self._partition, effect_id, 0)

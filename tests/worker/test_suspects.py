@@ -28,6 +28,7 @@ class Deadly(Work):
 
     deadly: frozenset[str] = frozenset()
     taken: list[str] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
     reported: dict[str, str] = field(default_factory=dict)
     die: Any = None
     is_answered: bool = True
@@ -38,6 +39,7 @@ class Deadly(Work):
             self.reported[name] = order.fault
             return
         self.taken.append(name)
+        self.orders.append(order)
         if name in self.deadly:
             self.die()
         elif order.on_tried is not None and self.is_answered:
@@ -117,6 +119,29 @@ def test_suspect_without_an_answer_holds_up_the_next_one_for_a_second_only() -> 
         member = await lives(team, work)
         await team.passes(3.0)
         assert len(work.taken) == 3
+        await team.leave(member)
+
+    run(story)
+
+
+def test_suspect_whose_first_try_ends_late_is_not_taken_for_a_killer() -> None:
+    """Twilio may be slow while a worker dies of something else."""
+
+    async def story(loop: VirtualLoop) -> None:
+        team = Team(loop, partitions=1)
+        await put(team, hang_up("e1", "s1"), hang_up("e2", "s2"))
+        for _ in range(2):
+            team.kill(await lives(team, Deadly()))
+        slow = Deadly(is_answered=False)
+        member = await lives(team, slow)
+        for order in slow.orders:
+            assert order.on_tried is not None
+            order.on_tried()
+        await team.passes(1.0)
+        team.kill(member)
+        work = Deadly()
+        member = await lives(team, work)
+        assert (sorted(work.taken), work.reported, await letters(team)) == (["e1", "e2"], {}, [])
         await team.leave(member)
 
     run(story)
