@@ -8,6 +8,7 @@ from aiohttp import web
 from playwright.async_api import expect
 
 from runtime.pages.serving import add_headers, page, static_routes
+from tests.browser.windows import Windows
 
 COUNTER = """
 import { signal } from "@preact/signals";
@@ -24,8 +25,8 @@ render(html`<${Counter} />`, document.getElementById("page"));
 
 
 @asynccontextmanager
-async def served(folder: Path, *, script: str, extra: str = "") -> AsyncIterator[str]:
-    """A page with one script, below a path; yields its address."""
+async def served(windows: Windows, folder: Path, *, script: str, extra: str = "") -> AsyncIterator[str]:
+    """A page with one script, below a path; yields its address. The windows close first: icons are fetched late."""
     (folder / "main.js").write_text(script)
     (folder / "main.css").write_text("button { color: rgb(1, 2, 3) }")
 
@@ -44,11 +45,12 @@ async def served(folder: Path, *, script: str, extra: str = "") -> AsyncIterator
     try:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/some/path/"
     finally:
+        await windows.close()
         await runner.cleanup()
 
 
 async def test_a_page_runs_its_libraries_below_any_path(windows, tmp_path):
-    async with served(tmp_path, script=COUNTER) as url:
+    async with served(windows, tmp_path, script=COUNTER) as url:
         shown = await windows.open(url)
         button = shown.get_by_role("button")
         await button.click()
@@ -71,7 +73,7 @@ SLIPPED_IN = [
 async def test_what_slips_into_a_page_does_not_run(windows, tmp_path):
     windows.allow("Content Security Policy")
     extra = "".join(text for text, _ in SLIPPED_IN)
-    async with served(tmp_path, script=COUNTER, extra=extra) as url:
+    async with served(windows, tmp_path, script=COUNTER, extra=extra) as url:
         shown = await windows.open(url)
         await expect(shown.get_by_role("button")).to_be_visible()
         await expect(shown).to_have_title("A page")
@@ -87,7 +89,7 @@ async def test_a_page_speaks_with_its_own_server_only(windows, tmp_path):
 fetch("http://127.0.0.1:9/").catch(() => { document.title = "asked in vain"; });
 """
     )
-    async with served(tmp_path, script=asks) as url:
+    async with served(windows, tmp_path, script=asks) as url:
         shown = await windows.open(url)
         await expect(shown).to_have_title("asked in vain")
         assert any("connect-src" in line for line in windows.heard), windows.heard
