@@ -334,7 +334,7 @@ class Switchboard:
                     return
                 raise TimeoutError(f"not within {timeout_s} s; {self!r}") from None
 
-    async def settled(self, timeout_s: float = 5.0) -> None:
+    async def settled(self, timeout_s: float = 30.0) -> None:
         """Wait until nothing is being delivered, delayed or held back."""
         await self.wait_until(lambda: not self._tasks and not self._held_back, timeout_s)
 

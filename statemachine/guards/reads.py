@@ -88,9 +88,19 @@ def shows_customer_astray(scratch: Scratch, event: CallsRead) -> bool:
         # Whoever is being moved, or was just now, may not show there yet: a second move would take him out again.
         and not scratch.session.redirecting
         and not is_too_soon(scratch, event)
+        and not _is_still_bridged(scratch, event)
         and event.status_of(customer.call_sid) == CallStatus.IN_PROGRESS
         and all(seen.call_sid != customer.call_sid for seen in event.participants)
     )
+
+
+def _is_still_bridged(scratch: Scratch, event: CallsRead) -> bool:
+    """Whether the agent's hang-up is under way and has not ended the bridge: its end leads the customer into the room.
+
+    A move that crosses with that end would take them out of the room again.
+    """
+    agent = scratch.session.parties[AGENT]
+    return bool(agent.hanging_up) and event.status_of(agent.call_sid) == CallStatus.IN_PROGRESS
 
 
 def _is_awaited_alone(scratch: Scratch) -> bool:

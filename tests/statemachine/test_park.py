@@ -156,6 +156,22 @@ def test_refused_move_leaves_the_two_talking():
     story.expect_command("park-1", "accepted", "failed").convert().expect("converting", "move customer")
 
 
+def test_customer_is_not_moved_while_the_agents_hang_up_is_still_to_end_the_bridge():
+    story = as_room(Story().answered()).park().expect("transferring", "hang up agent")
+    waiting = story.session.parties["agent"].hanging_up
+    # Twilio was too busy for the first attempt. Once the second one ends the bridge, the customer goes to the room.
+    story.fires(StageOverdue).expect("transferring", "look").reads(customer="in-progress", agent="in-progress")
+    story.expect("transferring")
+    story.succeeds("hang_up_call", "agent", waiting).call("agent", "completed").dial_ends("completed")
+    story.joins("customer", starts=False)
+    story.expect("conferenced", phase="parked")
+
+
+def test_customer_is_moved_where_the_bridge_is_over_although_the_hang_up_has_no_outcome():
+    story = as_room(Story().answered()).park().fires(StageOverdue)
+    story.reads(customer="in-progress", agent="completed").expect("transferring", "move customer")
+
+
 def test_customer_who_does_not_arrive_is_moved_once_and_then_let_go():
     story = as_room(Story().answered()).park().dial_ends("completed").call("agent", "completed").fires(StageOverdue)
     story.expect("transferring", "look").reads(customer="in-progress").expect("transferring", "move customer")

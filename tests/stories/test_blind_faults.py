@@ -172,6 +172,7 @@ async def test_customer_whom_we_called_is_answered_by_the_fallback_when_the_dial
         world.sandbox.faults.fail_fetches("/voice/wait", status=500, count=50)
         world.sandbox.faults.fail_fetches("/voice/dial-action", status=503, count=50)
         await failed(world, "failed", "transfer", talk.session, to=TARGET, mode="blind")
+        await world.until(talk.session, state="conferenced")
         back = await world.leg(talk.session, "agent")
         await until_hears(world, talk.customer, [back])
         talk.customer.hang_up()
