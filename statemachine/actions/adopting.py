@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from statemachine.actions.asking import want_ends
 from statemachine.actions.commands import report_call
-from statemachine.actions.dialling import watch_dials
+from statemachine.actions.dialling import let_party_go, watch_dials
 from statemachine.events import AgeOverdue, CallsRead, ConferenceFound, ParticipantFound
 from statemachine.guards.found import found_by_look, names_of, number_of
 from statemachine.scratch import Scratch
@@ -82,19 +82,29 @@ def _take_transfer(scratch: Scratch, event: ConferenceFound) -> None:
 
 
 def take_up_transfer(scratch: Scratch) -> None:
-    """Customer, agent and target are parties: from here on a transfer waits for the agent, or for a target whose
-    phone still rings. Holds are as they are.
+    """Continue a transfer: customer, agent, and targets are parties, and holds are as they are.
+
+    It waits for the agent, or, if no target answered, for one of the targets that ring.
     """
-    target = scratch.session.parties[TARGET]
-    rings = target.status is PartyStatus.RINGING
-    is_apart = target.held or scratch.session.parties[CUSTOMER].held
-    if not rings:
-        scratch.change_party(target, answered=True, dial_id=_dial_id(target.call_sid), dialled_at_ms=scratch.now_ms)
+    targets = scratch.session.targets
+    talking = next((target for target in targets if target.status is not PartyStatus.RINGING), None)
+    first = talking or targets[0]
+    is_apart = first.held or scratch.session.parties[CUSTOMER].held
+    if talking is not None:
+        scratch.change_party(talking, answered=True, dial_id=_dial_id(talking.call_sid), dialled_at_ms=scratch.now_ms)
+        for target in targets:
+            if target.name != talking.name:
+                let_party_go(scratch, target)
     talks = TransferStatus.CONSULTING if is_apart else TransferStatus.MERGED
-    for name in (CUSTOMER, TARGET):
+    for name in (CUSTOMER, first.name):
         party = scratch.session.parties[name]
         scratch.change_party(party, hold_wanted=party.held, tune=Tune.MUSIC if party.held else Tune.NONE)
-    there = [party for party in scratch.session.parties.values() if not (party.is_gone or party.is_supervisor)]
+    there = [
+        party
+        for party in scratch.session.parties.values()
+        if not (party.is_gone or party.is_supervisor)
+        and (party.name == first.name or party not in scratch.session.targets)
+    ]
     before = scratch.session.transfer
     scratch.change(
         phase=Phase.CONSULT if is_apart else Phase.WARM,
@@ -103,9 +113,9 @@ def take_up_transfer(scratch: Scratch) -> None:
             # A number that no transfer of this session has had: each has dialled somebody.
             number=max(scratch.session.dials, before.number if before is not None else 0) + 1,
             mode=TransferMode.CONSULT if is_apart else TransferMode.WARM,
-            to=target.address,
-            status=TransferStatus.RINGING if rings else talks,
-            stage=Stage.DIALING if rings else Stage.TALKING,
+            to=first.address if talking else ",".join(target.address for target in targets),
+            status=talks if talking else TransferStatus.RINGING,
+            stage=Stage.TALKING if talking else Stage.DIALING,
             started_at_ms=scratch.now_ms,
         ),
     )

@@ -14,7 +14,7 @@ from statemachine.events import CallsRead, ParticipantSeen
 from statemachine.guards.company import company
 from statemachine.guards.found import found_by_look, name_told, number_of
 from statemachine.guards.strangers import (
-    forgotten_target,
+    forgotten_targets,
     is_listener,
     is_supervising,
     shows_forgotten_transfer,
@@ -69,10 +69,12 @@ def _names(scratch: Scratch, event: CallsRead, unknown: Iterable[ParticipantSeen
         else:
             others.append(seen)
     if targets and shows_forgotten_transfer(scratch, event):
-        target = forgotten_target(scratch.session, event)
-        assert target is not None  # the guard has found it
-        named[TARGET] = target
-        targets = [one for one in targets if one is not target]
+        forgotten = forgotten_targets(scratch.session, event)
+        for target in forgotten:
+            # A ring group has numbered names; the target that answers becomes `target`.
+            several = target.is_ringing and len(forgotten) > 1
+            named[next_name(scratch.session, TARGET, named) if several else TARGET] = target
+        targets = [one for one in targets if one not in forgotten]
     elif targets and _is_free(scratch, named, AGENT):
         # Whoever the customer was handed over to is the agent; who talks comes before who rings.
         agent = min(targets, key=lambda one: one.is_ringing)

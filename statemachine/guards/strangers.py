@@ -78,26 +78,28 @@ def shows_forgotten_transfer(scratch: Scratch, event: CallsRead) -> bool:
         for party in (customer, agent)
     ):  # fmt: skip
         return False
-    target = forgotten_target(session, event)
-    if target is None:
+    targets = forgotten_targets(session, event)
+    if not targets:
         return False
-    three = {customer.call_sid, agent.call_sid, target.call_sid}
-    others = [one for sid, one in seen_by_call.items() if sid not in three and _counts_as_company(one)]
-    return seen_by_call[customer.call_sid].held or target.held or not others
+    known = {customer.call_sid, agent.call_sid, *(target.call_sid for target in targets)}
+    others = [one for sid, one in seen_by_call.items() if sid not in known and _counts_as_company(one)]
+    return seen_by_call[customer.call_sid].held or targets[0].held or not others
 
 
-def forgotten_target(session: Session, event: CallsRead) -> ParticipantSeen | None:
-    """The one target of whom nothing is known and who has been answered; None for none, and for several.
+def forgotten_targets(session: Session, event: CallsRead) -> tuple[ParticipantSeen, ...]:
+    """Return the targets of a transfer of which nothing is known: the one that answered, then those that ring.
 
-    While the customer is held it is a consult, whoever of several it is with, and also while the target's phone rings:
-    the customer is not to hear it.
+    While the customer is held it is a consult. Of several targets that answered, the newest counts, and those that
+    still ring lost to it. If none answered, all of them ring: a ring group. If the customer is not held, it is a
+    transfer only when exactly one target answered, and it has no ringing targets.
     """
     targets = [seen for seen in strangers(session, event) if name_told(seen) == TARGET]
-    found = [seen for seen in targets if not seen.is_ringing]
+    answered = [seen for seen in targets if not seen.is_ringing]
+    ringing = tuple(sorted((seen for seen in targets if seen.is_ringing), key=number_of))
     customer = session.parties[CUSTOMER]
     if any(seen.call_sid == customer.call_sid and seen.held for seen in event.participants):
-        return max(found or targets, key=number_of, default=None)
-    return found[0] if len(found) == 1 else None
+        return (*sorted(answered, key=number_of)[-1:], *ringing)
+    return tuple(answered) if len(answered) == 1 else ()
 
 
 def shows_customer_in_company(scratch: Scratch, event: CallsRead) -> bool:

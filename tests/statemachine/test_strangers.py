@@ -216,6 +216,48 @@ def test_consult_with_one_of_several_is_one_too():
     assert story.session.parties["guest-1"].takes_part
 
 
+def ring_group(**second: object) -> Room:
+    """A consult whose three targets Redis has forgotten; all of them still ring, or the second was quicker."""
+    story = transferring()
+    story.legs["customer"].held = story.legs["target"].is_ringing = True
+    story = with_leg(story, "second", "target-2", "9", **{"is_ringing": True, **second})
+    story = with_leg(story, "third", "target-3", "6", is_ringing=True)
+    inside = ("customer", "agent", "target", "second", "third")
+    return shows(story, *inside, agent="in-progress")
+
+
+def test_all_targets_of_a_ring_group_are_recovered():
+    story = ring_group().expect("transferring", phase="consult").expect_transfer("ringing").expect_held("customer")
+    assert {party.call_sid for party in story.session.targets} == {
+        story.legs[name].call_sid for name in ("target", "second", "third")
+    }
+    assert "dial" in story.session.timers
+
+
+@pytest.mark.parametrize("winner", ["target", "second", "third"])
+def test_recovered_ring_group_goes_to_the_target_that_answers_first(winner: str):
+    story = ring_group().call(winner, "in-progress", dial="some-dial").joins(winner)
+    assert story.session.parties["target"].call_sid == story.legs[winner].call_sid
+    rivals = {story.legs[name].call_sid for name in ("target", "second", "third") if name != winner}
+    assert {effect.call_sid for effect in story.last.effects} == rivals
+    assert all(words.startswith("hang up target-") for words in story.words())
+    story.expect_transfer("consulting").expect_held("customer")
+
+
+def test_agent_gets_the_customer_back_when_no_target_of_a_recovered_ring_group_answers():
+    story = ring_group().call("target", "busy").call("second", "no-answer").expect("transferring")
+    story.call("third", "no-answer").expect("transferring", "unhold customer")
+
+
+def test_targets_of_a_ring_group_that_lost_to_another_are_hung_up_after_a_rollback():
+    story = ring_group(is_ringing=False).expect_transfer("consulting").expect_held("customer")
+    assert story.session.parties["target"].call_sid == story.legs["second"].call_sid
+    story.expect("transferring", "hang up target-1", "hang up target-2", phase="consult")
+    assert {effect.call_sid for effect in story.last.effects} == {
+        story.legs[name].call_sid for name in ("target", "third")
+    }
+
+
 def test_three_who_talk_are_a_warm_transfer():
     story = shows(transferring(), "customer", "agent", "target", agent="in-progress")
     story.expect("transferring", phase="warm").complete().expect("transferring", "hang up agent")
