@@ -14,6 +14,7 @@ from tests.simulation.owners import Owners
 from tests.simulation.replay import Replays
 from tests.simulation.twilio import VirtualTwilio
 from tests.simulation.unheard import Supervision, Unheard, apart, note_supervision, supervised
+from tests.simulation.waits import ALONE, SILENT, LongestWaits, Wait, decisions_of, faults_of_session
 from tests.support.memory_redis.values import FIRST_ID, LAST_ID, Stream
 
 #: Commands after which somebody may rightly hear nobody.
@@ -85,6 +86,7 @@ class Judge:
         judged: Sessions that were judged (count).
         call_s: How long all legs together lasted, seconds.
         log_entries: Entries of all logs (count).
+        waits: The longest of those times, with their causes.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Judge:
         quieted: Callable[[str], bool],
         replays: Replays,
         died_over: Callable[[str], bool],
+        disturbed: Callable[[int], list[tuple[float, str]]] = lambda _partition: [],
     ) -> None:
         """Begins to watch.
 
@@ -112,6 +115,7 @@ class Judge:
             quieted: Whether a command was given to a session after which somebody may hear nobody.
             replays: Decides a sample of the sessions again.
             died_over: Whether all died, or slept too long, who had marked an entry before it was put aside.
+            disturbed: What happened to a partition's worker or to Redis, and when.
         """
         self.problems: list[Problem] = []
         self.double_dials = self.stranded = self.left = self.mistaken = self.put_aside = 0
@@ -130,6 +134,8 @@ class Judge:
         self._quieted = quieted
         self._replays = replays
         self._died_over = died_over
+        self._disturbed = disturbed
+        self.waits = LongestWaits()
         self._letters = 0
         self._sessions: dict[str, Watched] = {}
         self._session_of: dict[str, str] = {}
@@ -309,6 +315,7 @@ class Judge:
             alone = without((began_s, ended_s), company)
             for since_s, until_s in alone:
                 longest_s = max(longest_s, until_s - since_s)
+                self._note_wait(Wait(ALONE, session.session_id, call.sid, since_s, until_s))
                 if until_s - since_s > self._lone_max_s:
                     self.stranded += 1
                     self.blame(
@@ -318,12 +325,23 @@ class Judge:
             for silence in [] if self._quieted(session.session_id) else self._silences(call.sid, now_s):
                 for since_s, until_s in without(silence, alone):
                     silent_s = max(silent_s, until_s - since_s)
+                    self._note_wait(Wait(SILENT, session.session_id, call.sid, since_s, until_s))
                     if until_s - since_s > self._silent_max_s:
                         words = f"{call.sid} was not alone and heard nothing for {until_s - since_s:.1f} s"
                         self.blame(session.session_id, f"{words} from {since_s:.3f} s on")
         self.lone_s.append(longest_s)
         if not self._quieted(session.session_id):
             self.silent_s.append(silent_s)
+
+    def _note_wait(self, wait: Wait) -> None:
+        session_id = wait.session_id
+
+        def moments() -> tuple[list[tuple[float, str]], list[tuple[float, str]]]:
+            faults = faults_of_session(self._twilio.ledger, session_id, set(self._sessions[session_id].calls))
+            log = self._values().get(self._keys.log(session_id).encode())
+            return faults + self._disturbed(self._keys.partition_of(session_id)), decisions_of(entries_of(log))
+
+        self.waits.note(wait, moments)
 
     def _silences(self, sid: str, now_s: float) -> list[Span]:
         intervals = self._twilio.exchange.hearing.intervals(sid)

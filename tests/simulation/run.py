@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from tests.simulation.judge import Problem
 from tests.simulation.plan import Plan
+from tests.simulation.waits import LongestWaits
 
 
 @dataclass(slots=True)
@@ -18,6 +19,8 @@ class Run:
     counts: Counter[str] = field(default_factory=Counter)
     lone_s: list[float] = field(default_factory=list)
     silent_s: list[float] = field(default_factory=list)
+    #: The longest of both, with their causes.
+    waits: LongestWaits = field(default_factory=LongestWaits)
     #: From a worker's death to the moment when each of its partitions had another holder, seconds: where nothing else
     #: happened meanwhile, and where somebody who could have taken it died or stood still too, or Redis was away.
     taken_over_s: list[float] = field(default_factory=list)

@@ -103,6 +103,8 @@ class Simulation:
         self._names = 0
         #: Deaths and stops of workers, outages of Redis (count).
         self._disturbances = 0
+        #: The same, with times (seconds) and partitions; None for all of them.
+        self._disturbed: list[tuple[float, str, frozenset[int] | None]] = []
         #: Workers that were killed, or stood still for longer than a lease lasts, by name.
         self._fallen: set[str] = set()
         #: Who has marked an entry as one that he may die of.
@@ -146,6 +148,7 @@ class Simulation:
             quieted=lambda session_id: session_id in self._quieted,
             replays=self.replays,
             died_over=self._died_over,
+            disturbed=lambda number: [(at_s, told) for at_s, told, hit in self._disturbed if not hit or number in hit],
         )
         self.network.committed = self.judge.committed
         self.network.marked = lambda entry_id, holder: self._marks[entry_id].append(holder.partition(":")[2])
@@ -240,11 +243,21 @@ class Simulation:
         entry = chance.choice(self.workers)
         self.workers.remove(entry)
         held = dict(self._holders_of(entry.process.name))
+        self._note_disturbance("killed", entry)
         # Anywhere in the middle of what it does next, or now.
         entry.process.kill_after(chance.choice((0, chance.randrange(10), chance.randrange(300))))
         self._fallen.add(entry.process.name)
         self.run.counts["workers killed"] += 1
         entry.process.when_dead(lambda: self._after_death(chance, held))
+
+    def _note_disturbance(self, words: str, entry: WorkerProcess | None = None) -> None:
+        """Remember what happened, for the waits that it explains."""
+        at_s, sweeps = EPOCH_S + self.loop.time(), self.network.values.get(self.keys.sweep_lease.encode()) or {}
+        held = None if entry is None else frozenset(number for number, _ in self._holders_of(entry.process.name))
+        if held is None or held:
+            self._disturbed.append((at_s, f"{words} its worker" if entry else words, held))
+        if entry and sweeps.get(b"holder", b"").decode().partition(":")[2] == entry.process.name:
+            self._disturbed.append((at_s, f"{words} the sweeping worker", None))
 
     def _after_death(self, chance: Random, held: dict[int, str]) -> None:
         died_s = self.loop.time()
@@ -290,6 +303,7 @@ class Simulation:
         entry.stop.set()
         self._disturbances += 1
         self.run.counts["workers stopped"] += 1
+        self._note_disturbance("stopped", entry)
         await self._restart(chance, self.start_worker)
 
     async def _pause_worker(self, chance: Random) -> None:
@@ -300,6 +314,7 @@ class Simulation:
         self._disturbances += 1
         self._fallen.add(entry.process.name)
         self.run.counts["workers paused"] += 1
+        self._note_disturbance("paused", entry)
         await asyncio.sleep(chance.uniform(*self.plan.pause_s))
         self._disturbances += 1
         entry.process.wake()
@@ -315,12 +330,14 @@ class Simulation:
 
     async def _restart_redis(self, chance: Random) -> None:
         self.run.counts["Redis restarted"] += 1
+        self._note_disturbance("restarted Redis")
         self._disturbances += 1
         await self.network.restart(chance.uniform(*self.plan.redis_away_s))
         self._disturbances += 1
 
     async def _rewind_redis(self, chance: Random) -> None:
         self.run.counts["Redis rewound"] += 1
+        self._note_disturbance("rolled Redis back")
         self._disturbances += 1
         await self.network.rewind(after_s=chance.uniform(0.01, 1.0), away_s=chance.uniform(*self.plan.redis_away_s))
         self._disturbances += 1
@@ -454,6 +471,7 @@ class Simulation:
         run.exceptions += [_shown(context) for context in self.loop.faults]
         run.problems = judge.problems
         run.lone_s, run.silent_s, run.call_s = sorted(judge.lone_s), sorted(judge.silent_s), judge.call_s
+        run.waits = judge.waits
         run.taken_over_s.sort()
         run.taken_over_disturbed_s.sort()
         run.virtual_s = self.loop.time()
