@@ -78,6 +78,8 @@ class RequestShares:
         self._budget = budget
         self._usage = usage
         self._share = Share(0, 0)
+        #: What counts instead once that is too old.
+        self._alone = Share(0, 0)
         self._until_s = float("-inf")
         #: How many workers share the budget (count).
         self.workers = 1
@@ -87,8 +89,12 @@ class RequestShares:
 
     @property
     def now(self) -> Share:
-        """What may be under way now: nothing if Redis was not reached for as long as a share counts."""
-        return self._share if self._clock.monotonic_s() < self._until_s else Share(0, 0)
+        """What may be under way now.
+
+        On a cluster, the node that has the shares may be silent while all others answer. Calls on those must go on, so
+        a worker whose share is too old keeps its part of the budget by the number of workers that it heard last.
+        """
+        return self._share if self._clock.monotonic_s() < self._until_s else self._alone
 
     async def keep(self, stop: asyncio.Event) -> None:
         """Ask until the stop."""
@@ -118,6 +124,7 @@ class RequestShares:
         given, fair = Share(int(answer[0]), int(answer[1])), Share(int(answer[2]), int(answer[3]))
         self.workers = int(answer[4])
         self._share = Share(min(given.ordinary, fair.ordinary), min(given.endings, fair.endings))
+        self._alone = Share(max(1, self._budget.ordinary // self.workers), self._budget.endings // self.workers)
         self._until_s = asked_at_s + LIFETIME_MS / 1000
         self._usage().wake()
         takes_turns = self.workers > min(self._budget)
@@ -125,7 +132,7 @@ class RequestShares:
 
     async def leave(self) -> None:
         """Give the share back."""
-        self._share = Share(0, 0)
+        self._share = self._alone = Share(0, 0)
         try:
             with store_errors():
                 await self._client.hdel(self._key, self._name)

@@ -138,18 +138,31 @@ async def test_what_a_dead_worker_held_is_free_when_its_time_is_up(client, keys,
     assert 0 < await client.pttl(keys.request_shares) <= 2 * LIFETIME_MS
 
 
-async def test_share_counts_no_longer_than_others_believe_it(client, keys, time, monkeypatch):
-    (one,) = workers_of(client, keys, time, 1)
-    await one.ask()
+@pytest.mark.parametrize(
+    ("count", "then"), [(1, BUDGET), (3, Share(8, 2)), (9, Share(2, 0)), (30, Share(1, 0))], ids=str
+)
+async def test_silent_node_with_the_shares_stops_nobody(client, keys, time, monkeypatch, count, then):
+    """Each keeps an even part of the budget, by the number of workers at the end."""
+    workers = workers_of(client, keys, time, count)
+    for _ in range(4):
+        for one in workers:
+            await one.ask()
+    before = [one.shares.now for one in workers]
 
     async def fails(*_args):
         raise StoreUnreachableError("away")
 
     monkeypatch.setattr(request_shares.scripts, "share_requests", fails)
-    with pytest.raises(StoreUnreachableError):
-        await one.ask()
-    assert one.shares.now == BUDGET
+    for one in workers:
+        with pytest.raises(StoreUnreachableError):
+            await one.ask()
+    assert [one.shares.now for one in workers] == before
     time.s += LIFETIME_MS / 1000
+    assert [one.shares.now for one in workers] == [then] * count
+
+
+async def test_worker_that_was_never_given_a_share_has_none(client, keys, time):
+    (one,) = workers_of(client, keys, time, 1)
     assert one.shares.now == Share(0, 0)
 
 
