@@ -1,9 +1,8 @@
-"""The list of sessions, with a summary of them all above it."""
+"""The list of sessions."""
 
 import asyncio
 from collections.abc import Sequence
 
-from console.board import Board
 from console.looker import Kept, Looker
 from console.messages import joined
 
@@ -14,37 +13,29 @@ ROWS_AT_ONCE = 200
 class SessionsView:
     """What one page has been told of the list."""
 
-    def __init__(self, looker: Looker, board: Board, *, with_ended: bool, full: bool) -> None:
+    def __init__(self, looker: Looker, *, with_ended: bool, full: bool) -> None:
         """Has told nothing yet.
 
         Args:
             looker: Knows the sessions.
-            board: Knows the summary.
             with_ended: Whether those that have ended are in the list.
             full: Whether numbers are whole.
         """
         self.with_ended = with_ended
         self._looker = looker
-        self._board = board
         self._full = full
         self._seen = -1
-        self._summary = b""
 
     async def news(self) -> list[bytes]:
-        """Rows that have changed, and the summary when it has."""
+        """Rows that have changed."""
         if not self._looker.is_loaded:
             return []
-        # First, because it may fail, and what was not returned was not told.
-        summary = await self._board.summary()
         messages = []
         changes = self._looker.changes(self._seen, with_ended=self.with_ended)
         if changes.is_whole or changes.rows or changes.gone:
             rows = await self._rows(changes.rows)
             messages.append(joined("sessions", {"rows": rows}, whole=changes.is_whole, gone=changes.gone))
         self._seen = changes.revision
-        if summary != self._summary:
-            messages.append(summary)
-            self._summary = summary
         return messages
 
     async def _rows(self, kept: Sequence[Kept]) -> list[bytes]:

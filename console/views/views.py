@@ -38,15 +38,18 @@ class Views:
         self._command_line = command_line
 
     def make(self, message: Mapping[str, Any]) -> View:
-        """The view of a page's message.
+        """The view of a page's message, with the summary that every page shows.
 
         Raises:
             BadMessageError: there is none such.
         """
+        return _WithSummary(self._make(message), self.looker, self._board)
+
+    def _make(self, message: Mapping[str, Any]) -> View:
         full = flag(message, "full")
         match message.get("view"):
             case "sessions":
-                return SessionsView(self.looker, self._board, with_ended=flag(message, "ended"), full=full)
+                return SessionsView(self.looker, with_ended=flag(message, "ended"), full=full)
             case "session":
                 named = text(message, "id")
                 if not NAME_PATTERN.fullmatch(named):
@@ -68,3 +71,24 @@ class Views:
                 return DeadView(self.store, self._clock, text(message, "reason", REASON_MAX), full=full)
             case _:
                 raise BadMessageError("view: must be sessions, session, health or dead")
+
+
+class _WithSummary:
+    """A view, and the summary when it has changed: the banner above every view needs it."""
+
+    def __init__(self, view: View, looker: Looker, board: Board) -> None:
+        self.with_ended = view.with_ended
+        self._view = view
+        self._looker = looker
+        self._board = board
+        self._summary = b""
+
+    async def news(self) -> list[bytes]:
+        """What the view has to tell, then the summary."""
+        # The summary is read first, because it may fail, and what was not returned was not told.
+        summary = await self._board.summary() if self._looker.is_loaded else self._summary
+        messages = await self._view.news()
+        if summary != self._summary:
+            messages = [*messages, summary]
+            self._summary = summary
+        return messages

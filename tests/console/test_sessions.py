@@ -131,6 +131,18 @@ async def test_the_summary_counts_as_every_other_surface_does(console, redis):
     assert told["hour"] == {"transfers": 0, "failed": 0, "failed_percent": None, "answer_p95_s": None}
 
 
+@pytest.mark.parametrize("view", [{"view": "session", "id": CALL}, {"view": "health"}, {"view": "dead"}], ids=str)
+async def test_every_view_gets_the_summary_that_the_banner_shows_a_takeover_from(console, redis, view):
+    put(redis, make_session())
+    redis.hset(KEYS.lease(0), mapping={"holder": "7:killed", "until": 1_800_000_060_000})
+    page = await Page.open(console, view)
+
+    assert (await page.next("summary"))["counts"]["live"] == 1
+    redis.hset(KEYS.lease(0), mapping={"holder": "8:heir"})
+    told = await page.next("summary", lambda message: message["takeover"])
+    assert (told["takeover"]["gone"], told["takeover"]["heirs"]) == (["killed"], ["heir"])
+
+
 async def test_a_session_that_begins_and_one_whose_record_is_lost(console, redis):
     put(redis, make_session())
     page = await Page.open(console, SESSIONS)
