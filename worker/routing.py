@@ -26,7 +26,7 @@ from streams.effect_codec import TellCommand
 from streams.event_codec import BadEntryError
 from streams.keys import Keys
 from streams.limits import NodeLimits, grouped_by_node
-from streams.partition import COMMAND_TTL_S, Entry, bury, tell_command
+from streams.partition import COMMAND_TTL_S, PUT_ASIDE, Entry, bury, tell_command
 from telephony.addresses import AllowList
 from telephony.conference_names import ConferenceNames
 from worker.caller_ids import CallerIds
@@ -144,6 +144,7 @@ class Routing:
                     await self._route(entry)
                 if boundary.unexpected is not None:
                     await self._put_aside(entry, boundary.unexpected.reason)
+                    await self._report_failed(entry, boundary.unexpected.reason)
                     await self._remove(entry)
             except StoreError as error:
                 self._log_unreachable(error)
@@ -214,6 +215,16 @@ class Routing:
             await bury(self._client, self._keys, self._keys.commands, entry, reason)
         self._metrics.dead_letters.labels(reason).inc()
         log.error("entry_put_aside", entry_id=entry.entry_id, reason=reason, task="router")
+
+    async def _report_failed(self, entry: Entry, reason: str) -> None:
+        """A dead-lettered command has an outcome; retried, it gets another one."""
+        try:
+            command_id = commands.command_id_of(_text_of(entry) or {}, entry.entry_id)
+        except commands.BadCommandError:
+            return  # no one could ask for the outcome of such an id
+        report = CommandReport(command_id, CommandStatus.FAILED, f"{PUT_ASIDE}{reason}")
+        async with self._at(self._keys.command(command_id)):
+            await tell_command(self._client, self._keys, TellCommand("", report))
 
     async def _route_command(self, entry: Entry, fields: dict[str, str]) -> None:
         try:

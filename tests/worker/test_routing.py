@@ -208,6 +208,8 @@ def test_error_that_no_code_foresaw_costs_one_command(monkeypatch: pytest.Monkey
             await cluster.give("c2")
             await cluster.until_routed(WELL, "c2")
         assert await cluster.client.xlen(KEYS.dead) == 1
+        outcome = await cluster.client.hmget(KEYS.command("c1"), "status", "reason")
+        assert outcome == [b"failed", b"put aside: unexpected ZeroDivisionError"]
         assert any(line["event"] == "unexpected_error" for line in lines)
         assert await cluster.client.xlen(KEYS.commands) == 0
 
