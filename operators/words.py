@@ -90,6 +90,7 @@ _SWEPT = {
     "call-answered": "the account's list shows a call of it as answered, which rings by all that is known",
     "call-live": "the account's list shows a call of it, though it has ended",
     "conference-live": "the account's list shows its conference, though it has ended",
+    "rolled-back": "Redis was rolled back, so Twilio is asked how the call is now",
 }
 _GATE = {
     "accepted": "is let in",
@@ -397,8 +398,7 @@ def _conference_found(detail: str) -> str:
 
 
 def _account_swept(detail: str) -> str:
-    finding = detail.partition(" ")[0]
-    return _SWEPT.get(finding, _with("the account's lists differ", detail))
+    return _SWEPT.get(detail.partition(" ")[0], _with("the account's lists differ", detail))
 
 
 def _participant_changed(detail: str) -> str:

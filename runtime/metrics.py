@@ -164,7 +164,8 @@ class Metrics:
         self.sweep_findings = Counter(
             "conferral_sweep_findings_total",
             "Differences between Twilio's lists and the sessions that sweeps have told of, by kind (call-missing, "
-            "conference-missing, call-answered, call-live, conference-live, conference-unknown)",
+            "conference-missing, call-answered, call-live, conference-live, conference-unknown); and sessions that "
+            "were checked because Redis was rolled back (rolled-back)",
             ["kind"],
             registry=registry,
         )

@@ -10,6 +10,7 @@ from runtime.errors import LeaseLostError, StoreError
 from statemachine.events import Event
 from statemachine.states import State
 from streams import effect_codec, event_codec, scripts
+from streams.append import append_events
 from streams.connection import BLOCK_MS, Client, store_errors
 from streams.event_codec import BadEntryError
 from streams.keys import GROUP, Keys
@@ -119,6 +120,10 @@ class PartitionAccess:
         """Ids of the live sessions."""
         with store_errors():
             return sorted(name.decode() for name in await self._client.smembers(self._keys.live(partition)))
+
+    async def append(self, events: Sequence[Event]) -> None:
+        """Append events of ours to the streams of their sessions."""
+        await append_events(self._client, self._keys, events)
 
     async def states_of(self, session_ids: Sequence[str]) -> dict[str, State]:
         """The states of live sessions, in one round trip; those that have ended or make no sense are left out."""

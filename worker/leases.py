@@ -25,6 +25,7 @@ from worker.company import Company
 from worker.executor import Executor
 from worker.held import HeldPartition, Surroundings
 from worker.rewinds import REWIND_CARE_S, RedisWatch
+from worker.rollback_checks import RollbackChecks
 from worker.shares import OthersLeases, quotas
 
 log = structlog.get_logger()
@@ -88,6 +89,9 @@ class LeaseKeeper:
         self._running: dict[int, asyncio.Task[None]] = {}
         #: Until when the orders of a partition may be ones that were carried out before, monotonic seconds.
         self._rewound_until_s: dict[int, float] = {}
+        #: Partitions that were rolled back under this worker's lease, and whose sessions are not being checked yet.
+        self._unchecked: set[int] = set()
+        self._checks = RollbackChecks(metrics)
         #: Set when a timer was set that is due before those that are known.
         self.timers_changed = asyncio.Event()
 
@@ -127,6 +131,7 @@ class LeaseKeeper:
             self._metrics.workers_alive.set(self.workers_alive)
             await self._wait(stop)
         self.timers_changed.set()  # whoever waits for the next timer need not wait any longer
+        self._checks.stop()
         if self._giving is not None:
             await asyncio.wait({self._giving})
         for held in self.held.values():
@@ -337,8 +342,13 @@ class LeaseKeeper:
         until_s = self._rewound_until_s.get(partition, 0.0)
         if not lease.was_clean:  # whoever died may not have lived to notice
             until_s = max(until_s, self._redis.care_until_s)
+            if self._redis.care_until_s > self._clock.monotonic_s():
+                self._unchecked.add(partition)
         held = HeldPartition(partition, lease, around, self.timers_changed.set, self.renew, looks_first_until_s=until_s)
         self.held[partition] = held
+        if partition in self._unchecked:
+            self._unchecked.discard(partition)
+            self._checks.add(partition, lease.holder, around.access, lambda: held.goes_on)
         self._running[partition] = asyncio.get_running_loop().create_task(held.run())
         outcome = "clean" if lease.was_clean else "expired"
         log.info("lease_taken", partition=partition, holder=lease.holder, outcome=outcome)
@@ -365,6 +375,7 @@ class LeaseKeeper:
     def _forget(self, held: HeldPartition) -> None:
         if held.was_rewound:
             self._rewound_until_s[held.number] = self._clock.monotonic_s() + REWIND_CARE_S
+            self._unchecked.add(held.number)
         del self.held[held.number]
         self._others.forget(held.number)
 

@@ -282,6 +282,24 @@ async def test_rewound_history_is_looked_up_before_anything_is_sent_again(world)
     assert world.redirects_of(agent) == 1
 
 
+async def test_live_session_is_checked_once_after_a_rollback(world):
+    """No call is missing, and no caller is alone; Twilio is asked all the same."""
+    customer, _ = await world.converted()
+    await world.client.hincrby(world.keys.lease(world.keys.partition_of(customer.sid)), "commit", -1)
+
+    async def events_since_check() -> list[str]:
+        log = await world.log(customer.sid)
+        checks = [number for number, entry in enumerate(log) if "rolled-back" in entry.get("detail", "")]
+        return [entry["event"] for entry in log[checks[0] :]] if checks else []
+
+    async def was_checked() -> bool:
+        return "calls_read" in await events_since_check()
+
+    await world.eventually(was_checked, "Twilio was asked")
+    assert (await events_since_check()).count("account_swept") == 1
+    await ends_well(world, customer)
+
+
 @pytest.mark.parametrize(
     "repetitions_ms, result",
     [pytest.param(60_000, ("failed", "unknown"), marks=pytest.mark.soak), (100, ("done", ""))],

@@ -1,0 +1,86 @@
+"""The check of live sessions after a rollback is paced, and each session is asked once; in virtual time."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from runtime.errors import StoreUnreachableError
+from runtime.metrics import Metrics
+from statemachine.events import AccountSwept
+from tests.simulation.loop import VirtualLoop, run
+from worker.rollback_checks import AT_ONCE_MAX, PAUSE_S, RollbackChecks
+
+
+class Access:
+    """Partitions with live sessions; notes when which session was asked to check itself."""
+
+    def __init__(self, loop: VirtualLoop, count: int) -> None:
+        self.loop = loop
+        self.count = count
+        self.asked: list[tuple[float, str]] = []
+        self.failures = 0
+
+    async def live_sessions(self, partition: int) -> list[str]:
+        return [f"{partition}-{number}" for number in range(self.count)]
+
+    async def append(self, events: Sequence[AccountSwept]) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnreachableError("Redis is away")
+        self.asked += [(self.loop.time(), event.session_id) for event in events]
+
+
+def story(tell: Callable[[Access, RollbackChecks], Coroutine[Any, Any, None]], count: int = 23) -> None:
+    """Play it in virtual time."""
+
+    async def main(loop: VirtualLoop) -> None:
+        checks = RollbackChecks(Metrics())
+        await tell(Access(loop, count), checks)
+        checks.stop()
+
+    run(main)
+
+
+@pytest.mark.parametrize("failures", [0, 3])
+def test_each_session_is_checked_once_and_few_at_a_time(failures: int) -> None:
+    async def tell(access: Access, checks: RollbackChecks) -> None:
+        access.failures = failures
+        for partition in range(3):
+            checks.add(partition, "7:worker", access, lambda: True)
+        await asyncio.sleep(60.0)  # a delay: virtual time
+        names = [name for _, name in access.asked]
+        assert len(names) == len(set(names)) == 3 * 23
+        assert max(Counter(at_s for at_s, _ in access.asked).values()) == AT_ONCE_MAX
+        times = sorted({at_s for at_s, _ in access.asked})
+        assert all(later - earlier >= PAUSE_S for earlier, later in pairwise(times))
+
+    story(tell)
+
+
+def test_check_ends_with_the_lease_and_the_next_partition_has_its_turn() -> None:
+    async def tell(access: Access, checks: RollbackChecks) -> None:
+        checks.add(0, "7:worker", access, lambda: len(access.asked) < 10)
+        checks.add(1, "3:worker", access, lambda: True)
+        await asyncio.sleep(30.0)  # a delay: virtual time
+        assert Counter(name[0] for _, name in access.asked) == {"0": 10, "1": 23}
+
+    story(tell)
+
+
+def test_same_rollback_is_told_under_the_same_token() -> None:
+    async def tell(access: Access, checks: RollbackChecks) -> None:
+        told: list[AccountSwept] = []
+
+        async def append(events: Sequence[AccountSwept]) -> None:
+            told.extend(events)
+
+        access.append = append  # type: ignore[method-assign]
+        checks.add(0, "7:worker", access, lambda: True)
+        await asyncio.sleep(5.0)  # a delay: virtual time
+        assert [(one.finding, one.token) for one in told] == [("rolled-back", "rolled-back:7:worker")]
+
+    story(tell, count=1)
