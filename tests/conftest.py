@@ -27,7 +27,7 @@ settings.load_profile("untimed")
 def chance(request) -> random.Random:
     """Randomness that can be repeated; a failing test shows how."""
     seed = f"{request.config.getoption('randomly_seed')}:{request.node.nodeid}"
-    sys.stderr.write(f"repeat with: -p randomly_seed={seed.partition(':')[0]}\n")
+    sys.stderr.write(f"repeat with: --randomly-seed={seed.partition(':')[0]}\n")
     return random.Random(seed)
 
 

@@ -11,7 +11,15 @@ from statemachine.events import CallProgressed, CallReceived, ClientCallReceived
 from statemachine.states import Tune
 from streams.connection import make_client
 from streams.ingest import PartyFacts, ReplayedRequestError, SessionFacts
-from streams.publisher import CALL_INDEX_TTL_S, FRESH_S, IDENTITY_WINDOW_S, Publisher
+from streams.publisher import (
+    CALL_INDEX_TTL_S,
+    FRESH_S,
+    IDENTITY_WINDOW_S,
+    PIPELINES_MAX,
+    Publisher,
+    _Operation,
+    _settling,
+)
 
 pytestmark = pytest.mark.redis
 SESSION = "CA" + "1" * 32
@@ -261,3 +269,42 @@ async def test_refusal_that_does_not_pass_is_told_at_the_deadline(publisher, cli
             await publisher.publish(event())
     finally:
         await client.config_set("min-replicas-to-write", 0)
+
+
+async def test_slow_node_of_a_cluster_holds_up_the_others_for_a_moment_only(publisher, client, keys):
+    """Flights that have landed in the meantime make no room: the number of pipelines stays bounded."""
+    loop, stored = asyncio.get_running_loop(), keys.events(keys.partition_of(SESSION))
+    landed = loop.create_task(asyncio.sleep(0))
+    await landed
+    stuck = [loop.create_task(asyncio.Event().wait()) for _ in range(PIPELINES_MAX)]
+    publisher._flights.update(stuck)
+    publishing = loop.create_task(publisher.publish(event(), call_sid="CA2"))
+    try:
+        publisher._let_pass(landed)
+        await client.ping()
+        assert not await client.exists(stored)
+        publisher._let_pass(stuck[0])
+        await publishing
+        assert await client.xlen(stored) == 1
+    finally:
+        publisher._flights.difference_update(stuck)
+        for flight in (publishing, *stuck):
+            flight.cancel()
+
+
+async def test_operation_is_settled_by_all_of_its_own_answers_and_by_no_refusal_that_passes():
+    future = asyncio.get_running_loop().create_future
+    two, one, refused = (_Operation([("PING",)] * count, future(), 0.0) for count in (2, 1, 1))
+    answered = _settling([two, one, refused])
+    answered(1, "second")
+    assert not two.done.done()
+    answered(2, "other")
+    assert one.done.result() == ["other"]
+    answered(0, "first")
+    assert two.done.result() == ["first", "second"]
+    answered(3, ConnectionError("away"))
+    assert not refused.done.done()
+    one.done = future()
+    one.done.cancel()
+    answered(2, "other")  # the one who waited has given up
+    assert one.done.cancelled()

@@ -1,10 +1,14 @@
 import asyncio
 import inspect
+import json
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from runtime import sharing
+from runtime.metrics import Metrics
 from streams.ingest import Ingest
+from streams.levels import Level
 from tests.webhooks.webhook_kit import PUBLIC_URL, FakeChildLookup, FakeIngest
 from webhooks import health
 from webhooks.child_lookup import ChildLookup
@@ -81,3 +85,15 @@ async def test_however_many_ask_redis_and_the_metrics_are_asked_once(client, ing
         assert {status for status, _, _ in answers} == {200}
 
     assert asked == {"redis": 1, "metrics": 1}
+
+
+async def test_webhooks_that_are_too_old_for_what_is_stored_are_not_ready(ingest):
+    level = Level(known=1)
+    level.written = 2
+    ready = await health.HealthRoutes(ingest, Metrics(), level).ready(make_mocked_request("GET", "/readyz"))
+
+    assert ready.status == 503
+    assert json.loads(ready.text) == {
+        "ready": False,
+        "missing": ["schema: Redis is at level 2, this version knows 1: update it"],
+    }

@@ -304,13 +304,24 @@ async def test_where_somebody_may_be_called_for_him_already_nobody_is_called_aga
         (facts("ended"),       OPENING,                                   {}),
         (None,                 waiting("music"),                          {}),                      # who is held
         (None,                 OPENING,                                   {"CallSid": "CA" + "9" * 32}),
+        (None,                 OPENING,                                   {"ConferenceSid": ""}),
     ],
-    ids=["known", "ended", "held", "other-call"],
+    ids=["known", "ended", "held", "other-call", "no-conference"],
 )  # fmt: skip
 async def test_nothing_is_told_again_of_anybody_else(client, ingest, known, target, changes):
     ingest.facts = known
 
     status, document = await post(client, target, FORM | CALLED | changes)
+
+    assert (status, played(document)) == (200, MUSIC)
+    assert ingest.events == []
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_session_is_not_opened_again_where_no_agent_is_configured(open_client, ingest):
+    client = await open_client(CONFERRAL_AGENT="")
+
+    status, document = await post(client, OPENING, FORM | CALLED)
 
     assert (status, played(document)) == (200, MUSIC)
     assert ingest.events == []

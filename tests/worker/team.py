@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from streams.partition import PartitionAccess
 from streams.store import Store
 from tests.simulation.loop import Process, VirtualLoop
 from tests.support.memory_redis import MemoryServer
+from worker.executor import pass_by
 from worker.held import Surroundings
 from worker.leases import LeaseKeeper
 from worker.timers import fire_timers
@@ -92,7 +94,13 @@ class Team:
         self.alive: dict[str, Member] = {}
         self._joined = 0
 
-    def join(self, *, hears_hints: bool = True, work: Work | None = None) -> Member:
+    def join(
+        self,
+        *,
+        hears_hints: bool = True,
+        work: Work | None = None,
+        checkpoint: Callable[[str, int], Awaitable[None]] = pass_by,
+    ) -> Member:
         """A worker starts."""
         self._joined += 1
         name = f"worker-{(self._joined * 7919) % 1000:03}"
@@ -109,6 +117,7 @@ class Team:
             metrics=metrics,
             policy=Policy,
             session_ttl_s=60,
+            checkpoint=checkpoint,
         )
         works: list[Any] = [
             keeper.keep(stop, around, work),  # type: ignore[arg-type]

@@ -7,9 +7,11 @@ import pytest
 from runtime.errors import OutcomeUnknownError
 from statemachine.events import ConferenceFound, ParticipantFound
 from streams import event_codec
+from streams.times import to_iso
 from telephony.account import Account, OwnCall
 from tests.worker.sweep.sea import NAMES, PARTITIONS, Sea
 from worker.sweep import sweeper
+from worker.sweep.records import _time_of
 from worker.sweep.unknown_rooms import UnknownRooms, is_ours, may_be_ours
 
 pytestmark = pytest.mark.redis
@@ -158,3 +160,30 @@ def test_memory_goes_on_where_somebody_else_has_left_off() -> None:
     assert rooms.since_ms == {"CF1": 10, "CF2": 100}
     assert rooms.due(["CF1"], 300, 50) == ["CF1"]
     assert rooms.since_ms == {"CF1": 10}
+
+
+async def test_conference_is_not_adopted_by_a_process_that_stops_while_it_reads_who_is_inside(
+    sea: Sea, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker may be sweeping by then."""
+    stop = asyncio.Event()
+
+    async def stops(conference_sid: str, _own_calls: object) -> list[ParticipantFound]:
+        sea.account.asked.append(conference_sid)
+        stop.set()
+        return [CUSTOMER]
+
+    monkeypatch.setattr(sea.account, "participants_of", stops)
+    sea.account.account = Account(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
+    await sea.sweep()
+    async with asyncio.timeout(60):
+        await sea.sweeper(times=sea.times(quiet_s=0.0)).run(stop)
+    assert sea.account.asked == ["CF1"]
+    assert await adopted(sea) == []
+
+
+@pytest.mark.parametrize(
+    ("record", "at_ms"), [({"at": to_iso(9_000)}, 7_000), ({}, 0), ({"at": ""}, 0), ({"at": "yesterday"}, 0)]
+)
+def test_time_of_a_record_is_told_by_redis_clock_and_is_zero_without_one(record: dict[str, str], at_ms: int) -> None:
+    assert _time_of(record, "at", ahead_ms=2_000) == at_ms
