@@ -5,6 +5,7 @@ import pytest
 from statemachine.attributes import Attributes
 from statemachine.events import AgeOverdue, ConferenceStarted
 from tests.statemachine.ordering import ordering, recorded, supervised
+from tests.statemachine.rooms import retrieving
 from tests.statemachine.stages import blind_from_bridge, conferenced, dialling, talking
 from tests.statemachine.story import BOB, OTHER_ROOM, ROOM
 
@@ -83,3 +84,16 @@ def test_no_one_supervises_a_full_conference():
     story = ordering(conferenced, attributes=Attributes(max_participants=3)).transfer("warm").confirms("agent")
     story.takes_part("target").supervise()
     story.expect_refused("supervise-1", "the conference is full", "convert", "complete", "cancel", "end")
+
+
+def test_customer_left_alone_by_a_guest_before_the_target_answers_is_held_to_hear_music():
+    """The guest's join has started the conference, so its wait music is over."""
+    story = blind_from_bridge().placed("target").call("target", "ringing").joins("guest").conference_starts()
+    story.expect("transferring", phase="blind").leaves("guest").expect("transferring", "hold customer", phase="blind")
+    story.confirms("customer").expect_held("customer")
+
+
+def test_retriever_who_is_being_removed_is_not_removed_again():
+    story = retrieving().placed("agent").call("agent", "ringing").remove("agent")
+    story.expect("transferring", "hang up agent").remove("agent", "remove-2")
+    story.expect_refused("remove-2", "the agent has been let go already", "end")
