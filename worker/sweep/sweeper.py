@@ -208,14 +208,18 @@ class Sweeper:
     def _insist(self, stop: asyncio.Event) -> None:
         if stop.is_set():
             raise StoppingError("the process stops")
-        if self._lease is None or not self._lease.is_sure(self._clock):
-            raise LeaseLostError("somebody else may be sweeping")
+        if not self._is_sure():
+            raise LeaseLostError("another worker may hold the lease of the sweep")
+
+    def _is_sure(self) -> bool:
+        """Whether no other worker can hold the lease now; it can't be renewed while Redis is away."""
+        return self._lease is not None and self._lease.is_sure(self._clock)
 
     # ---- one sweep ------------------------------------------------------------------------------------------------
 
     async def _sweep_on_time(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            wait_s = self._due_s - self._clock.monotonic_s() if self._lease is not None else TICK_S
+            wait_s = self._due_s - self._clock.monotonic_s() if self._is_sure() else TICK_S
             if wait_s > 0:
                 await pause(stop, min(TICK_S, wait_s))
                 continue

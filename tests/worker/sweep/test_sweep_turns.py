@@ -186,6 +186,25 @@ async def test_redis_that_is_away_for_a_while_is_waited_for(sea: Sea) -> None:
     await running
 
 
+async def test_no_sweep_is_tried_under_a_lease_that_redis_could_not_renew(sea: Sea) -> None:
+    times = SweepTimes(interval_s=0.05, first_after_s=0.05, quiet_s=5.0, settle_s=0.0)
+    stop = asyncio.Event()
+    with capture_logs() as lines:
+        running = asyncio.create_task(sea.sweeper(times=times, lease_ms=500).run(stop))
+        await sea.until(lambda: sea.sweeps() >= 1)
+        await sea.client.config_set("min-replicas-to-write", 1)
+        away_until_s = sea.clock.monotonic_s() + 1.5
+        await sea.until(lambda: sea.clock.monotonic_s() > away_until_s)
+        await sea.client.config_set("min-replicas-to-write", 0)
+        before = sea.sweeps()
+        await sea.until(lambda: sea.sweeps() > before)
+        stop.set()
+        await running
+
+    # At most the one that was in progress when the lease ran out.
+    assert sum(line.get("error_type") == "LeaseLostError" for line in lines) <= 1
+
+
 def test_times_are_shorter_where_the_interval_is_short() -> None:
     assert SweepTimes.of(30) == SweepTimes(interval_s=30, first_after_s=10, quiet_s=5, settle_s=2)
     assert SweepTimes.of(1) == SweepTimes(interval_s=1, first_after_s=1, quiet_s=0.5, settle_s=0.25)
