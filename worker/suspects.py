@@ -126,15 +126,22 @@ class Suspects:
 
     async def _try(self, order: Order, *, is_suspect: bool) -> None:
         tried = asyncio.Event()
+        effect_id = order.effect.effect_id
         if is_suspect:
-            try:
-                await self._access.set_deaths(self._partition, order.effect.effect_id, DEATHS_MAX)
-            except StoreError as error:
-                note_unreachable(error, partition=self._partition)
+            await self._mark(effect_id, DEATHS_MAX)
         self._submit(replace(order, on_tried=tried.set))
-        # A slow first try does not hold up the next suspect, and does not keep the mark either.
-        trial = self._start(self._end_trial(order.effect.effect_id, tried, is_suspect=is_suspect))
-        await asyncio.wait({trial}, timeout=TRIAL_S)
+        # A slow first try does not hold up the next suspect. It only waits for Twilio by then, so a later death is not
+        # taken for its work: never more than one effect is marked, and an accident costs one innocent at most.
+        trial = self._start(self._end_trial(effect_id, tried, is_suspect=is_suspect))
+        ended, _ = await asyncio.wait({trial}, timeout=TRIAL_S)
+        if is_suspect and not ended:
+            await self._mark(effect_id, DEATHS_MAX - 1)
+
+    async def _mark(self, effect_id: str, deaths: int) -> None:
+        try:
+            await self._access.set_deaths(self._partition, effect_id, deaths)
+        except StoreError as error:
+            note_unreachable(error, partition=self._partition)
 
     async def _end_trial(self, effect_id: str, tried: asyncio.Event, *, is_suspect: bool) -> None:
         await tried.wait()

@@ -147,6 +147,24 @@ def test_suspect_whose_first_try_ends_late_is_not_taken_for_a_killer() -> None:
     run(story)
 
 
+def test_suspects_whose_tries_wait_for_twilio_are_not_taken_for_killers() -> None:
+    """A worker that is killed while Twilio is slow costs none of them: they are marked one at a time, for a second."""
+
+    async def story(loop: VirtualLoop) -> None:
+        team = Team(loop, partitions=1)
+        await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(3)))
+        for _ in range(2):
+            team.kill(await lives(team, Deadly()))
+        for _ in range(4):
+            team.kill(await lives(team, Deadly(is_answered=False)))
+        work = Deadly()
+        member = await lives(team, work)
+        assert (sorted(work.taken), work.reported, await letters(team)) == (["e0", "e1", "e2"], {}, [])
+        await team.leave(member)
+
+    run(story)
+
+
 def test_after_a_clean_stop_nothing_is_suspected() -> None:
     async def story(loop: VirtualLoop) -> None:
         team = Team(loop, partitions=1)
