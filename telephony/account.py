@@ -16,6 +16,7 @@ from runtime.errors import (
     ConferralError,
     OutcomeUnknownError,
     ProviderBusyError,
+    ProviderError,
     ProviderGoneError,
     ProviderUnreachableError,
 )
@@ -240,11 +241,12 @@ class _Reading:
             await self._sleep(PAGE_PAUSE_S)
 
     async def _take_all(self, page: Page, take: Callable[[Any], None]) -> None:
-        """Take the records of a page. Those that can't be understood are skipped, and told of once for the page."""
+        """Take the records of a page. Those that can't be understood are skipped; the list is not whole then."""
         records, failure = iter(page), None
         for number in range(1, RECORDS_MAX + 1):
             with attempt() as reading:
-                record = next(records, None)
+                with our_errors():
+                    record = next(records, None)
                 if record is None:
                     break
                 take(record)
@@ -255,6 +257,7 @@ class _Reading:
             self.is_whole = False
         if failure is not None:
             self.is_whole = False
+        if failure is not None and not isinstance(failure.error, ProviderError):
             note_unexpected(Where.SWEEP, self._metrics, failure.error, task="sweep")
 
     async def _patiently(self, request: Callable[[], Awaitable[Page | None]]) -> Page | None:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 from twilio.http.response import Response
 from twilio.rest import Client
 
@@ -197,10 +198,13 @@ async def test_answer_of_another_shape_shows_nothing_and_nothing_counts_as_missi
 
     reader, _ = reader_of(Odd())
 
-    try:
-        account = await reader.read()
-    except OutcomeUnknownError:
-        return
+    with capture_logs() as lines:
+        try:
+            account = await reader.read()
+        except OutcomeUnknownError:
+            return
+    # The library stumbles over what is no record, as is known; only a time that is none surprises us.
+    assert ("unexpected_error" in [line["event"] for line in lines]) == ("date_created" in calls)
     assert account.calls == frozenset()
     assert account.has_all_calls is (calls == "{}")
 
