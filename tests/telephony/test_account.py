@@ -203,8 +203,7 @@ async def test_answer_of_another_shape_shows_nothing_and_nothing_counts_as_missi
             account = await reader.read()
         except OutcomeUnknownError:
             return
-    # The library stumbles over what is no record, as is known; only a time that is none surprises us.
-    assert ("unexpected_error" in [line["event"] for line in lines]) == ("date_created" in calls)
+    assert "unexpected_error" not in [line["event"] for line in lines], "odd answers are a known fault, no mistake"
     assert account.calls == frozenset()
     assert account.has_all_calls is (calls == "{}")
 
