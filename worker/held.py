@@ -35,7 +35,7 @@ from worker.chores import PAUSE_S, Chores
 from worker.deciding import Decided, decide, parse, set_aside
 from worker.executor import Executor, Order, pass_by
 from worker.live_states import LiveStates
-from worker.suspects import DEATHS_MAX, Suspects
+from worker.suspects import ENTRY_DEATHS_MAX, Suspects
 from worker.telling import tell
 
 log = structlog.get_logger()
@@ -281,7 +281,7 @@ class HeldPartition:
         deaths = await self._around.access.suspect(self.number, self.lease, entry.entry_id)
         self._marked.add(entry.entry_id)
         # The take-over was unclean, so one worker had died before the first mark was made.
-        if deaths < DEATHS_MAX:
+        if deaths < ENTRY_DEATHS_MAX:
             return False
         await self._put_aside([entry], "workers died deciding it")
         await self._commit(set_aside([entry]))

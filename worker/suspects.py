@@ -1,12 +1,12 @@
 """Effects over which workers died: counted at each take-over, then tried one at a time, and at last put aside.
 
 An effect that kills the process (out of memory, a crash in C) stays in the outbox and would kill the next holder, too.
-Others stand there with it and are innocent. So after two deaths each is tried by itself, with a mark: what is found
-marked after a third death has killed that worker.
+Others stand there with it and are innocent. So after two deaths each is tried by itself, with a mark. A worker that
+dies meanwhile may have been killed by an accident, so only a second death of that kind convicts the effect.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,11 +21,14 @@ from worker.orders import Order
 
 log = structlog.get_logger()
 
-#: After how many deaths of workers an effect is put aside, count.
-DEATHS_MAX = 3
+#: After how many deaths of workers an effect is tried by itself, and after how many it is put aside, counts.
+SUSPECT_FROM = 2
+DEATHS_MAX = 4
+#: After how many deaths of workers over an entry of the stream it is put aside, count.
+ENTRY_DEATHS_MAX = 3
 #: How long the first try of a suspect is waited for before the next one begins, seconds.
 TRIAL_S = 1.0
-REASON = "three workers died over it"
+REASON = "four workers died over it"
 
 
 class Suspects:
@@ -68,7 +71,7 @@ class Suspects:
             if order.effect.effect_id in killers:
                 await self._put_aside(order, bodies[order.effect.effect_id])
         # From here on nothing is waited for, so that nothing is carried out twice.
-        suspects = {name for name, count in deaths.items() if count == DEATHS_MAX - 1}
+        suspects = {name: count for name, count in deaths.items() if SUSPECT_FROM <= count < DEATHS_MAX}
         suspected = {order.effect.session_id for order in orders if order.effect.effect_id in suspects}
         waiting: list[Order] = []
         for order in orders:
@@ -84,7 +87,7 @@ class Suspects:
     async def _deaths_over(self, orders: Sequence[Order]) -> dict[str, int]:
         names = [order.effect.effect_id for order in orders]
         try:
-            return await self._access.count_deaths(self._partition, names, DEATHS_MAX - 1)
+            return await self._access.count_deaths(self._partition, names, SUSPECT_FROM)
         except StoreError as error:  # a full Redis takes no marks, and the take-over must not wait for it
             note_unreachable(error, partition=self._partition)
             return {}
@@ -117,25 +120,26 @@ class Suspects:
                 note_unreachable(error, partition=self._partition)
 
     async def _try_all(
-        self, orders: Sequence[Order], suspects: Set[str], open_effects: Callable[[str], Mapping[str, object]]
+        self, orders: Sequence[Order], suspects: Mapping[str, int], open_effects: Callable[[str], Mapping[str, object]]
     ) -> None:
         for order in orders:
             effect = order.effect
             if effect.effect_id in open_effects(effect.session_id):
-                await self._try(order, is_suspect=effect.effect_id in suspects)
+                await self._try(order, suspects.get(effect.effect_id, 0))
 
-    async def _try(self, order: Order, *, is_suspect: bool) -> None:
+    async def _try(self, order: Order, deaths: int) -> None:
+        """Try one effect; `deaths` workers have died over it, 0 for one that only waits for its session's suspect."""
         tried = asyncio.Event()
         effect_id = order.effect.effect_id
-        if is_suspect:
-            await self._mark(effect_id, DEATHS_MAX)
+        if deaths:
+            await self._mark(effect_id, deaths + 1)
         self._submit(replace(order, on_tried=tried.set))
         # A slow first try does not hold up the next suspect. It only waits for Twilio by then, so a later death is not
         # taken for its work: never more than one effect is marked, and an accident costs one innocent at most.
-        trial = self._start(self._end_trial(effect_id, tried, is_suspect=is_suspect))
+        trial = self._start(self._end_trial(effect_id, tried, is_suspect=bool(deaths)))
         ended, _ = await asyncio.wait({trial}, timeout=TRIAL_S)
-        if is_suspect and not ended:
-            await self._mark(effect_id, DEATHS_MAX - 1)
+        if deaths and not ended:
+            await self._mark(effect_id, deaths)
 
     async def _mark(self, effect_id: str, deaths: int) -> None:
         try:

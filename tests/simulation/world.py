@@ -37,7 +37,7 @@ from tests.support.in_memory import Answered, Doors, ExchangeHttp
 from tests.support.world import NUMBER, settings_for
 from worker.outside import Outside
 from worker.process import Worker, join_document_of
-from worker.suspects import DEATHS_MAX
+from worker.suspects import ENTRY_DEATHS_MAX
 
 #: The world's Unix time at its beginning, seconds.
 EPOCH_S = 1_800_000_000
@@ -289,7 +289,7 @@ class Simulation:
 
     def _died_over(self, entry_id: str) -> bool:
         markers = set(self._marks[entry_id][:-1])
-        return len(markers) >= DEATHS_MAX - 1 and markers <= self._fallen
+        return len(markers) >= ENTRY_DEATHS_MAX - 1 and markers <= self._fallen
 
     async def _restart(self, chance: Random, start: Callable[[], None]) -> None:
         await asyncio.sleep(chance.uniform(*self.plan.restart_s))

@@ -1,4 +1,4 @@
-"""An effect that kills the process: after three deaths it is put aside, and what stands beside it is carried out.
+"""An effect that kills the process: after four deaths it is put aside, and what stands beside it is carried out.
 
 In virtual time, on a Redis in memory; the executor is played, and dies of one effect.
 """
@@ -64,21 +64,21 @@ async def letters(team: Team) -> list[dict[bytes, bytes]]:
     return [letter for _, letter in await team.client.xrange(team.keys.dead)]
 
 
-def test_effect_over_which_three_workers_died_is_put_aside_and_reported() -> None:
+def test_effect_over_which_four_workers_died_is_put_aside_and_reported() -> None:
     async def story(loop: VirtualLoop) -> None:
         team = Team(loop, partitions=1)
         effects = [hang_up("innocent-1", "s1"), hang_up("killer", "s2"), hang_up("innocent-2", "s2")]
         effects.append(ReadCalls(effect_id="innocent-3", session_id="s3", parent_call_sid="", read_version=1,
                                  with_conference=False))  # fmt: skip
         await put(team, *effects)
-        works = [Deadly(deadly=frozenset({"killer"})) for _ in range(5)]
+        works = [Deadly(deadly=frozenset({"killer"})) for _ in range(6)]
         deaths = 0
-        for work in works[:4]:
+        for work in works:
             member = await lives(team, work)
             deaths += member.process.is_dead
             if not member.process.is_dead:
                 break
-        assert deaths == 3
+        assert deaths == 4
         assert work.reported == {"killer": REASON}
         assert sorted(work.taken) == ["innocent-1", "innocent-2", "innocent-3"]
         (letter,) = await letters(team)
@@ -160,6 +160,21 @@ def test_suspects_whose_tries_wait_for_twilio_are_not_taken_for_killers() -> Non
         work = Deadly()
         member = await lives(team, work)
         assert (sorted(work.taken), work.reported, await letters(team)) == (["e0", "e1", "e2"], {}, [])
+        await team.leave(member)
+
+    run(story)
+
+
+def test_one_accident_during_a_trial_convicts_no_effect() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        team = Team(loop, partitions=1)
+        await put(team, hang_up("e1", "s1"))
+        for _ in range(2):
+            team.kill(await lives(team, Deadly()))
+        await lives(team, Deadly(deadly=frozenset({"e1"})))
+        work = Deadly()
+        member = await lives(team, work)
+        assert (work.taken, work.reported, await letters(team)) == (["e1"], {}, [])
         await team.leave(member)
 
     run(story)
