@@ -1,0 +1,53 @@
+"""Callbacks that tell less than is known, or of parties and conferences that are over, change nothing."""
+
+import pytest
+
+from tests.statemachine.rooms import CLIENT_SESSION, Room, as_room, browser_talks, waiting
+from tests.statemachine.stages import FLAGS, ringing
+from tests.statemachine.story import CAROL, OTHER_ROOM, ROOM, Story
+
+
+def bridged_browser() -> Room:
+    """The webhook's own `<Dial>` has called the customer, though a conference was stored."""
+    story = Room(session_id=CLIENT_SESSION).calls_from_browser()
+    return as_room(story.call("customer", "ringing", dial="").call("customer", "in-progress", dial=""))
+
+
+BROWSER_CALLS = {
+    "bridged": bridged_browser,
+    "converting": lambda: as_room(bridged_browser().convert()),
+    "transferring": lambda: as_room(browser_talks().transfer("warm")),
+    "ended": lambda: as_room(browser_talks().end()),
+}
+
+
+@pytest.mark.parametrize("state", BROWSER_CALLS)
+def test_repeated_request_of_a_browser_call_changes_nothing(state: str):
+    story = BROWSER_CALLS[state]()
+    parties, timers = story.session.parties, story.session.timers
+    story.calls_from_browser(token="again").expect(state, outcome="stale")
+    assert (story.session.parties, story.session.timers) == (parties, timers)
+
+
+def test_late_answer_of_the_agent_changes_nothing_while_the_call_is_converted():
+    story = Story().answered().convert()
+    parties = story.session.parties
+    story.call("agent", "in-progress").expect("converting", outcome="stale").expect_timers("convert")
+    assert story.session.parties == parties
+
+
+def test_late_join_of_the_first_conference_does_not_hang_up_the_customer():
+    """The wait music failed, and the agent took the call in the second conference."""
+    story = waiting().conference_ends().joins("customer", room=OTHER_ROOM, starts=False)
+    story.takes_part_in(OTHER_ROOM, "agent").expect("conferenced", *FLAGS, phase="")
+    story.joins("customer", room=ROOM).expect("conferenced", outcome="stale", phase="")
+    assert story.session.conference_sid == OTHER_ROOM
+    assert [party.name for party in story.session.in_room] == ["customer", "agent"]
+
+
+def test_late_change_of_the_target_before_does_not_hold_the_target_now():
+    story = ringing("warm").call("target", "busy").expect("conferenced", "flag agent")
+    story.confirms("agent").transfer("warm", CAROL, command_id="transfer-2").confirms("agent")
+    story.expect("transferring", "dial target").takes_part("target").expect_transfer("merged")
+    story.legs["former target"].held = True
+    story.changes("former target").expect("transferring", outcome="stale").expect_held()

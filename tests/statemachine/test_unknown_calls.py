@@ -1,0 +1,55 @@
+"""Callbacks about calls that are not the session's: they change nothing, in any state."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from statemachine.seen import Seen
+from statemachine.session import Session
+from tests.statemachine.legs import GUEST_CALL, ROOM
+from tests.statemachine.stages import conferenced, talking
+from tests.statemachine.story import Story
+
+STATES = {
+    "bridged": lambda: Story().answered(),
+    "converting": lambda: Story().answered().convert(),
+    "conferenced": conferenced,
+    "transferring": lambda: talking("warm"),
+}
+CALLBACKS: dict[str, Callable[[Story], Story]] = {
+    "status": lambda story: story.call("guest", "ringing"),
+    "dial-ended": lambda story: story.dial_ends("completed", party="guest"),
+    "join": lambda story: story.joins("guest"),
+    "leave": lambda story: story.leaves("guest"),
+    "change": lambda story: story.changes("guest"),
+}
+
+
+def without_bookkeeping(session: Session) -> Session:
+    """Return the session without what every event changes."""
+    return replace(session, version=0, facts_version=0, seen=Seen())
+
+
+@pytest.mark.parametrize(("state", "callback"), [
+    ("bridged", "status"), ("bridged", "join"),
+    ("converting", "status"), ("converting", "dial-ended"), ("converting", "change"),
+    ("conferenced", "status"), ("conferenced", "change"),
+    ("transferring", "status"), ("transferring", "dial-ended"), ("transferring", "change"),
+])  # fmt: skip
+def test_callback_about_an_unknown_call_changes_nothing(state: str, callback: str):
+    story = STATES[state]()
+    before = without_bookkeeping(story.session)
+    CALLBACKS[callback](story).expect(state, outcome="unexpected")
+    assert without_bookkeeping(story.session) == before
+
+
+@pytest.mark.parametrize("state", ["conferenced", "transferring"])
+def test_unknown_caller_who_has_left_is_not_brought_back_by_an_older_read(state: str):
+    story = STATES[state]()
+    parties = story.session.parties
+    CALLBACKS["leave"](story).expect(state, outcome="unexpected")
+    assert story.session.former_calls[-1] == GUEST_CALL
+    statuses = dict.fromkeys(parties, "in-progress")
+    story.reads(room=ROOM, inside=(*parties, "guest"), **statuses).expect(state)
+    assert story.session.parties.keys() == parties.keys()
