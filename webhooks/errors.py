@@ -11,6 +11,8 @@ class Rejection(StrEnum):
     METHOD = "method"
     TOO_LARGE = "too-large"
     TOO_SLOW = "too-slow"
+    #: Too many large bodies at once.
+    BUSY = "busy"
     CONTENT_TYPE = "content-type"
     CONTENT_ENCODING = "content-encoding"
     MALFORMED_BODY = "malformed-body"

@@ -1,4 +1,7 @@
-"""Form bodies: read strictly, and so that what is signed and what is understood are the same."""
+"""Form bodies: read so that what is signed and what is understood are the same.
+
+Bytes that are not UTF-8 stay what they are until the signature has been checked.
+"""
 
 from urllib.parse import unquote
 
@@ -27,8 +30,21 @@ class Form(dict[str, str]):
             [name + value for name in sorted(self) for value in sorted(set(self.repeated.get(name, (self[name],))))]
         )
 
+    def readable(self) -> "Form":
+        """Return the fields with U+FFFD in place of bytes that are not UTF-8."""
+        form = Form()
+        for name, value in self.items():
+            form.setdefault(_readable(name), _readable(value))
+        for name, values in self.repeated.items():
+            form.repeated.setdefault(_readable(name), [_readable(value) for value in values])
+        return form
 
-def parse_form(body: bytes, *, fields_max: int | None = FIELDS_MAX) -> Form:
+
+def _readable(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def parse_form(body: bytes | bytearray, *, fields_max: int | None = FIELDS_MAX, errors: str = "strict") -> Form:
     """The fields of an `application/x-www-form-urlencoded` body.
 
     Blank values are kept, since they are signed too.
@@ -36,13 +52,14 @@ def parse_form(body: bytes, *, fields_max: int | None = FIELDS_MAX) -> Form:
     Args:
         body: The body, or the query of a GET.
         fields_max: The most fields it may have; None where the length of the body is limit enough.
+        errors: `surrogateescape` keeps bytes that are not UTF-8, as `os.fsdecode` does.
 
     Raises:
-        ValueError: it is not UTF-8, or has more fields than that.
+        ValueError: it is not UTF-8 and `errors` is `strict`, or it has more fields than that.
 
     Source: WHATWG URL standard, section 5.1.
     """
-    text = body.decode().replace("+", " ")
+    text = body.decode(errors=errors).replace("+", " ")
     # These three are nearly all that Twilio escapes (numbers and dates). None of them separates fields or begins
     # another escape, so they may be put back before the text is taken apart: this halves the time.
     text = text.replace("%2B", "+").replace("%3A", ":").replace("%2C", ",")
@@ -54,7 +71,7 @@ def parse_form(body: bytes, *, fields_max: int | None = FIELDS_MAX) -> Form:
             continue
         name, _, value = part.partition("=")
         if "%" in part:
-            name, value = unquote(name, errors="strict"), unquote(value, errors="strict")
+            name, value = unquote(name, errors=errors), unquote(value, errors=errors)
         if name not in form:
             form[name] = value
         else:

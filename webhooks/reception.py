@@ -5,6 +5,7 @@ hashed; nothing of an unsigned one is looked at beyond its shape.
 """
 
 import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from aiohttp import web
 
@@ -13,6 +14,7 @@ from telephony import probe
 from telephony.callbacks import FIELDS_READ
 from webhooks.errors import RejectedError, Rejection
 from webhooks.form import FIELDS_MAX, Form, parse_form
+from webhooks.large_bodies import LargeBodies
 from webhooks.signature import SignatureCheck
 
 #: Largest body, in bytes. Twilio's forms stay below 10 KiB.
@@ -33,6 +35,7 @@ class Reception:
         self._check = SignatureCheck(settings.public_url, tokens)
         self._tokens = tuple(tokens)
         self._account_sid = settings.account_sid
+        self._large = LargeBodies()
 
     @property
     def prefix(self) -> str:
@@ -62,16 +65,18 @@ class Reception:
             RejectedError: it is not, or not of its form; carries the status to answer.
         """
         if may_get and request.method == "GET":
-            form = _query_form(request)
+            _check_path(request)
             self._check_signature(request, Form(), prefix_was_kept=prefix_was_kept)
+            form = _query_form(request)
         else:
-            body = await _posted_body(request, VOICE_BODY_BYTES_MAX if is_voice else BODY_BYTES_MAX)
-            if len(body) <= BODY_BYTES_MAX:
+            _check_head(request, VOICE_BODY_BYTES_MAX if is_voice else BODY_BYTES_MAX)
+            body = await _read(request, bytearray(), BODY_BYTES_MAX, asyncio.timeout(_READ_DEADLINE_S))
+            if request.content.at_eof() and len(body) <= BODY_BYTES_MAX:
                 form = self._signed_form(request, body, prefix_was_kept=prefix_was_kept, is_voice=is_voice)
-            else:  # in a thread: a large body takes long enough to delay the other callers
-                form = await asyncio.to_thread(
-                    self._signed_form, request, body, prefix_was_kept=prefix_was_kept, is_voice=is_voice
-                )
+            elif is_voice:
+                form = await self._large_form(request, body, prefix_was_kept=prefix_was_kept)
+            else:
+                raise RejectedError(413, Rejection.TOO_LARGE)
         # The signature proves the account, and not every kind of request names it. A subaccount's requests are signed
         # with its own token; another account under the same token is not served.
         if form.get("AccountSid") not in (self._account_sid, "", None):
@@ -82,13 +87,29 @@ class Reception:
             raise RejectedError(400, Rejection.REPEATED_FIELD)
         return form
 
-    def _signed_form(self, request: web.Request, body: bytes, *, prefix_was_kept: bool, is_voice: bool) -> Form:
+    async def _large_form(self, request: web.Request, body: bytearray, *, prefix_was_kept: bool) -> Form:
+        _signature(request)  # an unsigned body is not worth the memory
+        async with self._large.place():
+            await _read(request, body, VOICE_BODY_BYTES_MAX, self._large.reading(_READ_DEADLINE_S))
+            if len(body) > VOICE_BODY_BYTES_MAX:
+                raise RejectedError(413, Rejection.TOO_LARGE)
+            async with self._large.turn():  # in a thread: it takes long enough to delay the other callers
+                return await asyncio.to_thread(
+                    self._signed_form, request, body, prefix_was_kept=prefix_was_kept, is_voice=True
+                )
+
+    def _signed_form(
+        self, request: web.Request, body: bytes | bytearray, *, prefix_was_kept: bool, is_voice: bool
+    ) -> Form:
+        is_text = True
         try:
             form = parse_form(body, fields_max=None if is_voice else FIELDS_MAX)
         except ValueError:
-            raise RejectedError(400, Rejection.MALFORMED_BODY) from None
+            if not is_voice:
+                raise RejectedError(400, Rejection.MALFORMED_BODY) from None
+            form, is_text = parse_form(body, fields_max=None, errors="surrogateescape"), False
         self._check_signature(request, form, prefix_was_kept=prefix_was_kept)
-        return form
+        return form if is_text else form.readable()
 
     def _check_signature(self, request: web.Request, signed: Form, *, prefix_was_kept: bool) -> None:
         if not self._check.is_valid(request.raw_path, signed, _signature(request), prefix_was_kept=prefix_was_kept):
@@ -112,25 +133,27 @@ def _signature(request: web.Request) -> str:
 
 
 def _query_form(request: web.Request) -> Form:
-    _check_path(request)
-    try:
-        return parse_form(request.raw_path.partition("?")[2].encode())
-    except ValueError:
-        raise RejectedError(400, Rejection.MALFORMED_URL) from None
+    query = request.raw_path.partition("?")[2].encode()
+    return parse_form(query, fields_max=None, errors="surrogateescape").readable()
 
 
-async def _posted_body(request: web.Request, bytes_max: int) -> bytes:
-    _check_head(request, bytes_max)
+async def _read(
+    request: web.Request, body: bytearray, bytes_max: int, deadline: AbstractAsyncContextManager[object]
+) -> bytearray:
+    """Read until the body is complete or longer than that."""
+    content = request.content
     try:
-        if request.content.is_eof():  # all of it is here already, as nearly always: no deadline has to be armed
-            return await _body(request, bytes_max)
-        async with asyncio.timeout(_READ_DEADLINE_S):
-            return await _body(request, bytes_max)
+        if content.is_eof():  # all of it is here already, as nearly always: no deadline has to be armed
+            deadline = nullcontext()
+        async with deadline:
+            while len(body) <= bytes_max and not content.at_eof():
+                body += await content.readany()
     except TimeoutError:
         raise RejectedError(408, Rejection.TOO_SLOW) from None
     except (web.RequestPayloadError, OSError):
         # Broken chunks, or the sender is gone: nobody may be there to read the answer.
         raise RejectedError(400, Rejection.MALFORMED_BODY) from None
+    return body
 
 
 def _check_head(request: web.Request, bytes_max: int) -> None:
@@ -150,14 +173,3 @@ def _check_head(request: web.Request, bytes_max: int) -> None:
 def _check_path(request: web.Request) -> None:
     if not request.raw_path.isascii():
         raise RejectedError(400, Rejection.MALFORMED_URL)
-
-
-async def _body(request: web.Request, bytes_max: int) -> bytes:
-    content, body = request.content, bytearray()
-    while not content.at_eof():
-        body += await content.readany()
-        if len(body) > bytes_max:
-            raise RejectedError(413, Rejection.TOO_LARGE)
-        if len(body) > BODY_BYTES_MAX:
-            _signature(request)  # an unsigned body is not worth the memory
-    return bytes(body)

@@ -1,7 +1,11 @@
 """Who is let in. Whatever is turned away publishes nothing and leaves one line that holds nothing of it."""
 
+import asyncio
+import base64
+import hmac
 import io
 import json
+from contextlib import nullcontext
 from urllib.parse import urlencode
 
 import pytest
@@ -17,12 +21,13 @@ from tests.webhooks.webhook_kit import (
     PUBLIC_URL,
     ROOM,
     SECOND_TOKEN,
+    TOKEN,
     facts,
     fields,
     post,
     signed,
 )
-from webhooks import reception
+from webhooks import large_bodies, reception
 
 MEBIBYTE = 2**20
 ROUTES = [
@@ -144,6 +149,131 @@ async def test_a_large_voice_request_that_is_not_twilios_gets_403(client, ingest
 
     assert await send(client, "/voice/inbound", body, headers) == (403, b"")
     assert ingest.events == []
+
+
+def signed_bytes(target, pairs):
+    """The signature as Twilio makes it, over bytes."""
+    text = (PUBLIC_URL + target).encode() + b"".join(name + value for name, value in sorted(pairs))
+    signature = base64.b64encode(hmac.digest(TOKEN.encode(), text, "sha1")).decode()
+    return {"X-Twilio-Signature": signature, "Content-Type": FORM}
+
+
+@pytest.mark.parametrize("escapes", [True, False])
+@pytest.mark.parametrize("value", [b"\xff", b"caf\xe9", b"\xed\xa0\x80", b"\xc3\xa9\xc3", b"x" * 100_000 + b"\xfe"])
+@pytest.mark.parametrize(
+    ("target", "moment"),
+    [
+        ("/voice/inbound", "call_arrives"),
+        ("/voice/conference", "call_arrives"),
+        ("/voice/fallback", "call_arrives"),
+        ("/voice/client", "browser_calls_somebody"),
+        (DIAL_ACTION, "call_arrives"),
+    ],
+)
+async def test_a_signed_voice_request_that_is_not_utf_8_gets_twiml(
+    client, ingest, lines, target, moment, value, escapes
+):
+    ingest.facts = facts("bridged")
+    form = fields(moment, DialCallStatus="no-answer")
+    usual = await post(client, target, form)
+    pairs = [(name.encode(), text.encode()) for name, text in form.items()] + [(b"CallerName", value), (value, b"")]
+    body = urlencode(pairs)
+    if not escapes:
+        body = body.encode()
+        for byte in value:
+            if byte > 0x7F:
+                body = body.replace(b"%%%02X" % byte, bytes([byte]))
+
+    status, document = await send(client, target, body, signed_bytes(target, pairs))
+
+    assert (status, document.decode()) == usual
+    assert status == 200
+    assert rejections(lines) == []
+
+
+async def test_bytes_that_are_not_utf_8_are_read_as_a_replacement(client, ingest):
+    pairs = [(name.encode(), text.encode()) for name, text in fields("call_arrives", From=None).items()]
+    pairs.append((b"From", b"client:caf\xe9"))
+
+    status, document = await send(client, "/voice/inbound", urlencode(pairs), signed_bytes("/voice/inbound", pairs))
+
+    assert (status, document[:5]) == (200, b"<?xml")
+    assert [event.customer_address for event in ingest.events] == ["client:caf\ufffd"]
+
+
+async def test_a_byte_changed_after_signing_gets_403(client, ingest):
+    pairs = [(name.encode(), text.encode()) for name, text in fields("call_arrives").items()]
+    headers = signed_bytes("/voice/inbound", [*pairs, (b"CallerName", b"\xff")])
+
+    status, _ = await send(client, "/voice/inbound", urlencode([*pairs, (b"CallerName", b"\xfe")]), headers)
+
+    assert (status, ingest.events) == (403, [])
+
+
+async def open_slowly(client, sent):
+    """A connection that sends the head and a part of a large voice body with a signature that is none."""
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    head = f"POST /voice/inbound HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\nX-Twilio-Signature: x\r\n"
+    writer.write(f"{head}Content-Length: 1000000\r\n\r\n".encode() + b"x" * sent)
+    return reader, writer
+
+
+async def test_of_many_large_bodies_that_trickle_in_the_slowest_makes_room(client, ingest, lines):
+    trickling = [await open_slowly(client, 200_000) for _ in range(large_bodies.BODIES_MAX + 3)]
+    answers = [asyncio.ensure_future(reader.readline()) for reader, _ in trickling]
+    while not all(answer.done() for answer in answers[:3]):
+        await asyncio.sleep(0.01)
+
+    form = fields("call_arrives", HandoffData="x" * 500_000)
+    status, document = await post_large(client, "/voice/inbound", form)
+
+    assert (status, document[:5]) == (200, b"<?xml")
+    await asyncio.wait(answers[:4])
+    assert [answer.result()[:12] for answer in answers[:4]] == [b"HTTP/1.1 408"] * 4
+    assert not any(answer.done() for answer in answers[4:])
+    for answer, (_, writer) in zip(answers, trickling, strict=True):
+        answer.cancel()
+        writer.close()
+
+
+async def test_large_bodies_are_parsed_one_at_a_time_and_each_call_is_answered(client, ingest, monkeypatch):
+    running, most = [], []
+    parse = reception.parse_form
+
+    def watched(body, **options):
+        if len(body) <= reception.BODY_BYTES_MAX:
+            return parse(body, **options)
+        running.append(1)
+        most.append(len(running))
+        try:
+            return parse(body, **options)
+        finally:
+            running.pop()
+
+    monkeypatch.setattr(reception, "parse_form", watched)
+    form = fields("call_arrives", HandoffData="x" * 300_000) | {f"field {number}": "%" for number in range(5_000)}
+    junk = (urlencode(form), {"Content-Type": FORM, "X-Twilio-Signature": "x"})
+
+    answers = await asyncio.gather(
+        *(send(client, "/voice/inbound", *junk) for _ in range(10)),
+        *(post_large(client, "/voice/inbound", form) for _ in range(40)),
+    )
+
+    assert [status for status, _ in answers] == [403] * 10 + [200] * 40
+    assert max(most) == 1
+
+
+async def test_a_large_body_that_gets_no_place_in_time_is_refused(client, ingest, lines, monkeypatch):
+    monkeypatch.setattr(large_bodies, "_PLACE_DEADLINE_S", 0.01)
+    monkeypatch.setattr(large_bodies.LargeBodies, "reading", lambda _, _deadline_s: nullcontext())  # none makes room
+    trickling = [await open_slowly(client, 200_000) for _ in range(large_bodies.BODIES_MAX + 1)]
+
+    while not rejections(lines):
+        await asyncio.sleep(0.01)
+
+    assert rejections(lines) == [(503, "busy")]
+    for _, writer in trickling:
+        writer.close()
 
 
 async def test_the_second_token_is_accepted_while_tokens_are_rotated(open_client, ingest):

@@ -1,0 +1,70 @@
+"""Bounds what large bodies may cost before anyone knows whether Twilio signed them.
+
+A body has to be read and parsed as a whole before its signature can be checked. So junk costs as much as a call, up to
+1 MiB of memory and most of a second of one core. Both are bounded here, and a call gets its turn.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from webhooks.errors import RejectedError, Rejection
+
+#: How many large bodies are kept in memory at once, count.
+BODIES_MAX = 32
+#: How long a request waits for a place, seconds. Twilio gives up after 15 s.
+_PLACE_DEADLINE_S = 8.0
+#: How long a body may take while another request waits for a place, seconds.
+_SOON_S = 1.0
+
+
+class LargeBodies:
+    """The places for large bodies."""
+
+    def __init__(self, most: int = BODIES_MAX) -> None:
+        self._places = asyncio.Semaphore(most)
+        #: The deadlines of those that are still being read and when that began, seconds, the oldest first.
+        self._reading: dict[asyncio.Timeout, float] = {}
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold a place inside the block.
+
+        While all are taken, the body that has been read for the longest time has to be complete soon: Twilio sends a
+        body at once, so the slowest is the least likely to be Twilio's.
+
+        Raises:
+            RejectedError: no place became free in time.
+        """
+        if self._places.locked() and self._reading:
+            slowest = next(iter(self._reading))
+            began_s = self._reading.pop(slowest)
+            slowest.reschedule(max(began_s + _SOON_S, asyncio.get_running_loop().time()))
+        try:
+            async with asyncio.timeout(_PLACE_DEADLINE_S):
+                await self._places.acquire()
+        except TimeoutError:
+            raise RejectedError(503, Rejection.BUSY) from None
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    @asynccontextmanager
+    async def reading(self, deadline_s: float) -> AsyncIterator[None]:
+        """Bound the time in which a body is read inside the block; it may end early, in favor of another.
+
+        Raises:
+            TimeoutError: the time is over.
+        """
+        async with asyncio.timeout(deadline_s) as deadline:
+            self._reading[deadline] = asyncio.get_running_loop().time()
+            try:
+                yield
+            finally:
+                self._reading.pop(deadline, None)
+
+    def turn(self) -> asyncio.Lock:
+        """Return the lock under which one body is parsed at a time, so that the event loop keeps half of a core."""
+        return self._turn
