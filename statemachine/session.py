@@ -133,6 +133,8 @@ class Party:
     held_since_ms: int = 0
     #: Id of the effect that asks for it, empty once that has an outcome.
     updating: str = ""
+    #: When a conversion's repair asked Twilio to move it, or heard of that last, Unix milliseconds; 0 while none has.
+    moved_again_ms: int = 0
     #: The `<Dial>` that led it into the conference has ended once, and the action's document leads it there again.
     was_out: bool = False
     #: None of ours, and muted when a look has found it: no company for as long as it is muted.

@@ -102,8 +102,10 @@ def settle_with_others(scratch: Scratch, event: CallsRead) -> None:
 def _settled(scratch: Scratch) -> None:
     scratch.cancel_timer(ConvertOverdue.timer)
     scratch.cancel_timer(RepairOverdue.timer)
-    # Whatever is still to be heard of a request that moved somebody does not matter any more: both are in.
-    scratch.change(redirecting=(), repaired=False)
+    # A repair may still be on its way: it takes out for a moment whom a late dial action has brought in. What else is
+    # still to be heard of a request that moved somebody does not matter any more: both are in.
+    session = scratch.session
+    scratch.change(redirecting=session.redirecting if session.repaired else (), repaired=False)
     report_converts(scratch, CommandStatus.DONE)
     note_conference_recording(scratch)
     transfer = scratch.session.transfer
@@ -118,7 +120,9 @@ def redirect_missing(scratch: Scratch, event: CallsRead) -> None:
     parent, child = scratch.session.parent, scratch.session.child
     scratch.change(repaired=True)
     scratch.set_timer(RepairOverdue.timer, scratch.policy.repair_timeout_ms)
-    redirect(scratch, parent if child.call_sid in inside else child)
+    missing = parent if child.call_sid in inside else child
+    redirect(scratch, missing)
+    scratch.change_party(missing, moved_again_ms=scratch.now_ms)
 
 
 def redirect(scratch: Scratch, party: Party, tune: Tune = Tune.NONE) -> None:
@@ -139,12 +143,16 @@ def redirect(scratch: Scratch, party: Party, tune: Tune = Tune.NONE) -> None:
 
 def note_redirected(scratch: Scratch, event: EffectOutcome) -> None:
     """Twilio has taken the redirect: the leg is on its way."""
-    scratch.change(redirecting=_without(scratch, event), moved_at_ms=scratch.now_ms)
+    note_redirect_over(scratch, event)
+    scratch.change(moved_at_ms=scratch.now_ms)
 
 
 def note_redirect_over(scratch: Scratch, event: EffectOutcome) -> None:
     """The redirect has come to an end, without success or without anybody knowing."""
     scratch.change(redirecting=_without(scratch, event))
+    for party in tuple(scratch.session.parties.values()):
+        if party.moved_again_ms:
+            scratch.change_party(party, moved_again_ms=scratch.now_ms)
 
 
 def look_after_redirect(scratch: Scratch, event: EffectOutcome) -> None:

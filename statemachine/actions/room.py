@@ -225,10 +225,7 @@ def note_leaving(scratch: Scratch, event: ParticipantLeft | CallProgressed | Dia
             watch_dials(scratch)
             return
         # A leg that somebody else gave other TwiML is no longer ours: it counts as gone and is not hung up.
-        moved_by_us = bool(scratch.session.redirecting) or (
-            scratch.session.repaired and scratch.now_ms - scratch.session.moved_at_ms < scratch.policy.look_again_ms
-        )
-        settled = scratch.state in (State.CONFERENCED, State.TRANSFERRING) and not moved_by_us
+        settled = scratch.state in (State.CONFERENCED, State.TRANSFERRING) and not _is_moved_by_us(scratch, party)
         moved_away = settled and event.left_reason == "participant_updated_via_api"
         hung_up = event.hung_up and not comes_back(scratch, party, event)
         if hung_up or moved_away:
@@ -239,6 +236,14 @@ def note_leaving(scratch: Scratch, event: ParticipantLeft | CallProgressed | Dia
         scratch.change_party(party, in_room=False, was_out=event.dial == "conference")
         if event.party_is_gone:
             note_gone(scratch, party.name, event.call_status)
+
+
+def _is_moved_by_us(scratch: Scratch, party: Party) -> bool:
+    """Whether a move of ours is under way, or was lately, that takes someone out of the conference and in again."""
+    session = scratch.session
+    moved_at_ms = max(party.moved_again_ms, session.moved_at_ms if session.repaired else 0)
+    lately = bool(moved_at_ms) and scratch.now_ms - moved_at_ms < scratch.policy.look_again_ms
+    return lately or bool(session.redirecting)
 
 
 def _may_have_refused(scratch: Scratch, party: Party, event: ParticipantLeft) -> bool:

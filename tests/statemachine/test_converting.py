@@ -338,3 +338,52 @@ def test_conversion_that_is_adopted_after_one_that_was_given_up_has_a_repair_of_
     story.joins("agent").expect("converting").fires(ConvertOverdue)
     story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("agent",))
     story.expect("converting", REDIRECT_CUSTOMER, "look")
+
+
+def repairing() -> Story:
+    """The customer has not come, and is moved once; now their late dial action was answered after all."""
+    story = redirected().joins("agent").fires(ConvertOverdue)
+    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("agent",))
+    return story.expect("converting", REDIRECT_CUSTOMER).dial_ends("completed")
+
+
+@pytest.mark.parametrize("how", ["callback", "read"])
+def test_repair_that_crosses_with_a_late_dial_action_takes_the_customer_out_for_a_moment_only(how):
+    story = repairing()
+    move = story_redirect(story)
+    if how == "callback":
+        story.joins("customer").expect("conferenced", *FLAGS)
+    else:
+        story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "agent"))
+        story.expect("conferenced", *FLAGS)
+    # The move is sent only now: Twilio takes the customer out of the conference and into it again.
+    story.later(11_000).succeeds("redirect_call", "customer", move)
+    story.later(1_000).leaves("customer", status="in-progress", reason="participant_updated_via_api")
+    assert not story.session.parties["customer"].is_gone
+    story.expect("conferenced").joins("customer").expect("conferenced", "flag customer")
+    assert {party.name for party in story.session.in_room} == {"customer", "agent"}
+    assert "lone" not in story.session.timers
+
+
+def test_repair_crosses_with_a_late_dial_action_before_its_answer_is_known():
+    story = repairing().joins("customer").expect("conferenced", *FLAGS)
+    story.leaves("customer", status="in-progress", reason="participant_updated_via_api").joins("customer")
+    story.expect("conferenced", "flag customer")
+
+
+def test_transfer_survives_a_repair_that_crosses_with_a_late_dial_action():
+    story = Story().answered().transfer("warm")
+    story.succeeds("redirect_call", "agent", story_redirect(story)).joins("agent").fires(ConvertOverdue)
+    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("agent",))
+    story.expect("converting", REDIRECT_CUSTOMER).dial_ends("completed")
+    story.joins("customer").expect("transferring", "dial target", "flag customer", phase="warm")
+    story.leaves("customer", status="in-progress", reason="participant_updated_via_api").expect("transferring")
+    story.joins("customer").expect("transferring", "flag customer", phase="warm")
+    assert not story.session.parties["customer"].is_gone
+
+
+def test_customer_whom_someone_else_moves_away_after_a_repair_is_gone():
+    story = repairing()
+    story.succeeds("redirect_call", "customer", story_redirect(story)).joins("customer").later(11_000)
+    story.leaves("customer", status="in-progress", reason="participant_updated_via_api")
+    assert story.session.parties["customer"].is_gone
