@@ -31,6 +31,8 @@ FILE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
 #: Functions that are longer for now, with their length: they may shrink, never grow, and none may join them.
 LONG_FUNCTIONS: dict[str, int] = {}
+#: One process parses the tree once for all of these tests.
+pytestmark = pytest.mark.xdist_group("tidy")
 LOG_LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
 
 

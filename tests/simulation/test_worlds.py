@@ -22,8 +22,8 @@ def stands(plan: Plan, tell_figure: Tell) -> None:
     assert not run.exceptions, describe(run)
 
 
-def test_a_hundred_sessions(tell_figure: Tell) -> None:
-    stands(Plan(seed=11, sessions=100, arrivals_per_s=3.0, talk_s=20.0, talk_max_s=90.0), tell_figure)
+def test_forty_sessions(tell_figure: Tell) -> None:
+    stands(Plan(seed=11, sessions=40, arrivals_per_s=3.0, talk_s=15.0, talk_max_s=60.0), tell_figure)
 
 
 def test_odd_answers_leave_no_command_without_an_outcome(tell_figure: Tell) -> None:
