@@ -103,6 +103,17 @@ def test_end_of_an_announcement_that_nobody_waits_for_changes_nothing():
     playing().played("agent").expect_command("announce-1", "accepted")
 
 
+def test_end_of_an_unknown_announcement_changes_nothing_in_a_transfer():
+    story = ordering(talking, "warm").announce().played("agent").expect("transferring", outcome="stayed")
+    story.expect_command("announce-1", "accepted").played().expect_command("announce-1", "accepted", "done")
+    story.played().expect("transferring").expect_no_orders()
+
+
+def test_announcement_in_a_transfer_that_twilio_refuses_fails_the_command():
+    story = refuse(ordering(talking, "warm").announce(), 0).expect("transferring", phase="warm").expect_no_orders()
+    story.expect_command("announce-1", "accepted", "failed", reason="Twilio refused (HTTP 400, code 0)")
+
+
 def test_doubled_end_tells_it_once():
     playing().played().played().expect_command("announce-1", "accepted", "done")
 

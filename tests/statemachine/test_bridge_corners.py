@@ -79,3 +79,15 @@ def test_recording_of_a_conference_that_has_failed_is_not_started_over_the_bridg
 def test_refused_add_does_not_take_the_name(address):
     story = ordering(Story().answered).add("agent", to=address).add("lawyer", "add-2", to=address)
     story.expect("converting", "move agent").expect_command("add-2", "accepted")
+
+
+def test_end_of_a_dial_into_a_conference_does_not_end_the_bridge():
+    story = Story().answered().dial_ends("completed", call_status="completed", dial="conference")
+    story.expect("bridged", outcome="stayed", phase="connected").expect_timers()
+
+
+@pytest.mark.parametrize("command", ["remove", "hold", "mute"])
+def test_command_about_a_party_who_is_not_there_is_refused(command):
+    story = getattr(ordering(Story().answered), command)("lawyer", "late").expect("bridged", phase="connected")
+    why = "no such party; there are customer, agent"
+    story.expect_refused("late", why, "convert", "transfer", "end").expect_timers()

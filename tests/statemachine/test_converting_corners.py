@@ -1,5 +1,7 @@
 """Rare events while both are moved into the conference."""
 
+import pytest
+
 from statemachine.events import AgeOverdue, ConferenceStarted, ConvertOverdue
 from tests.statemachine.ordering import RECORDING, Orders, ordering, recorded
 from tests.statemachine.rooms import as_room
@@ -80,10 +82,11 @@ def test_guest_is_removed_while_the_two_are_on_their_way():
     story.leaves("guest").expect("converting").expect_command("remove-1", "accepted", "done").expect_no_orders()
 
 
-def test_party_that_is_not_there_is_neither_removed_nor_muted():
+@pytest.mark.parametrize("command", ["remove", "hold", "mute"])
+def test_command_about_a_party_who_is_not_there_is_refused(command):
+    story = getattr(converting(), command)("lawyer", "late").expect("converting")
     why = "no such party; there are customer, agent"
-    converting().remove("lawyer").expect_refused("remove-1", why, "convert", "transfer", "end")
-    converting().mute("lawyer").expect_refused("mute-1", why, "convert", "transfer", "end")
+    story.expect_refused("late", why, "convert", "transfer", "end").expect_timers("convert")
 
 
 def test_recording_is_neither_started_nor_resumed_while_it_runs():
@@ -100,3 +103,18 @@ def test_conference_recording_that_has_failed_is_not_started_again():
     assert story.last.outcome == "refused"
     told = "the conference's recording was stopped and can't be started again; allowed now: "
     assert story.reports["record-start"][0][1].startswith(told)
+
+
+def test_change_of_a_party_that_is_in_already_is_taken():
+    story = converting().joins("agent")
+    story.legs["agent"].held = story.legs["agent"].muted = True
+    story.changes("agent").expect("converting", outcome="stayed").expect_held("agent").expect_muted("agent")
+    story.joins("customer").expect("conferenced", "flag customer", "unhold agent")
+
+
+def test_agent_who_leaves_the_conference_while_a_transfer_is_prepared_has_handed_over():
+    """Only the leave of the conference tells of it, not the end of the call."""
+    story = Story().answered().transfer("warm").joins("agent").expect("converting").leaves("agent")
+    story.expect("transferring", phase="blind").joins("customer", starts=False)
+    story.expect("transferring", "dial target").takes_part("target")
+    story.expect("conferenced", "flag customer", "flag agent").expect_command("transfer-1", "accepted", "done")

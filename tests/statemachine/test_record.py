@@ -13,7 +13,7 @@ from tests.statemachine.ordering import (
     recorded,
     recorded_conference,
 )
-from tests.statemachine.stages import FLAGS, conferenced, outbound
+from tests.statemachine.stages import FLAGS, conferenced, outbound, talking
 from tests.statemachine.story import CUSTOMER_CALL, OTHER_ROOM, OUTBOUND, ROOM, Story
 
 
@@ -101,9 +101,17 @@ def test_refused_where_there_is_nothing_to_change_or_something_runs_already():
     for action in ("pause", "resume", "stop"):
         refused_because(ordering().record(action, "it"), "it", "it is not recorded")
     refused_because(running().record("start", "it"), "it", "it is recorded already")
-    why = "another change of the recording is under way"
-    refused_because(running().record("pause").record("stop", "it"), "it", why)
     refused_because(ordering(Story().comes_in).record("start", "it"), "it", "nobody has answered yet")
+
+
+@pytest.mark.parametrize("begin", [
+    lambda: Story().answered(), lambda: Story().answered().convert(), conferenced, lambda: talking("warm"),
+], ids=["bridged", "converting", "conferenced", "transferring"])  # fmt: skip
+def test_recording_is_not_changed_while_another_change_is_under_way(begin):
+    story = ordering(begin).record("start").record("stop", "late")
+    refused_because(story, "late", "another change of the recording is under way")
+    story.recorded().expect_command("record-start", "accepted", "done").expect_recording("in-progress")
+    story.record("stop", "again").recorded().expect_command("again", "accepted", "done").expect_recording("stopped")
 
 
 def test_what_is_so_already_is_done():
@@ -213,6 +221,13 @@ def test_conference_is_recorded_from_its_start_and_changed_by_its_sid():
     story.recorded(sid="").expect_recording("stopped")
     why = "the conference's recording was stopped and can't be started again"
     refused_because(story.record("start", "late"), "late", why)
+
+
+def test_conferences_recording_that_was_stopped_is_not_started_again_in_a_transfer():
+    story = recorded_conference().record("stop").recorded().transfer("warm").confirms("agent").takes_part("target")
+    story.expect("transferring", phase="warm").expect_recording("stopped").record("start", "late")
+    why = "the conference's recording was stopped and can't be started again"
+    story.expect_refused("late", why, "convert", "complete", "cancel", "end").expect_recording("stopped")
 
 
 def test_it_is_recorded_already():

@@ -319,11 +319,17 @@ def test_one_supervisor_at_a_time():
     refused_because(dialled().supervise(command_id="late", to=CHIEF_TOO), "late", why)
     story = ordering(Story().answered().convert).supervise()
     refused_because(story.supervise(command_id="late", to=CHIEF_TOO), "late", why)
+    story = supervised(begin=lambda: talking("warm")).supervise(command_id="late", to=CHIEF_TOO).expect("transferring")
+    refused_because(story, "late", why)
 
 
 def test_supervisor_who_is_about_to_be_dialled_is_waited_for():
+    why = "the supervisor is about to be dialled"
     story = ordering().supervise().supervise("barge", "late")
-    refused_because(story, "late", "the supervisor is about to be dialled")
+    refused_because(story, "late", why)
+    story = ordering(lambda: conferenced().transfer("warm")).supervise().expect("transferring", "unflag customer")
+    refused_because(story.supervise("barge", "late").expect("transferring"), "late", why)
+    story.confirms("customer", "agent").expect("transferring", "dial target", "dial supervisor")
 
 
 def test_nobody_supervises_before_the_agent_has_answered():

@@ -2,7 +2,6 @@
 
 Each process counts the rows that it takes; with xdist, the controller adds up what the workers report. The check runs
 when the whole folder ran and passed. Leaving out the soak tests is allowed, any other selection turns the check off.
-Rows in `rows_by_history.txt` may be missed, since only generated histories take them, which differ from run to run.
 It is a plugin instead of a conftest of that folder because the controller of xdist collects no tests.
 """
 
@@ -16,7 +15,6 @@ import pytest
 from tests.support.rows import marked, never_taken, position_of, taken_at
 
 _FOLDER = Path(__file__).parent.parent / "statemachine"
-_BY_HISTORY = frozenset((_FOLDER / "rows_by_history.txt").read_text("utf-8").splitlines())
 _OUTPUT = "rows_taken"
 
 
@@ -66,7 +64,7 @@ class _RowCoverage:
             output: dict[str, Any] = session.config.workeroutput  # type: ignore[attr-defined]
             output[_OUTPUT] = {"is_whole": self.is_whole, "taken": positions}
         elif self.is_whole and exitstatus == pytest.ExitCode.OK and not session.config.option.collectonly:
-            self.never = [row for row in never_taken(taken_at(self.taken)) if row not in _BY_HISTORY]
+            self.never = never_taken(taken_at(self.taken))
             if self.never:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
