@@ -33,6 +33,10 @@ class StoreUnreachableError(StoreError):
     state = "no answer"
 
 
+class StoreUnaskedError(StoreError):
+    """Redis was not asked, on purpose: this says nothing about Redis."""
+
+
 class LeaseLostError(StoreError):
     """Another worker owns the partition: drop everything held of it, do nothing more for it."""
 

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 import structlog
 
+from runtime.errors import StoreUnaskedError
 from runtime.metrics import Metrics
 
 log = structlog.get_logger()
@@ -50,6 +51,8 @@ def note_unreachable(error: Exception, **about: Any) -> None:
         error: What Redis, or the way to it, came to.
         about: What asked, under keys of `runtime.log.KEYS`.
     """
+    if isinstance(error, StoreUnaskedError):
+        return
     loop = asyncio.get_running_loop()
     outage, now_s = _of_loop(loop), loop.time()
     for metrics in outage.metrics:

@@ -12,6 +12,7 @@ from aiohttp import hdrs, web
 from prometheus_client import Histogram
 
 from runtime.clock import Clock
+from runtime.containment import Where, contain
 from runtime.metrics import Metrics
 from runtime.settings import ServiceSettings
 from streams.ingest import Ingest, ReplayedRequestError
@@ -46,6 +47,7 @@ from webhooks.health import HealthRoutes
 from webhooks.means import Means
 from webhooks.reception import Reception
 from webhooks.replies import twiml
+from webhooks.rescue import HEARD, Action, Rescue, Unasked
 from webhooks.routing import Routing
 from webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes
 from webhooks.wait import WaitRoutes
@@ -54,11 +56,9 @@ log = structlog.get_logger()
 
 #: Paths that may be asked by GET as well: Twilio's default for what is heard on hold.
 _MAY_GET = frozenset({WAIT_PATH, ANNOUNCEMENT_PATH})
-#: The voice URLs: whatever a signed request says, the caller hears a sentence.
-_HEARD = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, CLIENT_PATH, FALLBACK_PATH})
+#: Errors of a handler that are answered by name.
+_FORESEEN = (RejectedError, ReplayedRequestError, CallbackUrlError, MalformedCallbackError)
 
-#: Answers a request that was admitted: its form and its raw query.
-Action = Callable[[Form, str], Awaitable[web.Response]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -87,9 +87,13 @@ def make_app(
     """
     app = web.Application()
     reception = Reception(settings)
-    signed = signed_routes(settings, ingest, child_lookup, metrics, directory or DirectoryFile(settings))
+    directory = directory or DirectoryFile(settings)
+    signed = signed_routes(settings, ingest, child_lookup, metrics, directory)
     health = HealthRoutes(ingest, metrics, level or Level())
     durations, documents = _Durations(metrics.webhook_requests), _documents_of(settings)
+    without_store = signed_routes(settings, Unasked(), child_lookup, metrics, directory)
+    rescue = Rescue(settings, documents, Routing(settings, directory), metrics, without_store)
+    signed = {path: _contained(path, action, rescue, metrics) for path, action in signed.items()}
     audio = {path: AudioFile(path) for path in PATHS.values()}
     # A proxy may take the public URL's path away or leave it: both are answered, and signed as they were sent.
     for prefix in dict.fromkeys(("", unquote(reception.prefix))):  # the router escapes paths by itself
@@ -163,6 +167,17 @@ class _Durations:
         child.observe(duration_s)
 
 
+def _contained(path: str, action: Action, rescue: Rescue, metrics: Metrics) -> Action:
+    """The boundary of one answer: an error that no code foresaw costs neither the caller nor the process."""
+
+    async def answer(form: Form, query: str) -> web.Response:
+        with contain(Where.WEBHOOK, metrics, passing=_FORESEEN, url_path=path):
+            return await action(form, query)
+        return await rescue.answer(path, form, query, _FORESEEN)
+
+    return answer
+
+
 def _signed(
     path: str,
     action: Action,
@@ -175,7 +190,7 @@ def _signed(
 ) -> Handler:
     def refused(reason: Rejection) -> web.Response:
         """The answer to a request that is Twilio's, but can't be understood."""
-        if path not in _HEARD:
+        if path not in HEARD:
             return _rejected(path, 400, reason)
         log.warning("webhook_rejected", url_path=path, status=200, reason=reason.value)
         return twiml(documents.say_and_hang_up(Phrase.UNREACHABLE))

@@ -1,0 +1,225 @@
+"""Any error that no code foresaw, in any function of a handler: the caller gets TwiML, a report is repeated."""
+
+import gc
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from types import FunctionType
+from xml.etree import ElementTree
+
+import pytest
+
+from streams.ingest import PartyFacts
+from tests.webhooks.webhook_kit import (
+    AGENT_CALL,
+    CALLER,
+    DIAL,
+    DIAL_ACTION,
+    ROOM,
+    facts,
+    fields,
+    post,
+)
+
+ROOT = Path(__file__).parents[2]
+#: What runs in a handler; the request's reception is another matter.
+HANDLERS = {
+    str(ROOT / "webhooks" / f"{name}.py")
+    for name in (
+        *("announcement", "answers", "callbacks", "client_calls", "dial_actions", "gate", "gate_answers"),
+        *("replies", "routing", "voice", "wait"),
+    )
+} | {str(path) for path in (ROOT / "telephony").glob("*.py")}
+GATE = f"/voice/gate?session={CALLER}&dial={DIAL}&asked=1"
+WAIT = f"/voice/wait?session={CALLER}&party=customer&tune=music"
+
+AGENTS = ("+14155550123", "+14155550124")
+
+#: New calls: target, form, and the session that Redis has.
+NEW = {
+    "inbound": ("/voice/inbound", fields("call_arrives"), None),
+    "conference": ("/voice/conference", fields("call_arrives"), None),
+    "client": ("/voice/client", fields("browser_calls_somebody"), None),
+    "fallback": ("/voice/fallback", fields("call_arrives"), facts("bridged")),
+}
+RUNNING = {
+    "dial action": (DIAL_ACTION, fields("call_arrives", DialCallStatus="completed"), facts("converting")),
+    "next agent": (DIAL_ACTION, fields("call_arrives", DialCallStatus="no-answer"), facts("bridged", agents=AGENTS)),
+    "gate": (
+        GATE,
+        fields("call_arrives", Direction="outbound-api"),
+        facts("transferring", target=PartyFacts(dial_id=DIAL, label="target-1", status="ringing")),
+    ),
+    "wait": (WAIT, fields("call_arrives"), facts("conferenced")),
+}
+REPORTS = {
+    "status": ("/voice/status", fields("call_arrives", CallStatus="completed"), None),
+    "call": (AGENT_CALL, fields("agent_rings"), facts("bridged")),
+    "room": (ROOM, fields("agent_joins"), facts("converting")),
+    "announcement": (
+        f"/voice/announcement?session={CALLER}&command=c1",
+        fields("call_arrives"),
+        facts("conferenced", announcements={"c1": "Hello"}),
+    ),
+}
+#: What no document can be made without, and what is cached.
+_UNBROKEN = {"twiml", "moment_ms"}
+
+
+class UnforeseenError(Exception):
+    """An error that no code knows."""
+
+
+@contextmanager
+def traced(on_call):
+    """Call `on_call` with each function of a handler that is entered; an error that it raises comes from there."""
+
+    def trace(frame, what, _given):
+        if what == "call" and frame.f_code.co_filename in HANDLERS and frame.f_code.co_name != "<module>":
+            on_call(frame.f_code)
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+def _divides(*_args, **_options):
+    return 1 / 0
+
+
+def _looks_up(*_args, **_options):
+    return {}["x"]
+
+
+def _asks_none(*_args, **_options):
+    return None.x
+
+
+@contextmanager
+def broken(functions, number):
+    """Let every call of a function fail, with one of several errors."""
+    codes = [function.__code__ for function in functions]
+    for function in functions:
+        function.__code__ = (_divides, _looks_up, _asks_none)[number % 3].__code__
+    try:
+        yield
+    finally:
+        for function, code in zip(functions, codes, strict=True):
+            function.__code__ = code
+
+
+async def calls_of(client, ingest, case):
+    """Each function that a request enters, in order."""
+    target, form, ingest.facts = case
+    seen = []
+    with traced(seen.append):
+        status, _ = await post(client, target, form)
+    assert status in (200, 204)
+    assert len(seen) > 3
+    return seen
+
+
+def verbs(document):
+    return [element.tag for element in ElementTree.fromstring(document)]
+
+
+@pytest.fixture
+def started(open_client, write_directory):
+    """The webhooks, with two agents to be tried."""
+    directory = write_directory('[inbound."+14155550100"]\nagents = ["+14155550123", "+14155550124"]\n')
+    return lambda: open_client(CONFERRAL_ALLOWED_DESTINATIONS="US,client:", **directory)
+
+
+def keeps_the_caller(document):
+    """Whether the call goes on after the document, or hears something and asks again."""
+    return bool({"Dial", "Redirect", "Gather"} & set(verbs(document)))
+
+
+def count_of(metrics):
+    return metrics.unexpected_errors.labels("webhook")._value.get()
+
+
+@pytest.mark.parametrize("case", (NEW | RUNNING).values(), ids=(NEW | RUNNING).keys())
+async def test_an_error_anywhere_in_a_handler_keeps_the_caller_connected(started, ingest, metrics, lines, case):
+    client = await started()
+    for number, code in enumerate(await calls_of(client, ingest, case)):
+        ingest.gates.clear()
+        seen, before = [], count_of(metrics)
+
+        def fail_once(_code, number=number, seen=seen):
+            seen.append(1)
+            if len(seen) == number + 1:
+                raise UnforeseenError
+
+        with traced(fail_once):
+            status, document = await post(client, case[0], case[1])
+
+        assert (status, keeps_the_caller(document)) == (200, True), (code.co_qualname, document)
+        assert count_of(metrics) == before + 1, code.co_qualname
+    assert {line["url_path"] for line in lines if line["event"] == "unexpected_error" and "url_path" in line} == {
+        case[0].partition("?")[0]
+    }
+    assert not [line for line in lines if line["event"] == "store_unreachable"]
+
+
+async def functions_of(client, ingest, case):
+    """Each function that a request enters, by name."""
+    codes = {code for code in await calls_of(client, ingest, case) if not code.co_freevars}
+    found = {}
+    for it in gc.get_objects():
+        if isinstance(it, FunctionType) and it.__code__ in codes and it.__name__ not in _UNBROKEN:
+            found.setdefault(it.__qualname__, []).append(it)
+    assert len(found) > 3
+    return found
+
+
+@pytest.mark.parametrize("case", NEW.values(), ids=NEW.keys())
+async def test_a_function_that_always_fails_leaves_a_new_call_with_twiml(started, ingest, metrics, lines, case):
+    client = await started()
+    connected = 0
+    for number, (name, found) in enumerate((await functions_of(client, ingest, case)).items()):
+        with broken(found, number):
+            status, document = await post(client, case[0], case[1])
+
+        assert (status, verbs(document)[-1:]) in [(200, ["Dial"]), (200, ["Hangup"])], name
+        connected += keeps_the_caller(document)
+    assert connected > 5 or case[0] == "/voice/client"
+    assert count_of(metrics) > 0
+
+
+@pytest.mark.parametrize("case", RUNNING.values(), ids=RUNNING.keys())
+async def test_a_function_that_always_fails_leaves_a_call_to_the_fallback(started, ingest, metrics, lines, case):
+    client = await started()
+    for number, (name, found) in enumerate((await functions_of(client, ingest, case)).items()):
+        ingest.gates.clear()
+        with broken(found, number):
+            status, document = await post(client, case[0], case[1])
+
+        assert (status == 200 and keeps_the_caller(document)) or (status, document) == (500, ""), name
+
+
+@pytest.mark.parametrize("case", REPORTS.values(), ids=REPORTS.keys())
+async def test_an_error_anywhere_in_a_report_gets_500_so_that_it_is_repeated(client, ingest, metrics, lines, case):
+    for number, (name, found) in enumerate((await functions_of(client, ingest, case)).items()):
+        before = count_of(metrics)
+        with broken(found, number):
+            answered = await post(client, case[0], case[1])
+
+        assert answered == (500, ""), name
+        assert count_of(metrics) == before + 1
+
+
+async def test_an_error_before_the_call_is_known_bridges_it_by_its_own_fields(client, ingest, lines, monkeypatch):
+    def fail(*_args, **_options):
+        raise UnforeseenError
+
+    monkeypatch.setattr("webhooks.voice.received", fail)
+
+    status, document = await post(client, "/voice/inbound", fields("call_arrives"))
+
+    assert (status, verbs(document)) == (200, ["Dial"])
+    assert "+14155550123" in document
+    assert CALLER in document

@@ -1,0 +1,111 @@
+"""Answers a voice request whose handler met an error that no code foresaw.
+
+The caller waits for TwiML, so the error must cost neither the call nor the answer. The same handler runs once more, as
+if Redis were away: it publishes and reads nothing, and asks again where it can. If that fails too, a caller who has
+just called is bridged to the first agent by the fields that every call has.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from runtime.containment import Where, contain
+from runtime.errors import StoreUnaskedError
+from runtime.metrics import Metrics
+from runtime.settings import ServiceSettings
+from telephony.addresses import parse_address
+from telephony.callbacks import call_sid_of, was_placed
+from telephony.documents import Documents
+from telephony.phrases import Phrase
+from telephony.urls import DIAL_ACTION_PATH, FALLBACK_PATH, GATE_PATH, WAIT_PATH
+from webhooks.client_calls import CLIENT_PATH
+from webhooks.form import Form
+from webhooks.replies import twiml
+from webhooks.routing import Routing
+from webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
+
+#: Answers a request that was admitted: its form and its raw query.
+Action = Callable[[Form, str], Awaitable[web.Response]]
+
+#: The voice URLs: whatever a signed request says, the caller hears a sentence.
+HEARD = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, CLIENT_PATH, FALLBACK_PATH})
+#: All others only report something. Twilio repeats what gets a 500, or a sweep finds out.
+_RESCUED = HEARD | {DIAL_ACTION_PATH, GATE_PATH, WAIT_PATH}
+_NEW_CALLS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH})
+
+
+class Unasked:
+    """An ingest that asks Redis for nothing."""
+
+    async def _refuse(self, *_args: Any, **_options: Any) -> Any:
+        raise StoreUnaskedError("answered without Redis")
+
+    publish = publish_and_read = read = session_of = claim_gate = is_one_too_many = uncount_call = _refuse
+
+    def restarted_lately(self) -> bool:
+        """Return that it was not: no one asks."""
+        return False
+
+    async def trouble(self) -> str:
+        """Return no trouble: no one asks."""
+        return ""
+
+
+class Rescue:
+    """Answers in place of a handler that has failed."""
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        documents: Documents,
+        routing: Routing,
+        metrics: Metrics,
+        without_store: Mapping[str, Action],
+    ) -> None:
+        """Take what it answers by.
+
+        Args:
+            settings: Of the process.
+            documents: Makes TwiML.
+            routing: Says who answers which number.
+            metrics: Where errors are counted.
+            without_store: The handlers by path, made with an `Unasked`.
+        """
+        self._settings = settings
+        self._documents = documents
+        self._routing = routing
+        self._metrics = metrics
+        self._without_store = without_store
+
+    async def answer(self, path: str, form: Form, query: str, passing: tuple[type[Exception], ...]) -> web.Response:
+        """Return TwiML that keeps the caller connected; 500 for a request that only reports something.
+
+        Args:
+            path: The request's path.
+            form: The request's fields.
+            query: Its raw query.
+            passing: Errors that leave this, as they leave the handler.
+        """
+        if path not in _RESCUED:
+            return web.Response(status=500)
+        with contain(Where.WEBHOOK, self._metrics, passing=passing, url_path=path):
+            return await self._without_store[path](form, query)
+        with contain(Where.WEBHOOK, self._metrics, passing=passing, url_path=path):
+            if path in _NEW_CALLS or (path == FALLBACK_PATH and not was_placed(form)):
+                return twiml(self._bare_bridge(form))
+        if path in HEARD:
+            return twiml(self._documents.say_and_hang_up(Phrase.UNREACHABLE))
+        return web.Response(status=500)  # Twilio asks the fallback URL
+
+    def _bare_bridge(self, form: Form) -> str:
+        agents = self._routing.inbound(form).agents
+        if not agents:
+            return self._documents.say_and_hang_up(Phrase.NOBODY_HERE)
+        return self._documents.bridge_to_agent(
+            call_sid_of(form),
+            parse_address(agents[0]),
+            caller="",
+            own_number=self._settings.number,
+            ring_timeout_s=self._settings.ring_timeout_s,
+        )
