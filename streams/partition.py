@@ -236,6 +236,17 @@ class PartitionAccess:
             await self._client.hset(key, mapping=deaths)
         return deaths
 
+    async def end_trials(self, partition: int, effect_ids: Sequence[str], most: int) -> None:
+        """Nobody died: what was counted of these effects beyond `most` (count), for trials under way, is taken back."""
+        if not effect_ids:
+            return
+        key = self._keys.suspects(partition)
+        with store_errors():
+            counts = [int(count or 0) for count in await self._client.hmget(key, effect_ids)]
+            ended = dict.fromkeys((name for name, count in zip(effect_ids, counts, strict=True) if count > most), most)
+            if ended:
+                await self._client.hset(key, mapping=ended)
+
     async def set_deaths(self, partition: int, effect_id: str, deaths: int) -> None:
         """Note how many workers have died over an effect; 0 for none that counts."""
         key = self._keys.suspects(partition)

@@ -2,7 +2,8 @@
 
 An effect that kills the process (out of memory, a crash in C) stays in the outbox and would kill the next holder, too.
 Others stand there with it and are innocent. So after two deaths each is tried by itself, with a mark. A worker that
-dies meanwhile may have been killed by an accident, so only a second death of that kind convicts the effect.
+dies meanwhile may have been killed by an accident, so only three such deaths in a row convict the effect: a trial that
+the worker survives, or that ends with a clean stop, takes the earlier ones back.
 """
 
 import asyncio
@@ -23,12 +24,12 @@ log = structlog.get_logger()
 
 #: After how many deaths of workers an effect is tried by itself, and after how many it is put aside, counts.
 SUSPECT_FROM = 2
-DEATHS_MAX = 4
+DEATHS_MAX = 5
 #: After how many deaths of workers over an entry of the stream it is put aside, count.
 ENTRY_DEATHS_MAX = 3
 #: How long the first try of a suspect is waited for before the next one begins, seconds.
 TRIAL_S = 1.0
-REASON = "four workers died over it"
+REASON = "five workers died over it"
 
 
 class Suspects:
@@ -65,7 +66,7 @@ class Suspects:
             open_effects: The effects of a session that are still in the outbox, by id.
             after_death: Whether the holder before has died, or may have.
         """
-        deaths: dict[str, int] = await self._deaths_over(orders) if after_death else {}
+        deaths = await self._deaths_over(orders, after_death=after_death)
         killers = {name for name, count in deaths.items() if count >= DEATHS_MAX}
         for order in orders:
             if order.effect.effect_id in killers:
@@ -84,13 +85,17 @@ class Suspects:
         if waiting:
             self._start(self._try_all(waiting, suspects, open_effects))
 
-    async def _deaths_over(self, orders: Sequence[Order]) -> dict[str, int]:
+    async def _deaths_over(self, orders: Sequence[Order], *, after_death: bool) -> dict[str, int]:
         names = [order.effect.effect_id for order in orders]
+        deaths: dict[str, int] = {}
         try:
-            return await self._access.count_deaths(self._partition, names, SUSPECT_FROM)
+            if after_death:
+                deaths = await self._access.count_deaths(self._partition, names, SUSPECT_FROM)
+            else:
+                await self._access.end_trials(self._partition, names, SUSPECT_FROM)
         except StoreError as error:  # a full Redis takes no marks, and the take-over must not wait for it
             note_unreachable(error, partition=self._partition)
-            return {}
+        return deaths
 
     async def _put_aside(self, order: Order, body: bytes) -> None:
         effect = order.effect
@@ -135,11 +140,11 @@ class Suspects:
             await self._mark(effect_id, deaths + 1)
         self._submit(replace(order, on_tried=tried.set))
         # A slow first try does not hold up the next suspect. It only waits for Twilio by then, so a later death is not
-        # taken for its work: never more than one effect is marked, and an accident costs one innocent at most.
+        # taken for its work, and the deaths of earlier trials were accidents: never more than one effect is marked.
         trial = self._start(self._end_trial(effect_id, tried, is_suspect=bool(deaths)))
         ended, _ = await asyncio.wait({trial}, timeout=TRIAL_S)
         if deaths and not ended:
-            await self._mark(effect_id, deaths)
+            await self._mark(effect_id, SUSPECT_FROM)
 
     async def _mark(self, effect_id: str, deaths: int) -> None:
         try:

@@ -185,9 +185,9 @@ async def test_effect_over_which_workers_died_is_shown_and_can_not_be_put_back(c
     from streams.partition import Entry, bury
 
     fields = {b"type": b"effect", b"session": b"s1", b"effect": b'{"kind": "hang_up_call"}'}
-    await bury(client, KEYS, KEYS.outbox(0), Entry("e1", fields), "four workers died over it")
+    await bury(client, KEYS, KEYS.outbox(0), Entry("e1", fields), "five workers died over it")
     (letter,) = (await letters.list()).letters
-    assert letter.reason == "four workers died over it"
+    assert letter.reason == "five workers died over it"
     done = await letters.retry_all()
     assert done.done == 0
     assert await letters.count() == 1
