@@ -62,7 +62,7 @@ def read(words: list[str]) -> Fields:
             fields["session"] = word
         elif word not in ("--yes", "--json", "--no-wait"):
             name, text = word.removeprefix("--"), rest.pop(0)
-            if name != "timeout":  # how long whoever types it waits
+            if name != "wait":  # how long the command line waits; no field of the command
                 fields[name] = text
     return fields
 
