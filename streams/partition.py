@@ -257,6 +257,11 @@ class PartitionAccess:
         """Put an effect, whole, with the dead letters."""
         await bury(self._client, self._keys, self._keys.outbox(partition), entry, reason)
 
+    async def drop_effect(self, partition: int, name: str) -> None:
+        """Take out of the outbox what nobody can carry out."""
+        with store_errors():
+            await self._client.hdel(self._keys.outbox(partition), name)
+
     async def tell(self, chore: effect_codec.TellCommand) -> None:
         """Writes how far a command has come that no commit tells of."""
         await tell_command(self._client, self._keys, chore)

@@ -37,6 +37,7 @@ from worker.executor import Executor, Order, pass_by
 from worker.live_states import LiveStates
 from worker.suspects import ENTRY_DEATHS_MAX, Suspects
 from worker.telling import tell
+from worker.unreadable import put_unreadable_aside, sorted_out
 
 log = structlog.get_logger()
 
@@ -197,22 +198,16 @@ class HeldPartition:
         await self.fire_timers()
         self.states.start()
         self._suspected = 0 if self.lease.was_clean else BATCH_MAX
-        orders = self._orders_of(outbox)
+        entries, unreadable = sorted_out(outbox)
+        await put_unreadable_aside(self.number, access, self._around.metrics, unreadable)
+        orders = self._orders_of(entries)
         await self._suspects.take_up(orders, outbox, self._open_effects_of, after_death=not self.lease.was_clean)
         self._has_recovered = True
 
-    def _orders_of(self, outbox: dict[str, bytes]) -> list[Order]:
+    def _orders_of(self, entries: list[effect_codec.OutboxEntry]) -> list[Order]:
         """What was found in the outbox, oldest first; what is only written to Redis starts here."""
-        entries, orders = [], []
-        for effect_id, body in outbox.items():
-            try:
-                entry = effect_codec.decode(body)
-            except BadEntryError:
-                log.error("outbox_entry_unreadable", partition=self.number, effect_id=effect_id)
-                continue
-            if entry is not None:
-                entries.append(entry)
-        for entry in sorted(entries, key=lambda entry: entry.ordered_at_ms):
+        orders = []
+        for entry in entries:
             if isinstance(entry.work, Effect):
                 self._open_effects[entry.work.session_id][entry.work.effect_id] = entry.work
                 orders.append(

@@ -21,7 +21,7 @@ from tests.support.rows import marked, never_taken
 
 #: Lines of the log that tell of a mistake of ours, or of something lost.
 MISTAKES = frozenset({
-    "task_failed", "task_ended", "unexpected_error", "record_broken", "outbox_entry_unreadable", "chore_refused",
+    "task_failed", "task_ended", "unexpected_error", "record_broken", "effect_put_aside", "chore_refused",
     "call_not_noted",
 })  # fmt: skip
 

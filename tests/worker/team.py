@@ -67,6 +67,7 @@ class Member:
     keeper: LeaseKeeper
     work: Work
     clock: TeamClock
+    metrics: Metrics
     stop: asyncio.Event
     tasks: list[asyncio.Task[Any]]
 
@@ -126,7 +127,7 @@ class Team:
         ]
         if hears_hints:
             works.append(keeper.company.listen(stop))
-        member = Member(name, process, keeper, work, clock, stop, [process.start(one) for one in works])
+        member = Member(name, process, keeper, work, clock, metrics, stop, [process.start(one) for one in works])
         self.alive[name] = member
         return member
 
