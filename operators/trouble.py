@@ -75,10 +75,9 @@ def is_lone(fields: Fields) -> bool:
     state, phase = fields.get("state", ""), fields.get("phase", "")
     if state not in ("conferenced", "transferring") or phase in _ALONE_ON_PURPOSE:
         return False
-    statuses = {party: fields.get(f"party.{party}.status", "") for party in words.parties(fields)}
-    if not _ON_THE_WAY.isdisjoint(statuses.values()):
+    if not _ON_THE_WAY.isdisjoint(fields.get(f"party.{party}.status", "") for party in words.parties(fields)):
         return False
-    return len([party for party, status in statuses.items() if status == "connected" and _counts(fields, party)]) == 1
+    return len(_company(fields)) == 1
 
 
 def _has_recovered(fields: Fields) -> bool:
@@ -87,8 +86,16 @@ def _has_recovered(fields: Fields) -> bool:
         return True
     if fields.get("state") not in ("bridged", "conferenced") or fields.get("phase") in _ALONE_ON_PURPOSE:
         return False
-    return sum(fields.get(f"party.{one}.status") == "connected" and _counts(fields, one)
-               for one in words.parties(fields)) >= 2  # fmt: skip
+    return len(_company(fields)) >= 2
+
+
+def _company(fields: Fields) -> list[str]:
+    """Return the connected parties that count, by name."""
+    return [
+        party
+        for party in words.parties(fields)
+        if fields.get(f"party.{party}.status") == "connected" and _counts(fields, party)
+    ]
 
 
 def _counts(fields: Fields, party: str) -> bool:
@@ -98,8 +105,7 @@ def _counts(fields: Fields, party: str) -> bool:
 
 
 def _alone(fields: Fields) -> str:
-    there = (one for one in words.parties(fields) if fields.get(f"party.{one}.status") == "connected")
-    who = next((party for party in there if _counts(fields, party)), "somebody")
+    who = next(iter(_company(fields)), "somebody")
     return f"alone in the conference: {who}"
 
 

@@ -32,8 +32,10 @@ class MalformedCallbackError(ConferralError):
         self.field = field
 
 
-def sid(fields: Fields, name: str, pattern: re.Pattern[str]) -> str:
-    """A SID, whole: the text that Twilio signs has no separators, so a value could have taken in the next field's.
+def word(fields: Fields, name: str, pattern: re.Pattern[str] = _WORD) -> str:
+    """Return a whole value that matches: one of Twilio's words, known or new, or a SID by its pattern.
+
+    Twilio signs names and values without separators, so a value could have taken in the next field's.
 
     Raises:
         MalformedCallbackError: it is missing or malformed.
@@ -44,30 +46,13 @@ def sid(fields: Fields, name: str, pattern: re.Pattern[str]) -> str:
     return value
 
 
-def optional_call_sid(fields: Fields, name: str = "CallSid") -> str:
-    """A call's SID, empty where there is none.
+def optional_word(fields: Fields, name: str, pattern: re.Pattern[str] = _WORD) -> str:
+    """Return the same, or an empty text for a field that is missing or empty.
 
     Raises:
         MalformedCallbackError: it is malformed.
     """
-    return sid(fields, name, CALL_SID) if fields.get(name) else ""
-
-
-def word(fields: Fields, name: str) -> str:
-    """One of Twilio's words; new ones are kept as they are.
-
-    Raises:
-        MalformedCallbackError: it is missing or malformed.
-    """
-    value = fields.get(name, "")
-    if not _WORD.fullmatch(value):
-        raise MalformedCallbackError(name)
-    return value
-
-
-def optional_word(fields: Fields, name: str) -> str:
-    """The same, empty where there is none."""
-    return word(fields, name) if fields.get(name) else ""
+    return word(fields, name, pattern) if fields.get(name) else ""
 
 
 def text(fields: Fields, name: str) -> str:

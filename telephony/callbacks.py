@@ -38,9 +38,7 @@ from telephony.callback_fields import (
     is_number,
     moment_ms,
     number,
-    optional_call_sid,
     optional_word,
-    sid,
     text,
     word,
 )
@@ -103,7 +101,7 @@ def call_sid_of(fields: Fields) -> str:
     Raises:
         MalformedCallbackError: CallSid is missing or no id.
     """
-    return sid(fields, "CallSid", CALL_SID)
+    return word(fields, "CallSid", CALL_SID)
 
 
 def conference_sid_of(fields: Fields) -> str:
@@ -112,7 +110,7 @@ def conference_sid_of(fields: Fields) -> str:
     Raises:
         MalformedCallbackError: ConferenceSid is missing or no SID.
     """
-    return sid(fields, "ConferenceSid", CONFERENCE_SID)
+    return word(fields, "ConferenceSid", CONFERENCE_SID)
 
 
 def was_placed(fields: Fields) -> bool:
@@ -351,7 +349,7 @@ def conference_event(fields: Fields, callback: ConferenceCallback) -> Conference
     sequence = number(fields, "SequenceNumber")
     timestamp = fields.get("Timestamp", "")
     occurred_at_ms = moment_ms(timestamp)
-    call_sid = optional_call_sid(fields)
+    call_sid = optional_word(fields, "CallSid", CALL_SID)
     session_id = callback.session_id
     token = "" if sequence is not None else f"{kind}:{conference_sid}:{call_sid}:{occurred_at_ms}"
     other = unread(fields, _KNOWN)
@@ -380,7 +378,7 @@ def conference_event(fields: Fields, callback: ConferenceCallback) -> Conference
             session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
             conference_sid=conference_sid, other=other,
             conference_reason=optional_word(fields, "ReasonConferenceEnded"),
-            call_sid_ending=optional_call_sid(fields, "CallSidEndingConference"),
+            call_sid_ending=optional_word(fields, "CallSidEndingConference", CALL_SID),
         )  # fmt: skip
     if kind in _CHANGES:
         return ParticipantChanged(
@@ -391,7 +389,7 @@ def conference_event(fields: Fields, callback: ConferenceCallback) -> Conference
             held=flag(fields, "Hold", missing=kind == "participant-hold"),
             muted=flag(fields, "Muted", missing=kind == "participant-mute"),
             ends_conference=flag(fields, "EndConferenceOnExit", missing=False),
-            coaches=optional_call_sid(fields, "CallSidToCoach") if flag(fields, "Coaching", missing=True) else "",
+            coaches=optional_word(fields, "CallSidToCoach", CALL_SID) if flag(fields, "Coaching", missing=True) else "",
         )  # fmt: skip
     if kind in _ANNOUNCEMENTS:
         return AnnouncementEnded(
@@ -426,8 +424,8 @@ def recording_changed(fields: Fields, callback: RecordingCallback) -> RecordingC
     Raises:
         MalformedCallbackError: RecordingSid or RecordingStatus is missing or malformed, or another id is malformed.
     """
-    recording_sid, status = sid(fields, "RecordingSid", RECORDING_SID), word(fields, "RecordingStatus")
-    call_sid = optional_call_sid(fields)
+    recording_sid, status = word(fields, "RecordingSid", RECORDING_SID), word(fields, "RecordingStatus")
+    call_sid = optional_word(fields, "CallSid", CALL_SID)
     conference_sid = conference_sid_of(fields) if fields.get("ConferenceSid") else ""
     source, url = fields.get("RecordingSource", ""), fields.get("RecordingUrl", "")
     duration = fields.get("RecordingDuration", "")
