@@ -8,8 +8,9 @@ import pytest
 from playwright.async_api import Page, expect
 
 from statemachine.states import State
+from tests.browser.axe import cut_off, too_wide
 from tests.browser.crowd import HOSTILE, changed, crowd, hostile, put_all, session_id
-from tests.browser.windows import NARROW
+from tests.browser.windows import NARROW, WIDE
 from tests.conferral.kit import make_session
 
 MANY = 5_000
@@ -56,6 +57,26 @@ async def test_thousands_of_sessions_are_a_short_document(redis_server, console,
         one = people[4_321]
         await asyncio.to_thread(put_all, redis, [changed(one, await now_ms(redis))])
         await expect(rows_of(page).first).to_contain_text("muted")
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+async def test_every_filter_fits_its_box(redis_server, console, windows, size):
+    with redis_server.client() as redis:
+        put_all(redis, crowd(3, await now_ms(redis)))
+    page = await opened(windows, console, size=size)
+    await expect(rows_of(page)).to_have_count(3)
+    filters = page.get_by_role("search")
+    selects = filters.get_by_role("combobox")
+    assert await cut_off(page) == []
+    if size is WIDE:
+        tops = await filters.evaluate("form => [...form.children].map((one) => one.getBoundingClientRect())")
+        middles = [top["y"] + top["height"] / 2 for top in tops]
+        assert max(middles) - min(middles) < 5, f"the filters take more than one line: {middles}"
+    for number in range(await selects.count()):
+        for option in range(await selects.nth(number).locator("option").count()):
+            await selects.nth(number).select_option(index=option)
+            assert await cut_off(page) == []
+    assert await too_wide(page) == []
 
 
 async def test_names_from_outside_do_nothing_but_show(redis_server, console, windows):

@@ -101,7 +101,7 @@ function Filters() {
         id="search"
         type="search"
         value=${choices.get("find") ?? ""}
-        placeholder="Number, name, or SID  ( / )"
+        placeholder="Number, name, SID"
         autocomplete="off"
         spellcheck=${false}
         onInput=${(event) => choose({ find: event.target.value })}
