@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr
 
 from conferral import output
 from conferral.access import make_store_client
+from conferral.setting_names import unknown_settings
 from runtime import lifecycle
 from runtime import log as logging_setup
 from runtime.clock import SystemClock
@@ -64,6 +65,13 @@ def _warn_of_token(token: SecretStr | None) -> None:
         log.warning("api_token_weak", setting="CONFERRAL_API_TOKEN", reason=weakness)
 
 
+def _warn_of_names() -> None:
+    """Log each name that looks like a setting but is none: a misspelled setting has its default without a word."""
+    for name, nearest in unknown_settings(KNOWN_SETTINGS).items():
+        reason = f"no setting has this name; meant: {nearest}?" if nearest else "no setting has this name"
+        log.warning("setting_unknown", setting=name, reason=reason)
+
+
 # ---- webhooks ----------------------------------------------------------------------------------------------------
 
 
@@ -77,6 +85,7 @@ def serve_webhooks(host: str, port: int) -> int:
     directory = DirectoryFile(settings)
     check_port(host, port)
     logging_setup.configure(settings.log_format)
+    _warn_of_names()
     _warn_of_token(settings.api_token)
     return lifecycle.run(lambda stop: _webhooks(settings, directory, host, port, stop), on_hangup=directory.reread)
 
@@ -193,6 +202,7 @@ def run_worker(host: str, port: int | None) -> int:
     if port is not None:
         check_port(host, port)
     logging_setup.configure(settings.log_format)
+    _warn_of_names()
     make_store_client(settings.redis_url)  # a URL that can't be understood is a setting that is wrong
     return lifecycle.run(
         lambda stop: Worker(settings, directory=directory).run(stop, port, host), on_hangup=directory.reread
@@ -222,6 +232,7 @@ def run_console(host: str, port: int, options: ConsoleOptions) -> int:
     settings = load(ConsoleSettings)
     check_port(host, port)
     logging_setup.configure(settings.log_format)
+    _warn_of_names()
     make_store_client(settings.redis_url)  # a URL that can't be understood is a setting that is wrong
     _warn_of_token(settings.api_token)
     if output.errors_are_shown():
@@ -316,6 +327,14 @@ class SandboxSettings(StoreSettings):
     )
 
 
+#: The names of the settings of every process.
+KNOWN_SETTINGS = frozenset(
+    str(field.validation_alias)
+    for kind in (ServiceSettings, ConsoleSettings, SandboxSettings)
+    for field in kind.model_fields.values()
+)
+
+
 def run_sandbox(host: str, port: int, console_url: str = "", command_line: str = "conferral") -> int:
     """Runs the sandbox; returns the exit code.
 
@@ -326,6 +345,7 @@ def run_sandbox(host: str, port: int, console_url: str = "", command_line: str =
     check_port(host, port)
     _check_token_is_its_own(settings, host, port)
     logging_setup.configure(settings.log_format)
+    _warn_of_names()
     return lifecycle.run(
         lambda stop: _sandbox(settings, host, port, stop, console_url=console_url, command_line=command_line)
     )

@@ -261,5 +261,5 @@ def test_where_settings_come_from_is_told_and_never_what_they_say(run, redis, tm
     assert environment.startswith("environment: CONFERRAL_AGENT, CONFERRAL_PREFIX, ")
     assert rest == "CONFERRAL_API_TOKEN; all others by default"
     assert (lines["overruled"]["status"], "CONFERRAL_PREFIX" in lines["overruled"]["found"]) == ("warn", True)
-    assert lines["unknown"]["found"].startswith("CONFERRAL_RING_TMEOUT: ")
+    assert lines["unknown"]["found"].startswith("CONFERRAL_RING_TMEOUT (meant: CONFERRAL_RING_TIMEOUT?): ")
     assert "hidden" not in ran.out

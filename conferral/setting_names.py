@@ -1,0 +1,22 @@
+"""Names in the environment and in `.env` that look like settings but are none."""
+
+from collections.abc import Collection
+from difflib import get_close_matches
+
+from runtime.settings import given_names
+
+_OURS = "CONFERRAL_"
+#: Of the tests of Conferral itself.
+_TESTS = "CONFERRAL_TEST_"
+
+
+def unknown_settings(known: Collection[str]) -> dict[str, str]:
+    """Return the names that no setting has, each with the setting that it resembles most; empty text for none.
+
+    Args:
+        known: The names of all settings of this version.
+    """
+    environment, file = given_names()
+    ours = (name for name in environment.keys() | file.keys() if name.startswith(_OURS))
+    unknown = sorted(name for name in ours if name not in known and not name.startswith(_TESTS))
+    return {name: next(iter(get_close_matches(name, sorted(known), n=1, cutoff=0.8)), "") for name in unknown}

@@ -1,0 +1,41 @@
+"""A misspelled setting has its default without a word, so every process names it when it starts."""
+
+import pytest
+
+from conferral import running
+from conferral.running import ConsoleOptions
+from runtime.log import KEYS
+from tests.conferral.kit import free_port
+from tests.support.log_lines import lines_of
+from tests.webhooks.webhook_kit import ENVIRON
+
+STARTS = {
+    "webhooks": lambda port: running.serve_webhooks("127.0.0.1", port),
+    "worker": lambda port: running.run_worker("127.0.0.1", port),
+    "console": lambda port: running.run_console("127.0.0.1", port, ConsoleOptions()),
+    "sandbox": lambda port: running.run_sandbox("127.0.0.1", port),
+}
+
+
+@pytest.mark.parametrize("process", STARTS)
+def test_every_process_names_misspelled_settings_once_when_it_starts(monkeypatch, tmp_path, process):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("conferral_sesion_ttl=60\nCONFERRAL_TEST_OWN=1\nCONFERRAL_PREFIX=mine\n")
+    given = ENVIRON | {"CONFERRAL_API_TOKEN": "correct-horse-battery-staple", "TWILIO_AUTH_TOKEN": "sandbox"}
+    for name, value in (given | {"CONFERRAL_RING_TMEOUT": "secret-value", "CONFERRAL_XYZ": "1"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(running, "_check_token_is_its_own", lambda *_given: None)
+    monkeypatch.setattr(running.lifecycle, "run", lambda _work, **_more: 0)
+    monkeypatch.setattr(running.logging_setup, "configure", lambda _form: None)
+
+    with lines_of(monkeypatch, running) as lines:
+        assert STARTS[process](free_port()) == 0
+
+    found = [line for line in lines if line["event"] == "setting_unknown"]
+    assert [(line["setting"], line["reason"]) for line in found] == [
+        ("CONFERRAL_RING_TMEOUT", "no setting has this name; meant: CONFERRAL_RING_TIMEOUT?"),
+        ("CONFERRAL_SESION_TTL", "no setting has this name; meant: CONFERRAL_SESSION_TTL?"),
+        ("CONFERRAL_XYZ", "no setting has this name"),
+    ]
+    assert all(line.keys() - {"event", "log_level"} <= KEYS for line in found)
+    assert "secret-value" not in str(lines)
