@@ -22,7 +22,7 @@ from statemachine.guards.strangers import (
 )
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, GUEST, SUPERVISOR, TARGET
-from statemachine.states import Opening, Phase, State
+from statemachine.states import Phase, State
 
 
 def take_strangers_from(scratch: Scratch, event: CallsRead) -> None:
@@ -45,8 +45,8 @@ def take_strangers_from(scratch: Scratch, event: CallsRead) -> None:
     if len(there) > 2 or (scratch.state is State.TRANSFERRING and any(party.name in named for party in there)):
         scratch.change(is_group=True)
     end_waiting_for(scratch, {seen.call_sid for seen in unknown})
-    is_settled = scratch.session.opening is Opening.OVER and scratch.session.phase is Phase.NONE
-    if scratch.state is not State.TRANSFERRING and is_settled and len(company(scratch.session)) > 1:
+    # Without a phase no one waits here and no transfer runs: the conference is settled.
+    if scratch.session.phase is Phase.NONE and len(company(scratch.session)) > 1:
         want_ends(scratch)
     else:
         want_nobody_ends(scratch)

@@ -244,6 +244,8 @@ def check(before: Session, story: Story) -> None:
         assert after.timers
     if after.state is State.CONVERTING:
         assert {"convert", "repair"} & set(after.timers)
+    if after.state is State.TRANSFERRING or (after.state is State.CONFERENCED and after.opening is not Opening.OVER):
+        assert after.phase is not Phase.NONE
     if after.state is State.CONFERENCED:
         check_company(after)
     assert len({effect.effect_id for effect in last.effects}) == len(last.effects)

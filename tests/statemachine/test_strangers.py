@@ -79,6 +79,13 @@ def test_newest_of_those_of_one_name_has_it():
     assert not any(party.end_wanted for party in parties.values())
 
 
+def test_target_who_is_found_alone_is_not_made_to_end_the_conference():
+    """Customer and agent have hung up: there is no one whom the target's leaving could disconnect."""
+    story = as_room(rewound().reads(customer="completed", agent="completed", room=ROOM, inside=("target",)))
+    story.expect("conferenced").expect_timers("lone").expect_parties(customer="left", agent_1="left", agent="connected")
+    assert not story.session.parties["agent"].end_wanted
+
+
 # ---- on the way in ---------------------------------------------------------------------------------------------------
 
 
