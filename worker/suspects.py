@@ -1,9 +1,10 @@
-"""Effects over which workers died: counted at each take-over, then tried one at a time, and at last put aside.
+"""Effects over which workers died: counted at each take-over, then tried in small groups, alone, and at last put aside.
 
 An effect that kills the process (out of memory, a crash in C) stays in the outbox and would kill the next holder, too.
-Others stand there with it and are innocent. So after two deaths each is tried by itself, with a mark. A worker that
-dies meanwhile may have been killed by an accident, so only three such deaths in a row convict the effect: a trial that
-the worker survives, or that ends with a clean stop, takes the earlier ones back.
+Others stand there with it and are innocent. So after two deaths those of a few sessions are tried at a time, with a
+mark; those over whose trial a worker died are tried alone, and last. A worker that dies meanwhile may have been killed
+by an accident, so only three deaths in a row during its trials convict an effect: a trial that the worker survives, or
+that ends with a clean stop, takes the earlier ones back.
 """
 
 import asyncio
@@ -22,9 +23,14 @@ from worker.orders import Order
 
 log = structlog.get_logger()
 
-#: After how many deaths of workers an effect is tried by itself, and after how many it is put aside, counts.
+#: After how many deaths of workers an effect is tried with a mark, after how many alone, and after how many it is put
+#: aside, counts.
 SUSPECT_FROM = 2
+ALONE_FROM = 3
 DEATHS_MAX = 5
+#: Sessions whose suspects are tried at the same time while nobody has died over a trial, count. One at a time would
+#: hold up innocent ones for seconds, in which the next worker may die by an accident.
+TOGETHER_MAX = 8
 #: After how many deaths of workers over an entry of the stream it is put aside, count.
 ENTRY_DEATHS_MAX = 3
 #: How long the first try of a suspect is waited for before the next one begins, seconds.
@@ -127,10 +133,28 @@ class Suspects:
     async def _try_all(
         self, orders: Sequence[Order], suspects: Mapping[str, int], open_effects: Callable[[str], Mapping[str, object]]
     ) -> None:
+        """Try suspects session by session, which keeps each one's order; the least suspected first."""
+        sessions: dict[str, list[Order]] = {}
         for order in orders:
-            effect = order.effect
-            if effect.effect_id in open_effects(effect.session_id):
-                await self._try(order, suspects.get(effect.effect_id, 0))
+            sessions.setdefault(order.effect.session_id, []).append(order)
+        together = asyncio.Semaphore(TOGETHER_MAX)
+
+        async def try_session(of_session: Sequence[Order]) -> None:
+            for order in of_session:
+                if order.effect.effect_id in open_effects(order.effect.session_id):
+                    await self._try(order, suspects.get(order.effect.effect_id, 0))
+
+        async def try_in_company(of_session: Sequence[Order]) -> None:
+            async with together:
+                await try_session(of_session)
+
+        deaths = {name: max(suspects.get(one.effect.effect_id, 0) for one in ones) for name, ones in sessions.items()}
+        async with asyncio.TaskGroup() as group:
+            for name, ones in sessions.items():
+                if deaths[name] < ALONE_FROM:
+                    group.create_task(try_in_company(ones))
+        for name in sorted((name for name in sessions if deaths[name] >= ALONE_FROM), key=deaths.__getitem__):
+            await try_session(sessions[name])
 
     async def _try(self, order: Order, deaths: int) -> None:
         """Try one effect; `deaths` workers have died over it, 0 for one that only waits for its session's suspect."""
@@ -140,7 +164,7 @@ class Suspects:
             await self._mark(effect_id, deaths + 1)
         self._submit(replace(order, on_tried=tried.set))
         # A slow first try does not hold up the next suspect. It only waits for Twilio by then, so a later death is not
-        # taken for its work, and the deaths of earlier trials were accidents: never more than one effect is marked.
+        # taken for its work, and the deaths of earlier trials were accidents.
         trial = self._start(self._end_trial(effect_id, tried, is_suspect=bool(deaths)))
         ended, _ = await asyncio.wait({trial}, timeout=TRIAL_S)
         if deaths and not ended:

@@ -200,6 +200,43 @@ def test_accidents_during_trials_count_in_a_row_only() -> None:
     run(story)
 
 
+def test_suspects_of_several_sessions_are_tried_together_at_first() -> None:
+    """They do not wait for each other while Twilio is slow."""
+
+    async def story(loop: VirtualLoop) -> None:
+        team = Team(loop, partitions=1)
+        await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(8)))
+        for _ in range(2):
+            team.kill(await lives(team, Deadly()))
+        work = Deadly(is_answered=False)
+        member = team.join(work=work)
+        while not work.taken:
+            await team.passes(0.1)
+        await team.passes(0.1)
+        assert len(work.taken) == 8
+        await team.leave(member)
+
+    run(story)
+
+
+def test_whom_a_worker_died_over_is_tried_after_all_others() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        team = Team(loop, partitions=1)
+        await put(team, hang_up("killer", "s0"), hang_up("e1", "s1"))
+        for _ in range(2):
+            team.kill(await lives(team, Deadly()))
+        for _ in range(2):
+            await lives(team, Deadly(deadly=frozenset({"killer"})))
+        await put(team, hang_up("e2", "s2"))
+        work = Deadly()
+        member = await lives(team, work)
+        assert sorted(work.taken) == ["e1", "e2", "killer"]
+        assert work.taken[-1] == "killer"
+        await team.leave(member)
+
+    run(story)
+
+
 def test_clean_stops_during_trials_are_no_deaths() -> None:
     async def story(loop: VirtualLoop) -> None:
         team = Team(loop, partitions=1)
