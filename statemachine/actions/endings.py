@@ -5,7 +5,7 @@ from statemachine.actions.concluding import conclude_session
 from statemachine.actions.dialling import note_turned_away
 from statemachine.actions.handing_over import note_unreached
 from statemachine.actions.order_book import fail_orders
-from statemachine.actions.parties import SENT_AWAY, let_go, note_gone, note_over
+from statemachine.actions.parties import NOT_OURS, SENT_AWAY, is_somebody_elses, let_go, note_gone, note_over
 from statemachine.actions.room import note_leaving, take_presence_from, take_room_from
 from statemachine.effects import EndConference, HangUpCall, SayAndHangUp, Sentence
 from statemachine.events import (
@@ -159,6 +159,14 @@ def hang_up_unspoken(scratch: Scratch, event: EffectFailed | EffectUnknown) -> N
     """The sentence that should have ended somebody's call could not be said: it is hung up without."""
     party = scratch.session.parties.get(event.party, scratch.session.parties[CUSTOMER])
     scratch.order(HangUpCall, party=party.name, call_sid=party.call_sid)
+    end_room_of_guests(scratch, event)
+
+
+def end_room_of_guests(scratch: Scratch, _event: EffectOutcome) -> None:
+    """The customer has left the conference for the sentence that ends the call: no guest stays there alone."""
+    session = scratch.session
+    if session.conference_sid and any(party.left_reason == NOT_OURS for party in session.parties.values()):
+        scratch.order(EndConference, conference_sid=session.conference_sid)
 
 
 def end_room_of_unsent(scratch: Scratch, _event: EffectFailed | EffectUnknown) -> None:
@@ -246,7 +254,8 @@ def end_with(scratch: Scratch, reason: EndReason, *, ends_room: bool = True) -> 
     """End the session, for that reason: hang up every live leg by its own request, and end the conference too.
 
     Twilio refuses to end a conference that has not started, and the end of one does not reach those who still ring.
-    Ending it as well takes out those of whom nothing is known.
+    Ending it as well takes out those of whom nothing is known, and guests: their calls are not ours, so nothing else is
+    asked of them.
 
     Source: Twilio docs, Errors, 16001.
     """
@@ -257,7 +266,7 @@ def end_with(scratch: Scratch, reason: EndReason, *, ends_room: bool = True) -> 
     for party in session.parties.values():
         if party.is_gone:
             continue
-        if party.call_sid:
+        if party.call_sid and not is_somebody_elses(session, party):
             scratch.order(HangUpCall, party=party.name, call_sid=party.call_sid)
         let_go(scratch, party)
     scratch.reason = reason.value
@@ -311,8 +320,10 @@ def end_live_conference(scratch: Scratch, event: AccountSwept) -> None:
 
 
 def let_stray_leg_go(scratch: Scratch, event: ParticipantJoined) -> None:
-    """A leg of ours opened a second room while the first is in use: it is hung up."""
-    scratch.order(HangUpCall, call_sid=event.call_sid)
+    """A leg of ours opened a second room while the first is in use: it is hung up. A guest goes where they please."""
+    party = scratch.session.party_of(call_sid=event.call_sid, label=event.label)
+    if party is None or not is_somebody_elses(scratch.session, party):
+        scratch.order(HangUpCall, call_sid=event.call_sid)
     scratch.pass_over(Outcome.UNEXPECTED, "joined another conference")
 
 

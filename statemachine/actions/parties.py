@@ -1,15 +1,22 @@
 """What is noted about a party whose call is over."""
 
+import re
+
 from statemachine.events import CallProgressed
 from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, TARGET, Party
+from statemachine.session import AGENT, CUSTOMER, GUEST, TARGET, Party, Session
 from statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, State
 
 #: ReasonParticipantLeft in Twilio's words: of somebody whom the conference's end has put out, and of a hang-up.
 _PUT_OUT, _HUNG_UP = "moderator_ended_conference", "participant_hung_up"
 #: Why a party's call goes on though it is no longer ours: we sent it to TwiML of somebody else, or somebody else did.
 SENT_AWAY = "sent-away"
-NO_LONGER_OURS = frozenset({SENT_AWAY, "participant_updated_via_api"})
+#: Why a guest's call goes on: somebody else brought it into our conference, and only that has ended.
+NOT_OURS = "not-ours"
+NO_LONGER_OURS = frozenset({SENT_AWAY, NOT_OURS, "participant_updated_via_api"})
+#: The name of a guest, and the label of somebody whom we have dialled.
+_GUEST = re.compile(rf"{GUEST}-[0-9]+", re.ASCII)
+_LABEL = re.compile(r"[a-z][A-Za-z0-9_-]{0,50}-(?P<number>[1-9][0-9]{0,5})", re.ASCII)
 #: All the same to whoever waited.
 _WAYS_OF_HANGING_UP = frozenset({"completed", "answered", "in-progress", _HUNG_UP})
 
@@ -49,9 +56,19 @@ def _note_first(scratch: Scratch, name: str, reason: str) -> None:
         scratch.change(first_left=name)
 
 
+def is_somebody_elses(session: Session, party: Party) -> bool:
+    """Whether the party's call is none of ours. A leg that we have dialled may look like a guest: its label tells."""
+    label = _LABEL.fullmatch(party.label)
+    is_of_our_dial = label is not None and int(label["number"]) <= session.dials
+    return _GUEST.fullmatch(party.name) is not None and not (party.dial_id or is_of_our_dial)
+
+
 def let_go(scratch: Scratch, party: Party) -> None:
-    """The session ends, and with it this party's call, if there is one."""
+    """The session ends, and with it this party's call, if there is one. A guest's call is not ours to end."""
     _close_attempt(scratch, party, "cancelled")
+    if is_somebody_elses(scratch.session, party):
+        scratch.change_party(party, status=PartyStatus.LEFT, in_room=False, held=False, left_reason=NOT_OURS)
+        return
     scratch.change_party(
         party, status=PartyStatus.LEFT, in_room=False, held=False, left_reason="let-go", is_hung_up=bool(party.call_sid)
     )

@@ -1,6 +1,6 @@
 """Questions about the legs: the bridge, the two calls it joins, and those who are dialled by REST."""
 
-from statemachine.actions.parties import NO_LONGER_OURS
+from statemachine.actions.parties import NO_LONGER_OURS, NOT_OURS
 from statemachine.events import (
     Call,
     CallProgressed,
@@ -240,7 +240,8 @@ def is_of_given_up_dial(scratch: Scratch, event: CallProgressed | GateReached | 
 def is_live_leg_of_ours(scratch: Scratch, event: CallProgressed) -> bool:
     """Whether a call that was dialled by REST goes on though the session has ended without knowing of it."""
     known = scratch.session.party_of(call_sid=event.call_sid)
-    is_let_go = known is not None and (known.is_hung_up or known.left_reason in NO_LONGER_OURS)
+    # Who looked like somebody else's guest is ours after all: our dial shows in the URL.
+    is_let_go = known is not None and (known.is_hung_up or known.left_reason in NO_LONGER_OURS - {NOT_OURS})
     return bool(event.dial) and not event.is_final and not is_let_go
 
 

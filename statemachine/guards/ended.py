@@ -1,7 +1,8 @@
 """Questions about what the account still shows of a session that has ended."""
 
-from statemachine.actions.parties import NO_LONGER_OURS
-from statemachine.events import AccountSwept, ParticipantJoined
+from statemachine.actions.parties import NO_LONGER_OURS, NOT_OURS
+from statemachine.effects import SayAndHangUp
+from statemachine.events import AccountSwept, EffectSucceeded, ParticipantJoined
 from statemachine.scratch import Scratch
 
 
@@ -27,3 +28,9 @@ def joined_before_sent_on(scratch: Scratch, event: ParticipantJoined) -> bool:
     party = session.party_of(call_sid=event.call_sid, label=event.label)
     is_elsewhere = party is not None and party.left_reason in NO_LONGER_OURS
     return is_elsewhere and event.conference_sid in (session.conference_sid, *session.former_rooms)
+
+
+def leaves_guests_behind(scratch: Scratch, event: EffectSucceeded) -> bool:
+    """Whether the customer has left the conference for the sentence that ends the call, and guests may be there."""
+    guests = any(party.left_reason == NOT_OURS for party in scratch.session.parties.values())
+    return event.kind == SayAndHangUp.kind and guests and bool(scratch.session.conference_sid)

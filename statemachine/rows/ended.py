@@ -4,6 +4,7 @@ from statemachine.actions.commands import refuse_ended, refuse_existing
 from statemachine.actions.dialling import let_late_call_go
 from statemachine.actions.endings import (
     end_live_conference,
+    end_room_of_guests,
     end_room_of_unsent,
     hang_up_unspoken,
     let_late_leg_go,
@@ -49,6 +50,7 @@ from statemachine.guards.ended import (
     finds_live_conference,
     is_no_longer_ours,
     joined_before_sent_on,
+    leaves_guests_behind,
 )
 from statemachine.guards.outcomes import is_ending_awaited, was_not_said, was_not_sent_on
 from statemachine.rows.row import STAY, E, Row
@@ -62,6 +64,7 @@ ENDED: tuple[Row, ...] = (
     Row(E, ParticipantJoined,  None,                         STAY, let_late_leg_go),
     Row(E, EffectSucceeded,    is_ending_awaited,            STAY, note_ending),
     Row(E, EffectSucceeded,    tells_of_live_leg,            STAY, let_late_call_go),
+    Row(E, EffectSucceeded,     leaves_guests_behind,         STAY, end_room_of_guests),
     Row(E, EffectSucceeded,    None,                         STAY, note_only),
     Row(E, EffectFailed,       is_ending_awaited,            STAY, note_ending),
     Row(E, EffectFailed,       was_not_said,                 STAY, hang_up_unspoken),

@@ -2,9 +2,11 @@
 
 import pytest
 
+from statemachine.effects import HangUpCall
 from statemachine.events import AgeOverdue, ConfirmOverdue, LoneOverdue
+from tests.statemachine.rooms import as_room
 from tests.statemachine.stages import FLAGS, conferenced, converted, succeeds_all
-from tests.statemachine.story import CUSTOMER_CALL, OTHER_ROOM, ROOM, Story
+from tests.statemachine.story import AGENT_CALL, CUSTOMER_CALL, OTHER_ROOM, ROOM, Story
 
 
 @pytest.mark.parametrize("leaver, reason", [("agent", "agent-left"), ("customer", "customer-left")])
@@ -71,6 +73,20 @@ def test_one_who_comes_back_within_the_grace_keeps_the_call():
 def test_leg_that_somebody_else_moved_away_is_not_hung_up():
     story = conferenced().leaves("customer", status="in-progress", reason="participant_updated_via_api")
     story.fires(LoneOverdue).expect("ended", "end room")
+
+
+def test_end_takes_a_guest_out_of_our_conference_and_does_not_hang_up_their_call():
+    story = as_room(conferenced().joins("guest").end()).expect("ended", "end room")
+    hung_up = {effect.call_sid for effect in story.last.effects if isinstance(effect, HangUpCall)}
+    assert hung_up == {CUSTOMER_CALL, AGENT_CALL}
+    assert story.session.parties["guest-1"].left_reason == "not-ours"
+    # What is told of them later, or seen, is none of our business either; the conference is.
+    story.joins("guest").expect("ended").sweep_finds("call-live", "guest").expect("ended")
+    story.sweep_finds("conference-live").expect("ended", "end room")
+
+
+def test_guest_who_moves_to_another_conference_of_the_name_is_not_hung_up():
+    conferenced().joins("guest").joins("guest", room=OTHER_ROOM).expect("conferenced")
 
 
 def test_guest_brought_in_by_somebody_else_counts_as_company():

@@ -401,7 +401,14 @@ def test_call_that_waits_for_a_day_is_ended():
 
 def test_someone_who_is_no_party_does_not_count_as_the_agent():
     story = waiting().placed("agent").joins("guest").expect("conferenced", phase="ringing")
-    story.call("agent", "busy").expect("ended", "say goodbye to customer", "hang up guest-1", reason="agent-busy")
+    story.call("agent", "busy").expect("ended", "say goodbye to customer", reason="agent-busy")
+    story.succeeds("say_and_hang_up", "customer").expect("ended", "end room")
+
+
+@pytest.mark.parametrize("how", ["fails", "is_unknown"])
+def test_sentence_that_could_not_be_said_leaves_no_guest_behind(how):
+    story = waiting().placed("agent").joins("guest").call("agent", "busy")
+    getattr(story, how)("say_and_hang_up", "customer").expect("ended", "hang up customer", "end room")
 
 
 # ---- when the agent has left -------------------------------------------------------------------------------------

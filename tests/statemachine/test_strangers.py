@@ -2,6 +2,7 @@
 
 import pytest
 
+from statemachine.effects import HangUpCall
 from statemachine.events import DialOverdue, LoneOverdue, ParkOverdue
 from statemachine.policy import Policy
 from tests.statemachine.legs import Leg
@@ -448,3 +449,14 @@ def test_parked_call_is_looked_at_before_it_goes_back_when_something_was_not_hea
     story.legs["customer"].held = False
     story.reads(customer="in-progress", room=ROOM, inside=("customer", "taker"))
     assert story.session.phase == ""
+
+
+def test_leg_of_ours_that_looks_like_a_guest_is_hung_up():
+    """Redis has forgotten its dial; its label is one of ours."""
+    story = with_leg(conferenced().transfer("warm").confirms("agent").placed("target"), "stray", "target-1").joins(
+        "stray"
+    )
+    assert "guest-1" in story.session.parties
+    story.end()
+    hung_up = {effect.call_sid for effect in story.last.effects if isinstance(effect, HangUpCall)}
+    assert story.legs["stray"].call_sid in hung_up
