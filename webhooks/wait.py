@@ -14,6 +14,7 @@ from runtime.containment import Where, contain
 from runtime.errors import ProviderError, StoreError
 from runtime.outage import note_unreachable
 from runtime.settings import SILENCE
+from statemachine.events import AccountSwept
 from statemachine.states import SessionMode, Tune
 from streams.ingest import ReplayedRequestError, SessionFacts
 from telephony.callbacks import MalformedCallbackError, conference_sid_of
@@ -33,6 +34,8 @@ _OPENING_DEADLINE_S = 3.0
 #: A call that has just come in may not be decided upon yet: how often its session is asked for again, and how soon.
 _ASK_AGAIN_MAX = 5
 _ASK_AGAIN_S = 0.05
+#: What the event names as its finding that tells of music for a session that nobody knows.
+UNKNOWN = "session-unknown"
 
 
 class WaitRoutes:
@@ -54,7 +57,7 @@ class WaitRoutes:
     async def wait(self, form: Form, query: str) -> web.Response:
         """What the party shall hear now."""
         wait = parse_wait(query)
-        facts = await self._facts(wait.session_id, form if wait.opens else None)
+        facts = await self._facts(wait.session_id, form, opens=wait.opens)
         if wait.greets:
             text = facts.attributes.greeting if facts else ""
             return twiml(self._documents.greeting(wait, text or self._greeting))
@@ -67,12 +70,13 @@ class WaitRoutes:
         own_music = facts.attributes.wait_url if facts and tune is Tune.MUSIC else ""
         return own_music or self._audio[tune]
 
-    async def _facts(self, session_id: str, of_caller: Form | None) -> SessionFacts | None:
+    async def _facts(self, session_id: str, form: Form, *, opens: bool) -> SessionFacts | None:
         """The session, None where Redis does not know it or can't be read in time.
 
         Args:
             session_id: Which.
-            of_caller: The form of a caller who waits for the first agent.
+            form: The form of the call that waits.
+            opens: Whether it is a caller who waits for the first agent.
         """
         try:
             async with asyncio.timeout(_STORE_DEADLINE_S):
@@ -86,15 +90,31 @@ class WaitRoutes:
             self._metrics.webhooks_without_store.labels(WAIT_PATH).inc()
             note_unreachable(error, url_path=WAIT_PATH, session_id=session_id)
             return None
-        if facts is None and of_caller is not None:
-            await self._open_again(session_id, of_caller)
+        if facts is None and opens:
+            await self._open_again(session_id, form)
+        elif facts is None:
+            await self._tell_unknown(session_id, form)
         return facts
+
+    async def _tell_unknown(self, session_id: str, form: Form) -> None:
+        """Tell the workers that someone hears music of a session that nobody knows: they search for its conference."""
+        try:
+            room = conference_sid_of(form)
+            event = AccountSwept(
+                session_id=session_id, token=f"{UNKNOWN}:{room}", finding=UNKNOWN, conference_sid=room
+            )  # fmt: skip
+            async with asyncio.timeout(_STORE_DEADLINE_S):
+                await self._ingest.publish(event)
+        except MalformedCallbackError:
+            return  # they are in no conference
+        except (StoreError, TimeoutError) as error:
+            note_unreachable(error, url_path=WAIT_PATH, session_id=session_id)
 
     async def _open_again(self, session_id: str, form: Form) -> None:
         """Tells once more of a caller who waits, Twilio says so, and of whom nobody knows: what told of him was lost.
 
         Where that is only late, the session is opened by what comes first, and this changes nothing. Where somebody is
-        being called for him, or is with him, nobody is called again: that conference is the sweep's to find.
+        being called for him, or is with him, nobody is called again: the workers search for that conference.
         """
         inbound = self._routing.inbound(form)
         try:
@@ -109,6 +129,7 @@ class WaitRoutes:
             try:
                 async with asyncio.timeout(_OPENING_DEADLINE_S):
                     if not await self._child_lookup.is_alone(room, event.call_sid):
+                        await self._tell_unknown(session_id, form)
                         return
                     await self._ingest.publish(event, call_sid=event.call_sid)
             except (ProviderError, StoreError, TimeoutError, ReplayedRequestError) as error:

@@ -32,7 +32,7 @@ from streams.session_codec import BrokenRecordError
 from streams.store import Batch, CommitConflictError, CommitOutOfOrderError, Store, Stored
 from worker.cache import SESSIONS_MAX, SessionCache
 from worker.chores import PAUSE_S, Chores
-from worker.deciding import Decided, decide, parse, set_aside
+from worker.deciding import Decided, Decision, decide, parse, set_aside
 from worker.executor import Executor, Order, pass_by
 from worker.live_states import LiveStates
 from worker.suspects import ENTRY_DEATHS_MAX, Suspects
@@ -67,8 +67,10 @@ class Surroundings:
     session_ttl_s: int
     #: Sessions kept in memory for one partition, count.
     sessions_max: int = SESSIONS_MAX
-    #: Called between the steps, for tests that end the process there.
+    #: For tests that end the process between the steps.
     checkpoint: Callable[[str, int], Awaitable[None]] = pass_by
+    #: Called with every batch's decisions once they are committed.
+    committed: Callable[[list[Decision]], None] = lambda _decisions: None
 
 
 class HeldPartition:
@@ -434,8 +436,8 @@ class HeldPartition:
                     mark_may_be_lost=self._looks_first and self._may_be_a_repetition(event),
                 )
             )
-        sessions = {change.after.session.id: change.after.session for change in decided.batch.sessions}
-        self._around.executor.review_dials(sessions)
+        self._around.executor.review_dials({one.after.session.id: one.after.session for one in decided.batch.sessions})
+        self._around.committed(decided.decisions)
         for chore in decided.chores:
             self._chores.start(chore)
         for change in decided.batch.sessions:

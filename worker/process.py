@@ -35,6 +35,7 @@ from telephony.conference_names import ConferenceNames
 from telephony.dialling import CallSetup
 from telephony.directory import Directory, DirectoryFile, read_directory
 from telephony.documents import Documents
+from telephony.lost_conferences import LostConferences
 from telephony.urls import CallbackUrls
 from worker.cache import SESSIONS_MAX
 from worker.caller_ids import CallerIds
@@ -48,6 +49,8 @@ from worker.recording import Recorder
 from worker.request_shares import RequestShares, Usage
 from worker.router import Router
 from worker.status import serve_status
+from worker.sweep.lost_sessions import LostSessions
+from worker.sweep.records import SweepRecords
 from worker.sweep.sweeper import Sweeper, SweepTimes
 from worker.timers import fire_timers
 
@@ -160,7 +163,9 @@ class Worker:
                 calls_of(settings, http, allowed), records, keeper, self._turns_of(dials), shares
             )
             store = Store(reserved, keys, session_ttl_s=settings.session_ttl_s)
-            around = self._surroundings(access, store, executor, calls_kept_s)
+            reader = self._reader(http)
+            lost = self._lost_sessions(client, keys, http, reader)
+            around = self._surroundings(access, store, executor, lost, calls_kept_s)
             http.watch(executor.allowance.note)
             holders = Holders(client, keys, self._clock, self._store_clock, self.metrics, self._lease_ms)
             self.readiness = Readiness(client, keys, keeper.held, holders, executor.allowance, self.level, self._clock)
@@ -174,7 +179,8 @@ class Worker:
                 "signs_of_life": lambda: keeper.company.show_life(stop),
                 "hints": lambda: keeper.company.listen(stop),
                 "agreement": lambda: self._keep_agreed(stop, client, keys),
-                "sweep": partial(self._sweeper(client, keys, http).run, stop),
+                "sweep": partial(self._sweeper(client, keys, reader).run, stop),
+                "lost_sessions": lambda: lost.run(stop),
                 "gauges": lambda: self._take_gauges(stop, access, keeper, holders),
                 "request_shares": lambda: shares.keep(stop),
             })  # fmt: skip
@@ -192,7 +198,7 @@ class Worker:
             await reserved.aclose()
 
     def _surroundings(
-        self, access: PartitionAccess, store: Store, executor: Executor, calls_kept_s: int
+        self, access: PartitionAccess, store: Store, executor: Executor, lost: LostSessions, calls_kept_s: int
     ) -> Surroundings:
         return Surroundings(
             access=access,
@@ -204,6 +210,7 @@ class Worker:
             session_ttl_s=calls_kept_s,
             sessions_max=max(1, self._sessions_max // self._settings.partitions),
             checkpoint=self._checkpoint,
+            committed=lost.note,
         )
 
     def _restarted(
@@ -261,17 +268,30 @@ class Worker:
     def _own_numbers(self) -> set[str]:
         return {self._settings.number, *self._directory.current.numbers}
 
-    def _sweeper(self, client: Client, keys: Keys, http: PooledHttpClient) -> Sweeper:
+    def _reader(self, http: PooledHttpClient) -> AccountReader:
+        return AccountReader(
+            rest_client(self._settings, http),
+            own_numbers=self._own_numbers,
+            rng=self._outside.rng,
+            metrics=self.metrics,
+        )
+
+    def _lost_sessions(self, client: Client, keys: Keys, http: PooledHttpClient, reader: AccountReader) -> LostSessions:
+        return LostSessions(
+            finder=LostConferences(rest_client(self._settings, http), reader, self._own_numbers),
+            records=SweepRecords(client, keys),
+            session_of=ConferenceNames.of(self._settings).session_of,
+            clock=self._clock,
+            metrics=self.metrics,
+            level=self.level,
+        )
+
+    def _sweeper(self, client: Client, keys: Keys, reader: AccountReader) -> Sweeper:
         return Sweeper(
             client,
             keys,
             self.name,
-            reader=AccountReader(
-                rest_client(self._settings, http),
-                own_numbers=self._own_numbers,
-                rng=self._outside.rng,
-                metrics=self.metrics,
-            ),
+            reader=reader,
             names=ConferenceNames.of(self._settings),
             clock=self._clock,
             store_clock=self._store_clock,

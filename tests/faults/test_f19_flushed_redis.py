@@ -30,6 +30,21 @@ async def test_fault_19_redis_is_emptied_while_a_conference_goes_on(redis_server
         await all_hang_up(world, outage_s=2 * SWEEP_S)
 
 
+@pytest.mark.parametrize("stays", ["customer", pytest.param("agent", marks=pytest.mark.soak)])
+async def test_fault_19_nobody_stays_alone_until_the_next_sweep(redis_server, stays):
+    """Callbacks name a session that nobody knows: its conference is searched for at once."""
+    async with FaultWorld(redis_server, CONFERRAL_SWEEP_INTERVAL=300, CONFERRAL_LONE_GRACE=0.5) as world:
+        life = Life(world)
+        await life.go_to("all talk")
+        await world.nothing_under_way()
+        await world.client.flushall()
+        calls = {"customer": life.customer, "agent": life.agent, "target": life.target}
+        one = calls.pop(stays)
+        for call in calls.values():
+            call.hang_up()
+        await world.sandbox.wait_until(lambda: one.record.is_final, DEADLINE_S)
+
+
 async def groups_of(world: FaultWorld, partition: int) -> list[dict[str, bytes]]:
     """The groups of a partition's stream; made again with the next entry, or by the next who takes it."""
     found: list[dict[str, bytes]] = []

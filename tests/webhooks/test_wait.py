@@ -68,7 +68,7 @@ async def test_who_waits_hears_what_the_session_says_now(client, ingest, ask, gi
     status, document = await ask(client, waiting(asked_for))
 
     assert (status, played(document)) == (200, expected)
-    assert ingest.events == []
+    assert [event.name for event in ingest.events] == ([] if given else ["account_swept"])
 
 
 async def test_a_party_that_nobody_knows_hears_what_the_url_says(client, ingest):
@@ -293,7 +293,22 @@ async def test_where_somebody_may_be_called_for_him_already_nobody_is_called_aga
     status, document = await post(client, OPENING, FORM | CALLED)
 
     assert (status, played(document)) == (200, MUSIC)
-    assert ingest.events == []
+    told = [("account_swept", CALLER, CONFERENCE)] if fault == "in-company" else []
+    assert [(event.name, event.session_id, event.conference_sid) for event in ingest.events] == told
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("fault", ["", "no-conference", "redis-away"])
+async def test_workers_search_for_the_session_of_a_held_party_that_nobody_knows(client, ingest, monkeypatch, fault):
+    if fault == "redis-away":
+        monkeypatch.setattr(ingest, "publish", AsyncMock(side_effect=StoreUnreachableError("away")))
+    changes = {"ConferenceSid": ""} if fault == "no-conference" else {}
+
+    status, document = await post(client, waiting("music"), FORM | changes)
+
+    assert (status, played(document)) == (200, MUSIC)
+    told = [] if fault else [("account_swept", CALLER, CONFERENCE, "session-unknown")]
+    assert [(one.name, one.session_id, one.conference_sid, one.finding) for one in ingest.events] == told
 
 
 @pytest.mark.usefixtures("impatient")
@@ -302,11 +317,10 @@ async def test_where_somebody_may_be_called_for_him_already_nobody_is_called_aga
     [
         (facts("conferenced"), OPENING,                                   {}),
         (facts("ended"),       OPENING,                                   {}),
-        (None,                 waiting("music"),                          {}),                      # who is held
         (None,                 OPENING,                                   {"CallSid": "CA" + "9" * 32}),
         (None,                 OPENING,                                   {"ConferenceSid": ""}),
     ],
-    ids=["known", "ended", "held", "other-call", "no-conference"],
+    ids=["known", "ended", "other-call", "no-conference"],
 )  # fmt: skip
 async def test_nothing_is_told_again_of_anybody_else(client, ingest, known, target, changes):
     ingest.facts = known

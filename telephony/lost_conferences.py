@@ -1,0 +1,102 @@
+"""The live conference of one session of which Redis knows nothing any more, and who is in it."""
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from twilio.rest import Client
+
+from runtime.errors import ProviderGoneError
+from statemachine.events import ParticipantFound
+from telephony.account import LIVE_CONFERENCE_STATUSES, AccountReader, OwnCall
+from telephony.calls import CALLS_READ_MAX, ROOMS_MAX
+from telephony.client import gone_is_fine, requests_of
+from telephony.errors import our_errors
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class LostConference:
+    """One conference, as Twilio shows it."""
+
+    conference_sid: str
+    #: Its friendly name.
+    name: str
+    #: Whether it has started: in one that has not, someone waits.
+    has_started: bool
+    participants: tuple[ParticipantFound, ...]
+    #: SIDs of those calls in it that came in at a number of ours, or show one.
+    own_calls: frozenset[str]
+
+
+class LostConferences:
+    """Finds the conference of one session; all methods raise `ProviderError` and nothing foreign."""
+
+    def __init__(self, client: Client, reader: AccountReader, own_numbers: Callable[[], Collection[str]]) -> None:
+        """Bind the client.
+
+        Args:
+            client: Twilio's client over our HTTP client.
+            reader: Lists participants.
+            own_numbers: The numbers that are ours, E.164, as they are when a call is read.
+        """
+        self._client = client
+        self._reader = reader
+        self._own_numbers = own_numbers
+
+    async def by_sid(self, conference_sid: str) -> LostConference | None:
+        """Return a conference by its SID; None if it is over.
+
+        Source: Twilio docs, Conference resource, "Fetch a Conference resource".
+        """
+        with requests_of("lost_session"):
+            record = await _fetched(self._client.conferences(conference_sid).fetch_async)
+            return await self._live(record)
+
+    async def by_name(self, name: str) -> LostConference | None:
+        """Return the newest live conference of a name; None if there is none.
+
+        Source: Twilio docs, Conference resource, "Read multiple Conference resources" (`FriendlyName`).
+        """
+        with requests_of("lost_session"):
+            with our_errors():
+                page = await self._client.conferences.page_async(friendly_name=name, page_size=ROOMS_MAX)
+                records = list(page)
+            return await self._live(next((one for one in records if one.status in LIVE_CONFERENCE_STATUSES), None))
+
+    async def _live(self, record: Any) -> LostConference | None:
+        if record is None or record.status not in LIVE_CONFERENCE_STATUSES:
+            return None
+        found = await self._reader.participants_of(record.sid, {})
+        calls: dict[str, OwnCall] = {}
+        own: set[str] = set()
+        # One after the other: nobody else shall wait for this.
+        for participant in found[:CALLS_READ_MAX]:
+            call = await _fetched(self._client.calls(participant.call_sid).fetch_async)
+            if call is None:
+                continue
+            caller, called = call._from or "", call.to or ""  # noqa: SLF001  # the library's public name of `from`
+            came_in = (call.direction or "").startswith("inbound")
+            calls[participant.call_sid] = OwnCall(caller if came_in else called, came_in=came_in)
+            if {caller, called} & set(self._own_numbers()):
+                own.add(participant.call_sid)
+        participants = [
+            replace(one, address=calls[one.call_sid].address, came_in=calls[one.call_sid].came_in)
+            if one.call_sid in calls
+            else one
+            for one in found
+        ]
+        has_started = record.status == "in-progress"
+        return LostConference(
+            record.sid, record.friendly_name or "", has_started, tuple(participants), frozenset(own)
+        )  # fmt: skip
+
+
+async def _fetched(fetch: Callable[[], Awaitable[_T]]) -> _T | None:
+    """What a GET finds; None if there is no such thing."""
+    try:
+        with gone_is_fine(), our_errors():
+            return await fetch()
+    except ProviderGoneError:
+        return None

@@ -1,0 +1,80 @@
+"""The conference of one session: who is in it, and whose calls they are."""
+
+from typing import Any
+
+import pytest
+from twilio.rest import Client
+
+from runtime.errors import OutcomeUnknownError, ProviderError, ProviderGoneError
+from statemachine.events import ParticipantFound
+from telephony.account import AccountReader
+from telephony.lost_conferences import LostConferences
+from tests.telephony.scripted_http import ACCOUNT, Answer, ScriptedHttp, call, page
+
+ROOM, NAME, AGENT_CALL = "CF" + "3" * 32, "CA" + "1" * 32, "CA" + "2" * 32
+NUMBER = "+14155550100"
+CONFERENCE = {"sid": ROOM, "friendly_name": NAME, "status": "in-progress"}
+INSIDE = page(
+    "participants",
+    {"call_sid": NAME, "label": "customer-1", "status": "connected", "start_conference_on_enter": False},
+    {"call_sid": AGENT_CALL, "label": "agent-1", "status": "ringing"},
+)
+GONE = ProviderGoneError(http_status=404, code=20404)
+ANSWERS: dict[str, Answer] = {
+    f"GET Conferences/{ROOM}": CONFERENCE,
+    f"GET Conferences/{ROOM}/Participants": INSIDE,
+    f"GET Calls/{NAME}": call(NAME, "in-progress", NUMBER) | {"from": "+14155550123", "direction": "inbound"},
+    f"GET Calls/{AGENT_CALL}": call(AGENT_CALL, "ringing", "client:a") | {"from": "client:b", "direction": "inbound"},
+}
+
+
+def finder(**changes: Any) -> tuple[LostConferences, ScriptedHttp]:
+    http = ScriptedHttp(ANSWERS | {f"GET {name}": answer for name, answer in changes.items()})
+    client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
+    return LostConferences(client, AccountReader(client), lambda: [NUMBER]), http
+
+
+async def test_conference_is_shown_with_addresses() -> None:
+    found = await finder()[0].by_sid(ROOM)
+    assert found is not None
+    assert (found.conference_sid, found.name, found.has_started) == (ROOM, NAME, True)
+    assert found.participants == (
+        ParticipantFound(NAME, "customer-1", "+14155550123", came_in=True, starts_conference=False),
+        ParticipantFound(AGENT_CALL, "agent-1", "client:b", came_in=True, is_ringing=True),
+    )
+    assert found.own_calls == {NAME}
+
+
+async def test_call_that_is_gone_is_shown_without_an_address() -> None:
+    found = await finder(**{f"Calls/{AGENT_CALL}": GONE})[0].by_sid(ROOM)
+    assert found is not None
+    assert [one.address for one in found.participants] == ["+14155550123", ""]
+
+
+@pytest.mark.parametrize(
+    "answer", [CONFERENCE | {"status": "completed"}, ProviderGoneError(http_status=404, code=20404)]
+)
+async def test_conference_that_is_over_is_none(answer: Answer) -> None:
+    reader, http = finder(**{f"Conferences/{ROOM}": answer})
+    assert await reader.by_sid(ROOM) is None
+    assert len(http.requests) == 1
+
+
+async def test_of_several_of_one_name_the_live_one_is_taken() -> None:
+    over = CONFERENCE | {"sid": "CF" + "4" * 32, "status": "completed"}
+    waiting = CONFERENCE | {"status": "init"}
+    reader, http = finder(Conferences=page("conferences", over, waiting, over))
+    found = await reader.by_name(NAME)
+    assert found is not None
+    assert (found.conference_sid, found.has_started) == (ROOM, False)
+    assert http.requests[0][1]["FriendlyName"] == NAME
+
+
+async def test_no_live_conference_of_a_name_is_none() -> None:
+    assert await finder(Conferences=page("conferences"))[0].by_name(NAME) is None
+
+
+@pytest.mark.parametrize("name", [f"Conferences/{ROOM}", f"Conferences/{ROOM}/Participants", f"Calls/{NAME}"])
+async def test_what_fails_is_told(name: str) -> None:
+    with pytest.raises(ProviderError):
+        await finder(**{name: OutcomeUnknownError(http_status=500)})[0].by_sid(ROOM)

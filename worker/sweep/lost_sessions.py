@@ -1,0 +1,197 @@
+"""Sessions that Redis has lost though their calls go on: what arrives for one shows it, long before a sweep would.
+
+A rollback can lose the moment in which a session was opened. Its callbacks then name a session that nobody knows. Each
+was signed by Twilio and carries our URL, so the session's conference is searched for at Twilio, and adopted as by the
+sweep.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import structlog
+
+from runtime.clock import Clock
+from runtime.containment import Where, contain
+from runtime.errors import ProviderError, StoreError
+from runtime.lifecycle import pause
+from runtime.metrics import Metrics
+from runtime.outage import note_unreachable
+from statemachine.events import Command, ConferenceEnded, ConferenceFound, Event, TimerExpired
+from statemachine.session import CUSTOMER
+from statemachine.step import Outcome
+from streams.levels import ADOPTS, Level
+from telephony.lost_conferences import LostConference
+from telephony.participants import is_label
+from worker.deciding import Decision
+from worker.sweep.comparing import Difference
+from worker.sweep.unknown_rooms import may_be_ours
+
+log = structlog.get_logger()
+
+#: How long after a callback Twilio is asked, seconds: by then its lists show what happened, and whatever opens the
+#: session has arrived if it was only late.
+SETTLE_S = 2.0
+#: When a search that failed is repeated, seconds, and how often one is tried (count).
+AGAIN_S = 3.0
+TRIES_MAX = 4
+#: The pause between two searches, seconds: after a loss of everything, all sessions are unknown at the same time.
+PAUSE_S = 0.2
+#: Sessions that wait for their search, count; the sweep finds the others.
+WAITING_MAX = 1_000
+
+
+class Finder(Protocol):
+    """Who searches; `telephony.lost_conferences.LostConferences` in earnest. Both methods raise `ProviderError`."""
+
+    async def by_sid(self, conference_sid: str) -> LostConference | None:
+        """Return a conference by its SID; None if it is over."""
+        ...
+
+    async def by_name(self, name: str) -> LostConference | None:
+        """Return the newest live conference of a name; None if there is none."""
+        ...
+
+
+class Records(Protocol):
+    """What is read and written in Redis; `worker.sweep.records.SweepRecords` in earnest."""
+
+    async def unknown(self, session_ids: list[str]) -> set[str]:
+        """Return those of whom there is no record at all."""
+        ...
+
+    async def adopt(self, found: ConferenceFound) -> bool:
+        """Publish what was found of a lost session; False if that was not possible now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    #: When it is due, monotonic seconds.
+    due_s: float
+    #: The conference that the callback named, if it named one.
+    conference_sid: str = ""
+    tries: int = 0
+
+
+class LostSessions:
+    """Searches for the conferences of sessions that nobody knows, one after the other."""
+
+    def __init__(
+        self,
+        *,
+        finder: Finder,
+        records: Records,
+        session_of: Callable[[str], str],
+        clock: Clock,
+        metrics: Metrics,
+        level: Level,
+    ) -> None:
+        """Start with nothing to search for.
+
+        Args:
+            finder: Asks Twilio.
+            records: Reads and writes Redis.
+            session_of: Tells whose a conference with a name of a chosen id is; empty for every other name.
+            clock: For durations.
+            metrics: Where is counted.
+            level: At which records are written.
+        """
+        self._finder = finder
+        self._records = records
+        self._session_of = session_of
+        self._clock = clock
+        self._metrics = metrics
+        self._level = level
+        self._waiting: dict[str, _Search] = {}
+
+    def note(self, decisions: Iterable[Decision]) -> None:
+        """Note what was decided of sessions that nobody knows, and forget those that are known again."""
+        for decision in decisions:
+            event = decision.event
+            if decision.step.session.version:
+                self._waiting.pop(event.session_id, None)
+            elif decision.step.outcome is Outcome.UNEXPECTED and not isinstance(
+                event, Command | TimerExpired | ConferenceEnded
+            ):
+                self._note(event)
+
+    def _note(self, event: Event) -> None:
+        before = self._waiting.get(event.session_id)
+        if before is None and len(self._waiting) >= WAITING_MAX:
+            return
+        conference_sid = getattr(event, "conference_sid", "") or (before.conference_sid if before else "")
+        if not conference_sid and not may_be_ours(event.session_id):
+            return  # a chosen id does not tell the conference's name
+        due_s = before.due_s if before else self._clock.monotonic_s() + SETTLE_S
+        self._waiting[event.session_id] = _Search(due_s, conference_sid, before.tries if before else 0)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Search until the process stops."""
+        while not stop.is_set():
+            session_id = next(iter(self._waiting), "")
+            search = self._waiting.get(session_id)
+            if search is not None and search.due_s <= self._clock.monotonic_s() and self._level.allows(ADOPTS):
+                del self._waiting[session_id]
+                with contain(Where.SWEEP, self._metrics, session_id=session_id):
+                    await self._try(session_id, search)
+            await pause(stop, PAUSE_S)
+
+    async def _try(self, session_id: str, search: _Search) -> None:
+        try:
+            if await self._records.unknown([session_id]):
+                await self._search(session_id, search)
+        except ProviderError as error:
+            log.warning("session_unopened", session_id=session_id, error_type=type(error).__name__)
+        except StoreError as error:
+            note_unreachable(error, task="lost_sessions")
+        else:
+            return
+        if search.tries + 1 < TRIES_MAX:
+            due_s = self._clock.monotonic_s() + AGAIN_S
+            self._waiting.setdefault(session_id, replace(search, due_s=due_s, tries=search.tries + 1))
+
+    async def _search(self, session_id: str, search: _Search) -> None:
+        """Adopt the session's conference, if it has one."""
+        if search.conference_sid:
+            found = await self._finder.by_sid(search.conference_sid)
+        else:
+            found = await self._finder.by_name(session_id)
+        if found is None or not _is_ours(found, session_id, search, self._session_of) or _is_opened_by_music(found):
+            return
+        event = ConferenceFound(
+            session_id=session_id,
+            token=f"unknown:{found.conference_sid}",
+            conference_sid=found.conference_sid,
+            participants=found.participants,
+            conference_name=found.name,
+        )
+        if not await self._records.adopt(event):
+            return
+        self._metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
+        log.warning(
+            "conference_adopted",
+            session_id=session_id,
+            conference_sid=found.conference_sid,
+            count=len(found.participants),
+        )
+
+
+def _is_ours(found: LostConference, session_id: str, search: _Search, session_of: Callable[[str], str]) -> bool:
+    """Whether a conference is the session's: by its name, and by who is in it.
+
+    The name alone proves nothing. A conference that no callback of ours has named needs a call of one of our numbers.
+    """
+    if session_id not in (found.name, session_of(found.name)):
+        return False
+    labelled = {one.call_sid for one in found.participants if is_label(one.label)}
+    return bool(labelled if search.conference_sid else labelled & found.own_calls)
+
+
+def _is_opened_by_music(found: LostConference) -> bool:
+    """Whether a caller waits for the first agent: the request for the music opens the session, and dials the agent."""
+    if found.has_started or len(found.participants) != 1:
+        return False
+    (one,) = found.participants
+    return one.came_in and one.label.startswith(f"{CUSTOMER}-")
