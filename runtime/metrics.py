@@ -69,6 +69,11 @@ class Metrics:
             ["partition"],
             registry=registry,
         )
+        self.commands_waiting = Gauge(
+            "conferral_commands_waiting",
+            "Commands that wait to be routed, as the worker sees it that routes them; 0 on all others",
+            registry=registry,
+        )
         self.partitions_held = Gauge(
             "conferral_partitions_held", "Partitions whose lease this worker holds", registry=registry
         )

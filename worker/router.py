@@ -15,6 +15,7 @@ from runtime.errors import StoreError
 from runtime.lifecycle import pause
 from runtime.metrics import Metrics
 from runtime.outage import note_unreachable
+from streams import commands
 from streams import lease as leases
 from streams.connection import BLOCK_MS, Client, store_errors
 from streams.keys import Keys
@@ -36,6 +37,9 @@ HELD_MAX = 10_000
 PAUSE_S = 0.5
 #: The lease is renewed when less than this is left of it, seconds.
 RENEW_BELOW_S = 3.0
+#: How often the commands that wait are counted, and how often it is logged that too many do, seconds.
+COUNT_EVERY_S = 5.0
+LOG_EVERY_S = 60.0
 
 
 class Router:
@@ -86,6 +90,9 @@ class Router:
         self._watch = Watch()
         #: What is read under this lease.
         self._routing: Routing | None = None
+        #: When the waiting commands were counted and when too many were logged, seconds of the clock.
+        self._counted_at_s: float | None = None
+        self._logged_at_s: float | None = None
         #: Where the stream is read on while commands are held.
         self._read_to = "0"
 
@@ -94,6 +101,8 @@ class Router:
         while not stop.is_set():
             try:
                 routing = await self._current(stop)
+                if routing is not None:
+                    await self._count_waiting()
                 if routing is None or len(routing.held) >= HELD_MAX:
                     await pause(stop, PAUSE_S)
                 else:
@@ -116,6 +125,7 @@ class Router:
             if self._routing is not None:
                 routing, self._routing = self._routing, None
                 await routing.end()
+                self._metrics.commands_waiting.set(0)
             return None
         if self._routing is None or self._lease is not before:
             self._routing = Routing(
@@ -163,6 +173,18 @@ class Router:
             # A failover may set ids back, so that a new entry stands before the last one that was read.
             self._read_to = "0"
         return entries
+
+    async def _count_waiting(self) -> None:
+        """Show how many commands wait, and log when a program that publishes by XADD ignores the limit."""
+        now_s = self._clock.monotonic_s()
+        if self._counted_at_s is not None and now_s - self._counted_at_s < COUNT_EVERY_S:
+            return
+        self._counted_at_s, waiting = now_s, await self._waiting()
+        self._metrics.commands_waiting.set(waiting)
+        is_due = self._logged_at_s is None or now_s - self._logged_at_s >= LOG_EVERY_S
+        if waiting > commands.COMMANDS_MAX and is_due:
+            self._logged_at_s = now_s
+            log.warning("command_limit_exceeded", count=waiting, task="router")
 
     async def _waiting(self) -> int:
         with store_errors():

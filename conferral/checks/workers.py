@@ -3,11 +3,14 @@
 from collections import Counter
 
 from conferral.checks.line import Line, ok, warn
+from streams.commands import COMMANDS_MAX
 from streams.connection import Client, store_errors
 from streams.keys import Keys
 
 #: A worker shows every second that it is alive; after so long without a sign it is not, milliseconds.
 ALIVE_WITHIN_MS = 5_000
+#: Commands that may wait without a warning, count: a worker routes as many in a second.
+BACKLOG_MAX = 1_000
 
 
 async def now_ms(client: Client) -> int:
@@ -28,9 +31,11 @@ async def alive(client: Client, keys: Keys) -> list[str]:
 async def check_workers(client: Client, keys: Keys) -> list[Line]:
     """Lines about workers, partitions and the router."""
     names = await alive(client, keys)
+    backlog = await _backlog(client, keys)
     if not names:
         return [
-            warn("workers", "none is alive: calls are answered, nothing else is done", "start one: conferral worker")
+            warn("workers", "none is alive: calls are answered, nothing else is done", "start one: conferral worker"),
+            *backlog,
         ]
     now = await now_ms(client)
     with store_errors():
@@ -53,4 +58,16 @@ async def check_workers(client: Client, keys: Keys) -> list[Line]:
         lines.append(warn("commands", "nobody routes them", "look again in 5 s; else look at the workers"))
     else:
         lines.append(ok("commands", "routed"))
-    return lines
+    return [*lines, *backlog]
+
+
+async def _backlog(client: Client, keys: Keys) -> list[Line]:
+    """Return a line if many commands wait to be routed."""
+    with store_errors():
+        waiting = int(await client.xlen(keys.commands))
+    if waiting <= BACKLOG_MAX:
+        return []
+    found = f"{waiting:,} commands wait to be routed"
+    if waiting > COMMANDS_MAX:
+        found += f", more than the {COMMANDS_MAX:,} that Conferral's own commands stop at: a program publishes by XADD"
+    return [warn("backlog", found, "check that a worker runs, and what the programs that publish commands do")]

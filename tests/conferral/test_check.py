@@ -9,7 +9,7 @@ import aiohttp
 import aiohttp.http_parser
 import pytest
 
-from conferral.checks import libraries, store
+from conferral.checks import libraries, store, workers
 from conferral.checks.settings import shown_url
 from tests.conferral.kit import KEYS, SERVICE, set_up
 
@@ -431,6 +431,22 @@ def test_partitions_without_a_holder_are_named(checked, redis):
     assert code == 0
     assert lines["partitions"]["found"] == "nobody holds 3, 7"
     assert lines["commands"]["status"] == "warn"
+
+
+@pytest.mark.parametrize("lives", [True, False])
+@pytest.mark.parametrize(("waiting", "told"), [(3, None), (4, "4 commands wait"), (6, "a program publishes by XADD")])
+def test_many_commands_that_wait_are_warned_of(checked, redis, monkeypatch, lives, waiting, told):
+    monkeypatch.setattr(workers, "BACKLOG_MAX", 3)
+    monkeypatch.setattr(workers, "COMMANDS_MAX", 5)
+    (alive if lives else set_up)(redis)
+    for _ in range(waiting):
+        redis.xadd(KEYS.commands, {"type": "park"})
+
+    _, lines = checked()
+
+    found = lines.get("backlog")
+    assert (found is None) == (told is None)
+    assert found is None or (found["status"] == "warn" and told in found["found"])
 
 
 def test_scripts_that_can_not_be_loaded_fail(checked, redis):

@@ -33,12 +33,13 @@ class Routing:
         self.keys = Keys("test", 4)
         self.allowed = AllowList.from_setting("US,client:", "+14155550100")
         self.names: dict[str, str] = {}
+        self.metrics = Metrics()
         self.caller_ids = CallerIds(Client("AC1", "token"), lambda: {OWN_NUMBER}, SystemClock())
 
     async def run(self, until) -> None:
         """Routes until the condition holds."""
         router = Router(
-            self.client, self.blocking, self.keys, "router", SystemClock(), Metrics(), allowed=self.allowed,
+            self.client, self.blocking, self.keys, "router", SystemClock(), self.metrics, allowed=self.allowed,
             names=lambda: self.names, conferences=NAMES, caller_ids=self.caller_ids,
         )  # fmt: skip
         stop = asyncio.Event()
@@ -83,6 +84,19 @@ async def routing(any_redis):
     yield routing
     await routing.client.aclose()
     await routing.blocking.aclose()
+
+
+@pytest.mark.parametrize(("most", "count"), [(2, [3]), (3, [])])
+async def test_commands_beyond_the_limit_are_routed_shown_and_logged(routing, monkeypatch, most, count):
+    monkeypatch.setattr(commands, "COMMANDS_MAX", most)
+    for _ in range(3):
+        await routing.client.xadd(routing.keys.commands, TRANSFER)
+
+    with capture_logs() as logs:
+        await routing.run(routing.is_done)
+
+    assert [line["count"] for line in logs if line["event"] == "command_limit_exceeded"] == count
+    assert "conferral_commands_waiting 3.0" in routing.metrics.exposition().decode()
 
 
 async def test_transfer_reaches_its_session_with_all_that_was_asked_for(routing):
