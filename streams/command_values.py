@@ -201,7 +201,8 @@ _SEVERAL = rf" *{_FIRST}{_ONE}*(?:, *{_FIRST}{_ONE}*){{0,{TARGETS_MAX - 1}}}"
 SessionName = Annotated[str, _Text(NAME_PATTERN.pattern, ID_WORDS)]
 NewSessionName = Annotated[str, _Id()]
 #: Who gives a command: it stands in a line of the log.
-Giver = Annotated[str, _Text(rf"[^{_NO_TEXT}]{{1,64}}", "must be 1 to 64 printable characters", 64)]
+GIVER_PATTERN = re.compile(rf"[^{_NO_TEXT}]{{1,64}}")
+Giver = Annotated[str, _Text(GIVER_PATTERN.pattern, "must be 1 to 64 printable characters", 64)]
 CommandId = Annotated[str, _Id()]
 Destination = Annotated[str, _Text(rf"{_ONE}+", "must be one destination", DESTINATION_MAX)]
 Destinations = Annotated[

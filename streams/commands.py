@@ -11,7 +11,7 @@ from statemachine.events import Command
 from statemachine.ids import ID_PATTERN as ID_PATTERN
 from statemachine.ids import NAME_PATTERN, why_no_id
 from statemachine.step import CommandStatus
-from streams import command_models, scripts
+from streams import command_models, command_values, scripts
 from streams.command_models import BadCommandError as BadCommandError
 from streams.command_models import Value
 from streams.connection import Client, store_errors
@@ -45,6 +45,8 @@ class CommandOutcome:
     digest: str = ""
     #: Of the entry that was taken up under this id; empty while none was.
     entry_id: str = ""
+    #: Who gave it; empty where the command does not say.
+    by: str = ""
 
     @property
     def is_known(self) -> bool:
@@ -81,6 +83,16 @@ def digest_of(fields: Mapping[str, str]) -> str:
     """
     asked = sorted((name, text) for name, text in fields.items() if text and name not in ("id", "by"))
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+
+
+def giver_of(fields: Mapping[str, str]) -> str:
+    """Return who gives a command, also one that is rejected; empty where it says no one, or not in the right form.
+
+    >>> giver_of({"type": "end", "by": "cli"})
+    'cli'
+    """
+    given = fields.get("by", "")
+    return given if command_values.GIVER_PATTERN.fullmatch(given) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +199,7 @@ async def outcome(client: Client, keys: Keys, command_id: str) -> CommandOutcome
     with store_errors():
         record = await client.hgetall(keys.command(command_id))
     fields = text_of(record)
-    kept = (fields.get(name, "") for name in ("status", "reason", "session", "digest", "entry"))
+    kept = (fields.get(name, "") for name in ("status", "reason", "session", "digest", "entry", "by"))
     return CommandOutcome(command_id, *kept)
 
 

@@ -99,7 +99,7 @@ class Keys:
         return f"{self.prefix}:lease:sweep"
 
     def command(self, command_id: str) -> str:
-        """Hash: a command's outcome, the entry that it belongs to, and a digest of what was asked for."""
+        """Hash: a command's outcome, who gave it, the entry that it belongs to, and a digest of what was asked for."""
         return f"{self.prefix}:command:{command_id}"
 
     @property

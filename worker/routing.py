@@ -231,7 +231,8 @@ class Routing:
             command_id = commands.command_id_of(fields, entry.entry_id)
         except commands.BadCommandError as error:
             # An outcome under an id that does not match the pattern could not be found by anybody.
-            await self._reject(entry.entry_id, "", str(error))
+            if await self._claim(entry.entry_id, entry, "") is not None:
+                await self._reject(entry.entry_id, "", str(error))
             return
         refused = ""
         try:
@@ -324,10 +325,11 @@ class Routing:
 
     async def _claim(self, command_id: str, entry: Entry, session: str) -> str | None:
         """The session that the command's id was claimed for; None when another entry has claimed the id."""
-        digest, key = commands.digest_of(entry.text()), self._keys.command(command_id)
+        fields, key = entry.text(), self._keys.command(command_id)
+        digest, by = commands.digest_of(fields), commands.giver_of(fields)
         async with self._at(key):
             owner, claimed_for = await scripts.claim_command(
-                self._client, [key], [entry.entry_id, session, digest, COMMAND_TTL_S]
+                self._client, [key], [entry.entry_id, session, digest, COMMAND_TTL_S, by]
             )
         if int(owner) == 1:
             return str(claimed_for.decode())

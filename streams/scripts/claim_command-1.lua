@@ -7,6 +7,7 @@
   ARGV[2]  the session it is for   text, "" when there is none
   ARGV[3]  digest of what is asked  text
   ARGV[4]  lifetime                seconds
+  ARGV[5]  who gives the command   text, "" where it does not say
 
   Returns  {1, session}  claimed, now or before, by this very entry: what stands there, which is the session given when
                          it was claimed first
@@ -16,6 +17,7 @@
   somebody else's.
 ]]
 local command, entry, session, digest, ttl_s = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local by = ARGV[5] or ''
 local owner = redis.call('HMGET', command, 'entry', 'session', 'digest')
 if owner[1] and owner[1] ~= entry then
   -- One that was claimed by an older version has no digest.
@@ -23,6 +25,6 @@ if owner[1] and owner[1] ~= entry then
 end
 if owner[1] then return {1, owner[2] or ''} end
 redis.call('HDEL', command, '')
-redis.call('HSET', command, 'entry', entry, 'session', session, 'digest', digest)
+redis.call('HSET', command, 'entry', entry, 'session', session, 'digest', digest, 'by', by)
 redis.call('EXPIRE', command, ttl_s)
 return {1, session}

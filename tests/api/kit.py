@@ -79,7 +79,8 @@ async def take_up(store):
     for entry_id, entry in await store.xrange(KEYS.commands):
         fields = {name.decode(): text.decode() for name, text in entry.items()}
         command_id = commands.command_id_of(fields, entry_id.decode())
-        arguments = [entry_id, fields.get("session", ""), commands.digest_of(fields), COMMAND_TTL_S]
+        digest, by = commands.digest_of(fields), commands.giver_of(fields)
+        arguments = [entry_id, fields.get("session", ""), digest, COMMAND_TTL_S, by]
         owner, _ = await scripts.claim_command(store, [KEYS.command(command_id)], arguments)
         if int(owner) == 1:
             taken.append(command_id)

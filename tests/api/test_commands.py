@@ -272,23 +272,24 @@ async def test_what_was_announced_and_never_published_is_published_when_it_is_gi
 async def test_a_command_is_known_from_the_moment_it_is_published(api, store):
     _, told = await ask(api, COMMANDS, {"type": "end"})
 
-    empty = {"command": told["command"], "status": "", "reason": "", "session": ""}
+    empty = {"command": told["command"], "status": "", "reason": "", "session": "", "by": ""}
     assert await asked(api, told["command"]) == (200, empty)
 
     await take_up(store)
     await tell(store, told["command"], "accepted")
-    assert await asked(api, told["command"]) == (200, empty | {"status": "accepted", "session": CALLER})
+    assert await asked(api, told["command"]) == (200, empty | {"status": "accepted", "session": CALLER, "by": "api"})
 
 
 async def test_the_outcome_of_a_command_from_the_stream_is_told_too(api, store):
     await put(store, session())
-    command_id = await commands.publish(store, KEYS, {"type": "end", "session": CALLER})
+    command_id = await commands.publish(store, KEYS, {"type": "end", "session": CALLER, "by": "night shift"})
     await take_up(store)
     await tell(store, command_id, "failed", "busy")
 
     assert await asked(api, command_id) == (
-        200, {"command": command_id, "status": "failed", "reason": "busy", "session": CALLER},
-    )  # fmt: skip
+        200,
+        {"command": command_id, "status": "failed", "reason": "busy", "session": CALLER, "by": "night shift"},
+    )
 
 
 @pytest.mark.parametrize(("named", "shown"), [("c1", "c1"), ("14155550199", "(digits alone)"), ("a%20b", "of this id")])
@@ -307,7 +308,7 @@ async def test_an_outcome_can_be_waited_for(api, store, outcome, reason):
     await tell(store, command_id, outcome, reason)
 
     assert await waiting == (
-        200, {"command": command_id, "status": outcome, "reason": reason, "session": CALLER},
+        200, {"command": command_id, "status": outcome, "reason": reason, "session": CALLER, "by": "api"},
     )  # fmt: skip
 
 

@@ -86,6 +86,37 @@ async def routing(any_redis):
     await routing.blocking.aclose()
 
 
+@pytest.mark.parametrize(
+    ("given", "by"),
+    [
+        (TRANSFER | {"by": "night shift é"}, "night shift é"),
+        (TRANSFER, ""),
+        (TRANSFER | {"by": "cli", "session": "unknown"}, "cli"),
+        (TRANSFER | {"by": "cli", "to": "nobody"}, "cli"),
+        ({"type": "dance", "by": "cli"}, "cli"),
+        (TRANSFER | {"by": "cli", "id": "a b"}, "cli"),
+        (TRANSFER | {"by": "x" * 65}, ""),
+        (TRANSFER | {"by": "two\nlines"}, ""),
+    ],
+)
+async def test_the_outcome_says_who_gave_the_command(routing, given, by):
+    await routing.know(CALL_SID)
+
+    entry_id = await routing.give(**given)
+
+    found = await commands.outcome(routing.client, routing.keys, entry_id)
+    assert found.is_known
+    assert found.by == by
+
+
+async def test_a_repetition_does_not_change_who_gave_the_command(routing):
+    await routing.know(CALL_SID)
+    for by in ("first", "second"):
+        await routing.give(**TRANSFER, id="c1", by=by)
+
+    assert (await commands.outcome(routing.client, routing.keys, "c1")).by == "first"
+
+
 @pytest.mark.parametrize(("most", "count"), [(2, [3]), (3, [])])
 async def test_commands_beyond_the_limit_are_routed_shown_and_logged(routing, monkeypatch, most, count):
     monkeypatch.setattr(commands, "COMMANDS_MAX", most)

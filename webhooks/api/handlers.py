@@ -182,7 +182,9 @@ def _model(asked: Asked, **more: str) -> CommandModel:
 
 
 def _outcome(found: commands.CommandOutcome) -> models.Outcome:
-    return models.Outcome(command=found.command_id, status=found.status, reason=found.reason, session=found.session)
+    return models.Outcome(
+        command=found.command_id, status=found.status, reason=found.reason, session=found.session, by=found.by
+    )
 
 
 def _entry(one: LogEntry) -> models.LogEntry:

@@ -54,6 +54,7 @@ class Outcome(Published):
     )
     reason: str = Field(description="why it was rejected or has failed, or what there is to add")
     session: str = Field(description="the session that it is for; empty while none is known")
+    by: str = Field(description="who gave it; empty where the command did not say, or no worker has taken it up")
 
 
 class Session(BaseModel):
