@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -18,7 +20,7 @@ from streams.keys import Keys
 from tests.endurance.stage import ALONE
 from tests.support.command_line import CommandLine
 from tests.support.phones import answers
-from tests.support.redis_cluster import ClusterServers
+from tests.support.redis_cluster import NODE_TIMEOUT_MS, ClusterServers
 from tests.support.world import World
 from webhooks.api.api import add_api
 from webhooks.api.turns import TURNS
@@ -26,6 +28,14 @@ from webhooks.api.turns import TURNS
 pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.timeout(180), ALONE]
 TARGET = "client:bob"
 TOKEN = "t" * 32
+
+
+#: A cluster that takes no node for dead while a test lasts, milliseconds.
+PATIENT_MS = 120_000
+#: Well above what a refusal takes: two tries of Redis's time-out of 2 s.
+REFUSED_WITHIN_S = 12.0
+#: Well above what it takes to go on: a request that waits for the silent node is given up after 2 s.
+RESUMED_WITHIN_S = 15.0
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +111,9 @@ async def until_known(client: ClusterClient) -> None:
             await asyncio.sleep(0.1)
 
 
-async def test_control_api_works_on_a_cluster(world: World) -> None:
-    caller, _ = await world.talking()
+@asynccontextmanager
+async def control_api(world: World) -> AsyncIterator[aiohttp.ClientSession]:
+    """The control API on a port of its own, and who asks it."""
     store = make_client(world.redis_url, max_connections=TURNS)
     app = web.Application()
     add_api(app, world.settings, store, world.keys, Metrics(), SystemClock())
@@ -111,6 +122,14 @@ async def test_control_api_works_on_a_cluster(world: World) -> None:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with aiohttp.ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}", headers=headers) as client:
+        yield client
+    await runner.cleanup()
+    await store.aclose()
+
+
+async def test_control_api_works_on_a_cluster(world: World) -> None:
+    caller, _ = await world.talking()
+    async with control_api(world) as client:
         commands = f"/sessions/{caller.sid}/commands?wait=30"
         async with client.post(commands, json={"type": "convert"}) as response:
             assert (await response.json())["status"] == "done"
@@ -120,6 +139,60 @@ async def test_control_api_works_on_a_cluster(world: World) -> None:
             assert {"call_received", "convert"} <= {one["event"] for one in (await response.json())["entries"]}
         async with client.post(commands, json={"type": "end"}) as response:
             assert (await response.json())["status"] == "done"
-    await runner.cleanup()
-    await store.aclose()
     await world.settled()
+
+
+async def test_commands_are_refused_soon_while_their_node_is_silent_and_go_on_behind_it(
+    world: World, running: ClusterServers
+) -> None:
+    """The stream of commands is one key: while its node is silent, none can be taken; each is refused at once."""
+    caller, _ = await world.talking()
+    commands = f"/sessions/{caller.sid}/commands?wait=30"
+    async with control_api(world) as client, CommandLine(**environment(world)) as line:
+        for one in running.up():
+            one.ask("CONFIG", "SET", "cluster-node-timeout", str(PATIENT_MS))
+        node = running.owner_of(world.keys.commands)
+        node.signal(signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(REFUSED_WITHIN_S), client.post(commands, json={"type": "convert"}) as response:
+                assert response.status == 503
+                assert response.headers["Retry-After"] == "1"
+                assert (await response.json())["error"]["type"] == "store"
+            async with asyncio.timeout(REFUSED_WITHIN_S):
+                code, out, err = await line.type("convert", caller.sid)
+            assert code == 1, out + err
+        finally:
+            node.signal(signal.SIGCONT)
+            for one in running.up():
+                one.ask("CONFIG", "SET", "cluster-node-timeout", str(NODE_TIMEOUT_MS))
+        async with asyncio.timeout(RESUMED_WITHIN_S), client.post(commands, json={"type": "convert"}) as response:
+            assert (await response.json())["status"] == "done"
+        async with client.post(commands, json={"type": "end"}) as response:
+            assert (await response.json())["status"] == "done"
+    await world.settled()
+
+
+async def test_commands_go_on_once_a_replica_has_their_stream(world: World, running: ClusterServers) -> None:
+    caller, _ = await world.talking()
+    async with control_api(world) as client:
+        silent = running.owner_of(world.keys.commands)
+        replica = running.replica_of(silent)
+        silent.signal(signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(30):
+                while not replica.is_primary():
+                    await asyncio.sleep(0.05)
+            async with asyncio.timeout(RESUMED_WITHIN_S):
+                while (status := await given(client, caller.sid)) != 200:
+                    assert status == 503
+                    await asyncio.sleep(0.05)
+        finally:
+            silent.signal(signal.SIGCONT)
+    await world.settled()
+
+
+async def given(client: aiohttp.ClientSession, session: str) -> int:
+    """What the API says to an `end` that is given once, however often it is sent."""
+    path = f"/sessions/{session}/commands?wait=30"
+    async with client.post(path, json={"type": "end", "id": "once"}) as response:
+        return response.status
