@@ -105,6 +105,9 @@ def dial_again_as_business(scratch: Scratch, event: EffectFailed) -> None:
     party = party_of_dial(scratch, event)
     assert party is not None  # the guard has found it
     shown = scratch.session.called_number if _shows_customer(scratch, party) else ""
+    if party.name == AGENT and scratch.session.options.caller_id == party.caller_id:
+        # The customer of a `call` was to see the same number, and of a `<Dial>` Twilio does not say why it fails.
+        scratch.change(options=replace(scratch.session.options, caller_id=""))
     _dial_again(scratch, party, caller_id=shown, caller_id_refused=True)
 
 

@@ -158,3 +158,13 @@ def test_end_while_the_agent_is_dialled_hangs_up_his_call_as_soon_as_it_shows_up
 def test_transfer_is_refused_until_the_customer_has_answered():
     for story in (called(), taken()):
         story.transfer("blind").expect_refused("transfer-1", "nobody has answered yet", "end")
+
+
+def test_number_that_twilio_refuses_for_the_agent_is_not_shown_to_the_customer_either():
+    story = called(caller_id="+14155550177").refused("agent", code=21210).expect("bridged", "dial agent to the gate")
+    assert story.last.effects[0].caller_id == ""
+    assert story.session.options.caller_id == ""
+
+
+def test_number_that_twilio_takes_for_the_agent_is_shown_to_the_customer():
+    assert taken(caller_id="+14155550177").session.options.caller_id == "+14155550177"

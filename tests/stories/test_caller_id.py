@@ -262,6 +262,8 @@ async def test_caller_id_that_twilio_refuses_gives_way_to_our_own_number_once(re
         session = "out"
         if kind == "call":
             await done(world, "call", session, agent=TARGET, customer=CUSTOMER, caller_id=THIRD)
+            # The customer is not even tried with it: of a `<Dial>`, Twilio says only that it has failed.
+            assert seen_by(world, await dialled(world.sandbox, CUSTOMER)) == NUMBER
         else:
             session = (await called(world))[0].sid
             await done(world, "transfer", session, to=TARGET, mode="warm", caller_id=THIRD)
