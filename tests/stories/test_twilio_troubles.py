@@ -146,9 +146,17 @@ async def test_order_of_each_session_is_kept_though_half_of_all_requests_are_ref
 
 
 def applied(world: World, conference_sid: str) -> list[tuple[str, str]]:
-    """What was changed of the participants of a conference, in the order in which Twilio did it."""
-    changes = []
+    """What was changed of the participants of a conference, in the order in which Twilio did it.
+
+    Without the `Hold=false` that goes with each flag and changes nothing; of somebody on hold it would be a change.
+    """
+    changes, held = [], set()
     for entry in world.sandbox.ledger.requests("POST", f"/Conferences/{conference_sid}/Participants/"):
-        if entry.status == 200:
-            changes += [(name, value) for name, value in entry.params if name in ("Hold", "Muted")]
+        if entry.status != 200:
+            continue
+        goes_with_flag = bool(entry.get("EndConferenceOnExit")) and entry.path not in held
+        changes += [(name, value) for name, value in entry.params if name == "Muted"]
+        if entry.get("Hold") and not goes_with_flag:
+            changes.append(("Hold", entry.get("Hold")))
+            (held.add if entry.get("Hold") == "true" else held.discard)(entry.path)
     return changes
