@@ -292,6 +292,14 @@ def note_read(scratch: Scratch, event: CallsRead) -> None:
     watch_dials(scratch)
 
 
+def note_outdated_read(scratch: Scratch, event: CallsRead) -> None:
+    """Of a picture that may be older than what is known, one thing holds: a call that was completed is over."""
+    for party in tuple(scratch.session.parties.values()):
+        if party.call_sid and event.status_of(party.call_sid) == CallStatus.COMPLETED:
+            note_gone(scratch, party.name, CallStatus.COMPLETED)
+    watch_dials(scratch)
+
+
 def note_look(scratch: Scratch, event: CallsRead) -> None:
     """The same in a settled conference, where whoever is missing has left it."""
     note_read(scratch, event)

@@ -98,7 +98,13 @@ from statemachine.actions.recording import (
     resume_after_consult,
 )
 from statemachine.actions.room import let_arrival_go, note_guest, note_join, note_leaving, note_start
-from statemachine.actions.transferring import begin_in_room, begin_pending, look_after_dials, note_look
+from statemachine.actions.transferring import (
+    begin_in_room,
+    begin_pending,
+    look_after_dials,
+    note_look,
+    note_outdated_read,
+)
 from statemachine.actions.waiting import (
     dial_awaited,
     dial_next_agent,
@@ -331,7 +337,7 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, ConfirmOverdue,      None,                         STAY, look_at_participants),
     Row(C, LeaveOverdue,        None,                         STAY, look_at_calls),
     Row(C, AgeOverdue,          None,                         E,    end_too_old),
-    Row(C, CallsRead,           is_outdated,                  STAY, note_only),
+    Row(C, CallsRead,           is_outdated,                  STAY, note_outdated_read),
     Row(C, CallsRead,           shows_waiter_astray_again,    E,    end_waiter_astray),
     Row(C, CallsRead,           shows_waiter_astray,          STAY, move_waiter),
     Row(C, CallsRead,           shows_waiter_elsewhere,       STAY, find_waiter_elsewhere),

@@ -25,6 +25,16 @@ def test_flag_whose_callback_is_lost_is_found_by_a_look():
     story.expect("conferenced").expect_timers()
 
 
+def test_end_of_a_call_counts_though_the_read_that_shows_it_is_outdated():
+    """Something else became known after the read had begun; the grace of whoever is alone does not wait for that."""
+    story = converted().fires(ConfirmOverdue).expect("conferenced", "look")
+    version = story.session.version
+    story.confirms("customer")
+    story.reads(customer="in-progress", agent="completed", room=ROOM, inside=("customer",), version=version - 1)
+    assert story.session.parties["agent"].is_gone
+    assert "lone" in story.session.timers
+
+
 def test_flag_that_a_look_does_not_show_is_asked_for_again():
     story = converted()
     for effect in story.last.effects:
