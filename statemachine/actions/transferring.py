@@ -46,6 +46,7 @@ from statemachine.events import (
     StageOverdue,
     Transfer,
 )
+from statemachine.guards.calls import party_of_dial
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Party
 from statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, Stage, TransferMode, Tune
@@ -331,9 +332,19 @@ def look_after_dials(scratch: Scratch, event: DialOverdue) -> None:
     watch_dials(scratch)
 
 
+def look_before_giving_up_dial(scratch: Scratch, event: EffectFailed) -> None:
+    """The conference is over: its callbacks are still to come, and a read says sooner who has left it."""
+    party = party_of_dial(scratch, event)
+    assert party is not None  # the guard has found it
+    due_ms = scratch.now_ms + scratch.policy.dial_look_ms
+    scratch.change_party(party, doubt="refused", dial_due_ms=due_ms)
+    look_at_calls(scratch, event)
+    watch_dials(scratch)
+
+
 def _why_overdue(party: Party) -> str:
-    if party.answered:
-        return "failed"  # picked up, and never came in
+    if party.answered or party.doubt == "refused":
+        return "failed"  # picked up, and never came in; or Twilio did not dial
     return CallStatus.NO_ANSWER if party.call_sid else "unknown"
 
 

@@ -66,6 +66,12 @@ def is_dial_before_start(scratch: Scratch, event: EffectFailed) -> bool:
     return event.before_start and party is not None and not (party.is_leaving or party.call_sid)
 
 
+def is_dial_into_ended_conference(scratch: Scratch, event: EffectFailed) -> bool:
+    """Whether Twilio adds no one because the conference is over. A call that has shown itself was placed."""
+    party = party_of_dial(scratch, event) if event.kind == CreateParticipant.kind else None
+    return event.gone and party is not None and not (party.is_leaving or party.call_sid)
+
+
 def is_of_recording(_scratch: Scratch, event: EffectOutcome) -> bool:
     """Whether it is about a recording."""
     return event.kind in (StartRecording.kind, ChangeRecording.kind)

@@ -94,6 +94,7 @@ from statemachine.actions.transferring import (
     let_customer_wait_elsewhere,
     look_after_dials,
     look_again_at_stage,
+    look_before_giving_up_dial,
     move_customer_again,
     note_outdated_read,
     note_read,
@@ -150,6 +151,7 @@ from statemachine.guards.orders import (
 from statemachine.guards.outcomes import (
     is_dial,
     is_dial_before_start,
+    is_dial_into_ended_conference,
     is_of_playing,
     is_of_recording,
     is_read,
@@ -270,6 +272,7 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, EffectSucceeded,     is_of_recording,              STAY, note_recorded),
     Row(T, EffectSucceeded,    None,                         STAY, note_only),
     Row(T, EffectFailed,        is_dial_before_start,         STAY, dial_again_at_gate),
+    Row(T, EffectFailed,        is_dial_into_ended_conference, STAY, look_before_giving_up_dial),
     Row(T, EffectFailed,       is_refused_for_its_caller_id, STAY, dial_again_as_business),
     Row(T, EffectFailed,       is_dial,                      STAY, note_dial_failed),
     Row(T, EffectFailed,       is_searched,                  STAY, note_not_found),

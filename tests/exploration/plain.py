@@ -39,7 +39,7 @@ MOMENTS: dict[type, tuple[str, ...]] = {
         "moved_at_ms",
         "state_since_ms",
     ),
-    Party: ("answered_at_ms", "dialled_at_ms", "dial_due_ms", "asked_at_ms", "held_since_ms"),
+    Party: ("answered_at_ms", "dialled_at_ms", "dial_due_ms", "asked_at_ms", "held_since_ms", "moved_again_ms"),
     Order: ("due_ms",),
     TransferState: ("started_at_ms",),
     Attempt: ("started_at_ms", "answered_at_ms", "ended_at_ms"),

@@ -241,6 +241,7 @@ def _normal_party(party: Party) -> Party:
         dialled_at_ms=since(party.dialled_at_ms),
         dial_due_ms=_due(party.dial_due_ms),
         asked_at_ms=since(party.asked_at_ms) if party.asked else 0,
+        moved_again_ms=party.moved_again_ms and max(party.moved_again_ms, NOW_MS - 60_000),
     )
 
 

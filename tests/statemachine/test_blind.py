@@ -2,7 +2,7 @@
 
 import pytest
 
-from statemachine.events import ConfirmOverdue, StageOverdue
+from statemachine.events import ConfirmOverdue, DialOverdue, StageOverdue
 from statemachine.policy import Policy
 from tests.statemachine.stages import FLAGS, blind_from_bridge, conferenced, dialling, outbound
 from tests.statemachine.story import BOB, OTHER_ROOM, ROOM, Story
@@ -230,3 +230,20 @@ def test_end_on_the_way_hangs_up_the_customer():
 def test_customers_number_is_shown_where_the_settings_say_so():
     story = blind_from_bridge(policy=Policy(shows_customer=True), call_token="token")
     assert (story.last.effects[0].caller_id, story.last.effects[0].call_token) == ("+14155550123", "token")
+
+
+def refused_since_the_conference_is_over():
+    """The customer hangs up as the target is dialed: Twilio refuses before it tells of the hang-up."""
+    story = dialling("blind")
+    dial = story.legs["target"].dial
+    return story.fails("create_participant", "target", gone=True, code=16022, effect_id=dial)
+
+
+def test_customer_who_hangs_up_as_the_target_is_dialed_has_left():
+    story = refused_since_the_conference_is_over().expect("transferring", "look", phase="blind")
+    story.call("customer", "completed").expect("ended", "end room", reason="customer-left")
+
+
+def test_target_whom_twilio_does_not_add_to_an_ended_conference_has_failed():
+    story = refused_since_the_conference_is_over().expect("transferring", "look", phase="blind")
+    story.fires(DialOverdue).expect_attempts((BOB, "failed"))
