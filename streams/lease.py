@@ -23,6 +23,11 @@ RENEW_EVERY_S = 1.5
 #: How long who has never seen a lease before waits at least until he takes it for one that has run out, as a part of
 #: its length: somewhat longer than until it is renewed.
 FIRST_LOOK = 0.4
+#: How long orders are looked up before they are sent after Redis's history was, or may have been, rewound, seconds.
+REWIND_CARE_S = 60.0
+#: What a lease names as its server while that one may lack what holders did: no server is called so, so that the next
+#: holder is careful too.
+IN_DOUBT = "-"
 
 
 @dataclass(slots=True)
@@ -44,6 +49,14 @@ class Lease:
     asked_at_s: float = 0.0
     #: Of a partition's: by how much its time is ahead of Redis's when it is taken, milliseconds.
     ahead_ms: int = 0
+    #: Which server the holders before worked with, by its run id; empty where none of them noted it.
+    redis_before: str = ""
+    #: Which server it is, as far as we know, and for how long it had run when the lease was taken, seconds. Empty and
+    #: None where it does not say.
+    redis: str = ""
+    redis_up_s: int | None = None
+    #: Until when this server may lack what was done with another one, monotonic seconds.
+    rewound_until_s: float = 0.0
 
     @property
     def was_clean(self) -> bool:
@@ -54,6 +67,12 @@ class Lease:
     def sent_until_ms(self) -> int:
         """The last moment at which the holder before could have sent a REST request, by the partition's time."""
         return (self.ran_out_ms or self.taken_ms) + self.ahead_ms
+
+    def note_redis(self, redis: str, now_s: float) -> None:
+        """Notes which server it is now: another one may have forgotten what was done."""
+        if redis and self.redis and redis != self.redis:
+            self.rewound_until_s = now_s + REWIND_CARE_S
+        self.redis = redis or self.redis
 
     def is_sure(self, clock: Clock, margin_s: float = 0.0) -> bool:
         """Whether nobody else can hold it now, nor within a margin, so that a REST request may be sent."""
@@ -165,8 +184,22 @@ async def take(
         taken_ms=now_ms,
         asked_at_s=asked_at_s,
         ahead_ms=int(answer[5]),
+        redis_before=answer[6].decode(errors="replace"),
+        redis=answer[7].decode(errors="replace"),
+        redis_up_s=int(answer[8]) if answer[8] else None,
     )
+    lease.rewound_until_s = _rewound_until_s(lease)
     return lease, now_ms
+
+
+def _rewound_until_s(lease: Lease) -> float:
+    """Until when Redis may lack what the holders before did, monotonic seconds; 0 when it lacks nothing."""
+    if lease.redis_before and lease.redis:
+        return lease.asked_at_s + REWIND_CARE_S if lease.redis != lease.redis_before else 0.0
+    # Of holders that noted nothing, only a death counts: a new Redis starts with its first workers.
+    if lease.was_clean or lease.redis_up_s is None:
+        return 0.0
+    return lease.asked_at_s + max(0.0, REWIND_CARE_S - lease.redis_up_s)
 
 
 async def look(client: Client, keys: Sequence[str]) -> list[Taken | None]:
@@ -211,21 +244,30 @@ async def renew(
         lease: Ours.
         clock: Of this machine.
         duration_ms: How long it lasts from now on, milliseconds.
-        own_now_ms: Of a partition's lease its time, Unix milliseconds: the next holder goes on with it.
+        own_now_ms: Of a partition's lease its time, Unix milliseconds: the next holder goes on with it, and compares
+            the server that is noted with it.
     """
     asked_at_s = clock.monotonic_s()
     commits_before = lease.commit
-    arguments: list[scripts.Argument] = [lease.holder, duration_ms, own_now_ms if own_now_ms is not None else ""]
+    own_ms = own_now_ms if own_now_ms is not None else ""
+    arguments: list[scripts.Argument] = [lease.holder, duration_ms, own_ms, _server_to_note(lease, asked_at_s)]
     with store_errors():
         answer = await scripts.renew_lease(client, [lease.key], arguments)
     if int(answer[0]) == 0:
         lease.sure_until_s = 0.0
         return Renewal.LOST, int(answer[1])
+    lease.note_redis(answer[3].decode(errors="replace"), clock.monotonic_s())
     if int(answer[2]) < commits_before:
         lease.sure_until_s = 0.0
         return Renewal.REWOUND, int(answer[1])
     lease.sure_until_s = asked_at_s + duration_ms / 1000
     return Renewal.RENEWED, int(answer[1])
+
+
+def _server_to_note(lease: Lease, now_s: float) -> str:
+    if not lease.redis:
+        return ""
+    return lease.redis if lease.rewound_until_s <= now_s else IN_DOUBT
 
 
 async def release(client: Client, lease: Lease, own_now_ms: int | None = None) -> bool:

@@ -19,12 +19,11 @@ from runtime.outage import note_unreachable
 from streams import lease as leases
 from streams.connection import Client
 from streams.keys import Keys
-from streams.lease import LEASE_MS, RENEW_EVERY_S, Lease, Renewal, Taken
+from streams.lease import LEASE_MS, RENEW_EVERY_S, REWIND_CARE_S, Lease, Renewal, Taken
 from streams.levels import Level
 from worker.company import Company
 from worker.executor import Executor
 from worker.held import HeldPartition, Surroundings
-from worker.rewinds import REWIND_CARE_S, RedisWatch
 from worker.rollback_checks import RollbackChecks
 from worker.shares import OthersLeases, quotas
 
@@ -78,7 +77,6 @@ class LeaseKeeper:
         self._level = level or Level()
         self.company = Company(client, keys, name, clock, store_clock, self._look_soon, self._level, lease_ms)
         self._others = OthersLeases(client, keys, name, clock, store_clock, lease_ms)
-        self._redis = RedisWatch(client, clock)
         self._wakes = asyncio.Event()
         self._giving: asyncio.Task[None] | None = None
         self._keeps_until_s = 0.0
@@ -118,13 +116,12 @@ class LeaseKeeper:
         """
         drop = executor.drop_partition
         renewed_at_s = self._clock.monotonic_s()
-        await self._look_at_redis()
         while not stop.is_set():
             self._wakes.clear()
             self._reap(drop)
             if self._clock.monotonic_s() - renewed_at_s >= self._renew_every_s:
                 renewed_at_s = self._clock.monotonic_s()
-                await asyncio.gather(self._each(list(self.held), self.renew), self._look_at_redis())
+                await self._each(list(self.held), self.renew)
             if self.company.has_looked.is_set():
                 await self._share_out(around, executor)
             self._metrics.partitions_held.set(len(self.held))
@@ -279,15 +276,7 @@ class LeaseKeeper:
         )
         if not isinstance(taken, Taken):
             self._others.forget(partition)
-            if not taken.was_clean:
-                await self._look_at_redis()
             self._start(partition, taken, around)
-
-    async def _look_at_redis(self) -> None:
-        try:
-            await self._redis.look()
-        except StoreError as error:
-            note_unreachable(error, task="leases")
 
     async def _give_one_back(self, executor: Executor) -> None:
         """Gives a partition back between two batches: the next holder goes on at once, and finds nothing under way."""
@@ -339,11 +328,10 @@ class LeaseKeeper:
     # ---- one partition --------------------------------------------------------------------------------------------
 
     def _start(self, partition: int, lease: Lease, around: Surroundings) -> None:
-        until_s = self._rewound_until_s.get(partition, 0.0)
-        if not lease.was_clean:  # whoever died may not have lived to notice
-            until_s = max(until_s, self._redis.care_until_s)
-            if self._redis.care_until_s > self._clock.monotonic_s():
-                self._unchecked.add(partition)
+        # The holder before may not have lived to notice.
+        until_s = max(self._rewound_until_s.get(partition, 0.0), lease.rewound_until_s)
+        if lease.rewound_until_s > self._clock.monotonic_s():
+            self._unchecked.add(partition)
         held = HeldPartition(partition, lease, around, self.timers_changed.set, self.renew, looks_first_until_s=until_s)
         self.held[partition] = held
         if partition in self._unchecked:

@@ -1,7 +1,7 @@
 --[[
   Gives a lease back, so that the next worker need not wait for it to run out.
 
-  KEYS[1]  lease hash: holder, until, commit, and of a partition's lease ahead, at
+  KEYS[1]  lease hash: holder, until, commit, and of a partition's lease ahead, at, redis
 
   ARGV[1]  holder                text, the whole of it
   ARGV[2]  the partition's time  ms, as the holder has it, see `renew_lease-1`; empty: no partition's lease

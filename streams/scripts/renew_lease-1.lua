@@ -2,18 +2,23 @@
   Makes a lease last longer, if it is still held. One that ran out but that nobody took is still held; one that was
   given back is not, though its holder stands there: a renewal that comes late must not take it back.
 
-  KEYS[1]  lease hash: holder, until, commit, and of a partition's lease ahead, at
+  KEYS[1]  lease hash: holder, until, commit, and of a partition's lease ahead, at, redis
 
   ARGV[1]  holder                           text, the whole of it
   ARGV[2]  duration of the lease            ms
   ARGV[3]  the partition's time             ms, as the holder has it; empty: no partition's lease
+  ARGV[4]  the server that Redis is         text, its run id, noted for the next holder, or `-` while it is in doubt;
+                                            empty: not to be noted
 
-  Returns  {1, now_ms, commit}  renewed; commit is the number of the last commit that Redis knows
-           {0, now_ms}          lost: somebody else has it, or it was given back
+  Returns  {1, now_ms, commit, redis}  renewed; commit is the number of the last commit that Redis knows, redis is the
+                                       server that it is now, empty where that is not known
+           {0, now_ms}                 lost: somebody else has it, or it was given back
   The holder's time counts, since nobody can set it: when this clock was set, the next holder finds in `ahead` how to
   go on, and in `at` how far the time has come.
+  The server to be noted is the one that the holder knows, not the one that is found: this may be another one by now,
+  which has forgotten what the holder does not miss yet.
 ]]
-local lease, holder, duration_ms, own_ms = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local lease, holder, duration_ms, own_ms, server = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local found = redis.call('HMGET', lease, 'holder', 'until')
@@ -26,4 +31,7 @@ if own_ms then
   if math.abs(found_ms - ahead_ms) >= 1000 then ahead_ms = math.abs(found_ms) < 1000 and 0 or found_ms end
   redis.call('HSET', lease, 'ahead', string.format('%.0f', ahead_ms), 'at', string.format('%.0f', own_ms))
 end
-return {1, tostring(now_ms), redis.call('HGET', lease, 'commit') or '0'}
+if own_ms and server ~= '' then redis.call('HSET', lease, 'redis', server) end
+local info = own_ms and redis.pcall('INFO', 'server')
+if type(info) ~= 'string' then info = '' end
+return {1, tostring(now_ms), redis.call('HGET', lease, 'commit') or '0', string.match(info, 'run_id:(%w+)') or ''}

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from streams import lease as leases
+from streams.connection import identity_of
 from streams.lease import Lease, Renewal, Taken, Watch
 
 pytestmark = pytest.mark.redis
@@ -129,6 +130,53 @@ async def test_history_that_went_back_is_noticed_by_the_renewal(client, clock):
     await client.hset(KEY, "commit", 5)
     assert (await leases.renew(client, lease, clock))[0] is Renewal.REWOUND
     assert not lease.is_sure(clock)
+
+
+# ---- another server --------------------------------------------------------------------------------------------------
+
+
+async def test_lease_names_the_server_that_its_holder_works_with(client, clock):
+    lease = await take(client, clock, "one")
+    assert lease.redis_before == ""
+    assert lease.redis in (await identity_of(client))[0].split()
+    await leases.renew(client, lease, clock, 5_000, lease.taken_ms)
+    assert await client.hget(KEY, "redis") == lease.redis.encode()
+    await client.hset(KEY, "until", 1)
+    again = await take(client, clock, "two")
+    assert (again.redis_before, again.rewound_until_s) == (lease.redis, 0.0)
+
+
+@pytest.mark.parametrize("until", [0, 1])
+async def test_lease_of_another_server_is_taken_with_care_and_stays_in_doubt_meanwhile(client, clock, until):
+    first = await take(client, clock, "one")
+    await client.hset(KEY, mapping={"redis": "another", "until": until})
+    lease = await take(client, clock, "two")
+    assert lease.rewound_until_s == pytest.approx(clock.monotonic_s() + leases.REWIND_CARE_S, abs=5)
+    await leases.renew(client, lease, clock, 5_000, lease.taken_ms)
+    assert await client.hget(KEY, "redis") == b"-"
+    lease.rewound_until_s = 0.0
+    await leases.renew(client, lease, clock, 5_000, lease.taken_ms)
+    assert await client.hget(KEY, "redis") == first.redis.encode()
+
+
+async def test_holder_that_meets_another_server_does_not_note_it_at_once(client, clock):
+    lease = await take(client, clock, "one")
+    lease.redis = "another"  # it has worked with that one until now
+    await leases.renew(client, lease, clock, 5_000, lease.taken_ms)
+    assert await client.hget(KEY, "redis") == b"another"
+    await leases.renew(client, lease, clock, 5_000, lease.taken_ms)
+    assert await client.hget(KEY, "redis") == b"-"
+
+
+@pytest.mark.parametrize("until, is_careful", [(0, False), (1, True)])
+async def test_where_no_server_is_noted_a_death_on_a_young_one_counts(client, clock, until, is_careful):
+    """An older version has noted none."""
+    await take(client, clock, "one")
+    await client.hset(KEY, "until", until)
+    lease = await take(client, clock, "two")
+    assert lease.redis_up_s is not None
+    assert (lease.rewound_until_s > clock.monotonic_s()) is (is_careful and lease.redis_up_s < leases.REWIND_CARE_S)
+    assert not await client.hexists(KEY, "redis")
 
 
 # ---- clocks that are set ---------------------------------------------------------------------------------------------

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from streams.lease import RENEW_EVERY_S, REWIND_CARE_S
 from tests.simulation.loop import VirtualLoop, run
 from tests.support.memory_redis import Fault
 from tests.worker.team import Team
 from worker.held import HeldPartition
-from worker.rewinds import REWIND_CARE_S
 from worker.shares import quotas
 
 #: A killed worker's partitions have other holders after so long, seconds: its lease, and a look.
@@ -128,6 +128,7 @@ def test_who_takes_over_after_redis_was_another_one_looks_before_anything_is_sen
     async def story(team: Team) -> None:
         first, second = team.join(), team.join()
         await team.until_fair(2 * AT_ONCE_S)
+        await team.passes(2 * RENEW_EVERY_S)
         kept = set(first.keeper.held)
         if other_redis:
             team.server.restart()
@@ -137,6 +138,56 @@ def test_who_takes_over_after_redis_was_another_one_looks_before_anything_is_sen
         assert careful == (set(first.keeper.held) - kept if other_redis else set())
         await team.passes(REWIND_CARE_S)
         assert not any(held._looks_first for held in first.keeper.held.values())
+
+    of_team(story)
+
+
+def test_worker_that_starts_after_redis_was_rolled_back_looks_before_anything_is_sent():
+    """It has never seen the server before: the lease names it."""
+
+    async def story(team: Team) -> None:
+        first = team.join()
+        await team.until_fair(2 * AT_ONCE_S)
+        await team.passes(2 * REWIND_CARE_S)
+        copy = team.server.snapshot()
+        team.kill(first)
+        team.server.db.rewind(copy)
+        team.server.restart()
+        await team.passes(2 * REWIND_CARE_S)  # a replica that takes over has run for long, too
+        second = team.join()
+        await team.until_fair(TAKE_OVER_S)
+        assert all(held._looks_first for held in second.keeper.held.values())
+        await team.passes(REWIND_CARE_S / 2)
+        team.kill(second)
+        third = team.join()
+        await team.until_fair(TAKE_OVER_S)
+        assert all(held._looks_first for held in third.keeper.held.values()), "the care of the one before was not over"
+        await team.passes(REWIND_CARE_S + 2 * RENEW_EVERY_S)
+        team.kill(third)
+        fourth = team.join()
+        await team.until_fair(TAKE_OVER_S)
+        assert not any(held._looks_first for held in fourth.keeper.held.values())
+
+    of_team(story)
+
+
+def test_lease_that_was_given_back_before_the_rollback_is_taken_with_care():
+    """Its copy says that nobody left anything behind; the holder that came after is forgotten."""
+
+    async def story(team: Team) -> None:
+        first = team.join()
+        await team.until_fair(2 * AT_ONCE_S)
+        await team.passes(2 * RENEW_EVERY_S)
+        await team.leave(first)
+        copy = team.server.snapshot()
+        second = team.join()
+        await team.until_fair(TAKE_OVER_S)
+        assert not any(held._looks_first for held in second.keeper.held.values())
+        team.server.db.rewind(copy)
+        team.server.restart()
+        await team.passes(2 * RENEW_EVERY_S)
+        await team.until_fair(TAKE_OVER_S)
+        assert all(held._looks_first for held in second.keeper.held.values())
 
     of_team(story)
 
