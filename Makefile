@@ -46,6 +46,10 @@ install: $(VENV)/runtime.done   ## the command alone: .venv/bin/conferral
 demo: $(VENV)/demo.done   ## a call is bridged, converted, transferred and ended, on this machine alone
 	@$(BIN)/conferral demo
 
+# The processes of the tests share what the first one has compiled, even where the environment forbids it.
+test soak: export PYTHONDONTWRITEBYTECODE =
+test soak: export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
+
 test: $(VENV)/dev.done   ## all tests, below five minutes on two cores
 	@$(BIN)/python -m pytest -q -n 4 -m "not soak" tests
 

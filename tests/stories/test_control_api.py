@@ -261,7 +261,7 @@ async def test_examples_of_the_page_are_answered_by_everything_that_is_behind(wo
         mine = path.replace(CALL, customer.sid)
         answered[path] = await api.ask(method, mine, headers=headers, json=body)
     assert {status for status, _ in answered.values()} == {200, 202}, answered
-    done = {"command": "night-shift-17", "status": "done", "reason": "", "session": customer.sid}
+    done = {"command": "night-shift-17", "status": "done", "reason": "", "session": customer.sid, "by": "api"}
     assert answered["/commands/night-shift-17"] == (200, done)
     assert answered["/sessions"][1]["session"] == "order-7"
     assert (await world.session(customer.sid))["end_reason"] == "command"

@@ -44,4 +44,4 @@ async def test_nothing_of_a_call_with_a_transfer_is_left_and_a_late_callback_bri
             await world.publisher.publish(late)
             await world.settled()
             assert not [one for one in telling if one in everything_in(redis)]
-            assert redis.hgetall(world.keys.command(command_id)).keys() == {"entry", "status"}
+            assert redis.hgetall(world.keys.command(command_id)).keys() == {"entry", "status", "by"}

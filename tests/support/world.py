@@ -1,6 +1,7 @@
 """The whole of it in one process: a sandbox, the webhooks on a port, a worker, a real Redis."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
@@ -216,7 +217,11 @@ class World:
     async def command(self, kind: str, session: str, timeout_s: float = DEADLINE_S, **fields: str) -> CommandOutcome:
         entry_id = await commands.publish(self.client, self.keys, {"type": kind, "session": session, **fields})
         command_id = fields.get("id", entry_id)
-        return await commands.wait_for_outcome(self.client, self.keys, command_id, timeout_s)
+        async with asyncio.timeout(timeout_s):
+            while True:
+                # Some faults restart Redis meanwhile: the outcome is read from the one that is there then.
+                with contextlib.suppress(StoreUnreachableError):
+                    return await commands.wait_for_outcome(self.client, self.keys, command_id, timeout_s)
 
     async def converted(self) -> tuple[SandboxCall, SandboxCall]:
         customer, agent = await self.talking()
