@@ -77,7 +77,7 @@ IGNORED: tuple[Ignored, ...] = (
             "cancelled when the transfer began"),
     Ignored(
         (E,),
-        (CallReceived, DialEnded, GateReached, GateDecided, ConferenceStarted, ConferenceEnded, ParticipantLeft,
+        (CallReceived, DialEnded, ConferenceStarted, ConferenceEnded, ParticipantLeft,
          ParticipantChanged, ConferenceNoted, AnnouncementEnded),
         "late: the session has ended",
     ),

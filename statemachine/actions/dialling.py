@@ -22,6 +22,7 @@ from statemachine.events import (
     Transfer,
 )
 from statemachine.guards.calls import party_of_call, party_of_dial, searched_party
+from statemachine.guards.ended import is_unknown_dial
 from statemachine.guards.supervising import may_hang_up
 from statemachine.scratch import Scratch
 from statemachine.session import AGENT, CUSTOMER, INBOUND, Party
@@ -399,10 +400,17 @@ def give_up_call(scratch: Scratch, name: str) -> None:
         scratch.change_party(party, is_hung_up=False)
 
 
-def let_late_call_go(scratch: Scratch, event: CallProgressed | EffectSucceeded) -> None:
+def let_late_call_go(scratch: Scratch, event: CallProgressed | GateReached | GateDecided | EffectSucceeded) -> None:
     """A call that was dialled for a session that has ended since: it is hung up."""
     scratch.order(HangUpCall, call_sid=event.call_sid)
     scratch.reason = "dialled for a session that has ended"
+
+
+def find_unknown_calls(scratch: Scratch, _event: Event) -> None:
+    """The list of calls is asked for calls that dials of an ended session may have placed."""
+    for party in tuple(scratch.session.parties.values()):
+        if is_unknown_dial(party):
+            find_dialled(scratch, party)
 
 
 def hang_up_leaving(scratch: Scratch, _event: Event) -> None:

@@ -239,10 +239,23 @@ def is_of_given_up_dial(scratch: Scratch, event: CallProgressed | GateReached | 
 
 def is_live_leg_of_ours(scratch: Scratch, event: CallProgressed) -> bool:
     """Whether a call that was dialled by REST goes on though the session has ended without knowing of it."""
-    known = scratch.session.party_of(call_sid=event.call_sid)
+    return bool(event.dial) and not event.is_final and not _is_let_go(scratch, event.call_sid)
+
+
+def is_live_leg_at_gate(scratch: Scratch, event: GateReached | GateDecided) -> bool:
+    """Whether a call that we placed stands at our gate, or passed it, though the session ended without knowing of it.
+
+    After a rollback of Redis, the end may be decided before what the gate told.
+    """
+    is_over = isinstance(event, GateDecided) and event.decision != GateDecision.ACCEPTED
+    return bool(event.dial) and not is_over and not _is_let_go(scratch, event.call_sid)
+
+
+def _is_let_go(scratch: Scratch, call_sid: str) -> bool:
+    """Whether a call that we placed was hung up, or goes on elsewhere."""
+    known = scratch.session.party_of(call_sid=call_sid)
     # Who looked like somebody else's guest is ours after all: our dial shows in the URL.
-    is_let_go = known is not None and (known.is_hung_up or known.left_reason in NO_LONGER_OURS - {NOT_OURS})
-    return bool(event.dial) and not event.is_final and not is_let_go
+    return known is not None and (known.is_hung_up or known.left_reason in NO_LONGER_OURS - {NOT_OURS})
 
 
 def tells_of_live_leg(scratch: Scratch, event: EffectSucceeded) -> bool:

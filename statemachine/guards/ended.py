@@ -4,12 +4,24 @@ from statemachine.actions.parties import NO_LONGER_OURS, NOT_OURS
 from statemachine.effects import SayAndHangUp
 from statemachine.events import AccountSwept, EffectSucceeded, ParticipantJoined
 from statemachine.scratch import Scratch
+from statemachine.session import Party
+
+
+def is_unknown_dial(party: Party) -> bool:
+    """Whether nobody knows if the dial of a party has placed a call."""
+    return bool(party.dial_id) and not party.call_sid
 
 
 def is_no_longer_ours(scratch: Scratch, event: AccountSwept) -> bool:
     """Whether a live call is one that goes on elsewhere: sent there by us, or taken away by somebody else."""
     party = scratch.session.party_of(call_sid=event.call_sid) if event.call_sid else None
     return party is not None and party.left_reason in NO_LONGER_OURS
+
+
+def asks_for_unknown_calls(scratch: Scratch, event: AccountSwept) -> bool:
+    """Whether all of the session is to be checked, and a dial may have placed a call that the session never knew."""
+    is_of_session = not event.call_sid and not event.conference_sid
+    return is_of_session and any(is_unknown_dial(party) for party in scratch.session.parties.values())
 
 
 def finds_live_call(_scratch: Scratch, event: AccountSwept) -> bool:

@@ -1,7 +1,7 @@
 """Ended: no row leads out of here. A leg that arrives late is still let go."""
 
 from statemachine.actions.commands import refuse_ended, refuse_existing
-from statemachine.actions.dialling import let_late_call_go
+from statemachine.actions.dialling import find_unknown_calls, let_late_call_go
 from statemachine.actions.endings import (
     end_live_conference,
     end_room_of_guests,
@@ -28,6 +28,8 @@ from statemachine.events import (
     EffectSucceeded,
     EffectUnknown,
     End,
+    GateDecided,
+    GateReached,
     Hold,
     Merge,
     Mute,
@@ -43,9 +45,10 @@ from statemachine.events import (
     Unhold,
     Unmute,
 )
-from statemachine.guards.calls import is_live_leg_of_ours, tells_of_live_leg
+from statemachine.guards.calls import is_live_leg_at_gate, is_live_leg_of_ours, tells_of_live_leg
 from statemachine.guards.company import is_of_second_call
 from statemachine.guards.ended import (
+    asks_for_unknown_calls,
     finds_live_call,
     finds_live_conference,
     is_no_longer_ours,
@@ -60,6 +63,10 @@ ENDED: tuple[Row, ...] = (
     #   state event              guard                         target  action
     Row(E, CallProgressed,     is_live_leg_of_ours,          STAY, let_late_call_go),
     Row(E, CallProgressed,     None,                         STAY, pass_over_late),
+    Row(E, GateReached,        is_live_leg_at_gate,          STAY, let_late_call_go),
+    Row(E, GateReached,        None,                         STAY, pass_over_late),
+    Row(E, GateDecided,        is_live_leg_at_gate,          STAY, let_late_call_go),
+    Row(E, GateDecided,        None,                         STAY, pass_over_late),
     Row(E, ParticipantJoined,   joined_before_sent_on,        STAY, note_only),
     Row(E, ParticipantJoined,  None,                         STAY, let_late_leg_go),
     Row(E, EffectSucceeded,    is_ending_awaited,            STAY, note_ending),
@@ -79,6 +86,7 @@ ENDED: tuple[Row, ...] = (
     Row(E, ClientCallReceived,  None,                         STAY, pass_over_late),
     Row(E, RecordingChanged,    None,                         STAY, note_recording),
     Row(E, AccountSwept,        is_no_longer_ours,            STAY, note_only),
+    Row(E, AccountSwept,        asks_for_unknown_calls,       STAY, find_unknown_calls),
     Row(E, AccountSwept,        finds_live_call,              STAY, let_live_call_go),
     Row(E, AccountSwept,        finds_live_conference,        STAY, end_live_conference),
     Row(E, AccountSwept,        None,                         STAY, note_only),

@@ -3,6 +3,7 @@
 import pytest
 
 from statemachine.events import DialOverdue, LeaveOverdue, RingOverdue
+from tests.statemachine.rooms import as_room, called_in
 from tests.statemachine.stages import FLAGS, outbound
 from tests.statemachine.story import ALICE, CUSTOMER_NUMBER, OUTBOUND, Story
 
@@ -70,6 +71,48 @@ def test_dial_of_unknown_outcome_is_told_by_a_callback():
 def test_dial_of_unknown_outcome_is_searched_for():
     story = called().in_doubt("agent").fires(DialOverdue).expect("bridged", "find agent").found("agent")
     story.expect("bridged").gate("agent").gate("agent", "accepted").expect("bridged")
+
+
+@pytest.mark.parametrize("decision", ["", "accepted"])
+@pytest.mark.parametrize("mode", ["bridge", "conference"])
+def test_agent_whom_a_rolled_back_history_ended_without_is_hung_up_at_the_gate(mode, decision):
+    """Redis has forgotten that the agent answered, and `end` is decided again before what the gate told."""
+    story = called(mode=mode).in_doubt("agent").end().expect("ended")
+    story.gate("agent", decision).expect("ended", "hang up a call")
+    assert story.last.effects[0].call_sid == story.legs["agent"].call_sid
+
+
+@pytest.mark.parametrize("mode", ["bridge", "conference"])
+def test_check_after_a_rollback_searches_for_a_dial_in_doubt_of_an_ended_session(mode):
+    """Redis has forgotten what the gate told, too: nothing else names the call."""
+    story = called(mode=mode).in_doubt("agent").end()
+    story = as_room(story).sweep_finds("rolled-back", room="").expect("ended", "find agent")
+    assert story.last.effects[0].dial_id == story.legs["agent"].dial
+    story.found("agent").expect("ended", "hang up a call")
+    assert story.last.effects[0].call_sid == story.legs["agent"].call_sid
+
+
+@pytest.mark.parametrize("mode", ["bridge", "conference"])
+def test_check_after_a_rollback_searches_for_no_call_that_the_end_hung_up(mode):
+    story = called(mode=mode).placed("agent").call("agent", "ringing").end().expect("ended", "hang up agent")
+    as_room(story).sweep_finds("rolled-back", room="").expect("ended")
+
+
+@pytest.mark.parametrize("decision", ["rejected", "no-confirmation", "taken", "too-late"])
+def test_agent_whom_the_gate_turned_away_after_the_end_is_not_hung_up_again(decision):
+    called().in_doubt("agent").end().gate("agent", decision).expect("ended", outcome="stale")
+
+
+@pytest.mark.parametrize("decision", ["", "accepted"])
+def test_agent_whom_the_end_hung_up_is_not_hung_up_again_at_the_gate(decision):
+    story = called().placed("agent").call("agent", "ringing").end().expect("ended", "hang up agent")
+    story.gate("agent", decision).expect("ended", outcome="stale")
+
+
+@pytest.mark.parametrize("decision", ["", "accepted"])
+def test_call_that_goes_on_elsewhere_is_not_hung_up_for_what_the_gate_told_late(decision):
+    story = called_in().leaves("agent", reason="participant_updated_via_api").expect("ended", "end room")
+    story.gate("agent", decision).expect("ended", outcome="stale")
 
 
 @pytest.mark.parametrize("how", ["nothing", "refused", "unknown"])
