@@ -91,6 +91,20 @@ class Lonely(NamedTuple):
     since_ms: int
 
 
+class Copy(NamedTuple):
+    """What Redis held at a moment to which it may be rolled back."""
+
+    session: int
+    line: tuple[int, ...]
+    asides: tuple[int, ...]
+    stream: tuple[int, ...]
+    taken: tuple[str, ...]
+    gates: Gates
+    told: tuple[tuple[str, str], ...]
+    #: How many changes of the session may still be lost (count).
+    changes_left: int
+
+
 class Place(NamedTuple):
     """Where a run stands."""
 
@@ -117,6 +131,10 @@ class Place(NamedTuple):
     #: Since when the sweep would find something, and whether a sweep has seen it already; 0 for never.
     differs_since_ms: int = 0
     was_missed: bool = False
+    #: An earlier moment to which Redis is going to be rolled back; None for none.
+    copy: Copy | None = None
+    #: Whether it was: what is decided from now on may have been decided and sent before.
+    was_rolled_back: bool = False
 
 
 class World:

@@ -51,7 +51,7 @@ def decided(world: World, place: Place, event: Event, *, was_taken: bool = False
         targets = {effect.target for effect in decision.effects if effect.is_ending}
         line, asides = _after_the_end(line, asides, targets)
     for effect in decision.effects:
-        order = new(effect)
+        order = new(effect, may_be_sent=place.was_rolled_back)
         if order.stands_in_line:
             line.append(order._replace(to_be_asked=bool(line)))
         else:

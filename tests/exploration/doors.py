@@ -87,6 +87,8 @@ class _Ingest(Ingest):
         self.facts: SessionFacts | None = None
         self.gates: dict[str, str] = {}
         self.published: list[Event] = []
+        #: Whether Redis was restarted a moment ago.
+        self.was_restarted = False
 
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
         self.published.append(event)
@@ -121,7 +123,7 @@ class _Ingest(Ingest):
         return GateClaim.OURS
 
     def restarted_lately(self) -> bool:
-        return False
+        return self.was_restarted
 
     async def trouble(self) -> str:
         return ""
@@ -212,7 +214,15 @@ class Way:
         # When it happened decides only what became of somebody who was held, muted or flagged.
         return event if isinstance(event, ParticipantChanged) else replace(event, occurred_at_ms=0)
 
-    def serve(self, fetch: Fetch, facts: SessionFacts | None, gates: Gates, visit: Visit | None) -> Served:
+    def serve(
+        self,
+        fetch: Fetch,
+        facts: SessionFacts | None,
+        gates: Gates,
+        visit: Visit | None,
+        *,
+        was_restarted: bool = False,
+    ) -> Served:
         """What a request of Twilio's is answered.
 
         Args:
@@ -220,7 +230,9 @@ class Way:
             facts: The session as it stands in Redis; None when nobody knows it.
             gates: Who has passed its gate.
             visit: Twilio, should it be asked.
+            was_restarted: Whether Redis was restarted a moment ago.
         """
+        self._ingest.was_restarted = was_restarted
         self._ingest.facts, self._ingest.gates, self._ingest.published = facts, dict(gates), []
         self._lookup.was_asked = False
         answer = self._run(self._doors.ask(fetch.url, fetch.params), visit)

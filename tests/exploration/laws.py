@@ -24,6 +24,7 @@ def noted(world: World, before: Place, after: Place) -> Place:
         after.exchange == before.exchange
         and after.session == before.session
         and after.down_until_ms == before.down_until_ms
+        and after.copy == before.copy
     ):
         return after
     since = dict(after.lonely)
@@ -78,7 +79,9 @@ def check(world: World, place: Place) -> None:
     doubled = world.exchanges.dialled_twice[place.exchange]
     if doubled:
         raise BrokenLawError("nobody is dialled twice for one intent", doubled)
-    _check_consult(world, place)
+    if not place.was_rolled_back or (is_at_rest(world, place) and not place.down_until_ms):
+        # Redis may have forgotten that the consult is over; the check of the session finds out.
+        _check_consult(world, place)
     if passing.next_due_ms(world, place) is None and is_at_rest(world, place):
         check_at_rest(world, place)
 

@@ -16,11 +16,11 @@ from sandbox.exchange import (
     TwimlFailed,
     TwimlFetched,
 )
-from statemachine.events import TIMERS, Command, Event
+from statemachine.events import TIMERS, AccountSwept, Command, Event
 from statemachine.states import State
 from statemachine.step import Outcome
 from tests.exploration import passing
-from tests.exploration.configuration import Letter, Move, Place, World
+from tests.exploration.configuration import Copy, Letter, Move, Place, World
 from tests.exploration.deciding import BrokenLawError, decided, head_taken, with_letters, without_idle
 from tests.exploration.doors import Served
 from tests.exploration.exchanges import TUNES, Fetch, Followed, Leg
@@ -40,6 +40,7 @@ from tests.exploration.orders import (
 )
 from tests.exploration.plain import NOW_MS
 from worker.orders import Outcome as OrderOutcome
+from worker.rollback_checks import ROLLED_BACK
 
 TIMER = {timer.timer: timer for timer in TIMERS}
 _PHONES: dict[str, Callable[[str], Input]] = {
@@ -51,7 +52,9 @@ _PHONES: dict[str, Callable[[str], Input]] = {
 #: How long something may be under way, at most, milliseconds.
 SLOW_MS = 5_000
 #: What may go wrong, each against the same count of faults.
-FAULTS = ("lose", "double", "unknown", "crash", "slow")
+FAULTS = ("lose", "double", "unknown", "crash", "slow", "rollback")
+#: How many changes of the session a rollback may lose (count).
+LOST_MAX = 4
 
 
 #: What an error in the product, or in here, may look like.
@@ -83,6 +86,9 @@ class Moves:
                 if after is None:
                     continue
                 after = noted(self.world, place, without_idle(self.world, after)[0])
+                after = _counted(place, after)
+                if after is None:
+                    continue
                 check(self.world, after)
             except BrokenLawError as broken:
                 led.append((move, broken))
@@ -127,6 +133,7 @@ class Moves:
                 # Orders of one moment come out of the outbox in any order.
                 turned = place._replace(line=place.line[::-1])
                 yield Move("crash", how="turned"), lambda: self._crashed(turned)
+        yield from self._rollbacks(place)
 
     # ---- callbacks and documents -------------------------------------------------------------------------------------
 
@@ -178,12 +185,13 @@ class Moves:
         world = self.world
         facts = world.sessions.facts(place.session)
         fields = replace(fetch, fetch_id=0)
-        key = fields, world.facts_number(place.session), place.gates
+        key = fields, world.facts_number(place.session), place.gates, place.was_rolled_back
         found = world.served.get(key) or world.served.get((*key, place.exchange))
         if found is not None:
             return found
         _, served = world.exchanges.visit(
-            place.exchange, lambda visit: world.way.serve(fields, facts, place.gates, visit)
+            place.exchange,
+            lambda visit: world.way.serve(fields, facts, place.gates, visit, was_restarted=place.was_rolled_back),
         )
         world.served[(*key, place.exchange) if served.asked_twilio else key] = served
         return served
@@ -349,8 +357,8 @@ class Moves:
 
     def _time(self, place: Place, *, is_busy: bool) -> Iterator[tuple[Move, Callable[[], Place | None]]]:
         due_ms = passing.next_due_ms(self.world, place)
-        if due_ms is None or due_ms <= 0:
-            return
+        if due_ms is None or due_ms <= 0 or place.copy is not None:
+            return  # what a rollback loses has happened within a moment
         if not is_busy and not passing.is_moving(self.world, place):
             yield Move("time", due_ms), lambda: self._passed(place, due_ms)
         elif place.left.faults and "slow" in self._faults:
@@ -365,17 +373,62 @@ class Moves:
 
     def _crashed(self, place: Place, marked: Order | None = None) -> Place:
         """The worker dies. Its successor finds the outbox when the lease has run out."""
-        world = self.world
-
-        def found(numbers: tuple[int, ...]) -> list[int]:
-            orders = [world.orders[number] for number in numbers]
-            kept = [taken_over(one, was_marked=one is marked) for one in orders if not one.is_dropped]
-            return [world.orders.number_of(one) for one in kept]
-
         return _spent(place)._replace(
-            line=tuple(found(place.line)),
-            asides=tuple(sorted(found(place.asides))),
+            line=self._found(place.line, marked),
+            asides=tuple(sorted(self._found(place.asides, marked))),
             down_until_ms=NOW_MS + TAKE_OVER_MS,
+        )
+
+    def _found(
+        self, numbers: tuple[int, ...], marked: Order | None = None, *, is_mark_lost: bool = False
+    ) -> tuple[int, ...]:
+        """Orders as the next holder finds them in the outbox; where marks may be lost, each counts as marked."""
+        orders = [self.world.orders[number] for number in numbers]
+        kept = [taken_over(one, was_marked=is_mark_lost or one is marked) for one in orders if not one.is_dropped]
+        return tuple([self.world.orders.number_of(one) for one in kept])
+
+    # ---- the rollback of Redis ---------------------------------------------------------------------------------------
+
+    def _rollbacks(self, place: Place) -> Iterator[tuple[Move, Callable[[], Place | None]]]:
+        """Redis is rolled back: first comes the moment from which on everything is lost, then the rollback."""
+        if place.copy is not None:
+            yield Move("rollback"), lambda: self._rolled_back(place)
+        elif self._may_be_rolled_back(place):
+            yield Move("copy"), lambda: self._copied(place)
+
+    def _may_be_rolled_back(self, place: Place) -> bool:
+        """Whether what follows may be lost; a session that is lost as a whole is the sweep's to find."""
+        is_known = self.world.sessions.known[place.session].version > 0
+        return place.left.faults > 0 and "rollback" in self._faults and not place.down_until_ms and is_known
+
+    def _copied(self, place: Place) -> Place:
+        copy = Copy(
+            place.session, place.line, place.asides, place.stream, place.taken, place.gates, place.told, LOST_MAX
+        )
+        return _spent(place)._replace(copy=copy)
+
+    def _rolled_back(self, place: Place) -> Place:
+        """Another worker holds the partition with what Redis still has; the check of the session comes soon."""
+        world, copy = self.world, place.copy
+        assert copy is not None
+        session = world.sessions.rolled_back(copy.session, place.session)
+        world.idle.follows(place.session, session)
+        check = AccountSwept(session_id=world.session_id, finding=ROLLED_BACK)
+        ahead = len(copy.stream)
+        checks = Letter(world.events.number_of(check), ahead)
+        letters = (*(letter._replace(ahead=ahead) for letter in place.letters), checks)
+        return place._replace(
+            session=session,
+            line=self._found(copy.line, is_mark_lost=True),
+            asides=tuple(sorted(self._found(copy.asides, is_mark_lost=True))),
+            stream=copy.stream,
+            taken=copy.taken,
+            gates=copy.gates,
+            told=copy.told,
+            letters=tuple(sorted(letters)),
+            down_until_ms=NOW_MS + TAKE_OVER_MS,
+            copy=None,
+            was_rolled_back=True,
         )
 
     # ---- what Twilio tells of it -------------------------------------------------------------------------------------
@@ -390,6 +443,14 @@ class Moves:
     def is_over(self, place: Place) -> bool:
         """Whether the session has ended."""
         return self.world.sessions.known[place.session].state is State.ENDED
+
+
+def _counted(before: Place, after: Place) -> Place | None:
+    """The place with the changes counted that are going to be lost; None where it would be too many."""
+    if after.copy is None or after.session == before.session:
+        return after
+    changes_left = after.copy.changes_left - 1
+    return after._replace(copy=after.copy._replace(changes_left=changes_left)) if changes_left >= 0 else None
 
 
 def _spent(place: Place) -> Place:

@@ -137,9 +137,12 @@ def after_lost_answer(order: Order, ahead: int) -> Order:
     return order._replace(maybe_done=True)
 
 
-def new(effect: Effect) -> Order:
-    """An order that was just committed."""
-    return Order(effect, ordered_at_ms=NOW_MS if isinstance(effect, CreateParticipant) else 0)
+def new(effect: Effect, *, may_be_sent: bool = False) -> Order:
+    """An order that was just committed; after a rollback, it may have been sent before."""
+    order = Order(effect, ordered_at_ms=NOW_MS if isinstance(effect, CreateParticipant) else 0)
+    if may_be_sent and isinstance(effect, CAN_BE_LOOKED_UP):
+        return order._replace(stage=Stage.DOUBTED, since_ms=NOW_MS, maybe_done=True)
+    return order
 
 
 def after_look(order: Order, found: Found, session: Session, ahead: int) -> Order:

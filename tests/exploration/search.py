@@ -166,7 +166,7 @@ class Exploration:
             for move, after in led:
                 explored.moves += 1
                 if not isinstance(after, BrokenLawError):
-                    seen.add(after, at, move, is_usual=move == usual or is_answer(move))
+                    seen.add(after, at, move, is_usual=move == usual or is_answer(move) or move.kind == "rollback")
                 elif (after.law, after.reason) not in laws:
                     laws.add((after.law, after.reason))
                     explored.findings.append(Finding(after, (*seen.way_to(at), move)))

@@ -20,6 +20,14 @@ _DOCUMENTS = {
 }
 _CALLBACKS = {"callback": "arrives", "lose": "is lost", "double": "arrives twice", "entry": "is decided"}
 
+_DISTURBANCES = {
+    ("crash", ""): "the worker dies; another takes over 5 s later",
+    ("crash", "turned"): "the worker dies; another takes over 5 s later and finds its orders in the opposite order",
+    ("crash", "marked"): "the worker dies between the mark and the request; another takes over 5 s later",
+    ("copy", ""): "what is stored from here on will be lost",
+    ("rollback", ""): "Redis is rolled back; another worker takes over 5 s later",
+}
+
 
 def tell(exploration: Exploration, finding: Finding) -> list[str]:
     """The story of a finding: numbered steps, each with what has changed by it.
@@ -104,12 +112,8 @@ def said(world: World, place: Place, move: Move) -> str:
             return f"{move.what} ms pass"
         case "slow":
             return f"{move.what} ms pass, though something is under way"
-        case "crash" if move.how == "turned":
-            return "the worker dies; another takes over 5 s later and finds its orders in the opposite order"
-        case "crash" if move.how:
-            return "the worker dies between the mark and the request; another takes over 5 s later"
-        case "crash":
-            return "the worker dies; another takes over 5 s later"
+        case "crash" | "copy" | "rollback":
+            return _DISTURBANCES[move.kind, move.how]
     raise ValueError(move.kind)
 
 

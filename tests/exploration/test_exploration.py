@@ -16,6 +16,8 @@ WHOLE = ("inbound", "three")
 BEGUN = ("convert", "warm", "consulting", "blind", "park", "waiting")
 #: Places that are looked at then (count): about 1 s each.
 PLACES_MAX = 600
+#: Those in which Redis is rolled back at any moment of the usual order, by up to four changes of the session.
+ROLLED_BACK = ("inbound", "hold")
 
 
 def explored(name: str, bounds: Bounds) -> Explored:
@@ -40,6 +42,20 @@ def test_flow_at_its_beginning(name: str) -> None:
     assert seen.moves > 0
 
 
+@pytest.mark.parametrize("name", ROLLED_BACK)
+def test_flow_with_a_rollback(name: str) -> None:
+    seen = explored(name, Bounds(left=Left(1, 0, 0, 1), faults=("rollback",), seconds_max=50))
+    assert seen.is_exhausted or seen.seconds > 50  # a machine may be that busy
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", FLOWS)
+def test_flow_with_a_rollback_for_a_quarter_of_a_minute(name: str) -> None:
+    seen = explored(name, Bounds(left=Left(1, 1, 1, 2), faults=("rollback",), seconds_max=15))
+    assert seen.moves > 0
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", FLOWS)
@@ -50,4 +66,4 @@ def test_flow_for_half_a_minute(name: str, tell_figure: Callable[[str], None]) -
 
 
 def test_no_flow_is_forgotten() -> None:
-    assert {*WHOLE, *BEGUN} <= set(FLOWS)
+    assert {*WHOLE, *BEGUN, *ROLLED_BACK} <= set(FLOWS)
