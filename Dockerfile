@@ -16,11 +16,11 @@ RUN pip --python /opt/conferral/bin/python install --no-cache-dir --require-hash
 COPY pyproject.toml README.md LICENSE ./
 COPY conferral conferral
 COPY console console
-COPY operators operators
+COPY operations operations
 COPY runtime runtime
 COPY sandbox sandbox
 COPY statemachine statemachine
-COPY streams streams
+COPY storage storage
 COPY telephony telephony
 COPY webhooks webhooks
 COPY worker worker

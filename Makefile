@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
-ROOMS  := conferral console operators runtime sandbox statemachine streams telephony webhooks worker
+ROOMS  := conferral console operations runtime sandbox statemachine storage telephony webhooks worker
 CODE   := $(ROOMS) tests benchmarks scripts examples
 
 .DEFAULT_GOAL := help

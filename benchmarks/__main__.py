@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from benchmarks import machine
-from runtime import log
+from conferral.runtime import log
 
 NAMES = ("webhooks", "worker", "latency", "silence", "neighbours")
 

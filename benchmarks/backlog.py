@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from itertools import islice
 
 from benchmarks.settings import AGENT, CUSTOMER, KEYS
-from statemachine.events import CallProgressed, CallReceived, DialEnded, Event
-from streams import event_codec
-from streams.connection import Client
+from conferral.statemachine.events import CallProgressed, CallReceived, DialEnded, Event
+from conferral.storage import event_codec
+from conferral.storage.connection import Client
 
 #: 2026-11-20, 08:00 UTC.
 _BEGAN_MS = 1_795_161_600_000

@@ -12,8 +12,8 @@ from benchmarks.fake_twilio import FakeTwilio
 from benchmarks.machine import OTHER_CORE, pin, redis_server
 from benchmarks.settings import KEYS
 from benchmarks.worker import all_decided
-from streams import commands
-from streams.connection import Client, make_client
+from conferral.storage import commands
+from conferral.storage.connection import Client, make_client
 
 PATIENCE_S = 10.0
 

@@ -15,9 +15,9 @@ from benchmarks.children import Child
 from benchmarks.machine import OTHER_CORE, pin, redis_server
 from benchmarks.settings import ACCOUNT_SID, AUTH_TOKEN, KEYS, PUBLIC_URL
 from benchmarks.worker import NO_API, all_decided
-from statemachine.events import ConferenceNoted
-from streams import event_codec
-from streams.connection import Client, make_client
+from conferral.statemachine.events import ConferenceNoted
+from conferral.storage import event_codec
+from conferral.storage.connection import Client, make_client
 
 #: How long an answer may take, seconds.
 PATIENCE_S = 10.0

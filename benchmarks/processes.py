@@ -16,16 +16,16 @@ import aiohttp
 from aiohttp import web
 
 from benchmarks.settings import ENVIRON, KEYS
-from runtime import lifecycle, log
-from runtime.clock import SystemClock
-from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings, load
-from streams import config
-from streams.connection import BLOCK_MS, make_client
-from streams.publisher import Publisher
-from webhooks.app import make_app
-from worker.held import BATCH_MAX
-from worker.process import Worker
+from conferral.runtime import lifecycle, log
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings, load
+from conferral.storage import config
+from conferral.storage.connection import BLOCK_MS, make_client
+from conferral.storage.publisher import Publisher
+from conferral.webhooks.app import make_app
+from conferral.worker.held import BATCH_MAX
+from conferral.worker.process import Worker
 
 #: What is told about the process beside its CPU seconds.
 _used: dict[str, Any] = {}

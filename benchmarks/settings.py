@@ -1,6 +1,6 @@
 """The settings of the processes that are measured: the defaults, with an account that exists nowhere."""
 
-from streams.keys import Keys
+from conferral.storage.keys import Keys
 
 ACCOUNT_SID, AUTH_TOKEN = "AC" + "0" * 32, "12345"
 PUBLIC_URL = "https://example.com"

@@ -12,8 +12,8 @@ from aiohttp import web
 from benchmarks import figures
 from benchmarks.machine import OTHER_CORE, pin, redis_server
 from benchmarks.settings import AGENT, CUSTOMER, NUMBER
-from sandbox.handles import SandboxCall
-from sandbox.service import Sandbox
+from conferral.sandbox.handles import SandboxCall
+from conferral.sandbox.service import Sandbox
 from tests.support.world import World
 
 

@@ -10,17 +10,20 @@ if TYPE_CHECKING:
     from conferral.client import Client
     from conferral.facts import Attempt, LogEntry, Outcome, Party, Recording, Session, Transfer
     from conferral.handle import Command
-    from operators.errors import CommandError, CommandFailed, CommandPending, CommandRejected, UnknownSession
-    from runtime.errors import ConferralError, SettingsError, StoreError, StoreUnreachableError
+    from conferral.operations.errors import CommandError, CommandFailed, CommandPending, CommandRejected, UnknownSession
+    from conferral.runtime.errors import ConferralError, SettingsError, StoreError, StoreUnreachableError
 
 _HOMES = {
     "Client": "conferral.client",
     "Command": "conferral.handle",
     **dict.fromkeys(
-        ("CommandError", "CommandFailed", "CommandPending", "CommandRejected", "UnknownSession"), "operators.errors"
+        ("CommandError", "CommandFailed", "CommandPending", "CommandRejected", "UnknownSession"),
+        "conferral.operations.errors",
     ),
     **dict.fromkeys(("Attempt", "LogEntry", "Outcome", "Party", "Recording", "Session", "Transfer"), "conferral.facts"),
-    **dict.fromkeys(("ConferralError", "SettingsError", "StoreError", "StoreUnreachableError"), "runtime.errors"),
+    **dict.fromkeys(
+        ("ConferralError", "SettingsError", "StoreError", "StoreUnreachableError"), "conferral.runtime.errors"
+    ),
 }
 
 __all__ = (

@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 from conferral.errors import NotDoneError
-from operators.reader import Reader
-from runtime import setting_errors
-from runtime.errors import SettingsError, StoreError
-from runtime.settings import StoreSettings
-from streams import config
-from streams.connection import Client, make_client
+from conferral.operations.reader import Reader
+from conferral.runtime import setting_errors
+from conferral.runtime.errors import SettingsError, StoreError
+from conferral.runtime.settings import StoreSettings
+from conferral.storage import config
+from conferral.storage.connection import Client, make_client
 
 
 def place_of(url: str) -> str:

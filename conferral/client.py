@@ -11,14 +11,14 @@ from conferral.access import make_store_client, place_of
 from conferral.client_commands import HOW, CommandMethods, Given, Which
 from conferral.facts import LogEntry, Outcome, Session
 from conferral.handle import Command
-from operators.asking import Turns
-from operators.errors import CommandRejected, UnknownSession
-from operators.giving import Giver, in_own_names
-from operators.reader import Fields, Reader
-from runtime.errors import StoreUnreachableError
-from runtime.settings import StoreSettings, load
-from streams import command_models, config
-from streams.command_models import BadCommandError
+from conferral.operations.asking import Turns
+from conferral.operations.errors import CommandRejected, UnknownSession
+from conferral.operations.giving import Giver, in_own_names
+from conferral.operations.reader import Fields, Reader
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.runtime.settings import StoreSettings, load
+from conferral.storage import command_models, config
+from conferral.storage.command_models import BadCommandError
 
 #: Requests to Redis at once (count); each takes a connection while it lasts.
 REQUESTS_MAX = 8

@@ -1,4 +1,4 @@
-"""The client's methods, one for each command; what each takes follows `streams/command_models.py`."""
+"""The client's methods, one for each command; what each takes follows `storage/command_models.py`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence

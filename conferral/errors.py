@@ -1,6 +1,6 @@
 """What a command says at a terminal when it can't do what was asked."""
 
-from runtime.errors import ConferralError
+from conferral.runtime.errors import ConferralError
 
 
 class NotDoneError(ConferralError):

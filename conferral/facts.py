@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from operators.reader import Fields
-from operators.reader import LogEntry as RawEntry
+from conferral.operations.reader import Fields
+from conferral.operations.reader import LogEntry as RawEntry
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """A command that was given, and what has come of it."""
 
-from operators.errors import CommandFailed, CommandPending, CommandRejected
-from operators.giving import Given, Giver
-from streams.commands import CommandOutcome
+from conferral.operations.errors import CommandFailed, CommandPending, CommandRejected
+from conferral.operations.giving import Given, Giver
+from conferral.storage.commands import CommandOutcome
 
 
 class Command:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from operators.reader import Fields
+    from conferral.operations.reader import Fields
 
 #: In the order in which they follow each other; empty for all.
 STATES = ("", "bridged", "converting", "conferenced", "transferring")

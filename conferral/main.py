@@ -28,7 +28,7 @@ from conferral.commands import (
 )
 from conferral.commands.usage import App
 from conferral.errors import NotDoneError
-from runtime.errors import ConferralError, SettingsError
+from conferral.runtime.errors import ConferralError, SettingsError
 
 app = App(name="conferral", no_args_is_help=True)
 for module in (

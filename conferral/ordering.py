@@ -11,14 +11,14 @@ import typer
 
 from conferral import output
 from conferral.errors import NotDoneError
-from operators.errors import CommandRejected
+from conferral.operations.errors import CommandRejected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from operators.reader import Fields, Reader
-    from runtime.settings import StoreSettings
-    from streams.commands import CommandOutcome
+    from conferral.operations.reader import Fields, Reader
+    from conferral.runtime.settings import StoreSettings
+    from conferral.storage.commands import CommandOutcome
 
 
 #: How long a command is waited for beyond its ring time, and at least, seconds.
@@ -52,8 +52,8 @@ def order(fields: Mapping[str, str], way: Way) -> None:
         BadParameter: no session could take it; nothing was published.
         NotDoneError: it was refused or has failed, or is still in progress.
     """
-    from statemachine.ids import ID_PATTERN
-    from streams.command_models import BadCommandError, validate
+    from conferral.statemachine.ids import ID_PATTERN
+    from conferral.storage.command_models import BadCommandError, validate
 
     named = fields.get("session", "")
     # Whatever else names a session is looked up once Redis is there; the other fields are looked at before.
@@ -93,7 +93,7 @@ async def session_meant(reader: Reader, named: str) -> str:
         UnknownSession: no live session matches, and this can't be an id that the router would reject.
         AmbiguousSession: several match.
     """
-    from statemachine.ids import ID_PATTERN
+    from conferral.statemachine.ids import ID_PATTERN
 
     if await reader.look_for(named):
         return named
@@ -106,8 +106,8 @@ async def session_meant(reader: Reader, named: str) -> str:
 
 async def _order(fields: dict[str, str], named: str, way: Way) -> None:
     from conferral.access import opened
-    from operators.giving import Giver
-    from runtime.settings import CommandSettings, load
+    from conferral.operations.giving import Giver
+    from conferral.runtime.settings import CommandSettings, load
 
     settings = load(CommandSettings)
     wait_s = default_wait_s(fields, settings.ring_timeout_s) if way.wait_s is None else way.wait_s
@@ -142,8 +142,8 @@ async def _order(fields: dict[str, str], named: str, way: Way) -> None:
 async def _not_done(
     reader: Reader, kind: str, outcome: CommandOutcome, session: Fields, wait_s: float, command_line: str
 ) -> Exception:
-    from operators import standing, words
-    from operators.giving import allowed_in
+    from conferral.operations import standing, words
+    from conferral.operations.giving import allowed_in
 
     if outcome.is_final:
         reason = f"{kind} {outcome.status}: {outcome.reason or 'no reason was told'}"
@@ -174,7 +174,7 @@ async def _has_worker(reader: Reader) -> bool:
 def own_command_line(settings: StoreSettings) -> str:
     """How this program is called from here, with the Redis that was meant; never with a password."""
     from conferral.demo.programs import own_command
-    from runtime.settings import StoreSettings
+    from conferral.runtime.settings import StoreSettings
 
     default = StoreSettings.model_fields["redis_url"].default
     if settings.redis_url == default or "@" in settings.redis_url or "password" in settings.redis_url:
@@ -183,8 +183,8 @@ def own_command_line(settings: StoreSettings) -> str:
 
 
 def _tell_done(fields: Mapping[str, str], session_id: str, reason: str, session: Fields, command_line: str) -> None:
-    from operators import next_steps, standing, words
-    from operators.giving import allowed_in
+    from conferral.operations import next_steps, standing, words
+    from conferral.operations.giving import allowed_in
 
     why = f" ({reason})" if reason else ""
     word = next_steps.done_word(fields)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from conferral.errors import NotDoneError
 
 if TYPE_CHECKING:
-    from operators.reader import Reader
-    from operators.replaying import History
+    from conferral.operations.reader import Reader
+    from conferral.operations.replaying import History
 
 
 async def read_history(reader: Reader, named: str) -> History:
@@ -21,7 +21,7 @@ async def read_history(reader: Reader, named: str) -> History:
         UnknownSession: nobody knows it.
         NotDoneError: it is not in Redis any more.
     """
-    from operators.replaying import History
+    from conferral.operations.replaying import History
 
     session_id = await reader.find(named)
     fields = await reader.session(session_id)
@@ -36,8 +36,8 @@ def history_of_file(name: str) -> History:
     Raises:
         NotDoneError: it can't be read, or is no history.
     """
-    from operators import replaying
-    from operators.replaying import FILE_BYTES_MAX, BadHistoryError
+    from conferral.operations import replaying
+    from conferral.operations.replaying import FILE_BYTES_MAX, BadHistoryError
 
     try:
         if name == "-":
@@ -58,7 +58,7 @@ def save_history(history: History, name: str) -> None:
     Raises:
         NotDoneError: it can't be written, or is there already.
     """
-    from operators import replaying
+    from conferral.operations import replaying
 
     try:
         with os.fdopen(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

@@ -14,26 +14,26 @@ from pydantic import Field, SecretStr
 
 from conferral import output
 from conferral.access import make_store_client
+from conferral.runtime import lifecycle
+from conferral.runtime import log as logging_setup
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.containment import keep_running
+from conferral.runtime.errors import SettingsError, StoreError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import count_outages, note_unreachable
+from conferral.runtime.servers import taken_port
+from conferral.runtime.settings import ConsoleSettings, HttpUrl, ServiceSettings, StoreSettings, load, weakness_of
 from conferral.setting_names import unknown_settings
-from runtime import lifecycle
-from runtime import log as logging_setup
-from runtime.clock import SystemClock
-from runtime.containment import keep_running
-from runtime.errors import SettingsError, StoreError
-from runtime.metrics import Metrics
-from runtime.outage import count_outages, note_unreachable
-from runtime.servers import taken_port
-from runtime.settings import ConsoleSettings, HttpUrl, ServiceSettings, StoreSettings, load, weakness_of
-from statemachine.effects import RedirectCall
-from streams import config, processes
-from streams.connection import Client
-from streams.figures import figures_of
-from streams.keys import Keys
-from streams.levels import Level
-from streams.publisher import Publisher
-from telephony.calls import Calls
-from telephony.client import http_client, rest_client
-from telephony.directory import DirectoryFile
+from conferral.statemachine.effects import RedirectCall
+from conferral.storage import config, processes
+from conferral.storage.connection import Client
+from conferral.storage.figures import figures_of
+from conferral.storage.keys import Keys
+from conferral.storage.levels import Level
+from conferral.storage.publisher import Publisher
+from conferral.telephony.calls import Calls
+from conferral.telephony.client import http_client, rest_client
+from conferral.telephony.directory import DirectoryFile
 
 log = structlog.get_logger()
 
@@ -97,9 +97,9 @@ def _redirects_nothing(_effect: RedirectCall) -> str:
 async def _webhooks(
     settings: ServiceSettings, directory: DirectoryFile, host: str, port: int, stop: asyncio.Event
 ) -> int:
-    from webhooks.api.api import add_api
-    from webhooks.app import make_app
-    from webhooks.server import serve
+    from conferral.webhooks.api.api import add_api
+    from conferral.webhooks.app import make_app
+    from conferral.webhooks.server import serve
 
     metrics, clock = Metrics(), SystemClock()
     count_outages(metrics)
@@ -195,7 +195,7 @@ def run_worker(host: str, port: int | None) -> int:
     Raises:
         SettingsError: a setting is wrong, the port is taken, or Redis has another number of partitions.
     """
-    from worker.process import Worker
+    from conferral.worker.process import Worker
 
     settings = load(ServiceSettings)
     directory = DirectoryFile(settings)
@@ -260,8 +260,8 @@ def is_loopback(host: str) -> bool:
 async def _console(
     settings: ConsoleSettings, host: str, port: int, stop: asyncio.Event, options: ConsoleOptions
 ) -> int:
-    from console.app import make_app
-    from console.serving import serve
+    from conferral.console.app import make_app
+    from conferral.console.serving import serve
 
     client = make_store_client(settings.redis_url, max_connections=16)
     probing = make_store_client(settings.redis_url, max_connections=PROBES_MAX)
@@ -356,7 +356,7 @@ def _check_token_is_its_own(settings: SandboxSettings, host: str, port: int) -> 
 
     Where the other processes take the sandbox for Twilio, the token is the sandbox's too.
     """
-    from sandbox import AUTH_TOKEN
+    from conferral.sandbox import AUTH_TOKEN
 
     given = settings.auth_token
     if given is None or given.get_secret_value() == AUTH_TOKEN:
@@ -377,7 +377,7 @@ def _check_token_is_its_own(settings: SandboxSettings, host: str, port: int) -> 
 async def _sandbox(
     settings: SandboxSettings, host: str, port: int, stop: asyncio.Event, *, console_url: str, command_line: str
 ) -> int:
-    from sandbox import ACCOUNT_SID, AUTH_TOKEN, Keeps, Sandbox
+    from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Keeps, Sandbox
 
     token = settings.auth_token.get_secret_value() if settings.auth_token else AUTH_TOKEN
     account_sid = settings.account_sid or ACCOUNT_SID

@@ -11,8 +11,8 @@ from conferral import output
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from operators.following import Change
-    from operators.reader import Fields, LogEntry
+    from conferral.operations.following import Change
+    from conferral.operations.reader import Fields, LogEntry
 
 #: Lines that changes may take (count), where the terminal has them.
 CHANGES_MOST = 12
@@ -168,7 +168,7 @@ def clock_of(change: Change) -> str:
 
 def text_of(change: Change, *, full: bool) -> str:
     """What happened, and what followed."""
-    from operators import words
+    from conferral.operations import words
 
     what = words.happened(change.entry)
     if not full and "+" in what:

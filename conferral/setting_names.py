@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from difflib import get_close_matches
 
-from runtime.settings import given_names
+from conferral.runtime.settings import given_names
 
 _OURS = "CONFERRAL_"
 #: Of the tests of Conferral itself.

@@ -12,10 +12,10 @@ from conferral.screen import CHANGES_MOST, draw, draw_session, line_of
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from operators.following import Change
-    from operators.reader import Fields, LogEntry, Reader
-    from operators.times import Times
-    from operators.trouble import Trouble
+    from conferral.operations.following import Change
+    from conferral.operations.reader import Fields, LogEntry, Reader
+    from conferral.operations.times import Times
+    from conferral.operations.trouble import Trouble
 
 
 class View(Protocol):
@@ -84,7 +84,7 @@ class Lines:
 
 def stands(fields: Fields, *, full: bool) -> str:
     """A session in one line."""
-    from operators import standing, words
+    from conferral.operations import standing, words
 
     there = [standing.address_there(fields, party, full=full) for party in ("customer", "agent")]
     who = standing.listed([one for one in there if one])
@@ -136,9 +136,9 @@ class TroubleLines:
 
     async def tell(self, _changes: list[Change]) -> None:
         """Looks at all: trouble also comes by nothing happening."""
-        from operators.times import read_times
-        from operators.trouble import trouble_of
-        from streams.times import to_iso
+        from conferral.operations.times import read_times
+        from conferral.operations.trouble import trouble_of
+        from conferral.storage.times import to_iso
 
         records = await self._reader.records(await self._reader.live_ids())
         times = await read_times(self._reader)
@@ -210,7 +210,7 @@ class Screen:
 
     async def tell(self, changes: list[Change]) -> None:
         """Reads all that are live and draws them anew."""
-        from operators.times import read_times
+        from conferral.operations.times import read_times
 
         self._changes.extend(change for change in changes if change.entry["outcome"] != "stale")
         self._sessions = list((await self._reader.records(await self._reader.live_ids())).values())
@@ -243,7 +243,7 @@ class Screen:
     def chosen(self) -> list[Fields]:
         """The sessions that are shown, in their order."""
         from conferral.commands.sessions import row
-        from operators.trouble import sort_key, trouble_of
+        from conferral.operations.trouble import sort_key, trouble_of
 
         chosen = [
             fields

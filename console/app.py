@@ -12,25 +12,25 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 from yarl import URL
 
-from console.board import Board
-from console.doors import BODY_BYTES_MAX, Door, check_page, json_object, too_many
-from console.history import History
-from console.live import Socket, turn_away
-from console.looker import Looker
-from console.messages import told
-from console.orders import Orders
-from console.refusals import NOT_KEPT, Refused, answer
-from console.sign_in import SignIn, TooManyTries
-from console.store import Store
-from console.views.views import Views
-from runtime.clock import Clock
-from runtime.errors import StoreError
-from runtime.outage import note_unreachable
-from runtime.pages.serving import add_headers, host_name, is_this_machine, page, static_routes
-from runtime.settings import ConsoleSettings
-from runtime.sharing import Shared
-from statemachine import diagram
-from streams.connection import Client
+from conferral.console.board import Board
+from conferral.console.doors import BODY_BYTES_MAX, Door, check_page, json_object, too_many
+from conferral.console.history import History
+from conferral.console.live import Socket, turn_away
+from conferral.console.looker import Looker
+from conferral.console.messages import told
+from conferral.console.orders import Orders
+from conferral.console.refusals import NOT_KEPT, Refused, answer
+from conferral.console.sign_in import SignIn, TooManyTries
+from conferral.console.store import Store
+from conferral.console.views.views import Views
+from conferral.runtime.clock import Clock
+from conferral.runtime.errors import StoreError
+from conferral.runtime.outage import note_unreachable
+from conferral.runtime.pages.serving import add_headers, host_name, is_this_machine, page, static_routes
+from conferral.runtime.settings import ConsoleSettings
+from conferral.runtime.sharing import Shared
+from conferral.statemachine import diagram
+from conferral.storage.connection import Client
 
 log = structlog.get_logger()
 

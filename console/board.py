@@ -5,15 +5,15 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from console.looker import Looker
-from console.messages import plain, told
-from console.store import Store
-from operators import counts, health
-from operators.counts import Counts, Hour
-from operators.dead_letters import DeadLetters
-from operators.health import Health
-from operators.takeovers import Takeover, Takeovers, read_held
-from runtime.clock import Clock
+from conferral.console.looker import Looker
+from conferral.console.messages import plain, told
+from conferral.console.store import Store
+from conferral.operations import counts, health
+from conferral.operations.counts import Counts, Hour
+from conferral.operations.dead_letters import DeadLetters
+from conferral.operations.health import Health
+from conferral.operations.takeovers import Takeover, Takeovers, read_held
+from conferral.runtime.clock import Clock
 
 T = TypeVar("T")
 

@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 from aiohttp import hdrs, web
 
-from console.refusals import Refused
-from console.sign_in import SignIn, TooManyTries
-from runtime.pages.serving import is_of_this_page
+from conferral.console.refusals import Refused
+from conferral.console.sign_in import SignIn, TooManyTries
+from conferral.runtime.pages.serving import is_of_this_page
 
 #: Only a script of our own page sends this header; a form or an image of another site can't.
 HEADER, VALUE = "X-Conferral", "console"

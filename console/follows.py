@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from console.messages import told
-from console.store import Store
-from runtime.clock import Clock
-from runtime.errors import StoreError
-from streams import commands
-from streams.commands import CommandOutcome
+from conferral.console.messages import told
+from conferral.console.store import Store
+from conferral.runtime.clock import Clock
+from conferral.runtime.errors import StoreError
+from conferral.storage import commands
+from conferral.storage.commands import CommandOutcome
 
 #: Commands that one page follows at the same time (count); the oldest is let go.
 FOLLOWED_MAX = 50

@@ -6,10 +6,10 @@ from weakref import WeakValueDictionary
 
 import orjson
 
-from console.messages import plain
-from console.store import Store
-from operators.reader import LogEntry
-from operators.timeline import Moment, Timeline
+from conferral.console.messages import plain
+from conferral.console.store import Store
+from conferral.operations.reader import LogEntry
+from conferral.operations.timeline import Moment, Timeline
 
 
 class SharedHistory:

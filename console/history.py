@@ -2,14 +2,14 @@
 
 from aiohttp import web
 
-from console.doors import Door
-from console.looker import is_session
-from console.refusals import NOT_KEPT, Refused
-from console.shown import shown
-from console.store import Store
-from operators import replaying
-from operators.reader import LogEntry
-from statemachine.ids import NAME_PATTERN
+from conferral.console.doors import Door
+from conferral.console.looker import is_session
+from conferral.console.refusals import NOT_KEPT, Refused
+from conferral.console.shown import shown
+from conferral.console.store import Store
+from conferral.operations import replaying
+from conferral.operations.reader import LogEntry
+from conferral.statemachine.ids import NAME_PATTERN
 
 
 class History:

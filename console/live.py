@@ -12,14 +12,14 @@ import orjson
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from console.follows import Follows
-from console.messages import told
-from console.views.view import BadMessageError, View
-from console.views.views import Views
-from runtime.clock import Clock
-from runtime.errors import StoreError
-from statemachine.ids import NAME_PATTERN
-from streams.times import to_iso
+from conferral.console.follows import Follows
+from conferral.console.messages import told
+from conferral.console.views.view import BadMessageError, View
+from conferral.console.views.views import Views
+from conferral.runtime.clock import Clock
+from conferral.runtime.errors import StoreError
+from conferral.statemachine.ids import NAME_PATTERN
+from conferral.storage.times import to_iso
 
 log = structlog.get_logger()
 

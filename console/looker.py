@@ -13,16 +13,16 @@ from itertools import islice
 
 import structlog
 
-from console import rows
-from console.store import Store
-from operators import destinations
-from operators.reader import CHUNK, Fields
-from operators.times import Times, read_times
-from operators.trouble import Trouble, trouble_of
-from runtime.clock import Clock, StoreClock
-from runtime.errors import StoreError
-from runtime.outage import note_unreachable
-from statemachine.states import State
+from conferral.console import rows
+from conferral.console.store import Store
+from conferral.operations import destinations
+from conferral.operations.reader import CHUNK, Fields
+from conferral.operations.times import Times, read_times
+from conferral.operations.trouble import Trouble, trouble_of
+from conferral.runtime.clock import Clock, StoreClock
+from conferral.runtime.errors import StoreError
+from conferral.runtime.outage import note_unreachable
+from conferral.statemachine.states import State
 
 log = structlog.get_logger()
 

@@ -6,7 +6,7 @@ from functools import cache
 
 import orjson
 
-from streams.times import to_iso
+from conferral.storage.times import to_iso
 
 #: The largest whole number that JavaScript holds exactly. Source: ECMA-262, Number.MAX_SAFE_INTEGER.
 NUMBER_MAX = 2**53 - 1

@@ -6,15 +6,15 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from console.doors import Door, json_object
-from console.refusals import Refused, answer
-from console.store import Store
-from operators.dead_letters import CountChanged, DeadLetters, Done
-from operators.errors import CommandsFull, IdTaken, SessionTaken, UnknownSession
-from operators.giving import TOKEN_NAME, Giver
-from operators.reader import Reader
-from streams import command_models, commands
-from streams.command_models import BadCommandError, CommandModel
+from conferral.console.doors import Door, json_object
+from conferral.console.refusals import Refused, answer
+from conferral.console.store import Store
+from conferral.operations.dead_letters import CountChanged, DeadLetters, Done
+from conferral.operations.errors import CommandsFull, IdTaken, SessionTaken, UnknownSession
+from conferral.operations.giving import TOKEN_NAME, Giver
+from conferral.operations.reader import Reader
+from conferral.storage import command_models, commands
+from conferral.storage.command_models import BadCommandError, CommandModel
 
 log = structlog.get_logger()
 

@@ -3,7 +3,7 @@
 import orjson
 from aiohttp import web
 
-from runtime.errors import ConferralError
+from conferral.runtime.errors import ConferralError
 
 #: HTTP status by kind. Source: RFC 9110, section 15.5; RFC 6585, section 4.
 STATUS = {

@@ -5,11 +5,11 @@ from typing import Any
 
 import orjson
 
-from operators import standing, words
-from operators.finding import number_of
-from operators.held_calls import held_call
-from operators.reader import Fields
-from operators.trouble import Trouble, is_lone
+from conferral.operations import standing, words
+from conferral.operations.finding import number_of
+from conferral.operations.held_calls import held_call
+from conferral.operations.reader import Fields
+from conferral.operations.trouble import Trouble, is_lone
 
 #: How many last digits of a number are enough to find its session (count): what customers say on the phone.
 DIGITS_TO_FIND = 4

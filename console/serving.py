@@ -5,8 +5,8 @@ import asyncio
 import structlog
 from aiohttp import web
 
-from runtime.errors import SettingsError
-from runtime.servers import PortUnavailableError, serving, taken_port
+from conferral.runtime.errors import SettingsError
+from conferral.runtime.servers import PortUnavailableError, serving, taken_port
 
 log = structlog.get_logger()
 

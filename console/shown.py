@@ -2,8 +2,8 @@
 
 import re
 
-from operators import words
-from operators.reader import Fields
+from conferral.operations import words
+from conferral.operations.reader import Fields
 
 #: Fields that hold nothing but addresses, several of them with a space or a comma between.
 _ADDRESSES = re.compile(r"party\..+\.(address|caller_id)|transfer\.to|agents|parked_by|called_number")

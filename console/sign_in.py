@@ -11,8 +11,8 @@ import re
 from aiohttp import hdrs, web
 from pydantic import SecretStr
 
-from runtime.clock import Clock
-from runtime.pages.serving import is_https
+from conferral.runtime.clock import Clock
+from conferral.runtime.pages.serving import is_https
 
 #: How long a sign-in holds, seconds: a week, so that a screen on the wall is not signed out over a night.
 HOLDS_S = 7 * 86_400

@@ -3,10 +3,10 @@
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from operators.asking import Turns
-from operators.reader import Reader
-from streams import config
-from streams.connection import Client
+from conferral.operations.asking import Turns
+from conferral.operations.reader import Reader
+from conferral.storage import config
+from conferral.storage.connection import Client
 
 T = TypeVar("T")
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import structlog
 
-from runtime.boundary import attempt
-from runtime.lifecycle import pause
-from runtime.metrics import Metrics
+from conferral.runtime.boundary import attempt
+from conferral.runtime.lifecycle import pause
+from conferral.runtime.metrics import Metrics
 
 log = structlog.get_logger()
 

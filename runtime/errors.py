@@ -21,7 +21,7 @@ class StoreError(ConferralError):
     """Something about Redis.
 
     Attributes:
-        state: How Redis is, in the words of `streams.trouble`; empty where the error is not about that.
+        state: How Redis is, in the words of `storage.trouble`; empty where the error is not about that.
     """
 
     state: str = ""

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from runtime.errors import SettingsError
+from conferral.runtime.errors import SettingsError
 
 log = structlog.get_logger()
 

@@ -14,8 +14,8 @@ from typing import Any, Literal, TextIO, cast
 
 import structlog
 
-from runtime.errors import ConferralError
-from runtime.redaction import redacted, without_numbers
+from conferral.runtime.errors import ConferralError
+from conferral.runtime.redaction import redacted, without_numbers
 
 #: Of an error's traceback, the innermost frames are shown, and of its causes the nearest (counts).
 FRAMES_MAX = 30

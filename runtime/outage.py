@@ -10,8 +10,8 @@ from weakref import WeakKeyDictionary
 
 import structlog
 
-from runtime.errors import StoreUnaskedError
-from runtime.metrics import Metrics
+from conferral.runtime.errors import StoreUnaskedError
+from conferral.runtime.metrics import Metrics
 
 log = structlog.get_logger()
 

@@ -14,9 +14,9 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from runtime.containment import Where, note_unexpected
-from runtime.door import Door
-from runtime.metrics import Metrics
+from conferral.runtime.containment import Where, note_unexpected
+from conferral.runtime.door import Door
+from conferral.runtime.metrics import Metrics
 
 log = structlog.get_logger()
 

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from pydantic import SecretStr
 
-from runtime.redaction import EXAMPLE, without_numbers
+from conferral.runtime.redaction import EXAMPLE, without_numbers
 
 _SID = "and 32 hexadecimal digits, from Twilio's Console"
 _HEX = "0123456789abcdef0123456789abcdef"

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
-from runtime import setting_errors
-from runtime.errors import SettingsError
+from conferral.runtime import setting_errors
+from conferral.runtime.errors import SettingsError
 
 AnyText = TypeVar("AnyText", str, SecretStr)
 #: In place of a URL: nothing is played.

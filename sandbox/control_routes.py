@@ -8,12 +8,12 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox.answers import ControlError, as_json, guarded, read_body
-from sandbox.exchange import NobodyToTellError, UnknownNumberError
-from sandbox.faults import Faults
-from sandbox.handles import SandboxCall
-from sandbox.switchboard import Switchboard
-from sandbox.views import rooms
+from conferral.sandbox.answers import ControlError, as_json, guarded, read_body
+from conferral.sandbox.exchange import NobodyToTellError, UnknownNumberError
+from conferral.sandbox.faults import Faults
+from conferral.sandbox.handles import SandboxCall
+from conferral.sandbox.switchboard import Switchboard
+from conferral.sandbox.views import rooms
 
 NAME_MAX = 60
 """Characters of a phone's name."""

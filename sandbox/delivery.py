@@ -17,9 +17,9 @@ import aiohttp
 from twilio.request_validator import RequestValidator
 from yarl import URL
 
-from sandbox.exchange import Params
-from sandbox.ledger import ANSWER_MAX, Attempt, DeliveryEntry
-from sandbox.overrides import Overrides, Target
+from conferral.sandbox.exchange import Params
+from conferral.sandbox.ledger import ANSWER_MAX, Attempt, DeliveryEntry
+from conferral.sandbox.overrides import Overrides, Target
 
 BODY_MAX = 256 * 1024
 """Bytes that are read of an answer; more than TwiML may have, so that too much is noticed."""

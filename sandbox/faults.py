@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from random import Random
 from typing import Literal
 
-from sandbox.exchange import CallbackRequest, FetchRequest, Params
+from conferral.sandbox.exchange import CallbackRequest, FetchRequest, Params
 
 Moment = Literal["before", "after"]
 Mangling = Literal["", "half", "html"]

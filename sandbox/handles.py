@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.exchange import (
+from conferral.sandbox.exchange import (
     Call,
     Heard,
     Interval,
@@ -17,7 +17,7 @@ from sandbox.exchange import (
 )
 
 if TYPE_CHECKING:
-    from sandbox.switchboard import Switchboard
+    from conferral.sandbox.switchboard import Switchboard
 
 
 class SandboxCall:

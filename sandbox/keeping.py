@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sandbox.exchange.model import State
-    from sandbox.switchboard import Switchboard
+    from conferral.sandbox.exchange.model import State
+    from conferral.sandbox.switchboard import Switchboard
 
 
 @dataclass(frozen=True, slots=True)

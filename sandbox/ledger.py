@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from sandbox.exchange import DebuggerEntry, Params
-from sandbox.keeping import is_too_much
+from conferral.sandbox.exchange import DebuggerEntry, Params
+from conferral.sandbox.keeping import is_too_much
 
 _T = TypeVar("_T")
 

@@ -16,10 +16,10 @@ import aiohttp
 import orjson
 from aiohttp import web
 
-from sandbox.ledger import DeliveryEntry, Kept, RestEntry
-from sandbox.switchboard import Switchboard
-from sandbox.views import phones, rooms, traffic
-from sandbox.views.times import iso
+from conferral.sandbox.ledger import DeliveryEntry, Kept, RestEntry
+from conferral.sandbox.switchboard import Switchboard
+from conferral.sandbox.views import phones, rooms, traffic
+from conferral.sandbox.views.times import iso
 
 COALESCE_S = 0.05
 """Real seconds in which changes gather after something was sent."""

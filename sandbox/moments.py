@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sandbox.exchange import Params, RestAnswer
+from conferral.sandbox.exchange import Params, RestAnswer
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
-from runtime.pages.serving import add_headers, is_of_this_page, is_this_machine, page, static_routes
-from sandbox.answers import ControlError, as_json, guarded, read_body
-from sandbox.live import Live
-from sandbox.rest_routes import VERSION
-from sandbox.switchboard import Switchboard
+from conferral.runtime.pages.serving import add_headers, is_of_this_page, is_this_machine, page, static_routes
+from conferral.sandbox.answers import ControlError, as_json, guarded, read_body
+from conferral.sandbox.live import Live
+from conferral.sandbox.rest_routes import VERSION
+from conferral.sandbox.switchboard import Switchboard
 
 STATIC = Path(__file__).parent / "static"
 AFTER_S_MAX = 3_600.0

@@ -7,7 +7,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from sandbox.exchange import (
+from conferral.sandbox.exchange import (
     Input,
     PhoneAnswers,
     PhoneBusy,

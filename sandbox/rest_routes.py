@@ -14,12 +14,12 @@ from urllib.parse import parse_qsl, unquote
 import orjson
 from aiohttp import web
 
-from sandbox.exchange import RestAnswer, RestRequest
-from sandbox.exchange.forms import error_answer
-from sandbox.faults import RestPlan
-from sandbox.ledger import RestEntry
-from sandbox.moments import RestMoment
-from sandbox.switchboard import Switchboard
+from conferral.sandbox.exchange import RestAnswer, RestRequest
+from conferral.sandbox.exchange.forms import error_answer
+from conferral.sandbox.faults import RestPlan
+from conferral.sandbox.ledger import RestEntry
+from conferral.sandbox.moments import RestMoment
+from conferral.sandbox.switchboard import Switchboard
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 VERSION = "/2010-04-01/Accounts/"

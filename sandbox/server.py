@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
-from sandbox.answers import as_json
-from sandbox.control_routes import control_routes
-from sandbox.exchange.forms import NOT_MODELED, error_answer
-from sandbox.page_routes import add_page
-from sandbox.rest_routes import VERSION, Handler, rest_handler
-from sandbox.switchboard import Switchboard
+from conferral.sandbox.answers import as_json
+from conferral.sandbox.control_routes import control_routes
+from conferral.sandbox.exchange.forms import NOT_MODELED, error_answer
+from conferral.sandbox.page_routes import add_page
+from conferral.sandbox.rest_routes import VERSION, Handler, rest_handler
+from conferral.sandbox.switchboard import Switchboard
 
 
 @web.middleware

@@ -9,9 +9,9 @@ from typing import Self
 
 import structlog
 
-from runtime.servers import serving
-from sandbox.server import make_app
-from sandbox.switchboard import Switchboard
+from conferral.runtime.servers import serving
+from conferral.sandbox.server import make_app
+from conferral.sandbox.switchboard import Switchboard
 
 log = structlog.get_logger()
 

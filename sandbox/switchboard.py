@@ -11,8 +11,8 @@ from typing import Any
 import aiohttp
 import structlog
 
-from sandbox.delivery import Answer, Delivery
-from sandbox.exchange import (
+from conferral.sandbox.delivery import Answer, Delivery
+from conferral.sandbox.exchange import (
     AskForKeys,
     CallbackRequest,
     DebuggerEntry,
@@ -36,13 +36,13 @@ from sandbox.exchange import (
     TwimlFetched,
     UnknownNumberError,
 )
-from sandbox.faults import CallbackPlan, Faults
-from sandbox.handles import SandboxCall
-from sandbox.keeping import Keeper, Keeps
-from sandbox.ledger import Attempt, DeliveryEntry, DialEntry, Ledger
-from sandbox.moments import RestMoment
-from sandbox.overrides import parse_target
-from sandbox.phones import Phone, PhoneScript, phone_address
+from conferral.sandbox.faults import CallbackPlan, Faults
+from conferral.sandbox.handles import SandboxCall
+from conferral.sandbox.keeping import Keeper, Keeps
+from conferral.sandbox.ledger import Attempt, DeliveryEntry, DialEntry, Ledger
+from conferral.sandbox.moments import RestMoment
+from conferral.sandbox.overrides import parse_target
+from conferral.sandbox.phones import Phone, PhoneScript, phone_address
 
 log = structlog.get_logger()
 

@@ -2,11 +2,11 @@
 
 from reference_pages import _page, _prose, _table
 
-from streams.command_models import MODELS, CommandModel
-from webhooks.api import models
-from webhooks.api.errors import STATUS, ErrorType
-from webhooks.api.parameters import KEY_DESCRIPTION, KEY_HEADER, PATH_PARAMETERS
-from webhooks.api.table import ROUTES, Route
+from conferral.storage.command_models import MODELS, CommandModel
+from conferral.webhooks.api import models
+from conferral.webhooks.api.errors import STATUS, ErrorType
+from conferral.webhooks.api.parameters import KEY_DESCRIPTION, KEY_HEADER, PATH_PARAMETERS
+from conferral.webhooks.api.table import ROUTES, Route
 
 
 def api_page(notes: dict[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 from reference_pages import _page, _prose
 
-from webhooks.api.errors import STATUS, ErrorType
+from conferral.webhooks.api.errors import STATUS, ErrorType
 
 _MEND = {
     ErrorType.MALFORMED: """

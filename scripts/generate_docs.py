@@ -12,9 +12,9 @@ import faults_page  # noqa: E402
 import reference_pages  # noqa: E402
 from source_notes import notes_of  # noqa: E402
 
-from statemachine import diagram  # noqa: E402
-from statemachine.states import State  # noqa: E402
-from webhooks.api import errors  # noqa: E402
+from conferral.statemachine import diagram  # noqa: E402
+from conferral.statemachine.states import State  # noqa: E402
+from conferral.webhooks.api import errors  # noqa: E402
 
 
 def pages() -> dict[str, str]:

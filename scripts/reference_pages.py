@@ -13,12 +13,12 @@ from typing import Any
 from prometheus_client.metrics import MetricWrapperBase
 from source_notes import ROOMS, ROOT, header_of, log_calls, modules
 
-from runtime import log, setting_errors
-from runtime.metrics import Metrics
-from runtime.settings import ConsoleSettings, ServiceSettings, StoreSettings
-from statemachine.order import Recording
-from statemachine.session import AGENT, CUSTOMER, Party, Session, first_label
-from statemachine.states import (
+from conferral.runtime import log, setting_errors
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ConsoleSettings, ServiceSettings, StoreSettings
+from conferral.statemachine.order import Recording
+from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, first_label
+from conferral.statemachine.states import (
     TRANSFER_MODES,
     PartyStatus,
     Phase,
@@ -28,8 +28,8 @@ from statemachine.states import (
     SuperviseMode,
     TransferStatus,
 )
-from statemachine.transfer import TransferState
-from streams import keys, session_codec
+from conferral.statemachine.transfer import TransferState
+from conferral.storage import keys, session_codec
 
 NOTE = "<!-- Generated from {source} by `make docs`; changes by hand are lost. -->\n"
 
@@ -123,7 +123,7 @@ def metrics_page() -> str:
 def redis_page() -> str:
     """Every key, the session's fields on an example, and what each script takes and answers."""
     scripts = []
-    for path in sorted((ROOT / "streams" / "scripts").glob("*.lua")):
+    for path in sorted((ROOT / "storage" / "scripts").glob("*.lua")):
         scripts += [f"### {path.stem}\n", f"```text\n{header_of(path.read_text('utf-8'))}\n```\n"]
     intro = _prose(
         "Everything lies under one prefix, `CONFERRAL_PREFIX`. `{P}` is the partition, a decimal number: the CRC-32 "
@@ -136,9 +136,9 @@ def redis_page() -> str:
     )
     example = "\n".join(f"{name:<28}{value}".rstrip() for name, value in session_codec.encode(_example()).items())
     return _page(
-        "streams/", "# What stands in Redis\n", intro, "## Keys\n", _keys_table(), *_also(),
+        "storage/", "# What stands in Redis\n", intro, "## Keys\n", _keys_table(), *_also(),
         "## The session's fields\n", sessions, f"```text\n{example}\n```\n", *_fields(),
-        "## Scripts\n\nNothing else writes sessions, leases or effects. Each is one file in `streams/scripts/`.\n",
+        "## Scripts\n\nNothing else writes sessions, leases or effects. Each is one file in `storage/scripts/`.\n",
         *scripts,
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 #: The packages that ship.
 ROOMS = (
-    "conferral", "console", "operators", "runtime", "sandbox", "statemachine", "streams", "telephony", "webhooks",
+    "conferral", "console", "operations", "runtime", "sandbox", "statemachine", "storage", "telephony", "webhooks",
     "worker",
 )  # fmt: skip
 LOG_LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "exception"})

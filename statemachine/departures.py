@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from statemachine.seen import Seen
-from statemachine.session import AGENT, CUSTOMER, GUEST, SUPERVISOR, TARGET, Party, Session
+from conferral.statemachine.seen import Seen
+from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, SUPERVISOR, TARGET, Party, Session
 
 #: A party is removed once so many later ones have left (count).
 LATER_MAX = 20

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import NamedTuple
 
-from statemachine.events import COMMANDS, FACTS, OUTCOMES, TIMERS, Always, Event
-from statemachine.states import State
-from statemachine.table import ALWAYS, IGNORED, TABLE, Row
+from conferral.statemachine.events import COMMANDS, FACTS, OUTCOMES, TIMERS, Always, Event
+from conferral.statemachine.states import State
+from conferral.statemachine.table import ALWAYS, IGNORED, TABLE, Row
 
 Edge = tuple[State, State]
 

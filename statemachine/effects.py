@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
-from statemachine.attributes import PLAIN, Attributes
+from conferral.statemachine.attributes import PLAIN, Attributes
 
 
 def effect_id(session_id: str, entry_id: str, index: int, kind: str, target: str) -> str:

@@ -5,7 +5,7 @@ on a scratch sheet, which is also the light model that the library moves. Guards
 action writes on the sheet, and only when all went well a Step is made of it. The library can't tell "no row", "no guard
 said yes" and "ignored" apart, so pairs are looked up here before it is triggered.
 
-Whoever changes the table keeps in step: the codec in `streams/`, `docs/statemachine.md` (generated) and the stories in
+Whoever changes the table keeps in step: the codec in `storage/`, `docs/statemachine.md` (generated) and the stories in
 `tests/statemachine/`.
 """
 
@@ -14,9 +14,9 @@ from typing import Any
 
 from transitions import EventData, Machine, Transition
 
-from statemachine.departures import pruned
-from statemachine.effects import HangUpCall
-from statemachine.events import (
+from conferral.statemachine.departures import pruned
+from conferral.statemachine.effects import HangUpCall
+from conferral.statemachine.events import (
     Add,
     Always,
     Announce,
@@ -48,13 +48,13 @@ from statemachine.events import (
     Unhold,
     Unmute,
 )
-from statemachine.guards.calls import opens_by_callback
-from statemachine.policy import Policy
-from statemachine.scratch import Scratch, changed
-from statemachine.session import SUPERVISOR, Party, Session
-from statemachine.states import TRANSFER_MODES, Phase, RecordAction, State, SuperviseMode
-from statemachine.step import CommandReport, CommandStatus, Outcome, Step, TimerChange
-from statemachine.table import ALWAYS, IGNORED, TABLE
+from conferral.statemachine.guards.calls import opens_by_callback
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.scratch import Scratch, changed
+from conferral.statemachine.session import SUPERVISOR, Party, Session
+from conferral.statemachine.states import TRANSFER_MODES, Phase, RecordAction, State, SuperviseMode
+from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, Step, TimerChange
+from conferral.statemachine.table import ALWAYS, IGNORED, TABLE
 
 #: Why nothing happens, by (state, event name).
 IGNORED_BECAUSE: dict[tuple[State, str], str] = {

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from statemachine.transfer import DialOptions
+from conferral.statemachine.transfer import DialOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any
 
-from statemachine.effects import Effect, effect_id
-from statemachine.events import Event
-from statemachine.policy import Policy
-from statemachine.session import Party, Session
-from statemachine.states import State
-from statemachine.step import CommandReport, CommandStatus, Conclusion, Outcome
-from statemachine.transfer import TransferState
+from conferral.statemachine.effects import Effect, effect_id
+from conferral.statemachine.events import Event
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import State
+from conferral.statemachine.step import CommandReport, CommandStatus, Conclusion, Outcome
+from conferral.statemachine.transfer import TransferState
 
 _NAMES = tuple(field.name for field in fields(Session))
 _PLACES = {name: place for place, name in enumerate(_NAMES)}

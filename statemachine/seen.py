@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from statemachine.events import Event
+from conferral.statemachine.events import Event
 
 #: Sequence numbers below the highest that are still told apart; older ones count as taken.
 WINDOW_BITS = 256

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from statemachine.attributes import PLAIN, Attributes
-from statemachine.order import Order, Recording
-from statemachine.seen import Seen
-from statemachine.states import Opening, PartyStatus, Phase, SessionMode, State, Tune
-from statemachine.transfer import DialOptions, TransferState
+from conferral.statemachine.attributes import PLAIN, Attributes
+from conferral.statemachine.order import Order, Recording
+from conferral.statemachine.seen import Seen
+from conferral.statemachine.states import Opening, PartyStatus, Phase, SessionMode, State, Tune
+from conferral.statemachine.transfer import DialOptions, TransferState
 
 #: The two parties of a bridged call, by the names that commands and keys use.
 CUSTOMER = "customer"

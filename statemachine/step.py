@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from statemachine.effects import Effect
-from statemachine.session import Session
-from statemachine.transfer import Attempt
+from conferral.statemachine.effects import Effect
+from conferral.statemachine.session import Session
+from conferral.statemachine.transfer import Attempt
 
 
 class Outcome(StrEnum):

@@ -8,7 +8,7 @@ Absence: every pair (state, event) is either in `TABLE` or in `IGNORED` with the
 them. `docs/statemachine.md` and its diagram are generated from here.
 """
 
-from statemachine.events import (
+from conferral.statemachine.events import (
     AgeOverdue,
     Always,
     AnnouncementEnded,
@@ -35,14 +35,14 @@ from statemachine.events import (
     RingOverdue,
     StageOverdue,
 )
-from statemachine.rows.bridged import BRIDGED
-from statemachine.rows.conferenced import CONFERENCED
-from statemachine.rows.converting import CONVERTING
-from statemachine.rows.ended import ENDED
-from statemachine.rows.row import B, C, E, Ignored, Row, T, V
-from statemachine.rows.transferring import TRANSFERRING
-from statemachine.rows.transferring_commands import TRANSFERRING_COMMANDS
-from statemachine.states import State
+from conferral.statemachine.rows.bridged import BRIDGED
+from conferral.statemachine.rows.conferenced import CONFERENCED
+from conferral.statemachine.rows.converting import CONVERTING
+from conferral.statemachine.rows.ended import ENDED
+from conferral.statemachine.rows.row import B, C, E, Ignored, Row, T, V
+from conferral.statemachine.rows.transferring import TRANSFERRING
+from conferral.statemachine.rows.transferring_commands import TRANSFERRING_COMMANDS
+from conferral.statemachine.states import State
 
 __all__ = ["ALWAYS", "IGNORED", "TABLE", "Ignored", "Row"]
 

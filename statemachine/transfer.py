@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from statemachine.states import Stage, TransferMode, TransferStatus
+from conferral.statemachine.states import Stage, TransferMode, TransferStatus
 
 #: Most targets of one transfer. Source: Twilio docs, TwiML `<Dial>`, which rings no more at a time either.
 TARGETS_MAX = 10

@@ -10,9 +10,9 @@ from typing import Any
 from twilio.base.page import Page
 from twilio.rest import Client
 
-from runtime.boundary import attempt
-from runtime.containment import Where, contain, note_unexpected
-from runtime.errors import (
+from conferral.runtime.boundary import attempt
+from conferral.runtime.containment import Where, contain, note_unexpected
+from conferral.runtime.errors import (
     ConferralError,
     OutcomeUnknownError,
     ProviderBusyError,
@@ -20,13 +20,13 @@ from runtime.errors import (
     ProviderGoneError,
     ProviderUnreachableError,
 )
-from runtime.metrics import Metrics
-from statemachine.events import ParticipantFound
-from statemachine.states import CallStatus
-from telephony.client import requests_of
-from telephony.errors import our_errors
-from telephony.participants import participant_seen
-from telephony.urls import is_conference_name
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.events import ParticipantFound
+from conferral.statemachine.states import CallStatus
+from conferral.telephony.client import requests_of
+from conferral.telephony.errors import our_errors
+from conferral.telephony.participants import participant_seen
+from conferral.telephony.urls import is_conference_name
 
 #: Records asked for at a time. Source: Twilio docs, Call resource, `PageSize`: at most 1,000.
 PAGE_SIZE = 1_000

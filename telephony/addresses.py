@@ -11,9 +11,9 @@ from urllib.parse import unquote
 import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberType, ValidationResult
 
-from runtime import setting_errors
-from runtime.errors import ConferralError, SettingsError
-from runtime.redaction import EXAMPLE
+from conferral.runtime import setting_errors
+from conferral.runtime.errors import ConferralError, SettingsError
+from conferral.runtime.redaction import EXAMPLE
 
 #: Source: Twilio docs, "Format phone numbers" (E.164): a plus sign and at most 15 digits, the first not 0.
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")

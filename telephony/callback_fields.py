@@ -6,8 +6,8 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
-from runtime.errors import ConferralError
-from telephony.unread import without_urls
+from conferral.runtime.errors import ConferralError
+from conferral.telephony.unread import without_urls
 
 Fields = Mapping[str, str]
 

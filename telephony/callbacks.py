@@ -8,8 +8,8 @@ import re
 from collections.abc import Collection
 from urllib.parse import urldefrag
 
-from statemachine.attributes import PLAIN, Attributes
-from statemachine.events import (
+from conferral.statemachine.attributes import PLAIN, Attributes
+from conferral.statemachine.events import (
     AnnouncementEnded,
     CallProgressed,
     CallReceived,
@@ -27,10 +27,10 @@ from statemachine.events import (
     ParticipantLeft,
     RecordingChanged,
 )
-from statemachine.session import CUSTOMER
-from statemachine.states import SessionMode
-from telephony.addresses import is_caller_id
-from telephony.callback_fields import (
+from conferral.statemachine.session import CUSTOMER
+from conferral.statemachine.states import SessionMode
+from conferral.telephony.addresses import is_caller_id
+from conferral.telephony.callback_fields import (
     CALL_SID,
     CONFERENCE_SID,
     RECORDING_SID,
@@ -42,10 +42,10 @@ from telephony.callback_fields import (
     text,
     word,
 )
-from telephony.callback_fields import Fields as Fields
-from telephony.callback_fields import MalformedCallbackError as MalformedCallbackError
-from telephony.unread import unread
-from telephony.urls import (
+from conferral.telephony.callback_fields import Fields as Fields
+from conferral.telephony.callback_fields import MalformedCallbackError as MalformedCallbackError
+from conferral.telephony.unread import unread
+from conferral.telephony.urls import (
     ANNOUNCEMENT_PATH,
     CallbackUrlError,
     CallCallback,

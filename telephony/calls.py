@@ -10,8 +10,13 @@ from typing import Any, TypeVar
 from twilio.rest import Client
 from twilio.rest.api.v2010.account.call import CallInstance
 
-from runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderRefusedError, ProviderUnreachableError
-from statemachine.effects import (
+from conferral.runtime.errors import (
+    OutcomeUnknownError,
+    ProviderGoneError,
+    ProviderRefusedError,
+    ProviderUnreachableError,
+)
+from conferral.statemachine.effects import (
     ChangeRecording,
     CreateCall,
     CreateParticipant,
@@ -27,18 +32,18 @@ from statemachine.effects import (
     StartRecording,
     UpdateParticipant,
 )
-from statemachine.events import CallSeen, CallsRead, ParticipantSeen
-from statemachine.events.outcomes import NOT_STARTED
-from statemachine.states import FINAL_CALL_STATUSES, CallStatus
-from telephony import recordings
-from telephony.account import LIVE_CONFERENCE_STATUSES
-from telephony.client import gone_is_fine, requests_of
-from telephony.dialling import CallSetup, Dialled, call_parameters, check_may_dial, participant_parameters
-from telephony.errors import our_errors
-from telephony.look import RedirectSeen
-from telephony.participants import announcement_parameters, is_label, participant_seen, update_parameters
-from telephony.recordings import RECORDINGS_MAX, Recorded
-from telephony.urls import is_id
+from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
+from conferral.statemachine.events.outcomes import NOT_STARTED
+from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
+from conferral.telephony import recordings
+from conferral.telephony.account import LIVE_CONFERENCE_STATUSES
+from conferral.telephony.client import gone_is_fine, requests_of
+from conferral.telephony.dialling import CallSetup, Dialled, call_parameters, check_may_dial, participant_parameters
+from conferral.telephony.errors import our_errors
+from conferral.telephony.look import RedirectSeen
+from conferral.telephony.participants import announcement_parameters, is_label, participant_seen, update_parameters
+from conferral.telephony.recordings import RECORDINGS_MAX, Recorded
+from conferral.telephony.urls import is_id
 
 _T = TypeVar("_T")
 #: SID of a conference, and who is in it.
@@ -71,13 +76,9 @@ class Calls:
     def __init__(
         self, client: Client, *, join_document: Callable[[RedirectCall], str], setup: CallSetup | None = None
     ) -> None:
-        """Binds the client.
+        """Takes Twilio's client, what gives a redirected call its TwiML, and what effects need.
 
-        Args:
-            client: Twilio's client over our HTTP client.
-            join_document: Gives the TwiML with which a redirected call joins the session's conference.
-            setup: What dials, holds, announcements, sentences and recordings need; without it they are refused, and
-                nothing is sent.
+        Without `setup`, dials, holds, announcements, sentences, and recordings are refused, and nothing is sent.
         """
         self._client = client
         self._join_document = join_document

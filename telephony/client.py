@@ -20,11 +20,11 @@ from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
 
-from runtime.clock import Clock
-from runtime.errors import OutcomeUnknownError, ProviderUnreachableError
-from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings
-from telephony import errors
+from conferral.runtime.clock import Clock
+from conferral.runtime.errors import OutcomeUnknownError, ProviderUnreachableError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings
+from conferral.telephony import errors
 
 log = structlog.get_logger()
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Self
 
-from runtime.settings import ServiceSettings
+from conferral.runtime.settings import ServiceSettings
 
 #: A name that was made here: the session's id, then what tells one opening of it from another, then the digest.
 _NAME = re.compile(r"([A-Za-z0-9_-]{1,64})-([0-9a-f]{8})([0-9a-f]{24})")

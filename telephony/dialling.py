@@ -8,12 +8,12 @@ from typing import Any
 
 import structlog
 
-from runtime.errors import ProviderRefusedError
-from statemachine.effects import CreateCall, CreateParticipant, Dial
-from telephony.addresses import AddressError, AllowList, parse_address
-from telephony.documents import CALL_EVENTS, Documents
-from telephony.room import participant_attributes
-from telephony.urls import CallbackUrls, CallCallback, ConferenceCallback, Gate, RecordingCallback
+from conferral.runtime.errors import ProviderRefusedError
+from conferral.statemachine.effects import CreateCall, CreateParticipant, Dial
+from conferral.telephony.addresses import AddressError, AllowList, parse_address
+from conferral.telephony.documents import CALL_EVENTS, Documents
+from conferral.telephony.room import participant_attributes
+from conferral.telephony.urls import CallbackUrls, CallCallback, ConferenceCallback, Gate, RecordingCallback
 
 log = structlog.get_logger()
 

@@ -13,15 +13,15 @@ from types import MappingProxyType
 
 import structlog
 
-from runtime import setting_errors
-from runtime.errors import SettingsError
-from runtime.settings import ServiceSettings
-from statemachine.attributes import PLAIN, Attributes
-from statemachine.states import SessionMode
-from telephony.addresses import Address, AddressError, AllowList, parse_address
-from telephony.directory_file import DirectoryEntry, is_name, read_file
-from telephony.documents import INLINE_LENGTH_MAX, Documents
-from telephony.urls import CallbackUrls
+from conferral.runtime import setting_errors
+from conferral.runtime.errors import SettingsError
+from conferral.runtime.settings import ServiceSettings
+from conferral.statemachine.attributes import PLAIN, Attributes
+from conferral.statemachine.states import SessionMode
+from conferral.telephony.addresses import Address, AddressError, AllowList, parse_address
+from conferral.telephony.directory_file import DirectoryEntry, is_name, read_file
+from conferral.telephony.documents import INLINE_LENGTH_MAX, Documents
+from conferral.telephony.urls import CallbackUrls
 
 log = structlog.get_logger()
 

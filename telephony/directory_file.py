@@ -12,12 +12,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
-from runtime.errors import SettingsError
-from runtime.redaction import redacted
-from runtime.settings import sentence
-from telephony.addresses import AddressError, AllowList, parse_address
-from telephony.toml_lines import Path as KeyPath
-from telephony.toml_lines import lines_of
+from conferral.runtime.errors import SettingsError
+from conferral.runtime.redaction import redacted
+from conferral.runtime.settings import sentence
+from conferral.telephony.addresses import AddressError, AllowList, parse_address
+from conferral.telephony.toml_lines import Path as KeyPath
+from conferral.telephony.toml_lines import lines_of
 
 #: Agents of one number, at most (count).
 AGENTS_MAX = 10

@@ -9,13 +9,13 @@ from typing import Any
 
 from twilio.twiml.voice_response import Dial, Gather, VoiceResponse
 
-from statemachine.attributes import PLAIN, Attributes
-from statemachine.effects import Sentence
-from statemachine.session import AGENT, CUSTOMER
-from telephony.addresses import Address, AddressKind, is_caller_id
-from telephony.phrases import SENTENCES, Phrase, recall_phrase, words
-from telephony.room import CONFERENCE_EVENTS, SPEAKER_EVENT, noun_attributes
-from telephony.urls import (
+from conferral.statemachine.attributes import PLAIN, Attributes
+from conferral.statemachine.effects import Sentence
+from conferral.statemachine.session import AGENT, CUSTOMER
+from conferral.telephony.addresses import Address, AddressKind, is_caller_id
+from conferral.telephony.phrases import SENTENCES, Phrase, recall_phrase, words
+from conferral.telephony.room import CONFERENCE_EVENTS, SPEAKER_EVENT, noun_attributes
+from conferral.telephony.urls import (
     CallbackUrls,
     CallCallback,
     ConferenceCallback,

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 import orjson
 from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException
 
-from runtime.errors import (
+from conferral.runtime.errors import (
     OutcomeUnknownError,
     ProviderBusyError,
     ProviderError,

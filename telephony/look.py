@@ -7,7 +7,7 @@ participant, never by the call alone, and sent again only when it certainly did 
 from dataclasses import dataclass
 from enum import Enum
 
-from statemachine.states import FINAL_CALL_STATUSES, CallStatus
+from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
 
 #: How long Twilio may take from the request to the participant that shows up in a list. A call runs its new TwiML
 #: within about two thirds of a second, and a list may miss a new room for a moment.

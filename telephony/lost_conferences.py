@@ -6,12 +6,12 @@ from typing import Any, TypeVar
 
 from twilio.rest import Client
 
-from runtime.errors import ProviderGoneError
-from statemachine.events import ParticipantFound
-from telephony.account import LIVE_CONFERENCE_STATUSES, AccountReader, OwnCall
-from telephony.calls import CALLS_READ_MAX, ROOMS_MAX
-from telephony.client import gone_is_fine, requests_of
-from telephony.errors import our_errors
+from conferral.runtime.errors import ProviderGoneError
+from conferral.statemachine.events import ParticipantFound
+from conferral.telephony.account import LIVE_CONFERENCE_STATUSES, AccountReader, OwnCall
+from conferral.telephony.calls import CALLS_READ_MAX, ROOMS_MAX
+from conferral.telephony.client import gone_is_fine, requests_of
+from conferral.telephony.errors import our_errors
 
 _T = TypeVar("_T")
 

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from twilio.rest import Client
 
-from runtime.errors import OutcomeUnknownError
-from telephony.client import requests_of
-from telephony.errors import our_errors
+from conferral.runtime.errors import OutcomeUnknownError
+from conferral.telephony.client import requests_of
+from conferral.telephony.errors import our_errors
 
 #: Numbers that are looked at, count: Twilio takes a whole number for a part, too.
 _NUMBERS_MAX = 20

@@ -6,11 +6,11 @@ Source: Twilio docs, Participants subresource, "Update a Participant"; Conferenc
 import re
 from typing import Any
 
-from runtime.errors import ProviderRefusedError
-from statemachine.effects import PlayAnnouncement, UpdateParticipant
-from statemachine.events import ParticipantSeen
-from statemachine.states import SuperviseMode
-from telephony.urls import Announcement, CallbackUrls, Wait, tune_named
+from conferral.runtime.errors import ProviderRefusedError
+from conferral.statemachine.effects import PlayAnnouncement, UpdateParticipant
+from conferral.statemachine.events import ParticipantSeen
+from conferral.statemachine.states import SuperviseMode
+from conferral.telephony.urls import Announcement, CallbackUrls, Wait, tune_named
 
 #: Our participant labels.
 _LABEL = re.compile(r"[a-z][A-Za-z0-9_-]{0,50}-[1-9][0-9]{0,5}", re.ASCII)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
-from statemachine.effects import Sentence
-from statemachine.events import GateDecision
+from conferral.statemachine.effects import Sentence
+from conferral.statemachine.events import GateDecision
 
 
 class Phrase(StrEnum):

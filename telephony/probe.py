@@ -7,7 +7,7 @@ announcement that no session has. An attacker can't make a mark, and by repeatin
 import hmac
 from collections.abc import Sequence
 
-from telephony.urls import ANNOUNCEMENT_PATH
+from conferral.telephony.urls import ANNOUNCEMENT_PATH
 
 HEADER = "X-Conferral-Probe"
 #: The session that is asked for; there is none.

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderRefusedError
-from statemachine.effects import ChangeRecording, StartRecording
-from statemachine.states import RecordingStatus
-from telephony.errors import NOT_IN_PROGRESS
-from telephony.room import RECORDING_EVENTS
-from telephony.urls import CallbackUrls, RecordingCallback, is_id
+from conferral.runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderRefusedError
+from conferral.statemachine.effects import ChangeRecording, StartRecording
+from conferral.statemachine.states import RecordingStatus
+from conferral.telephony.errors import NOT_IN_PROGRESS
+from conferral.telephony.room import RECORDING_EVENTS
+from conferral.telephony.urls import CallbackUrls, RecordingCallback, is_id
 
 #: In place of a SID: the recording that runs. Source: Twilio docs, Recordings resource, "Update a Recording".
 CURRENT = "Twilio.CURRENT"

@@ -8,7 +8,7 @@ Source: Twilio docs, TwiML `<Conference>`; Participants subresource, "Create a P
 
 from typing import Any
 
-from statemachine.attributes import Attributes
+from conferral.statemachine.attributes import Attributes
 
 #: What we want to hear of every conference. Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent`.
 CONFERENCE_EVENTS = ("start", "end", "join", "leave", "mute", "hold", "modify", "announcement")

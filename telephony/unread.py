@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 
 import orjson
 
-from runtime.redaction import without_numbers
+from conferral.runtime.redaction import without_numbers
 
 #: Of one callback, JSON bytes: a session's log keeps thousands of entries.
 KEPT_BYTES_MAX = 1024

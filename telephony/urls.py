@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import urlencode
 
-from runtime.errors import ConferralError
-from statemachine.ids import ID_PATTERN
-from statemachine.states import Tune
+from conferral.runtime.errors import ConferralError
+from conferral.statemachine.ids import ID_PATTERN
+from conferral.statemachine.states import Tune
 
 DIAL_ACTION_PATH = "/voice/dial-action"
 GATE_PATH = "/voice/gate"

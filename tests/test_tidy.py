@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.log import KEYS
+from conferral.runtime.log import KEYS
 
 # In one process: each file is read and taken apart once for all of these tests.
 pytestmark = pytest.mark.xdist_group("tidy")
@@ -18,11 +18,11 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = (
     "conferral",
     "console",
-    "operators",
+    "operations",
     "runtime",
     "sandbox",
     "statemachine",
-    "streams",
+    "storage",
     "telephony",
     "webhooks",
     "worker",
@@ -197,9 +197,9 @@ def test_keys_of_redis_are_made_in_one_place():
     looks_like_a_key = re.compile(r"prefix\}+:|\{\{\{|:(events|lease|outbox|timers|live|ended|session|log|call|dead):")
     tell(
         [
-            f"{name}:{node.lineno}: {ast.unparse(node)}: give it a name in streams/keys.py"
+            f"{name}:{node.lineno}: {ast.unparse(node)}: give it a name in storage/keys.py"
             for name in IN_ROOMS
-            if name != "streams/keys.py"
+            if name != "storage/keys.py"
             for node in nodes_of(name)
             if isinstance(node, ast.JoinedStr) and looks_like_a_key.search(ast.unparse(node))
         ]
@@ -209,13 +209,13 @@ def test_keys_of_redis_are_made_in_one_place():
 def test_scripts_are_called_in_one_place():
     problems = []
     for name in IN_ROOMS:
-        if name == "streams/scripts.py":
+        if name == "storage/scripts.py":
             continue
         for node in nodes_of(name):
             is_call = isinstance(node, ast.Attribute) and node.attr in ("eval", "evalsha", "register_script")
             is_word = isinstance(node, ast.Constant) and node.value in ("EVAL", "EVALSHA")
             if is_call or is_word:
-                problems.append(f"{name}:{node.lineno}: {ast.unparse(node)}: use streams/scripts.py")
+                problems.append(f"{name}:{node.lineno}: {ast.unparse(node)}: use storage/scripts.py")
     tell(problems)
 
 

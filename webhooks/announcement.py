@@ -9,15 +9,15 @@ import asyncio
 import structlog
 from aiohttp import web
 
-from runtime.errors import StoreError
-from runtime.metrics import Metrics
-from runtime.outage import note_unreachable
-from streams.ingest import Ingest
-from telephony import probe
-from telephony.documents import Documents
-from telephony.urls import ANNOUNCEMENT_PATH, parse_announcement
-from webhooks.form import Form
-from webhooks.replies import twiml
+from conferral.runtime.errors import StoreError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import note_unreachable
+from conferral.storage.ingest import Ingest
+from conferral.telephony import probe
+from conferral.telephony.documents import Documents
+from conferral.telephony.urls import ANNOUNCEMENT_PATH, parse_announcement
+from conferral.webhooks.form import Form
+from conferral.webhooks.replies import twiml
 
 log = structlog.get_logger()
 

@@ -11,11 +11,11 @@ out of it goes back in. An agent who is to be out is hung up, in whatever state.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from statemachine.reasons import EndReason
-from statemachine.session import AGENT, CUSTOMER, INBOUND
-from statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, Phase, State
-from streams.ingest import PartyFacts, SessionFacts
-from telephony.urls import DialKind
+from conferral.statemachine.reasons import EndReason
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND
+from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, Phase, State
+from conferral.storage.ingest import PartyFacts, SessionFacts
+from conferral.telephony.urls import DialKind
 
 #: How often Redis is asked for one dial action before Twilio is.
 ASKED_MAX = 3

@@ -11,18 +11,18 @@ import structlog
 from aiohttp import hdrs, web
 from prometheus_client import Histogram
 
-from runtime.clock import Clock
-from runtime.containment import Where, contain
-from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings
-from streams.ingest import Ingest, ReplayedRequestError
-from streams.levels import Level
-from telephony.callbacks import MalformedCallbackError
-from telephony.conference_names import ConferenceNames
-from telephony.directory import DirectoryFile
-from telephony.documents import Documents
-from telephony.phrases import Phrase
-from telephony.urls import (
+from conferral.runtime.clock import Clock
+from conferral.runtime.containment import Where, contain
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings
+from conferral.storage.ingest import Ingest, ReplayedRequestError
+from conferral.storage.levels import Level
+from conferral.telephony.callbacks import MalformedCallbackError
+from conferral.telephony.conference_names import ConferenceNames
+from conferral.telephony.directory import DirectoryFile
+from conferral.telephony.documents import Documents
+from conferral.telephony.phrases import Phrase
+from conferral.telephony.urls import (
     ANNOUNCEMENT_PATH,
     CALL_PATH,
     CONFERENCE_PATH,
@@ -34,23 +34,23 @@ from telephony.urls import (
     CallbackUrlError,
     CallbackUrls,
 )
-from webhooks.announcement import AnnouncementRoutes
-from webhooks.audio import PATHS, AudioFile
-from webhooks.callbacks import CallbackRoutes
-from webhooks.child_lookup import ChildLookup
-from webhooks.client_calls import CLIENT_PATH, ClientRoutes
-from webhooks.dial_actions import DialActionRoutes
-from webhooks.errors import RejectedError, Rejection
-from webhooks.form import Form
-from webhooks.gate import GateRoutes
-from webhooks.health import HealthRoutes
-from webhooks.means import Means
-from webhooks.reception import Reception
-from webhooks.replies import twiml
-from webhooks.rescue import HEARD, Action, Rescue, Unasked
-from webhooks.routing import Routing
-from webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes
-from webhooks.wait import WaitRoutes
+from conferral.webhooks.announcement import AnnouncementRoutes
+from conferral.webhooks.audio import PATHS, AudioFile
+from conferral.webhooks.callbacks import CallbackRoutes
+from conferral.webhooks.child_lookup import ChildLookup
+from conferral.webhooks.client_calls import CLIENT_PATH, ClientRoutes
+from conferral.webhooks.dial_actions import DialActionRoutes
+from conferral.webhooks.errors import RejectedError, Rejection
+from conferral.webhooks.form import Form
+from conferral.webhooks.gate import GateRoutes
+from conferral.webhooks.health import HealthRoutes
+from conferral.webhooks.means import Means
+from conferral.webhooks.reception import Reception
+from conferral.webhooks.replies import twiml
+from conferral.webhooks.rescue import HEARD, Action, Rescue, Unasked
+from conferral.webhooks.routing import Routing
+from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes
+from conferral.webhooks.wait import WaitRoutes
 
 log = structlog.get_logger()
 

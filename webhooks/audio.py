@@ -8,7 +8,7 @@ from importlib import resources
 
 from aiohttp import hdrs, web
 
-from statemachine.states import Tune
+from conferral.statemachine.states import Tune
 
 #: Path of each tune's file.
 PATHS = {Tune.RINGBACK: "/media/ringback.wav", Tune.MUSIC: "/media/music.wav"}
@@ -26,7 +26,7 @@ class AudioFile:
         Args:
             path: One of `PATHS`.
         """
-        self._body = (resources.files("webhooks") / path.removeprefix("/")).read_bytes()
+        self._body = (resources.files("conferral.webhooks") / path.removeprefix("/")).read_bytes()
         self._tag = hashlib.blake2b(self._body, digest_size=8).hexdigest()
 
     async def send(self, request: web.Request) -> web.Response:

@@ -6,11 +6,11 @@ Redis away, or refusing what is written: 503, which the URLs that we hand out as
 import structlog
 from aiohttp import web
 
-from runtime.errors import StoreError
-from runtime.metrics import Metrics
-from statemachine.events import Event, ParticipantJoined
-from streams.ingest import Ingest
-from telephony.callbacks import (
+from conferral.runtime.errors import StoreError
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.events import Event, ParticipantJoined
+from conferral.storage.ingest import Ingest
+from conferral.telephony.callbacks import (
     call_progressed,
     call_sid_of,
     caller_callback,
@@ -19,10 +19,17 @@ from telephony.callbacks import (
     parent_call_sid_of,
     recording_changed,
 )
-from telephony.urls import CALL_PATH, CONFERENCE_PATH, RECORDING_PATH, parse_call, parse_conference, parse_recording
-from webhooks.form import Form
-from webhooks.replies import note_unstored
-from webhooks.routing import Routing
+from conferral.telephony.urls import (
+    CALL_PATH,
+    CONFERENCE_PATH,
+    RECORDING_PATH,
+    parse_call,
+    parse_conference,
+    parse_recording,
+)
+from conferral.webhooks.form import Form
+from conferral.webhooks.replies import note_unstored
+from conferral.webhooks.routing import Routing
 
 log = structlog.get_logger()
 

@@ -16,17 +16,23 @@ from contextlib import suppress
 import structlog
 from aiohttp import web
 
-from runtime.errors import ConferralError, StoreError
-from statemachine.events import ClientCallReceived
-from statemachine.session import AGENT, first_label
-from statemachine.states import Tune
-from streams.ingest import GateClaim, ReplayedRequestError
-from telephony.addresses import Address, AddressError
-from telephony.callbacks import MalformedCallbackError, call_sid_of, client_call_received, session_id_of, was_placed
-from telephony.phrases import Phrase
-from webhooks.form import Form
-from webhooks.means import Means
-from webhooks.replies import note_unstored, twiml
+from conferral.runtime.errors import ConferralError, StoreError
+from conferral.statemachine.events import ClientCallReceived
+from conferral.statemachine.session import AGENT, first_label
+from conferral.statemachine.states import Tune
+from conferral.storage.ingest import GateClaim, ReplayedRequestError
+from conferral.telephony.addresses import Address, AddressError
+from conferral.telephony.callbacks import (
+    MalformedCallbackError,
+    call_sid_of,
+    client_call_received,
+    session_id_of,
+    was_placed,
+)
+from conferral.telephony.phrases import Phrase
+from conferral.webhooks.form import Form
+from conferral.webhooks.means import Means
+from conferral.webhooks.replies import note_unstored, twiml
 
 log = structlog.get_logger()
 

@@ -10,18 +10,18 @@ from dataclasses import replace
 import structlog
 from aiohttp import web
 
-from runtime.containment import Where, contain
-from runtime.errors import ProviderError, StoreError
-from statemachine.attributes import Attributes
-from statemachine.events import DialEnded
-from statemachine.session import AGENT, CUSTOMER, INBOUND, first_label
-from statemachine.states import CallStatus, Phase, Tune
-from streams.ingest import PartyFacts, SessionFacts
-from telephony.addresses import is_caller_id
-from telephony.callbacks import caller_of, dial_ended
-from telephony.phrases import Phrase
-from telephony.urls import DIAL_ACTION_PATH, DialAction, DialKind, parse_dial_action
-from webhooks.answers import (
+from conferral.runtime.containment import Where, contain
+from conferral.runtime.errors import ProviderError, StoreError
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.events import DialEnded
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, first_label
+from conferral.statemachine.states import CallStatus, Phase, Tune
+from conferral.storage.ingest import PartyFacts, SessionFacts
+from conferral.telephony.addresses import is_caller_id
+from conferral.telephony.callbacks import caller_of, dial_ended
+from conferral.telephony.phrases import Phrase
+from conferral.telephony.urls import DIAL_ACTION_PATH, DialAction, DialKind, parse_dial_action
+from conferral.webhooks.answers import (
     Answer,
     DialOutcome,
     answer,
@@ -30,10 +30,10 @@ from webhooks.answers import (
     waits_first,
     whose_call,
 )
-from webhooks.form import Form
-from webhooks.means import Means
-from webhooks.replies import note_unstored, twiml
-from webhooks.routing import NextAgent
+from conferral.webhooks.form import Form
+from conferral.webhooks.means import Means
+from conferral.webhooks.replies import note_unstored, twiml
+from conferral.webhooks.routing import NextAgent
 
 log = structlog.get_logger()
 

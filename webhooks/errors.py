@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from runtime.errors import ConferralError
+from conferral.runtime.errors import ConferralError
 
 
 class Rejection(StrEnum):

@@ -12,21 +12,21 @@ import asyncio
 import structlog
 from aiohttp import web
 
-from runtime.errors import StoreError
-from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings
-from statemachine.events import GateDecision
-from statemachine.session import CUSTOMER, first_label
-from statemachine.states import State, Tune
-from streams.ingest import GateClaim, Ingest, PartyFacts, SessionFacts
-from telephony.addresses import AddressError, AllowList, parse_address
-from telephony.callbacks import call_sid_of, digits_of, gate_decided, gate_reached
-from telephony.documents import Documents
-from telephony.phrases import Phrase
-from telephony.urls import GATE_PATH, Gate, parse_gate
-from webhooks.form import Form
-from webhooks.gate_answers import Way, decide, gone_rivals, sentence, way_of
-from webhooks.replies import note_unstored, twiml
+from conferral.runtime.errors import StoreError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings
+from conferral.statemachine.events import GateDecision
+from conferral.statemachine.session import CUSTOMER, first_label
+from conferral.statemachine.states import State, Tune
+from conferral.storage.ingest import GateClaim, Ingest, PartyFacts, SessionFacts
+from conferral.telephony.addresses import AddressError, AllowList, parse_address
+from conferral.telephony.callbacks import call_sid_of, digits_of, gate_decided, gate_reached
+from conferral.telephony.documents import Documents
+from conferral.telephony.phrases import Phrase
+from conferral.telephony.urls import GATE_PATH, Gate, parse_gate
+from conferral.webhooks.form import Form
+from conferral.webhooks.gate_answers import Way, decide, gone_rivals, sentence, way_of
+from conferral.webhooks.replies import note_unstored, twiml
 
 log = structlog.get_logger()
 

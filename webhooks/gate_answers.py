@@ -5,11 +5,11 @@ Who may pass is decided once more by Redis, which gives a dial to one call and a
 
 from enum import StrEnum
 
-from statemachine.events import GateDecision
-from statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, TARGET
-from statemachine.states import Opening, PartyStatus, SessionMode, State
-from streams.ingest import PartyFacts, SessionFacts
-from telephony.phrases import TURNED_AWAY, Phrase
+from conferral.statemachine.events import GateDecision
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, TARGET
+from conferral.statemachine.states import Opening, PartyStatus, SessionMode, State
+from conferral.storage.ingest import PartyFacts, SessionFacts
+from conferral.telephony.phrases import TURNED_AWAY, Phrase
 
 #: How often the gate's document is asked for: after the answer, and after each of the two questions for a key.
 ASKED_MAX = 3

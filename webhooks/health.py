@@ -4,12 +4,12 @@ import asyncio
 
 from aiohttp import web
 
-from runtime.errors import StoreError
-from runtime.metrics import Metrics
-from runtime.sharing import Shared
-from streams.ingest import Ingest
-from streams.levels import Level
-from streams.trouble import NO_ANSWER
+from conferral.runtime.errors import StoreError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.sharing import Shared
+from conferral.storage.ingest import Ingest
+from conferral.storage.levels import Level
+from conferral.storage.trouble import NO_ANSWER
 
 #: Source: Prometheus docs, exposition formats.
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from webhooks.errors import RejectedError, Rejection
+from conferral.webhooks.errors import RejectedError, Rejection
 
 #: How many large bodies are kept in memory at once, count.
 BODIES_MAX = 32

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings
-from streams.ingest import Ingest
-from telephony.conference_names import ConferenceNames
-from telephony.documents import Documents
-from webhooks.child_lookup import ChildLookup
-from webhooks.routing import Routing
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings
+from conferral.storage.ingest import Ingest
+from conferral.telephony.conference_names import ConferenceNames
+from conferral.telephony.documents import Documents
+from conferral.webhooks.child_lookup import ChildLookup
+from conferral.webhooks.routing import Routing
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 
 from aiohttp import web
 
-from runtime.settings import ServiceSettings
-from telephony import probe
-from telephony.callbacks import FIELDS_READ
-from webhooks.errors import RejectedError, Rejection
-from webhooks.form import FIELDS_MAX, Form, parse_form
-from webhooks.large_bodies import LargeBodies
-from webhooks.signature import SignatureCheck
+from conferral.runtime.settings import ServiceSettings
+from conferral.telephony import probe
+from conferral.telephony.callbacks import FIELDS_READ
+from conferral.webhooks.errors import RejectedError, Rejection
+from conferral.webhooks.form import FIELDS_MAX, Form, parse_form
+from conferral.webhooks.large_bodies import LargeBodies
+from conferral.webhooks.signature import SignatureCheck
 
 #: Largest body, in bytes. Twilio's forms stay below 10 KiB.
 BODY_BYTES_MAX = 64 * 1024

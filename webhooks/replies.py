@@ -2,9 +2,9 @@
 
 from aiohttp import web
 
-from runtime.metrics import Metrics
-from runtime.outage import note_unreachable
-from statemachine.events import Event
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import note_unreachable
+from conferral.statemachine.events import Event
 
 
 def twiml(document: str) -> web.Response:

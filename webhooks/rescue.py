@@ -10,20 +10,20 @@ from typing import Any
 
 from aiohttp import web
 
-from runtime.containment import Where, contain
-from runtime.errors import StoreUnaskedError
-from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings
-from telephony.addresses import parse_address
-from telephony.callbacks import call_sid_of, was_placed
-from telephony.documents import Documents
-from telephony.phrases import Phrase
-from telephony.urls import DIAL_ACTION_PATH, FALLBACK_PATH, GATE_PATH, WAIT_PATH
-from webhooks.client_calls import CLIENT_PATH
-from webhooks.form import Form
-from webhooks.replies import twiml
-from webhooks.routing import Routing
-from webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
+from conferral.runtime.containment import Where, contain
+from conferral.runtime.errors import StoreUnaskedError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings
+from conferral.telephony.addresses import parse_address
+from conferral.telephony.callbacks import call_sid_of, was_placed
+from conferral.telephony.documents import Documents
+from conferral.telephony.phrases import Phrase
+from conferral.telephony.urls import DIAL_ACTION_PATH, FALLBACK_PATH, GATE_PATH, WAIT_PATH
+from conferral.webhooks.client_calls import CLIENT_PATH
+from conferral.webhooks.form import Form
+from conferral.webhooks.replies import twiml
+from conferral.webhooks.routing import Routing
+from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
 
 #: Answers a request that was admitted: its form and its raw query.
 Action = Callable[[Form, str], Awaitable[web.Response]]

@@ -7,12 +7,12 @@ from urllib.parse import unquote
 
 import structlog
 
-from runtime.settings import ServiceSettings
-from statemachine.events import CallReceived
-from statemachine.states import SessionMode
-from telephony.addresses import Address, AddressError, AllowList, parse_address
-from telephony.callbacks import Fields, call_received, callee_of, caller_of
-from telephony.directory import DirectoryFile, Inbound, address_in
+from conferral.runtime.settings import ServiceSettings
+from conferral.statemachine.events import CallReceived
+from conferral.statemachine.states import SessionMode
+from conferral.telephony.addresses import Address, AddressError, AllowList, parse_address
+from conferral.telephony.callbacks import Fields, call_received, callee_of, caller_of
+from conferral.telephony.directory import DirectoryFile, Inbound, address_in
 
 log = structlog.get_logger()
 

@@ -6,10 +6,10 @@ import gc
 import structlog
 from aiohttp import web
 
-from runtime.errors import SettingsError
-from runtime.lifecycle import pause
-from runtime.metrics import Metrics
-from runtime.servers import PortUnavailableError, serving, taken_port
+from conferral.runtime.errors import SettingsError
+from conferral.runtime.lifecycle import pause
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.servers import PortUnavailableError, serving, taken_port
 
 log = structlog.get_logger()
 

@@ -10,8 +10,8 @@ from urllib.parse import urlparse
 
 from twilio.request_validator import RequestValidator, add_port, remove_port
 
-from runtime.errors import SettingsError
-from webhooks.form import Form
+from conferral.runtime.errors import SettingsError
+from conferral.webhooks.form import Form
 
 
 class SignatureCheck:

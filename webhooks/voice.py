@@ -9,24 +9,24 @@ import asyncio
 import structlog
 from aiohttp import web
 
-from runtime.errors import StoreError
-from statemachine.attributes import Attributes
-from statemachine.events import CallReceived
-from statemachine.session import CUSTOMER, first_label
-from statemachine.states import Opening, SessionMode, State, Tune
-from streams.ingest import SessionFacts
-from telephony.addresses import Address, parse_address
-from telephony.callbacks import error_url_of, was_placed
-from telephony.directory import Inbound
-from telephony.phrases import Phrase
-from telephony.urls import FALLBACK_PATH, CallbackUrls, DialAction, DialKind
-from webhooks.client_calls import CLIENT_PATH, ClientRoutes
-from webhooks.dial_actions import DialActionRoutes
-from webhooks.form import Form
-from webhooks.gate import GateRoutes
-from webhooks.means import Means
-from webhooks.replies import note_unstored, twiml
-from webhooks.routing import received
+from conferral.runtime.errors import StoreError
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.events import CallReceived
+from conferral.statemachine.session import CUSTOMER, first_label
+from conferral.statemachine.states import Opening, SessionMode, State, Tune
+from conferral.storage.ingest import SessionFacts
+from conferral.telephony.addresses import Address, parse_address
+from conferral.telephony.callbacks import error_url_of, was_placed
+from conferral.telephony.directory import Inbound
+from conferral.telephony.phrases import Phrase
+from conferral.telephony.urls import FALLBACK_PATH, CallbackUrls, DialAction, DialKind
+from conferral.webhooks.client_calls import CLIENT_PATH, ClientRoutes
+from conferral.webhooks.dial_actions import DialActionRoutes
+from conferral.webhooks.form import Form
+from conferral.webhooks.gate import GateRoutes
+from conferral.webhooks.means import Means
+from conferral.webhooks.replies import note_unstored, twiml
+from conferral.webhooks.routing import received
 
 log = structlog.get_logger()
 

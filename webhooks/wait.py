@@ -10,20 +10,20 @@ from dataclasses import replace
 import structlog
 from aiohttp import web
 
-from runtime.containment import Where, contain
-from runtime.errors import ProviderError, StoreError
-from runtime.outage import note_unreachable
-from runtime.settings import SILENCE
-from statemachine.events import AccountSwept
-from statemachine.states import SessionMode, Tune
-from streams.ingest import ReplayedRequestError, SessionFacts
-from telephony.callbacks import MalformedCallbackError, conference_sid_of
-from telephony.urls import WAIT_PATH, parse_wait
-from webhooks.audio import PATHS
-from webhooks.form import Form
-from webhooks.means import Means
-from webhooks.replies import twiml
-from webhooks.routing import received
+from conferral.runtime.containment import Where, contain
+from conferral.runtime.errors import ProviderError, StoreError
+from conferral.runtime.outage import note_unreachable
+from conferral.runtime.settings import SILENCE
+from conferral.statemachine.events import AccountSwept
+from conferral.statemachine.states import SessionMode, Tune
+from conferral.storage.ingest import ReplayedRequestError, SessionFacts
+from conferral.telephony.callbacks import MalformedCallbackError, conference_sid_of
+from conferral.telephony.urls import WAIT_PATH, parse_wait
+from conferral.webhooks.audio import PATHS
+from conferral.webhooks.form import Form
+from conferral.webhooks.means import Means
+from conferral.webhooks.replies import twiml
+from conferral.webhooks.routing import received
 
 log = structlog.get_logger()
 

@@ -14,10 +14,10 @@ from functools import partial
 
 import structlog
 
-from runtime.clock import Clock
-from runtime.metrics import Metrics
-from telephony.client import Answered
-from worker.request_shares import Share
+from conferral.runtime.clock import Clock
+from conferral.runtime.metrics import Metrics
+from conferral.telephony.client import Answered
+from conferral.worker.request_shares import Share
 
 log = structlog.get_logger()
 

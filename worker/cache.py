@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from streams.store import Stored
+from conferral.storage.store import Stored
 
 #: Sessions kept, count. One takes about 4 KB.
 SESSIONS_MAX = 20_000

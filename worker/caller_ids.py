@@ -8,11 +8,11 @@ from collections.abc import Callable, Collection
 
 from twilio.rest import Client
 
-from runtime.clock import Clock
-from runtime.errors import ProviderError
-from streams.commands import BadCommandError
-from telephony.client import requests_of
-from telephony.errors import our_errors
+from conferral.runtime.clock import Clock
+from conferral.runtime.errors import ProviderError
+from conferral.storage.commands import BadCommandError
+from conferral.telephony.client import requests_of
+from conferral.telephony.errors import our_errors
 
 #: How long an answer of Twilio's counts, seconds: numbers seldom come and go, and a new one should soon be usable.
 FOUND_KEPT_S = 300.0

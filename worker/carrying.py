@@ -9,26 +9,26 @@ from enum import Enum
 
 import structlog
 
-from runtime.clock import Clock
-from runtime.errors import (
+from conferral.runtime.clock import Clock
+from conferral.runtime.errors import (
     LeaseLostError,
     OutcomeUnknownError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
 )
-from runtime.metrics import Metrics
-from statemachine.effects import ChangeRecording, Dial, Effect, FindCall, ReadCalls
-from statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
-from telephony.client import sent_only_while
-from telephony.dialling import Dialled
-from telephony.look import Verdict
-from telephony.recordings import Recorded
-from worker import retry
-from worker.lanes import Lanes
-from worker.looking import CAN_BE_LOOKED_UP, NEVER_REPEATED, look
-from worker.orders import Order, Outcome, Provider, Records
-from worker.retry import ExecutorPolicy
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.effects import ChangeRecording, Dial, Effect, FindCall, ReadCalls
+from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
+from conferral.telephony.client import sent_only_while
+from conferral.telephony.dialling import Dialled
+from conferral.telephony.look import Verdict
+from conferral.telephony.recordings import Recorded
+from conferral.worker import retry
+from conferral.worker.lanes import Lanes
+from conferral.worker.looking import CAN_BE_LOOKED_UP, NEVER_REPEATED, look
+from conferral.worker.orders import Order, Outcome, Provider, Records
+from conferral.worker.retry import ExecutorPolicy
 
 log = structlog.get_logger()
 

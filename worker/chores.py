@@ -4,9 +4,9 @@ import asyncio
 
 import structlog
 
-from runtime.errors import StoreError, StoreUnreachableError
-from streams.effect_codec import Chore
-from streams.partition import PartitionAccess
+from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.storage.effect_codec import Chore
+from conferral.storage.partition import PartitionAccess
 
 log = structlog.get_logger()
 

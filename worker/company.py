@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import structlog
 
-from runtime.clock import Clock, StoreClock
-from runtime.errors import StoreError
-from runtime.outage import note_unreachable
-from streams import scripts
-from streams.connection import Client, store_errors
-from streams.hints import Hints
-from streams.keys import Keys
-from streams.lease import LEASE_MS
-from streams.levels import Level
+from conferral.runtime.clock import Clock, StoreClock
+from conferral.runtime.errors import StoreError
+from conferral.runtime.outage import note_unreachable
+from conferral.storage import scripts
+from conferral.storage.connection import Client, store_errors
+from conferral.storage.hints import Hints
+from conferral.storage.keys import Keys
+from conferral.storage.lease import LEASE_MS
+from conferral.storage.levels import Level
 
 log = structlog.get_logger()
 

@@ -5,19 +5,19 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from statemachine.effects import Effect
-from statemachine.events import CallsRead, Command, ConferenceEvent, EffectOutcome, Event, RecordingChanged
-from statemachine.machine import step
-from statemachine.policy import Policy
-from statemachine.session import Session
-from statemachine.states import State
-from statemachine.step import CommandStatus, Step
-from streams import effect_codec, event_codec, session_codec
-from streams.effect_codec import Chore, ForgetCalls, OutboxEntry, PublishOutcome, TellCommand
-from streams.partition import Entry
-from streams.store import Batch, SessionChange, Stored
-from streams.times import to_iso
-from worker.describe import command_of, detail_of
+from conferral.statemachine.effects import Effect
+from conferral.statemachine.events import CallsRead, Command, ConferenceEvent, EffectOutcome, Event, RecordingChanged
+from conferral.statemachine.machine import step
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import State
+from conferral.statemachine.step import CommandStatus, Step
+from conferral.storage import effect_codec, event_codec, session_codec
+from conferral.storage.effect_codec import Chore, ForgetCalls, OutboxEntry, PublishOutcome, TellCommand
+from conferral.storage.partition import Entry
+from conferral.storage.store import Batch, SessionChange, Stored
+from conferral.storage.times import to_iso
+from conferral.worker.describe import command_of, detail_of
 
 #: The field in which an outcome names its effect.
 _EFFECT_ID = b"effect_id"

@@ -2,7 +2,7 @@
 
 import re
 
-from statemachine.events import (
+from conferral.statemachine.events import (
     AccountSwept,
     Add,
     Announce,
@@ -34,8 +34,8 @@ from statemachine.events import (
     Supervise,
     Transfer,
 )
-from statemachine.session import AGENT, Session
-from statemachine.states import TRANSFER_MODES, Opening, RecordAction, SessionMode, SuperviseMode
+from conferral.statemachine.session import AGENT, Session
+from conferral.statemachine.states import TRANSFER_MODES, Opening, RecordAction, SessionMode, SuperviseMode
 
 #: Whoever writes to a stream by hand may write anything: of such fields only what is known is shown.
 _KNOWN = frozenset({*TRANSFER_MODES, *SuperviseMode, *RecordAction})

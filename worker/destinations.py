@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from streams.commands import BadCommandError, Parsed
-from telephony.addresses import Address, AddressError, AddressKind, AllowList
-from telephony.directory import address_in
+from conferral.storage.commands import BadCommandError, Parsed
+from conferral.telephony.addresses import Address, AddressError, AddressKind, AllowList
+from conferral.telephony.directory import address_in
 
 #: Fields of commands that name whom to dial; in `to` several are separated by commas.
 _FIELDS = ("agent", "customer", "to")

@@ -12,21 +12,21 @@ from typing import Any
 
 import structlog
 
-from runtime.boundary import Unexpected
-from runtime.clock import Clock
-from runtime.containment import Where, contain
-from runtime.errors import LeaseLostError
-from runtime.metrics import Metrics
-from statemachine.effects import Dial, Effect, FindCall, ReadCalls
-from statemachine.events import EffectFailed, EffectUnknown
-from statemachine.session import Session
-from worker.allowance import Allowance
-from worker.carrying import Carrying, Stage, Tools
-from worker.lanes import Lanes
-from worker.orders import NobodyWaitsError, Order, Outcome, Provider, Records
-from worker.request_shares import Share
-from worker.retry import ExecutorPolicy, RetryPolicy
-from worker.waiting_reads import WaitingReads
+from conferral.runtime.boundary import Unexpected
+from conferral.runtime.clock import Clock
+from conferral.runtime.containment import Where, contain
+from conferral.runtime.errors import LeaseLostError
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.effects import Dial, Effect, FindCall, ReadCalls
+from conferral.statemachine.events import EffectFailed, EffectUnknown
+from conferral.statemachine.session import Session
+from conferral.worker.allowance import Allowance
+from conferral.worker.carrying import Carrying, Stage, Tools
+from conferral.worker.lanes import Lanes
+from conferral.worker.orders import NobodyWaitsError, Order, Outcome, Provider, Records
+from conferral.worker.request_shares import Share
+from conferral.worker.retry import ExecutorPolicy, RetryPolicy
+from conferral.worker.waiting_reads import WaitingReads
 
 __all__ = ["Executor", "ExecutorPolicy", "Order", "Outcome", "Provider", "Records", "RetryPolicy"]
 

@@ -13,31 +13,31 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from runtime.boundary import attempt
-from runtime.clock import STEP_MS, Clock, StoreClock
-from runtime.containment import Where, contain, note_unexpected
-from runtime.errors import ConferralError, LeaseLostError, StoreError, StoreUnreachableError
-from runtime.metrics import Metrics
-from runtime.outage import note_unreachable
-from statemachine.effects import Effect, FindCall
-from statemachine.events import Command, Event
-from statemachine.policy import Policy
-from statemachine.step import CommandReport, CommandStatus
-from streams import effect_codec
-from streams.effect_codec import TellCommand
-from streams.event_codec import BadEntryError
-from streams.lease import Lease
-from streams.partition import PUT_ASIDE, Entry, PartitionAccess, parts_of
-from streams.session_codec import BrokenRecordError
-from streams.store import Batch, CommitConflictError, CommitOutOfOrderError, Store, Stored
-from worker.cache import SESSIONS_MAX, SessionCache
-from worker.chores import PAUSE_S, Chores
-from worker.deciding import Decided, Decision, decide, parse, set_aside
-from worker.executor import Executor, Order, pass_by
-from worker.live_states import LiveStates
-from worker.suspects import ENTRY_DEATHS_MAX, Suspects
-from worker.telling import tell
-from worker.unreadable import put_unreadable_aside, sorted_out
+from conferral.runtime.boundary import attempt
+from conferral.runtime.clock import STEP_MS, Clock, StoreClock
+from conferral.runtime.containment import Where, contain, note_unexpected
+from conferral.runtime.errors import ConferralError, LeaseLostError, StoreError, StoreUnreachableError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import note_unreachable
+from conferral.statemachine.effects import Effect, FindCall
+from conferral.statemachine.events import Command, Event
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.step import CommandReport, CommandStatus
+from conferral.storage import effect_codec
+from conferral.storage.effect_codec import TellCommand
+from conferral.storage.event_codec import BadEntryError
+from conferral.storage.lease import Lease
+from conferral.storage.partition import PUT_ASIDE, Entry, PartitionAccess, parts_of
+from conferral.storage.session_codec import BrokenRecordError
+from conferral.storage.store import Batch, CommitConflictError, CommitOutOfOrderError, Store, Stored
+from conferral.worker.cache import SESSIONS_MAX, SessionCache
+from conferral.worker.chores import PAUSE_S, Chores
+from conferral.worker.deciding import Decided, Decision, decide, parse, set_aside
+from conferral.worker.executor import Executor, Order, pass_by
+from conferral.worker.live_states import LiveStates
+from conferral.worker.suspects import ENTRY_DEATHS_MAX, Suspects
+from conferral.worker.telling import tell
+from conferral.worker.unreadable import put_unreadable_aside, sorted_out
 
 log = structlog.get_logger()
 

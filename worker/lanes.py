@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from runtime.clock import Clock
-from worker.request_shares import Share
+from conferral.runtime.clock import Clock
+from conferral.worker.request_shares import Share
 
 #: Of the slots that are handed out while others wait too, each so many-th goes to a look (count).
 LOOKS_TURN = 4

@@ -11,21 +11,21 @@ from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 
-from runtime.clock import Clock, StoreClock
-from runtime.errors import StoreError
-from runtime.lifecycle import pause
-from runtime.metrics import Metrics
-from runtime.outage import note_unreachable
-from streams import lease as leases
-from streams.connection import Client
-from streams.keys import Keys
-from streams.lease import LEASE_MS, RENEW_EVERY_S, REWIND_CARE_S, Lease, Renewal, Taken
-from streams.levels import Level
-from worker.company import Company
-from worker.executor import Executor
-from worker.held import HeldPartition, Surroundings
-from worker.rollback_checks import RollbackChecks
-from worker.shares import OthersLeases, quotas
+from conferral.runtime.clock import Clock, StoreClock
+from conferral.runtime.errors import StoreError
+from conferral.runtime.lifecycle import pause
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import note_unreachable
+from conferral.storage import lease as leases
+from conferral.storage.connection import Client
+from conferral.storage.keys import Keys
+from conferral.storage.lease import LEASE_MS, RENEW_EVERY_S, REWIND_CARE_S, Lease, Renewal, Taken
+from conferral.storage.levels import Level
+from conferral.worker.company import Company
+from conferral.worker.executor import Executor
+from conferral.worker.held import HeldPartition, Surroundings
+from conferral.worker.rollback_checks import RollbackChecks
+from conferral.worker.shares import OthersLeases, quotas
 
 log = structlog.get_logger()
 

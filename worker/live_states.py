@@ -4,10 +4,10 @@ import asyncio
 
 import structlog
 
-from runtime.errors import StoreError
-from runtime.outage import note_unreachable
-from statemachine.states import State
-from streams.partition import PartitionAccess
+from conferral.runtime.errors import StoreError
+from conferral.runtime.outage import note_unreachable
+from conferral.statemachine.states import State
+from conferral.storage.partition import PartitionAccess
 
 log = structlog.get_logger()
 

@@ -7,8 +7,15 @@ twice.
 from dataclasses import dataclass
 from typing import Protocol
 
-from statemachine.effects import CreateCall, CreateParticipant, Effect, PlayAnnouncement, RedirectCall, StartRecording
-from telephony.look import RedirectSeen, Verdict, verdict
+from conferral.statemachine.effects import (
+    CreateCall,
+    CreateParticipant,
+    Effect,
+    PlayAnnouncement,
+    RedirectCall,
+    StartRecording,
+)
+from conferral.telephony.look import RedirectSeen, Verdict, verdict
 
 
 @dataclass(frozen=True, slots=True)

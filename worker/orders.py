@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from runtime.errors import ConferralError
-from statemachine.effects import Dial, Effect
-from statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
-from streams.dials import DialStanding
-from telephony.dialling import Dialled
-from telephony.recordings import Recorded
-from worker.looking import Lookup
+from conferral.runtime.errors import ConferralError
+from conferral.statemachine.effects import Dial, Effect
+from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
+from conferral.storage.dials import DialStanding
+from conferral.telephony.dialling import Dialled
+from conferral.telephony.recordings import Recorded
+from conferral.worker.looking import Lookup
 
 Outcome = EffectSucceeded | EffectFailed | EffectUnknown | CallsRead
 

@@ -9,17 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from runtime.clock import Clock, SystemClock
-from runtime.lifecycle import own_name
-from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings
-from streams.connection import Client, make_client
-from streams.levels import LEVEL
-from telephony.client import PooledHttpClient, http_client
+from conferral.runtime.clock import Clock, SystemClock
+from conferral.runtime.lifecycle import own_name
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings
+from conferral.storage.connection import Client, make_client
+from conferral.storage.levels import LEVEL
+from conferral.telephony.client import PooledHttpClient, http_client
 
 
 class MakesClients(Protocol):
-    """Makes clients of Redis; `streams.connection.make_client` in earnest."""
+    """Makes clients of Redis; `storage.connection.make_client` in earnest."""
 
     def __call__(self, url: str, *, blocking: bool = False, max_connections: int = 64) -> Client:
         """A client for commands, or for blocking reads."""

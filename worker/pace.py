@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from runtime.errors import StoreError
-from runtime.outage import note_unreachable
+from conferral.runtime.errors import StoreError
+from conferral.runtime.outage import note_unreachable
 
 log = structlog.get_logger()
 

@@ -8,51 +8,51 @@ from importlib.metadata import version
 
 import structlog
 
-from runtime.clock import StoreClock
-from runtime.containment import keep_running
-from runtime.errors import SettingsError, StoreError, StoreUnreachableError
-from runtime.lifecycle import pause, until_stopped
-from runtime.metrics import Metrics
-from runtime.outage import count_outages, note_unreachable
-from runtime.settings import ServiceSettings
-from statemachine.effects import Dial, Effect, RedirectCall
-from statemachine.policy import Policy
-from statemachine.states import State
-from streams import config, processes, retention
-from streams.connection import Client
-from streams.dials import DialAccess
-from streams.figures import figures_of
-from streams.keys import Keys
-from streams.lease import LEASE_MS
-from streams.levels import Level
-from streams.partition import PartitionAccess
-from streams.store import Store
-from telephony.account import AccountReader
-from telephony.addresses import AllowList
-from telephony.calls import Calls
-from telephony.client import PooledHttpClient, rest_client
-from telephony.conference_names import ConferenceNames
-from telephony.dialling import CallSetup
-from telephony.directory import Directory, DirectoryFile, read_directory
-from telephony.documents import Documents
-from telephony.lost_conferences import LostConferences
-from telephony.urls import CallbackUrls
-from worker.cache import SESSIONS_MAX
-from worker.caller_ids import CallerIds
-from worker.executor import Executor, ExecutorPolicy, pass_by
-from worker.held import Surroundings
-from worker.leases import LeaseKeeper
-from worker.outside import Outside
-from worker.pace import Pace
-from worker.readiness import Holders, Readiness
-from worker.recording import Recorder
-from worker.request_shares import RequestShares, Usage
-from worker.router import Router
-from worker.status import serve_status
-from worker.sweep.lost_sessions import LostSessions
-from worker.sweep.records import SweepRecords
-from worker.sweep.sweeper import Sweeper, SweepTimes
-from worker.timers import fire_timers
+from conferral.runtime.clock import StoreClock
+from conferral.runtime.containment import keep_running
+from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
+from conferral.runtime.lifecycle import pause, until_stopped
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import count_outages, note_unreachable
+from conferral.runtime.settings import ServiceSettings
+from conferral.statemachine.effects import Dial, Effect, RedirectCall
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.states import State
+from conferral.storage import config, processes, retention
+from conferral.storage.connection import Client
+from conferral.storage.dials import DialAccess
+from conferral.storage.figures import figures_of
+from conferral.storage.keys import Keys
+from conferral.storage.lease import LEASE_MS
+from conferral.storage.levels import Level
+from conferral.storage.partition import PartitionAccess
+from conferral.storage.store import Store
+from conferral.telephony.account import AccountReader
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.calls import Calls
+from conferral.telephony.client import PooledHttpClient, rest_client
+from conferral.telephony.conference_names import ConferenceNames
+from conferral.telephony.dialling import CallSetup
+from conferral.telephony.directory import Directory, DirectoryFile, read_directory
+from conferral.telephony.documents import Documents
+from conferral.telephony.lost_conferences import LostConferences
+from conferral.telephony.urls import CallbackUrls
+from conferral.worker.cache import SESSIONS_MAX
+from conferral.worker.caller_ids import CallerIds
+from conferral.worker.executor import Executor, ExecutorPolicy, pass_by
+from conferral.worker.held import Surroundings
+from conferral.worker.leases import LeaseKeeper
+from conferral.worker.outside import Outside
+from conferral.worker.pace import Pace
+from conferral.worker.readiness import Holders, Readiness
+from conferral.worker.recording import Recorder
+from conferral.worker.request_shares import RequestShares, Usage
+from conferral.worker.router import Router
+from conferral.worker.status import serve_status
+from conferral.worker.sweep.lost_sessions import LostSessions
+from conferral.worker.sweep.records import SweepRecords
+from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
+from conferral.worker.timers import fire_timers
 
 log = structlog.get_logger()
 

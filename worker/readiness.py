@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 
-from runtime.clock import Clock, StoreClock
-from runtime.errors import StoreError
-from runtime.metrics import Metrics
-from streams import lease as leases
-from streams.connection import Client, store_errors
-from streams.keys import Keys
-from streams.lease import Watch
-from streams.levels import Level
-from worker.allowance import Allowance
-from worker.held import HeldPartition
+from conferral.runtime.clock import Clock, StoreClock
+from conferral.runtime.errors import StoreError
+from conferral.runtime.metrics import Metrics
+from conferral.storage import lease as leases
+from conferral.storage.connection import Client, store_errors
+from conferral.storage.keys import Keys
+from conferral.storage.lease import Watch
+from conferral.storage.levels import Level
+from conferral.worker.allowance import Allowance
+from conferral.worker.held import HeldPartition
 
 #: How long a partition may be without a holder before it is told, in durations of a lease: a dead worker's lease has to
 #: run out first, and then somebody has to take it.

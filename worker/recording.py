@@ -6,16 +6,16 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
-from runtime.outage import note_unreachable
-from statemachine.effects import Dial, Effect, FindCall, HangUpCall, effect_id
-from statemachine.events import EffectSucceeded
-from streams.dials import DialAccess, DialStanding, Mark
-from streams.keys import Keys
-from streams.lease import Lease
-from streams.partition import PartitionAccess
-from worker.chores import PAUSE_S
-from worker.orders import NobodyWaitsError, Outcome
+from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
+from conferral.runtime.outage import note_unreachable
+from conferral.statemachine.effects import Dial, Effect, FindCall, HangUpCall, effect_id
+from conferral.statemachine.events import EffectSucceeded
+from conferral.storage.dials import DialAccess, DialStanding, Mark
+from conferral.storage.keys import Keys
+from conferral.storage.lease import Lease
+from conferral.storage.partition import PartitionAccess
+from conferral.worker.chores import PAUSE_S
+from conferral.worker.orders import NobodyWaitsError, Outcome
 
 log = structlog.get_logger()
 

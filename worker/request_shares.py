@@ -8,12 +8,12 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from runtime.clock import Clock
-from runtime.errors import StoreError
-from runtime.lifecycle import pause
-from runtime.outage import note_unreachable
-from streams import scripts
-from streams.connection import Client, store_errors
+from conferral.runtime.clock import Clock
+from conferral.runtime.errors import StoreError
+from conferral.runtime.lifecycle import pause
+from conferral.runtime.outage import note_unreachable
+from conferral.storage import scripts
+from conferral.storage.connection import Client, store_errors
 
 #: How often a share is asked for, seconds: a worker that starts waits about as long for what others hold.
 ASK_EVERY_S = 0.5

@@ -3,8 +3,8 @@
 import random
 from dataclasses import dataclass, field
 
-from runtime.errors import ProviderError, ProviderRefusedError
-from statemachine.effects import (
+from conferral.runtime.errors import ProviderError, ProviderRefusedError
+from conferral.statemachine.effects import (
     ChangeRecording,
     CreateCall,
     CreateParticipant,
@@ -16,8 +16,8 @@ from statemachine.effects import (
     StartRecording,
     UpdateParticipant,
 )
-from telephony.look import SETTLE_S
-from worker.request_shares import Share
+from conferral.telephony.look import SETTLE_S
+from conferral.worker.request_shares import Share
 
 #: The last request before a deadline gets at least this long: cut shorter, its outcome would be unknown for nothing.
 LAST_REQUEST_S = 1.0

@@ -12,11 +12,11 @@ from typing import Protocol
 
 import structlog
 
-from runtime.containment import Where, contain
-from runtime.errors import StoreError, StoreUnreachableError
-from runtime.metrics import Metrics
-from runtime.outage import note_unreachable
-from statemachine.events import AccountSwept
+from conferral.runtime.containment import Where, contain
+from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import note_unreachable
+from conferral.statemachine.events import AccountSwept
 
 log = structlog.get_logger()
 

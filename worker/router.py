@@ -10,22 +10,22 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from runtime.clock import Clock
-from runtime.errors import StoreError
-from runtime.lifecycle import pause
-from runtime.metrics import Metrics
-from runtime.outage import note_unreachable
-from streams import commands
-from streams import lease as leases
-from streams.connection import BLOCK_MS, Client, store_errors
-from streams.keys import Keys
-from streams.lease import LEASE_MS, Lease, Renewal, Taken, Watch
-from streams.levels import Level
-from streams.partition import Entry
-from telephony.addresses import AllowList
-from telephony.conference_names import ConferenceNames
-from worker.caller_ids import CallerIds
-from worker.routing import Routing
+from conferral.runtime.clock import Clock
+from conferral.runtime.errors import StoreError
+from conferral.runtime.lifecycle import pause
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import note_unreachable
+from conferral.storage import commands
+from conferral.storage import lease as leases
+from conferral.storage.connection import BLOCK_MS, Client, store_errors
+from conferral.storage.keys import Keys
+from conferral.storage.lease import LEASE_MS, Lease, Renewal, Taken, Watch
+from conferral.storage.levels import Level
+from conferral.storage.partition import Entry
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.conference_names import ConferenceNames
+from conferral.worker.caller_ids import CallerIds
+from conferral.worker.routing import Routing
 
 log = structlog.get_logger()
 

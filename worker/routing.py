@@ -11,26 +11,26 @@ from dataclasses import replace
 
 import structlog
 
-from runtime.containment import Where, contain
-from runtime.errors import StoreError, StoreUnreachableError
-from runtime.lifecycle import pause
-from runtime.metrics import Metrics
-from runtime.outage import note_unreachable
-from statemachine.events import Call
-from statemachine.ids import ID_PATTERN
-from statemachine.step import CommandReport, CommandStatus
-from streams import commands, event_codec, scripts
-from streams.commands import Parsed
-from streams.connection import Client, store_errors
-from streams.effect_codec import TellCommand
-from streams.event_codec import BadEntryError
-from streams.keys import Keys
-from streams.limits import NodeLimits, grouped_by_node
-from streams.partition import COMMAND_TTL_S, PUT_ASIDE, Entry, bury, tell_command
-from telephony.addresses import AllowList
-from telephony.conference_names import ConferenceNames
-from worker.caller_ids import CallerIds
-from worker.destinations import resolve_destinations, without_destinations
+from conferral.runtime.containment import Where, contain
+from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.lifecycle import pause
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import note_unreachable
+from conferral.statemachine.events import Call
+from conferral.statemachine.ids import ID_PATTERN
+from conferral.statemachine.step import CommandReport, CommandStatus
+from conferral.storage import commands, event_codec, scripts
+from conferral.storage.commands import Parsed
+from conferral.storage.connection import Client, store_errors
+from conferral.storage.effect_codec import TellCommand
+from conferral.storage.event_codec import BadEntryError
+from conferral.storage.keys import Keys
+from conferral.storage.limits import NodeLimits, grouped_by_node
+from conferral.storage.partition import COMMAND_TTL_S, PUT_ASIDE, Entry, bury, tell_command
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.conference_names import ConferenceNames
+from conferral.worker.caller_ids import CallerIds
+from conferral.worker.destinations import resolve_destinations, without_destinations
 
 log = structlog.get_logger()
 

@@ -4,11 +4,11 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from runtime.clock import Clock, StoreClock
-from streams import lease as leases
-from streams.connection import Client
-from streams.keys import Keys
-from streams.lease import Taken, Watch
+from conferral.runtime.clock import Clock, StoreClock
+from conferral.storage import lease as leases
+from conferral.storage.connection import Client
+from conferral.storage.keys import Keys
+from conferral.storage.lease import Taken, Watch
 
 
 def quotas(held: Mapping[str, int], names: Collection[str], partitions: int) -> dict[str, int]:

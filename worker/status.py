@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from runtime.errors import SettingsError
-from runtime.metrics import Metrics
-from runtime.servers import PortUnavailableError, serving, taken_port
-from runtime.sharing import Shared
+from conferral.runtime.errors import SettingsError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.servers import PortUnavailableError, serving, taken_port
+from conferral.runtime.sharing import Shared
 
 #: How long open requests may take at a stop, seconds.
 SHUTDOWN_S = 1.0

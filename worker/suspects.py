@@ -14,12 +14,12 @@ from typing import Any
 
 import structlog
 
-from runtime.containment import Where, contain
-from runtime.errors import LeaseLostError, StoreError
-from runtime.metrics import Metrics
-from runtime.outage import note_unreachable
-from streams.partition import Entry, PartitionAccess
-from worker.orders import Order
+from conferral.runtime.containment import Where, contain
+from conferral.runtime.errors import LeaseLostError, StoreError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import note_unreachable
+from conferral.storage.partition import Entry, PartitionAccess
+from conferral.worker.orders import Order
 
 log = structlog.get_logger()
 

@@ -5,10 +5,10 @@ from collections import Counter
 
 import structlog
 
-from runtime.metrics import Metrics
-from statemachine.states import TransferMode
-from statemachine.step import Conclusion, Outcome
-from worker.deciding import Decided, Decision
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.states import TransferMode
+from conferral.statemachine.step import Conclusion, Outcome
+from conferral.worker.deciding import Decided, Decision
 
 log = structlog.get_logger()
 

@@ -9,13 +9,13 @@ from collections.abc import Collection
 
 import structlog
 
-from runtime.clock import Clock
-from runtime.containment import Where, contain
-from runtime.errors import LeaseLostError, StoreError
-from runtime.metrics import Metrics
-from runtime.outage import note_unreachable
-from worker.held import HeldPartition
-from worker.leases import LeaseKeeper
+from conferral.runtime.clock import Clock
+from conferral.runtime.containment import Where, contain
+from conferral.runtime.errors import LeaseLostError, StoreError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import note_unreachable
+from conferral.worker.held import HeldPartition
+from conferral.worker.leases import LeaseKeeper
 
 log = structlog.get_logger()
 

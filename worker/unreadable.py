@@ -5,15 +5,15 @@ from collections.abc import Mapping
 import orjson
 import structlog
 
-from runtime.errors import StoreError
-from runtime.metrics import Metrics
-from runtime.outage import note_unreachable
-from statemachine.effects import EFFECTS
-from statemachine.events import EffectUnknown
-from streams import effect_codec
-from streams.effect_codec import OutboxEntry
-from streams.event_codec import BadEntryError
-from streams.partition import Entry, PartitionAccess
+from conferral.runtime.errors import StoreError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import note_unreachable
+from conferral.statemachine.effects import EFFECTS
+from conferral.statemachine.events import EffectUnknown
+from conferral.storage import effect_codec
+from conferral.storage.effect_codec import OutboxEntry
+from conferral.storage.event_codec import BadEntryError
+from conferral.storage.partition import Entry, PartitionAccess
 
 log = structlog.get_logger()
 

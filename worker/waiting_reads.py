@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from worker.orders import Order
+from conferral.worker.orders import Order
 
 
 class WaitingReads:

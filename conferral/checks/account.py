@@ -10,15 +10,15 @@ import structlog
 
 from conferral.checks.line import Line, fail, ok, warn
 from conferral.checks.settings import shown_url
-from runtime.clock import SystemClock
-from runtime.errors import ProviderError, ProviderGoneError, ProviderRefusedError, ProviderUnreachableError
-from runtime.metrics import Metrics
-from runtime.redaction import redacted
-from runtime.settings import ServiceSettings
-from telephony.client import PooledHttpClient, rest_client
-from telephony.own_number import NumberSetup, read_account, read_number
-from telephony.urls import FALLBACK_PATH
-from webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import ProviderError, ProviderGoneError, ProviderRefusedError, ProviderUnreachableError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.redaction import redacted
+from conferral.runtime.settings import ServiceSettings
+from conferral.telephony.client import PooledHttpClient, rest_client
+from conferral.telephony.own_number import NumberSetup, read_account, read_number
+from conferral.telephony.urls import FALLBACK_PATH
+from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
 
 #: How long Twilio has for an answer, seconds.
 DEADLINE_S = 5.0

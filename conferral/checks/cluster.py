@@ -3,10 +3,10 @@
 from collections import Counter
 
 from conferral.checks.line import Line, ok, warn
-from runtime.errors import StoreError
-from streams.cluster import ClusterClient
-from streams.connection import Client, store_errors
-from streams.keys import Keys
+from conferral.runtime.errors import StoreError
+from conferral.storage.cluster import ClusterClient
+from conferral.storage.connection import Client, store_errors
+from conferral.storage.keys import Keys
 
 #: A node may have so many times the partitions that it would have if all had the same.
 UNEVEN = 1.1

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from conferral.checks.line import LOOPBACK, TWILIO_URL, Line, fail, ok, warn
-from runtime.errors import SettingsError
-from runtime.settings import ServiceSettings
-from telephony.addresses import AllowList, parse_address
-from telephony.directory import agent_of, fallback_of
-from telephony.directory_file import DirectoryEntry, is_name, read_file
+from conferral.runtime.errors import SettingsError
+from conferral.runtime.settings import ServiceSettings
+from conferral.telephony.addresses import AllowList, parse_address
+from conferral.telephony.directory import agent_of, fallback_of
+from conferral.telephony.directory_file import DirectoryEntry, is_name, read_file
 
 _FALLBACKS = {
     "recall": "the agent is rung again",

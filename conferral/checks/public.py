@@ -5,9 +5,9 @@ from twilio.request_validator import RequestValidator
 
 from conferral.checks.line import Line, fail, ok, warn
 from conferral.checks.settings import shown_url
-from runtime.clock import SystemClock
-from runtime.settings import ServiceSettings
-from telephony import probe
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.settings import ServiceSettings
+from conferral.telephony import probe
 
 #: How long each of the two requests may take, seconds.
 DEADLINE_S = 5.0

@@ -1,10 +1,10 @@
 """Whether the live sessions that Redis holds can be understood."""
 
 from conferral.checks.line import Line, fail, ok
-from operators.damage import REPAIR, damaged_field
-from operators.reader import CHUNK, Reader
-from streams.connection import Client
-from streams.keys import Keys
+from conferral.operations.damage import REPAIR, damaged_field
+from conferral.operations.reader import CHUNK, Reader
+from conferral.storage.connection import Client
+from conferral.storage.keys import Keys
 
 #: Sessions that are decoded, the check should answer in seconds (count).
 CHECKED_MAX = 5_000

@@ -4,7 +4,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from conferral.checks.directory import check_directory
 from conferral.checks.line import LOOPBACK, TWILIO_URL, Line, fail, ok, warn
-from runtime.settings import SILENCE, ServiceSettings, weakness_of
+from conferral.runtime.settings import SILENCE, ServiceSettings, weakness_of
 
 
 def check_settings(settings: ServiceSettings) -> list[Line]:

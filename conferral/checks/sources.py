@@ -2,8 +2,8 @@
 
 from conferral.checks.line import Line, ok, warn
 from conferral.running import KNOWN_SETTINGS
+from conferral.runtime.settings import given_names
 from conferral.setting_names import unknown_settings
-from runtime.settings import given_names
 
 
 def check_sources() -> list[Line]:

@@ -3,13 +3,13 @@
 from typing import Any
 
 from conferral.checks.line import Line, fail, ok, warn
-from runtime.errors import StoreError
-from runtime.settings import ServiceSettings
-from streams.connection import Client, store_errors
-from streams.keys import Keys, config_key
-from streams.levels import LEVEL
-from streams.scripts import SCRIPTS
-from streams.trouble import LOGIN_REFUSED
+from conferral.runtime.errors import StoreError
+from conferral.runtime.settings import ServiceSettings
+from conferral.storage.connection import Client, store_errors
+from conferral.storage.keys import Keys, config_key
+from conferral.storage.levels import LEVEL
+from conferral.storage.scripts import SCRIPTS
+from conferral.storage.trouble import LOGIN_REFUSED
 
 LEAST = (6, 2)
 #: From here on it tells how far the readers are behind.

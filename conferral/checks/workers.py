@@ -3,9 +3,9 @@
 from collections import Counter
 
 from conferral.checks.line import Line, ok, warn
-from streams.commands import COMMANDS_MAX
-from streams.connection import Client, store_errors
-from streams.keys import Keys
+from conferral.storage.commands import COMMANDS_MAX
+from conferral.storage.connection import Client, store_errors
+from conferral.storage.keys import Keys
 
 #: A worker shows every second that it is alive; after so long without a sign it is not, milliseconds.
 ALIVE_WITHIN_MS = 5_000

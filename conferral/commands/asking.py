@@ -36,9 +36,9 @@ def ask_before(command: str, question: str, session: str, party: str = "") -> st
 async def _whom(named: str, party: str) -> tuple[str, str, str]:
     """The session as its command is to name it, its id, and whom the command would hang up, in words."""
     from conferral.access import opened
+    from conferral.operations import standing, words
     from conferral.ordering import session_meant
-    from operators import standing, words
-    from runtime.settings import StoreSettings, load
+    from conferral.runtime.settings import StoreSettings, load
 
     async with opened(load(StoreSettings)) as reader:
         # Last digits may match another session by the time the question is answered.

@@ -13,7 +13,7 @@ from conferral.commands.options import AsJson
 
 if TYPE_CHECKING:
     from conferral.checks.line import Line
-    from runtime.settings import ServiceSettings
+    from conferral.runtime.settings import ServiceSettings
 
 
 def check(
@@ -62,8 +62,8 @@ def check(
 
 def _load() -> "ServiceSettings":
     """The settings; where nothing but missing ones is wrong, and no `.env` is there, it is said how to begin one."""
-    from runtime.errors import SettingsError
-    from runtime.settings import ServiceSettings, load
+    from conferral.runtime.errors import SettingsError
+    from conferral.runtime.settings import ServiceSettings, load
 
     try:
         return load(ServiceSettings)
@@ -107,7 +107,7 @@ async def _check_store(client: object, settings: "ServiceSettings", place: str) 
     from conferral.checks.line import fail
     from conferral.checks.sessions import check_sessions
     from conferral.checks.workers import check_workers
-    from runtime.errors import StoreError
+    from conferral.runtime.errors import StoreError
 
     reachable, info = await store.check_reachable(client, place)
     lines = [reachable]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from operators.reader import Fields
+    from conferral.operations.reader import Fields
 
 #: The closed lists. What is typed is held against the words of `statemachine`, which is too heavy to import for
 #: `--help`; a test compares the two.
@@ -42,8 +42,8 @@ def completed_parties(context: typer.Context, incomplete: str) -> list[tuple[str
     import asyncio
     import re
 
-    from operators import words
-    from runtime.errors import ConferralError
+    from conferral.operations import words
+    from conferral.runtime.errors import ConferralError
 
     # Behind an option that has no value yet, what stands before it is left as it was typed.
     typed = [context.params.get("session"), *context.args]
@@ -76,7 +76,7 @@ async def _session(named: str) -> "Fields":
 
 async def _read(named: str) -> "Fields":
     from conferral.access import opened
-    from runtime.settings import StoreSettings, load
+    from conferral.runtime.settings import StoreSettings, load
 
     async with opened(load(StoreSettings)) as reader:
         return await reader.session(await reader.find(named))

@@ -13,7 +13,7 @@ from conferral.commands.usage import App, between
 from conferral.errors import NotDoneError
 
 if TYPE_CHECKING:
-    from operators.dead_letters import DeadLetters, Done, Letter
+    from conferral.operations.dead_letters import DeadLetters, Done, Letter
 
 T = TypeVar("T")
 LetterIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Their ids, as in `conferral dead list`.")]
@@ -146,7 +146,7 @@ async def _list(dead: "DeadLetters", limit: int, reason: str, *, full: bool) -> 
 
 
 def _row(letter: "Letter") -> tuple[str, ...]:
-    from streams.times import to_iso
+    from conferral.storage.times import to_iso
 
     fields = " ".join(f"{name}={value}" for name, value in letter.fields.items() if name not in ("type", "session"))
     what = f"cannot be retried: {letter.stuck}" if letter.stuck else fields
@@ -157,7 +157,7 @@ def _row(letter: "Letter") -> tuple[str, ...]:
 def _as_object(letter: "Letter") -> dict[str, Any]:
     from dataclasses import asdict
 
-    from streams.times import to_iso
+    from conferral.storage.times import to_iso
 
     told = asdict(letter)
     del told["at_ms"]
@@ -233,8 +233,8 @@ def _tell(what: str, done: "Done", *, as_json: bool) -> None:
 
 async def _with_letters(act: "Callable[[DeadLetters], Awaitable[T]]") -> T:
     from conferral.access import opened
-    from operators.dead_letters import CountChanged, DeadLetters
-    from runtime.settings import StoreSettings, load
+    from conferral.operations.dead_letters import CountChanged, DeadLetters
+    from conferral.runtime.settings import StoreSettings, load
 
     async with opened(load(StoreSettings)) as reader:
         try:

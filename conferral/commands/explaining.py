@@ -13,8 +13,8 @@ from conferral.commands.options import AsJson, Full, SessionName
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from operators.explaining import Explanation, Failure
-    from operators.waiting import Wait
+    from conferral.operations.explaining import Explanation, Failure
+    from conferral.operations.waiting import Wait
 
 
 def explain(session: SessionName, full: Full = False, as_json: AsJson = False) -> None:
@@ -44,11 +44,11 @@ def explain(session: SessionName, full: Full = False, as_json: AsJson = False) -
 
 async def _explained(named: str, *, full: bool) -> tuple[str, Explanation, int]:
     from conferral.access import opened
+    from conferral.operations import explaining
+    from conferral.operations.times import read_times
     from conferral.ordering import own_command_line
     from conferral.reading import read_history
-    from operators import explaining
-    from operators.times import read_times
-    from runtime.settings import StoreSettings, load
+    from conferral.runtime.settings import StoreSettings, load
 
     settings = load(StoreSettings)
     async with opened(settings) as reader:
@@ -71,14 +71,14 @@ def _tell(heading: str, lines: Sequence[str]) -> None:
 
 
 def _wait(wait: Wait, now_ms: int) -> str:
-    from operators import words
+    from conferral.operations import words
 
     lasts = words.age(wait.since_ms, now_ms)
     return f"{wait.for_}, since {words.clock(wait.since_ms)} UTC ({lasts})" if lasts else wait.for_
 
 
 def _tell_failure(failure: Failure) -> None:
-    from operators import words
+    from conferral.operations import words
 
     output.result()
     line = f"  {words.clock(failure.at_ms)} UTC  {failure.words}"
@@ -123,7 +123,7 @@ def wait_object(wait: Wait) -> dict[str, Any]:
 
 def iso(at_ms: int) -> str | None:
     """A time as JSON has it; null for none."""
-    from streams.times import to_iso
+    from conferral.storage.times import to_iso
 
     return to_iso(at_ms) if at_ms else None
 

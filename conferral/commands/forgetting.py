@@ -11,7 +11,7 @@ from conferral.commands.options import AsJson, SessionName, Yes
 from conferral.errors import NotDoneError
 
 if TYPE_CHECKING:
-    from operators.forgetting import Plan
+    from conferral.operations.forgetting import Plan
 
 #: What is counted, in words for one and for several.
 _WHAT = {
@@ -45,8 +45,8 @@ def forget(
     commands say of it; that their ids were given stays, so that no command is done twice. A live session is refused,
     and one that has ended less than a minute ago. Said again, it erases what is left. Recordings lie at Twilio.
     """
-    from runtime import log
-    from runtime.settings import StoreSettings, load
+    from conferral.runtime import log
+    from conferral.runtime.settings import StoreSettings, load
 
     if not (yes or dry_run or sys.stdin.isatty()):
         raise NotDoneError("without a terminal, forget needs --yes; nothing was erased")
@@ -68,7 +68,7 @@ def forget(
 
 def _told(plan: "Plan") -> str:
     """What goes, in words; numbers by their last digits."""
-    from operators import words
+    from conferral.operations import words
 
     traces = plan.traces
     address = words.address(plan.fields.get("party.customer.address", ""))
@@ -80,8 +80,8 @@ def _told(plan: "Plan") -> str:
 
 async def _plan(named: str) -> "Plan":
     from conferral.access import opened
-    from operators.forgetting import Forgetting
-    from runtime.settings import StoreSettings, load
+    from conferral.operations.forgetting import Forgetting
+    from conferral.runtime.settings import StoreSettings, load
 
     async with opened(load(StoreSettings)) as reader:
         return await Forgetting(reader).plan(named)
@@ -89,8 +89,8 @@ async def _plan(named: str) -> "Plan":
 
 async def _forget(plan: "Plan") -> None:
     from conferral.access import opened
-    from operators.forgetting import Forgetting
-    from runtime.settings import StoreSettings, load
+    from conferral.operations.forgetting import Forgetting
+    from conferral.runtime.settings import StoreSettings, load
 
     async with opened(load(StoreSettings)) as reader:
         await Forgetting(reader).forget(plan)

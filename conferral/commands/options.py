@@ -7,7 +7,7 @@ import typer
 from conferral.commands.completing import WITHIN_S, completed_parties
 
 if TYPE_CHECKING:
-    from operators.reader import Fields
+    from conferral.operations.reader import Fields
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output; errors too.")]
 #: Of what is shown as it is stored: keys are the names of fields in Redis, and values are whole.
@@ -31,7 +31,7 @@ def _session_like_or_none(value: str | None) -> str | None:
 
 def id_like_or_none(value: str | None) -> str | None:
     """Passes what can be an id, and nothing at all."""
-    from statemachine.ids import why_no_id
+    from conferral.statemachine.ids import why_no_id
 
     if value is not None and (why := why_no_id(value)):
         raise typer.BadParameter(why)
@@ -43,9 +43,9 @@ def completed_sessions(incomplete: str) -> list[tuple[str, str]]:
     import asyncio
     import re
 
-    from operators import standing, words
-    from runtime.errors import ConferralError
-    from statemachine.ids import ID_PATTERN
+    from conferral.operations import standing, words
+    from conferral.runtime.errors import ConferralError
+    from conferral.statemachine.ids import ID_PATTERN
 
     try:
         found = asyncio.run(_live_sessions())

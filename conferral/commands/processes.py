@@ -115,7 +115,7 @@ def console(
     page asks for the token otherwise. It keeps nothing: stop it with Ctrl-C or SIGTERM whenever you like.
     """
     from conferral.running import ConsoleOptions, run_console
-    from runtime.pages.serving import host_name
+    from conferral.runtime.pages.serving import host_name
 
     for name in allow_host or ():
         # Of a URL the scheme would be taken for the name, and the console would refuse whom it was to let in.

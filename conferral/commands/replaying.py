@@ -12,9 +12,9 @@ from conferral import output
 from conferral.commands.options import SESSION_TEXT, AsJson, Full, completed_histories
 
 if TYPE_CHECKING:
-    from operators.reader import LogEntry
-    from operators.replaying import History
-    from operators.timeline import Moment
+    from conferral.operations.reader import LogEntry
+    from conferral.operations.replaying import History
+    from conferral.operations.timeline import Moment
 
 _CLOCK = re.compile(r"\d{2}:\d{2}:\d{2}(\.\d{1,3})?")
 _ENTRY = re.compile(r"\d{1,19}-\d{1,19}")
@@ -76,7 +76,7 @@ def replay(
 def _history(named: str) -> History:
     from conferral.access import opened
     from conferral.reading import history_of_file, read_history
-    from runtime.settings import StoreSettings, load
+    from conferral.runtime.settings import StoreSettings, load
 
     if named == "-" or named.endswith(".json") or "/" in named:
         return history_of_file(named)
@@ -97,7 +97,7 @@ def _version(history: History, as_of: str) -> int:
     Raises:
         BadParameter: nobody can tell.
     """
-    from operators import replaying, timeline, words
+    from conferral.operations import replaying, timeline, words
 
     if re.fullmatch(r"\d{1,9}", as_of):
         return int(as_of)
@@ -121,7 +121,7 @@ def _version(history: History, as_of: str) -> int:
 
 
 def _show_steps(history: History, *, full: bool, as_json: bool) -> None:
-    from operators import replaying, standing, timeline, words
+    from conferral.operations import replaying, standing, timeline, words
 
     state, company = "", ""
     moments = timeline.timeline(history.log, full=full)
@@ -148,13 +148,13 @@ def _clock(entry: LogEntry) -> str:
 
 
 def _asked(moment: Moment) -> list[str]:
-    from operators import timeline
+    from conferral.operations import timeline
 
     return [f"Twilio is asked to {one.words}: {timeline.answer(one) or 'no answer yet'}" for one in moment.effects]
 
 
 def _step_object(entry: LogEntry, moment: Moment, now: str) -> dict[str, Any]:
-    from streams.session_codec import decode_changes
+    from conferral.storage.session_codec import decode_changes
 
     return {
         "entry": moment.entry_id,
@@ -196,9 +196,9 @@ def _show_as_of(history: History, version: int, *, full: bool, as_json: bool) ->
     from conferral.commands.explaining import wait_object
     from conferral.commands.sessions import show_fields, show_parties
     from conferral.errors import NotDoneError
-    from operators import replaying, words
-    from operators.hearing import hearing
-    from operators.waiting import waits_for
+    from conferral.operations import replaying, words
+    from conferral.operations.hearing import hearing
+    from conferral.operations.waiting import waits_for
 
     fields = replaying.at_version(history.log, version, history.fields)
     if "version" not in fields:

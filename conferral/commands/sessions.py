@@ -13,9 +13,9 @@ from conferral.commands.options import AsStored, Full, SessionName
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from operators.reader import Fields, LogEntry
-    from operators.replaying import History
-    from operators.times import Times
+    from conferral.operations.reader import Fields, LogEntry
+    from conferral.operations.replaying import History
+    from conferral.operations.times import Times
 
 COLUMNS = ("session", "state", "trouble", ">duration", "ended (UTC)", "customer", "agent", "transfer", "notes")
 
@@ -58,9 +58,9 @@ def sessions(
 async def _sessions(state: str | None, *, with_ended: bool) -> "tuple[list[Fields], Times]":
     """Sessions, those that need attention first, and what time it is for them."""
     from conferral.access import opened
-    from operators.times import read_times
-    from operators.trouble import sort_key
-    from runtime.settings import StoreSettings, load
+    from conferral.operations.times import read_times
+    from conferral.operations.trouble import sort_key
+    from conferral.runtime.settings import StoreSettings, load
 
     async with opened(load(StoreSettings)) as reader:
         found = await reader.listed(state, with_ended=with_ended)
@@ -71,7 +71,7 @@ async def _sessions(state: str | None, *, with_ended: bool) -> "tuple[list[Field
 async def list_sessions(state: str | None, *, with_ended: bool) -> "list[Fields]":
     """Sessions, oldest first; those in one state, or all."""
     from conferral.access import opened
-    from runtime.settings import StoreSettings, load
+    from conferral.runtime.settings import StoreSettings, load
 
     async with opened(load(StoreSettings)) as reader:
         return await reader.listed(state, with_ended=with_ended)
@@ -85,7 +85,7 @@ def row(fields: "Fields", now_ms: int = 0, *, full: bool = False) -> tuple[str, 
         now_ms: What time it is for it, Unix milliseconds; 0 for what this machine's clock shows.
         full: Whether numbers are shown whole.
     """
-    from operators import standing
+    from conferral.operations import standing
 
     return (
         fields.get("id", "?"),
@@ -102,7 +102,7 @@ def row(fields: "Fields", now_ms: int = 0, *, full: bool = False) -> tuple[str, 
 
 def entry(fields: "Fields", now_ms: int = 0, *, full: bool = False) -> output.Entry:
     """A session as a few lines, for a narrow terminal."""
-    from operators import standing
+    from conferral.operations import standing
 
     told = [standing.transfer(fields, full=full), *standing.notes(fields)]
     company = standing.company(fields, full=full)
@@ -113,14 +113,14 @@ def entry(fields: "Fields", now_ms: int = 0, *, full: bool = False) -> output.En
 
 
 def _state(fields: "Fields") -> str:
-    from operators import words
+    from conferral.operations import words
 
     return " ".join(filter(None, (words.state(fields), fields.get("end_reason", ""))))
 
 
 def _trouble(fields: "Fields", now_ms: int) -> str:
-    from operators.trouble import trouble_of
-    from runtime.clock import SystemClock
+    from conferral.operations.trouble import trouble_of
+    from conferral.runtime.clock import SystemClock
 
     trouble = trouble_of(fields, now_ms or SystemClock().wall_ms())
     return trouble.words if trouble else ""
@@ -131,8 +131,8 @@ def _ended_at(fields: "Fields") -> str:
 
 
 def _duration(fields: "Fields") -> str:
-    from operators import words
-    from runtime.clock import SystemClock
+    from conferral.operations import words
+    from conferral.runtime.clock import SystemClock
 
     end_ms = words.time_ms(fields.get("ended_at", "")) or SystemClock().wall_ms()
     return words.age(words.time_ms(fields.get("created_at", "")), end_ms)
@@ -161,7 +161,7 @@ def show(session: SessionName, full: Full = False, as_json: AsStored = False) ->
 async def _history(named: str) -> "History":
     from conferral.access import opened
     from conferral.reading import read_history
-    from runtime.settings import StoreSettings, load
+    from conferral.runtime.settings import StoreSettings, load
 
     async with opened(load(StoreSettings)) as reader:
         return await read_history(reader, named)
@@ -179,8 +179,8 @@ def show_fields(fields: "Fields", *, full: bool) -> None:
 
 def field_lines(fields: "Fields", *, full: bool) -> list[str]:
     """The same as texts."""
-    from operators import standing, words
-    from operators.damage import REPAIR, damaged_field
+    from conferral.operations import standing, words
+    from conferral.operations.damage import REPAIR, damaged_field
 
     shown = {
         "session": fields.get("id", ""),
@@ -208,7 +208,7 @@ def show_parties(fields: "Fields", *, full: bool) -> None:
 
 def party_rows(fields: "Fields", *, full: bool) -> "tuple[list[tuple[str, ...]], list[output.Entry]]":
     """The same as rows of a table, and as entries for a narrow terminal."""
-    from operators import standing, words
+    from conferral.operations import standing, words
 
     rows: list[tuple[str, ...]] = []
     entries: list[output.Entry] = []
@@ -226,8 +226,8 @@ def party_rows(fields: "Fields", *, full: bool) -> "tuple[list[tuple[str, ...]],
 
 
 def _show_attempts(fields: "Fields", *, full: bool) -> None:
-    from operators import standing
-    from runtime.clock import SystemClock
+    from conferral.operations import standing
+    from conferral.runtime.clock import SystemClock
 
     rows = standing.attempts(fields, SystemClock().wall_ms(), full=full)
     if rows:
@@ -246,7 +246,7 @@ def _show_log(log: "Sequence[LogEntry]", *, full: bool) -> None:
 
 def log_rows(log: "Sequence[LogEntry]", *, full: bool) -> list[tuple[str, ...]]:
     """What has happened to a session, as rows of a table, oldest first."""
-    from operators import timeline
+    from conferral.operations import timeline
 
     rows: list[tuple[str, ...]] = []
     for entry, moment in zip(log, timeline.timeline(log, full=full), strict=True):

@@ -9,7 +9,7 @@ from conferral import output
 from conferral.commands.options import AsJson
 
 if TYPE_CHECKING:
-    from streams.processes import Process
+    from conferral.storage.processes import Process
 
 
 def upgrade(
@@ -28,7 +28,7 @@ def upgrade(
     level in PREFIX:config; it never goes back. Refused while a process runs that does not know it: such a worker would
     stand still, such webhooks would answer without what they can't read.
     """
-    from streams.levels import LEVELS
+    from conferral.storage.levels import LEVELS
 
     before, after, behind = asyncio.run(_upgrade(check=check, force=force))
     if as_json:
@@ -52,9 +52,9 @@ async def _upgrade(*, check: bool, force: bool) -> "tuple[int, int, list[Process
     """
     from conferral.access import opened
     from conferral.errors import NotDoneError
-    from runtime.settings import StoreSettings, load
-    from streams import config, processes
-    from streams.levels import LEVEL
+    from conferral.runtime.settings import StoreSettings, load
+    from conferral.storage import config, processes
+    from conferral.storage.levels import LEVEL
 
     async with opened(load(StoreSettings)) as reader:
         client, keys = reader.client, reader.keys

@@ -14,9 +14,9 @@ from conferral.commands.options import AsJson, Full, OptionalSessionName
 from conferral.keyboard import STATES, Choice, pressed
 
 if TYPE_CHECKING:
+    from conferral.operations.following import Follower
+    from conferral.operations.reader import Reader
     from conferral.watching import View
-    from operators.following import Follower
-    from operators.reader import Reader
 
 #: Longest pause while Redis is out of reach, seconds.
 BACK_OFF_MAX_S = 5.0
@@ -73,9 +73,9 @@ def watch(
 
 async def _watch(named: str | None, choice: Choice, *, until_ended: bool, full: bool, as_json: bool) -> None:
     from conferral.access import opened, place_of
+    from conferral.operations.following import Follower
+    from conferral.runtime.settings import StoreSettings, load
     from conferral.watching import Screen
-    from operators.following import Follower
-    from runtime.settings import StoreSettings, load
 
     settings = load(StoreSettings)
     async with opened(settings) as reader:
@@ -113,10 +113,10 @@ def _lines(reader: Reader, choice: Choice, *, full: bool, as_json: bool, is_one:
 async def _follow(
     follower: Follower, view: View, place: str, stop: asyncio.Event, *, until_ended: bool = False
 ) -> None:
-    from operators.following import LOOK_EVERY_S
-    from runtime.clock import SystemClock
-    from runtime.errors import StoreError
-    from runtime.lifecycle import pause
+    from conferral.operations.following import LOOK_EVERY_S
+    from conferral.runtime.clock import SystemClock
+    from conferral.runtime.errors import StoreError
+    from conferral.runtime.lifecycle import pause
 
     clock, pause_s = SystemClock(), LOOK_EVERY_S
     await view.begin(await follower.start(clock.wall_ms()))

@@ -1,6 +1,6 @@
 """Who plays in the demo's stories: people, their phones' addresses, and what they are called."""
 
-from operators import words
+from conferral.operations import words
 
 #: Numbers reserved for fiction. Source: North American Numbering Plan, 555-0100 to 555-0199.
 BUSINESS = "+14155550100"

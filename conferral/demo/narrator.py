@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from conferral import output
 from conferral.demo import cast
-from operators import words
-from operators.following import Follower
-from operators.reader import LogEntry
-from runtime.clock import SystemClock
+from conferral.operations import words
+from conferral.operations.following import Follower
+from conferral.operations.reader import LogEntry
+from conferral.runtime.clock import SystemClock
 
 LOOK_EVERY_S = 0.05
 #: Where a line begins that tells no time.

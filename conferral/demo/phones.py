@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 
 from conferral.errors import NotDoneError
-from operators import standing
+from conferral.operations import standing
 
 #: What a phone can be told.
 Does = float | str | list[str]

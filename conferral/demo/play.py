@@ -11,10 +11,10 @@ from conferral.demo.phones import Does, Phones
 from conferral.demo.stage import Stage
 from conferral.demo.waiting import until
 from conferral.errors import NotDoneError
-from operators import words
-from operators.following import Follower
-from operators.reader import Fields
-from streams import commands
+from conferral.operations import words
+from conferral.operations.following import Follower
+from conferral.operations.reader import Fields
+from conferral.storage import commands
 
 #: How long one step may take, seconds.
 STEP_S = 15.0

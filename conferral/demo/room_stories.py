@@ -3,7 +3,7 @@
 from conferral.demo import cast
 from conferral.demo.play import ANSWER_LATE_S, Theatre
 from conferral.errors import NotDoneError
-from operators.reader import Fields
+from conferral.operations.reader import Fields
 
 
 async def waiting(theatre: Theatre) -> None:

@@ -18,7 +18,7 @@ from conferral.demo.survey import survey
 from conferral.demo.waiting import put_down
 from conferral.demo.workers import Workers
 from conferral.errors import NotDoneError
-from runtime.errors import StoreError
+from conferral.runtime.errors import StoreError
 
 #: How long a process's death can go unnoticed, seconds.
 DEATH_FOUND_S = 0.5

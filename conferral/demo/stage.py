@@ -14,11 +14,11 @@ from conferral.demo.children import Child, Children
 from conferral.demo.ports import Ports
 from conferral.demo.waiting import until
 from conferral.errors import NotDoneError
-from operators.reader import Reader
-from runtime.errors import StoreError
-from runtime.settings import ServiceSettings
-from streams.connection import store_errors
-from streams.keys import Keys
+from conferral.operations.reader import Reader
+from conferral.runtime.errors import StoreError
+from conferral.runtime.settings import ServiceSettings
+from conferral.storage.connection import store_errors
+from conferral.storage.keys import Keys
 
 #: How long everything may take to start, seconds; usually it takes one or two.
 START_S = 30.0

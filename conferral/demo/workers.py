@@ -10,9 +10,9 @@ from conferral.demo.children import LOOK_EVERY_S, Child, Children
 from conferral.demo.phones import Phones
 from conferral.demo.waiting import until
 from conferral.errors import NotDoneError
-from operators.health import Health, read_health
-from operators.reader import Reader
-from runtime.errors import StoreError
+from conferral.operations.health import Health, read_health
+from conferral.operations.reader import Reader
+from conferral.runtime.errors import StoreError
 
 #: A worker that has died starts again after this time, so that the other one is seen taking over, seconds.
 START_AGAIN_S = 10.0

@@ -1,10 +1,10 @@
 """Dead letters: what lies there, and why."""
 
-from console.messages import told
-from console.store import Store
-from operators.dead_letters import DeadLetters, Letters
-from operators.reader import Reader
-from runtime.clock import Clock
+from conferral.console.messages import told
+from conferral.console.store import Store
+from conferral.operations.dead_letters import DeadLetters, Letters
+from conferral.operations.reader import Reader
+from conferral.runtime.clock import Clock
 
 #: How often is looked whether anything has changed, seconds.
 LOOK_EVERY_S = 1.0

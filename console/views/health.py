@@ -1,6 +1,6 @@
 """How the system is: partitions and their holders, processes, rates, what has failed at Twilio."""
 
-from console.board import Board
+from conferral.console.board import Board
 
 
 class HealthView:

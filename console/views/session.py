@@ -4,19 +4,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from console.histories import Histories, SharedHistory
-from console.looker import Looker, is_session
-from console.messages import joined, told
-from console.rows import mark
-from console.shown import shown
-from console.store import Store
-from operators import destinations, explaining, hearing, replaying, standing, words
-from operators.buttons import Button, buttons
-from operators.explaining import Explanation
-from operators.reader import Fields, Reader
-from operators.trouble import Trouble, trouble_of
-from operators.waiting import Wait
-from runtime.clock import Clock
+from conferral.console.histories import Histories, SharedHistory
+from conferral.console.looker import Looker, is_session
+from conferral.console.messages import joined, told
+from conferral.console.rows import mark
+from conferral.console.shown import shown
+from conferral.console.store import Store
+from conferral.operations import destinations, explaining, hearing, replaying, standing, words
+from conferral.operations.buttons import Button, buttons
+from conferral.operations.explaining import Explanation
+from conferral.operations.reader import Fields, Reader
+from conferral.operations.trouble import Trouble, trouble_of
+from conferral.operations.waiting import Wait
+from conferral.runtime.clock import Clock
 
 #: How often it is read though its partition has committed nothing, seconds: sentences with times in them grow old.
 READ_EVERY_S = 2.0

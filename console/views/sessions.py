@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
-from console.looker import Kept, Looker
-from console.messages import joined
+from conferral.console.looker import Kept, Looker
+from conferral.console.messages import joined
 
 #: Rows that are made in one go (count): others get their turn in between.
 ROWS_AT_ONCE = 200

@@ -3,18 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from console.board import Board
-from console.histories import Histories
-from console.looker import Looker
-from console.store import Store
-from console.views.dead import DeadView
-from console.views.health import HealthView
-from console.views.session import SessionView
-from console.views.sessions import SessionsView
-from console.views.view import BadMessageError, View, count, flag, text
-from runtime.clock import Clock
-from statemachine.ids import NAME_PATTERN
-from streams.dead_letters import REASON_MAX
+from conferral.console.board import Board
+from conferral.console.histories import Histories
+from conferral.console.looker import Looker
+from conferral.console.store import Store
+from conferral.console.views.dead import DeadView
+from conferral.console.views.health import HealthView
+from conferral.console.views.session import SessionView
+from conferral.console.views.sessions import SessionsView
+from conferral.console.views.view import BadMessageError, View, count, flag, text
+from conferral.runtime.clock import Clock
+from conferral.statemachine.ids import NAME_PATTERN
+from conferral.storage.dead_letters import REASON_MAX
 
 
 class Views:

@@ -3,9 +3,9 @@
 Give an `Exchange` what happened and when; it answers with what Twilio would do next. No I/O, no clock, no randomness.
 """
 
-from sandbox.exchange.engine import Exchange, UnknownNumberError
-from sandbox.exchange.hearing import Heard, Hearing, Interval, heard_by
-from sandbox.exchange.inputs import (
+from conferral.sandbox.exchange.engine import Exchange, UnknownNumberError
+from conferral.sandbox.exchange.hearing import Heard, Hearing, Interval, heard_by
+from conferral.sandbox.exchange.inputs import (
     InboundCall,
     Input,
     OddCallback,
@@ -24,9 +24,18 @@ from sandbox.exchange.inputs import (
     TwimlFailed,
     TwimlFetched,
 )
-from sandbox.exchange.model import FINAL, Call, Conference, Number, Participant, RecordedSpan, Recording, State
-from sandbox.exchange.odd import NobodyToTellError
-from sandbox.exchange.outputs import (
+from conferral.sandbox.exchange.model import (
+    FINAL,
+    Call,
+    Conference,
+    Number,
+    Participant,
+    RecordedSpan,
+    Recording,
+    State,
+)
+from conferral.sandbox.exchange.odd import NobodyToTellError
+from conferral.sandbox.exchange.outputs import (
     AskForKeys,
     CallbackRequest,
     DebuggerEntry,
@@ -37,7 +46,7 @@ from sandbox.exchange.outputs import (
     Result,
     RingPhone,
 )
-from sandbox.exchange.rules import Rules
+from conferral.sandbox.exchange.rules import Rules
 
 __all__ = [
     "FINAL",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from sandbox.exchange.hearing import Hearing
-from sandbox.exchange.model import State
+from conferral.sandbox.exchange.hearing import Hearing
+from conferral.sandbox.exchange.model import State
 
 
 @dataclass(slots=True)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sandbox.exchange import params
-from sandbox.exchange.inputs import Params
-from sandbox.exchange.model import Call, Subscription
-from sandbox.exchange.outputs import CallbackRequest, ReleasePhone, RingPhone
-from sandbox.exchange.texts import is_url, with_query
-from sandbox.exchange.work import Work
+from conferral.sandbox.exchange import params
+from conferral.sandbox.exchange.inputs import Params
+from conferral.sandbox.exchange.model import Call, Subscription
+from conferral.sandbox.exchange.outputs import CallbackRequest, ReleasePhone, RingPhone
+from conferral.sandbox.exchange.texts import is_url, with_query
+from conferral.sandbox.exchange.work import Work
 
 CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
 TIMERS = ("start", "ring", "limit", "digits", "verb", "dial-limit", "redirect", "wait", "hold", "announce")

@@ -5,11 +5,11 @@ Source: Twilio docs: TwiML <Conference>; Conference resource; Participant resour
 
 from __future__ import annotations
 
-from sandbox.exchange import calls, params, recordings, tunes
-from sandbox.exchange.inputs import Params
-from sandbox.exchange.model import Call, Conference, JoinOrder, Participant
-from sandbox.exchange.texts import CALL_SID, CONFERENCE_SID
-from sandbox.exchange.work import Work
+from conferral.sandbox.exchange import calls, params, recordings, tunes
+from conferral.sandbox.exchange.inputs import Params
+from conferral.sandbox.exchange.model import Call, Conference, JoinOrder, Participant
+from conferral.sandbox.exchange.texts import CALL_SID, CONFERENCE_SID
+from conferral.sandbox.exchange.work import Work
 
 GROUPS = {
     "conference-start": "start",

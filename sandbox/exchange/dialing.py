@@ -5,12 +5,12 @@ Source: Twilio docs: TwiML <Dial>, <Number>, <Client>, <Sip>, <Conference>.
 
 from __future__ import annotations
 
-from sandbox.exchange import calls, conferences, params
-from sandbox.exchange.inputs import Params
-from sandbox.exchange.model import Call, Dial, JoinOrder, Source, Subscription
-from sandbox.exchange.texts import is_number, is_url, resolve
-from sandbox.exchange.twiml import Verb, address, custom_parameters, nouns
-from sandbox.exchange.work import Work
+from conferral.sandbox.exchange import calls, conferences, params
+from conferral.sandbox.exchange.inputs import Params
+from conferral.sandbox.exchange.model import Call, Dial, JoinOrder, Source, Subscription
+from conferral.sandbox.exchange.texts import is_number, is_url, resolve
+from conferral.sandbox.exchange.twiml import Verb, address, custom_parameters, nouns
+from conferral.sandbox.exchange.work import Work
 
 NOUNS_MAX = 10
 RING_S = 30.0

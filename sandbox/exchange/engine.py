@@ -8,17 +8,28 @@ from __future__ import annotations
 import copy
 from typing import assert_never
 
-from sandbox.exchange import calls, conferences, dialing, foreign, inputs, members, odd, programs, recordings, rest
-from sandbox.exchange.alone import Alone
-from sandbox.exchange.forgetting import forget_over
-from sandbox.exchange.hearing import Hearing
-from sandbox.exchange.inputs import Input
-from sandbox.exchange.model import Call, Fetch, Number, Source, State, Subscription
-from sandbox.exchange.outputs import RestAnswer, Result
-from sandbox.exchange.rules import Rules
-from sandbox.exchange.texts import call_token, is_number
-from sandbox.exchange.twiml import TwimlError
-from sandbox.exchange.work import Task, Work
+from conferral.sandbox.exchange import (
+    calls,
+    conferences,
+    dialing,
+    foreign,
+    inputs,
+    members,
+    odd,
+    programs,
+    recordings,
+    rest,
+)
+from conferral.sandbox.exchange.alone import Alone
+from conferral.sandbox.exchange.forgetting import forget_over
+from conferral.sandbox.exchange.hearing import Hearing
+from conferral.sandbox.exchange.inputs import Input
+from conferral.sandbox.exchange.model import Call, Fetch, Number, Source, State, Subscription
+from conferral.sandbox.exchange.outputs import RestAnswer, Result
+from conferral.sandbox.exchange.rules import Rules
+from conferral.sandbox.exchange.texts import call_token, is_number
+from conferral.sandbox.exchange.twiml import TwimlError
+from conferral.sandbox.exchange.work import Task, Work
 
 
 class UnknownNumberError(LookupError):

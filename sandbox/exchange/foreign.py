@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sandbox.exchange import calls, conferences
-from sandbox.exchange.model import FINAL, Call, JoinOrder
-from sandbox.exchange.work import Work
+from conferral.sandbox.exchange import calls, conferences
+from conferral.sandbox.exchange.model import FINAL, Call, JoinOrder
+from conferral.sandbox.exchange.work import Work
 
 CALLER, CALLED = "+12025550190", "+12025550191"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import islice
 
-from sandbox.exchange.hearing import Hearing
-from sandbox.exchange.model import State
+from conferral.sandbox.exchange.hearing import Hearing
+from conferral.sandbox.exchange.model import State
 
 
 def forget_over(state: State, hearing: Hearing, most: int, held: frozenset[str] = frozenset()) -> set[str]:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.exchange.inputs import Params
-from sandbox.exchange.model import Subscription
-from sandbox.exchange.outputs import RestAnswer
-from sandbox.exchange.texts import is_url
-from sandbox.exchange.work import Work
+from conferral.sandbox.exchange.inputs import Params
+from conferral.sandbox.exchange.model import Subscription
+from conferral.sandbox.exchange.outputs import RestAnswer
+from conferral.sandbox.exchange.texts import is_url
+from conferral.sandbox.exchange.work import Work
 
 
 class RestError(Exception):

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sandbox.exchange import tunes
-from sandbox.exchange.model import Call, Conference, Participant, State, Tune
-from sandbox.exchange.texts import resolve
-from sandbox.exchange.twiml import Verb
+from conferral.sandbox.exchange import tunes
+from conferral.sandbox.exchange.model import Call, Conference, Participant, State, Tune
+from conferral.sandbox.exchange.texts import resolve
+from conferral.sandbox.exchange.twiml import Verb
 
 HeardKind = Literal["parties", "ringback", "music", "silence", "speech"]
 

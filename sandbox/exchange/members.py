@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sandbox.exchange import calls, conferences, dialing, tunes, twiml
-from sandbox.exchange.model import Conference, Fetch, Participant, Tune
-from sandbox.exchange.twiml import TwimlError, Verb
-from sandbox.exchange.work import Work
+from conferral.sandbox.exchange import calls, conferences, dialing, tunes, twiml
+from conferral.sandbox.exchange.model import Conference, Fetch, Participant, Tune
+from conferral.sandbox.exchange.twiml import TwimlError, Verb
+from conferral.sandbox.exchange.work import Work
 
 Slot = Literal["wait", "hold", "announce"]
 

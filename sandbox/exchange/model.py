@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sandbox.exchange.inputs import Params
-from sandbox.exchange.outputs import FetchPurpose
-from sandbox.exchange.timers import Timers
-from sandbox.exchange.twiml import Verb
+from conferral.sandbox.exchange.inputs import Params
+from conferral.sandbox.exchange.outputs import FetchPurpose
+from conferral.sandbox.exchange.timers import Timers
+from conferral.sandbox.exchange.twiml import Verb
 
 FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 """Statuses that a call never leaves (Twilio docs: Call resource, Status values)."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sandbox.exchange import calls, params
-from sandbox.exchange.inputs import OddCallback, Params
-from sandbox.exchange.model import State, Subscription
-from sandbox.exchange.work import Work
+from conferral.sandbox.exchange import calls, params
+from conferral.sandbox.exchange.inputs import OddCallback, Params
+from conferral.sandbox.exchange.model import State, Subscription
+from conferral.sandbox.exchange.work import Work
 
 
 class NobodyToTellError(LookupError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sandbox.exchange.inputs import Params
+from conferral.sandbox.exchange.inputs import Params
 
 FetchPurpose = Literal["program", "ignored", "whisper", "wait", "hold", "announce"]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 
-from sandbox.exchange.inputs import Params
-from sandbox.exchange.model import Call, Conference, Participant, Recording
-from sandbox.exchange.texts import boolean, country, is_number, rfc2822
+from conferral.sandbox.exchange.inputs import Params
+from conferral.sandbox.exchange.model import Call, Conference, Participant, Recording
+from conferral.sandbox.exchange.texts import boolean, country, is_number, rfc2822
 
 API_VERSION = "2010-04-01"
 

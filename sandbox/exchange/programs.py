@@ -5,12 +5,12 @@ Source: Twilio docs: TwiML for Programmable Voice (Say, Play, Pause, Redirect, H
 
 from __future__ import annotations
 
-from sandbox.exchange import calls, conferences, dialing, twiml
-from sandbox.exchange.model import Call, Gather, Program, Source
-from sandbox.exchange.outputs import AskForKeys
-from sandbox.exchange.texts import is_url, resolve
-from sandbox.exchange.twiml import TwimlError, Verb
-from sandbox.exchange.work import Work
+from conferral.sandbox.exchange import calls, conferences, dialing, twiml
+from conferral.sandbox.exchange.model import Call, Gather, Program, Source
+from conferral.sandbox.exchange.outputs import AskForKeys
+from conferral.sandbox.exchange.texts import is_url, resolve
+from conferral.sandbox.exchange.twiml import TwimlError, Verb
+from conferral.sandbox.exchange.work import Work
 
 APPLICATION_ERROR = (
     Verb("Say", (), "We are sorry, an application error has occurred. Goodbye."),

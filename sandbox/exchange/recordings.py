@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sandbox.exchange import calls, params
-from sandbox.exchange.hearing import heard_by
-from sandbox.exchange.model import Call, Conference, JoinOrder, RecordedSpan, Recording, RecordOrder, State
-from sandbox.exchange.work import Work
+from conferral.sandbox.exchange import calls, params
+from conferral.sandbox.exchange.hearing import heard_by
+from conferral.sandbox.exchange.model import Call, Conference, JoinOrder, RecordedSpan, Recording, RecordOrder, State
+from conferral.sandbox.exchange.work import Work
 
 TOO_SHORT = 16101
 """Twilio's error code of a recording that is absent because it was too short."""

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
-from sandbox.exchange import params
-from sandbox.exchange.forms import Form, RestError
-from sandbox.exchange.inputs import Params
-from sandbox.exchange.model import Call, Conference, Participant, Recording, State
-from sandbox.exchange.outputs import RestAnswer
-from sandbox.exchange.texts import rfc2822
+from conferral.sandbox.exchange import params
+from conferral.sandbox.exchange.forms import Form, RestError
+from conferral.sandbox.exchange.inputs import Params
+from conferral.sandbox.exchange.model import Call, Conference, Participant, Recording, State
+from conferral.sandbox.exchange.outputs import RestAnswer
+from conferral.sandbox.exchange.texts import rfc2822
 
 Item = TypeVar("Item")
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 
-from sandbox.exchange import recordings, resources, rest_account, rest_calls, rest_conferences
-from sandbox.exchange.forms import Form, RestError, error_answer, not_found, not_modeled
-from sandbox.exchange.inputs import Params, RestRequest
-from sandbox.exchange.model import Recording
-from sandbox.exchange.outputs import RestAnswer
-from sandbox.exchange.work import Work
+from conferral.sandbox.exchange import recordings, resources, rest_account, rest_calls, rest_conferences
+from conferral.sandbox.exchange.forms import Form, RestError, error_answer, not_found, not_modeled
+from conferral.sandbox.exchange.inputs import Params, RestRequest
+from conferral.sandbox.exchange.model import Recording
+from conferral.sandbox.exchange.outputs import RestAnswer
+from conferral.sandbox.exchange.work import Work
 
 _ACCOUNT_RECORDINGS = re.compile(r"^/Recordings(/(?P<key>[^/]+))?\.json$")
 _PATH = re.compile(

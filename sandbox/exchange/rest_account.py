@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sandbox.exchange import params, resources
-from sandbox.exchange.forms import Form, RestError
-from sandbox.exchange.inputs import Params
-from sandbox.exchange.model import Number, State
-from sandbox.exchange.outputs import RestAnswer
-from sandbox.exchange.sids import make_sid
-from sandbox.exchange.texts import rfc2822
-from sandbox.exchange.work import Work
+from conferral.sandbox.exchange import params, resources
+from conferral.sandbox.exchange.forms import Form, RestError
+from conferral.sandbox.exchange.inputs import Params
+from conferral.sandbox.exchange.model import Number, State
+from conferral.sandbox.exchange.outputs import RestAnswer
+from conferral.sandbox.exchange.sids import make_sid
+from conferral.sandbox.exchange.texts import rfc2822
+from conferral.sandbox.exchange.work import Work
 
 ACCOUNT_PATH = ".json"
 """The account's own address, behind the part that all others have too."""

@@ -9,13 +9,13 @@ import re
 from typing import Literal
 from urllib.parse import unquote
 
-from sandbox.exchange import calls, programs, recordings, resources
-from sandbox.exchange.forms import Form, RestError, not_found
-from sandbox.exchange.inputs import Params
-from sandbox.exchange.model import FINAL, Call, Recording, RecordOrder, Source, Subscription
-from sandbox.exchange.outputs import RestAnswer
-from sandbox.exchange.texts import is_address, is_number
-from sandbox.exchange.work import Work
+from conferral.sandbox.exchange import calls, programs, recordings, resources
+from conferral.sandbox.exchange.forms import Form, RestError, not_found
+from conferral.sandbox.exchange.inputs import Params
+from conferral.sandbox.exchange.model import FINAL, Call, Recording, RecordOrder, Source, Subscription
+from conferral.sandbox.exchange.outputs import RestAnswer
+from conferral.sandbox.exchange.texts import is_address, is_number
+from conferral.sandbox.exchange.work import Work
 
 RING_S = 60
 TWIML_MAX = 4000

@@ -5,13 +5,13 @@ Source: Twilio docs: Conference resource; Participant resource; Error and Warnin
 
 from __future__ import annotations
 
-from sandbox.exchange import calls, conferences, members, resources, rest_calls
-from sandbox.exchange.forms import Form, RestError, not_found
-from sandbox.exchange.inputs import Params
-from sandbox.exchange.model import Conference, JoinOrder, Participant
-from sandbox.exchange.outputs import RestAnswer
-from sandbox.exchange.texts import CALL_SID, CONFERENCE_SID
-from sandbox.exchange.work import Work
+from conferral.sandbox.exchange import calls, conferences, members, resources, rest_calls
+from conferral.sandbox.exchange.forms import Form, RestError, not_found
+from conferral.sandbox.exchange.inputs import Params
+from conferral.sandbox.exchange.model import Conference, JoinOrder, Participant
+from conferral.sandbox.exchange.outputs import RestAnswer
+from conferral.sandbox.exchange.texts import CALL_SID, CONFERENCE_SID
+from conferral.sandbox.exchange.work import Work
 
 CONFERENCE_EVENTS = frozenset(conferences.GROUPS.values())
 PARTICIPANT_RECORDING_EVENTS = (

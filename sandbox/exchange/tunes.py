@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sandbox.exchange.inputs import Params
-from sandbox.exchange.model import Conference, Participant, Source, Tune
-from sandbox.exchange.texts import resolve
-from sandbox.exchange.twiml import Verb, seconds
-from sandbox.exchange.work import Work
+from conferral.sandbox.exchange.inputs import Params
+from conferral.sandbox.exchange.model import Conference, Participant, Source, Tune
+from conferral.sandbox.exchange.texts import resolve
+from conferral.sandbox.exchange.twiml import Verb, seconds
+from conferral.sandbox.exchange.work import Work
 
 Slot = Literal["wait", "hold", "announce"]
 RESTING = -1

@@ -11,13 +11,13 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sandbox.exchange import params
-from sandbox.exchange.inputs import Params
-from sandbox.exchange.model import Call, Conference, Fetch, Source, State
-from sandbox.exchange.outputs import DebuggerEntry, FetchPurpose, FetchRequest, Output
-from sandbox.exchange.rules import Rules
-from sandbox.exchange.sids import make_sid
-from sandbox.exchange.texts import with_query
+from conferral.sandbox.exchange import params
+from conferral.sandbox.exchange.inputs import Params
+from conferral.sandbox.exchange.model import Call, Conference, Fetch, Source, State
+from conferral.sandbox.exchange.outputs import DebuggerEntry, FetchPurpose, FetchRequest, Output
+from conferral.sandbox.exchange.rules import Rules
+from conferral.sandbox.exchange.sids import make_sid
+from conferral.sandbox.exchange.texts import with_query
 
 TaskKind = Literal["run", "ended", "dial-over", "bridge"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypedDict
 
-from sandbox.exchange import Call, Participant
-from sandbox.phones import Phone, phone_address
-from sandbox.switchboard import Switchboard
-from sandbox.views import sounds
-from sandbox.views.times import iso
+from conferral.sandbox.exchange import Call, Participant
+from conferral.sandbox.phones import Phone, phone_address
+from conferral.sandbox.switchboard import Switchboard
+from conferral.sandbox.views import sounds
+from conferral.sandbox.views.times import iso
 
 PHONES_MAX = 24
 """How many are shown: those that somebody plays, that have a call or a name go first, then the newest ones."""

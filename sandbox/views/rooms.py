@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.switchboard import Switchboard
-from sandbox.views.phones import at_the_phone, name_of
+from conferral.sandbox.switchboard import Switchboard
+from conferral.sandbox.views.phones import at_the_phone, name_of
 
 ROOMS_MAX = 50
 

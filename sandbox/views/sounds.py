@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from sandbox.exchange import Heard
+from conferral.sandbox.exchange import Heard
 
 SOMEBODY = "somebody"
 """Who is on a leg that no phone here has."""

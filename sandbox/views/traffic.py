@@ -7,11 +7,11 @@ from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
-from sandbox.exchange import DebuggerEntry
-from sandbox.ledger import ANSWER_MAX, Attempt, DeliveryEntry, RestEntry
-from sandbox.switchboard import Switchboard
-from sandbox.views.phones import at_the_phone, name_of
-from sandbox.views.times import iso
+from conferral.sandbox.exchange import DebuggerEntry
+from conferral.sandbox.ledger import ANSWER_MAX, Attempt, DeliveryEntry, RestEntry
+from conferral.sandbox.switchboard import Switchboard
+from conferral.sandbox.views.phones import at_the_phone, name_of
+from conferral.sandbox.views.times import iso
 
 _CALL_SID = re.compile(r"CA[0-9a-f]{32}")
 NEWEST_MAX = 200

@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from statemachine.actions.asking import want_ends
-from statemachine.actions.commands import report_call
-from statemachine.actions.dialling import let_party_go, watch_dials
-from statemachine.events import AgeOverdue, CallsRead, ConferenceFound, ParticipantFound
-from statemachine.guards.found import found_by_look, names_of, number_of
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, SUPERVISOR, TARGET, Party, first_label
-from statemachine.states import (
+from conferral.statemachine.actions.asking import want_ends
+from conferral.statemachine.actions.commands import report_call
+from conferral.statemachine.actions.dialling import let_party_go, watch_dials
+from conferral.statemachine.events import AgeOverdue, CallsRead, ConferenceFound, ParticipantFound
+from conferral.statemachine.guards.found import found_by_look, names_of, number_of
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, SUPERVISOR, TARGET, Party, first_label
+from conferral.statemachine.states import (
     Opening,
     PartyStatus,
     Phase,
@@ -20,8 +20,8 @@ from statemachine.states import (
     TransferStatus,
     Tune,
 )
-from statemachine.step import CommandStatus
-from statemachine.transfer import TransferState
+from conferral.statemachine.step import CommandStatus
+from conferral.statemachine.transfer import TransferState
 
 
 def adopt_conference(scratch: Scratch, event: ConferenceFound) -> None:

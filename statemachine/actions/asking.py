@@ -7,9 +7,9 @@ asked for again when the look shows that it did not happen.
 
 from typing import Any
 
-from statemachine.actions.looking import look_at_calls
-from statemachine.effects import UpdateParticipant
-from statemachine.events import (
+from conferral.statemachine.actions.looking import look_at_calls
+from conferral.statemachine.effects import UpdateParticipant
+from conferral.statemachine.events import (
     CallsRead,
     ConfirmOverdue,
     EffectFailed,
@@ -18,12 +18,12 @@ from statemachine.events import (
     ParticipantChanged,
     ParticipantSeen,
 )
-from statemachine.guards.asking import next_ask
-from statemachine.guards.company import is_being_dialled
-from statemachine.guards.supervising import supervises_as
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, SUPERVISOR, Ask, Party
-from statemachine.states import Tune
+from conferral.statemachine.guards.asking import next_ask
+from conferral.statemachine.guards.company import is_being_dialled
+from conferral.statemachine.guards.supervising import supervises_as
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, Ask, Party
+from conferral.statemachine.states import Tune
 
 #: Looks after which a flag that Twilio does not set is left alone: it is only a second net.
 _FLAG_LOOKS_MAX = 3

@@ -1,10 +1,10 @@
 """What is learnt of the bridge: ringing, answered, and over on one side."""
 
-from statemachine.actions.commands import report_call
-from statemachine.actions.dialling import find_dialled, note_let_in, watch_dials
-from statemachine.actions.looking import look_at_calls
-from statemachine.actions.parties import note_over
-from statemachine.events import (
+from conferral.statemachine.actions.commands import report_call
+from conferral.statemachine.actions.dialling import find_dialled, note_let_in, watch_dials
+from conferral.statemachine.actions.looking import look_at_calls
+from conferral.statemachine.actions.parties import note_over
+from conferral.statemachine.events import (
     CallProgressed,
     CallsRead,
     DialEnded,
@@ -14,12 +14,12 @@ from statemachine.events import (
     OpeningOverdue,
     RingOverdue,
 )
-from statemachine.guards.calls import party_of_call
-from statemachine.guards.reads import next_child, seen_child
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, Party, first_label
-from statemachine.states import CallStatus, Opening, PartyStatus, Phase, SessionMode, Tune
-from statemachine.step import CommandStatus
+from conferral.statemachine.guards.calls import party_of_call
+from conferral.statemachine.guards.reads import next_child, seen_child
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, Party, first_label
+from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phase, SessionMode, Tune
+from conferral.statemachine.step import CommandStatus
 
 
 def note_ringing(scratch: Scratch, event: CallProgressed) -> None:

@@ -1,9 +1,9 @@
 """Answers to whoever gave a command."""
 
-from statemachine.events import Cancel, Command, Complete, Convert, Remove
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT
-from statemachine.step import CommandStatus
+from conferral.statemachine.events import Cancel, Command, Complete, Convert, Remove
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT
+from conferral.statemachine.step import CommandStatus
 
 LAST_UNHELD = "the last party that is not on hold can't be held"
 

@@ -1,12 +1,12 @@
 """What other systems are told of a transfer that is over, or of a session that has ended."""
 
-from statemachine.actions.commands import report_step, report_transfer
-from statemachine.actions.dialling import watch_dials
-from statemachine.events import StageOverdue
-from statemachine.reasons import EndReason
-from statemachine.scratch import Scratch
-from statemachine.states import Stage, TransferStatus
-from statemachine.step import CommandStatus, Conclusion
+from conferral.statemachine.actions.commands import report_step, report_transfer
+from conferral.statemachine.actions.dialling import watch_dials
+from conferral.statemachine.events import StageOverdue
+from conferral.statemachine.reasons import EndReason
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.states import Stage, TransferStatus
+from conferral.statemachine.step import CommandStatus, Conclusion
 
 
 def note_failure(scratch: Scratch, reason: str) -> None:

@@ -1,13 +1,13 @@
 """The steps of a consult: whom the agent talks to, all three together, and letting the agent go. One at a time."""
 
-from statemachine.actions.asking import want_everybody_unheld, want_hold, want_unhold
-from statemachine.actions.commands import report_step, take_step
-from statemachine.actions.transferring import enter, go_on_as_blind, let_agent_go
-from statemachine.events import Complete, Event, Merge, StageOverdue, Swap
-from statemachine.scratch import Scratch
-from statemachine.session import CUSTOMER, TARGET
-from statemachine.states import Stage, TransferStatus, Tune
-from statemachine.step import CommandStatus
+from conferral.statemachine.actions.asking import want_everybody_unheld, want_hold, want_unhold
+from conferral.statemachine.actions.commands import report_step, take_step
+from conferral.statemachine.actions.transferring import enter, go_on_as_blind, let_agent_go
+from conferral.statemachine.events import Complete, Event, Merge, StageOverdue, Swap
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import CUSTOMER, TARGET
+from conferral.statemachine.states import Stage, TransferStatus, Tune
+from conferral.statemachine.step import CommandStatus
 
 
 def swap(scratch: Scratch, event: Swap) -> None:

@@ -1,17 +1,17 @@
 """Moving both legs into the conference, and repairing it once."""
 
-from statemachine.actions.asking import want_ends
-from statemachine.actions.commands import report_converts
-from statemachine.actions.concluding import conclude_transfer, note_failure
-from statemachine.actions.dialling import watch_dials
-from statemachine.actions.looking import look_at_calls
-from statemachine.actions.order_book import fail_queued
-from statemachine.actions.parties import note_gone
-from statemachine.actions.recording import note_conference_recording
-from statemachine.actions.room import leave_room, note_checked, note_join, take_room_from
-from statemachine.actions.strangers import take_strangers_from
-from statemachine.effects import RedirectCall
-from statemachine.events import (
+from conferral.statemachine.actions.asking import want_ends
+from conferral.statemachine.actions.commands import report_converts
+from conferral.statemachine.actions.concluding import conclude_transfer, note_failure
+from conferral.statemachine.actions.dialling import watch_dials
+from conferral.statemachine.actions.looking import look_at_calls
+from conferral.statemachine.actions.order_book import fail_queued
+from conferral.statemachine.actions.parties import note_gone
+from conferral.statemachine.actions.recording import note_conference_recording
+from conferral.statemachine.actions.room import leave_room, note_checked, note_join, take_room_from
+from conferral.statemachine.actions.strangers import take_strangers_from
+from conferral.statemachine.effects import RedirectCall
+from conferral.statemachine.events import (
     CallsRead,
     Convert,
     ConvertOverdue,
@@ -24,10 +24,10 @@ from statemachine.events import (
     RepairOverdue,
     RingOverdue,
 )
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, Party
-from statemachine.states import PartyStatus, Phase, Tune
-from statemachine.step import CommandStatus
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, CUSTOMER, Party
+from conferral.statemachine.states import PartyStatus, Phase, Tune
+from conferral.statemachine.step import CommandStatus
 
 
 def convert(scratch: Scratch, event: Convert) -> None:

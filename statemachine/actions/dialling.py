@@ -3,9 +3,9 @@
 import re
 from dataclasses import replace
 
-from statemachine.actions.parties import note_gone, note_over
-from statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
-from statemachine.events import (
+from conferral.statemachine.actions.parties import note_gone, note_over
+from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
+from conferral.statemachine.events import (
     Add,
     Call,
     CallProgressed,
@@ -21,13 +21,13 @@ from statemachine.events import (
     Supervise,
     Transfer,
 )
-from statemachine.guards.calls import party_of_call, party_of_dial, searched_party
-from statemachine.guards.ended import is_unknown_dial
-from statemachine.guards.supervising import may_hang_up
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, INBOUND, Party
-from statemachine.states import CallStatus, PartyStatus, Phase, Stage, TransferStatus
-from statemachine.transfer import Attempt, DialOptions
+from conferral.statemachine.guards.calls import party_of_call, party_of_dial, searched_party
+from conferral.statemachine.guards.ended import is_unknown_dial
+from conferral.statemachine.guards.supervising import may_hang_up
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party
+from conferral.statemachine.states import CallStatus, PartyStatus, Phase, Stage, TransferStatus
+from conferral.statemachine.transfer import Attempt, DialOptions
 
 #: Source: Twilio docs, "Format phone numbers" (E.164).
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")

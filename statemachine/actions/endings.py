@@ -1,14 +1,14 @@
 """How a session ends: whom to blame, whom to hang up, and what is still done afterwards."""
 
-from statemachine.actions.commands import report_call, report_converts
-from statemachine.actions.concluding import conclude_session
-from statemachine.actions.dialling import note_turned_away
-from statemachine.actions.handing_over import note_unreached
-from statemachine.actions.order_book import fail_orders
-from statemachine.actions.parties import NOT_OURS, SENT_AWAY, is_somebody_elses, let_go, note_gone, note_over
-from statemachine.actions.room import note_leaving, take_presence_from, take_room_from
-from statemachine.effects import EndConference, HangUpCall, SayAndHangUp, Sentence
-from statemachine.events import (
+from conferral.statemachine.actions.commands import report_call, report_converts
+from conferral.statemachine.actions.concluding import conclude_session
+from conferral.statemachine.actions.dialling import note_turned_away
+from conferral.statemachine.actions.handing_over import note_unreached
+from conferral.statemachine.actions.order_book import fail_orders
+from conferral.statemachine.actions.parties import NOT_OURS, SENT_AWAY, is_somebody_elses, let_go, note_gone, note_over
+from conferral.statemachine.actions.room import note_leaving, take_presence_from, take_room_from
+from conferral.statemachine.effects import EndConference, HangUpCall, SayAndHangUp, Sentence
+from conferral.statemachine.events import (
     AccountSwept,
     AgeOverdue,
     CallProgressed,
@@ -28,12 +28,12 @@ from statemachine.events import (
     Remove,
     RepairOverdue,
 )
-from statemachine.guards.reads import seen_child, shows_parent_over
-from statemachine.reasons import EndReason
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party
-from statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, PartyStatus, Phase
-from statemachine.step import CommandStatus, Outcome
+from conferral.statemachine.guards.reads import seen_child, shows_parent_over
+from conferral.statemachine.reasons import EndReason
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party
+from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, PartyStatus, Phase
+from conferral.statemachine.step import CommandStatus, Outcome
 
 #: What a call's end, or a `<Dial>`'s, says of the party that was called.
 _ENDS = {"completed": "left", "answered": "left", CallStatus.BUSY: "busy", CallStatus.NO_ANSWER: "no-answer"}

@@ -1,11 +1,11 @@
 """A transfer that Redis has forgotten goes on: a look shows customer, agent and target together."""
 
-from statemachine.actions.adopting import take_up_transfer
-from statemachine.actions.asking import want_nobody_ends
-from statemachine.actions.converting import settle_by_read
-from statemachine.actions.transferring import note_look
-from statemachine.events import CallsRead, ConvertOverdue, LoneOverdue, RepairOverdue
-from statemachine.scratch import Scratch
+from conferral.statemachine.actions.adopting import take_up_transfer
+from conferral.statemachine.actions.asking import want_nobody_ends
+from conferral.statemachine.actions.converting import settle_by_read
+from conferral.statemachine.actions.transferring import note_look
+from conferral.statemachine.events import CallsRead, ConvertOverdue, LoneOverdue, RepairOverdue
+from conferral.statemachine.scratch import Scratch
 
 
 def take_up_seen_transfer(scratch: Scratch, event: CallsRead) -> None:

@@ -2,21 +2,21 @@
 
 from dataclasses import replace
 
-from statemachine.actions.asking import want_ends, want_everybody_unheld, want_hold, want_unhold
-from statemachine.actions.commands import report_step, report_transfer, take_step
-from statemachine.actions.concluding import conclude_transfer, note_failure
-from statemachine.actions.dialling import dial, let_party_go, must_confirm, next_label, watch_dials
-from statemachine.actions.parties import told_reason
-from statemachine.actions.recording import note_conference_recording
-from statemachine.actions.transferring import enter, forget_targets, let_agent_go, wait_for_answer
-from statemachine.departures import next_name
-from statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
-from statemachine.guards.transfers import RINGS_AGENT, awaited, taker
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, TARGET, Party
-from statemachine.states import Phase, Stage, TransferStatus, Tune
-from statemachine.step import CommandStatus
-from statemachine.transfer import DialOptions
+from conferral.statemachine.actions.asking import want_ends, want_everybody_unheld, want_hold, want_unhold
+from conferral.statemachine.actions.commands import report_step, report_transfer, take_step
+from conferral.statemachine.actions.concluding import conclude_transfer, note_failure
+from conferral.statemachine.actions.dialling import dial, let_party_go, must_confirm, next_label, watch_dials
+from conferral.statemachine.actions.parties import told_reason
+from conferral.statemachine.actions.recording import note_conference_recording
+from conferral.statemachine.actions.transferring import enter, forget_targets, let_agent_go, wait_for_answer
+from conferral.statemachine.departures import next_name
+from conferral.statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
+from conferral.statemachine.guards.transfers import RINGS_AGENT, awaited, taker
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
+from conferral.statemachine.states import Phase, Stage, TransferStatus, Tune
+from conferral.statemachine.step import CommandStatus
+from conferral.statemachine.transfer import DialOptions
 
 # ---- somebody takes it -------------------------------------------------------------------------------------------
 

@@ -1,15 +1,15 @@
 """Nobody is left alone: the grace for whoever is, and the end of an empty conference."""
 
-from statemachine.actions.endings import end_with, reason_by_first_left
-from statemachine.actions.looking import look_at_company
-from statemachine.actions.parties import SENT_AWAY, note_gone
-from statemachine.effects import SendAway
-from statemachine.events import DialEnded, Event, LoneOverdue
-from statemachine.guards.company import company
-from statemachine.reasons import EndReason
-from statemachine.scratch import Scratch
-from statemachine.session import CUSTOMER
-from statemachine.states import PartyStatus
+from conferral.statemachine.actions.endings import end_with, reason_by_first_left
+from conferral.statemachine.actions.looking import look_at_company
+from conferral.statemachine.actions.parties import SENT_AWAY, note_gone
+from conferral.statemachine.effects import SendAway
+from conferral.statemachine.events import DialEnded, Event, LoneOverdue
+from conferral.statemachine.guards.company import company
+from conferral.statemachine.reasons import EndReason
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import CUSTOMER
+from conferral.statemachine.states import PartyStatus
 
 
 def start_lone_grace(scratch: Scratch, _event: Event) -> None:

@@ -1,7 +1,7 @@
 """Asking Twilio when something is overdue."""
 
-from statemachine.effects import ReadCalls
-from statemachine.events import (
+from conferral.statemachine.effects import ReadCalls
+from conferral.statemachine.events import (
     ConfirmOverdue,
     ConvertOverdue,
     EffectOutcome,
@@ -11,8 +11,8 @@ from statemachine.events import (
     RepairOverdue,
     RingOverdue,
 )
-from statemachine.scratch import Scratch
-from statemachine.states import Phase, State
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.states import Phase, State
 
 #: Timers that lead to a look by themselves.
 _LEAD_TO_A_LOOK = frozenset(

@@ -1,10 +1,10 @@
 """How a session begins: with a call that came in, by command, or with a callback that tells of a lost one."""
 
-from statemachine.actions.bridge import note_answer, note_ringing
-from statemachine.actions.dialling import dial, options_of
-from statemachine.attributes import Attributes
-from statemachine.effects import HangUpCall
-from statemachine.events import (
+from conferral.statemachine.actions.bridge import note_answer, note_ringing
+from conferral.statemachine.actions.dialling import dial, options_of
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.effects import HangUpCall
+from conferral.statemachine.events import (
     AgeOverdue,
     Call,
     CallProgressed,
@@ -13,10 +13,10 @@ from statemachine.events import (
     OpeningOverdue,
     RingOverdue,
 )
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, first_label
-from statemachine.states import CallStatus, Opening, PartyStatus, Phase, SessionMode, Tune
-from statemachine.step import CommandStatus, Outcome
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, first_label
+from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phase, SessionMode, Tune
+from conferral.statemachine.step import CommandStatus, Outcome
 
 
 def open_session(scratch: Scratch, event: CallReceived) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from statemachine.events import Command, OrderOverdue, Remove
-from statemachine.order import Order
-from statemachine.scratch import Scratch
-from statemachine.step import CommandStatus
+from conferral.statemachine.events import Command, OrderOverdue, Remove
+from conferral.statemachine.order import Order
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.step import CommandStatus
 
 
 def take(scratch: Scratch, event: Command, **fields: Any) -> Order:

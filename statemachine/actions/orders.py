@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from statemachine.actions.asking import want_ends, want_everybody_unheld, want_nobody_ends
-from statemachine.actions.commands import LAST_UNHELD
-from statemachine.actions.converting import begin_converting
-from statemachine.actions.dialling import dial, let_party_go, must_confirm, options_of
-from statemachine.actions.looking import look_at_calls
-from statemachine.actions.order_book import change_order, end_order, take, watch_orders
-from statemachine.effects import PlayAnnouncement
-from statemachine.events import (
+from conferral.statemachine.actions.asking import want_ends, want_everybody_unheld, want_nobody_ends
+from conferral.statemachine.actions.commands import LAST_UNHELD
+from conferral.statemachine.actions.converting import begin_converting
+from conferral.statemachine.actions.dialling import dial, let_party_go, must_confirm, options_of
+from conferral.statemachine.actions.looking import look_at_calls
+from conferral.statemachine.actions.order_book import change_order, end_order, take, watch_orders
+from conferral.statemachine.effects import PlayAnnouncement
+from conferral.statemachine.events import (
     Add,
     Announce,
     AnnouncementEnded,
@@ -27,8 +27,8 @@ from statemachine.events import (
     Unhold,
     Unmute,
 )
-from statemachine.guards.company import company
-from statemachine.guards.orders import (
+from conferral.statemachine.guards.company import company
+from conferral.statemachine.guards.orders import (
     REFUSED_MAX,
     audience,
     is_last_to_hear,
@@ -37,11 +37,11 @@ from statemachine.guards.orders import (
     supervisor,
     verdict_on,
 )
-from statemachine.order import Order
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, SUPERVISOR
-from statemachine.states import Phase, State, SuperviseMode, Tune
-from statemachine.step import CommandStatus
+from conferral.statemachine.order import Order
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, SUPERVISOR
+from conferral.statemachine.states import Phase, State, SuperviseMode, Tune
+from conferral.statemachine.step import CommandStatus
 
 # ---- taken -------------------------------------------------------------------------------------------------------
 

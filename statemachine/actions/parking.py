@@ -1,18 +1,23 @@
 """A call waits with music until somebody takes it up again."""
 
-from statemachine.actions.asking import want_everybody_unheld, want_hold
-from statemachine.actions.commands import report_transfer
-from statemachine.actions.concluding import conclude_transfer, note_failure
-from statemachine.actions.dialling import dial, next_label, options_of
-from statemachine.actions.handing_over import begin_recall, reason_unreached, settle_after_transfer
-from statemachine.actions.looking import look_at_company
-from statemachine.actions.transferring import begin_in_room, begin_moving_customer, note_request, wait_for_answer
-from statemachine.events import Event, LoneOverdue, OpeningOverdue, Park, ParkOverdue, Retrieve
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER
-from statemachine.states import Phase, TransferMode, TransferStatus, Tune
-from statemachine.step import CommandStatus
-from statemachine.transfer import TransferState
+from conferral.statemachine.actions.asking import want_everybody_unheld, want_hold
+from conferral.statemachine.actions.commands import report_transfer
+from conferral.statemachine.actions.concluding import conclude_transfer, note_failure
+from conferral.statemachine.actions.dialling import dial, next_label, options_of
+from conferral.statemachine.actions.handing_over import begin_recall, reason_unreached, settle_after_transfer
+from conferral.statemachine.actions.looking import look_at_company
+from conferral.statemachine.actions.transferring import (
+    begin_in_room,
+    begin_moving_customer,
+    note_request,
+    wait_for_answer,
+)
+from conferral.statemachine.events import Event, LoneOverdue, OpeningOverdue, Park, ParkOverdue, Retrieve
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, CUSTOMER
+from conferral.statemachine.states import Phase, TransferMode, TransferStatus, Tune
+from conferral.statemachine.step import CommandStatus
+from conferral.statemachine.transfer import TransferState
 
 
 def park_from_bridge(scratch: Scratch, event: Park) -> None:

@@ -2,10 +2,10 @@
 
 import re
 
-from statemachine.events import CallProgressed
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, GUEST, TARGET, Party, Session
-from statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, State
+from conferral.statemachine.events import CallProgressed
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, TARGET, Party, Session
+from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, State
 
 #: ReasonParticipantLeft in Twilio's words: of somebody whom the conference's end has put out, and of a hang-up.
 _PUT_OUT, _HUNG_UP = "moderator_ended_conference", "participant_hung_up"

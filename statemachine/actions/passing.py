@@ -1,8 +1,8 @@
 """What follows when nothing does: the event is kept in the log and changes nothing."""
 
-from statemachine.events import Event, ParticipantLeft
-from statemachine.scratch import Scratch
-from statemachine.step import Outcome
+from conferral.statemachine.events import Event, ParticipantLeft
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.step import Outcome
 
 
 def pass_over_late(scratch: Scratch, _event: Event) -> None:

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from statemachine.actions.order_book import end_order, take
-from statemachine.effects import ChangeRecording, StartRecording
-from statemachine.events import (
+from conferral.statemachine.actions.order_book import end_order, take
+from conferral.statemachine.effects import ChangeRecording, StartRecording
+from conferral.statemachine.events import (
     EffectFailed,
     EffectOutcome,
     EffectSucceeded,
@@ -13,12 +13,12 @@ from statemachine.events import (
     Record,
     RecordingChanged,
 )
-from statemachine.guards.recording import is_of_our_recording, is_recorded
-from statemachine.order import Recording
-from statemachine.scratch import Scratch
-from statemachine.session import CUSTOMER
-from statemachine.states import RecordAction, RecordingStatus
-from statemachine.step import CommandStatus, Outcome
+from conferral.statemachine.guards.recording import is_of_our_recording, is_recorded
+from conferral.statemachine.order import Recording
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import CUSTOMER
+from conferral.statemachine.states import RecordAction, RecordingStatus
+from conferral.statemachine.step import CommandStatus, Outcome
 
 _WANTED = {
     RecordAction.START: RecordingStatus.IN_PROGRESS,

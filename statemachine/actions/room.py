@@ -2,11 +2,11 @@
 
 from collections.abc import Set
 
-from statemachine.actions.dialling import watch_dials
-from statemachine.actions.parties import note_gone, note_over
-from statemachine.departures import next_name
-from statemachine.effects import HangUpCall
-from statemachine.events import (
+from conferral.statemachine.actions.dialling import watch_dials
+from conferral.statemachine.actions.parties import note_gone, note_over
+from conferral.statemachine.departures import next_name
+from conferral.statemachine.effects import HangUpCall
+from conferral.statemachine.events import (
     CallProgressed,
     CallsRead,
     ConferenceEnded,
@@ -17,11 +17,11 @@ from statemachine.events import (
     ParticipantJoined,
     ParticipantLeft,
 )
-from statemachine.guards.calls import party_of_call
-from statemachine.guards.company import comes_back
-from statemachine.scratch import Scratch
-from statemachine.session import CUSTOMER, GUEST, Party
-from statemachine.states import CallStatus, PartyStatus, State
+from conferral.statemachine.guards.calls import party_of_call
+from conferral.statemachine.guards.company import comes_back
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import CUSTOMER, GUEST, Party
+from conferral.statemachine.states import CallStatus, PartyStatus, State
 
 
 def note_join(scratch: Scratch, event: ParticipantJoined) -> None:

@@ -6,23 +6,23 @@ Whoever is there is company: the customer is never let go while he talks to some
 from collections.abc import Iterable
 from dataclasses import replace
 
-from statemachine.actions.adopting import party_found
-from statemachine.actions.asking import want_ends, want_nobody_ends
-from statemachine.actions.room import end_waiting_for
-from statemachine.departures import next_name
-from statemachine.events import CallsRead, ParticipantSeen
-from statemachine.guards.company import company
-from statemachine.guards.found import found_by_look, name_told, number_of
-from statemachine.guards.strangers import (
+from conferral.statemachine.actions.adopting import party_found
+from conferral.statemachine.actions.asking import want_ends, want_nobody_ends
+from conferral.statemachine.actions.room import end_waiting_for
+from conferral.statemachine.departures import next_name
+from conferral.statemachine.events import CallsRead, ParticipantSeen
+from conferral.statemachine.guards.company import company
+from conferral.statemachine.guards.found import found_by_look, name_told, number_of
+from conferral.statemachine.guards.strangers import (
     forgotten_targets,
     is_listener,
     is_supervising,
     shows_forgotten_transfer,
     strangers,
 )
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, GUEST, SUPERVISOR, TARGET
-from statemachine.states import Phase, State
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, GUEST, SUPERVISOR, TARGET
+from conferral.statemachine.states import Phase, State
 
 
 def take_strangers_from(scratch: Scratch, event: CallsRead) -> None:

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable
 
-from statemachine.actions.asking import (
+from conferral.statemachine.actions.asking import (
     take_participants_from,
     want_agent_free,
     want_everybody_unheld,
     want_hold,
     want_unhold,
 )
-from statemachine.actions.commands import report_converts
-from statemachine.actions.concluding import conclude_transfer, note_failure
-from statemachine.actions.converting import begin_converting, redirect
-from statemachine.actions.dialling import (
+from conferral.statemachine.actions.commands import report_converts
+from conferral.statemachine.actions.concluding import conclude_transfer, note_failure
+from conferral.statemachine.actions.converting import begin_converting, redirect
+from conferral.statemachine.actions.dialling import (
     dial,
     find_dialled,
     give_up_call,
@@ -23,13 +23,19 @@ from statemachine.actions.dialling import (
     show_progress,
     watch_dials,
 )
-from statemachine.actions.looking import look_at_calls
-from statemachine.actions.order_book import fail_queued
-from statemachine.actions.parties import note_gone
-from statemachine.actions.recording import pause_for_consult
-from statemachine.actions.room import leave_room, note_checked, note_join, take_absences_from, take_presence_from
-from statemachine.actions.strangers import take_strangers_from
-from statemachine.events import (
+from conferral.statemachine.actions.looking import look_at_calls
+from conferral.statemachine.actions.order_book import fail_queued
+from conferral.statemachine.actions.parties import note_gone
+from conferral.statemachine.actions.recording import pause_for_consult
+from conferral.statemachine.actions.room import (
+    leave_room,
+    note_checked,
+    note_join,
+    take_absences_from,
+    take_presence_from,
+)
+from conferral.statemachine.actions.strangers import take_strangers_from
+from conferral.statemachine.events import (
     CallsRead,
     ConferenceEnded,
     ConvertOverdue,
@@ -46,12 +52,12 @@ from statemachine.events import (
     StageOverdue,
     Transfer,
 )
-from statemachine.guards.calls import party_of_dial
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Party
-from statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, Stage, TransferMode, Tune
-from statemachine.step import CommandStatus
-from statemachine.transfer import DialOptions, TransferState
+from conferral.statemachine.guards.calls import party_of_dial
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Party
+from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, Stage, TransferMode, Tune
+from conferral.statemachine.step import CommandStatus
+from conferral.statemachine.transfer import DialOptions, TransferState
 
 _PHASES = {
     TransferMode.WARM: Phase.WARM,

@@ -1,23 +1,23 @@
 """Whoever waits alone in a conference as is intended: from the start until somebody answers, or parked."""
 
-from statemachine.actions.asking import want_ends
-from statemachine.actions.commands import report_call
-from statemachine.actions.converting import redirect
-from statemachine.actions.dialling import dial, hang_up_leaving, must_confirm, watch_dials
-from statemachine.actions.endings import end_with, reason_of
-from statemachine.actions.looking import look_at_calls
-from statemachine.actions.recording import note_conference_recording
-from statemachine.actions.room import leave_room, note_join
-from statemachine.actions.transferring import note_look
-from statemachine.effects import SayAndHangUp, Sentence
-from statemachine.events import CallsRead, Event, GateDecision, OpeningOverdue, ParticipantJoined
-from statemachine.guards.company import awaited_party, has_been_heard_of, waiter
-from statemachine.reasons import EndReason
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, Party
-from statemachine.states import CallStatus, Opening, PartyStatus, Phase, Tune
-from statemachine.step import CommandStatus
-from statemachine.transfer import DialOptions
+from conferral.statemachine.actions.asking import want_ends
+from conferral.statemachine.actions.commands import report_call
+from conferral.statemachine.actions.converting import redirect
+from conferral.statemachine.actions.dialling import dial, hang_up_leaving, must_confirm, watch_dials
+from conferral.statemachine.actions.endings import end_with, reason_of
+from conferral.statemachine.actions.looking import look_at_calls
+from conferral.statemachine.actions.recording import note_conference_recording
+from conferral.statemachine.actions.room import leave_room, note_join
+from conferral.statemachine.actions.transferring import note_look
+from conferral.statemachine.effects import SayAndHangUp, Sentence
+from conferral.statemachine.events import CallsRead, Event, GateDecision, OpeningOverdue, ParticipantJoined
+from conferral.statemachine.guards.company import awaited_party, has_been_heard_of, waiter
+from conferral.statemachine.reasons import EndReason
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, CUSTOMER, Party
+from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phase, Tune
+from conferral.statemachine.step import CommandStatus
+from conferral.statemachine.transfer import DialOptions
 
 #: Why somebody who picked up at our gate did not come any further.
 _NOT_TAKEN = frozenset({*GateDecision, CallStatus.FAILED})

@@ -4,9 +4,9 @@ Everything that is decided is one of these, and each was an entry of the session
 stands next to its class (`name`). Facts are nouns with a past participle, commands bare imperatives.
 """
 
-from statemachine.events.base import Always, Event
-from statemachine.events.calls import CallProgressed, CallReceived, ClientCallReceived, DialEnded
-from statemachine.events.commands import (
+from conferral.statemachine.events.base import Always, Event
+from conferral.statemachine.events.calls import CallProgressed, CallReceived, ClientCallReceived, DialEnded
+from conferral.statemachine.events.commands import (
     Add,
     Announce,
     Call,
@@ -29,7 +29,7 @@ from statemachine.events.commands import (
     Unhold,
     Unmute,
 )
-from statemachine.events.conference import (
+from conferral.statemachine.events.conference import (
     AnnouncementEnded,
     ConferenceEnded,
     ConferenceEvent,
@@ -40,8 +40,8 @@ from statemachine.events.conference import (
     ParticipantLeft,
     RecordingChanged,
 )
-from statemachine.events.gate import GateDecided, GateDecision, GateReached
-from statemachine.events.outcomes import (
+from conferral.statemachine.events.gate import GateDecided, GateDecision, GateReached
+from conferral.statemachine.events.outcomes import (
     AccountSwept,
     CallSeen,
     CallsRead,
@@ -53,7 +53,7 @@ from statemachine.events.outcomes import (
     ParticipantFound,
     ParticipantSeen,
 )
-from statemachine.events.timers import (
+from conferral.statemachine.events.timers import (
     AgeOverdue,
     ConfirmOverdue,
     ConvertOverdue,

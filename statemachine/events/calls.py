@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from statemachine.attributes import PLAIN, Attributes
-from statemachine.events.base import Event
-from statemachine.states import FINAL_CALL_STATUSES
+from conferral.statemachine.attributes import PLAIN, Attributes
+from conferral.statemachine.events.base import Event
+from conferral.statemachine.states import FINAL_CALL_STATUSES
 
 #: SIP answers that mean "I don't want to", not "I am busy". Source: RFC 3261, sections 21.6.2 and 21.6.4.
 _REFUSALS = frozenset({603, 607})

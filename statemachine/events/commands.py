@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from statemachine.events.base import Event
+from conferral.statemachine.events.base import Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

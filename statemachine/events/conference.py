@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from statemachine.events.base import Event
-from statemachine.states import FINAL_CALL_STATUSES, CallStatus
+from conferral.statemachine.events.base import Event
+from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

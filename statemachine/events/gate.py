@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-from statemachine.events.base import Event
+from conferral.statemachine.events.base import Event
 
 
 class GateDecision(StrEnum):

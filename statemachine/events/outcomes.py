@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from statemachine.events.base import Event
-from statemachine.states import CallStatus
+from conferral.statemachine.events.base import Event
+from conferral.statemachine.states import CallStatus
 
 #: Twilio's codes for what needs a conference in progress, where as a rule it has not started.
 #: Source: Twilio docs, Errors, 16001 and 16099.

@@ -1,9 +1,9 @@
 """Questions about what is wanted of participants, and what Twilio has confirmed."""
 
-from statemachine.events import Event
-from statemachine.guards.supervising import begins_to_whisper_in_vain, may_hang_up, supervisor_wish
-from statemachine.scratch import Scratch
-from statemachine.session import FLAGS, Ask, Party, Session
+from conferral.statemachine.events import Event
+from conferral.statemachine.guards.supervising import begins_to_whisper_in_vain, may_hang_up, supervisor_wish
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import FLAGS, Ask, Party, Session
 
 
 def has_call_to_hang_up(scratch: Scratch, _event: Event) -> bool:

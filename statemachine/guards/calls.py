@@ -1,7 +1,7 @@
 """Questions about the legs: the bridge, the two calls it joins, and those who are dialled by REST."""
 
-from statemachine.actions.parties import NO_LONGER_OURS, NOT_OURS
-from statemachine.events import (
+from conferral.statemachine.actions.parties import NO_LONGER_OURS, NOT_OURS
+from conferral.statemachine.events import (
     Call,
     CallProgressed,
     CallReceived,
@@ -13,9 +13,9 @@ from statemachine.events import (
     GateDecision,
     GateReached,
 )
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, Party
-from statemachine.states import CallStatus, PartyStatus, Phase, SessionMode
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, Party
+from conferral.statemachine.states import CallStatus, PartyStatus, Phase, SessionMode
 
 _RINGING_STATUSES = frozenset({CallStatus.QUEUED, CallStatus.INITIATED, CallStatus.RINGING})
 

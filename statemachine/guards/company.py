@@ -1,7 +1,7 @@
 """Questions about who is in the conference with whom, and about whoever waits there for somebody."""
 
-from statemachine.effects import CreateParticipant, UpdateParticipant
-from statemachine.events import (
+from conferral.statemachine.effects import CreateParticipant, UpdateParticipant
+from conferral.statemachine.events import (
     CallProgressed,
     CallsRead,
     ConferenceEnded,
@@ -11,12 +11,12 @@ from statemachine.events import (
     ParticipantJoined,
     ParticipantLeft,
 )
-from statemachine.guards.calls import party_of_dial
-from statemachine.guards.converting import is_too_soon
-from statemachine.guards.room import is_another_room
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, INBOUND, Party, Session
-from statemachine.states import CallStatus, Opening, PartyStatus, Phase, State
+from conferral.statemachine.guards.calls import party_of_dial
+from conferral.statemachine.guards.converting import is_too_soon
+from conferral.statemachine.guards.room import is_another_room
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party, Session
+from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phase, State
 
 _LONE = "lone"
 #: Times that a look at who is there is waited for, before what is known has to do (count): half a minute in all.

@@ -1,9 +1,9 @@
 """Questions about a conversion under way."""
 
-from statemachine.events import CallProgressed, DialEnded, Event, ParticipantLeft
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER
-from statemachine.states import TransferMode
+from conferral.statemachine.events import CallProgressed, DialEnded, Event, ParticipantLeft
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, CUSTOMER
+from conferral.statemachine.states import TransferMode
 
 
 def is_too_soon(scratch: Scratch, _event: Event) -> bool:

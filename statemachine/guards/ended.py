@@ -1,10 +1,10 @@
 """Questions about what the account still shows of a session that has ended."""
 
-from statemachine.actions.parties import NO_LONGER_OURS, NOT_OURS
-from statemachine.effects import SayAndHangUp
-from statemachine.events import AccountSwept, EffectSucceeded, ParticipantJoined
-from statemachine.scratch import Scratch
-from statemachine.session import Party
+from conferral.statemachine.actions.parties import NO_LONGER_OURS, NOT_OURS
+from conferral.statemachine.effects import SayAndHangUp
+from conferral.statemachine.events import AccountSwept, EffectSucceeded, ParticipantJoined
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import Party
 
 
 def is_unknown_dial(party: Party) -> bool:

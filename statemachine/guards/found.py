@@ -2,11 +2,11 @@
 
 import re
 
-from statemachine.events import CallsRead, ConferenceFound, ParticipantFound, ParticipantSeen
-from statemachine.guards.calls import is_new
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, INBOUND, SUPERVISOR, TARGET
-from statemachine.states import FINAL_CALL_STATUSES
+from conferral.statemachine.events import CallsRead, ConferenceFound, ParticipantFound, ParticipantSeen
+from conferral.statemachine.guards.calls import is_new
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, SUPERVISOR, TARGET
+from conferral.statemachine.states import FINAL_CALL_STATUSES
 
 #: A participant label of ours: the party's name and a number that no other leg of the session has had.
 _LABEL = re.compile(r"(?P<name>[a-z][A-Za-z0-9_-]{0,50})-(?P<number>[1-9][0-9]{0,5})", re.ASCII)

@@ -1,7 +1,7 @@
 """Questions about commands under way that are no transfers."""
 
-from statemachine.actions.parties import told_reason
-from statemachine.events import (
+from conferral.statemachine.actions.parties import told_reason
+from conferral.statemachine.events import (
     Add,
     Announce,
     AnnouncementEnded,
@@ -11,13 +11,13 @@ from statemachine.events import (
     PartyCommand,
     Supervise,
 )
-from statemachine.guards.company import company, is_being_dialled
-from statemachine.guards.supervising import supervises_as
-from statemachine.order import Order
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, FLAGS, SUPERVISOR, TARGET, Party, Session
-from statemachine.states import Opening, Phase, SuperviseMode
-from statemachine.step import CommandStatus
+from conferral.statemachine.guards.company import company, is_being_dialled
+from conferral.statemachine.guards.supervising import supervises_as
+from conferral.statemachine.order import Order
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, CUSTOMER, FLAGS, SUPERVISOR, TARGET, Party, Session
+from conferral.statemachine.states import Opening, Phase, SuperviseMode
+from conferral.statemachine.step import CommandStatus
 
 #: Requests of one kind that Twilio may refuse before nothing more is tried (count).
 REFUSED_MAX = 2

@@ -1,6 +1,6 @@
 """Questions about what came of effects."""
 
-from statemachine.effects import (
+from conferral.statemachine.effects import (
     ChangeRecording,
     CreateCall,
     CreateParticipant,
@@ -12,11 +12,11 @@ from statemachine.effects import (
     StartRecording,
     UpdateParticipant,
 )
-from statemachine.events import EffectFailed, EffectOutcome, EffectSucceeded
-from statemachine.guards.calls import is_of_current_dial, party_of_dial
-from statemachine.scratch import Scratch
-from statemachine.session import CUSTOMER
-from statemachine.states import Stage
+from conferral.statemachine.events import EffectFailed, EffectOutcome, EffectSucceeded
+from conferral.statemachine.guards.calls import is_of_current_dial, party_of_dial
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import CUSTOMER
+from conferral.statemachine.states import Stage
 
 _DIALS = frozenset({CreateParticipant.kind, CreateCall.kind})
 #: Twilio did not take the request at all; repeating it is the executor's matter.

@@ -1,10 +1,10 @@
 """Questions about what a look at Twilio showed."""
 
-from statemachine.events import CallSeen, CallsRead, Event
-from statemachine.guards.converting import is_too_soon
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, Party
-from statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, Stage
+from conferral.statemachine.events import CallSeen, CallsRead, Event
+from conferral.statemachine.guards.converting import is_too_soon
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, CUSTOMER, Party
+from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, Stage
 
 
 def is_outdated(scratch: Scratch, event: CallsRead) -> bool:

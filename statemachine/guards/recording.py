@@ -1,9 +1,9 @@
 """Questions about the recording of a session."""
 
-from statemachine.events import Event, Record, RecordingChanged
-from statemachine.scratch import Scratch
-from statemachine.session import CUSTOMER, Session
-from statemachine.states import Phase, RecordAction, RecordingStatus, TransferStatus
+from conferral.statemachine.events import Event, Record, RecordingChanged
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import CUSTOMER, Session
+from conferral.statemachine.states import Phase, RecordAction, RecordingStatus, TransferStatus
 
 #: Requests to start that Twilio may refuse (count).
 _REFUSED_MAX = 2

@@ -2,15 +2,15 @@
 
 import re
 
-from statemachine.events import (
+from conferral.statemachine.events import (
     ConferenceEvent,
     DialEnded,
     ParticipantChanged,
     ParticipantJoined,
     ParticipantLeft,
 )
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, CUSTOMER
 
 #: Of a participant label. Only ASCII digits: whoever is nobody of ours may have any label.
 _NUMBER = re.compile(r"[0-9]{1,6}")

@@ -3,11 +3,11 @@
 Redis was brought back with an older copy, or the callback of their join was lost.
 """
 
-from statemachine.events import Add, CallsRead, ParticipantSeen, Supervise
-from statemachine.guards.found import name_told, number_of
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Session
-from statemachine.states import FINAL_CALL_STATUSES, Opening, Phase, Stage
+from conferral.statemachine.events import Add, CallsRead, ParticipantSeen, Supervise
+from conferral.statemachine.guards.found import name_told, number_of
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Session
+from conferral.statemachine.states import FINAL_CALL_STATUSES, Opening, Phase, Stage
 
 #: Stages of a transfer in which somebody is still to be dialled.
 _BEFORE_DIAL = frozenset({

@@ -1,7 +1,7 @@
 """Questions about whoever supervises: what is to be asked of Twilio, and whether the coached agent may leave."""
 
-from statemachine.session import AGENT, FLAGS, SUPERVISOR, Ask, Party, Session
-from statemachine.states import SuperviseMode
+from conferral.statemachine.session import AGENT, FLAGS, SUPERVISOR, Ask, Party, Session
+from conferral.statemachine.states import SuperviseMode
 
 #: Updates of a supervisor that Twilio may refuse in a row, before nothing more is asked (count).
 _REFUSED_MAX = 4

@@ -4,14 +4,14 @@ Those of the first part stand in the table's `Always` rows: they are asked after
 another stage, so that it is answered no afterwards.
 """
 
-from statemachine.events import ConferenceEnded, EffectFailed, Event, ParticipantJoined, Remove, Transfer
-from statemachine.guards.calls import is_connected
-from statemachine.guards.company import company, customer_is_not_held, park_ends_it, waits_in_silence
-from statemachine.guards.recording import recording_is_quiet
-from statemachine.guards.room import is_another_room
-from statemachine.scratch import Scratch
-from statemachine.session import AGENT, CUSTOMER, TARGET, Ask, Party
-from statemachine.states import Phase, Stage, TransferMode, TransferStatus
+from conferral.statemachine.events import ConferenceEnded, EffectFailed, Event, ParticipantJoined, Remove, Transfer
+from conferral.statemachine.guards.calls import is_connected
+from conferral.statemachine.guards.company import company, customer_is_not_held, park_ends_it, waits_in_silence
+from conferral.statemachine.guards.recording import recording_is_quiet
+from conferral.statemachine.guards.room import is_another_room
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Ask, Party
+from conferral.statemachine.states import Phase, Stage, TransferMode, TransferStatus
 
 #: The agent and the target may talk, or are about to; nobody has been let go yet.
 _TOGETHER = frozenset({Stage.TALKING, Stage.SWAPPING, Stage.SWAPPED, Stage.MERGING})

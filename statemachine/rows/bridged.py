@@ -3,13 +3,13 @@
 The parent is the one whose `<Dial>` it is (inbound: the customer), the child the one whom it rings.
 """
 
-from statemachine.actions.adopting import (
+from conferral.statemachine.actions.adopting import (
     adopt_conference,
     adopt_seen_conference,
     adopt_seen_transfer,
     adopt_transfer,
 )
-from statemachine.actions.bridge import (
+from conferral.statemachine.actions.bridge import (
     find_agent,
     follow_to_agent,
     follow_to_seen,
@@ -24,7 +24,7 @@ from statemachine.actions.bridge import (
     ring_agent_again,
     try_next_agent,
 )
-from statemachine.actions.commands import (
+from conferral.statemachine.actions.commands import (
     refuse_changing_recording,
     refuse_existing,
     refuse_full,
@@ -41,8 +41,8 @@ from statemachine.actions.commands import (
     refuse_without_transfer,
     report_done,
 )
-from statemachine.actions.converting import adopt_conversion, adopt_moved, convert
-from statemachine.actions.dialling import (
+from conferral.statemachine.actions.converting import adopt_conversion, adopt_moved, convert
+from conferral.statemachine.actions.dialling import (
     dial_again_as_business,
     doubt_dial,
     hang_up_leaving,
@@ -50,7 +50,7 @@ from statemachine.actions.dialling import (
     note_gate_reached,
     note_progress,
 )
-from statemachine.actions.endings import (
+from conferral.statemachine.actions.endings import (
     end_agent_overdue,
     end_by_child_over,
     end_by_command,
@@ -62,8 +62,8 @@ from statemachine.actions.endings import (
     end_too_old,
     end_turned_away,
 )
-from statemachine.actions.looking import look_at_calls, look_later, look_once_more
-from statemachine.actions.opening import (
+from conferral.statemachine.actions.looking import look_at_calls, look_later, look_once_more
+from conferral.statemachine.actions.opening import (
     adopt_session,
     let_second_call_go,
     open_client_call,
@@ -72,12 +72,18 @@ from statemachine.actions.opening import (
     open_outbound_conference,
     open_session,
 )
-from statemachine.actions.orders import close_orders, convert_for_order, give_up_orders, remove_party
-from statemachine.actions.parking import park_from_bridge
-from statemachine.actions.passing import note_only, pass_over_late, pass_over_unknown_call
-from statemachine.actions.recording import note_not_recorded, note_recorded, note_recording, record, record_customer
-from statemachine.actions.transferring import begin_from_bridge, convert_for_transfer
-from statemachine.events import (
+from conferral.statemachine.actions.orders import close_orders, convert_for_order, give_up_orders, remove_party
+from conferral.statemachine.actions.parking import park_from_bridge
+from conferral.statemachine.actions.passing import note_only, pass_over_late, pass_over_unknown_call
+from conferral.statemachine.actions.recording import (
+    note_not_recorded,
+    note_recorded,
+    note_recording,
+    record,
+    record_customer,
+)
+from conferral.statemachine.actions.transferring import begin_from_bridge, convert_for_transfer
+from conferral.statemachine.events import (
     AccountSwept,
     Add,
     AgeOverdue,
@@ -118,8 +124,8 @@ from statemachine.events import (
     Unhold,
     Unmute,
 )
-from statemachine.guards.asking import has_call_to_hang_up
-from statemachine.guards.calls import (
+from conferral.statemachine.guards.asking import has_call_to_hang_up
+from conferral.statemachine.guards.calls import (
     agent_is_rung_again,
     asker_is_gone,
     child_answers,
@@ -152,11 +158,17 @@ from statemachine.guards.calls import (
     parent_is_over,
     parent_is_over_after_child,
 )
-from statemachine.guards.company import is_of_second_call
-from statemachine.guards.found import finds_transfer, shows_talk_in_room, shows_transfer_in_room
-from statemachine.guards.orders import is_full, name_is_taken, names_customer, names_nobody, some_order_is_over
-from statemachine.guards.outcomes import is_dial, is_of_recording, is_read, is_refused_for_its_caller_id
-from statemachine.guards.reads import (
+from conferral.statemachine.guards.company import is_of_second_call
+from conferral.statemachine.guards.found import finds_transfer, shows_talk_in_room, shows_transfer_in_room
+from conferral.statemachine.guards.orders import (
+    is_full,
+    name_is_taken,
+    names_customer,
+    names_nobody,
+    some_order_is_over,
+)
+from conferral.statemachine.guards.outcomes import is_dial, is_of_recording, is_read, is_refused_for_its_caller_id
+from conferral.statemachine.guards.reads import (
     awaits_next_agent,
     is_outdated,
     is_to_look_again,
@@ -165,7 +177,7 @@ from statemachine.guards.reads import (
     shows_next_agent,
     shows_parent_over,
 )
-from statemachine.guards.recording import (
+from conferral.statemachine.guards.recording import (
     is_as_recorded,
     is_changing_recording,
     is_not_recorded,
@@ -173,9 +185,9 @@ from statemachine.guards.recording import (
     recording_is_due,
     was_recorded_from_start,
 )
-from statemachine.guards.room import is_stranger
-from statemachine.guards.transfers import is_blind_and_connected
-from statemachine.rows.row import STAY, B, C, E, Row, T, V
+from conferral.statemachine.guards.room import is_stranger
+from conferral.statemachine.guards.transfers import is_blind_and_connected
+from conferral.statemachine.rows.row import STAY, B, C, E, Row, T, V
 
 # fmt: off
 BRIDGED: tuple[Row, ...] = (

@@ -1,6 +1,6 @@
 """Conferenced: whoever takes part is in the room; nobody is to be alone in it."""
 
-from statemachine.actions.asking import (
+from conferral.statemachine.actions.asking import (
     ask,
     look_after_update,
     look_at_participants,
@@ -10,8 +10,8 @@ from statemachine.actions.asking import (
     wait_for_start,
     want_tune,
 )
-from statemachine.actions.bridge import take_as_bridge
-from statemachine.actions.commands import (
+from conferral.statemachine.actions.bridge import take_as_bridge
+from conferral.statemachine.actions.commands import (
     refuse_another_supervisor,
     refuse_changing_recording,
     refuse_coaching_the_held,
@@ -36,8 +36,8 @@ from statemachine.actions.commands import (
     refuse_without_transfer,
     report_done,
 )
-from statemachine.actions.converting import look_after_redirect, note_redirected
-from statemachine.actions.dialling import (
+from conferral.statemachine.actions.converting import look_after_redirect, note_redirected
+from conferral.statemachine.actions.dialling import (
     dial_again_as_business,
     dial_again_at_gate,
     doubt_dial,
@@ -52,9 +52,15 @@ from statemachine.actions.dialling import (
     note_progress,
     note_turned_away,
 )
-from statemachine.actions.endings import end_by_command, end_room_ended, end_room_over, end_too_old, let_stray_leg_go
-from statemachine.actions.forgotten import take_up_seen_transfer
-from statemachine.actions.lone import (
+from conferral.statemachine.actions.endings import (
+    end_by_command,
+    end_room_ended,
+    end_room_over,
+    end_too_old,
+    let_stray_leg_go,
+)
+from conferral.statemachine.actions.forgotten import take_up_seen_transfer
+from conferral.statemachine.actions.lone import (
     end_deserted,
     end_lone,
     look_before_letting_go,
@@ -63,9 +69,9 @@ from statemachine.actions.lone import (
     start_lone_grace,
     stop_lone_grace,
 )
-from statemachine.actions.looking import look_at_calls, look_once_more
-from statemachine.actions.opening import let_second_call_go
-from statemachine.actions.orders import (
+from conferral.statemachine.actions.looking import look_at_calls, look_once_more
+from conferral.statemachine.actions.opening import let_second_call_go
+from conferral.statemachine.actions.orders import (
     await_supervisor,
     begin_order,
     begin_queued,
@@ -80,7 +86,7 @@ from statemachine.actions.orders import (
     remove_party,
     switch_mode,
 )
-from statemachine.actions.parking import (
+from conferral.statemachine.actions.parking import (
     end_forgotten_park,
     look_before_park_ends,
     park_from_room,
@@ -88,8 +94,8 @@ from statemachine.actions.parking import (
     retrieve,
     take_out_of_park,
 )
-from statemachine.actions.passing import note_only, pass_over_former, pass_over_late, pass_over_unknown_call
-from statemachine.actions.recording import (
+from conferral.statemachine.actions.passing import note_only, pass_over_former, pass_over_late, pass_over_unknown_call
+from conferral.statemachine.actions.recording import (
     note_not_recorded,
     note_recorded,
     note_recording,
@@ -97,15 +103,15 @@ from statemachine.actions.recording import (
     record_customer,
     resume_after_consult,
 )
-from statemachine.actions.room import let_arrival_go, note_guest, note_join, note_leaving, note_start
-from statemachine.actions.transferring import (
+from conferral.statemachine.actions.room import let_arrival_go, note_guest, note_join, note_leaving, note_start
+from conferral.statemachine.actions.transferring import (
     begin_in_room,
     begin_pending,
     look_after_dials,
     note_look,
     note_outdated_read,
 )
-from statemachine.actions.waiting import (
+from conferral.statemachine.actions.waiting import (
     dial_awaited,
     dial_next_agent,
     end_nobody_reached,
@@ -122,7 +128,7 @@ from statemachine.actions.waiting import (
     stop_looking_after_waiter,
     wait_for_waiter,
 )
-from statemachine.events import (
+from conferral.statemachine.events import (
     AccountSwept,
     Add,
     AgeOverdue,
@@ -169,8 +175,8 @@ from statemachine.events import (
     Unhold,
     Unmute,
 )
-from statemachine.guards.asking import differs_from_wanted, has_call_to_hang_up, is_confirmed
-from statemachine.guards.calls import (
+from conferral.statemachine.guards.asking import differs_from_wanted, has_call_to_hang_up, is_confirmed
+from conferral.statemachine.guards.calls import (
     finds_nothing,
     is_bridge_and_alive,
     is_late_status,
@@ -181,7 +187,7 @@ from statemachine.guards.calls import (
     is_of_unknown_call,
     is_searched,
 )
-from statemachine.guards.company import (
+from conferral.statemachine.guards.company import (
     awaited_has_failed,
     awaited_takes_part,
     customer_goes_on_alone,
@@ -210,7 +216,7 @@ from statemachine.guards.company import (
     waiter_is_out,
     waiter_lost_room,
 )
-from statemachine.guards.orders import (
+from conferral.statemachine.guards.orders import (
     coaches_the_held,
     has_no_audience,
     has_nobody_to_coach,
@@ -235,7 +241,7 @@ from statemachine.guards.orders import (
     supervisor_has_left,
     switches_mode,
 )
-from statemachine.guards.outcomes import (
+from conferral.statemachine.guards.outcomes import (
     is_dial,
     is_dial_before_start,
     is_of_forgotten_dial,
@@ -249,8 +255,8 @@ from statemachine.guards.outcomes import (
     is_update_before_start,
     is_update_of_gone,
 )
-from statemachine.guards.reads import is_outdated, is_to_look_again
-from statemachine.guards.recording import (
+from conferral.statemachine.guards.reads import is_outdated, is_to_look_again
+from conferral.statemachine.guards.recording import (
     is_as_recorded,
     is_changing_recording,
     is_not_recorded,
@@ -259,7 +265,7 @@ from statemachine.guards.recording import (
     recording_is_to_go_on,
     was_recorded_from_start,
 )
-from statemachine.guards.room import (
+from conferral.statemachine.guards.room import (
     is_another_room,
     is_of_former_party,
     is_of_former_room,
@@ -270,9 +276,9 @@ from statemachine.guards.room import (
     joins_another_room,
     tells_of_before,
 )
-from statemachine.guards.strangers import shows_forgotten_transfer
-from statemachine.guards.transfers import lacks_agent_or_customer, park_ends_among_others, transfer_is_pending
-from statemachine.rows.row import STAY, B, C, E, Row, T
+from conferral.statemachine.guards.strangers import shows_forgotten_transfer
+from conferral.statemachine.guards.transfers import lacks_agent_or_customer, park_ends_among_others, transfer_is_pending
+from conferral.statemachine.rows.row import STAY, B, C, E, Row, T
 
 # fmt: off
 CONFERENCED: tuple[Row, ...] = (

@@ -1,7 +1,7 @@
 """Converting: both on their way into the conference; the timers repair what got lost."""
 
-from statemachine.actions.asking import note_change
-from statemachine.actions.commands import (
+from conferral.statemachine.actions.asking import note_change
+from conferral.statemachine.actions.commands import (
     refuse_another_supervisor,
     refuse_before_answer,
     refuse_changing_recording,
@@ -21,8 +21,8 @@ from statemachine.actions.commands import (
     refuse_without_transfer,
     report_done,
 )
-from statemachine.actions.consulting import complete_queued
-from statemachine.actions.converting import (
+from conferral.statemachine.actions.consulting import complete_queued
+from conferral.statemachine.actions.converting import (
     follow_into_room,
     give_up_converting,
     join_conversion,
@@ -38,18 +38,37 @@ from statemachine.actions.converting import (
     settle_with_others,
     wait_for_redirect,
 )
-from statemachine.actions.dialling import hang_up_leaving
-from statemachine.actions.endings import end_by_command, end_by_read, end_convert_failed, end_party_left, end_too_old
-from statemachine.actions.forgotten import settle_with_seen_transfer
-from statemachine.actions.handing_over import cancel_queued
-from statemachine.actions.looking import look_at_calls, look_for_missing
-from statemachine.actions.opening import let_second_call_go
-from statemachine.actions.orders import close_orders, give_up_orders, queue_order, remove_party
-from statemachine.actions.passing import note_only, pass_over_late, pass_over_unknown_call
-from statemachine.actions.recording import note_not_recorded, note_recorded, note_recording, record, record_customer
-from statemachine.actions.room import note_guest, note_join, note_leaving, note_left_room, note_room, note_room_gone
-from statemachine.actions.transferring import go_on_without_agent, note_agent_gone_by_read, queue_transfer
-from statemachine.events import (
+from conferral.statemachine.actions.dialling import hang_up_leaving
+from conferral.statemachine.actions.endings import (
+    end_by_command,
+    end_by_read,
+    end_convert_failed,
+    end_party_left,
+    end_too_old,
+)
+from conferral.statemachine.actions.forgotten import settle_with_seen_transfer
+from conferral.statemachine.actions.handing_over import cancel_queued
+from conferral.statemachine.actions.looking import look_at_calls, look_for_missing
+from conferral.statemachine.actions.opening import let_second_call_go
+from conferral.statemachine.actions.orders import close_orders, give_up_orders, queue_order, remove_party
+from conferral.statemachine.actions.passing import note_only, pass_over_late, pass_over_unknown_call
+from conferral.statemachine.actions.recording import (
+    note_not_recorded,
+    note_recorded,
+    note_recording,
+    record,
+    record_customer,
+)
+from conferral.statemachine.actions.room import (
+    note_guest,
+    note_join,
+    note_leaving,
+    note_left_room,
+    note_room,
+    note_room_gone,
+)
+from conferral.statemachine.actions.transferring import go_on_without_agent, note_agent_gone_by_read, queue_transfer
+from conferral.statemachine.events import (
     AccountSwept,
     Add,
     AgeOverdue,
@@ -89,8 +108,8 @@ from statemachine.events import (
     Unhold,
     Unmute,
 )
-from statemachine.guards.asking import has_call_to_hang_up
-from statemachine.guards.calls import (
+from conferral.statemachine.guards.asking import has_call_to_hang_up
+from conferral.statemachine.guards.calls import (
     asker_is_gone,
     is_bridge_and_alive,
     is_late_status,
@@ -99,8 +118,8 @@ from statemachine.guards.calls import (
     is_of_unknown_call,
     party_is_over,
 )
-from statemachine.guards.company import is_of_second_call
-from statemachine.guards.converting import (
+from conferral.statemachine.guards.company import is_of_second_call
+from conferral.statemachine.guards.converting import (
     agent_leaves_transfer,
     agent_left_for_transfer,
     converts_for_park,
@@ -112,7 +131,7 @@ from statemachine.guards.converting import (
     only_customer_came,
     waits_for_a_redirect,
 )
-from statemachine.guards.orders import (
+from conferral.statemachine.guards.orders import (
     is_announcing,
     is_another_supervisor,
     is_full,
@@ -122,15 +141,20 @@ from statemachine.guards.orders import (
     names_nobody,
     some_order_is_over,
 )
-from statemachine.guards.outcomes import is_first_redirect, is_of_recording, is_redirect, is_redirect_of_gone_call
-from statemachine.guards.reads import (
+from conferral.statemachine.guards.outcomes import (
+    is_first_redirect,
+    is_of_recording,
+    is_redirect,
+    is_redirect_of_gone_call,
+)
+from conferral.statemachine.guards.reads import (
     is_outdated,
     is_to_look_again,
     shows_agent_left_for_transfer,
     shows_both_in_room,
     shows_somebody_over,
 )
-from statemachine.guards.recording import (
+from conferral.statemachine.guards.recording import (
     is_as_recorded,
     is_changing_recording,
     is_not_recorded,
@@ -138,7 +162,7 @@ from statemachine.guards.recording import (
     recording_is_due,
     was_recorded_from_start,
 )
-from statemachine.guards.room import (
+from conferral.statemachine.guards.room import (
     guest_hung_up,
     hung_up,
     is_another_room,
@@ -148,9 +172,9 @@ from statemachine.guards.room import (
     is_stranger,
     joins_another_room,
 )
-from statemachine.guards.strangers import shows_customer_in_company, shows_forgotten_transfer
-from statemachine.guards.transfers import is_transferring_already
-from statemachine.rows.row import STAY, B, C, E, Row, T, V
+from conferral.statemachine.guards.strangers import shows_customer_in_company, shows_forgotten_transfer
+from conferral.statemachine.guards.transfers import is_transferring_already
+from conferral.statemachine.rows.row import STAY, B, C, E, Row, T, V
 
 # fmt: off
 CONVERTING: tuple[Row, ...] = (

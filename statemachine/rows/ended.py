@@ -1,8 +1,8 @@
 """Ended: no row leads out of here. A leg that arrives late is still let go."""
 
-from statemachine.actions.commands import refuse_ended, refuse_existing
-from statemachine.actions.dialling import find_unknown_calls, let_late_call_go
-from statemachine.actions.endings import (
+from conferral.statemachine.actions.commands import refuse_ended, refuse_existing
+from conferral.statemachine.actions.dialling import find_unknown_calls, let_late_call_go
+from conferral.statemachine.actions.endings import (
     end_live_conference,
     end_room_of_guests,
     end_room_of_unsent,
@@ -11,10 +11,10 @@ from statemachine.actions.endings import (
     let_live_call_go,
     note_ending,
 )
-from statemachine.actions.opening import let_second_call_go
-from statemachine.actions.passing import note_only, pass_over_late
-from statemachine.actions.recording import note_recording
-from statemachine.events import (
+from conferral.statemachine.actions.opening import let_second_call_go
+from conferral.statemachine.actions.passing import note_only, pass_over_late
+from conferral.statemachine.actions.recording import note_recording
+from conferral.statemachine.events import (
     AccountSwept,
     Add,
     Announce,
@@ -45,9 +45,9 @@ from statemachine.events import (
     Unhold,
     Unmute,
 )
-from statemachine.guards.calls import is_live_leg_at_gate, is_live_leg_of_ours, tells_of_live_leg
-from statemachine.guards.company import is_of_second_call
-from statemachine.guards.ended import (
+from conferral.statemachine.guards.calls import is_live_leg_at_gate, is_live_leg_of_ours, tells_of_live_leg
+from conferral.statemachine.guards.company import is_of_second_call
+from conferral.statemachine.guards.ended import (
     asks_for_unknown_calls,
     finds_live_call,
     finds_live_conference,
@@ -55,8 +55,8 @@ from statemachine.guards.ended import (
     joined_before_sent_on,
     leaves_guests_behind,
 )
-from statemachine.guards.outcomes import is_ending_awaited, was_not_said, was_not_sent_on
-from statemachine.rows.row import STAY, E, Row
+from conferral.statemachine.guards.outcomes import is_ending_awaited, was_not_said, was_not_sent_on
+from conferral.statemachine.rows.row import STAY, E, Row
 
 # fmt: off
 ENDED: tuple[Row, ...] = (

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from statemachine.events import Event
-from statemachine.states import State
+from conferral.statemachine.events import Event
+from conferral.statemachine.states import State
 
 
 class Row(NamedTuple):

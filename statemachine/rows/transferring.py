@@ -3,7 +3,7 @@
 The rows of commands are in `transferring_commands.py`.
 """
 
-from statemachine.actions.asking import (
+from conferral.statemachine.actions.asking import (
     ask,
     look_after_update,
     look_at_participants,
@@ -13,7 +13,7 @@ from statemachine.actions.asking import (
     wait_for_start,
     want_tune,
 )
-from statemachine.actions.consulting import (
+from conferral.statemachine.actions.consulting import (
     end_merge,
     end_swap,
     give_up_swap,
@@ -21,8 +21,8 @@ from statemachine.actions.consulting import (
     let_second_back,
     part_agent,
 )
-from statemachine.actions.converting import look_after_redirect, note_dial_end, note_redirected
-from statemachine.actions.dialling import (
+from conferral.statemachine.actions.converting import look_after_redirect, note_dial_end, note_redirected
+from conferral.statemachine.actions.dialling import (
     dial_again_as_business,
     dial_again_at_gate,
     doubt_dial,
@@ -36,7 +36,7 @@ from statemachine.actions.dialling import (
     note_progress,
     note_turned_away,
 )
-from statemachine.actions.endings import (
+from conferral.statemachine.actions.endings import (
     end_agent_gone,
     end_astray,
     end_customer_gone,
@@ -45,7 +45,7 @@ from statemachine.actions.endings import (
     end_unreached,
     let_stray_leg_go,
 )
-from statemachine.actions.handing_over import (
+from conferral.statemachine.actions.handing_over import (
     complete_recall,
     complete_transfer,
     fail_unconfirmed,
@@ -59,9 +59,9 @@ from statemachine.actions.handing_over import (
     return_to_agent,
     ring_agent,
 )
-from statemachine.actions.looking import look_at_calls, look_once_more
-from statemachine.actions.opening import let_second_call_go
-from statemachine.actions.orders import (
+from conferral.statemachine.actions.looking import look_at_calls, look_once_more
+from conferral.statemachine.actions.opening import let_second_call_go
+from conferral.statemachine.actions.orders import (
     await_supervisor,
     close_orders,
     dial_cleared,
@@ -71,17 +71,17 @@ from statemachine.actions.orders import (
     note_supervisor_left,
     note_supervisor_refused,
 )
-from statemachine.actions.parking import complete_retrieve, note_parked, return_to_park
-from statemachine.actions.passing import note_only, pass_over_former, pass_over_late, pass_over_unknown_call
-from statemachine.actions.recording import (
+from conferral.statemachine.actions.parking import complete_retrieve, note_parked, return_to_park
+from conferral.statemachine.actions.passing import note_only, pass_over_former, pass_over_late, pass_over_unknown_call
+from conferral.statemachine.actions.recording import (
     note_not_recorded,
     note_recorded,
     note_recording,
     record_customer,
     resume_after_consult,
 )
-from statemachine.actions.room import let_arrival_go, note_guest, note_join, note_leaving, note_start
-from statemachine.actions.transferring import (
+from conferral.statemachine.actions.room import let_arrival_go, note_guest, note_join, note_leaving, note_start
+from conferral.statemachine.actions.transferring import (
     dial_when_quiet,
     follow_customer,
     follow_waiting_customer,
@@ -101,7 +101,7 @@ from statemachine.actions.transferring import (
     return_to_bridge_after,
     wait_for_customer,
 )
-from statemachine.events import (
+from conferral.statemachine.events import (
     AccountSwept,
     AgeOverdue,
     Always,
@@ -127,8 +127,8 @@ from statemachine.events import (
     RecordingChanged,
     StageOverdue,
 )
-from statemachine.guards.asking import differs_from_wanted, has_call_to_hang_up, is_confirmed
-from statemachine.guards.calls import (
+from conferral.statemachine.guards.asking import differs_from_wanted, has_call_to_hang_up, is_confirmed
+from conferral.statemachine.guards.calls import (
     finds_nothing,
     is_bridge_and_alive,
     is_late_status,
@@ -140,15 +140,15 @@ from statemachine.guards.calls import (
     is_of_unknown_call,
     is_searched,
 )
-from statemachine.guards.company import is_of_second_call
-from statemachine.guards.orders import (
+from conferral.statemachine.guards.company import is_of_second_call
+from conferral.statemachine.guards.orders import (
     is_of_announcement,
     some_order_is_over,
     some_order_may_dial,
     supervisor_has_come,
     supervisor_has_left,
 )
-from statemachine.guards.outcomes import (
+from conferral.statemachine.guards.outcomes import (
     is_dial,
     is_dial_before_start,
     is_dial_into_ended_conference,
@@ -163,9 +163,14 @@ from statemachine.guards.outcomes import (
     is_update_before_start,
     is_update_of_gone,
 )
-from statemachine.guards.reads import is_outdated, is_to_look_again, shows_customer_astray, shows_customer_astray_again
-from statemachine.guards.recording import recording_is_due, recording_is_to_go_on
-from statemachine.guards.room import (
+from conferral.statemachine.guards.reads import (
+    is_outdated,
+    is_to_look_again,
+    shows_customer_astray,
+    shows_customer_astray_again,
+)
+from conferral.statemachine.guards.recording import recording_is_due, recording_is_to_go_on
+from conferral.statemachine.guards.room import (
     is_another_room,
     is_of_former_party,
     is_of_former_room,
@@ -175,7 +180,7 @@ from statemachine.guards.room import (
     joins_another_room,
     tells_of_before,
 )
-from statemachine.guards.transfers import (
+from conferral.statemachine.guards.transfers import (
     agent_has_left,
     agent_is_back,
     agent_is_out,
@@ -217,7 +222,7 @@ from statemachine.guards.transfers import (
     target_has_left,
     target_is_out,
 )
-from statemachine.rows.row import STAY, B, C, E, Row, T
+from conferral.statemachine.rows.row import STAY, B, C, E, Row, T
 
 # fmt: off
 TRANSFERRING: tuple[Row, ...] = (

@@ -1,6 +1,6 @@
 """Transferring: what becomes of commands given meanwhile."""
 
-from statemachine.actions.commands import (
+from conferral.statemachine.actions.commands import (
     refuse_agent_gone,
     refuse_another_supervisor,
     refuse_before_answer,
@@ -25,12 +25,12 @@ from statemachine.actions.commands import (
     refuse_winding_up,
     report_done,
 )
-from statemachine.actions.consulting import complete, complete_before_answer, merge, swap
-from statemachine.actions.endings import end_by_command
-from statemachine.actions.handing_over import withdraw
-from statemachine.actions.orders import begin_order, remove_party, switch_mode
-from statemachine.actions.recording import keep_paused, record
-from statemachine.events import (
+from conferral.statemachine.actions.consulting import complete, complete_before_answer, merge, swap
+from conferral.statemachine.actions.endings import end_by_command
+from conferral.statemachine.actions.handing_over import withdraw
+from conferral.statemachine.actions.orders import begin_order, remove_party, switch_mode
+from conferral.statemachine.actions.recording import keep_paused, record
+from conferral.statemachine.events import (
     Add,
     Announce,
     Call,
@@ -51,7 +51,7 @@ from statemachine.events import (
     Unhold,
     Unmute,
 )
-from statemachine.guards.orders import (
+from conferral.statemachine.guards.orders import (
     coaches_the_held,
     has_no_audience,
     is_announcing,
@@ -67,7 +67,7 @@ from statemachine.guards.orders import (
     names_target,
     switches_mode,
 )
-from statemachine.guards.recording import (
+from conferral.statemachine.guards.recording import (
     is_as_recorded,
     is_changing_recording,
     is_not_recorded,
@@ -76,7 +76,7 @@ from statemachine.guards.recording import (
     was_recorded_from_start,
     would_record_consult,
 )
-from statemachine.guards.transfers import (
+from conferral.statemachine.guards.transfers import (
     has_let_agent_go,
     is_before_answer,
     is_being_wound_up,
@@ -87,7 +87,7 @@ from statemachine.guards.transfers import (
     target_takes_part,
     waits_without_agent,
 )
-from statemachine.rows.row import STAY, E, Row, T
+from conferral.statemachine.rows.row import STAY, E, Row, T
 
 # fmt: off
 TRANSFERRING_COMMANDS: tuple[Row, ...] = (

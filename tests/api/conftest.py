@@ -1,13 +1,13 @@
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from runtime.metrics import Metrics
-from streams.connection import make_client
+from conferral.runtime.metrics import Metrics
+from conferral.storage.connection import make_client
+from conferral.webhooks.api import api as api_module
+from conferral.webhooks.api import bearer, giving, handlers
+from conferral.webhooks.api.turns import TURNS
 from tests.api.kit import BEARER, app_of
 from tests.support.log_lines import lines_of
-from webhooks.api import api as api_module
-from webhooks.api import bearer, giving, handlers
-from webhooks.api.turns import TURNS
 
 
 @pytest.fixture

@@ -2,16 +2,16 @@
 
 from aiohttp import web
 
-from runtime.clock import SystemClock
-from runtime.settings import ServiceSettings, load
-from statemachine.session import AGENT, CUSTOMER, Party, Session, first_label
-from statemachine.states import PartyStatus, Phase, State
-from statemachine.step import CommandReport, CommandStatus
-from streams import commands, scripts, session_codec
-from streams.effect_codec import TellCommand
-from streams.keys import Keys
-from streams.partition import COMMAND_TTL_S, tell_command
-from webhooks.api.api import add_api
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.settings import ServiceSettings, load
+from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, first_label
+from conferral.statemachine.states import PartyStatus, Phase, State
+from conferral.statemachine.step import CommandReport, CommandStatus
+from conferral.storage import commands, scripts, session_codec
+from conferral.storage.effect_codec import TellCommand
+from conferral.storage.keys import Keys
+from conferral.storage.partition import COMMAND_TTL_S, tell_command
+from conferral.webhooks.api.api import add_api
 
 KEYS = Keys("conferral", 4)
 TOKEN = "a-token.of~letters_and+1/2=="

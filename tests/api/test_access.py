@@ -6,13 +6,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from runtime.clock import SystemClock
+from conferral.runtime.clock import SystemClock
+from conferral.webhooks.api import bearer
+from conferral.webhooks.api.bearer import WrongTokens
+from conferral.webhooks.api.body import BODY_BYTES_MAX
+from conferral.webhooks.api.errors import STATUS, ErrorType
+from conferral.webhooks.api.table import ROUTES
 from tests.api.kit import BEARER, TOKEN, app_of, refusal
-from webhooks.api import bearer
-from webhooks.api.bearer import WrongTokens
-from webhooks.api.body import BODY_BYTES_MAX
-from webhooks.api.errors import STATUS, ErrorType
-from webhooks.api.table import ROUTES
 
 pytestmark = pytest.mark.redis
 OURS = [route for route in ROUTES if route.is_ours]
@@ -232,7 +232,7 @@ async def test_a_body_of_unknown_length_is_read_no_further_than_the_limit(store,
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(open_api, monkeypatch):
-    monkeypatch.setattr("webhooks.api.body._READ_DEADLINE_S", 0.01)
+    monkeypatch.setattr("conferral.webhooks.api.body._READ_DEADLINE_S", 0.01)
     client = await open_api(headers=BEARER | JSON)
     never = asyncio.Event()
 

@@ -6,12 +6,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from runtime.errors import StoreUnreachableError
-from statemachine.states import Phase, State
-from streams import commands
-from streams.command_models import MODELS, BadCommandError, validate
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.statemachine.states import Phase, State
+from conferral.storage import commands
+from conferral.storage.command_models import MODELS, BadCommandError, validate
+from conferral.webhooks.api import giving
 from tests.api.kit import ALICE, BEARER, CALLER, KEYS, app_of, published, put, refusal, session, take_up, tell
-from webhooks.api import giving
 
 pytestmark = pytest.mark.redis
 COMMANDS = f"/sessions/{CALLER}/commands"

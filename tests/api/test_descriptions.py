@@ -7,20 +7,20 @@ import jsonschema
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from runtime.clock import SystemClock
-from statemachine.events import CallReceived
-from statemachine.machine import step
-from statemachine.session import Session
-from statemachine.step import Conclusion
-from statemachine.transfer import Attempt
-from streams import session_codec
-from streams.command_models import MODELS, BadCommandError, validate
-from streams.outcomes import fields_of_outcome
+from conferral.runtime.clock import SystemClock
+from conferral.statemachine.events import CallReceived
+from conferral.statemachine.machine import step
+from conferral.statemachine.session import Session
+from conferral.statemachine.step import Conclusion
+from conferral.statemachine.transfer import Attempt
+from conferral.storage import session_codec
+from conferral.storage.command_models import MODELS, BadCommandError, validate
+from conferral.storage.outcomes import fields_of_outcome
+from conferral.webhooks.api import asyncapi, openapi
+from conferral.webhooks.api.handlers import Handlers
+from conferral.webhooks.api.table import ROUTES
+from conferral.worker.deciding import _log_entry
 from tests.api.kit import CALLER, ENVIRON, KEYS, session, settings
-from webhooks.api import asyncapi, openapi
-from webhooks.api.handlers import Handlers
-from webhooks.api.table import ROUTES
-from worker.deciding import _log_entry
 
 HTTP = openapi.document("https://example.com")
 STREAMS = asyncapi.document(KEYS)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from conferral.webhooks.api.errors import PAGE as PAGE_OF_ERRORS
+from conferral.webhooks.api.errors import STATUS, ApiError, ErrorType
 from tests.api.kit import TOKEN, put, session, take_up, tell
-from webhooks.api.errors import PAGE as PAGE_OF_ERRORS
-from webhooks.api.errors import STATUS, ApiError, ErrorType
 
 pytestmark = pytest.mark.redis
 ROOT = Path(__file__).resolve().parents[2]

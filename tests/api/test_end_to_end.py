@@ -4,13 +4,13 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from runtime.clock import SystemClock
-from runtime.metrics import Metrics
-from streams.connection import make_client
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.metrics import Metrics
+from conferral.storage.connection import make_client
+from conferral.webhooks.api.api import add_api
+from conferral.webhooks.api.turns import TURNS
 from tests.api.kit import BEARER, TOKEN
 from tests.support.world import World
-from webhooks.api.api import add_api
-from webhooks.api.turns import TURNS
 
 pytestmark = [pytest.mark.redis, pytest.mark.timeout(90)]
 

@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from runtime.clock import SystemClock
-from streams.cursors import EndedPlace, LivePlace, LogPlace
+from conferral.runtime.clock import SystemClock
+from conferral.storage.cursors import EndedPlace, LivePlace, LogPlace
+from conferral.webhooks.api.api import add_api
+from conferral.webhooks.app import make_app
 from tests.api.kit import ALICE, CALLER, KEYS, TOKEN, put, session, settings, take_up, tell
 from tests.webhooks.webhook_kit import FakeChildLookup, FakeIngest
-from webhooks.api.api import add_api
-from webhooks.app import make_app
 
 pytestmark = pytest.mark.redis
 

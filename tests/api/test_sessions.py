@@ -5,8 +5,8 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from statemachine.states import Phase, State
-from streams import session_codec
+from conferral.statemachine.states import Phase, State
+from conferral.storage import session_codec
 from tests.api.kit import ALICE, CALLER, CUSTOMER_NUMBER, KEYS, put, refusal, session
 
 pytestmark = pytest.mark.redis

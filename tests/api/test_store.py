@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from operators.giving import Giver
-from runtime.errors import StoreUnreachableError
-from streams.connection import make_client
+from conferral.operations.giving import Giver
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.storage.connection import make_client
+from conferral.webhooks.api import turns as turns_module
+from conferral.webhooks.api.turns import TURNS, Turns
 from tests.api.kit import CALLER, KEYS, put, session, take_up, tell
-from webhooks.api import turns as turns_module
-from webhooks.api.turns import TURNS, Turns
 
 PATHS = ["/sessions", f"/sessions/{CALLER}", f"/sessions/{CALLER}/log", "/commands/c1"]
 

@@ -3,7 +3,7 @@
 import jwt
 import pytest
 
-from streams.times import from_iso
+from conferral.storage.times import from_iso
 from tests.api.kit import ENVIRON
 
 pytestmark = pytest.mark.redis

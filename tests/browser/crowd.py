@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from redis import Redis
 
-from statemachine.session import Session
-from statemachine.states import PartyStatus, Phase, Stage, State, TransferMode, TransferStatus
-from statemachine.transfer import TransferState
-from streams import session_codec
-from streams.keys import Keys
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import PartyStatus, Phase, Stage, State, TransferMode, TransferStatus
+from conferral.statemachine.transfer import TransferState
+from conferral.storage import session_codec
+from conferral.storage.keys import Keys
 from tests.conferral.kit import KEYS, conferenced, make_session
 
 #: What a name may hold that is no name: markup, an escape sequence, text that runs backwards, far too much of it.

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 from redis import Redis
 
-from statemachine.session import Party, Session
-from statemachine.states import PartyStatus, Phase, Stage, State, TransferMode, TransferStatus, Tune
-from statemachine.step import Conclusion
-from statemachine.transfer import Attempt, TransferState
-from streams.keys import Keys
-from streams.outcomes import fields_of_outcome
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import PartyStatus, Phase, Stage, State, TransferMode, TransferStatus, Tune
+from conferral.statemachine.step import Conclusion
+from conferral.statemachine.transfer import Attempt, TransferState
+from conferral.storage.keys import Keys
+from conferral.storage.outcomes import fields_of_outcome
 from tests.browser.crowd import put_all, session_id
 from tests.conferral.kit import KEYS, conferenced, make_session
 

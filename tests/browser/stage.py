@@ -4,12 +4,12 @@ import asyncio
 import socket
 from typing import Self
 
-from console.app import make_app
-from console.serving import serve
-from runtime.clock import SystemClock
-from runtime.settings import ConsoleSettings, load
-from statemachine.policy import Policy
-from streams.connection import make_client
+from conferral.console.app import make_app
+from conferral.console.serving import serve
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.settings import ConsoleSettings, load
+from conferral.statemachine.policy import Policy
+from conferral.storage.connection import make_client
 from tests.support.world import AGENT, CUSTOMER, FAST, World
 
 #: With letters that mean something else in forms.

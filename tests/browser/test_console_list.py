@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from playwright.async_api import Page, expect
 
-from statemachine.states import State
+from conferral.statemachine.states import State
 from tests.browser.axe import cut_off, too_wide
 from tests.browser.crowd import HOSTILE, changed, crowd, hostile, put_all, session_id
 from tests.browser.windows import NARROW, WIDE

@@ -7,7 +7,7 @@ from pathlib import Path
 from aiohttp import web
 from playwright.async_api import expect
 
-from runtime.pages.serving import add_headers, page, static_routes
+from conferral.runtime.pages.serving import add_headers, page, static_routes
 from tests.browser.windows import Windows
 
 COUNTER = """

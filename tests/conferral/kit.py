@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from statemachine.session import Party, Session
-from statemachine.states import PartyStatus, Phase, Stage, State, TransferMode, TransferStatus, Tune
-from statemachine.transfer import TransferState
-from streams import session_codec
-from streams.keys import Keys
-from streams.levels import LEVEL
-from streams.times import to_iso
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import PartyStatus, Phase, Stage, State, TransferMode, TransferStatus, Tune
+from conferral.statemachine.transfer import TransferState
+from conferral.storage import session_codec
+from conferral.storage.keys import Keys
+from conferral.storage.levels import LEVEL
+from conferral.storage.times import to_iso
 from tests.support.processes import shown
 
 KEYS = Keys("conferral", 16)

@@ -8,8 +8,8 @@ from pydantic import SecretStr
 from conferral.checks.account import check_account
 from conferral.checks.line import Line
 from conferral.checks.public import check_round_trip
-from runtime.settings import ServiceSettings, load
-from sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
+from conferral.runtime.settings import ServiceSettings, load
+from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
 from tests.conferral.kit import SERVICE
 from tests.support.world import World
 

@@ -17,11 +17,11 @@ from conferral import (
     StoreUnreachableError,
     UnknownSession,
 )
-from statemachine.events import COMMANDS
-from statemachine.states import Phase, State
-from streams import commands
-from streams.command_models import MODELS, BadCommandError, validate
-from streams.commands import digest_of
+from conferral.statemachine.events import COMMANDS
+from conferral.statemachine.states import Phase, State
+from conferral.storage import commands
+from conferral.storage.command_models import MODELS, BadCommandError, validate
+from conferral.storage.commands import digest_of
 from tests.conferral.kit import AGENT_CALL, CALL, CREATED_MS, KEYS, consult, ended, make_session, put, set_up
 
 pytestmark = pytest.mark.redis

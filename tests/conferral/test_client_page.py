@@ -8,7 +8,7 @@ from pathlib import Path
 import conferral
 from conferral import Client, Command, CommandError
 from conferral.client_commands import Dialled
-from streams.command_models import MODELS
+from conferral.storage.command_models import MODELS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "client.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from statemachine.actions import commands
-from statemachine.events import GateDecision, Swap
-from statemachine.policy import Policy
-from statemachine.scratch import Scratch
-from statemachine.states import TransferMode
-from statemachine.transfer import TransferState
-from streams.command_models import MODELS
+from conferral.statemachine.actions import commands
+from conferral.statemachine.events import GateDecision, Swap
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.states import TransferMode
+from conferral.statemachine.transfer import TransferState
+from conferral.storage.command_models import MODELS
 from tests.conferral.kit import CALL, make_session
 
 PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text("utf-8")

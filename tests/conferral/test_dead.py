@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from conferral import output
-from streams.partition import PUT_ASIDE
+from conferral.storage.partition import PUT_ASIDE
 from tests.conferral.kit import CALL, KEYS, set_up
 
 pytestmark = pytest.mark.redis

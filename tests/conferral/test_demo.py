@@ -293,7 +293,7 @@ def test_children_get_none_of_our_settings(monkeypatch):
 
 
 def test_every_setting_is_decided_by_the_demo():
-    from runtime.settings import ServiceSettings, load
+    from conferral.runtime.settings import ServiceSettings, load
 
     given = stage.settings_of("unix:///tmp/x", "http://127.0.0.1:1", "http://127.0.0.1:2")
 

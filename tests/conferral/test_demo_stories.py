@@ -15,8 +15,8 @@ from conferral.demo.stage import APP_SID, Stage, directory_of
 from conferral.demo.stories import STORIES
 from conferral.demo.survey import survey
 from conferral.errors import NotDoneError
-from operators.reader import Reader
-from tests.operators.test_words import entry
+from conferral.operations.reader import Reader
+from tests.operations.test_words import entry
 from tests.support.world import World
 
 #: So many times shorter are pauses and ringing, and so many times faster is everything else at the local Twilio.

@@ -12,7 +12,7 @@ from conferral.demo import workers
 from conferral.demo.children import Children
 from conferral.demo.waiting import put_down, until
 from conferral.errors import NotDoneError
-from operators.health import Health, Holder, Partition
+from conferral.operations.health import Health, Holder, Partition
 from tests.conferral.test_demo import demo, folders, processes_of, read_until
 
 __all__ = ["folders"]

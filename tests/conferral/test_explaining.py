@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from statemachine.session import Session
+from conferral.statemachine.session import Session
 from tests.conferral.kit import CALL, put, set_up
-from tests.operators.test_timeline import held
+from tests.operations.test_timeline import held
 from tests.statemachine.stages import dialling, talking
 from tests.statemachine.story import CUSTOMER_CALL, Story
 from tests.support.logs import told

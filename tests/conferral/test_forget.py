@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from conferral import output
-from operators.forgetting import RESTS_S
-from statemachine.effects import HangUpCall
-from statemachine.events import CallProgressed, End
-from streams import effect_codec, event_codec
-from streams.forgetting import SessionEraser
-from streams.times import to_iso
+from conferral.operations.forgetting import RESTS_S
+from conferral.statemachine.effects import HangUpCall
+from conferral.statemachine.events import CallProgressed, End
+from conferral.storage import effect_codec, event_codec
+from conferral.storage.forgetting import SessionEraser
+from conferral.storage.times import to_iso
 from tests.conferral.kit import AGENT_CALL, CALL, KEYS, ended, log_entry, make_session, put
 from tests.support.everything import everything_in
 

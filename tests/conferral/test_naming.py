@@ -10,7 +10,7 @@ import pytest
 from conferral import output
 from conferral.commands import completing, options
 from conferral.main import app
-from statemachine.states import TRANSFER_MODES, RecordAction, SessionMode, State, SuperviseMode
+from conferral.statemachine.states import TRANSFER_MODES, RecordAction, SessionMode, State, SuperviseMode
 from tests.conferral.kit import AGENT_CALL, CALL, KEYS, PROGRAM, environment, make_session, published, put, set_up
 
 pytestmark = pytest.mark.redis

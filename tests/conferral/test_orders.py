@@ -4,13 +4,13 @@ import re
 
 import pytest
 
+from conferral.operations.next_steps import next_step
 from conferral.ordering import default_wait_s, own_command_line
-from operators.next_steps import next_step
-from runtime.settings import StoreSettings, load
-from statemachine.events import COMMANDS
-from statemachine.states import Phase, State
-from streams import commands
-from streams.commands import digest_of
+from conferral.runtime.settings import StoreSettings, load
+from conferral.statemachine.events import COMMANDS
+from conferral.statemachine.states import Phase, State
+from conferral.storage import commands
+from conferral.storage.commands import digest_of
 from tests.conferral.kit import (
     AGENT_CALL,
     CALL,
@@ -372,7 +372,7 @@ def test_of_two_commands_with_the_same_id_at_the_same_moment_the_second_is_told_
         claimed(redis, fields["id"], type="convert", session=CALL)
         decide(redis, fields["id"], "done")
 
-    monkeypatch.setattr("streams.commands.publish", overtaken)
+    monkeypatch.setattr("conferral.storage.commands.publish", overtaken)
 
     ran = run("end", CALL, "--yes", "--id", "job-1")
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from conferral import output
-from operators import words
+from conferral.operations import words
 from tests.conferral.kit import CALL, PROGRAM, environment, log_entry, make_session, put
 
 ANYTHING = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
@@ -106,7 +106,7 @@ def output_partition():
 
 @given(st.dictionaries(st.sampled_from(["event", "detail", "from", "to", "reason", "effects", "outcome"]), st.text()))
 def test_any_log_entry_has_words(fields):
-    from operators.reader import LogEntry
+    from conferral.operations.reader import LogEntry
 
     entry = LogEntry("1-0", fields)
 

@@ -3,9 +3,9 @@
 import pytest
 
 from conferral.running import run_sandbox
-from runtime import lifecycle
-from runtime.errors import SettingsError
-from sandbox import AUTH_TOKEN
+from conferral.runtime import lifecycle
+from conferral.runtime.errors import SettingsError
+from conferral.sandbox import AUTH_TOKEN
 from tests.conferral.kit import free_port
 
 TOKEN = "0123456789abcdef0123456789abcdef"

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from conferral import output
-from statemachine.order import Order, Recording
-from statemachine.states import Phase, State, TransferMode, TransferStatus
-from statemachine.transfer import Attempt, TransferState
+from conferral.statemachine.order import Order, Recording
+from conferral.statemachine.states import Phase, State, TransferMode, TransferStatus
+from conferral.statemachine.transfer import Attempt, TransferState
 from tests.conferral.kit import (
     AGENT_CALL,
     CALL,

@@ -4,7 +4,7 @@ import pytest
 
 from conferral import running
 from conferral.running import ConsoleOptions
-from runtime.log import KEYS
+from conferral.runtime.log import KEYS
 from tests.conferral.kit import free_port
 from tests.support.log_lines import lines_of
 from tests.webhooks.webhook_kit import ENVIRON

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from conferral.main import main
-from streams import config, processes
-from streams.connection import make_client
-from streams.keys import Keys
-from streams.levels import LEVEL, LEVELS
+from conferral.storage import config, processes
+from conferral.storage.connection import make_client
+from conferral.storage.keys import Keys
+from conferral.storage.levels import LEVEL, LEVELS
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis

@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 from conferral.main import app
-from statemachine.ids import ID_WORDS, NO_NUMBER_WORDS
+from conferral.statemachine.ids import ID_WORDS, NO_NUMBER_WORDS
 from tests.conferral.kit import CALL, PROGRAM, environment
 
 COMMANDS = (

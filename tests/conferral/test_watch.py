@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from conferral.commands import watch
+from conferral.operations.following import Change, Follower
+from conferral.operations.reader import LogEntry, Reader
 from conferral.screen import draw
-from operators.following import Change, Follower
-from operators.reader import LogEntry, Reader
-from streams.connection import make_client
+from conferral.storage.connection import make_client
 from tests.conferral.kit import CALL, CREATED_MS, KEYS, consult, ended, log_entry, make_session, put, set_up, start
 
 pytestmark = pytest.mark.redis
@@ -63,7 +63,7 @@ async def test_who_needs_long_for_a_look_looks_less_often(monkeypatch):
         stop.set()
 
     paused_s = []
-    monkeypatch.setattr("runtime.lifecycle.pause", pause)
+    monkeypatch.setattr("conferral.runtime.lifecycle.pause", pause)
     await watch._follow(Slow(), Nowhere(), "here", asyncio.Event())
 
     assert paused_s[0] >= 0.3  # three times as long as the look took

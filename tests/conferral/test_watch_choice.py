@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conferral.keyboard import HELP, TEXT_MAX, Choice
+from conferral.operations.following import Change
+from conferral.operations.reader import LogEntry, Reader
+from conferral.storage.connection import make_client
 from conferral.watching import Lines, Screen, TroubleLines
-from operators.following import Change
-from operators.reader import LogEntry, Reader
-from streams.connection import make_client
 from tests.conferral.kit import CALL, KEYS, PROGRAM, environment, log_entry, make_session, put, start
 
 NEVER_MS = 4_000_000_000_000

@@ -1,9 +1,9 @@
 import pytest
 
-from console import app as app_module
-from console import live, looker, orders
-from console.store import AT_ONCE
-from streams.connection import make_client
+from conferral.console import app as app_module
+from conferral.console import live, looker, orders
+from conferral.console.store import AT_ONCE
+from conferral.storage.connection import make_client
 from tests.console.kit import BEARER, app_of, served, set_up
 from tests.support.log_lines import lines_of
 

@@ -6,10 +6,10 @@ import orjson
 from aiohttp import WSMsgType
 from aiohttp.test_utils import TestClient, TestServer
 
-from console.app import make_app
-from runtime.clock import SystemClock
-from runtime.settings import ConsoleSettings, load
-from streams import session_codec
+from conferral.console.app import make_app
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.settings import ConsoleSettings, load
+from conferral.storage import session_codec
 from tests.conferral.kit import CALL, KEYS, conferenced, consult, ended, log_entry, make_session, put, set_up
 
 __all__ = ["CALL", "KEYS", "conferenced", "consult", "ended", "log_entry", "make_session", "put", "set_up"]

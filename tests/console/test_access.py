@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from console.sign_in import HOLDS_S, WRONG_AT_ONCE
-from runtime.pages.serving import HEADERS
+from conferral.console.sign_in import HOLDS_S, WRONG_AT_ONCE
+from conferral.runtime.pages.serving import HEADERS
 from tests.console.kit import BEARER, CALL, TOKEN, Page, make_session, origin, put, sign_in
 
 pytestmark = pytest.mark.redis

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from streams import session_codec
-from streams.connection import make_client
-from streams.keys import Keys
+from conferral.storage import session_codec
+from conferral.storage.connection import make_client
+from conferral.storage.keys import Keys
 from tests.console.kit import BEARER, Page, app_of, conferenced, make_session, served
 from tests.support.redis_cluster import ClusterServers
 

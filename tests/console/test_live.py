@@ -7,10 +7,10 @@ import orjson
 import pytest
 from aiohttp import web
 
-from console import app as app_module
-from console.live import MESSAGE_BYTES_MAX
-from console.views.health import HealthView
-from streams.connection import make_client
+from conferral.console import app as app_module
+from conferral.console.live import MESSAGE_BYTES_MAX
+from conferral.console.views.health import HealthView
+from conferral.storage.connection import make_client
 from tests.console.kit import (
     BEARER,
     CALL,

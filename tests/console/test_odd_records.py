@@ -10,19 +10,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from console import rows
-from console.messages import plain, told
-from console.shown import shown
-from console.views import session as view
-from operators import counts, explaining, replaying, timeline
-from operators.buttons import buttons
-from operators.reader import LogEntry
-from operators.trouble import trouble_of
-from statemachine.order import Recording
-from statemachine.session import Party, Session
-from statemachine.states import PartyStatus, Stage, TransferMode, TransferStatus
-from statemachine.transfer import Attempt, TransferState
-from streams import session_codec
+from conferral.console import rows
+from conferral.console.messages import plain, told
+from conferral.console.shown import shown
+from conferral.console.views import session as view
+from conferral.operations import counts, explaining, replaying, timeline
+from conferral.operations.buttons import buttons
+from conferral.operations.reader import LogEntry
+from conferral.operations.trouble import trouble_of
+from conferral.statemachine.order import Recording
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import PartyStatus, Stage, TransferMode, TransferStatus
+from conferral.statemachine.transfer import Attempt, TransferState
+from conferral.storage import session_codec
 from tests.conferral.kit import CREATED_MS
 from tests.console.kit import conferenced, log_entry
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from runtime.errors import StoreUnreachableError
-from streams import commands
-from streams.keys import Keys
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.storage import commands
+from conferral.storage.keys import Keys
 from tests.console.kit import CALL, KEYS, Page, make_session, put
 
 pytestmark = pytest.mark.redis

@@ -13,7 +13,7 @@ import pytest
 from conferral import running as running_module
 from conferral.main import main
 from conferral.running import ConsoleOptions
-from runtime.log import KEYS
+from conferral.runtime.log import KEYS
 from tests.conferral.kit import PROGRAM, environment, free_port, until
 from tests.console.kit import TOKEN
 from tests.support.log_lines import lines_of

@@ -7,12 +7,12 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from console.histories import Histories
-from console.views import session as session_view
-from operators import replaying, timeline
-from operators.buttons import buttons
-from statemachine.session import Party, Session
-from streams import session_codec
+from conferral.console.histories import Histories
+from conferral.console.views import session as session_view
+from conferral.operations import replaying, timeline
+from conferral.operations.buttons import buttons
+from conferral.statemachine.session import Party, Session
+from conferral.storage import session_codec
 from tests.console.kit import (
     CALL,
     KEYS,

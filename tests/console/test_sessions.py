@@ -6,17 +6,17 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from console import looker
-from console.rows import row
-from console.store import Store
-from operators import counts
-from operators.trouble import OVERDUE, trouble_of
-from runtime.clock import SystemClock
-from statemachine.states import PartyStatus, State
-from streams import session_codec
-from streams.connection import make_client
-from streams.keys import Keys
-from streams.times import to_iso
+from conferral.console import looker
+from conferral.console.rows import row
+from conferral.console.store import Store
+from conferral.operations import counts
+from conferral.operations.trouble import OVERDUE, trouble_of
+from conferral.runtime.clock import SystemClock
+from conferral.statemachine.states import PartyStatus, State
+from conferral.storage import session_codec
+from conferral.storage.connection import make_client
+from conferral.storage.keys import Keys
+from conferral.storage.times import to_iso
 from tests.console.kit import (
     BEARER,
     CALL,

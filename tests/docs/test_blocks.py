@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from runtime.settings import ServiceSettings, load
-from streams.commands import parse
+from conferral.runtime.settings import ServiceSettings, load
+from conferral.storage.commands import parse
+from conferral.webhooks.api.table import ROUTES
 from tests.docs.generated import ROOT, load_script
-from webhooks.api.table import ROUTES
 
 BLOCK = re.compile(
     r"^(?:<!-- not run: (?P<why>[^\n]+) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```", re.DOTALL | re.MULTILINE

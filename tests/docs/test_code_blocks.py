@@ -13,17 +13,17 @@ import yaml
 from aiohttp import web
 from dotenv import dotenv_values
 
-import sandbox
+import conferral.sandbox as sandbox
 from conferral.main import main
-from runtime import setting_errors
-from runtime.settings import ServiceSettings, load
-from statemachine.events import COMMANDS, CallProgressed, CallReceived, Convert
-from statemachine.machine import step
-from statemachine.reasons import EndReason
-from statemachine.session import AGENT, Session
-from streams.commands import BadCommandError, command_id_of, parse
-from streams.keys import Keys
-from telephony.directory import agent_of
+from conferral.runtime import setting_errors
+from conferral.runtime.settings import ServiceSettings, load
+from conferral.statemachine.events import COMMANDS, CallProgressed, CallReceived, Convert
+from conferral.statemachine.machine import step
+from conferral.statemachine.reasons import EndReason
+from conferral.statemachine.session import AGENT, Session
+from conferral.storage.commands import BadCommandError, command_id_of, parse
+from conferral.storage.keys import Keys
+from conferral.telephony.directory import agent_of
 from tests.docs.generated import ROOT
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)

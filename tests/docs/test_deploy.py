@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from runtime.metrics import Metrics
-from statemachine.states import State
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.states import State
 from tests.docs.generated import ROOT
 from tests.docs.test_links import anchors_of
 

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from runtime.errors import SettingsError
-from runtime.settings import ServiceSettings, load
-from telephony.directory import read_directory
-from telephony.directory_file import AGENTS_MAX, REGIONS, DirectoryEntry
+from conferral.runtime.errors import SettingsError
+from conferral.runtime.settings import ServiceSettings, load
+from conferral.telephony.directory import read_directory
+from conferral.telephony.directory_file import AGENTS_MAX, REGIONS, DirectoryEntry
 from tests.docs.generated import ROOT
 from tests.docs.test_code_blocks import blocks
 

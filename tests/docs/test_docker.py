@@ -13,14 +13,14 @@ import pytest
 import redis
 import yaml
 
-from console import app as console
-from runtime.clock import SystemClock
-from runtime.metrics import Metrics
-from runtime.pages.serving import is_this_machine
-from runtime.settings import ConsoleSettings, ServiceSettings, load
+from conferral.console import app as console
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.pages.serving import is_this_machine
+from conferral.runtime.settings import ConsoleSettings, ServiceSettings, load
+from conferral.webhooks.app import make_app
+from conferral.worker.status import make_status_app
 from tests.docs.generated import ROOT
-from webhooks.app import make_app
-from worker.status import make_status_app
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES = COMPOSE["services"]
@@ -70,9 +70,9 @@ def test_every_package_that_ships_is_copied():
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    packages = {name.rstrip("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]}
+    folders = project["tool"]["setuptools"]["package-dir"].values()
 
-    assert packages <= set(copied_from_the_tree())
+    assert {"conferral", *folders} <= set(copied_from_the_tree())
 
 
 def test_secrets_never_get_into_the_build():
@@ -135,7 +135,8 @@ def test_what_is_copied_is_enough_to_build_a_wheel_that_holds_everything(tmp_pat
     source.mkdir()
     for name in copied_from_the_tree():
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=ignored)
         else:
             shutil.copy(ROOT / name, source / name)
 
@@ -146,7 +147,7 @@ def test_what_is_copied_is_enough_to_build_a_wheel_that_holds_everything(tmp_pat
     with zipfile.ZipFile(next(target.glob("*.whl"))) as wheel:
         names = set(wheel.namelist())
     expected = {
-        path.relative_to(source).as_posix()
+        "conferral/" + path.relative_to(source).as_posix().removeprefix("conferral/")
         for room in source.iterdir()
         if room.is_dir() and (room / "__init__.py").exists()
         for path in room.rglob("*")

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings
-from streams.keys import Keys
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings
+from conferral.storage.keys import Keys
 from tests.docs.generated import ROOT, generated_pages, load_script
 
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from conferral.demo import cast, invitation, ports, stage, stories
-from operators.reader import Reader
-from streams.connection import make_client
-from streams.keys import Keys
+from conferral.operations.reader import Reader
+from conferral.storage.connection import make_client
+from conferral.storage.keys import Keys
 from tests.docs.generated import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from console.live import HEARTBEAT_S
-from telephony.urls import FALLBACK_PATH, GATE_PATH
+from conferral.console.live import HEARTBEAT_S
+from conferral.telephony.urls import FALLBACK_PATH, GATE_PATH
+from conferral.webhooks.api.parameters import WAIT_S_MAX
+from conferral.webhooks.api.table import ROUTES
+from conferral.webhooks.audio import PATHS
 from tests.docs.generated import ROOT
 from tests.docs.test_blocks import TREE, blocks, parsed
-from webhooks.api.parameters import WAIT_S_MAX
-from webhooks.api.table import ROUTES
-from webhooks.audio import PATHS
 
 PAGE = ROOT / "docs" / "going-live.md"
 #: Where the page has the repository.

@@ -7,7 +7,7 @@ import asyncio
 import sys
 from itertools import count
 
-from runtime import lifecycle
+from conferral.runtime import lifecycle
 
 HOST = "127.0.0.1"
 

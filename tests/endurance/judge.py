@@ -19,11 +19,11 @@ from statistics import median
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from runtime.errors import StoreError
-from sandbox import Sandbox
-from sandbox.exchange import Call
-from streams.connection import Client, store_errors
-from streams.keys import Keys
+from conferral.runtime.errors import StoreError
+from conferral.sandbox import Sandbox
+from conferral.sandbox.exchange import Call
+from conferral.storage.connection import Client, store_errors
+from conferral.storage.keys import Keys
 from tests.endurance.services import Services
 from tests.support.stalls import Stalls
 

@@ -12,10 +12,10 @@ from random import Random
 
 import pytest
 
-from sandbox import PhoneScript, Sandbox
-from sandbox.faults import Faults
-from streams.connection import Client, make_client
-from streams.keys import Keys
+from conferral.sandbox import PhoneScript, Sandbox
+from conferral.sandbox.faults import Faults
+from conferral.storage.connection import Client, make_client
+from conferral.storage.keys import Keys
 from tests.endurance.judge import LeaseWatch, Verdict, described, judge, until
 from tests.endurance.services import Services
 from tests.endurance.traffic import Traffic, talking

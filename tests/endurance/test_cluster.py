@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from runtime.errors import StoreError
-from streams.connection import store_errors
+from conferral.runtime.errors import StoreError
+from conferral.storage.connection import store_errors
 from tests.endurance.judge import described, until
 from tests.endurance.stage import ALONE, SWEEP_S, Stage, gets_worse, stage
 from tests.support.redis_cluster import ClusterServers, Node

@@ -12,18 +12,18 @@ import pytest
 from aiohttp import web
 
 from conferral.checks.cluster import check_cluster
-from runtime.clock import SystemClock
-from runtime.metrics import Metrics
-from streams.cluster import ClusterClient
-from streams.connection import make_client
-from streams.keys import Keys
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.metrics import Metrics
+from conferral.storage.cluster import ClusterClient
+from conferral.storage.connection import make_client
+from conferral.storage.keys import Keys
+from conferral.webhooks.api.api import add_api
+from conferral.webhooks.api.turns import TURNS
 from tests.endurance.stage import ALONE
 from tests.support.command_line import CommandLine
 from tests.support.phones import answers
 from tests.support.redis_cluster import NODE_TIMEOUT_MS, ClusterServers
 from tests.support.world import World
-from webhooks.api.api import add_api
-from webhooks.api.turns import TURNS
 
 pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.timeout(180), ALONE]
 TARGET = "client:bob"

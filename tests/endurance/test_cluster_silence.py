@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 from twilio.rest import Client as TwilioClient
 
-from runtime.clock import SystemClock
-from runtime.metrics import Metrics
-from streams import config
-from streams.cluster import ClusterClient
-from streams.connection import make_client
-from streams.keys import Keys
-from telephony.addresses import AllowList
-from telephony.conference_names import ConferenceNames
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.metrics import Metrics
+from conferral.storage import config
+from conferral.storage.cluster import ClusterClient
+from conferral.storage.connection import make_client
+from conferral.storage.keys import Keys
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.conference_names import ConferenceNames
+from conferral.worker.caller_ids import CallerIds
+from conferral.worker.router import Router
 from tests.endurance.stage import ALONE
 from tests.support.redis_cluster import ClusterServers
-from worker.caller_ids import CallerIds
-from worker.router import Router
 
 pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.timeout(180), ALONE]
 KEYS = Keys("silence", 64)

@@ -8,12 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
-from runtime.errors import StoreError
-from sandbox import Sandbox, SandboxCall
-from streams import commands
-from streams.commands import CommandOutcome
-from streams.connection import Client
-from streams.keys import Keys
+from conferral.runtime.errors import StoreError
+from conferral.sandbox import Sandbox, SandboxCall
+from conferral.storage import commands
+from conferral.storage.commands import CommandOutcome
+from conferral.storage.connection import Client
+from conferral.storage.keys import Keys
 from tests.support.world import NUMBER
 
 #: Whom is transferred to, and how often one is busy.

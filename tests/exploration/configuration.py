@@ -4,8 +4,9 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from sandbox.exchange import Number
-from statemachine.events import Event
+from conferral.sandbox.exchange import Number
+from conferral.statemachine.events import Event
+from conferral.worker.looking import Found
 from tests.exploration.doors import ACCOUNT_SID, NUMBER, Gates, Served, Way, settings_of
 from tests.exploration.exchanges import Exchanges
 from tests.exploration.flows import Flow
@@ -13,7 +14,6 @@ from tests.exploration.idle import Idle, Never
 from tests.exploration.orders import Order
 from tests.exploration.plain import digest, flat
 from tests.exploration.sessions import Sessions
-from worker.looking import Found
 
 _H = TypeVar("_H", bound=Hashable)
 

@@ -3,15 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from statemachine.effects import Dial
-from statemachine.events import CallsRead, Event
-from statemachine.session import Session
-from statemachine.step import CommandStatus, Outcome
+from conferral.statemachine.effects import Dial
+from conferral.statemachine.events import CallsRead, Event
+from conferral.statemachine.session import Session
+from conferral.statemachine.step import CommandStatus, Outcome
+from conferral.worker.executor import is_dial_wanted
 from tests.exploration.configuration import Letter, Move, Place, World
 from tests.exploration.exchanges import TUNES
 from tests.exploration.orders import Order, Stage, answered, new, settled_before, stray, with_old_look
 from tests.exploration.plain import OLD
-from worker.executor import is_dial_wanted
 
 _FINAL = frozenset({CommandStatus.DONE, CommandStatus.REJECTED, CommandStatus.FAILED})
 

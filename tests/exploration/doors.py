@@ -12,24 +12,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from runtime.clock import SystemClock
-from runtime.errors import ProviderError
-from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings, load
-from sandbox.exchange import CallbackRequest, RestAnswer, RestRequest
-from statemachine.effects import Effect
-from statemachine.events import CallsRead, Event, ParticipantChanged
-from streams import event_codec
-from streams.ingest import GateClaim, Ingest, SessionFacts
-from telephony.addresses import AllowList
-from telephony.dialling import Dialled
-from telephony.directory import DirectoryFile, read_directory
-from telephony.recordings import Recorded
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import ProviderError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings, load
+from conferral.sandbox.exchange import CallbackRequest, RestAnswer, RestRequest
+from conferral.statemachine.effects import Effect
+from conferral.statemachine.events import CallsRead, Event, ParticipantChanged
+from conferral.storage import event_codec
+from conferral.storage.ingest import GateClaim, Ingest, SessionFacts
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.dialling import Dialled
+from conferral.telephony.directory import DirectoryFile, read_directory
+from conferral.telephony.recordings import Recorded
+from conferral.webhooks.child_lookup import ChildLookup
+from conferral.worker.looking import Found, look
+from conferral.worker.process import calls_of
 from tests.exploration.exchanges import Fetch, Visit
 from tests.support.in_memory import Answered, Doors, ExchangeHttp
-from webhooks.child_lookup import ChildLookup
-from worker.looking import Found, look
-from worker.process import calls_of
 
 _T = TypeVar("_T")
 

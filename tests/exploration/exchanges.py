@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from sandbox.exchange import (
+from conferral.sandbox.exchange import (
     FINAL,
     Call,
     CallbackRequest,
@@ -31,10 +31,10 @@ from sandbox.exchange import (
     TimePassed,
     heard_by,
 )
-from sandbox.exchange.model import Tune
-from sandbox.exchange.timers import Timers
-from telephony.account import Account
-from telephony.callbacks import FIELDS_READ
+from conferral.sandbox.exchange.model import Tune
+from conferral.sandbox.exchange.timers import Timers
+from conferral.telephony.account import Account
+from conferral.telephony.callbacks import FIELDS_READ
 from tests.exploration.plain import NOW_S, digest, flat
 
 _T = TypeVar("_T")

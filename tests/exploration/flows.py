@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sandbox.exchange import Rules
-from statemachine.events import (
+from conferral.sandbox.exchange import Rules
+from conferral.statemachine.events import (
     Add,
     Announce,
     Call,
@@ -27,9 +27,9 @@ from statemachine.events import (
     Unhold,
     Unmute,
 )
-from statemachine.policy import Policy
-from statemachine.session import AGENT as AGENT_PARTY
-from statemachine.session import CUSTOMER as CUSTOMER_PARTY
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.session import AGENT as AGENT_PARTY
+from conferral.statemachine.session import CUSTOMER as CUSTOMER_PARTY
 from tests.exploration.doors import AGENT, CUSTOMER
 
 BOB, CAROL, LAWYER, CHIEF = "+14155550111", "client:carol", "client:lawyer", "client:chief"

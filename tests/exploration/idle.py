@@ -14,7 +14,7 @@ the same places however much was learnt since.
 
 from dataclasses import dataclass, field, replace
 
-from statemachine.events import Event, ParticipantChanged
+from conferral.statemachine.events import Event, ParticipantChanged
 from tests.exploration.plain import LONG_AGO_MS
 from tests.exploration.sessions import Sessions
 

@@ -1,7 +1,7 @@
 """What holds wherever a run stands, and what holds once nothing can happen any more but by somebody's will."""
 
-from statemachine.session import AGENT, CUSTOMER, Session
-from statemachine.states import Opening, Phase, Stage, State, TransferMode, TransferStatus
+from conferral.statemachine.session import AGENT, CUSTOMER, Session
+from conferral.statemachine.states import Opening, Phase, Stage, State, TransferMode, TransferStatus
 from tests.exploration import passing
 from tests.exploration.configuration import Lonely, Place, World
 from tests.exploration.deciding import BrokenLawError

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from runtime.errors import ConferralError
-from sandbox.exchange import (
+from conferral.runtime.errors import ConferralError
+from conferral.sandbox.exchange import (
     CallbackRequest,
     Input,
     PhoneAnswers,
@@ -16,9 +16,11 @@ from sandbox.exchange import (
     TwimlFailed,
     TwimlFetched,
 )
-from statemachine.events import TIMERS, AccountSwept, Command, Event
-from statemachine.states import State
-from statemachine.step import Outcome
+from conferral.statemachine.events import TIMERS, AccountSwept, Command, Event
+from conferral.statemachine.states import State
+from conferral.statemachine.step import Outcome
+from conferral.worker.orders import Outcome as OrderOutcome
+from conferral.worker.rollback_checks import ROLLED_BACK
 from tests.exploration import passing
 from tests.exploration.configuration import Copy, Letter, Move, Place, World
 from tests.exploration.deciding import BrokenLawError, decided, head_taken, with_letters, without_idle
@@ -39,8 +41,6 @@ from tests.exploration.orders import (
     taken_over,
 )
 from tests.exploration.plain import NOW_MS
-from worker.orders import Outcome as OrderOutcome
-from worker.rollback_checks import ROLLED_BACK
 
 TIMER = {timer.timer: timer for timer in TIMERS}
 _PHONES: dict[str, Callable[[str], Input]] = {

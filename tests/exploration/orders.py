@@ -4,8 +4,8 @@ from dataclasses import replace
 from enum import IntEnum
 from typing import NamedTuple
 
-from runtime.errors import OutcomeUnknownError, ProviderError, ProviderGoneError, ProviderRefusedError
-from statemachine.effects import (
+from conferral.runtime.errors import OutcomeUnknownError, ProviderError, ProviderGoneError, ProviderRefusedError
+from conferral.statemachine.effects import (
     ChangeRecording,
     CreateParticipant,
     Dial,
@@ -15,17 +15,17 @@ from statemachine.effects import (
     ReadCalls,
     effect_id,
 )
-from statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
-from statemachine.session import Session
-from statemachine.states import State
-from streams.dials import DialStanding
-from telephony.dialling import Dialled
-from telephony.look import Verdict
-from telephony.recordings import Recorded
+from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import State
+from conferral.storage.dials import DialStanding
+from conferral.telephony.dialling import Dialled
+from conferral.telephony.look import Verdict
+from conferral.telephony.recordings import Recorded
+from conferral.worker.looking import CAN_BE_LOOKED_UP, NEVER_REPEATED, Found
+from conferral.worker.orders import Outcome
+from conferral.worker.retry import ExecutorPolicy
 from tests.exploration.plain import NOW_MS, OLD, since
-from worker.looking import CAN_BE_LOOKED_UP, NEVER_REPEATED, Found
-from worker.orders import Outcome
-from worker.retry import ExecutorPolicy
 
 #: After how long a look counts that shows nothing, milliseconds.
 SETTLE_MS = round(ExecutorPolicy().settle_s * 1000)

@@ -1,14 +1,14 @@
 """Time passes: what is due next, what has moved by then, and the sweep, which compares when a difference has lasted."""
 
-from statemachine.effects import FindCall
-from statemachine.events import AccountSwept
-from statemachine.states import State
+from conferral.statemachine.effects import FindCall
+from conferral.statemachine.events import AccountSwept
+from conferral.statemachine.states import State
+from conferral.worker.sweep.comparing import Comparison, EndedSession, Finding, LiveSession
 from tests.exploration.configuration import Letter, Lonely, Place, World
 from tests.exploration.idle import later as event_later
 from tests.exploration.orders import SETTLE_MS, Order, Stage
 from tests.exploration.orders import later as order_later
 from tests.exploration.plain import LONG_AGO_MS, NOW_MS, earlier
-from worker.sweep.comparing import Comparison, EndedSession, Finding, LiveSession
 
 #: Between two sweeps (`CONFERRAL_SWEEP_INTERVAL`), and how long a session must have been quiet, milliseconds.
 SWEEP_MS = 10_000

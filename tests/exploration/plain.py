@@ -12,10 +12,10 @@ from enum import Enum
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from statemachine.effects import Effect, FindCall
-from statemachine.order import Order
-from statemachine.session import Party, Session
-from statemachine.transfer import Attempt, TransferState
+from conferral.statemachine.effects import Effect, FindCall
+from conferral.statemachine.order import Order
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.transfer import Attempt, TransferState
 
 _T = TypeVar("_T")
 

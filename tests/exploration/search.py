@@ -13,9 +13,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Self
 
-from sandbox.exchange import InboundCall, PhoneAnswers
-from sandbox.exchange.sids import make_sid
-from statemachine.session import Session
+from conferral.sandbox.exchange import InboundCall, PhoneAnswers
+from conferral.sandbox.exchange.sids import make_sid
+from conferral.statemachine.session import Session
 from tests.exploration.configuration import Left, Move, Place, Table, World
 from tests.exploration.deciding import BrokenLawError, decided
 from tests.exploration.doors import CUSTOMER, NUMBER

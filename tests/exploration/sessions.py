@@ -7,16 +7,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 
-from statemachine.effects import CreateCall, CreateParticipant, Dial, Effect, ReadCalls
-from statemachine.events import Event
-from statemachine.machine import step
-from statemachine.policy import Policy
-from statemachine.seen import Seen
-from statemachine.session import Party, Session
-from statemachine.step import CommandReport, Outcome, Step
-from streams import session_codec
-from streams.facts import facts_of
-from streams.ingest import SessionFacts
+from conferral.statemachine.effects import CreateCall, CreateParticipant, Dial, Effect, ReadCalls
+from conferral.statemachine.events import Event
+from conferral.statemachine.machine import step
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.seen import Seen
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.step import CommandReport, Outcome, Step
+from conferral.storage import session_codec
+from conferral.storage.facts import facts_of
+from conferral.storage.ingest import SessionFacts
 from tests.exploration.plain import (
     FRESH,
     LONG_AGO_MS,

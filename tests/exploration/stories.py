@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from statemachine.events import Event, TimerExpired
+from conferral.statemachine.events import Event, TimerExpired
 from tests.exploration.configuration import Move, Place, World
 from tests.exploration.deciding import BrokenLawError
 from tests.exploration.search import Exploration, Finding

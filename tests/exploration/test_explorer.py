@@ -7,10 +7,11 @@ from dataclasses import fields, replace
 
 import pytest
 
-from statemachine.order import Order, Recording
-from statemachine.session import Party, Session
-from statemachine.transfer import Attempt, TransferState
-from telephony.look import Verdict
+from conferral.statemachine.order import Order, Recording
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.transfer import Attempt, TransferState
+from conferral.telephony.look import Verdict
+from conferral.worker.looking import Found
 from tests.exploration import doors
 from tests.exploration.configuration import Left, Move, Place
 from tests.exploration.deciding import BrokenLawError
@@ -23,7 +24,6 @@ from tests.exploration.plain import MOMENTS, digest, flat
 from tests.exploration.quiet import quietly
 from tests.exploration.search import Bounds, Exploration, Finding
 from tests.exploration.stories import moment, replay, said, tell
-from worker.looking import Found
 
 
 @pytest.fixture(autouse=True)

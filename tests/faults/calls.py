@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from sandbox import SandboxCall
-from streams.keys import Keys
+from conferral.sandbox import SandboxCall
+from conferral.storage.keys import Keys
 from tests.faults.kit import FaultWorld
 from tests.faults.laws import assert_laws
 from tests.stories.kit import TARGET

@@ -6,15 +6,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
-from streams.connection import Client, make_client
+from conferral.storage.connection import Client, make_client
+from conferral.worker.outside import Outside
+from conferral.worker.process import policy_of
 from tests.support.decisions import Decisions, keeping
 from tests.support.forked_worker import ForkedWorker
 from tests.support.redis_cluster import ClusterServers
 from tests.support.redis_history import RedisHistory
 from tests.support.redis_server import RedisServer
 from tests.support.world import DEADLINE_S, FAST, World
-from worker.outside import Outside
-from worker.process import policy_of
 
 #: How long the lease of a worker lasts that is going to be killed, milliseconds: the others wait as long.
 SHORT_LEASE_MS = 1_000

@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from itertools import pairwise
 from urllib.parse import parse_qs, urlsplit
 
-from sandbox.exchange import Call
-from streams import session_codec
+from conferral.sandbox.exchange import Call
+from conferral.storage import session_codec
 from tests.faults.kit import FaultWorld
 from tests.support.folding import assert_folds
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 from twilio.request_validator import RequestValidator
 
-from sandbox.overrides import parse_target
+from conferral.sandbox.overrides import parse_target
 from tests.conferral.kit import free_port, start
 from tests.faults.kit import FaultWorld
 from tests.support.processes import watched

@@ -6,16 +6,16 @@ from collections.abc import Callable
 import pytest
 import redis.asyncio as redis_asyncio
 
-from runtime.clock import SystemClock
-from streams import lease as leases
-from streams import scripts
-from streams.connection import make_client
-from streams.keys import Keys
-from streams.store import Batch, CommitResult, Store
+from conferral.runtime.clock import SystemClock
+from conferral.storage import lease as leases
+from conferral.storage import scripts
+from conferral.storage.connection import make_client
+from conferral.storage.keys import Keys
+from conferral.storage.store import Batch, CommitResult, Store
 from tests.faults.calls import all_hang_up, transferred
 from tests.faults.kit import FaultWorld
+from tests.storage.test_commit import SESSION, opened
 from tests.stories.kit import TARGET, dials_to
-from tests.streams.test_commit import SESSION, opened
 from tests.support.relay import Relay
 
 pytestmark = pytest.mark.redis

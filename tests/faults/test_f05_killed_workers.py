@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from streams import scripts
+from conferral.storage import scripts
 from tests.faults.calls import all_hang_up
 from tests.faults.kit import FaultWorld
 from tests.stories.kit import TARGET, begins, dials_to, outcome_of, until_hears

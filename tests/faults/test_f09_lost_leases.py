@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from sandbox import RestMoment
-from statemachine.events import Convert
-from streams import commands, event_codec, scripts
+from conferral.sandbox import RestMoment
+from conferral.statemachine.events import Convert
+from conferral.storage import commands, event_codec, scripts
+from conferral.worker.process import Worker
 from tests.faults.calls import all_hang_up, many_talk
 from tests.faults.kit import FaultWorld
 from tests.stories.kit import begins, done, outcome_of
 from tests.support.forked_worker import ForkedWorker
 from tests.support.relay import Relay
-from worker.process import Worker
 
 pytestmark = [pytest.mark.redis]
 COMMIT = scripts.commit_batch.sha.encode()

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from runtime.clock import SystemClock
-from runtime.errors import StoreError
-from sandbox import RestMoment
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import StoreError
+from conferral.sandbox import RestMoment
 from tests.faults.calls import all_hang_up, many_talk, transferred
 from tests.faults.kit import FaultWorld
 from tests.stories.kit import TARGET, dials_to

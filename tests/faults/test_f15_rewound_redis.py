@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from runtime.clock import SystemClock
-from streams import lease as leases
-from streams.connection import make_client
-from streams.keys import Keys
-from streams.store import Batch, Store
+from conferral.runtime.clock import SystemClock
+from conferral.storage import lease as leases
+from conferral.storage.connection import make_client
+from conferral.storage.keys import Keys
+from conferral.storage.store import Batch, Store
 from tests.faults.calls import all_hang_up
 from tests.faults.kit import FaultWorld
 from tests.faults.rewinding import (
@@ -23,8 +23,8 @@ from tests.faults.rewinding import (
     restore,
     tear,
 )  # fmt: skip
+from tests.storage.test_commit import SESSION, opened
 from tests.stories.kit import TARGET, begins, dials_to, outcome_of, until_hears
-from tests.streams.test_commit import SESSION, opened
 from tests.support.redis_server import RedisServer
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from sandbox import RestMoment
-from statemachine.events import Mute, Unmute
-from streams import event_codec, scripts
+from conferral.sandbox import RestMoment
+from conferral.statemachine.events import Mute, Unmute
+from conferral.storage import event_codec, scripts
 from tests.faults.calls import all_hang_up, transferred
 from tests.faults.kit import FaultWorld
 from tests.stories.kit import TARGET, begins, dials_to, done, outcome_of

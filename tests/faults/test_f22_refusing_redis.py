@@ -13,15 +13,15 @@ from typing import Any
 import aiohttp
 import pytest
 
-from runtime.errors import SettingsError, StoreError
-from sandbox import SandboxCall
-from streams import commands
+from conferral.runtime.errors import SettingsError, StoreError
+from conferral.sandbox import SandboxCall
+from conferral.storage import commands
+from conferral.worker.process import Worker
 from tests.faults.calls import all_hang_up
 from tests.faults.kit import FaultWorld
 from tests.stories.kit import done, outcome_of
 from tests.support.redis_server import RedisServer
 from tests.support.world import AGENT, World, settings_for
-from worker.process import Worker
 
 pytestmark = pytest.mark.redis
 #: Twilio waits for a document this long, seconds. Source: Twilio docs, "Webhooks connection overrides".

@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from runtime.clock import SystemClock
-from runtime.errors import StoreError
-from statemachine.events import CallProgressed
-from streams import lease as leases
-from streams.connection import Client, make_client
-from streams.dials import DialAccess
-from streams.keys import Keys
-from streams.partition import PartitionAccess
-from streams.publisher import Publisher
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import StoreError
+from conferral.statemachine.events import CallProgressed
+from conferral.storage import lease as leases
+from conferral.storage.connection import Client, make_client
+from conferral.storage.dials import DialAccess
+from conferral.storage.keys import Keys
+from conferral.storage.partition import PartitionAccess
+from conferral.storage.publisher import Publisher
 from tests.faults.calls import all_hang_up, transferred
 from tests.faults.kit import FaultWorld
 from tests.stories.kit import TARGET, dials_to, done

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streams import commands
+from conferral.storage import commands
 from tests.faults.calls import all_hang_up, dead_reasons, events_of, nothing_waits, stream_of
 from tests.faults.kit import FaultWorld
 from tests.support.forked_worker import ForkedWorker

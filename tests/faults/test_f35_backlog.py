@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import SandboxCall
+from conferral.sandbox import SandboxCall
 from tests.faults.calls import many_talk, stream_of
 from tests.faults.kit import FaultWorld
 from tests.faults.programs import Program, program, until_ready

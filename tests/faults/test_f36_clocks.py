@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from runtime.clock import SystemClock
+from conferral.runtime.clock import SystemClock
+from conferral.worker.outside import Outside
 from tests.faults.calls import all_hang_up, events_of, many_talk
 from tests.faults.kit import FaultWorld
 from tests.stories.kit import begins, outcome_of
 from tests.support.redis_server import RedisServer
-from worker.outside import Outside
 
 pytestmark = pytest.mark.redis
 HOUR_MS = 3_600_000

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from sandbox import RestMoment, SandboxCall
-from sandbox.ledger import RestEntry
-from streams import commands
+from conferral.sandbox import RestMoment, SandboxCall
+from conferral.sandbox.ledger import RestEntry
+from conferral.storage import commands
 from tests.faults.calls import all_hang_up, many_talk
 from tests.faults.kit import FaultWorld
 from tests.stories.kit import TARGET, begins, dial_requests, outcome_of

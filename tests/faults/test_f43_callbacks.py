@@ -8,11 +8,11 @@ import aiohttp
 import pytest
 from twilio.request_validator import RequestValidator
 
-from sandbox import Faults, SandboxCall
-from sandbox.exchange import CallbackRequest
-from sandbox.faults import CallbackPlan
-from sandbox.ledger import DeliveryEntry
-from sandbox.overrides import parse_target
+from conferral.sandbox import Faults, SandboxCall
+from conferral.sandbox.exchange import CallbackRequest
+from conferral.sandbox.faults import CallbackPlan
+from conferral.sandbox.ledger import DeliveryEntry
+from conferral.sandbox.overrides import parse_target
 from tests.faults.calls import all_hang_up, events_of, nothing_waits, stream_of, transferred
 from tests.faults.kit import FaultWorld
 from tests.support.redis_server import RedisServer

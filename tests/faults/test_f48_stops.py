@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from sandbox import SandboxCall
-from sandbox.ledger import DeliveryEntry
+from conferral.sandbox import SandboxCall
+from conferral.sandbox.ledger import DeliveryEntry
 from tests.faults.calls import all_hang_up, many_talk, nothing_waits
 from tests.faults.kit import FaultWorld
 from tests.faults.programs import program, signed, until_ready

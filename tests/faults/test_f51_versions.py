@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import orjson
 import pytest
 
-from streams import commands
+from conferral.storage import commands
 from tests.faults.calls import all_hang_up, dead_reasons, events_of, hang_up, stream_of, transferred
 from tests.faults.kit import FaultWorld
 from tests.faults.laws import assert_laws

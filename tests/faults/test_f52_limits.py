@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from sandbox import SandboxCall
+from conferral.sandbox import SandboxCall
 from tests.faults.calls import all_hang_up, many_talk, stream_of, transferred
 from tests.faults.kit import FaultWorld
 from tests.faults.programs import Program, program, signed, until_ready

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from streams import commands
+from conferral.storage import commands
 from tests.faults.calls import all_hang_up
 from tests.faults.kit import FaultWorld
 from tests.stories.kit import TARGET

@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from sandbox import RestMoment
+from conferral.sandbox import RestMoment
 from tests.faults.calls import all_hang_up, events_of, stream_of, transferred
 from tests.faults.kit import FaultWorld
 from tests.faults.programs import program, until_ready

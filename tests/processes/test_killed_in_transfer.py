@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from conferral.worker.process import policy_of
 from tests.stories.kit import TARGET
 from tests.stories.moments import BLIND, CONSULT, Cast, Command, small_world
 from tests.support.forked_worker import ForkedWorker
 from tests.support.phones import answers
 from tests.support.world import FAST, World
-from worker.process import policy_of
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 LEASE_MS = 1_000

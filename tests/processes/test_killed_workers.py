@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from runtime.clock import SystemClock
+from conferral.runtime.clock import SystemClock
+from conferral.worker.process import policy_of
 from tests.support.worker_process import WorkerProcess
 from tests.support.world import FAST, World
-from worker.process import policy_of
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 LEASE_MS = 1_000

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from runtime.clock import SystemClock
-from runtime.errors import StoreError
-from statemachine.events import CallProgressed
-from streams.connection import make_client
-from streams.keys import Keys
-from streams.publisher import Publisher
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import StoreError
+from conferral.statemachine.events import CallProgressed
+from conferral.storage.connection import make_client
+from conferral.storage.keys import Keys
+from conferral.storage.publisher import Publisher
 from tests.support.redis_server import RedisServer
 from tests.support.world import World
 

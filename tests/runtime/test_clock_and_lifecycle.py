@@ -9,9 +9,9 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
-from runtime import lifecycle
-from runtime.clock import StoreClock, SystemClock
-from runtime.errors import SettingsError
+from conferral.runtime import lifecycle
+from conferral.runtime.clock import StoreClock, SystemClock
+from conferral.runtime.errors import SettingsError
 from tests.support.any_errors import ANY_ERRORS
 
 

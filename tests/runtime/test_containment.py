@@ -7,10 +7,10 @@ import json
 import pytest
 import structlog
 
-from runtime import containment, log
-from runtime.containment import Where, contain, keep_running, note_unexpected
-from runtime.errors import LeaseLostError
-from runtime.metrics import Metrics
+from conferral.runtime import containment, log
+from conferral.runtime.containment import Where, contain, keep_running, note_unexpected
+from conferral.runtime.errors import LeaseLostError
+from conferral.runtime.metrics import Metrics
 from tests.support.any_errors import ANY_ERRORS, SECRET
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from runtime import door as doors
-from runtime.door import Door
+from conferral.runtime import door as doors
+from conferral.runtime.door import Door
 
 
 class Echo(asyncio.Protocol):

@@ -10,7 +10,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime import log, redaction
+from conferral.runtime import log, redaction
 from tests.support.world import CUSTOMER, NUMBER, World
 
 #: A number that the allow-list does not name.

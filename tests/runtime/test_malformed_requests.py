@@ -12,18 +12,18 @@ import pytest
 import structlog
 from aiohttp import web
 
-from console import serving as console_serving
-from runtime import log
-from runtime.metrics import Metrics
-from sandbox import Sandbox
-from streams.connection import make_client
+from conferral.console import serving as console_serving
+from conferral.runtime import log
+from conferral.runtime.metrics import Metrics
+from conferral.sandbox import Sandbox
+from conferral.storage.connection import make_client
+from conferral.webhooks.api.api import add_api
+from conferral.webhooks.app import make_app
+from conferral.webhooks.server import serve
+from conferral.worker.status import serve_status
 from tests.api import kit as api_kit
 from tests.console import kit as console_kit
 from tests.webhooks.webhook_kit import FakeChildLookup, FakeIngest, settings
-from webhooks.api.api import add_api
-from webhooks.app import make_app
-from webhooks.server import serve
-from worker.status import serve_status
 
 TOKEN, COOKIE, NUMBER = "t0ken-of-the-api", "c00kie-of-the-console", "+14155550123"
 SECRET = f"{TOKEN} {COOKIE} {NUMBER}"

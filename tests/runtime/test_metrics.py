@@ -2,7 +2,7 @@
 
 import re
 
-from runtime.metrics import Metrics
+from conferral.runtime.metrics import Metrics
 
 BOUNDED = {
     "mode",

@@ -5,8 +5,8 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from runtime.metrics import Metrics
-from runtime.outage import count_outages, note_unreachable
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import count_outages, note_unreachable
 from tests.simulation.loop import VirtualLoop, run
 from tests.worker.team import Team
 

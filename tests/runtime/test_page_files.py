@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.pages import serving
+from conferral.runtime.pages import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {room: ROOT / room / "static" for room in ("console", "sandbox")}

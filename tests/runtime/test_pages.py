@@ -10,7 +10,15 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
-from runtime.pages.serving import HEADERS, SHARED, add_headers, is_of_this_page, is_this_machine, page, static_routes
+from conferral.runtime.pages.serving import (
+    HEADERS,
+    SHARED,
+    add_headers,
+    is_of_this_page,
+    is_this_machine,
+    page,
+    static_routes,
+)
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 VENDORED = (SHARED / "vendor", ROOT / "tests/browser/vendor")

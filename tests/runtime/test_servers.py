@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from runtime import servers
-from runtime.servers import PortUnavailableError, serving
+from conferral.runtime import servers
+from conferral.runtime.servers import PortUnavailableError, serving
 
 HEAD = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
 

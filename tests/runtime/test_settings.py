@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime import setting_errors
-from runtime.errors import SettingsError
-from runtime.settings import ConsoleSettings, ServiceSettings, StoreSettings, load
+from conferral.runtime import setting_errors
+from conferral.runtime.errors import SettingsError
+from conferral.runtime.settings import ConsoleSettings, ServiceSettings, StoreSettings, load
 
 GOOD = {
     "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,

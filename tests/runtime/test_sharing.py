@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from runtime.sharing import KEPT_S, Shared
+from conferral.runtime.sharing import KEPT_S, Shared
 from tests.simulation.loop import VirtualLoop, run
 
 

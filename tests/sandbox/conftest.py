@@ -10,7 +10,7 @@ from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.rest import Client
 from webhook_app import WebhookApp
 
-from sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
+from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
 
 BUSINESS = "+15550100"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from sandbox.exchange import (
+from conferral.sandbox.exchange import (
     Call,
     CallbackRequest,
     DebuggerEntry,
@@ -25,7 +25,7 @@ from sandbox.exchange import (
     TwimlFailed,
     TwimlFetched,
 )
-from sandbox.exchange.inputs import RestRequest
+from conferral.sandbox.exchange.inputs import RestRequest
 
 APP = "http://app.example"
 ACCOUNT_SID = "AC" + "0" * 32

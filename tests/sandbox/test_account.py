@@ -9,9 +9,9 @@ from twilio.rest import Client
 from twilio.rest.api.v2010.account import AccountInstance
 from twilio.rest.api.v2010.account.incoming_phone_number import IncomingPhoneNumberInstance
 
-from sandbox import ACCOUNT_SID, Sandbox
-from sandbox.exchange import rest_account
-from sandbox.exchange.model import Number, State
+from conferral.sandbox import ACCOUNT_SID, Sandbox
+from conferral.sandbox.exchange import rest_account
+from conferral.sandbox.exchange.model import Number, State
 
 BUSINESS = "+15550100"
 OTHER = "+14155550123"

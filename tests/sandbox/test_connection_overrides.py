@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox.overrides import Overrides, parse_target
+from conferral.sandbox.overrides import Overrides, parse_target
 
 
 def test_url_without_a_fragment_has_twilios_defaults() -> None:

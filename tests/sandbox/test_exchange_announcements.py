@@ -3,7 +3,7 @@
 import pytest
 from exchange_story import APP, Story
 
-from sandbox.exchange import Rules
+from conferral.sandbox.exchange import Rules
 
 SAY = "<Response><Say>We close soon</Say></Response>"
 TO_ALL = (("AnnounceUrl", f"{APP}/announce"),)

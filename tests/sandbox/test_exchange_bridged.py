@@ -3,7 +3,7 @@
 import pytest
 from exchange_story import APP, BUSINESS, CUSTOMER, EVENTS, Story, bridge_twiml, room_twiml
 
-from sandbox.exchange import PhoneAnswers, PhoneBusy, PhoneFails, PhoneRejects, PhoneRings, Rules
+from conferral.sandbox.exchange import PhoneAnswers, PhoneBusy, PhoneFails, PhoneRejects, PhoneRings, Rules
 
 
 def action(story: Story) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import pytest
 from exchange_story import APP, Story
 
-from sandbox.exchange import Rules
+from conferral.sandbox.exchange import Rules
 
 NOBODY = "CA" + "0" * 32
 

@@ -2,7 +2,7 @@
 
 from exchange_story import APP, Story, room_twiml
 
-from sandbox.exchange import Rules
+from conferral.sandbox.exchange import Rules
 
 
 def test_lone_caller_is_joined_but_the_conference_has_not_started() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from exchange_story import APP, BUSINESS, Story
 
-from sandbox.exchange import Input, PhoneBusy, PhoneFails, PhoneHangsUp, PhoneRejects, PhoneRings, Rules
+from conferral.sandbox.exchange import Input, PhoneBusy, PhoneFails, PhoneHangsUp, PhoneRejects, PhoneRings, Rules
 
 CALLBACKS = (
     ("StatusCallback", f"{APP}/dial"),

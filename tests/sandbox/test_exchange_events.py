@@ -3,7 +3,7 @@
 import pytest
 from exchange_story import APP, CUSTOMER, Story
 
-from sandbox.exchange import NobodyToTellError, OddCallback, PhoneFallsSilent, PhoneSpeaks
+from conferral.sandbox.exchange import NobodyToTellError, OddCallback, PhoneFallsSilent, PhoneSpeaks
 
 
 def test_speaking_is_told_from_its_beginning_to_its_end() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from exchange_story import APP, CUSTOMER, Story, room_twiml
 
-from sandbox.exchange import InboundCall, Number, Rules
+from conferral.sandbox.exchange import InboundCall, Number, Rules
 
 APPLICATION = "AP" + "1" * 32
 WAITS = f"startConferenceOnEnter='false' waitUrl='{APP}/greeting'"

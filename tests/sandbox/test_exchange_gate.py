@@ -3,7 +3,7 @@
 import pytest
 from exchange_story import APP, BUSINESS, CUSTOMER, Story, room_twiml
 
-from sandbox.exchange import PhoneAnswers, PhoneRings, Rules
+from conferral.sandbox.exchange import PhoneAnswers, PhoneRings, Rules
 
 GATHER = (
     "<Response><Gather numDigits='1' timeout='5' actionOnEmptyResult='true' action='/key'>"

@@ -2,8 +2,8 @@
 
 from exchange_story import APP, Story, bridge_twiml, room_twiml
 
-from sandbox.exchange import PhoneAnswers, PhoneRings
-from sandbox.exchange.hearing import Heard
+from conferral.sandbox.exchange import PhoneAnswers, PhoneRings
+from conferral.sandbox.exchange.hearing import Heard
 
 
 def test_seconds_of_silence_are_told_for_any_stretch_of_time() -> None:

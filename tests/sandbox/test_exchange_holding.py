@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from exchange_story import APP, Story, room_twiml
 
-from sandbox.exchange import Rules
+from conferral.sandbox.exchange import Rules
 
 LOOP = "<Response><Play loop='0'>/ringback.wav</Play></Response>"
 HELD = (("Hold", "true"), ("HoldUrl", f"{APP}/hold"))

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 from exchange_story import APP, BUSINESS, Story, bridge_twiml, room_twiml
 
-from sandbox.exchange import (
+from conferral.sandbox.exchange import (
     FINAL,
     Exchange,
     PhoneAnswers,
@@ -17,7 +17,7 @@ from sandbox.exchange import (
     PhoneSpeaks,
     Rules,
 )
-from sandbox.exchange.hearing import heard_by
+from conferral.sandbox.exchange.hearing import heard_by
 
 DOCUMENTS = (
     bridge_twiml(),

@@ -3,8 +3,8 @@
 import pytest
 from exchange_story import Story
 
-from sandbox.exchange import Exchange
-from sandbox.exchange.timers import Timers
+from conferral.sandbox.exchange import Exchange
+from conferral.sandbox.exchange.timers import Timers
 
 LIVE = ("Status", "in-progress")
 

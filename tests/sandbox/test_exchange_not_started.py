@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from exchange_story import APP, BUSINESS, Story
 
-from sandbox.exchange import Rules
+from conferral.sandbox.exchange import Rules
 
 WAITS = f"startConferenceOnEnter='false' waitUrl='{APP}/wait'"
 ADD = (("To", "client:carol"), ("From", BUSINESS))

@@ -3,7 +3,7 @@
 import pytest
 from exchange_story import APP, BUSINESS, Story, room_twiml
 
-from sandbox.exchange import PhoneBusy, PhoneRejects, PhoneRings, Rules
+from conferral.sandbox.exchange import PhoneBusy, PhoneRejects, PhoneRings, Rules
 
 
 def members(story: Story) -> str:

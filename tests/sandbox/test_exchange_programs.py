@@ -3,7 +3,7 @@
 import pytest
 from exchange_story import APP, BUSINESS, Story
 
-from sandbox.exchange import InboundCall, Number, UnknownNumberError
+from conferral.sandbox.exchange import InboundCall, Number, UnknownNumberError
 
 
 def test_say_takes_time_by_its_length_and_then_the_call_ends() -> None:

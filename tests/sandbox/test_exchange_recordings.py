@@ -3,7 +3,7 @@
 import pytest
 from exchange_story import APP, BUSINESS, Story
 
-from sandbox.exchange import Recording, Rules
+from conferral.sandbox.exchange import Recording, Rules
 
 ALL_EVENTS = tuple(("RecordingStatusCallbackEvent", event) for event in ("in-progress", "completed", "absent"))
 CALLBACK = (("RecordingStatusCallback", f"{APP}/recording"), *ALL_EVENTS)

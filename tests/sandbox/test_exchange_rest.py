@@ -3,7 +3,7 @@
 import pytest
 from exchange_story import APP, BUSINESS, CUSTOMER, Story, bridge_twiml
 
-from sandbox.exchange import Rules
+from conferral.sandbox.exchange import Rules
 
 CALL = (("To", "+15550111"), ("From", BUSINESS), ("Url", f"{APP}/agent"))
 

@@ -8,10 +8,10 @@ from control_client import Control
 from exchange_story import BUSINESS, CUSTOMER, Story, bridge_twiml, room_twiml
 from webhook_app import WebhookApp
 
-from sandbox import Keeps, Sandbox
-from sandbox.exchange import TwimlFailed
-from sandbox.ledger import Kept
-from sandbox.live import Viewer
+from conferral.sandbox import Keeps, Sandbox
+from conferral.sandbox.exchange import TwimlFailed
+from conferral.sandbox.ledger import Kept
+from conferral.sandbox.live import Viewer
 
 HANG_UP = "<Response><Hangup/></Response>"
 STAYS = "<Response><Pause length='3600'/></Response>"

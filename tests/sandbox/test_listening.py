@@ -5,7 +5,7 @@ from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 from webhook_app import WebhookApp
 
-from sandbox import AUTH_TOKEN, Sandbox, SandboxCall
+from conferral.sandbox import AUTH_TOKEN, Sandbox, SandboxCall
 from tests.support.listening import Listening
 from tests.support.phones import (
     answers,

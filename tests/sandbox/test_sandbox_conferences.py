@@ -8,7 +8,7 @@ from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 from webhook_app import WebhookApp
 
-from sandbox import AUTH_TOKEN, NobodyToTellError, Sandbox, SandboxCall, UnknownNumberError
+from conferral.sandbox import AUTH_TOKEN, NobodyToTellError, Sandbox, SandboxCall, UnknownNumberError
 from tests.support.listening import Listening
 
 # Twilio's client hands its credentials over in a way that aiohttp has deprecated.

@@ -8,8 +8,8 @@ import pytest
 from control_client import Control
 from webhook_app import WebhookApp
 
-from sandbox import Sandbox
-from sandbox.live import Viewer
+from conferral.sandbox import Sandbox
+from conferral.sandbox.live import Viewer
 
 BUSINESS = "+15550100"
 CUSTOMER = "+14155550123"

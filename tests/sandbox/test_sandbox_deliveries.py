@@ -7,7 +7,7 @@ from aiohttp import web
 from twilio.request_validator import RequestValidator
 from webhook_app import WebhookApp
 
-from sandbox import AUTH_TOKEN, Sandbox
+from conferral.sandbox import AUTH_TOKEN, Sandbox
 
 BUSINESS = "+15550100"
 CUSTOMER = "+14155550123"

@@ -6,8 +6,8 @@ from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 from webhook_app import WebhookApp
 
-from sandbox import ACCOUNT_SID, Faults, RestMoment, Sandbox
-from sandbox.exchange import CallbackRequest, Rules
+from conferral.sandbox import ACCOUNT_SID, Faults, RestMoment, Sandbox
+from conferral.sandbox.exchange import CallbackRequest, Rules
 
 # Twilio's client hands its credentials over in a way that aiohttp has deprecated.
 pytestmark = [

@@ -10,8 +10,8 @@ import pytest
 from control_client import Control
 from webhook_app import WebhookApp
 
-from sandbox import Sandbox
-from sandbox.exchange import RestRequest
+from conferral.sandbox import Sandbox
+from conferral.sandbox.exchange import RestRequest
 
 BUSINESS = "+15550100"
 CUSTOMER = "+14155550123"

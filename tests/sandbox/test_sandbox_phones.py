@@ -3,7 +3,7 @@
 import pytest
 from webhook_app import WebhookApp
 
-from sandbox import PhoneScript, Sandbox
+from conferral.sandbox import PhoneScript, Sandbox
 
 BUSINESS = "+15550100"
 CUSTOMER = "+14155550123"

@@ -7,7 +7,7 @@ from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.rest import Client
 from webhook_app import WebhookApp
 
-from sandbox import ACCOUNT_SID, Sandbox
+from conferral.sandbox import ACCOUNT_SID, Sandbox
 
 # Twilio's client hands its credentials over in a way that aiohttp has deprecated.
 pytestmark = [

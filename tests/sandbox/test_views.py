@@ -2,10 +2,10 @@
 
 import pytest
 
-from sandbox import PhoneScript, Sandbox
-from sandbox.exchange import Heard
-from sandbox.ledger import DeliveryEntry, RestEntry
-from sandbox.views import phones, sounds, traffic
+from conferral.sandbox import PhoneScript, Sandbox
+from conferral.sandbox.exchange import Heard
+from conferral.sandbox.ledger import DeliveryEntry, RestEntry
+from conferral.sandbox.views import phones, sounds, traffic
 
 
 @pytest.mark.parametrize(

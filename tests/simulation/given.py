@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from streams.keys import Keys
+from conferral.storage.keys import Keys
 from tests.simulation.judge import Judge
 
 #: When a command has an outcome at the latest, seconds: a target may ring for 60 s, confirm, and be tried twice, while

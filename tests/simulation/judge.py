@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from sandbox.exchange import Call, Hearing, State
-from sandbox.phones import phone_address
-from streams.keys import Keys
-from streams.times import from_iso
+from conferral.sandbox.exchange import Call, Hearing, State
+from conferral.sandbox.phones import phone_address
+from conferral.storage.keys import Keys
+from conferral.storage.times import from_iso
 from tests.simulation.owners import Owners
 from tests.simulation.replay import Replays
 from tests.simulation.twilio import VirtualTwilio

@@ -17,7 +17,7 @@ from typing import Any, NoReturn, TypeVar
 
 from redis.exceptions import RedisError
 
-from runtime.errors import ConferralError
+from conferral.runtime.errors import ConferralError
 
 _T = TypeVar("_T")
 #: How often a coroutine of a killed process is closed at most (count): each time it may wait for something else.

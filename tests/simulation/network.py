@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from streams.connection import BLOCK_TIMEOUT_S, COMMAND_TIMEOUT_S
+from conferral.storage.connection import BLOCK_TIMEOUT_S, COMMAND_TIMEOUT_S
 from tests.simulation.loop import Process, VirtualLoop
 from tests.simulation.plan import Plan
 from tests.support.memory_redis import Fault, MemoryClient, MemoryServer

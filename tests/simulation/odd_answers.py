@@ -4,7 +4,7 @@ from random import Random
 
 import orjson
 
-from telephony.client import HttpAnswer
+from conferral.telephony.client import HttpAnswer
 
 #: Bodies in place of a JSON object.
 BODIES = (

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from streams.keys import Keys
+from conferral.storage.keys import Keys
 from tests.simulation.twilio import Dialled
 
 

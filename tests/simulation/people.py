@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from random import Random
 
-from sandbox.phones import PhoneScript
+from conferral.sandbox.phones import PhoneScript
 
 Fields = dict[str, str]
 

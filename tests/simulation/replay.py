@@ -5,7 +5,7 @@ the logs say was changed.
 import zlib
 from collections.abc import Iterable, Mapping
 
-from streams import session_codec
+from conferral.storage import session_codec
 from tests.support.decisions import Decisions, Kept
 from tests.support.folding import difference
 

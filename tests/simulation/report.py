@@ -1,6 +1,6 @@
 """What a run has shown, in words."""
 
-from statemachine.table import TABLE
+from conferral.statemachine.table import TABLE
 from tests.simulation.judge import percentile
 from tests.simulation.run import Run
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.renewing import LOOK_AGAIN_S, Address
+from conferral.storage.renewing import LOOK_AGAIN_S, Address
 from tests.simulation import loop
 
 ROOT = Path(__file__).resolve().parents[2]

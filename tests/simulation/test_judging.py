@@ -6,12 +6,12 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from statemachine.events import ConferenceStarted
-from statemachine.machine import step
-from statemachine.policy import Policy
-from statemachine.session import Session
-from streams import session_codec
-from streams.keys import Keys
+from conferral.statemachine.events import ConferenceStarted
+from conferral.statemachine.machine import step
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.session import Session
+from conferral.storage import session_codec
+from conferral.storage.keys import Keys
 from tests.simulation.owners import Owners
 from tests.simulation.plan import CALM, HARSH, Plan
 from tests.simulation.replay import Replays

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from statemachine.step import Step
+from conferral.statemachine.step import Step
+from conferral.worker import deciding
 from tests.simulation.__main__ import play
 from tests.simulation.plan import Plan
-from worker import deciding
 
 FOLDER = Path(__file__).with_name("records")
 SEEDS = range(101, 121)

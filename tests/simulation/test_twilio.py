@@ -9,14 +9,14 @@ import orjson
 import pytest
 from aiohttp import web
 
-from runtime.clock import Clock, SystemClock
-from runtime.errors import ProviderError
-from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings
-from sandbox import Sandbox
-from sandbox.exchange import Params
-from sandbox.switchboard import Switchboard
-from telephony.client import PooledHttpClient, http_client, rest_client
+from conferral.runtime.clock import Clock, SystemClock
+from conferral.runtime.errors import ProviderError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings
+from conferral.sandbox import Sandbox
+from conferral.sandbox.exchange import Params
+from conferral.sandbox.switchboard import Switchboard
+from conferral.telephony.client import PooledHttpClient, http_client, rest_client
 from tests.simulation import loop
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.twilio import VirtualTwilio

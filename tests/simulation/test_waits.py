@@ -1,6 +1,6 @@
 """The longest waits of a run, and what is said of their causes."""
 
-from sandbox.ledger import DeliveryEntry, Ledger, RestEntry
+from conferral.sandbox.ledger import DeliveryEntry, Ledger, RestEntry
 from tests.simulation.waits import ALONE, SILENT, LongestWaits, Wait, faults_of_session
 
 

@@ -13,9 +13,9 @@ from random import Random
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from runtime.errors import OutcomeUnknownError, ProviderUnreachableError
-from sandbox.delivery import Answer
-from sandbox.exchange import (
+from conferral.runtime.errors import OutcomeUnknownError, ProviderUnreachableError
+from conferral.sandbox.delivery import Answer
+from conferral.sandbox.exchange import (
     CallbackRequest,
     FetchRequest,
     Params,
@@ -24,14 +24,14 @@ from sandbox.exchange import (
     RingPhone,
     Rules,
 )
-from sandbox.exchange.forms import error_answer
-from sandbox.faults import CallbackPlan, Faults
-from sandbox.ledger import Attempt, DeliveryEntry, RestEntry
-from sandbox.overrides import Overrides, parse_target
-from sandbox.phones import Phone, PhoneScript, phone_address
-from sandbox.rest_routes import ERRORS
-from sandbox.switchboard import Switchboard
-from telephony.client import TOTAL_TIMEOUT_S
+from conferral.sandbox.exchange.forms import error_answer
+from conferral.sandbox.faults import CallbackPlan, Faults
+from conferral.sandbox.ledger import Attempt, DeliveryEntry, RestEntry
+from conferral.sandbox.overrides import Overrides, parse_target
+from conferral.sandbox.phones import Phone, PhoneScript, phone_address
+from conferral.sandbox.rest_routes import ERRORS
+from conferral.sandbox.switchboard import Switchboard
+from conferral.telephony.client import TOTAL_TIMEOUT_S
 from tests.simulation.loop import KilledError, VirtualLoop
 from tests.simulation.plan import Plan
 from tests.support.in_memory import Answered

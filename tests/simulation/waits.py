@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from sandbox.ledger import Ledger
-from streams.times import from_iso
+from conferral.sandbox.ledger import Ledger
+from conferral.storage.times import from_iso
 
 #: A callback lost this long before a wait began can still be its cause, seconds.
 BEFORE_S = 6.0

@@ -9,19 +9,22 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from runtime.errors import StoreError
-from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings
-from sandbox.exchange import InboundCall, Params, PhoneHangsUp
-from streams import commands
-from streams.connection import Client
-from streams.keys import Keys
-from streams.publisher import Publisher
-from telephony.calls import Calls
-from telephony.client import rest_client
-from telephony.directory import DirectoryFile
-from telephony.documents import Documents
-from telephony.urls import CallbackUrls
+from conferral.runtime.errors import StoreError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings
+from conferral.sandbox.exchange import InboundCall, Params, PhoneHangsUp
+from conferral.storage import commands
+from conferral.storage.connection import Client
+from conferral.storage.keys import Keys
+from conferral.storage.publisher import Publisher
+from conferral.telephony.calls import Calls
+from conferral.telephony.client import rest_client
+from conferral.telephony.directory import DirectoryFile
+from conferral.telephony.documents import Documents
+from conferral.telephony.urls import CallbackUrls
+from conferral.worker.outside import Outside
+from conferral.worker.process import Worker, join_document_of
+from conferral.worker.suspects import ENTRY_DEATHS_MAX
 from tests.simulation import people
 from tests.simulation.given import Given, GivenCommands
 from tests.simulation.judge import QUIETING, Judge
@@ -35,9 +38,6 @@ from tests.simulation.twilio import VirtualTwilio, faults_of
 from tests.support.decisions import keeping
 from tests.support.in_memory import Answered, Doors, ExchangeHttp
 from tests.support.world import NUMBER, settings_for
-from worker.outside import Outside
-from worker.process import Worker, join_document_of
-from worker.suspects import ENTRY_DEATHS_MAX
 
 #: The world's Unix time at its beginning, seconds.
 EPOCH_S = 1_800_000_000

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Callable
 
-from statemachine.effects import CreateCall, CreateParticipant
-from statemachine.events import TIMERS
-from statemachine.states import Phase, Stage, State, TransferStatus
+from conferral.statemachine.effects import CreateCall, CreateParticipant
+from conferral.statemachine.events import TIMERS
+from conferral.statemachine.states import Phase, Stage, State, TransferStatus
 from tests.statemachine.network import Network
 
 TIMER = {timer.timer: timer for timer in TIMERS}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from statemachine.effects import (
+from conferral.statemachine.effects import (
     ChangeRecording,
     CreateCall,
     CreateParticipant,

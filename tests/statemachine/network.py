@@ -10,7 +10,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from statemachine.effects import (
+from conferral.statemachine.effects import (
     ChangeRecording,
     CreateCall,
     CreateParticipant,
@@ -25,9 +25,9 @@ from statemachine.effects import (
     StartRecording,
     UpdateParticipant,
 )
-from statemachine.events import AnnouncementEnded, Command, EffectSucceeded, Event, TimerExpired
-from statemachine.policy import Policy
-from statemachine.states import Phase, State
+from conferral.statemachine.events import AnnouncementEnded, Command, EffectSucceeded, Event, TimerExpired
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.states import Phase, State
 from tests.statemachine.legs import apply
 from tests.statemachine.ordering import RECORDING, Orders
 from tests.statemachine.story import CUSTOMER_CALL, OUTBOUND, ROOM

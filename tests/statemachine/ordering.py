@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any, cast
 
-from statemachine.attributes import Attributes
-from statemachine.effects import ChangeRecording, StartRecording, UpdateParticipant
-from statemachine.events import (
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.effects import ChangeRecording, StartRecording, UpdateParticipant
+from conferral.statemachine.events import (
     Add,
     Announce,
     AnnouncementEnded,
@@ -20,7 +20,7 @@ from statemachine.events import (
     Unhold,
     Unmute,
 )
-from statemachine.policy import Policy
+from conferral.statemachine.policy import Policy
 from tests.statemachine.legs import CUSTOMER_CALL, ROOM
 from tests.statemachine.stages import conferenced
 from tests.statemachine.story import ALICE, BOB, CUSTOMER_NUMBER, Story

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any, cast
 
-from statemachine.attributes import Attributes
-from statemachine.events import AccountSwept, ClientCallReceived, Park, Remove, Retrieve
-from statemachine.policy import Policy
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.events import AccountSwept, ClientCallReceived, Park, Remove, Retrieve
+from conferral.statemachine.policy import Policy
 from tests.statemachine.legs import Leg, words
 from tests.statemachine.stages import FLAGS, conferenced
 from tests.statemachine.story import AGENT_CALL, ALICE, BOB, CUSTOMER_NUMBER, OUTBOUND, ROOM, Story

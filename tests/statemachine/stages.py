@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from statemachine.policy import Policy
+from conferral.statemachine.policy import Policy
 from tests.statemachine.story import OUTBOUND, Story
 
 #: What follows when both are in and nothing else is to come.

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from statemachine.effects import Dial, Effect, EndConference, HangUpCall, UpdateParticipant
-from statemachine.events import (
+from conferral.statemachine.effects import Dial, Effect, EndConference, HangUpCall, UpdateParticipant
+from conferral.statemachine.events import (
     Call,
     CallProgressed,
     CallReceived,
@@ -32,11 +32,11 @@ from statemachine.events import (
     TimerExpired,
     Transfer,
 )
-from statemachine.machine import step
-from statemachine.policy import Policy
-from statemachine.session import Session
-from statemachine.states import State
-from statemachine.step import Conclusion, Step
+from conferral.statemachine.machine import step
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import State
+from conferral.statemachine.step import Conclusion, Step
 from tests.statemachine.legs import (
     AGENT_CALL,
     CUSTOMER_CALL,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from statemachine.attributes import Attributes
-from statemachine.events import (
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.events import (
     CallReceived,
     ConfirmOverdue,
     DialOverdue,
@@ -13,8 +13,8 @@ from statemachine.events import (
     ParkOverdue,
     StageOverdue,
 )
-from statemachine.policy import Policy
-from statemachine.transfer import DialOptions
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.transfer import DialOptions
 from tests.statemachine.ordering import LAWYER, Orders, added, ordering
 from tests.statemachine.stages import blind_from_bridge, outbound
 from tests.statemachine.story import ALICE, CAROL, CUSTOMER_CALL, CUSTOMER_NUMBER, ROOM, Story

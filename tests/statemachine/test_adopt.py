@@ -2,8 +2,8 @@
 
 import pytest
 
-from statemachine.events import ConferenceFound, DialOverdue, LoneOverdue, ParticipantFound
-from statemachine.states import SuperviseMode
+from conferral.statemachine.events import ConferenceFound, DialOverdue, LoneOverdue, ParticipantFound
+from conferral.statemachine.states import SuperviseMode
 from tests.statemachine.legs import Leg
 from tests.statemachine.rooms import Room, as_room
 from tests.statemachine.stages import conferenced

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from statemachine import machine
-from statemachine.events import Transfer
-from statemachine.machine import allowed_commands
-from statemachine.session import Party
+from conferral.statemachine import machine
+from conferral.statemachine.events import Transfer
+from conferral.statemachine.machine import allowed_commands
+from conferral.statemachine.session import Party
 from tests.statemachine.ordering import added, consulting_recorded, ordering, supervised
 from tests.statemachine.rooms import parked, waiting
 from tests.statemachine.stages import blind_from_bridge, conferenced, dialling, outbound, talking

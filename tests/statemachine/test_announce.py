@@ -2,7 +2,7 @@
 
 import pytest
 
-from statemachine.events import LoneOverdue, OrderOverdue
+from conferral.statemachine.events import LoneOverdue, OrderOverdue
 from tests.statemachine.ordering import Orders, added, ordering, supervised
 from tests.statemachine.stages import blind_from_bridge, talking
 from tests.statemachine.story import Story

@@ -2,8 +2,8 @@
 
 import pytest
 
-from statemachine.events import ConfirmOverdue, DialOverdue, StageOverdue
-from statemachine.policy import Policy
+from conferral.statemachine.events import ConfirmOverdue, DialOverdue, StageOverdue
+from conferral.statemachine.policy import Policy
 from tests.statemachine.stages import FLAGS, blind_from_bridge, conferenced, dialling, outbound
 from tests.statemachine.story import BOB, OTHER_ROOM, ROOM, Story
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from statemachine.attributes import Attributes
+from conferral.statemachine.attributes import Attributes
 from tests.statemachine.ordering import LAWYER, ordering, recorded
 from tests.statemachine.rooms import as_room
 from tests.statemachine.story import BOB, CUSTOMER_NUMBER, OUTBOUND, Story

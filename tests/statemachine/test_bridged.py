@@ -2,7 +2,7 @@
 
 import pytest
 
-from statemachine.events import AgeOverdue, LeaveOverdue, RingOverdue
+from conferral.statemachine.events import AgeOverdue, LeaveOverdue, RingOverdue
 from tests.statemachine.story import AGENT_CALL, CUSTOMER_CALL, Story
 
 HANG_UP_BOTH = ("hang up customer", "hang up agent")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from statemachine.events import RingOverdue
+from conferral.statemachine.events import RingOverdue
 from tests.statemachine.rooms import CLIENT_SESSION, Room, called, waiting
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from statemachine.events import DialOverdue, LoneOverdue
-from statemachine.policy import Policy
+from conferral.statemachine.events import DialOverdue, LoneOverdue
+from conferral.statemachine.policy import Policy
 from tests.statemachine.rooms import called_in, calling
 from tests.statemachine.stages import FLAGS
 from tests.statemachine.story import ALICE, CUSTOMER_NUMBER, OTHER_ROOM, ROOM

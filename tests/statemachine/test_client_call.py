@@ -2,8 +2,8 @@
 
 import pytest
 
-from statemachine.attributes import Attributes
-from statemachine.events import DialOverdue, LoneOverdue, OpeningOverdue
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.events import DialOverdue, LoneOverdue, OpeningOverdue
 from tests.statemachine.rooms import CLIENT_SESSION, Room, browser, browser_talks
 from tests.statemachine.story import AGENT_CALL, BOB, CUSTOMER_NUMBER, OTHER_ROOM, ROOM
 

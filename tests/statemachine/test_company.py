@@ -2,8 +2,8 @@
 
 import pytest
 
-from statemachine.attributes import Attributes
-from statemachine.events import LoneOverdue
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.events import LoneOverdue
 from tests.statemachine.ordering import Orders
 from tests.statemachine.rooms import browser_talks, called_in, received, waiting
 from tests.statemachine.stages import conferenced

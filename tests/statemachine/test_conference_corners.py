@@ -2,8 +2,8 @@
 
 import pytest
 
-from statemachine.attributes import Attributes
-from statemachine.events import ConferenceStarted, DialOverdue, LoneOverdue
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.events import ConferenceStarted, DialOverdue, LoneOverdue
 from tests.statemachine.ordering import ordering
 from tests.statemachine.rooms import calling, received, received_with_survey, waiting
 from tests.statemachine.stages import FLAGS, conferenced, converted

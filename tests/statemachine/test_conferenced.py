@@ -2,8 +2,8 @@
 
 import pytest
 
-from statemachine.effects import HangUpCall
-from statemachine.events import AgeOverdue, ConfirmOverdue, LoneOverdue
+from conferral.statemachine.effects import HangUpCall
+from conferral.statemachine.events import AgeOverdue, ConfirmOverdue, LoneOverdue
 from tests.statemachine.rooms import as_room
 from tests.statemachine.stages import FLAGS, conferenced, converted, succeeds_all
 from tests.statemachine.story import AGENT_CALL, CUSTOMER_CALL, OTHER_ROOM, ROOM, Story

@@ -2,7 +2,7 @@
 
 import pytest
 
-from statemachine.events import ConfirmOverdue, DialOverdue, StageOverdue
+from conferral.statemachine.events import ConfirmOverdue, DialOverdue, StageOverdue
 from tests.statemachine.stages import FLAGS, blind_from_bridge, conferenced, ringing, talking
 from tests.statemachine.story import BOB, CAROL, ROOM, Story
 

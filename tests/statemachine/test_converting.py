@@ -2,7 +2,7 @@
 
 import pytest
 
-from statemachine.events import ConvertOverdue, LeaveOverdue, ParticipantLeft, RepairOverdue
+from conferral.statemachine.events import ConvertOverdue, LeaveOverdue, ParticipantLeft, RepairOverdue
 from tests.statemachine.stages import FLAGS
 from tests.statemachine.story import AGENT_CALL, CUSTOMER_CALL, OTHER_ROOM, ROOM, Story
 
@@ -50,7 +50,7 @@ def test_leg_is_told_by_its_label_when_its_call_is_not_known():
 
 
 def _joined_by_label():
-    from statemachine.events import ParticipantJoined
+    from conferral.statemachine.events import ParticipantJoined
 
     return ParticipantJoined(
         session_id=CUSTOMER_CALL, entry_id="5-5", source=ROOM, sequence=1, conference_sid=ROOM, call_sid=AGENT_CALL,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from statemachine.events import AgeOverdue, ConferenceStarted, ConvertOverdue
+from conferral.statemachine.events import AgeOverdue, ConferenceStarted, ConvertOverdue
 from tests.statemachine.ordering import RECORDING, Orders, ordering, recorded
 from tests.statemachine.rooms import as_room
 from tests.statemachine.stages import outbound

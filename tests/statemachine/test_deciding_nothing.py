@@ -4,13 +4,13 @@ from dataclasses import fields, replace
 
 import pytest
 
-from statemachine.events import EVENTS, ConferenceNoted, Event, ParticipantLeft
-from statemachine.machine import step
-from statemachine.seen import WINDOW_BITS
-from statemachine.session import Session
-from statemachine.states import State
-from statemachine.step import Outcome
-from statemachine.table import IGNORED, TABLE
+from conferral.statemachine.events import EVENTS, ConferenceNoted, Event, ParticipantLeft
+from conferral.statemachine.machine import step
+from conferral.statemachine.seen import WINDOW_BITS
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import State
+from conferral.statemachine.step import Outcome
+from conferral.statemachine.table import IGNORED, TABLE
 from tests.statemachine.stages import conferenced
 from tests.statemachine.story import AGENT_CALL, ROOM
 from tests.statemachine.test_grid import BEGINNINGS

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from statemachine.departures import FORMER_CALLS_MAX, LATER_MAX
-from streams import session_codec
+from conferral.statemachine.departures import FORMER_CALLS_MAX, LATER_MAX
+from conferral.storage import session_codec
 from tests.statemachine.ordering import Orders, added, ordering
 from tests.statemachine.stages import conferenced, talking
 from tests.statemachine.story import BOB, CAROL

@@ -2,9 +2,9 @@
 
 import pytest
 
-from statemachine.effects import CreateCall, CreateParticipant
-from statemachine.events import DialOverdue
-from statemachine.policy import Policy
+from conferral.statemachine.effects import CreateCall, CreateParticipant
+from conferral.statemachine.events import DialOverdue
+from conferral.statemachine.policy import Policy
 from tests.statemachine.stages import blind_from_bridge, conferenced, dialling, talking
 from tests.statemachine.story import BOB, CAROL, CUSTOMER_NUMBER, ROOM, Story
 

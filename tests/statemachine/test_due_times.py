@@ -2,9 +2,9 @@
 
 import pytest
 
-from statemachine.effects import ReadCalls
-from statemachine.events import ConvertOverdue, RingOverdue
-from statemachine.policy import Policy
+from conferral.statemachine.effects import ReadCalls
+from conferral.statemachine.events import ConvertOverdue, RingOverdue
+from conferral.statemachine.policy import Policy
 from tests.statemachine.rooms import as_room, called
 from tests.statemachine.stages import dialling
 from tests.statemachine.story import BOB, OUTBOUND, Story

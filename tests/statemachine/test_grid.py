@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from statemachine.events import (
+from conferral.statemachine.events import (
     COMMANDS,
     TIMERS,
     AccountSwept,
@@ -18,12 +18,12 @@ from statemachine.events import (
     Park,
     Retrieve,
 )
-from statemachine.guards.company import company, is_being_dialled
-from statemachine.machine import DEFAULT_POLICY, step
-from statemachine.policy import Policy
-from statemachine.session import Session
-from statemachine.states import TRANSFER_MODES, CallStatus, Opening, Phase, Stage, State
-from statemachine.step import Outcome
+from conferral.statemachine.guards.company import company, is_being_dialled
+from conferral.statemachine.machine import DEFAULT_POLICY, step
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import TRANSFER_MODES, CallStatus, Opening, Phase, Stage, State
+from conferral.statemachine.step import Outcome
 from tests.statemachine import rooms
 from tests.statemachine.stages import blind_from_bridge, conferenced, dialling, outbound, ringing, talking
 from tests.statemachine.story import AGENT_CALL, BOB, CAROL, CUSTOMER_CALL, OTHER_ROOM, ROOM, Story
@@ -352,6 +352,6 @@ def test_time_never_goes_back():
 
 
 def _end():
-    from statemachine.events import End
+    from conferral.statemachine.events import End
 
     return End(session_id=CUSTOMER_CALL, entry_id="8-8", token="e")

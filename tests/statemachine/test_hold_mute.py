@@ -2,7 +2,7 @@
 
 import pytest
 
-from statemachine.events import ConfirmOverdue, LoneOverdue, OrderOverdue, StageOverdue
+from conferral.statemachine.events import ConfirmOverdue, LoneOverdue, OrderOverdue, StageOverdue
 from tests.statemachine.ordering import Orders, added, ordering, supervised
 from tests.statemachine.stages import converted, dialling, talking
 from tests.statemachine.story import ROOM, Story

@@ -2,8 +2,8 @@
 
 import pytest
 
-from statemachine.attributes import Attributes
-from statemachine.events import LeaveOverdue, RingOverdue
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.events import LeaveOverdue, RingOverdue
 from tests.statemachine.rooms import DAVE, SECOND_CALL, as_room
 from tests.statemachine.stages import FLAGS
 from tests.statemachine.story import ALICE, BOB, ROOM, Story

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from statemachine.effects import ChangeRecording, PlayAnnouncement, StartRecording, UpdateParticipant
-from statemachine.events import Add, Announce, EffectSucceeded, Record, Supervise
-from statemachine.guards.company import company, is_being_dialled
-from statemachine.session import Session
-from statemachine.states import Phase, RecordAction, RecordingStatus, State, SuperviseMode
+from conferral.statemachine.effects import ChangeRecording, PlayAnnouncement, StartRecording, UpdateParticipant
+from conferral.statemachine.events import Add, Announce, EffectSucceeded, Record, Supervise
+from conferral.statemachine.guards.company import company, is_being_dialled
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import Phase, RecordAction, RecordingStatus, State, SuperviseMode
 from tests.statemachine.ordering import (
     CHIEF,
     LAWYER,

@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from statemachine.events import AnnouncementEnded, CallProgressed, CallsRead, EffectOutcome, Event
-from statemachine.guards.company import company
-from statemachine.states import Phase, State
+from conferral.statemachine.events import AnnouncementEnded, CallProgressed, CallsRead, EffectOutcome, Event
+from conferral.statemachine.guards.company import company
+from conferral.statemachine.states import Phase, State
 from tests.statemachine.laws import FINAL, TIMER, check_conclusions
 from tests.statemachine.network import Network
 from tests.statemachine.ordering import CHIEF, LAWYER

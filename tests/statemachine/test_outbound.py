@@ -2,7 +2,7 @@
 
 import pytest
 
-from statemachine.events import DialOverdue, LeaveOverdue, RingOverdue
+from conferral.statemachine.events import DialOverdue, LeaveOverdue, RingOverdue
 from tests.statemachine.rooms import as_room, called_in
 from tests.statemachine.stages import FLAGS, outbound
 from tests.statemachine.story import ALICE, CUSTOMER_NUMBER, OUTBOUND, Story

@@ -2,7 +2,7 @@
 
 import pytest
 
-from statemachine.events import (
+from conferral.statemachine.events import (
     AgeOverdue,
     ConfirmOverdue,
     ConvertOverdue,
@@ -11,7 +11,7 @@ from statemachine.events import (
     RepairOverdue,
     StageOverdue,
 )
-from statemachine.policy import Policy
+from conferral.statemachine.policy import Policy
 from tests.statemachine.rooms import as_room, browser_talks, parked, parked_from_bridge
 from tests.statemachine.stages import FLAGS, conferenced, outbound
 from tests.statemachine.story import ALICE, CAROL, OTHER_ROOM, ROOM, Story

@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from statemachine.events import Park, Retrieve
-from statemachine.policy import Policy
-from statemachine.states import Phase, State
+from conferral.statemachine.events import Park, Retrieve
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.states import Phase, State
 from tests.statemachine.laws import TIMER, check_conclusions, check_dials, check_moment, check_settled, fire
 from tests.statemachine.network import Network
 from tests.statemachine.story import BOB, CAROL

@@ -2,9 +2,16 @@
 
 from dataclasses import replace
 
-from statemachine.effects import ReadCalls
-from statemachine.events import AccountSwept, CallSeen, CallsRead, ConferenceFound, ParticipantFound, ParticipantSeen
-from statemachine.session import Session
+from conferral.statemachine.effects import ReadCalls
+from conferral.statemachine.events import (
+    AccountSwept,
+    CallSeen,
+    CallsRead,
+    ConferenceFound,
+    ParticipantFound,
+    ParticipantSeen,
+)
+from conferral.statemachine.session import Session
 from tests.statemachine.stages import conferenced
 from tests.statemachine.story import ROOM, Story
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from statemachine.attributes import Attributes
-from statemachine.events import AgeOverdue, CallProgressed, DialOverdue, LoneOverdue, OpeningOverdue
-from statemachine.policy import Policy
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.events import AgeOverdue, CallProgressed, DialOverdue, LoneOverdue, OpeningOverdue
+from conferral.statemachine.policy import Policy
 from tests.statemachine.rooms import DAVE, called, received, waiting
 from tests.statemachine.stages import FLAGS
 from tests.statemachine.story import ALICE, BOB, CUSTOMER_CALL, OTHER_ROOM, ROOM

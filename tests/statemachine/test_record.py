@@ -2,8 +2,8 @@
 
 import pytest
 
-from statemachine.events import LoneOverdue, StageOverdue
-from statemachine.policy import Policy
+from conferral.statemachine.events import LoneOverdue, StageOverdue
+from conferral.statemachine.policy import Policy
 from tests.statemachine.ordering import (
     OTHER_RECORDING,
     RECORDING,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from statemachine.events import LoneOverdue, OrderOverdue
+from conferral.statemachine.events import LoneOverdue, OrderOverdue
 from tests.statemachine.ordering import Orders, added, ordering
 from tests.statemachine.stages import FLAGS, blind_from_bridge, dialling, outbound, ringing, succeeds_all, talking
 from tests.statemachine.story import BOB, CAROL, ROOM, Story

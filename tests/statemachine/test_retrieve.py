@@ -2,8 +2,8 @@
 
 import pytest
 
-from statemachine.events import ConfirmOverdue, DialOverdue, OpeningOverdue, ParkOverdue, StageOverdue
-from statemachine.policy import Policy
+from conferral.statemachine.events import ConfirmOverdue, DialOverdue, OpeningOverdue, ParkOverdue, StageOverdue
+from conferral.statemachine.policy import Policy
 from tests.statemachine.rooms import DAVE, parked, parked_from_bridge, received, retrieving
 from tests.statemachine.stages import FLAGS, conferenced
 from tests.statemachine.story import ALICE, BOB, CUSTOMER_CALL, OTHER_ROOM, ROOM

@@ -2,9 +2,9 @@
 
 import pytest
 
-from statemachine.effects import HangUpCall
-from statemachine.events import DialOverdue, LoneOverdue, ParkOverdue
-from statemachine.policy import Policy
+from conferral.statemachine.effects import HangUpCall
+from conferral.statemachine.events import DialOverdue, LoneOverdue, ParkOverdue
+from conferral.statemachine.policy import Policy
 from tests.statemachine.legs import Leg
 from tests.statemachine.ordering import Orders
 from tests.statemachine.rooms import Room, as_room, parked, received, waiting

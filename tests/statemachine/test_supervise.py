@@ -2,7 +2,7 @@
 
 import pytest
 
-from statemachine.events import ConfirmOverdue, DialOverdue, LoneOverdue, OrderOverdue
+from conferral.statemachine.events import ConfirmOverdue, DialOverdue, LoneOverdue, OrderOverdue
 from tests.statemachine.ordering import CHIEF_TOO, Orders, added, ordering, supervised
 from tests.statemachine.stages import blind_from_bridge, conferenced, dialling, talking
 from tests.statemachine.story import ROOM, Story

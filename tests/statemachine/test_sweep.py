@@ -2,8 +2,8 @@
 
 import pytest
 
-from statemachine.attributes import Attributes
-from statemachine.events import LeaveOverdue, LoneOverdue
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.events import LeaveOverdue, LoneOverdue
 from tests.statemachine.rooms import (
     Room,
     as_room,

@@ -11,12 +11,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-import statemachine
-from statemachine import actions, diagram, guards, table
-from statemachine.events import COMMANDS, EVENTS, FACTS, OUTCOMES, TIMERS, Always, Event
-from statemachine.machine import IGNORED_BECAUSE, build_machine
-from statemachine.states import State
-from statemachine.table import ALWAYS, IGNORED, TABLE, Row
+import conferral.statemachine as statemachine
+from conferral.statemachine import actions, diagram, guards, table
+from conferral.statemachine.events import COMMANDS, EVENTS, FACTS, OUTCOMES, TIMERS, Always, Event
+from conferral.statemachine.machine import IGNORED_BECAUSE, build_machine
+from conferral.statemachine.states import State
+from conferral.statemachine.table import ALWAYS, IGNORED, TABLE, Row
 from tests.docs.generated import ROOT, generated_pages
 
 ALL_ROWS: dict[tuple[State, type[Event]], list[Row]] = defaultdict(list)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from statemachine.policy import Policy
-from statemachine.states import State
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.states import State
 from tests.statemachine.laws import check_conclusions, check_dials, check_moment, check_settled, fire
 from tests.statemachine.network import Network
 from tests.statemachine.story import BOB, CAROL

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from statemachine.events import CallProgressed, CallsRead, EffectOutcome, Event
-from statemachine.policy import Policy
-from statemachine.states import State
+from conferral.statemachine.events import CallProgressed, CallsRead, EffectOutcome, Event
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.states import State
 from tests.statemachine.laws import TIMER, check_conclusions, check_dials, check_moment, check_settled, fire
 from tests.statemachine.network import Network
 from tests.statemachine.story import BOB, CAROL

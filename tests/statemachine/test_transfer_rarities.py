@@ -2,8 +2,8 @@
 
 import pytest
 
-from statemachine.attributes import Attributes
-from statemachine.events import AgeOverdue, ConferenceStarted
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.events import AgeOverdue, ConferenceStarted
 from tests.statemachine.ordering import ordering, recorded, supervised
 from tests.statemachine.rooms import retrieving
 from tests.statemachine.stages import blind_from_bridge, conferenced, dialling, talking

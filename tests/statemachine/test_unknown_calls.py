@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from statemachine.seen import Seen
-from statemachine.session import Session
+from conferral.statemachine.seen import Seen
+from conferral.statemachine.session import Session
 from tests.statemachine.legs import GUEST_CALL, ROOM
 from tests.statemachine.stages import conferenced, talking
 from tests.statemachine.story import Story

@@ -2,7 +2,7 @@
 
 import pytest
 
-from statemachine.events import ConfirmOverdue, StageOverdue
+from conferral.statemachine.events import ConfirmOverdue, StageOverdue
 from tests.statemachine.stages import FLAGS, conferenced, dialling, ringing, talking
 from tests.statemachine.story import BOB, CAROL, OTHER_ROOM, ROOM, Story
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox import PhoneScript, SandboxCall
-from streams import commands
-from streams.commands import CommandOutcome
+from conferral.sandbox import PhoneScript, SandboxCall
+from conferral.storage import commands
+from conferral.storage.commands import CommandOutcome
 from tests.stories.kit import (
     done,
     everybody_is_gone,

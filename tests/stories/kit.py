@@ -3,11 +3,11 @@
 import time
 from typing import Any, NamedTuple
 
-from sandbox import SandboxCall
-from sandbox.ledger import RestEntry
-from statemachine.events.outcomes import NOT_STARTED
-from streams import commands
-from streams.commands import CommandOutcome
+from conferral.sandbox import SandboxCall
+from conferral.sandbox.ledger import RestEntry
+from conferral.statemachine.events.outcomes import NOT_STARTED
+from conferral.storage import commands
+from conferral.storage.commands import CommandOutcome
 from tests.support.phones import answers
 from tests.support.world import AGENT, CUSTOMER, DEADLINE_S, World
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from sandbox import SandboxCall
-from streams import commands
-from streams.commands import CommandOutcome
+from conferral.sandbox import SandboxCall
+from conferral.storage import commands
+from conferral.storage.commands import CommandOutcome
 from tests.stories.kit import TARGET, dials_to, everybody_is_gone, outcome_of, outcomes, until_hears
 from tests.support.phones import answers
 from tests.support.world import AGENT, World
@@ -284,5 +284,5 @@ def says(kind: str) -> Act:
 @pytest.fixture
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers take events one by one, and answers are looked for more often."""
-    monkeypatch.setattr("worker.held.BATCH_MAX", 1)
-    monkeypatch.setattr("streams.commands.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("conferral.worker.held.BATCH_MAX", 1)
+    monkeypatch.setattr("conferral.storage.commands.LOOK_EVERY_S", 0.01)

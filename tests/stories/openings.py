@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sandbox import SandboxCall
-from streams import commands
-from streams.commands import CommandOutcome, session_id_of
+from conferral.sandbox import SandboxCall
+from conferral.storage import commands
+from conferral.storage.commands import CommandOutcome, session_id_of
 from tests.stories.kit import dials_to, everybody_is_gone, hears, outcome_of, outcomes, until_hears
 from tests.stories.trio import Trio
 from tests.support.phones import answers, dialled

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams import commands
+from conferral.storage import commands
 from tests.stories.kit import (
     CAROL,
     GAP_MAX_S,

@@ -7,8 +7,8 @@ import subprocess
 import pytest
 import structlog
 
-from runtime import log
-from sandbox.exchange import Rules
+from conferral.runtime import log
+from conferral.sandbox.exchange import Rules
 from tests.conferral.kit import PROGRAM, environment
 from tests.stories.kit import (
     TARGET,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.commands import session_id_of
+from conferral.storage.commands import session_id_of
 from tests.stories.kit import done, everybody_is_gone, until_hears
 from tests.stories.openings import in_conference, opened
 from tests.support.phones import answers

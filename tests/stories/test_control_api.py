@@ -8,8 +8,8 @@ import pytest
 from twilio.jwt import Jwt, JwtDecodeError
 from twilio.jwt.access_token import AccessToken
 
-from streams.commands import session_id_of
-from streams.times import from_iso
+from conferral.storage.commands import session_id_of
+from conferral.storage.times import from_iso
 from tests.api.test_docs import CALL, parsed, requests
 from tests.stories.kit import TARGET, dials_to, everybody_is_gone, until_hears
 from tests.stories.ways import TOKEN, ByHttp, Told, api_of

@@ -2,10 +2,10 @@
 
 import pytest
 
-from operators.counts import counts
-from operators.health import rates, read_health
-from operators.reader import Reader
-from statemachine.states import State
+from conferral.operations.counts import counts
+from conferral.operations.health import rates, read_health
+from conferral.operations.reader import Reader
+from conferral.statemachine.states import State
 from tests.support.redis_server import RedisServer
 from tests.support.world import World
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.faults import Faults
+from conferral.sandbox.faults import Faults
 from tests.stories.crowd import BOB, EVE, Crowd, two
 from tests.stories.kit import dials_to
 from tests.stories.moments import Cast, Stage, gives, hangs_up, one_by_one, small_world

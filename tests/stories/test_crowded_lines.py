@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from sandbox.exchange import Rules
-from statemachine.effects import Effect, ReadCalls
+from conferral.sandbox.exchange import Rules
+from conferral.statemachine.effects import Effect, ReadCalls
 from tests.stories.kit import TARGET, begins, dials_to, goes_on_and_ends, talking, until_hears
 from tests.support.phones import dialled, rings
 from tests.support.world import DEADLINE_S, World

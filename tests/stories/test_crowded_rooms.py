@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from sandbox import SandboxCall
+from conferral.sandbox import SandboxCall
 from tests.stories.kit import talking
 from tests.support.world import World
 

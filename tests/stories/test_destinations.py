@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from runtime.errors import SettingsError
-from streams import commands
-from telephony.directory import agent_of, fallback_of
+from conferral.runtime.errors import SettingsError
+from conferral.storage import commands
+from conferral.telephony.directory import agent_of, fallback_of
 from tests.stories.kit import (
     CAROL,
     SECOND,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox.exchange import Rules
+from conferral.sandbox.exchange import Rules
 from tests.stories.kit import (
     CAROL,
     SECOND,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox import SandboxCall
+from conferral.sandbox import SandboxCall
 from tests.stories.kit import TARGET, begins, dials_to, everybody_is_gone, outcome_of
 from tests.stories.trio import GAP_S, LATE_S, PHASES, Halt, Trio, held, parties, reached, told
 from tests.support.phones import dialled

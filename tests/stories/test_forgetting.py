@@ -2,10 +2,10 @@
 
 import pytest
 
-from operators import forgetting
-from operators.forgetting import Forgetting
-from operators.reader import Reader
-from statemachine.events import CallProgressed
+from conferral.operations import forgetting
+from conferral.operations.forgetting import Forgetting
+from conferral.operations.reader import Reader
+from conferral.statemachine.events import CallProgressed
 from tests.stories.kit import TARGET, done
 from tests.support.everything import everything_in
 from tests.support.phones import presses

@@ -8,8 +8,8 @@ import pytest
 from twilio.request_validator import RequestValidator
 from yarl import URL
 
-from sandbox.overrides import parse_target
-from telephony.phrases import Phrase, words
+from conferral.sandbox.overrides import parse_target
+from conferral.telephony.phrases import Phrase, words
 from tests.stories.kit import (
     CAROL,
     SECOND,

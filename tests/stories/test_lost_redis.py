@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sandbox import PhoneScript, SandboxCall
+from conferral.sandbox import PhoneScript, SandboxCall
 from tests.stories.kit import TARGET
 from tests.support.redis_server import RedisServer
 from tests.support.world import CUSTOMER, DEADLINE_S, NUMBER, World

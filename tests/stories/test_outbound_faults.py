@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.commands import session_id_of
+from conferral.storage.commands import session_id_of
 from tests.stories.kit import (
     begins,
     dials_to,

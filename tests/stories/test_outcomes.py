@@ -5,7 +5,7 @@ from datetime import datetime
 import orjson
 import pytest
 
-from sandbox.exchange import Rules
+from conferral.sandbox.exchange import Rules
 from tests.stories.kit import (
     CAROL,
     SECOND,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from operators.giving import allowed_in
-from streams.command_models import MODELS
+from conferral.operations.giving import allowed_in
+from conferral.storage.command_models import MODELS
 from tests.stories.kit import CAROL, everybody_is_gone, outcome_of
 from tests.stories.test_redis_cli import pairs, redis_cli
 from tests.stories.ways import TOKEN, WAYS, Told, Way, every_way, typed

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox import SandboxCall
+from conferral.sandbox import SandboxCall
 from tests.stories.kit import (
     GAP_MAX_S,
     SECOND,

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from sandbox import SandboxCall
-from sandbox.exchange import Rules
-from streams import commands
+from conferral.sandbox import SandboxCall
+from conferral.sandbox.exchange import Rules
+from conferral.storage import commands
 from tests.stories.kit import (
     GAP_MAX_S,
     TARGET,

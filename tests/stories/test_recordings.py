@@ -2,9 +2,9 @@
 
 import pytest
 
-from sandbox import SandboxCall
-from sandbox.exchange import Rules
-from sandbox.exchange.model import Recording
+from conferral.sandbox import SandboxCall
+from conferral.sandbox.exchange import Rules
+from conferral.sandbox.exchange.model import Recording
 from tests.stories.kit import (
     TARGET,
     done,

@@ -11,8 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from runtime.errors import StoreUnreachableError
-from sandbox.handles import SandboxCall
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.sandbox.handles import SandboxCall
 from tests.support.redis_server import RedisServer
 from tests.support.relay import Relay
 from tests.support.world import AGENT, World

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sandbox.exchange import Rules
-from sandbox.ledger import RestEntry
+from conferral.sandbox.exchange import Rules
+from conferral.sandbox.ledger import RestEntry
 from tests.stories.crowd import BOB, EVE, STARTS, Crowd, two
 from tests.stories.kit import CAROL, begins, dial_requests, dials_to
 from tests.stories.trio import Halt, Trio

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import pytest
 from aiohttp import web
 
-from sandbox import SandboxCall
-from streams.times import from_iso
+from conferral.sandbox import SandboxCall
+from conferral.storage.times import from_iso
+from conferral.worker.process import policy_of
+from conferral.worker.sweep.sweeper import SweepTimes
 from tests.stories.crowd import BOB, EVE, Crowd
 from tests.stories.kit import TARGET, dials_to, outcomes, talking, until_hears
 from tests.stories.openings import WAYS, in_conference, opened
@@ -18,8 +20,6 @@ from tests.stories.trio import Trio, joined_by_target
 from tests.support.forked_worker import ForkedWorker
 from tests.support.phones import answers, rings
 from tests.support.world import AGENT, CUSTOMER, FAST, NUMBER, World
-from worker.process import policy_of
-from worker.sweep.sweeper import SweepTimes
 
 pytestmark = pytest.mark.redis
 INTERVAL_S = 0.4

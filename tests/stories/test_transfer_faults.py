@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.faults import Faults
+from conferral.sandbox.faults import Faults
 from tests.stories.kit import TARGET
 from tests.stories.moments import BLIND, Cast, Command, small_world
 from tests.support.phones import answers

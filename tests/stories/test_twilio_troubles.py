@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from structlog.testing import capture_logs
 
-from sandbox.handles import SandboxCall
+from conferral.sandbox.handles import SandboxCall
+from conferral.worker import allowance
 from tests.stories.test_redis_troubles import readiness, talk, worker_lacks
 from tests.support.redis_server import RedisServer
 from tests.support.world import World
-from worker import allowance
 
 pytestmark = [pytest.mark.redis, pytest.mark.timeout(120)]
 REFUSED = "twilio: credentials refused (20003)"

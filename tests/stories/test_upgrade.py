@@ -3,13 +3,13 @@
 import aiohttp
 import pytest
 
-from streams import config, processes
-from streams.levels import LEVEL
+from conferral.storage import config, processes
+from conferral.storage.levels import LEVEL
+from conferral.worker.outside import Outside
+from conferral.worker.process import Worker
 from tests.stories.kit import TARGET
 from tests.support.redis_server import RedisServer
 from tests.support.world import World
-from worker.outside import Outside
-from worker.process import Worker
 
 pytestmark = pytest.mark.redis
 OLD = LEVEL - 1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox.exchange import Rules
+from conferral.sandbox.exchange import Rules
 from tests.stories.kit import dials_to, done, sounds, until_hears
 from tests.stories.openings import WAYS, by_way, opened, some, waits
 from tests.support.phones import answers, busy, rings

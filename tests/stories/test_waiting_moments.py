@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sandbox import SandboxCall
-from streams import commands
+from conferral.sandbox import SandboxCall
+from conferral.storage import commands
 from tests.stories.kit import TARGET, dials_to, everybody_is_gone, outcome_of, outcomes
 from tests.stories.moments import AT_ONCE, Moment, one_by_one, small_world
 from tests.stories.openings import WAYS, Opening, opened

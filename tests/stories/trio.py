@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox import PhoneScript, RestMoment, SandboxCall
+from conferral.sandbox import PhoneScript, RestMoment, SandboxCall
 from tests.stories.kit import TARGET, begins, done, outcomes, until_hears
 from tests.support.phones import answers, dialled, rings
 from tests.support.world import DEADLINE_S, World

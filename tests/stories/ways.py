@@ -10,19 +10,19 @@ import aiohttp
 from aiohttp import web
 
 from conferral import Client
-from operators.errors import CommandError
-from runtime.clock import SystemClock
-from runtime.metrics import Metrics
-from streams import commands
-from streams.commands import ID_PATTERN
-from streams.connection import make_client
+from conferral.operations.errors import CommandError
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.metrics import Metrics
+from conferral.storage import commands
+from conferral.storage.commands import ID_PATTERN
+from conferral.storage.connection import make_client
+from conferral.webhooks.api.api import add_api
+from conferral.webhooks.api.turns import TURNS
 from tests.api.kit import BEARER
 from tests.api.kit import TOKEN as TOKEN
 from tests.stories.test_redis_cli import redis_cli
 from tests.support.command_line import CommandLine
 from tests.support.world import DEADLINE_S, World
-from webhooks.api.api import add_api
-from webhooks.api.turns import TURNS
 
 Fields = Mapping[str, str]
 

@@ -12,7 +12,13 @@ import redis.exceptions
 from aiohttp import ClientPayloadError
 from twilio.base.exceptions import TwilioException
 
-from runtime.errors import ConferralError, OutcomeUnknownError, SettingsError, StoreError, StoreUnreachableError
+from conferral.runtime.errors import (
+    ConferralError,
+    OutcomeUnknownError,
+    SettingsError,
+    StoreError,
+    StoreUnreachableError,
+)
 
 #: What such an error may quote, and no log line may show.
 SECRET = "AC-secret-token +14155550123"

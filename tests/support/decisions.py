@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from statemachine.effects import Effect
-from statemachine.events import Event
-from statemachine.machine import step
-from statemachine.policy import Policy
-from statemachine.session import Session
-from streams.partition import Entry
-from streams.store import Stored
-from worker import held
-from worker.deciding import Decided
+from conferral.statemachine.effects import Effect
+from conferral.statemachine.events import Event
+from conferral.statemachine.machine import step
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.session import Session
+from conferral.storage.partition import Entry
+from conferral.storage.store import Stored
+from conferral.worker import held
+from conferral.worker.deciding import Decided
 
 
 class Kept(NamedTuple):

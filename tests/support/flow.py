@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sandbox import SandboxCall
-from sandbox.exchange import Rules
-from streams import commands
+from conferral.sandbox import SandboxCall
+from conferral.sandbox.exchange import Rules
+from conferral.storage import commands
 from tests.support.recording import Recorder
 from tests.support.world import AGENT, CUSTOMER, NUMBER, World
 

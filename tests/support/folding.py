@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from operators import replaying
-from operators.reader import LogEntry
-from streams.session_codec import is_logged
+from conferral.operations import replaying
+from conferral.operations.reader import LogEntry
+from conferral.storage.session_codec import is_logged
 
 
 def shown(fields: Mapping[str, str]) -> dict[str, str]:

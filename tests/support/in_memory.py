@@ -10,19 +10,19 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import orjson
 
-from runtime.clock import Clock
-from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings
-from sandbox.exchange import Params, RestAnswer, RestRequest
-from streams.ingest import Ingest
-from telephony.callbacks import MalformedCallbackError
-from telephony.client import HttpAnswer, PooledHttpClient, check_may_go
-from telephony.directory import DirectoryFile
-from telephony.urls import CallbackUrlError
-from webhooks.app import signed_routes
-from webhooks.child_lookup import ChildLookup
-from webhooks.errors import RejectedError
-from webhooks.form import parse_form
+from conferral.runtime.clock import Clock
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings
+from conferral.sandbox.exchange import Params, RestAnswer, RestRequest
+from conferral.storage.ingest import Ingest
+from conferral.telephony.callbacks import MalformedCallbackError
+from conferral.telephony.client import HttpAnswer, PooledHttpClient, check_may_go
+from conferral.telephony.directory import DirectoryFile
+from conferral.telephony.urls import CallbackUrlError
+from conferral.webhooks.app import signed_routes
+from conferral.webhooks.child_lookup import ChildLookup
+from conferral.webhooks.errors import RejectedError
+from conferral.webhooks.form import parse_form
 
 _T = TypeVar("_T")
 _VERSION = "/2010-04-01/Accounts/"

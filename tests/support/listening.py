@@ -22,8 +22,8 @@ would, if the other one spoke.
 
 from typing import NamedTuple
 
-from sandbox import Sandbox, SandboxCall
-from sandbox.exchange import Heard, Interval
+from conferral.sandbox import Sandbox, SandboxCall
+from conferral.sandbox.exchange import Heard, Interval
 
 #: The SIDs of the other legs that are heard, with the word `ringing` among them where somebody who is being dialled is
 #: heard as well (early media); or one of the words below.

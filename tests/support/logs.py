@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from operators.reader import LogEntry
-from statemachine.session import Session
-from statemachine.step import Step
+from conferral.operations.reader import LogEntry
+from conferral.statemachine.session import Session
+from conferral.statemachine.step import Step
+from conferral.worker import deciding
 from tests.statemachine.story import Story
-from worker import deciding
 
 
 def told(play: Callable[[], Story]) -> tuple[list[LogEntry], list[Session]]:

@@ -8,7 +8,7 @@ Times are seconds of the sandbox's clock, so they shrink with its speed. A phone
 Twilio gives up.
 """
 
-from sandbox import PhoneScript, Sandbox, SandboxCall
+from conferral.sandbox import PhoneScript, Sandbox, SandboxCall
 
 #: From ringing to being picked up: quick, but long enough that both are seen.
 PICK_UP_S = 0.02

@@ -23,11 +23,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
 
-from operators.hearing import hearing
-from operators.words import parties
-from sandbox import SandboxCall
-from sandbox.ledger import DeliveryEntry, RestEntry
-from streams import commands
+from conferral.operations.hearing import hearing
+from conferral.operations.words import parties
+from conferral.sandbox import SandboxCall
+from conferral.sandbox.ledger import DeliveryEntry, RestEntry
+from conferral.storage import commands
 from tests.support.world import NUMBER, World
 
 _OTHERS = ("Twilio", "Conferral", "Operator")

@@ -1,6 +1,6 @@
 """A client of any Redis that tests run on: a process, a cluster, or one in memory."""
 
-from streams.connection import Client, make_client
+from conferral.storage.connection import Client, make_client
 from tests.support.memory_redis import MemoryServer
 from tests.support.redis_cluster import ClusterServers
 from tests.support.redis_server import RedisServer
@@ -9,7 +9,7 @@ AnyServer = RedisServer | ClusterServers | MemoryServer
 
 
 def client_of(server: AnyServer, *, blocking: bool = False) -> Client:
-    """One as `streams.connection.make_client` makes them."""
+    """One as `storage.connection.make_client` makes them."""
     if isinstance(server, MemoryServer):
         return server.client(blocking=blocking)
     return make_client(server.url, blocking=blocking)

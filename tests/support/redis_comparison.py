@@ -7,7 +7,7 @@ from typing import Any
 import redis
 from hypothesis import HealthCheck, settings
 
-from runtime.clock import SystemClock
+from conferral.runtime.clock import SystemClock
 from tests.support.memory_redis import MemoryServer
 from tests.support.memory_redis.client import encoded, told
 from tests.support.memory_redis.stream_commands import Blocked

@@ -10,8 +10,8 @@ from typing import NamedTuple, Self
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from streams import scripts
-from streams.connection import Client, make_client
+from conferral.storage import scripts
+from conferral.storage.connection import Client, make_client
 from tests.support.relay import Address
 
 _LINE = re.compile(rb"^\+(?P<at>[\d.]+) \[(?P<db>\d+) (?P<who>[^\]]*)\] (?P<words>.*)\r\n$", re.DOTALL)

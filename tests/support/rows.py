@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from statemachine import machine
-from statemachine.table import TABLE, Row
+from conferral.statemachine import machine
+from conferral.statemachine.table import TABLE, Row
 
 #: A row as the library knows it: source, event, guard, action.
 _Mark = tuple[str, str, Any, Any]

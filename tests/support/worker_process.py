@@ -12,12 +12,12 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
-from runtime import lifecycle, log
-from runtime.settings import ServiceSettings, load
-from statemachine.policy import Policy
+from conferral.runtime import lifecycle, log
+from conferral.runtime.settings import ServiceSettings, load
+from conferral.statemachine.policy import Policy
+from conferral.worker.process import Worker
 from tests.support.decisions import keeping_in
 from tests.support.processes import watched
-from worker.process import Worker
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

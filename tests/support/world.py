@@ -9,28 +9,28 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from runtime.clock import SystemClock
-from runtime.errors import StoreUnreachableError
-from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings, load
-from sandbox.exchange import Rules
-from sandbox.handles import SandboxCall
-from sandbox.service import Sandbox
-from streams import commands
-from streams.commands import CommandOutcome
-from streams.connection import make_client, store_errors
-from streams.keys import Keys
-from streams.publisher import Publisher
-from telephony.calls import Calls
-from telephony.client import http_client, rest_client
-from telephony.directory import DirectoryFile
-from telephony.documents import Documents
-from telephony.urls import CallbackUrls
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings, load
+from conferral.sandbox.exchange import Rules
+from conferral.sandbox.handles import SandboxCall
+from conferral.sandbox.service import Sandbox
+from conferral.storage import commands
+from conferral.storage.commands import CommandOutcome
+from conferral.storage.connection import make_client, store_errors
+from conferral.storage.keys import Keys
+from conferral.storage.publisher import Publisher
+from conferral.telephony.calls import Calls
+from conferral.telephony.client import http_client, rest_client
+from conferral.telephony.directory import DirectoryFile
+from conferral.telephony.documents import Documents
+from conferral.telephony.urls import CallbackUrls
+from conferral.webhooks.app import make_app
+from conferral.worker.process import Worker, join_document_of, policy_of
 from tests.support import processes
 from tests.support.listening import Listening
 from tests.support.stalls import Stalls
-from webhooks.app import make_app
-from worker.process import Worker, join_document_of, policy_of
 
 NUMBER = "+14155550100"
 CUSTOMER = "+14155550123"

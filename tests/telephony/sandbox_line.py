@@ -8,21 +8,21 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from runtime.clock import SystemClock
-from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings, load
-from sandbox.handles import SandboxCall
-from sandbox.service import Sandbox
-from statemachine.attributes import PLAIN, Attributes
-from statemachine.effects import ReadCalls
-from statemachine.events import CallsRead, Event, ParticipantJoined
-from telephony import callbacks, urls
-from telephony.addresses import AllowList, parse_address
-from telephony.calls import Calls
-from telephony.client import http_client, rest_client
-from telephony.dialling import CallSetup
-from telephony.documents import Documents
-from telephony.urls import CallbackUrls, Gate
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings, load
+from conferral.sandbox.handles import SandboxCall
+from conferral.sandbox.service import Sandbox
+from conferral.statemachine.attributes import PLAIN, Attributes
+from conferral.statemachine.effects import ReadCalls
+from conferral.statemachine.events import CallsRead, Event, ParticipantJoined
+from conferral.telephony import callbacks, urls
+from conferral.telephony.addresses import AllowList, parse_address
+from conferral.telephony.calls import Calls
+from conferral.telephony.client import http_client, rest_client
+from conferral.telephony.dialling import CallSetup
+from conferral.telephony.documents import Documents
+from conferral.telephony.urls import CallbackUrls, Gate
 
 OWN, CALLER, TARGET = "+14155550100", "+14155550199", "+14155550177"
 SESSION = "S1"

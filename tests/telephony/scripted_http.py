@@ -9,9 +9,9 @@ from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
 
-from runtime.errors import ProviderError
-from telephony.calls import Calls
-from telephony.dialling import CallSetup
+from conferral.runtime.errors import ProviderError
+from conferral.telephony.calls import Calls
+from conferral.telephony.dialling import CallSetup
 from tests.telephony import openapi_fields
 
 ACCOUNT = "AC" + "a" * 32

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from twilio.http.response import Response
 from twilio.rest import Client
 
-from runtime.errors import (
+from conferral.runtime.errors import (
     LeaseLostError,
     OutcomeUnknownError,
     ProviderBusyError,
@@ -20,7 +20,7 @@ from runtime.errors import (
     ProviderRefusedError,
     ProviderUnreachableError,
 )
-from telephony.account import FAILURES_MAX, PAGE_PAUSE_S, REFUSALS_MAX, AccountReader
+from conferral.telephony.account import FAILURES_MAX, PAGE_PAUSE_S, REFUSALS_MAX, AccountReader
 from tests.telephony.scripted_http import ACCOUNT, BASE, ScriptedHttp
 
 LISTS = [

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
-from runtime.errors import SettingsError
-from runtime.settings import ServiceSettings, load
-from telephony.addresses import (
+from conferral.runtime.errors import SettingsError
+from conferral.runtime.settings import ServiceSettings, load
+from conferral.telephony.addresses import (
     AddressError,
     AddressKind,
     AllowList,
@@ -16,7 +16,7 @@ from telephony.addresses import (
     parse_address,
     region_of,
 )
-from telephony.directory import agent_of
+from conferral.telephony.directory import agent_of
 
 OWN_NUMBER = "+14155550100"
 ENVIRON = {

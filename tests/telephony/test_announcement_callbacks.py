@@ -2,7 +2,7 @@
 
 import pytest
 
-from statemachine.events import AnnouncementEnded
+from conferral.statemachine.events import AnnouncementEnded
 from tests.telephony.test_callbacks import conference, fields
 
 

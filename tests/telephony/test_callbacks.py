@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statemachine.attributes import Attributes
-from statemachine.events import (
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.events import (
     AnnouncementEnded,
     CallProgressed,
     CallReceived,
@@ -25,9 +25,9 @@ from statemachine.events import (
     ParticipantJoined,
     ParticipantLeft,
 )
-from statemachine.states import SessionMode
-from telephony import callbacks
-from telephony.callbacks import (
+from conferral.statemachine.states import SessionMode
+from conferral.telephony import callbacks
+from conferral.telephony.callbacks import (
     FIELDS_READ,
     MalformedCallbackError,
     call_progressed,
@@ -44,7 +44,7 @@ from telephony.callbacks import (
     session_id_of,
     was_placed,
 )
-from telephony.urls import CallCallback, ConferenceCallback, DialAction, DialKind, Gate, RecordingCallback
+from conferral.telephony.urls import CallCallback, ConferenceCallback, DialAction, DialKind, Gate, RecordingCallback
 
 BODIES = Path(__file__).parent / "bodies"
 CALLER, AGENT, TARGET = "CA" + "1" * 32, "CA" + "2" * 32, "CA" + "4" * 32

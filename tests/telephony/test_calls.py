@@ -9,7 +9,7 @@ import pytest
 from twilio.http.response import Response
 from twilio.rest import Client
 
-from runtime.errors import (
+from conferral.runtime.errors import (
     OutcomeUnknownError,
     ProviderBusyError,
     ProviderError,
@@ -17,11 +17,11 @@ from runtime.errors import (
     ProviderRefusedError,
     ProviderUnreachableError,
 )
-from statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, RedirectCall, SendAway
-from statemachine.events import CallSeen, CallsRead, ParticipantSeen
-from telephony.calls import Calls
-from telephony.errors import from_status
-from telephony.look import RedirectSeen
+from conferral.statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, RedirectCall, SendAway
+from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
+from conferral.telephony.calls import Calls
+from conferral.telephony.errors import from_status
+from conferral.telephony.look import RedirectSeen
 from tests.telephony.scripted_http import ACCOUNT, Answer, ScriptedHttp, call, calls_with, page
 
 GONE = from_status(404, 20404)

@@ -10,8 +10,8 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from runtime.clock import SystemClock
-from runtime.errors import (
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import (
     OutcomeUnknownError,
     ProviderBusyError,
     ProviderError,
@@ -19,13 +19,20 @@ from runtime.errors import (
     ProviderRefusedError,
     ProviderUnreachableError,
 )
-from runtime.log import KEYS
-from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings, load
-from statemachine.effects import HangUpCall, RedirectCall
-from telephony import client as client_module
-from telephony.calls import Calls
-from telephony.client import Answered, PooledHttpClient, http_client, requests_of, rest_client, sent_only_while
+from conferral.runtime.log import KEYS
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings, load
+from conferral.statemachine.effects import HangUpCall, RedirectCall
+from conferral.telephony import client as client_module
+from conferral.telephony.calls import Calls
+from conferral.telephony.client import (
+    Answered,
+    PooledHttpClient,
+    http_client,
+    requests_of,
+    rest_client,
+    sent_only_while,
+)
 
 ACCOUNT = "AC" + "a" * 32
 KEY = "SK" + "b" * 32

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from runtime.errors import ProviderRefusedError
-from statemachine.attributes import Attributes
-from statemachine.effects import (
+from conferral.runtime.errors import ProviderRefusedError
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.effects import (
     ChangeRecording,
     CreateParticipant,
     PlayAnnouncement,
@@ -14,16 +14,16 @@ from statemachine.effects import (
     StartRecording,
     UpdateParticipant,
 )
-from statemachine.events import (
+from conferral.statemachine.events import (
     AnnouncementEnded,
     ConferenceNoted,
     ParticipantChanged,
     ParticipantJoined,
     RecordingChanged,
 )
-from telephony.dialling import Dialled
-from telephony.recordings import Recorded
-from telephony.urls import Wait
+from conferral.telephony.dialling import Dialled
+from conferral.telephony.recordings import Recorded
+from conferral.telephony.urls import Wait
 from tests.telephony.sandbox_line import SESSION, TARGET, Line, customer_waits
 
 SUPERVISOR = "client:sue"

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from statemachine.effects import ReadCalls
-from statemachine.events import CallsRead
-from streams import event_codec
-from streams.partition import ENTRY_BYTES_MAX
-from telephony.calls import CALLS_READ_MAX
+from conferral.statemachine.effects import ReadCalls
+from conferral.statemachine.events import CallsRead
+from conferral.storage import event_codec
+from conferral.storage.partition import ENTRY_BYTES_MAX
+from conferral.telephony.calls import CALLS_READ_MAX
 from tests.telephony.scripted_http import call, calls_with, page
 
 

@@ -7,15 +7,15 @@ from urllib.parse import urlsplit
 import pytest
 from structlog.testing import capture_logs
 
-from runtime.errors import (
+from conferral.runtime.errors import (
     OutcomeUnknownError,
     ProviderBusyError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
 )
-from statemachine.attributes import Attributes
-from statemachine.effects import (
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.effects import (
     CreateCall,
     CreateParticipant,
     Dial,
@@ -26,13 +26,13 @@ from statemachine.effects import (
     SendAway,
     UpdateParticipant,
 )
-from statemachine.states import Tune
-from telephony.addresses import AllowList
-from telephony.dialling import CallSetup, Dialled
-from telephony.documents import Documents
-from telephony.errors import from_status
-from telephony.phrases import Phrase, words
-from telephony.urls import (
+from conferral.statemachine.states import Tune
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.dialling import CallSetup, Dialled
+from conferral.telephony.documents import Documents
+from conferral.telephony.errors import from_status
+from conferral.telephony.phrases import Phrase, words
+from conferral.telephony.urls import (
     CallbackUrls,
     CallCallback,
     ConferenceCallback,

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from runtime.errors import OutcomeUnknownError, ProviderGoneError
-from statemachine.effects import CreateCall, CreateParticipant, FindCall, SayAndHangUp, UpdateParticipant
-from statemachine.events import CallProgressed, ParticipantChanged, ParticipantJoined, ParticipantSeen
-from telephony import urls
-from telephony.dialling import Dialled
-from telephony.urls import Gate
+from conferral.runtime.errors import OutcomeUnknownError, ProviderGoneError
+from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, SayAndHangUp, UpdateParticipant
+from conferral.statemachine.events import CallProgressed, ParticipantChanged, ParticipantJoined, ParticipantSeen
+from conferral.telephony import urls
+from conferral.telephony.dialling import Dialled
+from conferral.telephony.urls import Gate
 from tests.telephony.sandbox_line import OWN, SESSION, TARGET, Line, customer_waits
 
 

@@ -6,13 +6,21 @@ import threading
 import pytest
 from structlog.testing import capture_logs
 
-from runtime.errors import SettingsError
-from runtime.settings import ServiceSettings, load
-from statemachine.attributes import Attributes
-from statemachine.states import SessionMode
-from telephony import directory
-from telephony.addresses import AddressError, AllowList
-from telephony.directory import Directory, DirectoryFile, Inbound, address_in, agent_of, fallback_of, read_directory
+from conferral.runtime.errors import SettingsError
+from conferral.runtime.settings import ServiceSettings, load
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.states import SessionMode
+from conferral.telephony import directory
+from conferral.telephony.addresses import AddressError, AllowList
+from conferral.telephony.directory import (
+    Directory,
+    DirectoryFile,
+    Inbound,
+    address_in,
+    agent_of,
+    fallback_of,
+    read_directory,
+)
 
 ENVIRON = {
     "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,

@@ -5,14 +5,14 @@ from urllib.parse import urlsplit
 import pytest
 from twilio.twiml.voice_response import Dial, VoiceResponse
 
-from statemachine.attributes import PLAIN, Attributes
-from statemachine.effects import Sentence
-from statemachine.events import GateDecision
-from statemachine.states import Tune
-from telephony.addresses import parse_address
-from telephony.documents import INLINE_LENGTH_MAX, Documents
-from telephony.phrases import SENTENCES, TURNED_AWAY, Phrase, recall_phrase, words
-from telephony.urls import (
+from conferral.statemachine.attributes import PLAIN, Attributes
+from conferral.statemachine.effects import Sentence
+from conferral.statemachine.events import GateDecision
+from conferral.statemachine.states import Tune
+from conferral.telephony.addresses import parse_address
+from conferral.telephony.documents import INLINE_LENGTH_MAX, Documents
+from conferral.telephony.phrases import SENTENCES, TURNED_AWAY, Phrase, recall_phrase, words
+from conferral.telephony.urls import (
     CallbackUrls,
     CallCallback,
     DialAction,

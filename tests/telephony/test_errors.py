@@ -5,14 +5,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException
 
-from runtime.errors import (
+from conferral.runtime.errors import (
     OutcomeUnknownError,
     ProviderBusyError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
 )
-from telephony.errors import CODES, code_of, from_exception, from_status, json_object, our_errors, retry_after_s
+from conferral.telephony.errors import (
+    CODES,
+    code_of,
+    from_exception,
+    from_status,
+    json_object,
+    our_errors,
+    retry_after_s,
+)
 
 NUMBER = "+14155550123"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from telephony.look import RedirectSeen, Verdict, verdict
+from conferral.telephony.look import RedirectSeen, Verdict, verdict
 
 
 @pytest.mark.parametrize(

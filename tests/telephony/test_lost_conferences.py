@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from twilio.rest import Client
 
-from runtime.errors import OutcomeUnknownError, ProviderError, ProviderGoneError
-from statemachine.events import ParticipantFound
-from telephony.account import AccountReader
-from telephony.lost_conferences import LostConferences
+from conferral.runtime.errors import OutcomeUnknownError, ProviderError, ProviderGoneError
+from conferral.statemachine.events import ParticipantFound
+from conferral.telephony.account import AccountReader
+from conferral.telephony.lost_conferences import LostConferences
 from tests.telephony.scripted_http import ACCOUNT, Answer, ScriptedHttp, call, page
 
 ROOM, NAME, AGENT_CALL = "CF" + "3" * 32, "CA" + "1" * 32, "CA" + "2" * 32

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from telephony.callback_fields import moment_ms
+from conferral.telephony.callback_fields import moment_ms
 
 #: 2026-11-20, 08:00 UTC.
 EIGHT_O_CLOCK_MS = 1_795_161_600_000

@@ -6,13 +6,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from runtime.errors import ProviderError, ProviderGoneError, ProviderRefusedError
-from statemachine.effects import PlayAnnouncement, UpdateParticipant
-from telephony.addresses import AllowList
-from telephony.dialling import CallSetup
-from telephony.documents import Documents
-from telephony.errors import from_status
-from telephony.urls import Announcement, CallbackUrls, parse_announcement
+from conferral.runtime.errors import ProviderError, ProviderGoneError, ProviderRefusedError
+from conferral.statemachine.effects import PlayAnnouncement, UpdateParticipant
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.dialling import CallSetup
+from conferral.telephony.documents import Documents
+from conferral.telephony.errors import from_status
+from conferral.telephony.urls import Announcement, CallbackUrls, parse_announcement
 from tests.telephony.scripted_http import calls_with
 
 URLS = CallbackUrls("https://example.com")

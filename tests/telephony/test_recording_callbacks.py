@@ -2,8 +2,8 @@
 
 import pytest
 
-from statemachine.events import RecordingChanged
-from telephony.callbacks import MalformedCallbackError
+from conferral.statemachine.events import RecordingChanged
+from conferral.telephony.callbacks import MalformedCallbackError
 from tests.telephony.test_callbacks import CALLER, CONFERENCE, RECORDING, fields, recording
 
 

@@ -5,20 +5,20 @@ from typing import Any
 
 import pytest
 
-from runtime.errors import (
+from conferral.runtime.errors import (
     OutcomeUnknownError,
     ProviderBusyError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
 )
-from statemachine.effects import ChangeRecording, StartRecording
-from telephony.addresses import AllowList
-from telephony.dialling import CallSetup
-from telephony.documents import Documents
-from telephony.errors import from_status
-from telephony.recordings import Recorded
-from telephony.urls import CallbackUrls, RecordingCallback
+from conferral.statemachine.effects import ChangeRecording, StartRecording
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.dialling import CallSetup
+from conferral.telephony.documents import Documents
+from conferral.telephony.errors import from_status
+from conferral.telephony.recordings import Recorded
+from conferral.telephony.urls import CallbackUrls, RecordingCallback
 from tests.telephony.scripted_http import calls_with, page
 
 URLS = CallbackUrls("https://example.com")

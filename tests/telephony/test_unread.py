@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.callbacks import conference_event, recording_changed
-from telephony.unread import KEPT_BYTES_MAX, unread
-from telephony.urls import ConferenceCallback, RecordingCallback
+from conferral.telephony.callbacks import conference_event, recording_changed
+from conferral.telephony.unread import KEPT_BYTES_MAX, unread
+from conferral.telephony.urls import ConferenceCallback, RecordingCallback
 from tests.telephony.test_callbacks import BODIES, CALLER, fields
 
 KNOWN = frozenset({"CallSid"})

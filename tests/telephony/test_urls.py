@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statemachine.ids import ID_PATTERN
-from statemachine.states import Tune
-from telephony.urls import (
+from conferral.statemachine.ids import ID_PATTERN
+from conferral.statemachine.states import Tune
+from conferral.telephony.urls import (
     Announcement,
     CallbackUrlError,
     CallbackUrls,

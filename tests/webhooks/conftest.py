@@ -3,11 +3,10 @@ import structlog
 from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
-from runtime import outage
-from runtime.clock import SystemClock
-from runtime.metrics import Metrics
-from tests.webhooks.webhook_kit import FakeChildLookup, FakeIngest, settings
-from webhooks import (
+from conferral.runtime import outage
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.metrics import Metrics
+from conferral.webhooks import (
     announcement,
     app,
     callbacks,
@@ -19,6 +18,7 @@ from webhooks import (
     voice,
     wait,
 )
+from tests.webhooks.webhook_kit import FakeChildLookup, FakeIngest, settings
 
 MODULES = (outage, announcement, app, callbacks, client_calls, dial_actions, gate, routing, server, voice, wait)
 

@@ -3,8 +3,8 @@
 import xml.etree.ElementTree as ET
 from urllib.parse import urlsplit
 
-from statemachine.events import GateReached
-from streams.ingest import PartyFacts
+from conferral.statemachine.events import GateReached
+from conferral.storage.ingest import PartyFacts
 from tests.webhooks.webhook_kit import CALLER, DIAL, fields
 
 TARGET, OTHER = "CA" + "4" * 32, "CA" + "5" * 32

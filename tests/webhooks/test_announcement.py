@@ -5,9 +5,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from runtime.errors import StoreError
+from conferral.runtime.errors import StoreError
+from conferral.webhooks import announcement
 from tests.webhooks.webhook_kit import ACCOUNT, CALLER, CONFERENCE, facts, post, signed
-from webhooks import announcement
 
 FORM = {"AccountSid": ACCOUNT, "ConferenceSid": CONFERENCE, "FriendlyName": CALLER}
 TARGET = f"/voice/announcement?session={CALLER}&command=c1"

@@ -1,11 +1,10 @@
 import pytest
 
-from statemachine.attributes import Attributes
-from statemachine.states import Opening, Phase, State, Tune
-from streams.ingest import PartyFacts, SessionFacts
-from telephony.urls import DialKind
-from tests.webhooks.webhook_kit import AGENT, CALLER, facts
-from webhooks.answers import (
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.states import Opening, Phase, State, Tune
+from conferral.storage.ingest import PartyFacts, SessionFacts
+from conferral.telephony.urls import DialKind
+from conferral.webhooks.answers import (
     ASKED_MAX,
     Answer,
     DialOutcome,
@@ -15,6 +14,7 @@ from webhooks.answers import (
     waits_first,
     whose_call,
 )
+from tests.webhooks.webhook_kit import AGENT, CALLER, facts
 
 BRIDGE, CONF = DialKind.BRIDGE, DialKind.CONFERENCE
 JOIN, BY_NAME, HANG_UP, ASK = Answer.JOIN, Answer.JOIN_BY_NAME, Answer.HANG_UP, Answer.ASK_TWILIO

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from conferral.webhooks.audio import PATHS
 from tests.docs.generated import load_script
 from tests.webhooks.webhook_kit import PUBLIC_URL
-from webhooks.audio import PATHS
 
 FILES = sorted(PATHS.values())
 MEDIA = Path(__file__).parents[2] / "webhooks" / "media"

@@ -1,9 +1,9 @@
 import pytest
 
-from runtime.errors import StoreError
-from statemachine.events import ConferenceNoted
+from conferral.runtime.errors import StoreError
+from conferral.statemachine.events import ConferenceNoted
+from conferral.webhooks import callbacks
 from tests.webhooks.webhook_kit import AGENT, AGENT_CALL, CALLER, CONFERENCE, DIAL_ACTION, ROOM, fields, post
-from webhooks import callbacks
 
 RECORDING = f"/callbacks/recording?session={CALLER}"
 

@@ -5,13 +5,13 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from runtime.errors import StoreUnreachableError
-from statemachine.attributes import Attributes
-from statemachine.events import ClientCallReceived
-from streams.ingest import PartyFacts
-from telephony.urls import parse_call, parse_dial_action, parse_wait
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.events import ClientCallReceived
+from conferral.storage.ingest import PartyFacts
+from conferral.telephony.urls import parse_call, parse_dial_action, parse_wait
+from conferral.webhooks import client_calls
 from tests.webhooks.webhook_kit import AGENT, CALLER, PUBLIC_URL, facts, fields, post, signed
-from webhooks import client_calls
 
 NUMBER = "+14155550177"
 NAMED = "order-17"

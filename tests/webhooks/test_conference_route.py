@@ -5,14 +5,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from statemachine.attributes import Attributes
-from statemachine.events import CallReceived
-from statemachine.states import SessionMode
-from streams.ingest import PartyFacts
-from telephony.directory import DirectoryFile
-from telephony.urls import parse_dial_action, parse_wait
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.events import CallReceived
+from conferral.statemachine.states import SessionMode
+from conferral.storage.ingest import PartyFacts
+from conferral.telephony.directory import DirectoryFile
+from conferral.telephony.urls import parse_dial_action, parse_wait
+from conferral.webhooks import voice
 from tests.webhooks.webhook_kit import CALLER, PUBLIC_URL, facts, fields, post, settings
-from webhooks import voice
 
 DIRECTORY = """
 [destinations]

@@ -17,9 +17,9 @@ from urllib.parse import urlencode
 import aiohttp
 import pytest
 
-from runtime.clock import SystemClock
-from streams.connection import make_client
-from streams.keys import Keys
+from conferral.runtime.clock import SystemClock
+from conferral.storage.connection import make_client
+from conferral.storage.keys import Keys
 from tests.support.redis_server import RedisServer
 from tests.support.relay import Relay
 from tests.webhooks.test_server import free_port

@@ -1,11 +1,11 @@
 import pytest
 
-from statemachine.events import GateDecision
-from statemachine.states import Opening, PartyStatus, State
-from streams.ingest import PartyFacts
-from telephony.phrases import Phrase
+from conferral.statemachine.events import GateDecision
+from conferral.statemachine.states import Opening, PartyStatus, State
+from conferral.storage.ingest import PartyFacts
+from conferral.telephony.phrases import Phrase
+from conferral.webhooks.gate_answers import Way, decide, gone_rivals, sentence, way_of
 from tests.webhooks.webhook_kit import AGENT, CALLER, DIAL, facts
-from webhooks.gate_answers import Way, decide, gone_rivals, sentence, way_of
 
 ACCEPTED, REJECTED, SILENT = GateDecision.ACCEPTED, GateDecision.REJECTED, GateDecision.NO_CONFIRMATION
 TAKEN, LATE = GateDecision.TAKEN, GateDecision.TOO_LATE

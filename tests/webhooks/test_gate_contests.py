@@ -2,8 +2,8 @@
 
 import pytest
 
-from statemachine.events import GateDecided
-from streams.ingest import PartyFacts
+from conferral.statemachine.events import GateDecided
+from conferral.storage.ingest import PartyFacts
 from tests.webhooks.gate_kit import (
     GATE,
     OTHER,

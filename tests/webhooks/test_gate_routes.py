@@ -5,14 +5,14 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from runtime.errors import StoreError
-from statemachine.attributes import Attributes
-from statemachine.events import GateDecided, GateReached
-from streams.ingest import PartyFacts
-from telephony.urls import parse_dial_action, parse_gate
+from conferral.runtime.errors import StoreError
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.events import GateDecided, GateReached
+from conferral.storage.ingest import PartyFacts
+from conferral.telephony.urls import parse_dial_action, parse_gate
+from conferral.webhooks import gate as gate_module
 from tests.webhooks.gate_kit import GATE, OTHER, TARGET, answered, at, next_url, pressed, said, target, told, verbs
 from tests.webhooks.webhook_kit import CALLER, CONFERENCE, DIAL, PUBLIC_URL, facts, post
-from webhooks import gate as gate_module
 
 
 async def test_who_need_not_confirm_joins_the_room_at_once(client, ingest, lines):

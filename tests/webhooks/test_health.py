@@ -5,13 +5,13 @@ import json
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from runtime import sharing
-from runtime.metrics import Metrics
-from streams.ingest import Ingest
-from streams.levels import Level
+from conferral.runtime import sharing
+from conferral.runtime.metrics import Metrics
+from conferral.storage.ingest import Ingest
+from conferral.storage.levels import Level
+from conferral.webhooks import health
+from conferral.webhooks.child_lookup import ChildLookup
 from tests.webhooks.webhook_kit import PUBLIC_URL, FakeChildLookup, FakeIngest
-from webhooks import health
-from webhooks.child_lookup import ChildLookup
 
 
 async def read(client, path):

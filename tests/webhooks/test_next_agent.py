@@ -5,10 +5,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from streams.ingest import PartyFacts
-from telephony.urls import parse_call, parse_dial_action
+from conferral.storage.ingest import PartyFacts
+from conferral.telephony.urls import parse_call, parse_dial_action
+from conferral.webhooks import dial_actions
 from tests.webhooks.webhook_kit import AGENT, CALLER, DIAL_ACTION, PUBLIC_URL, facts, fields, post
-from webhooks import dial_actions
 
 AGENTS = ("client:alice", "client:bob", "+14155550124")
 DIRECTORY = '[inbound."+14155550100"]\nagents = ["client:alice", "client:bob", "+14155550124"]\n'

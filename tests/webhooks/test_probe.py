@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from telephony import probe
+from conferral.telephony import probe
 from tests.webhooks.webhook_kit import ACCOUNT, FORM, TOKEN, fields, post
 
 FORM_BODY = {"AccountSid": ACCOUNT}

@@ -12,7 +12,8 @@ import pytest
 import structlog
 from aiohttp import http_parser
 
-from runtime.log import configure
+from conferral.runtime.log import configure
+from conferral.webhooks import large_bodies, reception
 from tests.webhooks.webhook_kit import (
     AGENT_CALL,
     CALLER,
@@ -27,7 +28,6 @@ from tests.webhooks.webhook_kit import (
     post,
     signed,
 )
-from webhooks import large_bodies, reception
 
 MEBIBYTE = 2**20
 ROUTES = [

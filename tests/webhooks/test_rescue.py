@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from streams.ingest import PartyFacts
+from conferral.storage.ingest import PartyFacts
 from tests.webhooks.webhook_kit import (
     AGENT_CALL,
     CALLER,
@@ -23,12 +23,12 @@ from tests.webhooks.webhook_kit import (
 ROOT = Path(__file__).parents[2]
 #: What runs in a handler; the request's reception is another matter.
 HANDLERS = {
-    str(ROOT / "webhooks" / f"{name}.py")
+    str(ROOT / "conferral" / "webhooks" / f"{name}.py")
     for name in (
         *("announcement", "answers", "callbacks", "client_calls", "dial_actions", "gate", "gate_answers"),
         *("replies", "routing", "voice", "wait"),
     )
-} | {str(path) for path in (ROOT / "telephony").glob("*.py")}
+} | {str(path) for path in (ROOT / "conferral" / "telephony").glob("*.py")}
 GATE = f"/voice/gate?session={CALLER}&dial={DIAL}&asked=1"
 WAIT = f"/voice/wait?session={CALLER}&party=customer&tune=music"
 
@@ -167,7 +167,7 @@ async def test_an_error_anywhere_in_a_handler_keeps_the_caller_connected(started
 def functions():
     """Functions and methods of the modules that handlers are made of."""
     for name, module in sorted(sys.modules.items()):
-        if name.partition(".")[0] in ("webhooks", "telephony"):
+        if name.startswith(("conferral.webhooks.", "conferral.telephony.")):
             for member in vars(module).values():
                 if getattr(member, "__module__", None) == name:
                     held = vars(member).values() if isinstance(member, type) else [member]
@@ -228,7 +228,7 @@ async def test_an_error_before_the_call_is_known_bridges_it_by_its_own_fields(cl
     def fail(*_args, **_options):
         raise UnforeseenError
 
-    monkeypatch.setattr("webhooks.voice.received", fail)
+    monkeypatch.setattr("conferral.webhooks.voice.received", fail)
 
     status, document = await post(client, "/voice/inbound", fields("call_arrives"))
 

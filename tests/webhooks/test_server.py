@@ -8,13 +8,13 @@ from urllib.parse import urlencode
 
 import pytest
 
-from runtime.clock import SystemClock
-from runtime.errors import SettingsError
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import SettingsError
+from conferral.webhooks import reception
+from conferral.webhooks import server as server_module
+from conferral.webhooks.app import make_app
+from conferral.webhooks.server import serve
 from tests.webhooks.webhook_kit import AGENT_CALL, FORM, FakeIngest, fields, settings, signed
-from webhooks import reception
-from webhooks import server as server_module
-from webhooks.app import make_app
-from webhooks.server import serve
 
 #: How long a server may take to listen on a busy machine, seconds.
 DEADLINE_S = 15.0

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
-from runtime.errors import SettingsError
-from webhooks.form import parse_form
-from webhooks.signature import SignatureCheck
+from conferral.runtime.errors import SettingsError
+from conferral.webhooks.form import parse_form
+from conferral.webhooks.signature import SignatureCheck
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 #: The example of Twilio's documentation, "Webhooks security".

@@ -4,11 +4,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from runtime.errors import ProviderUnreachableError, SettingsError
-from statemachine.events import CallReceived, DialEnded
-from statemachine.states import Tune
-from streams.ingest import PartyFacts
-from telephony.urls import parse_dial_action
+from conferral.runtime.errors import ProviderUnreachableError, SettingsError
+from conferral.statemachine.events import CallReceived, DialEnded
+from conferral.statemachine.states import Tune
+from conferral.storage.ingest import PartyFacts
+from conferral.telephony.urls import parse_dial_action
+from conferral.webhooks import voice
 from tests.webhooks.webhook_kit import (
     ACCOUNT,
     AGENT,
@@ -21,7 +22,6 @@ from tests.webhooks.webhook_kit import (
     post,
     signed,
 )
-from webhooks import voice
 
 
 def verbs(document):

@@ -6,12 +6,12 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from runtime.errors import ProviderUnreachableError, SettingsError, StoreUnreachableError
-from statemachine.attributes import Attributes
-from statemachine.states import Tune
-from streams.ingest import PartyFacts
+from conferral.runtime.errors import ProviderUnreachableError, SettingsError, StoreUnreachableError
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.states import Tune
+from conferral.storage.ingest import PartyFacts
+from conferral.webhooks import wait
 from tests.webhooks.webhook_kit import ACCOUNT, CALLER, CONFERENCE, PUBLIC_URL, facts, post, settings, signed
-from webhooks import wait
 
 MUSIC, RINGBACK = f"{PUBLIC_URL}/media/music.wav", f"{PUBLIC_URL}/media/ringback.wav"
 FORM = {"AccountSid": ACCOUNT, "CallSid": CALLER, "ConferenceSid": CONFERENCE, "FriendlyName": CALLER}

@@ -5,10 +5,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from statemachine.attributes import Attributes
-from statemachine.states import Tune
-from streams.ingest import PartyFacts
-from telephony.urls import parse_dial_action
+from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.states import Tune
+from conferral.storage.ingest import PartyFacts
+from conferral.telephony.urls import parse_dial_action
 from tests.webhooks.webhook_kit import AGENT, CALLER, CONFERENCE, facts, fields, post
 
 #: Of the two who may wait first: whose call it is, and the direction of the session.

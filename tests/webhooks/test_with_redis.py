@@ -6,12 +6,13 @@ import xml.etree.ElementTree as ET
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from runtime.clock import SystemClock
-from runtime.metrics import Metrics
-from streams import event_codec
-from streams.connection import make_client
-from streams.keys import Keys
-from streams.publisher import Publisher
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.metrics import Metrics
+from conferral.storage import event_codec
+from conferral.storage.connection import make_client
+from conferral.storage.keys import Keys
+from conferral.storage.publisher import Publisher
+from conferral.webhooks.app import make_app
 from tests.webhooks.webhook_kit import (
     AGENT,
     AGENT_CALL,
@@ -24,7 +25,6 @@ from tests.webhooks.webhook_kit import (
     post,
     settings,
 )
-from webhooks.app import make_app
 
 pytestmark = pytest.mark.redis
 KEYS = Keys("conferral", 16)

@@ -6,10 +6,10 @@ from urllib.parse import parse_qsl, urlencode
 
 from twilio.request_validator import RequestValidator
 
-from runtime.errors import StoreUnreachableError
-from runtime.settings import ServiceSettings, load
-from statemachine.events import CallReceived, ClientCallReceived
-from streams.ingest import GateClaim, PartyFacts, ReplayedRequestError, SessionFacts
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.runtime.settings import ServiceSettings, load
+from conferral.statemachine.events import CallReceived, ClientCallReceived
+from conferral.storage.ingest import GateClaim, PartyFacts, ReplayedRequestError, SessionFacts
 
 ACCOUNT = "AC" + "0" * 32
 CALLER, AGENT = "CA" + "1" * 32, "CA" + "2" * 32

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runtime.clock import SystemClock
+from conferral.runtime.clock import SystemClock
 from tests.support.memory_redis import MemoryServer
 from tests.support.redis_clients import AnyServer
 

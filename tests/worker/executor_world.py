@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from dataclasses import replace
 from typing import Any
 
-from runtime.errors import (
+from conferral.runtime.errors import (
     OutcomeUnknownError,
     ProviderBusyError,
     ProviderError,
@@ -14,8 +14,8 @@ from runtime.errors import (
     ProviderRefusedError,
     ProviderUnreachableError,
 )
-from runtime.metrics import Metrics
-from statemachine.effects import (
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.effects import (
     ChangeRecording,
     CreateCall,
     CreateParticipant,
@@ -31,14 +31,14 @@ from statemachine.effects import (
     StartRecording,
     UpdateParticipant,
 )
-from statemachine.events import CallsRead, EffectSucceeded
-from streams.dials import DialStanding
-from telephony.client import check_may_go
-from telephony.dialling import Dialled
-from telephony.look import RedirectSeen
-from telephony.recordings import Recorded
-from worker.executor import Executor, ExecutorPolicy, Order, Outcome, RetryPolicy
-from worker.orders import NobodyWaitsError
+from conferral.statemachine.events import CallsRead, EffectSucceeded
+from conferral.storage.dials import DialStanding
+from conferral.telephony.client import check_may_go
+from conferral.telephony.dialling import Dialled
+from conferral.telephony.look import RedirectSeen
+from conferral.telephony.recordings import Recorded
+from conferral.worker.executor import Executor, ExecutorPolicy, Order, Outcome, RetryPolicy
+from conferral.worker.orders import NobodyWaitsError
 
 BUSY = ProviderBusyError(http_status=429, code=20429)
 AWAY = ProviderUnreachableError()

@@ -6,18 +6,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from runtime.clock import StoreClock
-from runtime.metrics import Metrics
-from statemachine.policy import Policy
-from streams.keys import Keys
-from streams.partition import PartitionAccess
-from streams.store import Store
+from conferral.runtime.clock import StoreClock
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.policy import Policy
+from conferral.storage.keys import Keys
+from conferral.storage.partition import PartitionAccess
+from conferral.storage.store import Store
+from conferral.worker.executor import pass_by
+from conferral.worker.held import Surroundings
+from conferral.worker.leases import LeaseKeeper
+from conferral.worker.timers import fire_timers
 from tests.simulation.loop import Process, VirtualLoop
 from tests.support.memory_redis import MemoryServer
-from worker.executor import pass_by
-from worker.held import Surroundings
-from worker.leases import LeaseKeeper
-from worker.timers import fire_timers
 
 #: The world's Unix time at its beginning, milliseconds.
 EPOCH_MS = 1_800_000_000_000

@@ -6,14 +6,14 @@ import random
 import pytest
 from structlog.testing import capture_logs
 
-from runtime.metrics import Metrics
-from telephony.client import Answered
+from conferral.runtime.metrics import Metrics
+from conferral.telephony.client import Answered
+from conferral.worker import allowance as limits
+from conferral.worker.allowance import Allowance, HeldBack, refuses_credentials
+from conferral.worker.executor import ExecutorPolicy
+from conferral.worker.lanes import Lanes
+from conferral.worker.request_shares import Share
 from tests.worker.executor_world import FakeTime, World, find, hang_up, redirect, straight, update
-from worker import allowance as limits
-from worker.allowance import Allowance, HeldBack, refuses_credentials
-from worker.executor import ExecutorPolicy
-from worker.lanes import Lanes
-from worker.request_shares import Share
 
 
 class Bounds:

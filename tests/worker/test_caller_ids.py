@@ -3,10 +3,10 @@
 import pytest
 from twilio.rest import Client
 
-from runtime.errors import OutcomeUnknownError
-from streams.commands import BadCommandError
+from conferral.runtime.errors import OutcomeUnknownError
+from conferral.storage.commands import BadCommandError
+from conferral.worker.caller_ids import FOUND_KEPT_S, MISSING_KEPT_S, CallerIds
 from tests.telephony.scripted_http import ACCOUNT, ScriptedHttp, page
-from worker.caller_ids import FOUND_KEPT_S, MISSING_KEPT_S, CallerIds
 
 LIST = "GET IncomingPhoneNumbers"
 OWN, OTHER, STRANGE = "+14155550100", "+14155550101", "+14155550199"

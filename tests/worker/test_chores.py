@@ -2,9 +2,9 @@
 
 import asyncio
 
-from runtime.errors import StoreError, StoreUnreachableError
-from streams.effect_codec import ForgetCalls
-from worker.chores import Chores
+from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.storage.effect_codec import ForgetCalls
+from conferral.worker.chores import Chores
 
 
 class Access:
@@ -27,7 +27,7 @@ def chores_of(access: Access) -> Chores:
 
 
 async def test_chore_is_done_again_after_redis_was_away(monkeypatch):
-    monkeypatch.setattr("worker.chores.PAUSE_S", 0)
+    monkeypatch.setattr("conferral.worker.chores.PAUSE_S", 0)
     access = Access(StoreUnreachableError("away"), StoreUnreachableError("away"))
     chores = chores_of(access)
     chores.start(ForgetCalls("s", ("CA1",)))

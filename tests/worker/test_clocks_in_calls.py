@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from runtime.clock import SystemClock
-from streams.connection import Client
+from conferral.runtime.clock import SystemClock
+from conferral.storage.connection import Client
+from conferral.worker.outside import Outside
 from tests.support.memory_redis import MemoryServer
 from tests.support.world import AGENT, World
-from worker.outside import Outside
 
 HOUR_MS = 3_600_000
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from statemachine.effects import FindCall
+from conferral.statemachine.effects import FindCall
 from tests.simulation.loop import VirtualLoop, run
 from tests.worker.team import Team
 

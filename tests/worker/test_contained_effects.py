@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from runtime.errors import ProviderError
-from statemachine.effects import EFFECTS, Effect, EndConference, ReadCalls
-from statemachine.events import EffectFailed, EffectSucceeded, EffectUnknown
+from conferral.runtime.errors import ProviderError
+from conferral.statemachine.effects import EFFECTS, Effect, EndConference, ReadCalls
+from conferral.statemachine.events import EffectFailed, EffectSucceeded, EffectUnknown
+from conferral.worker.looking import NEVER_REPEATED
 from tests.support.any_errors import ANY_ERRORS
 from tests.worker.executor_world import (
     BUSY,
@@ -37,7 +38,6 @@ from tests.worker.executor_world import (
     straight,
     update,
 )
-from worker.looking import NEVER_REPEATED
 
 MAKE: dict[type[Effect], Callable[[str], Effect]] = {
     type(make("x")): make

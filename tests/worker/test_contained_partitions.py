@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from statemachine.events import CallProgressed
-from streams import event_codec
+from conferral.statemachine.events import CallProgressed
+from conferral.storage import event_codec
+from conferral.worker import held as module
 from tests.simulation.loop import VirtualLoop, run
 from tests.support.any_errors import ANY_ERRORS
 from tests.worker.team import Team
-from worker import held as module
 
 #: How long a partition may take to be held again after an error: its lease runs out, and the next is taken.
 AGAIN_S = 8.0

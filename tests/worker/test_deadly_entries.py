@@ -5,8 +5,8 @@ In virtual time, on a Redis in memory.
 
 import asyncio
 
-from statemachine.events import CallReceived
-from streams.append import append_events
+from conferral.statemachine.events import CallReceived
+from conferral.storage.append import append_events
 from tests.simulation.loop import VirtualLoop, run
 from tests.worker.team import Member, Team
 

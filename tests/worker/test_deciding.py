@@ -5,18 +5,18 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, SayAndHangUp, UpdateParticipant
-from statemachine.events import Convert, End, LeaveOverdue
-from statemachine.order import Order
-from statemachine.policy import Policy
-from statemachine.session import Party, Session
-from statemachine.states import Phase, State
-from statemachine.step import CommandReport, CommandStatus, Conclusion, Outcome, Step
-from streams import effect_codec, session_codec
-from streams.effect_codec import ForgetCalls, PublishOutcome
-from streams.partition import Entry
-from streams.store import Stored
-from worker import deciding
+from conferral.statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, SayAndHangUp, UpdateParticipant
+from conferral.statemachine.events import Convert, End, LeaveOverdue
+from conferral.statemachine.order import Order
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import Phase, State
+from conferral.statemachine.step import CommandReport, CommandStatus, Conclusion, Outcome, Step
+from conferral.storage import effect_codec, session_codec
+from conferral.storage.effect_codec import ForgetCalls, PublishOutcome
+from conferral.storage.partition import Entry
+from conferral.storage.store import Stored
+from conferral.worker import deciding
 
 NOW_MS = 1_795_165_380_000
 SESSION = Session(

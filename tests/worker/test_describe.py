@@ -5,9 +5,9 @@ from typing import get_type_hints
 
 import pytest
 
-from operators.reader import LogEntry
-from operators.words import happened
-from statemachine.events import (
+from conferral.operations.reader import LogEntry
+from conferral.operations.words import happened
+from conferral.statemachine.events import (
     EVENTS,
     AccountSwept,
     Add,
@@ -42,11 +42,11 @@ from statemachine.events import (
     Supervise,
     Transfer,
 )
-from statemachine.order import Order
-from statemachine.session import Party, Session
-from statemachine.states import Opening, PartyStatus, TransferMode
-from statemachine.transfer import TransferState
-from worker.describe import command_of, detail_of
+from conferral.statemachine.order import Order
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import Opening, PartyStatus, TransferMode
+from conferral.statemachine.transfer import TransferState
+from conferral.worker.describe import command_of, detail_of
 
 NUMBER = "+14155550123"
 #: What is about a person, or lets somebody dial.

@@ -2,15 +2,15 @@
 
 import pytest
 
-from runtime.errors import SettingsError
-from runtime.settings import ServiceSettings, load
-from statemachine.policy import Policy
-from streams import commands
-from streams.commands import BadCommandError
-from telephony.addresses import AllowList
-from telephony.directory import DirectoryFile
-from worker.destinations import resolve_destinations
-from worker.process import Worker, policy_of
+from conferral.runtime.errors import SettingsError
+from conferral.runtime.settings import ServiceSettings, load
+from conferral.statemachine.policy import Policy
+from conferral.storage import commands
+from conferral.storage.commands import BadCommandError
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.directory import DirectoryFile
+from conferral.worker.destinations import resolve_destinations
+from conferral.worker.process import Worker, policy_of
 
 ENVIRON = {
     "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from sandbox.handles import SandboxCall
-from statemachine.effects import Effect
+from conferral.sandbox.handles import SandboxCall
+from conferral.statemachine.effects import Effect
+from conferral.worker.carrying import Stage
 from tests.support.redis_server import RedisServer
 from tests.support.world import World
-from worker.carrying import Stage
 
 pytestmark = pytest.mark.redis
 TARGET = "client:bob"

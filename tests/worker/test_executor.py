@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 from structlog.testing import capture_logs
 
-from runtime.log import KEYS
-from statemachine.effects import Effect, ReadCalls
-from statemachine.events import EffectSucceeded
+from conferral.runtime.log import KEYS
+from conferral.statemachine.effects import Effect, ReadCalls
+from conferral.statemachine.events import EffectSucceeded
+from conferral.worker.executor import ExecutorPolicy
 from tests.worker.executor_world import (
     AWAY,
     BUSY,
@@ -27,7 +28,6 @@ from tests.worker.executor_world import (
     redirect,
     update,
 )
-from worker.executor import ExecutorPolicy
 
 
 @pytest.fixture

@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from runtime.errors import LeaseLostError
-from statemachine.effects import Dial, Effect
-from statemachine.events import EffectFailed, EffectSucceeded
-from statemachine.session import Party, Session
-from statemachine.states import PartyStatus
-from streams.dials import DialStanding
+from conferral.runtime.errors import LeaseLostError
+from conferral.statemachine.effects import Dial, Effect
+from conferral.statemachine.events import EffectFailed, EffectSucceeded
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import PartyStatus
+from conferral.storage.dials import DialStanding
+from conferral.worker.executor import ExecutorPolicy
 from tests.worker.executor_world import (
     BUSY,
     UNWANTED,
@@ -25,7 +26,6 @@ from tests.worker.executor_world import (
     succeeded,
     update,
 )
-from worker.executor import ExecutorPolicy
 
 both_ways = pytest.mark.parametrize("dial", [straight("d"), gated("d")], ids=lambda dial: dial.kind)
 both_looks = pytest.mark.parametrize("look", [read("look"), find("look")], ids=lambda look: look.kind)

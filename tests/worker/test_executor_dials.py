@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from runtime.errors import ProviderError
-from statemachine.effects import Dial, Effect
-from statemachine.events import EffectFailed, EffectUnknown
-from streams.dials import DialStanding
-from telephony.dialling import Dialled
+from conferral.runtime.errors import ProviderError
+from conferral.statemachine.effects import Dial, Effect
+from conferral.statemachine.events import EffectFailed, EffectUnknown
+from conferral.storage.dials import DialStanding
+from conferral.telephony.dialling import Dialled
+from conferral.worker.executor import ExecutorPolicy, RetryPolicy
 from tests.worker.executor_world import (
     AWAY,
     BUSY,
@@ -29,7 +30,6 @@ from tests.worker.executor_world import (
     succeeded,
     update,
 )
-from worker.executor import ExecutorPolicy, RetryPolicy
 
 both_ways = pytest.mark.parametrize("dial", [straight("d"), gated("d")], ids=lambda dial: dial.kind)
 
@@ -299,7 +299,7 @@ async def test_last_request_of_a_gated_dial_is_not_cut_short(monkeypatch: pytest
     """Cut short, its outcome would be unknown, and it may never be sent again."""
     given: list[float | None] = []
     timeout = asyncio.timeout
-    monkeypatch.setattr("worker.carrying.asyncio.timeout", lambda delay: given.append(delay) or timeout(delay))
+    monkeypatch.setattr(asyncio, "timeout", lambda delay: given.append(delay) or timeout(delay))
     world = World()
     world.calls.script["d"].append(BUSY)
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from statemachine.effects import Dial
-from statemachine.events import EffectSucceeded
-from telephony.dialling import Dialled
+from conferral.statemachine.effects import Dial
+from conferral.statemachine.events import EffectSucceeded
+from conferral.telephony.dialling import Dialled
 from tests.worker.executor_world import (
     BUSY,
     DENIED,

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from runtime.errors import LeaseLostError
-from statemachine.effects import Effect
-from statemachine.events import EffectFailed
+from conferral.runtime.errors import LeaseLostError
+from conferral.statemachine.effects import Effect
+from conferral.statemachine.events import EffectFailed
+from conferral.worker.executor import ExecutorPolicy, Outcome
 from tests.worker.executor_world import BUSY, ELSEWHERE, UNKNOWN, FakeRecords, World, hang_up, read, redirect, update
-from worker.executor import ExecutorPolicy, Outcome
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ import random
 
 import pytest
 
-from runtime.metrics import Metrics
+from conferral.runtime.metrics import Metrics
+from conferral.worker.allowance import Allowance
+from conferral.worker.lanes import Lanes
+from conferral.worker.request_shares import Share
 from tests.worker.executor_world import FakeTime
-from worker.allowance import Allowance
-from worker.lanes import Lanes
-from worker.request_shares import Share
 
 
 def lanes_of(*, slots: int, reserved_for_endings: int) -> Lanes:

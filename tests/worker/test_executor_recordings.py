@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from runtime.errors import ProviderError
-from statemachine.effects import Effect
-from statemachine.events import EffectFailed, EffectSucceeded, EffectUnknown
+from conferral.runtime.errors import ProviderError
+from conferral.statemachine.effects import Effect
+from conferral.statemachine.events import EffectFailed, EffectSucceeded, EffectUnknown
+from conferral.worker.executor import ExecutorPolicy, RetryPolicy
 from tests.worker.executor_world import (
     AWAY,
     BUSY,
@@ -27,7 +28,6 @@ from tests.worker.executor_world import (
     succeeded,
     update,
 )
-from worker.executor import ExecutorPolicy, RetryPolicy
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ async def test_announcement_of_unknown_outcome_is_unknown_at_once(error: Provide
 async def test_last_request_of_an_announcement_is_not_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[float | None] = []
     timeout = asyncio.timeout
-    monkeypatch.setattr("worker.carrying.asyncio.timeout", lambda delay: given.append(delay) or timeout(delay))
+    monkeypatch.setattr(asyncio, "timeout", lambda delay: given.append(delay) or timeout(delay))
     world = World()
     world.calls.script["a"].append(BUSY)
 

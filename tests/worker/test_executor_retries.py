@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from runtime.errors import OutcomeUnknownError, ProviderBusyError, ProviderError
-from statemachine.effects import Effect
-from statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
+from conferral.runtime.errors import OutcomeUnknownError, ProviderBusyError, ProviderError
+from conferral.statemachine.effects import Effect
+from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
+from conferral.worker.carrying import SETBACKS_MAX
+from conferral.worker.executor import ExecutorPolicy
 from tests.worker.executor_world import (
     AWAY,
     BUSY,
@@ -26,8 +28,6 @@ from tests.worker.executor_world import (
     read,
     redirect,
 )
-from worker.carrying import SETBACKS_MAX
-from worker.executor import ExecutorPolicy
 
 
 @pytest.fixture

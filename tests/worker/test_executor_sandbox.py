@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from runtime.clock import StoreClock, SystemClock
-from runtime.metrics import Metrics
-from runtime.settings import ServiceSettings, load
-from sandbox.handles import SandboxCall
-from sandbox.service import Sandbox
-from statemachine.effects import (
+from conferral.runtime.clock import StoreClock, SystemClock
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings, load
+from conferral.sandbox.handles import SandboxCall
+from conferral.sandbox.service import Sandbox
+from conferral.statemachine.effects import (
     ChangeRecording,
     CreateCall,
     CreateParticipant,
@@ -31,15 +31,22 @@ from statemachine.effects import (
     StartRecording,
     UpdateParticipant,
 )
-from statemachine.events import CallSeen, CallsRead, EffectFailed, EffectSucceeded, EffectUnknown, ParticipantSeen
-from telephony.addresses import AllowList
-from telephony.calls import Calls
-from telephony.client import http_client, rest_client
-from telephony.dialling import CallSetup
-from telephony.documents import Documents
-from telephony.urls import CallbackUrls
+from conferral.statemachine.events import (
+    CallSeen,
+    CallsRead,
+    EffectFailed,
+    EffectSucceeded,
+    EffectUnknown,
+    ParticipantSeen,
+)
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.calls import Calls
+from conferral.telephony.client import http_client, rest_client
+from conferral.telephony.dialling import CallSetup
+from conferral.telephony.documents import Documents
+from conferral.telephony.urls import CallbackUrls
+from conferral.worker.executor import Executor, ExecutorPolicy, Order, Outcome, RetryPolicy
 from tests.worker.executor_world import FakeRecords
-from worker.executor import Executor, ExecutorPolicy, Order, Outcome, RetryPolicy
 
 NUMBER, CALLER = "+15550100000", "+15550100001"
 TARGET = "client:bob"

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from statemachine.effects import Dial
-from statemachine.events import EffectFailed, EffectUnknown
-from telephony.dialling import Dialled
+from conferral.statemachine.effects import Dial
+from conferral.statemachine.events import EffectFailed, EffectUnknown
+from conferral.telephony.dialling import Dialled
+from conferral.worker.executor import ExecutorPolicy
 from tests.worker.executor_world import (
     BUSY,
     START_MS,
@@ -21,7 +22,6 @@ from tests.worker.executor_world import (
     succeeded,
     update,
 )
-from worker.executor import ExecutorPolicy
 
 both_ways = pytest.mark.parametrize("dial", [straight("d"), gated("d")], ids=lambda dial: dial.kind)
 

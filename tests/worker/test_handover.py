@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from streams import lease as leases
-from streams.connection import Client, make_client
+from conferral.storage import lease as leases
+from conferral.storage.connection import Client, make_client
+from conferral.worker.outside import MakesClients, Outside
+from conferral.worker.process import Worker
 from tests.support.redis_server import RedisServer
 from tests.support.world import World
-from worker.outside import MakesClients, Outside
-from worker.process import Worker
 
 pytestmark = pytest.mark.redis
 PARTITIONS = 8

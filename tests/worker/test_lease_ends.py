@@ -8,10 +8,10 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
+from conferral.worker.leases import MARGIN
 from tests.simulation.loop import VirtualLoop, run
 from tests.worker.executor_world import World, redirect
 from tests.worker.team import Team
-from worker.leases import MARGIN
 
 
 def test_request_waits_near_the_end_of_the_lease_until_redis_has_renewed_it() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from sandbox.handles import SandboxCall
+from conferral.sandbox.handles import SandboxCall
 from tests.support.redis_server import RedisServer
 from tests.support.world import AGENT, NUMBER, World
 from tests.worker.test_dials_end_to_end import Breaking

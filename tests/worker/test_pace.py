@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from runtime.errors import StoreUnreachableError
-from streams.dials import DialAccess
-from streams.keys import Keys
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.storage.dials import DialAccess
+from conferral.storage.keys import Keys
+from conferral.worker.pace import PAUSE_S, Pace
 from tests.support.redis_clients import AnyServer, client_of
-from worker.pace import PAUSE_S, Pace
 
 
 class Ticks:

@@ -5,7 +5,7 @@ import asyncio
 
 import pytest
 
-from streams import scripts
+from conferral.storage import scripts
 from tests.support.relay import Relay
 from tests.support.world import World
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from runtime.errors import ProviderBusyError
-from statemachine.effects import Effect, ReadCalls
-from statemachine.events import CallsRead
-from telephony.client import Answered
+from conferral.runtime.errors import ProviderBusyError
+from conferral.statemachine.effects import Effect, ReadCalls
+from conferral.statemachine.events import CallsRead
+from conferral.telephony.client import Answered
+from conferral.worker.executor import ExecutorPolicy
+from conferral.worker.retry import RetryPolicy
 from tests.simulation.loop import VirtualLoop, run
 from tests.worker.executor_world import AWAY, FakeCalls, World, read
-from worker.executor import ExecutorPolicy
-from worker.retry import RetryPolicy
 
 #: How long Twilio takes for one read, seconds.
 LATENCY_S = 0.3

@@ -5,18 +5,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from runtime.clock import StoreClock
-from runtime.metrics import Metrics
-from streams import lease as leases
-from streams.connection import make_client
-from streams.keys import Keys
-from streams.levels import Level
-from telephony.client import Answered
+from conferral.runtime.clock import StoreClock
+from conferral.runtime.metrics import Metrics
+from conferral.storage import lease as leases
+from conferral.storage.connection import make_client
+from conferral.storage.keys import Keys
+from conferral.storage.levels import Level
+from conferral.telephony.client import Answered
+from conferral.worker.allowance import Allowance
+from conferral.worker.readiness import Holders, Readiness
+from conferral.worker.request_shares import Share
 from tests.support.redis_server import RedisServer
 from tests.worker.executor_world import FakeTime
-from worker.allowance import Allowance
-from worker.readiness import Holders, Readiness
-from worker.request_shares import Share
 
 pytestmark = pytest.mark.redis
 LEASE_MS = 5_000

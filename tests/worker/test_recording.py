@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from runtime.clock import SystemClock
-from runtime.errors import LeaseLostError, StoreUnreachableError
-from statemachine.effects import Effect, HangUpCall
-from statemachine.events import EffectSucceeded, EffectUnknown
-from streams import effect_codec
-from streams import lease as leases
-from streams.dials import DialAccess, DialStanding
-from streams.effect_codec import OutboxEntry
-from streams.keys import Keys
-from streams.lease import Lease
-from streams.partition import PartitionAccess
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import LeaseLostError, StoreUnreachableError
+from conferral.statemachine.effects import Effect, HangUpCall
+from conferral.statemachine.events import EffectSucceeded, EffectUnknown
+from conferral.storage import effect_codec
+from conferral.storage import lease as leases
+from conferral.storage.dials import DialAccess, DialStanding
+from conferral.storage.effect_codec import OutboxEntry
+from conferral.storage.keys import Keys
+from conferral.storage.lease import Lease
+from conferral.storage.partition import PartitionAccess
+from conferral.worker.orders import NobodyWaitsError
+from conferral.worker.recording import Recorder
 from tests.support.redis_clients import AnyServer, client_of
 from tests.worker.executor_world import announcement, find, gated, read, straight
-from worker.orders import NobodyWaitsError
-from worker.recording import Recorder
 
 pytestmark = pytest.mark.redis
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from streams.connection import Client, make_client
+from conferral.storage.connection import Client, make_client
+from conferral.worker.outside import Outside
 from tests.support.world import World
-from worker.outside import Outside
 
 pytestmark = pytest.mark.redis
 

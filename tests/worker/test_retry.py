@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import pytest
 
-from runtime.errors import (
+from conferral.runtime.errors import (
     OutcomeUnknownError,
     ProviderBusyError,
     ProviderError,
@@ -13,9 +13,9 @@ from runtime.errors import (
     ProviderRefusedError,
     ProviderUnreachableError,
 )
-from statemachine.effects import EFFECTS, Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
+from conferral.statemachine.effects import EFFECTS, Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
+from conferral.worker.retry import RETRY_AFTER_MAX_S, ExecutorPolicy, RetryPolicy, wait_s
 from tests.worker.executor_world import announcement, away, change, find, gated, recording, say, straight, update
-from worker.retry import RETRY_AFTER_MAX_S, ExecutorPolicy, RetryPolicy, wait_s
 
 POLICY = RetryPolicy(deadline_s=8, request_timeout_s=4, first_wait_s=0.25, wait_max_s=2)
 ENDING = ExecutorPolicy().ending

@@ -6,12 +6,12 @@ import signal
 
 import pytest
 
-from operators.dead_letters import DeadLetters
-from runtime.clock import SystemClock
-from statemachine.effects import HangUpCall, ReadCalls
-from streams import commands
+from conferral.operations.dead_letters import DeadLetters
+from conferral.runtime.clock import SystemClock
+from conferral.statemachine.effects import HangUpCall, ReadCalls
+from conferral.storage import commands
+from conferral.worker.carrying import Order
 from tests.support.world import World
-from worker.carrying import Order
 
 pytestmark = pytest.mark.redis
 
@@ -33,7 +33,7 @@ async def dead_reasons(world: World) -> list[bytes]:
 
 async def test_mistake_in_deciding_costs_its_entry_and_not_the_worker(world, monkeypatch):
     """It used to stop the process, which gave its leases back, so that the next one died of the same entry."""
-    from worker import held as module
+    from conferral.worker import held as module
 
     customer, agent = await world.talking()
     healthy, _ = await world.talking()
@@ -59,7 +59,7 @@ async def test_mistake_in_deciding_costs_its_entry_and_not_the_worker(world, mon
 
 
 async def test_command_that_was_put_aside_is_done_when_it_is_put_back(world, monkeypatch):
-    from worker import held as module
+    from conferral.worker import held as module
 
     customer, agent = await world.talking()
     decide = module.decide
@@ -86,7 +86,7 @@ async def test_command_that_was_put_aside_is_done_when_it_is_put_back(world, mon
 
 async def test_outcome_that_is_put_aside_leaves_nothing_in_the_outbox(world, monkeypatch):
     """It used to leave its effect there for ever."""
-    from worker import held as module
+    from conferral.worker import held as module
 
     customer, _ = await world.talking()
     decide = module.decide
@@ -115,7 +115,7 @@ async def test_partition_whose_work_failed_is_not_given_back_as_clean(world, mon
     def breaks(*_args):
         raise MemoryError
 
-    monkeypatch.setattr("worker.held.decide", breaks)
+    monkeypatch.setattr("conferral.worker.held.decide", breaks)
     customer = await world.customer_calls()
     assert await world._running[0] == 1
     partition = world.keys.partition_of(customer.sid)
@@ -210,7 +210,7 @@ async def test_timer_set_while_due_ones_are_moved_is_not_forgotten(world, monkey
     customer, agent = await world.converted()
     held = world.workers[0].keeper.held[world.keys.partition_of(customer.sid)]
     fire = held._around.access.fire_timers
-    monkeypatch.setattr("worker.timers.LOOK_EVERY_S", 10.0**9)
+    monkeypatch.setattr("conferral.worker.timers.LOOK_EVERY_S", 10.0**9)
 
     async def answers_late(partition, lease, now_ms):
         answer = await fire(partition, lease, now_ms)
@@ -236,7 +236,7 @@ async def test_flapping_redis_makes_no_poison(world, monkeypatch):
     held = world.workers[0].keeper.held[world.keys.partition_of(customer.sid)]
     held._suspected = 50
     held._cache.clear()
-    from runtime.errors import StoreUnreachableError
+    from conferral.runtime.errors import StoreUnreachableError
 
     load, failures = held._around.store.load, iter(range(5))
 
@@ -308,7 +308,7 @@ async def test_whoever_is_dialled_a_while_after_a_rewind_is_dialled_for_the_firs
     world, monkeypatch, repetitions_ms, result
 ):
     """It used to be in doubt, and so was not dialled, for as long as the same worker held the partition."""
-    monkeypatch.setattr("worker.held.REPETITIONS_MS", repetitions_ms)
+    monkeypatch.setattr("conferral.worker.held.REPETITIONS_MS", repetitions_ms)
     world.sandbox.phone("client:bob").script(answer_after_s=0.02, keys="1", keys_after_s=0.01)
     customer, _ = await world.converted()
     lease = world.keys.lease(world.keys.partition_of(customer.sid))

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from runtime.errors import StoreUnreachableError
-from runtime.metrics import Metrics
-from statemachine.events import AccountSwept
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.events import AccountSwept
+from conferral.worker.rollback_checks import AT_ONCE_MAX, PAUSE_S, RollbackChecks
 from tests.simulation.loop import VirtualLoop, run
-from worker.rollback_checks import AT_ONCE_MAX, PAUSE_S, RollbackChecks
 
 
 class Access:

@@ -6,16 +6,16 @@ import pytest
 from structlog.testing import capture_logs
 from twilio.rest import Client
 
-from runtime.clock import SystemClock
-from runtime.metrics import Metrics
-from statemachine.events import Call, Transfer
-from streams import commands, config, event_codec
-from streams.keys import Keys
-from telephony.addresses import AllowList
-from telephony.conference_names import ConferenceNames
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.events import Call, Transfer
+from conferral.storage import commands, config, event_codec
+from conferral.storage.keys import Keys
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.conference_names import ConferenceNames
+from conferral.worker.caller_ids import CallerIds
+from conferral.worker.router import Router
 from tests.support.redis_clients import AnyServer, client_of
-from worker.caller_ids import CallerIds
-from worker.router import Router
 
 pytestmark = pytest.mark.redis
 CALL_SID = "CA" + "1" * 32

@@ -9,20 +9,20 @@ import pytest
 from structlog.testing import capture_logs
 from twilio.rest import Client as TwilioClient
 
-from runtime.clock import SystemClock
-from runtime.metrics import Metrics
-from streams import config, event_codec
-from streams.keys import Keys
-from telephony.addresses import AllowList
-from telephony.conference_names import ConferenceNames
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.metrics import Metrics
+from conferral.storage import config, event_codec
+from conferral.storage.keys import Keys
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.conference_names import ConferenceNames
+from conferral.worker import router as router_module
+from conferral.worker import routing as routing_module
+from conferral.worker.caller_ids import CallerIds
+from conferral.worker.router import Router
 from tests.simulation.loop import VirtualLoop, run
 from tests.support.memory_redis import MemoryServer
 from tests.support.split_redis import SplitClient
 from tests.worker.team import EPOCH_MS, TeamClock
-from worker import router as router_module
-from worker import routing as routing_module
-from worker.caller_ids import CallerIds
-from worker.router import Router
 
 KEYS = Keys("test", 2)
 #: One session in each partition.

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from streams.lease import RENEW_EVERY_S, REWIND_CARE_S
+from conferral.storage.lease import RENEW_EVERY_S, REWIND_CARE_S
+from conferral.worker.held import HeldPartition
+from conferral.worker.shares import quotas
 from tests.simulation.loop import VirtualLoop, run
 from tests.support.memory_redis import Fault
 from tests.worker.team import Team
-from worker.held import HeldPartition
-from worker.shares import quotas
 
 #: A killed worker's partitions have other holders after so long, seconds: its lease, and a look.
 TAKE_OVER_S = 7.0

@@ -6,15 +6,15 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from streams.keys import Keys
+from conferral.storage.keys import Keys
+from conferral.worker.executor import Executor
+from conferral.worker.leases import RELEASE_PAUSE_S
+from conferral.worker.outside import Outside
+from conferral.worker.process import STOP_S, Worker
 from tests.simulation.loop import VirtualLoop, run
 from tests.support.memory_redis import MemoryServer
 from tests.support.world import settings_for
 from tests.worker.team import EPOCH_MS, Team, TeamClock
-from worker.executor import Executor
-from worker.leases import RELEASE_PAUSE_S
-from worker.outside import Outside
-from worker.process import STOP_S, Worker
 
 #: From the signal to the end of the process at most, seconds.
 STOPPED_WITHIN_S = 10.0

@@ -6,13 +6,13 @@ In virtual time, on a Redis in memory; the executor is played, and dies of one e
 from dataclasses import dataclass, field
 from typing import Any
 
-from statemachine.effects import Effect, HangUpCall, ReadCalls
-from streams import effect_codec
-from streams.effect_codec import OutboxEntry
+from conferral.statemachine.effects import Effect, HangUpCall, ReadCalls
+from conferral.storage import effect_codec
+from conferral.storage.effect_codec import OutboxEntry
+from conferral.worker.orders import Order
+from conferral.worker.suspects import REASON
 from tests.simulation.loop import VirtualLoop, run
 from tests.worker.team import Member, Team, Work
-from worker.orders import Order
-from worker.suspects import REASON
 
 #: A dead worker's leases run out, and the next one takes them.
 TAKE_OVER_S = 8.0

@@ -2,15 +2,15 @@
 
 import pytest
 
-from runtime.metrics import Metrics
-from statemachine.events import StageOverdue
-from statemachine.session import Session
-from statemachine.states import State
-from statemachine.step import Conclusion, Outcome, Step
-from statemachine.transfer import Attempt
-from streams.partition import Entry
-from worker.deciding import Decided, Decision
-from worker.telling import tell
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.events import StageOverdue
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import State
+from conferral.statemachine.step import Conclusion, Outcome, Step
+from conferral.statemachine.transfer import Attempt
+from conferral.storage.partition import Entry
+from conferral.worker.deciding import Decided, Decision
+from conferral.worker.telling import tell
 
 
 def told_of(*conclusions: Conclusion) -> Metrics:

@@ -7,8 +7,8 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from runtime.errors import StoreError, StoreUnreachableError
-from streams.lease import Lease
+from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.storage.lease import Lease
 from tests.simulation.loop import VirtualLoop, run
 from tests.support.any_errors import ANY_ERRORS
 from tests.worker.team import Member, Team

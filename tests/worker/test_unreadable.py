@@ -5,14 +5,14 @@ from typing import Any
 import orjson
 import pytest
 
-from operators.dead_letters import DeadLetters
-from statemachine.effects import HangUpCall
-from streams import effect_codec
-from streams.effect_codec import OutboxEntry
+from conferral.operations.dead_letters import DeadLetters
+from conferral.statemachine.effects import HangUpCall
+from conferral.storage import effect_codec
+from conferral.storage.effect_codec import OutboxEntry
+from conferral.worker.unreadable import REASON
 from tests.simulation.loop import VirtualLoop, run
 from tests.worker.team import Team
 from tests.worker.test_suspects import Deadly, lives
-from worker.unreadable import REASON
 
 SESSION = "CA" + "1" * 32
 

@@ -8,23 +8,23 @@ import orjson
 import structlog
 from aiohttp import hdrs, web
 
-from operators.reader import Reader
-from runtime.clock import Clock
-from runtime.errors import StoreError
-from runtime.metrics import Metrics
-from runtime.outage import note_unreachable
-from runtime.settings import ServiceSettings
-from streams.connection import Client
-from streams.keys import Keys
-from webhooks.api.bearer import Bearer
-from webhooks.api.body import json_object
-from webhooks.api.errors import ApiError, ErrorType
-from webhooks.api.giving import Commands
-from webhooks.api.handlers import Asked, Handler, Handlers, Reply
-from webhooks.api.parameters import key_of, taken
-from webhooks.api.sessions import Sessions
-from webhooks.api.table import ROUTES, Route
-from webhooks.api.turns import Turns
+from conferral.operations.reader import Reader
+from conferral.runtime.clock import Clock
+from conferral.runtime.errors import StoreError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import note_unreachable
+from conferral.runtime.settings import ServiceSettings
+from conferral.storage.connection import Client
+from conferral.storage.keys import Keys
+from conferral.webhooks.api.bearer import Bearer
+from conferral.webhooks.api.body import json_object
+from conferral.webhooks.api.errors import ApiError, ErrorType
+from conferral.webhooks.api.giving import Commands
+from conferral.webhooks.api.handlers import Asked, Handler, Handlers, Reply
+from conferral.webhooks.api.parameters import key_of, taken
+from conferral.webhooks.api.sessions import Sessions
+from conferral.webhooks.api.table import ROUTES, Route
+from conferral.webhooks.api.turns import Turns
 
 log = structlog.get_logger()
 

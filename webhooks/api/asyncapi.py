@@ -4,10 +4,10 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from streams.command_models import MODELS, schema_of
-from streams.keys import Keys
-from webhooks.api.openapi import VERSION, command_name
-from webhooks.api.stream_models import LogRecord, OutcomeRecord
+from conferral.storage.command_models import MODELS, schema_of
+from conferral.storage.keys import Keys
+from conferral.webhooks.api.openapi import VERSION, command_name
+from conferral.webhooks.api.stream_models import LogRecord, OutcomeRecord
 
 _REF = "#/components/schemas/"
 _STREAM = "The fields of an entry of a Redis stream; all are text."

@@ -8,8 +8,8 @@ import structlog
 from aiohttp import hdrs, web
 from pydantic import SecretStr
 
-from runtime.clock import Clock
-from webhooks.api.errors import ApiError, ErrorType
+from conferral.runtime.clock import Clock
+from conferral.webhooks.api.errors import ApiError, ErrorType
 
 log = structlog.get_logger()
 

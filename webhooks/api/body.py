@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from aiohttp import hdrs, web
 
-from webhooks.api.errors import ApiError, ErrorType
+from conferral.webhooks.api.errors import ApiError, ErrorType
 
 #: Largest body (bytes): ten destinations of 512 characters and a sentence fit in several times.
 BODY_BYTES_MAX = 64 * 1024

@@ -4,16 +4,16 @@ from collections.abc import Callable
 
 import structlog
 
-import statemachine.machine  # noqa: F401  # built at the start: it takes long, and callers would wait for it
-from operators.errors import CommandsFull, IdTaken, SessionTaken, UnknownSession
-from operators.giving import TOKEN_NAME, Given, Giver
-from operators.reader import Reader
-from runtime.errors import StoreError, StoreUnreachableError
-from runtime.outage import note_unreachable
-from streams.command_models import CommandModel
-from streams.commands import CommandOutcome
-from webhooks.api.errors import ApiError, ErrorType
-from webhooks.api.turns import Turns
+import conferral.statemachine.machine  # noqa: F401  # built at the start: it takes long, and callers would wait for it
+from conferral.operations.errors import CommandsFull, IdTaken, SessionTaken, UnknownSession
+from conferral.operations.giving import TOKEN_NAME, Given, Giver
+from conferral.operations.reader import Reader
+from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.outage import note_unreachable
+from conferral.storage.command_models import CommandModel
+from conferral.storage.commands import CommandOutcome
+from conferral.webhooks.api.errors import ApiError, ErrorType
+from conferral.webhooks.api.turns import Turns
 
 log = structlog.get_logger()
 

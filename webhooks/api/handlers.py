@@ -8,21 +8,21 @@ import orjson
 import structlog
 from pydantic import BaseModel
 
-from operators.giving import Given
-from runtime.clock import Clock
-from runtime.settings import ServiceSettings
-from statemachine.step import CommandStatus
-from streams import command_models, commands
-from streams.command_models import BadCommandError, CommandModel
-from streams.keys import Keys
-from streams.reading import LogEntry
-from streams.session_codec import decode_changes
-from webhooks.api import asyncapi, models, openapi
-from webhooks.api.errors import ApiError, ErrorType
-from webhooks.api.giving import Commands
-from webhooks.api.parameters import KEY_HEADER, is_id
-from webhooks.api.sessions import Sessions
-from webhooks.api.tokens import Tokens
+from conferral.operations.giving import Given
+from conferral.runtime.clock import Clock
+from conferral.runtime.settings import ServiceSettings
+from conferral.statemachine.step import CommandStatus
+from conferral.storage import command_models, commands
+from conferral.storage.command_models import BadCommandError, CommandModel
+from conferral.storage.keys import Keys
+from conferral.storage.reading import LogEntry
+from conferral.storage.session_codec import decode_changes
+from conferral.webhooks.api import asyncapi, models, openapi
+from conferral.webhooks.api.errors import ApiError, ErrorType
+from conferral.webhooks.api.giving import Commands
+from conferral.webhooks.api.parameters import KEY_HEADER, is_id
+from conferral.webhooks.api.sessions import Sessions
+from conferral.webhooks.api.tokens import Tokens
 
 log = structlog.get_logger()
 

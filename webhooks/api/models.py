@@ -1,4 +1,4 @@
-"""What the control API takes and answers, beside commands: those are in `streams/command_models.py`.
+"""What the control API takes and answers, beside commands: those are in `storage/command_models.py`.
 
 The descriptions are made from these models, and every answer but a session's hash is built from one, so that what is
 described is what is sent.
@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from statemachine.session import INBOUND, OUTBOUND
-from statemachine.states import PartyStatus, Phase, State, TransferStatus
-from statemachine.step import CommandStatus
-from webhooks.api.errors import ApiError, ErrorType
+from conferral.statemachine.session import INBOUND, OUTBOUND
+from conferral.statemachine.states import PartyStatus, Phase, State, TransferStatus
+from conferral.statemachine.step import CommandStatus
+from conferral.webhooks.api.errors import ApiError, ErrorType
 
 
 def _one_of(words: type[Any]) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from streams.command_models import CommandModel, schema_of
-from webhooks.api import models
-from webhooks.api.errors import STATUS, ErrorType
-from webhooks.api.parameters import ID_SCHEMA, KEY_DESCRIPTION, KEY_HEADER, KEY_SCHEMA, PATH_PARAMETERS
-from webhooks.api.table import ROUTES, Answer, Route
+from conferral.storage.command_models import CommandModel, schema_of
+from conferral.webhooks.api import models
+from conferral.webhooks.api.errors import STATUS, ErrorType
+from conferral.webhooks.api.parameters import ID_SCHEMA, KEY_DESCRIPTION, KEY_HEADER, KEY_SCHEMA, PATH_PARAMETERS
+from conferral.webhooks.api.table import ROUTES, Answer, Route
 
 #: Of the API, not of the program: grows when somebody's client would have to change.
 VERSION = "1"

@@ -7,10 +7,10 @@ from typing import Any
 
 from aiohttp import web
 
-from statemachine.ids import ID_PATTERN, ID_WORDS, NAME_PATTERN, why_no_id
-from statemachine.states import State
-from streams.reading import LIMIT_MAX
-from webhooks.api.errors import ApiError, ErrorType
+from conferral.statemachine.ids import ID_PATTERN, ID_WORDS, NAME_PATTERN, why_no_id
+from conferral.statemachine.states import State
+from conferral.storage.reading import LIMIT_MAX
+from conferral.webhooks.api.errors import ApiError, ErrorType
 
 #: Longest time that an outcome is waited for (seconds): proxies give up at about a minute.
 WAIT_S_MAX = 60

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from operators.reader import Reader
-from statemachine.states import State
-from streams.commands import unknown_session
-from streams.cursors import BadCursorError
-from streams.reading import Fields, LogEntry, Page
-from webhooks.api.errors import ApiError, ErrorType
-from webhooks.api.turns import Turns
+from conferral.operations.reader import Reader
+from conferral.statemachine.states import State
+from conferral.storage.commands import unknown_session
+from conferral.storage.cursors import BadCursorError
+from conferral.storage.reading import Fields, LogEntry, Page
+from conferral.webhooks.api.errors import ApiError, ErrorType
+from conferral.webhooks.api.turns import Turns
 
 
 class Sessions:

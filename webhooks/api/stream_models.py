@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel, Field
 
-from statemachine.states import State
-from statemachine.step import Outcome
+from conferral.statemachine.states import State
+from conferral.statemachine.step import Outcome
 
 _TIME = "ISO 8601, UTC; empty where there is none"
 

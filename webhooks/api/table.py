@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from aiohttp import hdrs
 from pydantic import BaseModel
 
-from streams.command_models import MODELS, Call, CommandModel
-from webhooks.api import models
-from webhooks.api.errors import STATUS, ErrorType
-from webhooks.api.parameters import CURSOR, LIMIT, STATE, WAIT, Parameter
+from conferral.storage.command_models import MODELS, Call, CommandModel
+from conferral.webhooks.api import models
+from conferral.webhooks.api.errors import STATUS, ErrorType
+from conferral.webhooks.api.parameters import CURSOR, LIMIT, STATE, WAIT, Parameter
 
 #: What a body may be: a model of ours, or one of several commands without the fields that stand elsewhere.
 Body = type[models.TokenRequest] | tuple[type[CommandModel], ...]

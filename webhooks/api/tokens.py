@@ -3,11 +3,11 @@
 from twilio.jwt.access_token import AccessToken
 from twilio.jwt.access_token.grants import VoiceGrant
 
-from runtime.clock import Clock
-from runtime.settings import ServiceSettings
-from streams.times import to_iso
-from webhooks.api.errors import ApiError, ErrorType
-from webhooks.api.models import Token, TokenRequest
+from conferral.runtime.clock import Clock
+from conferral.runtime.settings import ServiceSettings
+from conferral.storage.times import to_iso
+from conferral.webhooks.api.errors import ApiError, ErrorType
+from conferral.webhooks.api.models import Token, TokenRequest
 
 #: How long a token serves (seconds). Source: Twilio docs, Access Tokens (24 hours at most).
 TTL_S = 3600

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from runtime.errors import StoreUnreachableError
+from conferral.runtime.errors import StoreUnreachableError
 
 _T = TypeVar("_T")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from telephony.account import Account
+from conferral.telephony.account import Account
 
 
 class Difference(StrEnum):

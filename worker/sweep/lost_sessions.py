@@ -12,21 +12,21 @@ from typing import Protocol
 
 import structlog
 
-from runtime.clock import Clock
-from runtime.containment import Where, contain
-from runtime.errors import ProviderError, StoreError
-from runtime.lifecycle import pause
-from runtime.metrics import Metrics
-from runtime.outage import note_unreachable
-from statemachine.events import Command, ConferenceEnded, ConferenceFound, Event, TimerExpired
-from statemachine.session import CUSTOMER
-from statemachine.step import Outcome
-from streams.levels import ADOPTS, Level
-from telephony.lost_conferences import LostConference
-from telephony.participants import is_label
-from worker.deciding import Decision
-from worker.sweep.comparing import Difference
-from worker.sweep.unknown_rooms import may_be_ours
+from conferral.runtime.clock import Clock
+from conferral.runtime.containment import Where, contain
+from conferral.runtime.errors import ProviderError, StoreError
+from conferral.runtime.lifecycle import pause
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import note_unreachable
+from conferral.statemachine.events import Command, ConferenceEnded, ConferenceFound, Event, TimerExpired
+from conferral.statemachine.session import CUSTOMER
+from conferral.statemachine.step import Outcome
+from conferral.storage.levels import ADOPTS, Level
+from conferral.telephony.lost_conferences import LostConference
+from conferral.telephony.participants import is_label
+from conferral.worker.deciding import Decision
+from conferral.worker.sweep.comparing import Difference
+from conferral.worker.sweep.unknown_rooms import may_be_ours
 
 log = structlog.get_logger()
 

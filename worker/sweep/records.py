@@ -4,18 +4,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from runtime.errors import StoreUnreachableError
-from statemachine.events import AccountSwept, ConferenceFound
-from statemachine.session import AGENT, CUSTOMER, OUTBOUND
-from statemachine.states import PartyStatus, State
-from streams.append import append_events
-from streams.connection import Client, store_errors
-from streams.keys import Keys
-from streams.limits import grouped_by_node, node_of
-from streams.publisher import CALL_INDEX_TTL_S
-from streams.reading import SessionReader
-from streams.times import from_iso
-from worker.sweep.comparing import EndedSession, Finding, LiveSession
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.statemachine.events import AccountSwept, ConferenceFound
+from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND
+from conferral.statemachine.states import PartyStatus, State
+from conferral.storage.append import append_events
+from conferral.storage.connection import Client, store_errors
+from conferral.storage.keys import Keys
+from conferral.storage.limits import grouped_by_node, node_of
+from conferral.storage.publisher import CALL_INDEX_TTL_S
+from conferral.storage.reading import SessionReader
+from conferral.storage.times import from_iso
+from conferral.worker.sweep.comparing import EndedSession, Finding, LiveSession
 
 _T = TypeVar("_T")
 

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import structlog
 
-from runtime.clock import Clock, StoreClock
-from runtime.containment import Where, contain
-from runtime.errors import (
+from conferral.runtime.clock import Clock, StoreClock
+from conferral.runtime.containment import Where, contain
+from conferral.runtime.errors import (
     ConferralError,
     LeaseLostError,
     ProviderBusyError,
@@ -19,20 +19,20 @@ from runtime.errors import (
     StoreError,
     StoreUnreachableError,
 )
-from runtime.lifecycle import pause
-from runtime.metrics import Metrics
-from runtime.outage import note_unreachable
-from statemachine.events import ConferenceFound, ParticipantFound
-from streams import lease as leases
-from streams.connection import Client
-from streams.keys import Keys
-from streams.lease import LEASE_MS, RENEW_EVERY_S, Lease, Renewal, Taken, Watch
-from streams.levels import ADOPTS, Level
-from telephony.account import Account, OwnCall
-from telephony.conference_names import ConferenceNames
-from worker.sweep.comparing import Comparison, Difference, EndedSession, Finding
-from worker.sweep.records import SweepRecords, in_parts
-from worker.sweep.unknown_rooms import UnknownRooms, is_ours, may_be_ours
+from conferral.runtime.lifecycle import pause
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import note_unreachable
+from conferral.statemachine.events import ConferenceFound, ParticipantFound
+from conferral.storage import lease as leases
+from conferral.storage.connection import Client
+from conferral.storage.keys import Keys
+from conferral.storage.lease import LEASE_MS, RENEW_EVERY_S, Lease, Renewal, Taken, Watch
+from conferral.storage.levels import ADOPTS, Level
+from conferral.telephony.account import Account, OwnCall
+from conferral.telephony.conference_names import ConferenceNames
+from conferral.worker.sweep.comparing import Comparison, Difference, EndedSession, Finding
+from conferral.worker.sweep.records import SweepRecords, in_parts
+from conferral.worker.sweep.unknown_rooms import UnknownRooms, is_ours, may_be_ours
 
 log = structlog.get_logger()
 

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from statemachine.events import ParticipantFound
-from telephony.account import OwnCall
-from telephony.participants import is_label
+from conferral.statemachine.events import ParticipantFound
+from conferral.telephony.account import OwnCall
+from conferral.telephony.participants import is_label
 
 #: The ids that are also the names: a CallSid, or `CS` with the hash of a command's id.
 _NAME = re.compile(r"C[AS][0-9a-f]{32}", re.ASCII)

@@ -1,6 +1,6 @@
 """A Redis in memory, for simulations: its commands, our real scripts, redis-py's own replies, and an injected clock.
 
-It is held to the real one by tests/streams, which run on both, and there by test_memory_redis.py and
+It is held to the real one by tests/storage, which run on both, and there by test_memory_redis.py and
 test_memory_scripts.py, which ask both the same at random. What it does not know it refuses aloud.
 
     server = MemoryServer(clock.wall_ms)

@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from streams.sturdy import broken_connection
+from conferral.storage.sturdy import broken_connection
 from tests.support.memory_redis.faults import Fault
 from tests.support.memory_redis.server import MemoryServer, Waiter
 from tests.support.memory_redis.stream_commands import Blocked

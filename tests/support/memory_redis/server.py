@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from streams.scripts import SCRIPTS
+from conferral.storage.scripts import SCRIPTS
 from tests.support.memory_redis import plain_commands, sorted_commands, stream_commands  # noqa: F401  # fill the table
 from tests.support.memory_redis.administration import own_commands
 from tests.support.memory_redis.faults import Fault
@@ -86,8 +86,8 @@ class MemoryServer:
     # ---- what simulations do with it -----------------------------------------------------------------------------
 
     def client(self, *, blocking: bool = False) -> "MemoryClient":
-        """A client as `streams.connection.make_client` makes them."""
-        from streams.connection import BLOCK_TIMEOUT_S, COMMAND_TIMEOUT_S
+        """A client as `storage.connection.make_client` makes them."""
+        from conferral.storage.connection import BLOCK_TIMEOUT_S, COMMAND_TIMEOUT_S
         from tests.support.memory_redis.client import MemoryClient
 
         return MemoryClient(self, timeout_s=BLOCK_TIMEOUT_S if blocking else COMMAND_TIMEOUT_S)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from runtime.clock import SystemClock
+from conferral.runtime.clock import SystemClock
 from tests.support.memory_redis import MemoryServer
 from tests.worker.sweep.sea import Sea
 

@@ -6,19 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from runtime.clock import StoreClock, SystemClock
-from runtime.errors import ProviderError
-from runtime.metrics import Metrics
-from statemachine.events import AccountSwept, ParticipantFound
-from statemachine.session import Party, Session
-from statemachine.states import State
-from streams import event_codec, session_codec
-from streams import lease as leases
-from streams.keys import Keys
-from telephony.account import Account, OwnCall
-from telephony.conference_names import ConferenceNames
+from conferral.runtime.clock import StoreClock, SystemClock
+from conferral.runtime.errors import ProviderError
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.events import AccountSwept, ParticipantFound
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import State
+from conferral.storage import event_codec, session_codec
+from conferral.storage import lease as leases
+from conferral.storage.keys import Keys
+from conferral.telephony.account import Account, OwnCall
+from conferral.telephony.conference_names import ConferenceNames
+from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
 from tests.support.redis_clients import AnyServer, client_of
-from worker.sweep.sweeper import Sweeper, SweepTimes
 
 PARTITIONS = 4
 NAMES = ConferenceNames(["secret"], "test")

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from telephony.account import Account
-from worker.sweep.comparing import Comparison, Difference, EndedSession, Finding, LiveSession
+from conferral.telephony.account import Account
+from conferral.worker.sweep.comparing import Comparison, Difference, EndedSession, Finding, LiveSession
 
 QUIET_MS = 100_000
 SESSION = LiveSession("s1", updated_at_ms=QUIET_MS, conference_sid="CF1", call_sids=("CA1", "CA2"))

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from runtime.errors import ConferralError
-from telephony.account import Account
+from conferral.runtime.errors import ConferralError
+from conferral.telephony.account import Account
 from tests.support.any_errors import ANY_ERRORS
 from tests.worker.sweep.sea import Sea
 

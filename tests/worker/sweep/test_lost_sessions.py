@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from runtime.errors import OutcomeUnknownError, ProviderError, StoreUnreachableError
-from runtime.metrics import Metrics
-from statemachine.events import (
+from conferral.runtime.errors import OutcomeUnknownError, ProviderError, StoreUnreachableError
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.events import (
     CallProgressed,
     ConferenceEnded,
     ConferenceFound,
@@ -18,15 +18,15 @@ from statemachine.events import (
     ParticipantFound,
     ParticipantLeft,
 )
-from statemachine.machine import step
-from statemachine.session import Session
-from statemachine.states import State
-from streams.levels import Level
-from streams.partition import Entry
-from telephony.lost_conferences import LostConference
+from conferral.statemachine.machine import step
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import State
+from conferral.storage.levels import Level
+from conferral.storage.partition import Entry
+from conferral.telephony.lost_conferences import LostConference
+from conferral.worker.deciding import Decision
+from conferral.worker.sweep.lost_sessions import PAUSE_S, SETTLE_S, TRIES_MAX, WAITING_MAX, LostSessions
 from tests.simulation.loop import VirtualLoop, run
-from worker.deciding import Decision
-from worker.sweep.lost_sessions import PAUSE_S, SETTLE_S, TRIES_MAX, WAITING_MAX, LostSessions
 
 LOST, AGENT_CALL, ROOM = "CA" + "1" * 32, "CA" + "2" * 32, "CF" + "3" * 32
 CUSTOMER = ParticipantFound(LOST, "customer-1", "+14155550123", came_in=True)

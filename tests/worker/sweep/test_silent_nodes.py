@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from runtime.clock import SystemClock
-from telephony.account import Account
+from conferral.runtime.clock import SystemClock
+from conferral.telephony.account import Account
 from tests.support.memory_redis import MemoryServer
 from tests.support.split_redis import SplitClient
 from tests.worker.sweep.sea import PARTITIONS, Sea

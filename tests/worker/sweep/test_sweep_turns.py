@@ -5,12 +5,12 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from runtime.errors import ProviderBusyError
-from streams import lease as leases
-from streams.lease import Taken
-from telephony.account import Account
+from conferral.runtime.errors import ProviderBusyError
+from conferral.storage import lease as leases
+from conferral.storage.lease import Taken
+from conferral.telephony.account import Account
+from conferral.worker.sweep.sweeper import SweepTimes
 from tests.worker.sweep.sea import Scripted, Sea
-from worker.sweep.sweeper import SweepTimes
 
 pytestmark = pytest.mark.redis
 

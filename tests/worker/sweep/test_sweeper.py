@@ -7,17 +7,17 @@ import pytest
 from structlog.testing import capture_logs
 from twilio.rest import Client
 
-from runtime.errors import OutcomeUnknownError, ProviderRefusedError
-from statemachine.events import ConferenceStarted
-from statemachine.session import Party, Session
-from statemachine.states import PartyStatus, Phase, State
-from streams import event_codec
-from telephony.account import Account, AccountReader
+from conferral.runtime.errors import OutcomeUnknownError, ProviderRefusedError
+from conferral.statemachine.events import ConferenceStarted
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import PartyStatus, Phase, State
+from conferral.storage import event_codec
+from conferral.telephony.account import Account, AccountReader
+from conferral.worker.sweep.comparing import Difference, Finding
+from conferral.worker.sweep.sweeper import FINDINGS_MAX, SweepTimes
 from tests.telephony.scripted_http import ACCOUNT
 from tests.telephony.test_account import ListingHttp
 from tests.worker.sweep.sea import PARTITIONS, Sea
-from worker.sweep.comparing import Difference, Finding
-from worker.sweep.sweeper import FINDINGS_MAX, SweepTimes
 
 pytestmark = pytest.mark.redis
 
@@ -174,7 +174,7 @@ async def test_what_outlives_its_session_is_told_of_ever_more_seldom(sea: Sea) -
 async def test_what_could_not_be_told_of_is_told_of_in_the_next_sweep(
     sea: Sea, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.sweep.sweeper.FINDINGS_MAX", 1)
+    monkeypatch.setattr("conferral.worker.sweep.sweeper.FINDINGS_MAX", 1)
     first, second = (Finding(Difference.CALL_LIVE, "over", sid) for sid in ("CA1", "CA2"))
     sweeper = sea.sweeper()
 
@@ -182,9 +182,9 @@ async def test_what_could_not_be_told_of_is_told_of_in_the_next_sweep(
 
 
 async def test_everybodys_turn_comes_when_there_is_more_to_be_told(sea: Sea, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.sweep.sweeper.FINDINGS_MAX", 1)
+    monkeypatch.setattr("conferral.worker.sweep.sweeper.FINDINGS_MAX", 1)
     # Nobody decides here, and yet nobody is to be passed over for that.
-    monkeypatch.setattr("worker.sweep.records.BEHIND_MS", 1_000_000)
+    monkeypatch.setattr("conferral.worker.sweep.records.BEHIND_MS", 1_000_000)
     await sea.store(*(sea.session(f"s{number}", f"CA{number}") for number in range(40)))
 
     await sea.sweep(PARTITIONS * 3)

@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 
-from runtime.errors import OutcomeUnknownError
-from statemachine.events import ConferenceFound, ParticipantFound
-from streams import event_codec
-from streams.times import to_iso
-from telephony.account import Account, OwnCall
+from conferral.runtime.errors import OutcomeUnknownError
+from conferral.statemachine.events import ConferenceFound, ParticipantFound
+from conferral.storage import event_codec
+from conferral.storage.times import to_iso
+from conferral.telephony.account import Account, OwnCall
+from conferral.worker.sweep import sweeper
+from conferral.worker.sweep.records import _time_of
+from conferral.worker.sweep.unknown_rooms import UnknownRooms, is_ours, may_be_ours
 from tests.worker.sweep.sea import NAMES, PARTITIONS, Sea
-from worker.sweep import sweeper
-from worker.sweep.records import _time_of
-from worker.sweep.unknown_rooms import UnknownRooms, is_ours, may_be_ours
 
 pytestmark = pytest.mark.redis
 NAME, OTHER_NAME = "CA" + "1" * 32, "CS" + "2" * 32

@@ -1,0 +1,236 @@
+"""How the system is: who holds which partition, what waits there, which processes run and what they have done."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from conferral.operations.reader import CHUNK, Reader
+from conferral.operations.trouble import OVERDUE_AFTER_MS
+from conferral.storage import processes
+from conferral.storage.connection import Client, store_errors
+from conferral.storage.figures import FAILURES_MAX, Figures
+from conferral.storage.keys import GROUP, Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A lease, as it stands."""
+
+    #: Name of the process; empty where nobody holds it.
+    name: str
+    #: How often it has changed hands (count).
+    epoch: int
+    #: For how long it still runs, milliseconds by Redis's clock; 0 where nobody holds it.
+    left_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One partition, and what waits in it."""
+
+    number: int
+    holder: Holder
+    #: Entries on its stream (count).
+    undecided: int
+    #: How many entries the readers are behind, as Redis tells it (count); None before Redis 7.
+    lag: int | None
+    #: Number of the last commit.
+    commit: int
+    #: Live sessions (count).
+    live: int
+    #: Effects ordered and not yet done (count).
+    outbox: int
+    #: Timers that should have fired seconds ago (count).
+    overdue_timers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that runs."""
+
+    name: str
+    #: `webhooks` or `worker`.
+    kind: str
+    version: str
+    #: The newest level of records that it knows.
+    level: int
+    #: Since its last sign, milliseconds.
+    seen_ms_ago: int
+    #: What it has done since it started; None of a process of an older version, which does not tell.
+    figures: Figures | None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """All of it, at one moment."""
+
+    #: Unix milliseconds, by Redis's clock.
+    at_ms: int
+    partitions: tuple[Partition, ...]
+    router: Holder
+    sweep: Holder
+    processes: tuple[Process, ...]
+    #: Dead letters (count).
+    dead: int
+    #: Commands that nobody has routed yet (count).
+    commands: int
+
+    @property
+    def unheld(self) -> tuple[int, ...]:
+        """Numbers of the partitions that nobody holds."""
+        return tuple(one.number for one in self.partitions if not one.holder.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What is done per second, between two looks; of processes that ran at both."""
+
+    seconds: float
+    events: float
+    commits: float
+    callbacks: float
+    requests: float
+    #: Requests that failed, per second, by Twilio's code or HTTP status; only those that occurred.
+    failures: dict[str, float] = field(default_factory=dict)
+
+
+async def read_health(reader: Reader, now_ms: int = 0) -> Health:
+    """Reads how the system is.
+
+    Args:
+        reader: Of Redis.
+        now_ms: Unix milliseconds, by Redis's clock; 0 for what it shows.
+
+    Raises:
+        StoreError: as of any read.
+    """
+    client, keys = reader.client, reader.keys
+    seen_at_ms, found = await processes.read(client, keys)
+    now_ms = now_ms or seen_at_ms
+    partitions: list[Partition] = []
+    for start in range(0, keys.partitions, CHUNK):
+        numbers = range(start, min(start + CHUNK, keys.partitions))
+        partitions += await _partitions(client, keys, numbers, now_ms)
+    pipeline = client.pipeline(transaction=False)
+    with store_errors():
+        pipeline.hmget(keys.commands_lease, "holder", "until")
+        pipeline.hmget(keys.sweep_lease, "holder", "until")
+        pipeline.xlen(keys.dead)
+        pipeline.xlen(keys.commands)
+        router, sweep, dead, commands = await pipeline.execute()
+    return Health(
+        at_ms=now_ms,
+        partitions=tuple(partitions),
+        router=lease_holder(router[0], router[1], now_ms),
+        sweep=lease_holder(sweep[0], sweep[1], now_ms),
+        processes=tuple(
+            Process(one.name, one.kind, one.version, one.level, max(0, now_ms - one.seen_ms), one.figures)
+            for one in found
+        ),
+        dead=int(dead),
+        commands=int(commands),
+    )
+
+
+def rates(before: Health, after: Health) -> Rates | None:
+    """What is done per second.
+
+    Args:
+        before: The earlier look.
+        after: The later one.
+
+    Returns:
+        None when there is no time between the two.
+    """
+    seconds = (after.at_ms - before.at_ms) / 1000
+    if seconds <= 0:
+        return None
+    then = {one.name: one.figures for one in before.processes if one.figures is not None}
+    pairs = [(then[one.name], one.figures) for one in after.processes if one.figures is not None and one.name in then]
+
+    def per_second(name: str) -> float:
+        # A process that has started anew under its name begins at nothing again.
+        more = (int(getattr(new, name)) - int(getattr(old, name)) for old, new in pairs)
+        return sum(max(0, one) for one in more) / seconds
+
+    failures: dict[str, float] = {}
+    for old, new in pairs:
+        for code, number in new.failures.items():
+            if (more := number - old.failures.get(code, _untold(old))) > 0:
+                failures[code] = failures.get(code, 0) + more / seconds
+    callbacks = sum(per_second(name) for name in ("callbacks_accepted", "callbacks_refused"))
+    return Rates(seconds, per_second("events"), per_second("commits"), callbacks, per_second("requests"), failures)
+
+
+def _untold(figures: Figures) -> int:
+    """How often a code may have occurred that is not among those that were told: these are the most frequent."""
+    return min(figures.failures.values()) if len(figures.failures) >= FAILURES_MAX else 0
+
+
+#: What is asked of each partition (count).
+_QUESTIONS = 5
+
+
+async def _partitions(client: Client, keys: Keys, numbers: Sequence[int], now_ms: int) -> list[Partition]:
+    with store_errors():
+        pipeline = client.pipeline(transaction=False)
+        for number in numbers:
+            pipeline.hmget(keys.lease(number), "holder", "until", "commit", "ahead")
+            pipeline.xlen(keys.events(number))
+            pipeline.xinfo_groups(keys.events(number))
+            pipeline.scard(keys.live(number))
+            pipeline.hlen(keys.outbox(number))
+        answers = _known(await pipeline.execute(raise_on_error=False))
+        leases = [answer or [None] * 4 for answer in answers[::_QUESTIONS]]
+        pipeline = client.pipeline(transaction=False)
+        for number, lease in zip(numbers, leases, strict=True):
+            # Timers go by the partition's own time.
+            pipeline.zcount(keys.timers(number), "-inf", now_ms + _number(lease[3]) - OVERDUE_AFTER_MS)
+        overdue = _known(await pipeline.execute(raise_on_error=False))
+    found = []
+    for place, number in enumerate(numbers):
+        undecided, groups, live, outbox = answers[place * _QUESTIONS + 1 : (place + 1) * _QUESTIONS]
+        holder, until, commit, _ = leases[place]
+        found.append(
+            Partition(
+                number=number,
+                holder=lease_holder(holder, until, now_ms),
+                undecided=undecided or 0,
+                lag=_lag(groups or []),
+                commit=_number(commit),
+                live=live or 0,
+                outbox=outbox or 0,
+                overdue_timers=overdue[place] or 0,
+            )
+        )
+    return found
+
+
+def _known(answers: list[Any]) -> list[Any]:
+    """Answers of a pipeline; None where there is no such key, or somebody else's is in the way."""
+    for answer in answers:
+        if isinstance(answer, Exception) and not ("no such key" in str(answer) or "WRONGTYPE" in str(answer)):
+            raise answer
+    return [None if isinstance(answer, Exception) else answer for answer in answers]
+
+
+def lease_holder(holder: bytes | None, until: bytes | None, now_ms: int) -> Holder:
+    """Return who holds a lease with these fields at this moment."""
+    epoch, _, name = (holder or b"").decode(errors="replace").partition(":")
+    left_ms = _number(until) - now_ms
+    # Who is gone disappears with the lease.
+    return Holder(name if left_ms > 0 else "", _number(epoch.encode()), max(0, left_ms))
+
+
+def _lag(groups: list[dict[str, Any]]) -> int | None:
+    for group in groups:
+        if group.get("name") == GROUP.encode() and isinstance(lag := group.get("lag"), int):
+            return lag
+    return None
+
+
+def _number(text: bytes | None) -> int:
+    try:
+        return int(text or 0)
+    except ValueError:
+        return 0  # written by somebody else

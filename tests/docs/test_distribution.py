@@ -1,0 +1,76 @@
+"""What pip installs: one import name, every file of the product, and nothing of anyone else's."""
+
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = (
+    *("conferral", "console", "operations", "runtime", "sandbox", "statemachine", "storage"),
+    *("telephony", "webhooks", "worker"),
+)
+#: A project that uses names of ours for modules of its own, and the same names that python-statemachine has.
+NEIGHBOR = {
+    "runtime/__init__.py": "OWNER = 'the neighbor'",
+    "worker/__init__.py": "OWNER = 'the neighbor'",
+    "statemachine/__init__.py": "class StateMachine: ...",
+    "streams.py": "OWNER = 'the neighbor'",
+    "console.py": "OWNER = 'the neighbor'",
+}
+USE = """
+import runtime, worker, streams, console
+from statemachine import StateMachine
+from conferral import Client
+from conferral.sandbox import Sandbox
+import conferral.worker.process, conferral.webhooks.app, conferral.console.app
+assert {runtime.OWNER, worker.OWNER, streams.OWNER, console.OWNER} == {"the neighbor"}
+print(Client.__name__, Sandbox.__name__, StateMachine.__module__)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
+    """The distribution, built from a copy of the tracked files."""
+    folder = tmp_path_factory.mktemp("distribution")
+    source = folder / "source"
+    source.mkdir()
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
+    subprocess.run(
+        ["tar", "-c", "--null", "-T", "-", "-f", str(folder / "files.tar")], cwd=ROOT, input=listed, check=True
+    )
+    subprocess.run(["tar", "-x", "-f", str(folder / "files.tar"), "-C", str(source)], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "-q", "--no-deps", "--no-build-isolation",
+         "--no-index", "-w", str(folder), str(source)],
+        check=True,
+    )  # fmt: skip
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as built:
+        yield built
+
+
+def test_the_wheel_has_each_file_of_the_product_once(wheel: zipfile.ZipFile) -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files", *PACKAGES], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.split()
+    files = [name for name in tracked if not (ROOT / name).is_symlink()]
+    expected = {name if name.startswith("conferral/") else f"conferral/{name}" for name in files}
+    found = [name for name in wheel.namelist() if ".dist-info/" not in name]
+    assert sorted(found) == sorted(expected)
+
+
+def test_the_wheel_leaves_other_projects_their_names(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    installed, neighbor = tmp_path / "installed", tmp_path / "neighbor"
+    wheel.extractall(installed)
+    for name, text in NEIGHBOR.items():
+        path = neighbor / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    ran = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = [{str(neighbor)!r}, {str(installed)!r}]\n{USE}"],
+        cwd=tmp_path, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout) == (0, "Client Sandbox statemachine\n"), ran.stderr

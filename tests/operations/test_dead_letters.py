@@ -1,0 +1,193 @@
+"""Dead letters as people see them: in pages, by reason, without anybody's number; all of a reason only as confirmed."""
+
+import asyncio
+
+import pytest
+
+from conferral.operations.dead_letters import CountChanged, DeadLetters, Group
+from conferral.statemachine.events import Convert
+from conferral.storage import event_codec
+from conferral.storage.connection import make_client
+from conferral.storage.cursors import BadCursorError
+from conferral.storage.dead_letters import REOPENED_FOR_MS, DeadLetterStore
+from conferral.storage.keys import Keys
+
+pytestmark = pytest.mark.redis
+KEYS = Keys("test", 4)
+NUMBER = "+14155550123"
+
+
+@pytest.fixture
+async def client(redis_server):
+    client = make_client(redis_server.url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def letters(client):
+    return DeadLetters(client, KEYS)
+
+
+async def bury(client, number, reason, stream=KEYS.commands, **fields):
+    about = {"dead_reason": reason, "dead_stream": stream, "dead_entry": f"{number}-7"}
+    await client.xadd(KEYS.dead, {**fields, **about}, id=f"{number}-0")
+
+
+async def test_letter_says_whence_what_and_whose_it_is_without_a_number(client, letters):
+    sid, token = "CA" + "12" * 16, "secret"
+    given = {"type": "transfer", "session": sid, "to": NUMBER, "call_token": token, "at": "2026-11-20T08:24:07.123Z"}
+    await bury(client, 5, "odd", **given, big="x" * 600)
+    (letter,) = (await letters.list()).letters
+    assert (letter.id, letter.at_ms, letter.entry_id, letter.source) == ("5-0", 5, "5-7", "commands")
+    assert (letter.type, letter.session, letter.reason, letter.stuck) == ("transfer", sid, "odd", "")
+    assert letter.fields["to"] == "+…23"
+    assert (letter.fields["session"], letter.fields["at"]) == (sid, given["at"])
+    assert len(letter.fields["big"]) == 501
+    assert "call_token" not in letter.fields
+    assert NUMBER not in repr(letter)
+    (whole,) = (await letters.list(full=True)).letters
+    assert whole.fields["to"] == NUMBER
+
+
+async def test_reasons_that_are_too_long_are_cut_alike_wherever_they_are_told(client, letters):
+    """Who is shown a reason asks for its letters by what was shown."""
+    await bury(client, 1, "a" * 501)
+    await bury(client, 2, "a" * 10_000)
+    await bury(client, 3, "a" * 500)
+
+    groups = {group.reason: group.count for group in await letters.groups()}
+    (cut,) = (reason for reason in groups if reason.endswith("…"))
+
+    assert (len(cut), groups) == (500, {cut: 2, "a" * 500: 1})
+    for asked in (cut, "a" * 777):
+        assert [(one.id, one.reason) for one in (await letters.list(reason=asked)).letters] == [
+            ("2-0", cut),
+            ("1-0", cut),
+        ]
+    assert (await letters.drop_all("a" * 10_000, 2)).left == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("+1 415 555-0123", "+…23"),
+        ("call 415 555 0123, or (415) 555-0199!", "call +…23, or (+…99!"),
+        ("1 415-555.0123", "+…23"),
+        ("sip:14155550123@pbx.example", "sip:+…23@pbx.example"),
+        ('["CA' + "1" * 32 + ' completed", "00 44 20 7946 0123"]', '["CA' + "1" * 32 + ' completed", "+…23"]'),
+        ("at 2026-11-20T08:24:07.123Z by 1795218690886-0", "at 2026-11-20T08:24:07.123Z by 1795218690886-0"),
+        ("0014155550123-1", "+…31"),
+        ("10.0.0.1 has waited 30 s", "10.0.0.1 has waited 30 s"),
+    ],
+)
+async def test_numbers_are_cut_however_they_are_written(client, letters, value, shown):
+    await bury(client, 1, "odd", said=value, type=value, **{value: "x"})
+
+    (letter,) = (await letters.list()).letters
+    (whole,) = (await letters.list(full=True)).letters
+
+    assert (letter.fields["said"], letter.type) == (shown, shown)
+    assert shown in letter.fields
+    assert (whole.fields["said"], whole.type, whole.fields[value]) == (value, value, "x")
+
+
+async def test_session_that_is_named_by_a_number_is_told_by_its_last_digits(client, letters):
+    await bury(client, 1, "no type", session=NUMBER)
+    assert (await letters.list()).letters[0].session == "+…23"
+    assert (await letters.list(full=True)).letters[0].session == NUMBER
+
+
+async def test_source_is_a_partition_or_whatever_stands_there(client, letters):
+    await bury(client, 1, "odd", stream=KEYS.events(3))
+    await bury(client, 2, "odd", stream="else\x1b[31m")
+    assert [one.source for one in (await letters.list()).letters] == ["else\x1b[31m", "partition 3"]
+
+
+async def test_pages_and_reasons(client, letters):
+    for number in range(1, 8):
+        await bury(client, number, "rare" if number in (2, 5) else "odd", type="end", session="s")
+    assert await letters.groups() == [Group("odd", 5, 5), Group("rare", 2, 2)]
+    first = await letters.list(3)
+    assert [one.at_ms for one in first.letters] == [7, 6, 5]
+    second = await letters.list(4, first.cursor)
+    assert [one.at_ms for one in second.letters] == [4, 3, 2, 1]
+    assert second.cursor == ""
+    of_reason = await letters.list(1, reason="rare")
+    assert [one.at_ms for one in of_reason.letters] == [5]
+    rest = await letters.list(1, of_reason.cursor, "rare")
+    assert [one.at_ms for one in rest.letters] == [2]
+    nothing = await letters.list(1, rest.cursor, "rare")
+    assert (nothing.letters, nothing.cursor) == ((), "")
+    with pytest.raises(BadCursorError):
+        await letters.list(cursor="nonsense")
+
+
+async def test_some_are_put_back_and_each_that_is_not_says_why(client, letters):
+    await bury(client, 1, "odd", type="end", session="s")
+    await bury(client, 2, "odd", foo="bar")
+    done = await letters.retry(["2-0", "1-0", "9-9", "nonsense"])
+    assert (done.done, done.left) == (1, 1)
+    assert done.refused == {
+        "2-0": "it would be put aside again: no type",
+        "9-9": "there is no such letter",
+        "nonsense": "there is no such letter",
+    }
+    assert await client.xlen(KEYS.commands) == 1
+
+
+async def test_what_somebody_else_has_taken_out_meanwhile_is_not_put_back(client, letters, monkeypatch):
+    for number in (1, 2):
+        await bury(client, number, "odd", type="end", session="s")
+    put_back = DeadLetterStore.put_back
+
+    async def slowly(store, letter):
+        await client.xdel(KEYS.dead, "2-0")
+        return await put_back(store, letter)
+
+    monkeypatch.setattr(DeadLetterStore, "put_back", slowly)
+    done = await letters.retry(["2-0", "1-0", "1-0"])
+    assert (done.done, done.refused) == (1, {"2-0": "there is no such letter"})
+    assert await client.xlen(KEYS.commands) == 1
+
+
+async def test_two_who_put_the_same_back_at_once_have_each_command_done_once(client, letters):
+    stream = KEYS.events(KEYS.partition_of("CA1"))
+    for number in range(1, 6):
+        fields = event_codec.encode(Convert(session_id="CA1", token=f"c{number}", occurred_at_ms=5))
+        await bury(client, number, "odd", stream=stream, **fields)
+    ids = [f"{number}-0" for number in range(1, 6)]
+    one, other = await asyncio.gather(letters.retry(ids), letters.retry(ids))
+    assert await client.xlen(stream) == 5 == one.done + other.done
+    assert 0 < await client.pttl(KEYS.command("c1")) <= REOPENED_FOR_MS
+    assert set((one.refused | other.refused).values()) <= {
+        "somebody else has just put it back",
+        "there is no such letter",
+    }
+
+
+async def test_all_of_a_reason_only_while_there_are_as_many_as_were_confirmed(client, letters):
+    for number in range(1, 5):
+        await bury(client, number, "rare" if number == 3 else "odd", type="end", session="s")
+    with pytest.raises(CountChanged) as changed:
+        await letters.drop_all("odd", 2)
+    assert changed.value.count == 3
+    assert await letters.count() == 4
+    dropped = await letters.drop_all("odd", 3)
+    assert (dropped.done, dropped.refused, dropped.left) == (3, {}, 1)
+    back = await letters.retry_all()
+    assert (back.done, back.left) == (1, 0)
+    ((_, fields),) = await client.xrange(KEYS.commands)
+    assert fields[b"id"] == b"3-7"
+
+
+async def test_effect_over_which_workers_died_is_shown_and_can_not_be_put_back(client, letters):
+    from conferral.storage.partition import Entry, bury
+
+    fields = {b"type": b"effect", b"session": b"s1", b"effect": b'{"kind": "hang_up_call"}'}
+    await bury(client, KEYS, KEYS.outbox(0), Entry("e1", fields), "five workers died over it")
+    (letter,) = (await letters.list()).letters
+    assert letter.reason == "five workers died over it"
+    done = await letters.retry_all()
+    assert done.done == 0
+    assert await letters.count() == 1

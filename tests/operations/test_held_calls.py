@@ -1,0 +1,44 @@
+"""Which calls keep their customer waiting, and since when."""
+
+from conferral.operations import counts
+from conferral.operations.held_calls import HeldCall, held_call
+from conferral.storage import session_codec
+from conferral.storage.times import to_iso
+from tests.statemachine.ordering import ordering
+from tests.statemachine.rooms import parked
+from tests.statemachine.stages import conferenced
+from tests.statemachine.story import Story
+
+Fields = dict[str, str]
+
+
+def of(story: Story) -> Fields:
+    return session_codec.encode(story.session)
+
+
+def test_a_customer_on_hold_waits_from_the_confirmed_hold_on() -> None:
+    story = ordering().later(1_000).hold("customer").confirms("customer")
+    began = to_iso(story.session.updated_at_ms)
+    story.later(9_000).mute("agent").confirms("agent")
+
+    assert held_call(of(story)) == HeldCall("on hold", began)
+
+
+def test_a_parked_call_waits_since_it_was_parked() -> None:
+    story = parked()
+
+    assert held_call(of(story)) == HeldCall("parked", to_iso(story.session.state_since_ms))
+
+
+def test_a_call_in_conversation_and_one_that_is_over_keep_no_one_waiting() -> None:
+    assert held_call(of(conferenced())) is None
+    assert held_call(of(parked()) | {"state": "ended"}) is None
+
+
+def test_calls_that_wait_are_counted_with_the_longest() -> None:
+    first, second = of(parked()), of(parked())
+    second["state_since"] = to_iso(1_000)
+
+    found = counts.counts([first, second, of(conferenced())], 2_000_000)
+
+    assert (found.held, found.held_since) == (2, to_iso(1_000))

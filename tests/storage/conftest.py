@@ -1,0 +1,130 @@
+"""Every test of this folder runs on the bundled Redis 6.2, on the one on PATH, and on those that the setting names.
+
+They run on the Redis in memory of the simulations too, which is thereby held to what real ones do, and in `make soak`
+on a Redis Cluster of three primaries and three replicas.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import redis
+
+from conferral.runtime.clock import SystemClock
+from conferral.storage.keys import Keys
+from conferral.storage.partition import PartitionAccess
+from conferral.storage.store import Store
+from tests.support.memory_redis import MemoryServer
+from tests.support.redis_clients import AnyServer, client_of
+from tests.support.redis_cluster import ClusterServers
+from tests.support.redis_server import RedisServer, found_programs
+
+PROGRAMS = found_programs()
+
+
+def _param(name: str, reason: str) -> Any:
+    marks = [] if name in PROGRAMS else [pytest.mark.skip(reason=reason)]
+    return pytest.param(name, marks=marks)
+
+
+SERVERS = [
+    _param("bundled", "no bundled redis-server for this platform"),
+    _param("on-path", "no redis-server on PATH"),
+    *(pytest.param(name) for name in PROGRAMS if name not in ("bundled", "on-path")),
+    pytest.param("memory"),
+]
+#: On a cluster as well; each needs half a second more than on one server, so only in the long run.
+CLUSTERS = [pytest.param(f"cluster of {name}", marks=[pytest.mark.soak, pytest.mark.timeout(120)]) for name in PROGRAMS]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is about a server's process, or its socket, says nothing about the one in memory, which has none."""
+    processless = {item for item in items if _server_of(item) == "memory" and "single" in _fixtures_of(item)}
+    config.hook.pytest_deselected(items=list(processless))
+    items[:] = [item for item in items if item not in processless]
+
+
+def _server_of(item: pytest.Item) -> str:
+    callspec = getattr(item, "callspec", None)
+    return "" if callspec is None else str(callspec.params.get("server", ""))
+
+
+def _fixtures_of(item: pytest.Item) -> list[str]:
+    return list(getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[dict[str, RedisServer | ClusterServers]]:
+    running: dict[str, RedisServer | ClusterServers] = {}
+    yield running
+    for server in running.values():
+        server.__exit__()
+
+
+@pytest.fixture(params=[*SERVERS, *CLUSTERS])
+def server(request, servers, clock) -> AnyServer:
+    name = request.param
+    if name == "memory":
+        return MemoryServer(clock.wall_ms)
+    if name not in servers:
+        program = PROGRAMS[name.removeprefix("cluster of ")]
+        servers[name] = ClusterServers(program) if name.startswith("cluster") else RedisServer(program)
+        servers[name].start()
+    servers[name].reset()
+    return servers[name]
+
+
+@pytest.fixture
+def single(server) -> RedisServer:
+    """The same where a test is about one server: its socket, its process, its settings."""
+    if isinstance(server, ClusterServers):
+        pytest.skip("about one server, not about a cluster")
+    return server
+
+
+@pytest.fixture
+def keys() -> Keys:
+    return Keys("test", 4)
+
+
+@pytest.fixture
+def clock() -> SystemClock:
+    return SystemClock()
+
+
+@pytest.fixture
+async def client(server) -> AsyncIterator[Any]:
+    client = client_of(server)
+    if isinstance(server, ClusterServers):  # of which one node is set by itself, else
+        client.config_set = partial(client.config_set, target_nodes=client.ALL_NODES)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def blocking(server) -> AsyncIterator[Any]:
+    client = client_of(server, blocking=True)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def store(client, keys) -> Store:
+    return Store(client, keys, session_ttl_s=3600)
+
+
+@pytest.fixture
+def access(client, blocking, keys) -> PartitionAccess:
+    return PartitionAccess(client, blocking, keys)
+
+
+@pytest.fixture(scope="session")
+def real() -> Iterator[redis.Redis]:
+    """A server of the version whose words the one in memory speaks; settings and keys are each test's own matter."""
+    program = PROGRAMS.get("on-path") or next(iter(PROGRAMS.values()))
+    with RedisServer(program) as server, redis.Redis(unix_socket_path=str(server.socket), protocol=2) as client:
+        version = client.info("server")["redis_version"]
+        if not version.startswith("7.0."):
+            pytest.skip(f"compared word by word with Redis 7.0, and this is {version}")
+        yield client

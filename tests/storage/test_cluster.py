@@ -1,0 +1,350 @@
+"""What is special about a Redis Cluster: nodes that die, hand over, hang, or give a slot away while we work."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from redis.asyncio.cluster import ClusterNode
+
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.statemachine.events import CallProgressed
+from conferral.storage import cluster as cluster_client
+from conferral.storage import config
+from conferral.storage import lease as leases
+from conferral.storage.cluster import ClusterClient
+from conferral.storage.connection import Client, identity_of, make_client, store_errors
+from conferral.storage.forgetting import SessionEraser
+from conferral.storage.keys import Keys
+from conferral.storage.lease import Lease
+from conferral.storage.partition import PartitionAccess
+from conferral.storage.publisher import PIPELINES_MAX, Publisher
+from conferral.storage.store import Batch, CommitResult, Store
+from tests.support.redis_cluster import ClusterServers
+from tests.support.redis_server import found_programs
+
+pytestmark = [pytest.mark.redis, pytest.mark.timeout(180), pytest.mark.xdist_group("cluster")]
+KEYS = Keys("test", 64)
+#: How long a failover may take until everything goes on, seconds; a busy machine may elect slowly.
+FAILOVER_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[ClusterServers]:
+    programs = found_programs()
+    with ClusterServers(programs.get("on-path") or programs["bundled"]) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(running: ClusterServers) -> ClusterServers:
+    running.reset()
+    return running
+
+
+@pytest.fixture
+async def client(cluster: ClusterServers) -> AsyncIterator[Client]:
+    client = make_client(cluster.url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def publisher(client: Client) -> AsyncIterator[Publisher]:
+    publisher = Publisher(client, KEYS, SystemClock())
+    yield publisher
+    await publisher.close()
+
+
+def session_in(partition: int) -> str:
+    return next(f"s{n}" for n in range(100_000) if KEYS.partition_of(f"s{n}") == partition)
+
+
+def event(partition: int, token: str = "") -> CallProgressed:
+    return CallProgressed(
+        session_id=session_in(partition), token=token, party="agent", call_sid="CA2", status="ringing"
+    )
+
+
+def partitions_by_node(cluster: ClusterServers) -> dict[int, list[int]]:
+    """Numbers of partitions by the port of the primary that has them."""
+    found: dict[int, list[int]] = {}
+    for partition in range(KEYS.partitions):
+        found.setdefault(cluster.owner_of(KEYS.events(partition)).port, []).append(partition)
+    return found
+
+
+async def eventually(act: Any, timeout_s: float = FAILOVER_S) -> Any:
+    """Does something until Redis takes it."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            try:
+                return await act()
+            except StoreError:
+                await asyncio.sleep(0.05)
+
+
+# ---- a primary dies --------------------------------------------------------------------------------------------------
+
+
+async def test_of_a_dead_primary_only_its_own_partitions_wait_until_the_replica_has_taken_over(
+    cluster: ClusterServers, client: Client, publisher: Publisher
+) -> None:
+    """And webhooks, which send nothing but pipelines, find the replica as well."""
+    (dead, theirs), (_, others), *_ = partitions_by_node(cluster).items()
+    await asyncio.gather(*(publisher.publish(event(partition, "before")) for partition in range(KEYS.partitions)))
+    primary = cluster._at(dead)
+    replica = cluster.replica_of(primary)
+    primary.kill()
+    for number in range(20):
+        told = await asyncio.gather(
+            publisher.publish(event(theirs[0], f"theirs-{number}")),
+            publisher.publish(event(others[0], f"others-{number}")),
+            return_exceptions=True,
+        )
+        assert told[1] is None, "the node of that partition is well"
+        if told[0] is None:
+            break
+    await eventually(lambda: publisher.publish(event(theirs[0], "after")))
+    assert replica.is_primary()
+    tokens = [fields[b"token"] for _, fields in await client.xrange(KEYS.events(others[0]))]
+    assert len(tokens) == len(set(tokens)), "what a node has stored is not sent to it again because another one is dead"
+
+
+@pytest.mark.soak
+async def test_of_a_silent_primary_only_its_own_partitions_wait(cluster: ClusterServers, publisher: Publisher) -> None:
+    """As when its machine is gone: nobody refuses the connection, and it takes the whole deadline to notice."""
+    (silent, theirs), (_, others), *_ = partitions_by_node(cluster).items()
+    await asyncio.gather(*(publisher.publish(event(partition, "before")) for partition in range(KEYS.partitions)))
+    node = cluster._at(silent)
+    node.signal(signal.SIGSTOP)
+    waiting = []
+    try:
+        for number in range(3 * PIPELINES_MAX):
+            waiting.append(asyncio.create_task(publisher.publish(event(theirs[0], f"theirs-{number}"))))
+            # Of the same turn, so of the same pipeline.
+            await publisher.publish(event(others[0], f"others-{number}"))
+        told = await asyncio.gather(*waiting, return_exceptions=True)
+    finally:
+        node.signal(signal.SIGCONT)
+    assert any(isinstance(error, StoreUnreachableError) for error in told), "the node was silent"
+
+
+@pytest.mark.soak
+async def test_commits_and_leases_go_on_at_the_replica(cluster: ClusterServers, client: Client) -> None:
+    clock, partition = SystemClock(), 0
+    key = KEYS.lease(partition)
+    lease, _ = await leases.take(client, key, "one", clock)
+    assert isinstance(lease, Lease)
+    store = Store(client, KEYS, session_ttl_s=60)
+    assert await store.commit(partition, lease, Batch()) is CommitResult.OK
+    primary = cluster.owner_of(key)
+    await client.execute_command("WAIT", 1, 1_000, target_nodes=client.get_node_from_key(key))
+    primary.kill()
+    assert await eventually(lambda: store.commit(partition, lease, Batch())) is CommitResult.OK
+    assert lease.commit == 2
+    assert await client.hget(key, "commit") == b"2"
+
+
+async def test_open_read_finds_the_replica_and_misses_nothing(cluster: ClusterServers, client: Client) -> None:
+    blocking = make_client(cluster.url, blocking=True)
+    access = PartitionAccess(client, blocking, KEYS)
+    reading = asyncio.create_task(access.read(0, 10, block=True))
+    await asyncio.sleep(0.1)  # a delay: nothing shows that a blocked read has begun
+    cluster.fail_over(cluster.owner_of(KEYS.events(0)))
+    await eventually(lambda: client.xadd(KEYS.events(0), {"type": "x"}))
+
+    async def read() -> list[Any]:
+        nonlocal reading
+        try:
+            return await reading
+        finally:
+            reading = asyncio.create_task(access.read(0, 10, block=True))
+
+    async with asyncio.timeout(FAILOVER_S):
+        while not (found := await eventually(read)):
+            pass
+    assert len(found) == 1
+    await asyncio.wait([reading])
+    await blocking.aclose()
+
+
+@pytest.mark.soak
+async def test_failover_is_noticed_as_another_server(
+    cluster: ClusterServers, client: Client, publisher: Publisher
+) -> None:
+    before, _ = await identity_of(client)
+    await publisher._look_at_server()
+    publisher._changed_at_s = None  # as if it had been up for long
+    assert not publisher.restarted_lately()
+    cluster.fail_over(cluster.owner_of(KEYS.events(7)))
+    await client.xadd(KEYS.events(7), {"type": "x"})  # sent on, and the map is known to be old
+    await asyncio.sleep(0.5)  # a delay: the replica takes over
+    await eventually(publisher._look_at_server)
+    assert publisher.restarted_lately()
+    assert (await identity_of(client))[0] != before
+
+
+async def test_session_is_erased_on_whatever_nodes_its_traces_lie(client: Client) -> None:
+    """Its calls and commands lie anywhere; of a second session nothing goes."""
+    calls = [f"CA{number:032x}" for number in range(40)]
+    for number, session_id in enumerate(("s1", "s2")):
+        await client.hset(KEYS.session(session_id), mapping={"id": session_id, "state": "ended", "version": "3"})
+        await client.xadd(KEYS.log(session_id), {"event": "x"})
+        await client.zadd(KEYS.ended(KEYS.partition_of(session_id)), {session_id: 1})
+        await client.xadd(KEYS.outcomes, {"session": session_id})
+        await client.xadd(KEYS.dead, {"session": session_id, "dead_reason": "odd"})
+        for call_sid in calls[number::2]:
+            await client.set(KEYS.call(call_sid), session_id)
+            await client.hset(KEYS.command(call_sid), mapping={"entry": "1-0", "session": call_sid})
+    eraser = SessionEraser(client, KEYS)
+    other = await eraser.look("s2")
+    traces = await eraser.look("s1")
+    assert traces.counts == {
+        "session": 1, "log_entries": 1, "gates": 0, "calls": 20, "commands": 20, "outcomes": 1, "dead_letters": 1,
+    }  # fmt: skip
+    assert await eraser.erase(traces)
+    assert not any((await eraser.look("s1")).counts.values())
+    assert await eraser.look("s2") == other
+    assert await client.hgetall(KEYS.command(calls[0])) == {b"entry": b"1-0"}
+
+
+async def test_cluster_that_is_not_there_is_out_of_reach_and_no_mistake_of_ours() -> None:
+    """Every process waits for it; redis-py's error would have ended them."""
+    client = make_client("redis://127.0.0.1:9/?cluster=true")
+    publisher = Publisher(client, KEYS, SystemClock(), deadline_s=0.3)
+    with pytest.raises(StoreUnreachableError):
+        await config.agree(client, "test", 64)
+    with pytest.raises(StoreUnreachableError):
+        await identity_of(client)
+    with pytest.raises(StoreUnreachableError):
+        await publisher.publish(event(0))
+    with pytest.raises(StoreUnreachableError):
+        await Store(client, KEYS, session_ttl_s=60).load(["s1"])
+    await publisher.close()
+    await client.aclose()
+
+
+async def test_url_is_asked_again_when_all_nodes_have_other_addresses(client: Client) -> None:
+    """As after a move of the whole cluster: its name leads to the new nodes."""
+    await client.set("a", 1)
+    gone = ClusterNode("127.0.0.1", 9, **client.connection_kwargs)
+    manager = client.nodes_manager
+    await manager.aclose()
+    await manager.aclose("startup_nodes")
+    manager.startup_nodes = {gone.name: gone}
+    manager.nodes_cache = {gone.name: gone}
+    manager.slots_cache = {slot: [gone] for slot in manager.slots_cache}
+
+    async def read() -> Any:
+        with store_errors():
+            return await client.get("a")
+
+    assert await eventually(read) == b"1"
+
+
+# ---- nothing is repeated ---------------------------------------------------------------------------------------------
+
+
+async def test_write_that_times_out_is_not_repeated(cluster: ClusterServers) -> None:
+    impatient = ClusterClient.from_url(
+        cluster.url.partition("?")[0], socket_timeout=0.2, retry=make_client(cluster.url).retry, protocol=2
+    )
+    key = KEYS.events(3)
+    await impatient.xadd(key, {"n": 0})
+    node = cluster.owner_of(key)
+    node.signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(StoreUnreachableError), store_errors():
+            await impatient.xadd(key, {"n": 1})
+    finally:
+        node.signal(signal.SIGCONT)
+    async with asyncio.timeout(FAILOVER_S):
+        while node.ask("XLEN", key) == 1:  # what was sent before the pause is done behind it
+            await asyncio.sleep(0.01)
+    assert node.ask("XLEN", key) == 2
+    await impatient.aclose()
+
+
+async def test_reads_and_scripts_ask_no_node_where_their_keys_are(cluster: ClusterServers, client: Client) -> None:
+    for node in cluster.nodes:
+        node.ask("CONFIG", "RESETSTAT")
+    access = PartitionAccess(client, client, KEYS)
+    for partition in range(8):
+        await access.read(partition, 10, block=False)
+        await leases.take(client, KEYS.lease(partition), "one", SystemClock())
+    stats = "".join(str(node.ask("INFO", "COMMANDSTATS")) for node in cluster.nodes)
+    assert "cmdstat_xread" in stats
+    assert "getkeys" not in stats
+
+
+# ---- a slot moves ----------------------------------------------------------------------------------------------------
+
+
+async def test_slot_that_is_being_moved_costs_time_and_nothing_else(
+    cluster: ClusterServers, client: Client, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scripts need all keys in one place, so they wait until the move is over. Events are stored meanwhile."""
+    monkeypatch.setattr(cluster_client, "TRY_AGAIN_FOR_S", 2 * FAILOVER_S)
+    partition, clock = 5, SystemClock()
+    lease, _ = await leases.take(client, KEYS.lease(partition), "one", clock)
+    assert isinstance(lease, Lease)
+    store = Store(client, KEYS, session_ttl_s=60)
+    for number in range(20):
+        await client.set(f"test:{{{partition}}}:filler:{number}", "x")
+    await publisher.publish(event(partition, "before"))
+    source = cluster.owner_of(KEYS.lease(partition))
+    target = next(node for node in cluster.primaries() if node is not source)
+    slot = int(source.ask("CLUSTER", "KEYSLOT", KEYS.lease(partition)))
+    loop = asyncio.get_running_loop()
+
+    refused_before = cluster.refused("TRYAGAIN")
+
+    async def meanwhile() -> "asyncio.Task[CommitResult]":
+        commit = asyncio.ensure_future(store.commit(partition, lease, Batch()))
+        await publisher.publish(event(partition, "meanwhile"))
+        async with asyncio.timeout(FAILOVER_S):
+            while await asyncio.to_thread(cluster.refused, "TRYAGAIN") < refused_before + 20:
+                await asyncio.sleep(0.01)
+        assert not commit.done()
+        return commit
+
+    commits = []
+
+    def between() -> None:
+        commits.append(asyncio.run_coroutine_threadsafe(meanwhile(), loop).result(2 * FAILOVER_S))
+
+    await asyncio.to_thread(cluster.move_slot, slot, source, target, between=between)
+    assert await commits[0] is CommitResult.OK
+    await publisher.publish(event(partition, "after"))
+    entries = await client.xrange(KEYS.events(partition))
+    assert [fields[b"token"] for _, fields in entries] == [b"before", b"meanwhile", b"after"]
+    assert cluster.owner_of(KEYS.lease(partition)) is target
+    await asyncio.to_thread(cluster.move_slot, slot, target, source)
+
+
+async def test_slot_whose_move_takes_long_is_reported_so_that_others_are_not_held_up(
+    cluster: ClusterServers, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_client, "TRY_AGAIN_FOR_S", 0.1)
+    partition = 5
+    lease, _ = await leases.take(client, KEYS.lease(partition), "one", SystemClock())
+    assert isinstance(lease, Lease)
+    store = Store(client, KEYS, session_ttl_s=60)
+    source = cluster.owner_of(KEYS.lease(partition))
+    target = next(node for node in cluster.primaries() if node is not source)
+    slot = int(source.ask("CLUSTER", "KEYSLOT", KEYS.lease(partition)))
+    loop = asyncio.get_running_loop()
+
+    async def commit() -> None:
+        with pytest.raises(StoreUnreachableError):
+            await store.commit(partition, lease, Batch())
+
+    def between() -> None:
+        asyncio.run_coroutine_threadsafe(commit(), loop).result(FAILOVER_S)
+
+    await asyncio.to_thread(cluster.move_slot, slot, source, target, between=between)
+    assert await eventually(lambda: store.commit(partition, lease, Batch())) is CommitResult.OK
+    await asyncio.to_thread(cluster.move_slot, slot, target, source)

@@ -1,0 +1,435 @@
+"""What is written can be read back, and what makes no sense is told by the field's name, never by its value."""
+
+import contextlib
+import dataclasses
+from collections.abc import Mapping
+from typing import get_type_hints
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conferral.statemachine.attributes import PLAIN, Attributes
+from conferral.statemachine.effects import EFFECTS, CreateCall, CreateParticipant, RedirectCall
+from conferral.statemachine.events import (
+    EVENTS,
+    Always,
+    CallSeen,
+    GateDecided,
+    GateDecision,
+    ParticipantFound,
+    ParticipantSeen,
+)
+from conferral.statemachine.order import Order, Recording
+from conferral.statemachine.seen import Seen
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import (
+    Opening,
+    PartyStatus,
+    Phase,
+    SessionMode,
+    Stage,
+    State,
+    TransferMode,
+    TransferStatus,
+    Tune,
+)
+from conferral.statemachine.step import CommandReport, CommandStatus, Conclusion
+from conferral.statemachine.transfer import Attempt, DialOptions, TransferState
+from conferral.storage import effect_codec, event_codec, record, session_codec
+from conferral.storage.effect_codec import ForgetCalls, OutboxEntry, PublishOutcome, TellCommand
+from conferral.storage.event_codec import BadEntryError
+from conferral.storage.store import Stored, blank
+from conferral.storage.times import from_iso, to_iso
+
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+NUMBER = "+14155550123"
+WORD = st.text("abcXYZ019-_", min_size=1, max_size=12)
+MS = st.integers(0, 4_000_000_000_000)
+BY_TYPE = {
+    str: TEXT,
+    int: st.integers(0, 2**53),
+    bool: st.booleans(),
+    int | None: st.one_of(st.none(), st.integers(0, 10**9)),
+    bool | None: st.one_of(st.none(), st.booleans()),
+    tuple[str, ...]: st.lists(WORD, max_size=3).map(tuple),
+    Mapping[str, int]: st.dictionaries(st.sampled_from(["ring", "age", "lone"]), MS, max_size=3),
+    **{
+        kind: st.sampled_from(kind)
+        for kind in (State, Phase, PartyStatus, TransferMode, TransferStatus, Stage, Tune, SessionMode, Opening)
+    },
+}
+
+
+def built(kind, **given):
+    """Any of a dataclass, made from the types of its fields, so that none that is added to it is forgotten here."""
+    hints = get_type_hints(kind)
+    fields = {
+        field.name: MS if field.name.endswith("_ms") else BY_TYPE[hints[field.name]]
+        for field in dataclasses.fields(kind)
+        if field.name not in given
+    }
+    return st.builds(kind, **fields, **given)
+
+
+BY_TYPE[tuple[CallSeen, ...]] = st.lists(built(CallSeen), max_size=3).map(tuple)
+BY_TYPE[tuple[ParticipantSeen, ...]] = st.lists(built(ParticipantSeen), max_size=3).map(tuple)
+BY_TYPE[tuple[ParticipantFound, ...]] = st.lists(built(ParticipantFound), max_size=3).map(tuple)
+BY_TYPE[tuple[Attempt, ...]] = st.lists(built(Attempt), max_size=3).map(tuple)
+BY_TYPE[DialOptions] = built(DialOptions)
+BY_TYPE[Attributes] = st.just(PLAIN) | built(Attributes)
+BY_TYPE[tuple[Order, ...]] = st.lists(built(Order), max_size=3).map(tuple)
+BY_TYPE[Recording | None] = st.none() | built(Recording)
+BY_TYPE[Seen] = st.builds(
+    Seen,
+    windows=st.dictionaries(WORD, st.tuples(st.integers(0, 10**6), st.integers(0, 2**64 - 1)), max_size=3),
+    tokens=st.lists(TEXT, max_size=4).map(tuple),
+)
+
+
+@given(st.one_of([built(event) for event in EVENTS]))
+def test_every_event_can_be_read_back(event):
+    entry = event_codec.encode(event)
+    assert all(isinstance(name, str) and isinstance(value, str) for name, value in entry.items())
+    assert event_codec.decode(entry, event.entry_id) == event
+
+
+@given(st.one_of([built(effect) for effect in EFFECTS]), MS)
+def test_every_effect_can_be_read_back(effect, ordered_at_ms):
+    entry = OutboxEntry(effect, ordered_at_ms)
+    assert effect_codec.decode(effect_codec.encode(entry)) == entry
+
+
+@pytest.mark.parametrize("work", [
+    TellCommand("s", CommandReport("c", CommandStatus.REJECTED, "nobody has answered yet")),
+    ForgetCalls("s", ("CA1", "CA2")),
+    PublishOutcome(Conclusion("s:t1", "transfer", "s", "failed", "busy", "blind", NUMBER,
+                              (Attempt("target", NUMBER, "d1", 2, ended_at_ms=8, result="busy"),), 1, 9)),
+], ids=["tell", "forget", "outcome"])  # fmt: skip
+def test_every_chore_can_be_read_back(work):
+    assert effect_codec.decode(effect_codec.encode(OutboxEntry(work, 5))) == OutboxEntry(work, 5)
+
+
+def test_words_of_closed_lists_are_written_as_their_text():
+    event = GateDecided(session_id="s", dial="d", call_sid="CA1", decision=GateDecision.TAKEN)
+    assert event_codec.encode(event)["decision"] == "taken"
+    effect = CreateParticipant(effect_id="e", session_id="s", to="client:a", timeout_s=30, room="CF1", label="target-1",
+                               early_media=True)  # fmt: skip
+    assert b'"early_media":true' in effect_codec.encode(OutboxEntry(effect, 1))
+
+
+def test_attributes_of_an_effect_are_nested_and_left_out_where_the_directory_says_nothing():
+    effect = RedirectCall(effect_id="e", session_id="s", call_sid="CA1", room="CF1", label="agent-1")
+    assert "attributes" not in orjson.loads(effect_codec.encode(OutboxEntry(effect, 1)))
+    special = dataclasses.replace(effect, attributes=Attributes(beep="true"))
+    assert orjson.loads(effect_codec.encode(OutboxEntry(special, 1)))["attributes"]["beep"] == "true"
+
+
+def test_what_stands_in_the_table_for_always_is_never_stored():
+    with pytest.raises(KeyError):
+        event_codec.encode(Always(session_id="s"))
+    with pytest.raises(BadEntryError, match=r"^unknown type$"):
+        event_codec.decode({"type": Always.name, "session": "s"}, "1-0")
+
+
+def test_what_is_stored_shows_nobodys_number_when_it_is_shown():
+    token = "%7B%22parentCallInfoToken%22%7D"
+    effect = CreateCall(effect_id="e", session_id="s", to=NUMBER, timeout_s=30, caller_id=NUMBER, call_token=token)
+    session = Session("s", version=1, call_token=token, parties={"customer": Party("customer", "c", address=NUMBER)},
+                      agents=(NUMBER,), parked_by=NUMBER,
+                      orders=(Order("c", "add", to=NUMBER, url=NUMBER, say=NUMBER),))  # fmt: skip
+    conclusion = Conclusion("s:t1", "transfer", "s", "failed", to=NUMBER)
+    shown = repr([OutboxEntry(effect, 5), Stored(session, session_codec.encode(session)), PublishOutcome(conclusion)])
+    assert "5550123" not in shown
+    assert token not in shown
+
+
+def test_mark_of_a_done_effect_is_no_order():
+    assert effect_codec.decode(b"done") is None
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"nonsense", b'{"kind":"redirect_call","ordered_at_ms":1}',
+                                  b'{"kind":"unknown","ordered_at_ms":1}'])  # fmt: skip
+def test_outbox_entry_that_makes_no_sense_is_told(body):
+    with pytest.raises(BadEntryError):
+        effect_codec.decode(body)
+
+
+parties = built(Party, name=WORD, room_sequence=st.integers(-1, 10**6)).map(lambda party: {party.name: party})
+sessions = built(
+    Session,
+    id=WORD,
+    version=st.integers(1, 10**9),
+    parties=st.lists(parties, max_size=4).map(
+        lambda some: {name: party for one in some for name, party in one.items()}
+    ),
+    transfer=st.none() | built(TransferState),
+)
+
+
+@given(sessions, st.randoms())
+def test_every_session_can_be_read_back(session, chance):
+    fields = session_codec.encode(session)
+    assert all(type(value) is str for value in fields.values())
+    # Redis keeps no order of fields; what is decided goes through the parties in theirs.
+    shuffled = dict(chance.sample(list(fields.items()), len(fields)))
+    found = session_codec.decode(shuffled)
+    assert found == session
+    assert list(found.parties) == list(session.parties)
+
+
+@given(sessions, sessions, st.data())
+def test_hash_that_is_made_from_an_earlier_one_is_the_same_as_if_made_anew(before, other, data):
+    # What is not taken from the other is the very same object, as it is after a decision.
+    names = [field.name for field in dataclasses.fields(Session) if field.name not in {"id", "parties"}]
+    taken = data.draw(st.lists(st.sampled_from(names), unique=True))
+    parties = dict(before.parties)
+    for name in data.draw(
+        st.lists(st.sampled_from(sorted({*before.parties, *other.parties}) or ["nobody"]), max_size=4)
+    ):
+        parties.pop(name, None)
+        if name in other.parties:
+            parties[name] = other.parties[name]
+    session = dataclasses.replace(before, parties=parties, **{name: getattr(other, name) for name in taken})
+    fields = session_codec.encode(before)
+    unchanged = dict(fields)
+    assert session_codec.encode_onto(session, before, fields) == session_codec.encode(session)
+    assert fields == unchanged
+    stored = Stored(before, fields).becoming(session)
+    assert (stored.session, stored.fields) == (session, session_codec.encode(session))
+
+
+def test_session_that_did_not_exist_is_encoded_whole():
+    session = Session("CA1", version=1, parties={"agent": Party("agent", "agent-1")})
+    assert blank("CA1").becoming(session) == Stored(session, session_codec.encode(session))
+
+
+def test_only_what_has_changed_is_encoded_again():
+    before = Session("CA1", version=1, parties={"agent": Party("agent", "agent-1"), "customer": Party("customer", "c")})
+    fields = dict.fromkeys(session_codec.encode(before), "as it stands in Redis")
+    after = dataclasses.replace(
+        before, version=2, parties={**before.parties, "agent": dataclasses.replace(before.parties["agent"], held=True)}
+    )
+    changed = session_codec.encode_onto(after, before, fields)
+    assert {name: value for name, value in changed.items() if fields.get(name) != value} == {
+        "version": "2", "party.agent.held": "true",
+    }  # fmt: skip
+
+
+def test_order_of_parties_is_stored_only_where_it_is_unusual():
+    def fields_of(*names):
+        return session_codec.encode(Session("s", version=1, parties={name: Party(name, name) for name in names}))
+
+    assert "party_order" not in fields_of("customer", "agent", "target-1", "target-2")
+    assert fields_of("agent", "customer")["party_order"] == "agent customer"
+
+
+def test_session_reads_as_people_expect():
+    session = Session(
+        "CA1",
+        version=3,
+        created_at_ms=1_795_165_380_677,
+        parties={"agent": Party("agent", "agent-1", "CA2", "client:alice", PartyStatus.RINGING)},
+    )
+    assert session_codec.encode(session) == {
+        "id": "CA1",
+        "state": "bridged",
+        "phase": "ringing",
+        "version": "3",
+        "direction": "inbound",
+        "created_at": "2026-11-20T09:03:00.677Z",
+        "updated_at": "",
+        "ended_at": "",
+        "end_reason": "",
+        "conference_sid": "",
+        "conference_name": "CA1",
+        "party.agent.call_sid": "CA2",
+        "party.agent.address": "client:alice",
+        "party.agent.label": "agent-1",
+        "party.agent.status": "ringing",
+        "party.agent.held": "false",
+        "party.agent.muted": "false",
+        "party.agent.left_reason": "",
+    }
+
+
+def test_transfer_reads_as_people_expect():
+    transfer = TransferState(1, TransferMode.CONSULT, NUMBER, TransferStatus.RINGING, started_at_ms=1_795_165_380_677)
+    target = Party("target", "target-1", dial_id="d1", tune=Tune.MUSIC, answered=True, dial_due_ms=1_795_165_380_677)
+    session = Session("CA1", version=3, parties={"target": target}, transfer=transfer)
+    fields = session_codec.encode(session)
+    assert {name: value for name, value in fields.items() if name.startswith("transfer.")} == {
+        "transfer.mode": "consult",
+        "transfer.to": NUMBER,
+        "transfer.status": "ringing",
+        "transfer.reason": "",
+        "transfer.stage": "converting",
+        "transfer.number": "1",
+        "transfer.started_at": "2026-11-20T09:03:00.677Z",
+    }
+    inner = {"dial_id": "d1", "tune": "music", "answered": "true", "dial_due": "2026-11-20T09:03:00.677Z"}
+    assert {name: fields.get(f"party.target.{name}") for name in inner} == inner
+
+
+def test_what_only_the_worker_needs_is_left_out_while_it_is_empty():
+    fields = session_codec.encode(Session("CA1", version=1, transfer=TransferState(1, TransferMode.WARM, "client:a")))
+    assert {"call_token", "options", "former_calls", "dials", "transfer.attempts", "transfer.options"}.isdisjoint(
+        fields
+    )
+
+
+def test_attempts_and_options_are_json_of_their_attributes():
+    options = DialOptions(brief="a caller", confirm=True, timeout_s=20, digits="12", caller_id=NUMBER)
+    transfer = TransferState(1, TransferMode.WARM, "client:a", options=options,
+                             attempts=(Attempt("target", "client:a", "d1", 5, result="busy"),))  # fmt: skip
+    fields = session_codec.encode(Session("CA1", version=1, transfer=transfer, options=options))
+    expected = {"brief": "a caller", "confirm": True, "timeout_s": 20, "digits": "12", "caller_id": NUMBER}
+    assert orjson.loads(fields["options"]) == orjson.loads(fields["transfer.options"]) == expected
+    (attempt,) = orjson.loads(fields["transfer.attempts"])
+    assert attempt == {"party": "target", "to": "client:a", "dial_id": "d1", "started_at_ms": 5, "answered_at_ms": 0,
+                       "ended_at_ms": 0, "result": "busy"}  # fmt: skip
+
+
+def test_recording_reads_as_people_expect():
+    recording = Recording("RE1", "completed", of_conference=True, url="https://example.com/RE1", duration_s=62)
+    fields = session_codec.encode(Session("CA1", version=1, recording=recording))
+    assert {name: value for name, value in fields.items() if name.startswith("recording.")} == {
+        "recording.sid": "RE1",
+        "recording.status": "completed",
+        "recording.url": "https://example.com/RE1",
+        "recording.duration_s": "62",
+        "recording.of_conference": "true",
+    }
+
+
+def test_conference_from_the_start_reads_as_people_expect():
+    session = Session(
+        "CA1", version=1, mode=SessionMode.CONFERENCE, opening=Opening.DIALING, agents=("client:alice", NUMBER),
+        attributes=Attributes(record="true", beep="onEnter", max_participants=5), parked_by="client:alice",
+        parked_until_ms=1_795_165_380_677,
+    )  # fmt: skip
+    fields = session_codec.encode(session)
+    inner = {"mode": "conference", "opening": "dialing", "agents": f"client:alice {NUMBER}",
+             "parked_by": "client:alice", "parked_until": "2026-11-20T09:03:00.677Z"}  # fmt: skip
+    assert {name: fields[name] for name in inner} == inner
+    assert orjson.loads(fields["attributes"]) == {"record": "true", "beep": "onEnter", "max_participants": 5}
+
+
+def test_orders_are_json_of_their_attributes():
+    order = Order("c1", "add", "lawyer", NUMBER, DialOptions(confirm=True), effects=("e1",), due_ms=7)
+    (written,) = orjson.loads(session_codec.encode(Session("CA1", version=1, orders=(order,)))["orders"])
+    assert written == {
+        "command_id": "c1", "name": "add", "party": "lawyer", "to": NUMBER, "mode": "", "action": "", "url": "",
+        "say": "", "options": {"brief": "", "confirm": True, "timeout_s": 0, "digits": "", "caller_id": ""},
+        "is_queued": False,
+        "is_clearing": False, "due_ms": 7, "is_looked_after": False, "playing_to": [], "effects": ["e1"],
+    }  # fmt: skip
+
+
+def test_newer_versions_parts_of_a_json_are_passed_over():
+    fields = session_codec.encode(Session("CA1", version=1, options=DialOptions(brief="x")))
+    fields["options"] = '{"brief":"x","colour":"blue"}'
+    assert session_codec.decode(fields).options == DialOptions(brief="x")
+
+
+def test_newer_versions_parts_of_orders_and_attributes_are_passed_over():
+    fields = session_codec.encode(Session("CA1", version=1, recording=Recording("RE1")))
+    fields["orders"] = '[{"command_id":"c","name":"add","options":{"brief":"x","colour":"blue"},"colours":["blue"]}]'
+    fields["attributes"] = '{"record":"true","colour":"blue"}'
+    fields["recording.colour"] = "blue"
+    session = session_codec.decode(fields)
+    assert session.orders == (Order("c", "add", options=DialOptions(brief="x")),)
+    assert (session.attributes, session.recording) == (Attributes(record="true"), Recording("RE1"))
+
+
+def test_newer_versions_parts_of_events_and_effects_are_passed_over():
+    fields = {"type": "call_received", "session": "s", "call_sid": "CA1", "customer_address": NUMBER,
+              "agent_address": "client:a", "attributes": '{"beep":"true","colour":"blue"}'}  # fmt: skip
+    assert event_codec.decode(fields, "1-0").attributes == Attributes(beep="true")
+    body = b"""{"kind":"redirect_call","ordered_at_ms":1,"effect_id":"e","session_id":"s","call_sid":"CA1","room":"CF1",
+               "label":"agent-1","attributes":{"beep":"true","colour":"blue"},"colour":"blue","shades":["dark"]}"""
+    assert effect_codec.decode(body).work.attributes == Attributes(beep="true")
+
+
+def test_entry_of_an_older_version_has_a_bridge_in_mind():
+    fields = {"type": "call_received", "session": "s", "call_sid": "CA1", "customer_address": NUMBER,
+              "agent_address": "client:a"}  # fmt: skip
+    event = event_codec.decode(fields, "1-0")
+    assert (event.mode, event.other_agents, event.attributes) == ("bridge", (), PLAIN)
+    assert event_codec.encode(event)["mode"] == "bridge"
+    assert "attributes" not in event_codec.encode(event)
+
+
+def test_type_that_nobody_knows_how_to_store_is_found_at_the_start():
+    @dataclasses.dataclass
+    class Odd:
+        weight: float = 0.0
+
+    with pytest.raises(KeyError):
+        record.Columns(Odd)
+
+
+FULL = Session("CA1", version=1, parties={"agent": Party("agent", "a")},
+               transfer=TransferState(1, TransferMode.WARM, "client:a"), recording=Recording("RE1"))  # fmt: skip
+
+
+@pytest.mark.parametrize("field, value", [
+    ("state", "flying"), ("version", "many"), ("created_at", "yesterday"), ("party.agent.status", "?"),
+    ("seen", "{"), ("seen", '{"windows":{"CA1":[]},"tokens":[]}'), ("timers", "ring"), ("options", "[1]"),
+    ("party.agent.tune", "waltz"), ("transfer.mode", "cold"), ("transfer.stage", "?"),
+    ("transfer.attempts", '[{"a":1}]'), ("transfer.number", "first"), ("orders", "[{}]"), ("orders", "[5]"),
+    ("attributes", "[]"), ("recording.duration_s", "long"), ("mode", "cold"), ("opening", "?"),
+    ("parked_until", "soon"), ("agent_number", "first"),
+])  # fmt: skip
+def test_broken_record_names_the_field_and_not_its_value(field, value):
+    fields = session_codec.encode(FULL) | {field: value}
+    with pytest.raises(session_codec.BrokenRecordError) as broken:
+        session_codec.decode(fields)
+    assert broken.value.field == field
+    assert value not in str(broken.value)
+
+
+@pytest.mark.parametrize("field", ["id", "state", "version", "created_at", "party.agent.label", "transfer.mode",
+                                   "transfer.stage", "transfer.number"])  # fmt: skip
+def test_record_without_a_field_that_is_always_there_is_broken(field):
+    fields = session_codec.encode(FULL)
+    del fields[field]
+    with pytest.raises(session_codec.BrokenRecordError) as broken:
+        session_codec.decode(fields)
+    assert broken.value.field == field
+
+
+@pytest.mark.parametrize("entry, reason", [
+    ({}, "no type"),
+    ({"type": ""}, "no type"),
+    ({"type": "sneeze"}, "unknown type"),
+    ({"type": "convert"}, "no session"),
+    ({"type": "participant_joined", "session": "s", "conference_sid": "CF"}, "no call_sid"),
+    ({"type": "lone_overdue", "session": "s", "due_ms": "soon"}, "due_ms makes no sense"),
+    ({"type": "effect_failed", "session": "s", "effect_id": "e", "kind": "k", "gone": "maybe"}, "gone makes no sense"),
+    ({"type": "calls_read", "session": "s", "effect_id": "e", "read_version": "1", "calls": "{"}, "calls makes no sense"),  # noqa: E501
+    *(({"type": "call_received", "session": "s", "call_sid": "CA1", "customer_address": "x", "agent_address": "y",
+        field: text}, f"{field} makes no sense")
+      for field, text in (("attributes", "{"), ("attributes", "[]"), ("other_agents", "{}"), ("other_agents", "[5]"))),
+])  # fmt: skip
+def test_entry_that_makes_no_sense_is_told_by_its_field(entry, reason):
+    with pytest.raises(BadEntryError) as bad:
+        event_codec.decode(entry, "1-0")
+    assert bad.value.reason == reason
+
+
+@given(st.dictionaries(st.sampled_from(["type", "session", "sequence", "at", "due_ms", "calls", "gone"]), TEXT))
+def test_any_entry_is_an_event_or_told(entry):
+    with contextlib.suppress(BadEntryError):
+        assert event_codec.decode(entry, "1-0").name == entry["type"]
+
+
+def test_fields_that_this_version_does_not_know_are_passed_over():
+    event = event_codec.decode({"type": "convert", "session": "s", "token": "c", "colour": "blue"}, "1-0")
+    assert event.name == "convert"
+
+
+@given(MS)
+def test_times_can_be_read_back(unix_ms):
+    assert from_iso(to_iso(unix_ms)) == unix_ms

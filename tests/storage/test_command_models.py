@@ -1,0 +1,245 @@
+"""Commands by their models: values of JSON, words of refusal, and schemas that accept what is accepted."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conferral.statemachine.events import COMMANDS
+from conferral.storage import command_models
+from conferral.storage.command_models import MODELS, BadCommandError, schema_of, validate
+
+NUMBER = "+14155550123"
+ADD = {"type": "add", "session": "s", "to": NUMBER, "party": "lawyer"}
+CALL_SID = "CA0123456789abcdef0123456789abcdef"
+VALID = {
+    "call": {"agent": "client:alice", "customer": NUMBER, "mode": "conference"},
+    "transfer": {"to": f"{NUMBER},client:bob", "mode": "blind"},
+    "retrieve": {"to": "client:bob"},
+    "add": {"to": NUMBER, "party": "lawyer-2"},
+    **{name: {"party": CALL_SID} for name in ("remove", "hold", "unhold", "mute", "unmute")},
+    "supervise": {"to": "client:boss", "mode": "whisper"},
+    "announce": {"say": "Hello"},
+    "record": {"action": "pause"},
+}
+
+
+def refusal(fields) -> str:
+    with pytest.raises(BadCommandError) as refused:
+        validate(fields)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_command_is_taken_with_what_it_needs(name):
+    fields = {"type": name, "session": "s", **VALID.get(name, {})}
+    assert validate(fields).entry() == fields
+
+
+def test_there_is_a_model_for_every_command_and_in_their_order():
+    assert [model.kind for model in MODELS.values()] == list(COMMANDS)
+
+
+NEW_NAME = (
+    "party must be a new name: a small letter, then at most 31 small letters, digits, _ or -, and no phone number; "
+    "these are taken: customer, agent, target, supervisor, agent-NUMBER, target-NUMBER, guest-NUMBER"
+)
+ANNOUNCE = {"type": "announce", "session": "s"}
+ONE_OF_TWO = "announce needs one of the fields url and say, and not both"
+URL = "url must be an http:// or https:// URL of at most 2,000 characters"
+
+
+@pytest.mark.parametrize("fields, words", [
+    ({**ADD, "party": ""}, "add needs the field party: a new name for whoever is dialled"),
+    *(({**ADD, "party": name}, NEW_NAME) for name in (
+        "agent", "customer", "target", "supervisor", "agent-1", "target-12", "guest-1", "Lawyer", "1st", "a" * 33,
+        "a b", "a\n", NUMBER, "bob14155550123", "bob-415-555-0123", "x_4155550",
+    )),
+    ({**ADD, "to": f"{NUMBER},client:a"}, "to must be one destination"),
+    ({**ADD, "to": f"{NUMBER}\n"}, "to must be one destination"),
+    ({**ADD, "to": "\ud800"}, "to must be one destination"),
+    ({**ADD, "mode": "warm"},
+     "add has no field 'mode'; it takes session, to, party, brief, confirm, timeout, digits, caller_id and id"),
+    ({**ADD, "id": "a b"}, "id must be 1 to 64 letters, digits, _ or -"),
+    ({"type": "hold", "session": "s"}, "hold needs the field party: the name of a party or the SID of its call"),
+    *(({"type": "mute", "session": "s", "party": party}, "party must be the name of a party or the SID of its call")
+      for party in (NUMBER, NUMBER[1:], "a b", "a" * 65)),
+    ({"type": "supervise", "session": "s", "to": NUMBER},
+     "supervise needs the field mode: monitor, whisper or barge"),
+    ({"type": "supervise", "session": "s", "to": NUMBER, "mode": "listen"}, "mode must be monitor, whisper or barge"),
+    ({"type": "retrieve", "session": "s"}, "retrieve needs the field to: whom to dial"),
+    ({"type": "record", "session": "s"}, "record needs the field action: start, pause, resume or stop"),
+    ({"type": "record", "session": "s", "action": "rewind"}, "action must be start, pause, resume or stop"),
+    (ANNOUNCE, ONE_OF_TWO),
+    ({**ANNOUNCE, "url": "", "say": ""}, ONE_OF_TWO),
+    ({**ANNOUNCE, "url": "https://example.com/a.mp3", "say": "Hello"}, ONE_OF_TWO),
+    ({**ANNOUNCE, "say": "x" * 501}, "say must be at most 500 characters, without control characters"),
+    *(({**ANNOUNCE, "url": url}, URL) for url in (
+        "example.com/a.mp3", "ftp://example.com/a", "https://", "https:///a", "https://example.com/a b",
+        "https://example.com/ä", "https://example.com/%zz", "https://example.com/<a>", "https://example.com:x/",
+        "https://example.com/a\n", f"https://example.com/{'a' * 2_000}", "https://a@b@c/",
+    )),
+    ({**ADD, "to": 14155550123}, "to must be text"),
+    ({**ADD, "to": None}, "to must be text"),
+    ({**ADD, "to": [NUMBER]}, "to must be text"),
+    ({**ADD, "brief": {"a": NUMBER}}, "brief must be text"),
+    ({**ADD, "digits": 12}, "digits must be text"),
+    ({**ADD, "session": 5}, "session must be text"),
+    *(({**ADD, "confirm": confirm}, "confirm must be true or false") for confirm in (1, 0, None, "yes", [], {})),
+    *(({**ADD, "timeout": timeout}, "timeout must be whole seconds, 5 to 600")
+      for timeout in (4, 601, 30.5, True, None, [], 10**400, -30, float("inf"), float("nan"))),
+    ({"type": "supervise", "session": "s", "to": NUMBER, "mode": ["barge"]}, "mode must be monitor, whisper or barge"),
+    *(({**named, "session": "s"}, f"the field type is missing: which command it is; known: {', '.join(sorted(MODELS))}")
+      for named in ({}, {"type": ""})),
+    ({"type": ["end"], "session": "s"}, f"unknown type (unprintable); known: {', '.join(sorted(MODELS))}"),
+])  # fmt: skip
+def test_command_that_is_wrong_is_told_in_words(fields, words):
+    assert refusal(fields) == words
+
+
+def test_of_several_faults_that_of_the_session_is_told_first_then_strange_fields():
+    assert refusal({**ADD, "session": "a b", "strange": "1", "to": ""}).startswith("session must be")
+    assert refusal({**ADD, "strange": "1", "odd": "2", "to": ""}).startswith("add has no field 'odd'")
+    assert refusal({**ADD, "to": "", "digits": "x"}).startswith("add needs the field to")
+
+
+@pytest.mark.parametrize("url", [
+    "https://example.com/a.mp3", "HTTP://EXAMPLE.com:8080/a%20b?c=d&e=%2B#rc=2", "http://[::1]:80/", "https://a:b@host",
+])  # fmt: skip
+def test_url_that_can_be_fetched_is_taken(url):
+    assert validate({**ANNOUNCE, "url": url}).entry()["url"] == url
+
+
+@pytest.mark.parametrize("given, taken", [(True, True), ("true", True), (False, False), ("false", False)])
+def test_confirm_is_a_boolean_or_a_word(given, taken):
+    model = validate({**ADD, "confirm": given})
+    assert model.values()["confirm"] is taken
+    assert model.entry()["confirm"] == str(taken).lower()
+
+
+@pytest.mark.parametrize("given", [30, 30.0, "30", "030"])
+def test_timeout_is_a_number_or_digits(given):
+    model = validate({**ADD, "timeout": given})
+    assert model.values()["timeout_s"] == 30
+    assert type(model.values()["timeout_s"]) is int
+    assert model.entry()["timeout"] == "30"
+
+
+def test_what_was_not_given_stands_in_no_entry():
+    model = validate({**ADD, "brief": "", "id": ""})
+    assert model.entry() == ADD
+    assert model.values() == {"to": NUMBER, "party": "lawyer"}
+
+
+def test_command_shows_nobodys_number_or_name():
+    model = validate({**ADD, "brief": "Mrs Smith calls", "id": "c1"})
+    assert repr(model) == "Add(session='s', id='c1')"
+    assert "Smith" not in str(model)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(st.sampled_from([*MODELS.values()]), st.data())
+def test_whatever_is_given_is_taken_or_refused_without_repeating_it(model, data):
+    number = "+15005550006"
+    names = st.sampled_from(model.names()) | st.text(max_size=5).map(lambda text: text + number)
+    texts = st.text(max_size=40).map(lambda text: text + number)
+    changes = data.draw(st.dictionaries(names, ANYTHING | texts, max_size=3))
+    try:
+        found = validate({"session": "s", **VALID.get(model.kind.name, {}), **changes, "type": model.kind.name})
+    except BadCommandError as refused:
+        words = str(refused)
+    else:
+        words = repr(found)
+        assert all(type(text) is str and text.encode() for text in found.entry().values())
+        assert validate(found.entry()) == found, "what one way of giving it takes, the stream takes too"
+    assert number not in words
+
+
+# ---- schemas ----------------------------------------------------------------------------------------------------
+
+
+def accepts(schema, value) -> bool:
+    """Enough of JSON Schema for what stands in ours."""
+    if "anyOf" in schema:
+        return any(accepts(one, value) for one in schema["anyOf"])
+    kind = {"string": str, "boolean": bool, "integer": int, "object": dict}[schema["type"]]
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        return False
+    if kind is dict:
+        return accepts_object(schema, value)
+    if kind is int:
+        return schema["minimum"] <= value <= schema["maximum"]
+    if kind is bool:
+        return True
+    return (
+        schema.get("const", value) == value
+        and value in schema.get("enum", [value])
+        and re.search(schema.get("pattern", ""), value) is not None
+        and len(value) <= schema.get("maxLength", len(value))
+    )
+
+
+def accepts_object(schema, value) -> bool:
+    fields = schema["properties"]
+    is_known = schema["additionalProperties"] is False and value.keys() <= fields.keys()
+    has_all = value.keys() >= set(schema["required"])
+    return is_known and has_all and all(accepts(fields[name], one) for name, one in value.items())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_schema_accepts_a_valid_command_and_its_empty_fields(name):
+    schema = schema_of(MODELS[name])
+    fields = {"type": name, "session": "s", **VALID.get(name, {})}
+    empty = dict.fromkeys(schema["properties"].keys() - schema["required"] - fields.keys(), "")
+    assert accepts(schema, fields)
+    assert accepts(schema, {**fields, **empty})
+    assert validate({**fields, **empty}).entry() == fields
+    assert not accepts(schema, {**fields, "strange": ""})
+    assert not accepts(schema, {**fields, "type": "dance"})
+
+
+@given(st.sampled_from([*MODELS.values()]), st.data())
+def test_schema_and_validation_say_the_same_of_any_field(model, data):
+    fields = {"type": model.kind.name, "session": "s", **VALID.get(model.kind.name, {})}
+    schema = schema_of(model)
+    name = data.draw(st.sampled_from([name for name in model.names() if name not in {"type", "url", "say"}]))
+    near = st.from_regex(r"[a-z0-9*#wW+:,. -]{0,34}\Z", fullmatch=True)
+    fields[name] = data.draw(
+        st.booleans() | st.integers(-1, 700) | near | st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
+        | st.sampled_from(["", "true", "agent", "agent-1", "guest-2", "bridge", "blind", "barge", "stop", "05", "600"])
+    )  # fmt: skip
+    try:
+        validate(fields)
+        is_taken = True
+    except BadCommandError as refused:
+        is_taken = "twice" in str(refused)  # no schema can say it
+    assert accepts(schema, fields) == is_taken
+
+
+@pytest.mark.parametrize("given, is_right", [
+    ({"say": "Hello"}, True), ({"url": "https://a/"}, True), ({"say": "Hello", "url": ""}, True), ({}, False),
+    ({"say": "", "url": ""}, False), ({"say": "Hello", "url": "https://a/"}, False),
+])  # fmt: skip
+def test_schema_of_announce_wants_one_of_two(given, is_right):
+    ways = schema_of(MODELS["announce"])["oneOf"]
+    fits = [
+        all(
+            len(given[name]) >= bound.get("minLength", 0) and len(given[name]) <= bound.get("maxLength", 500)
+            for name, bound in way["properties"].items() if name in given
+        )
+        for way in ways if set(way["required"]) <= given.keys()
+    ]  # fmt: skip
+    assert (fits.count(True) == 1) == is_right
+
+
+def test_fields_that_are_given_in_another_way_are_left_out_of_a_schema():
+    schema = schema_of(command_models.Transfer, without=("session", "type"))
+    assert schema["required"] == ["to", "mode"]
+    assert {"session", "type"}.isdisjoint(schema["properties"])

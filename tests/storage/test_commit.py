@@ -1,0 +1,399 @@
+"""The one commit: whole or not at all, recognised when repeated, refused to whoever lost the lease."""
+
+from dataclasses import replace
+
+import pytest
+
+from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
+from conferral.statemachine.events import CallReceived, ConferenceFound, ParticipantFound
+from conferral.statemachine.machine import step
+from conferral.statemachine.session import Ask, Party, Session
+from conferral.statemachine.states import PartyStatus, Stage, TransferMode, Tune
+from conferral.statemachine.transfer import Attempt, TransferState
+from conferral.storage import event_codec, session_codec
+from conferral.storage import lease as leases
+from conferral.storage.store import (
+    Batch,
+    CommitConflictError,
+    CommitOutOfOrderError,
+    CommitResult,
+    SessionChange,
+    Stored,
+    WrongTypeError,
+    blank,
+)
+
+pytestmark = pytest.mark.redis
+SESSION = "CA" + "1" * 32
+
+
+def opened(session_id: str = SESSION) -> SessionChange:
+    event = CallReceived(
+        session_id=session_id, token="t", call_sid=session_id, customer_address="+14155550123", agent_address="client:a"
+    )
+    taken = step(Session(session_id), event, 1_000_000)
+    after = Stored(taken.session, session_codec.encode(taken.session))
+    return SessionChange(blank(session_id), after, log=[{"event": "call_received", "version": "1"}])
+
+
+def ended(change: SessionChange) -> SessionChange:
+    from conferral.statemachine.events import End
+
+    taken = step(change.after.session, End(session_id=SESSION, token="e"), 1_000_500)
+    return SessionChange(change.after, Stored(taken.session, session_codec.encode(taken.session)))
+
+
+@pytest.fixture
+def partition(keys) -> int:
+    return keys.partition_of(SESSION)
+
+
+@pytest.fixture
+async def lease(client, keys, partition, clock):
+    taken, _ = await leases.take(client, keys.lease(partition), "one", clock)
+    return taken
+
+
+async def add(client, keys, partition, count=1):
+    return [(await client.xadd(keys.events(partition), {"type": "x", "n": n})).decode() for n in range(count)]
+
+
+async def everything(client, keys):
+    """Every key with its content, to see that nothing was written."""
+    found = {}
+    for key in sorted(await client.keys("*")):
+        kind = (await client.type(key)).decode()
+        read = {
+            "hash": client.hgetall,
+            "stream": client.xrange,
+            "string": client.get,
+            "set": client.smembers,
+            "zset": lambda name: client.zrange(name, 0, -1, withscores=True),
+        }[kind]
+        found[key] = await read(key)
+    return found
+
+
+async def test_commit_stores_session_log_effects_and_timers_and_removes_the_entries(
+    store, client, keys, partition, lease
+):
+    ids = await add(client, keys, partition, 3)
+    batch = Batch(entry_ids=ids[:2], sessions=[opened()], outbox_put={"effect": b"{}"}, timers={f"ring|{SESSION}": 5})
+    assert await store.commit(partition, lease, batch) is CommitResult.OK
+    assert [entry_id.decode() for entry_id, _ in await client.xrange(keys.events(partition))] == ids[2:]
+    loaded = (await store.load([SESSION]))[SESSION]
+    assert loaded.session == batch.sessions[0].after.session
+    assert await client.hgetall(keys.outbox(partition)) == {b"effect": b"{}"}
+    assert await client.zscore(keys.timers(partition), f"ring|{SESSION}") == 5
+    assert await client.smembers(keys.live(partition)) == {SESSION.encode()}
+    assert len(await client.xrange(keys.log(SESSION))) == 1
+    assert await client.ttl(keys.session(SESSION)) == -1
+    assert lease.commit == 1
+
+
+async def test_repeated_commit_is_answered_already_and_changes_nothing(store, client, keys, partition, lease):
+    ids = await add(client, keys, partition)
+    batch = Batch(entry_ids=ids, sessions=[opened()])
+    await store.commit(partition, lease, batch)
+    before = await everything(client, keys)
+    lease.commit -= 1  # as if the answer had been lost
+    assert await store.commit(partition, lease, batch) is CommitResult.ALREADY
+    assert lease.commit == 1
+    assert await everything(client, keys) == before
+
+
+async def test_former_holders_commit_changes_nothing(store, client, keys, partition, lease, clock):
+    ids = await add(client, keys, partition)
+    await client.hset(keys.lease(partition), "until", 1)
+    other, _ = await leases.take(client, keys.lease(partition), "two", clock)
+    before = await everything(client, keys)
+    with pytest.raises(LeaseLostError):
+        await store.commit(partition, lease, Batch(entry_ids=ids, sessions=[opened()]))
+    assert await everything(client, keys) == before
+    assert not lease.is_sure(clock)
+    assert await store.commit(partition, other, Batch(entry_ids=ids, sessions=[opened()])) is CommitResult.OK
+
+
+async def test_same_epoch_under_another_name_is_another_holder(store, client, keys, partition, lease):
+    """An epoch alone can be given out twice after a failover."""
+    epoch = lease.holder.split(":")[0]
+    await client.hset(keys.lease(partition), "holder", f"{epoch}:somebody-else")
+    with pytest.raises(LeaseLostError):
+        await store.commit(partition, lease, Batch())
+
+
+async def test_expired_lease_that_nobody_took_still_commits(store, client, keys, partition, lease):
+    await client.hset(keys.lease(partition), "until", 1)
+    assert await store.commit(partition, lease, Batch(sessions=[opened()])) is CommitResult.OK
+
+
+async def test_version_conflict_changes_nothing_and_names_the_sessions(store, client, keys, partition, lease):
+    other = next(name for n in range(100) if keys.partition_of(name := f"s{n}") == partition)
+    await client.hset(keys.session(SESSION), mapping={"version": 7})
+    ids = await add(client, keys, partition)
+    before = await everything(client, keys)
+    with pytest.raises(CommitConflictError) as refused:
+        await store.commit(partition, lease, Batch(entry_ids=ids, sessions=[opened(other), opened()]))
+    assert refused.value.session_ids == (SESSION,)
+    assert await everything(client, keys) == before
+    assert lease.commit == 0
+
+
+@pytest.mark.parametrize("key", ["session", "log"])
+async def test_session_key_of_a_wrong_type_is_a_conflict_and_changes_nothing(
+    store, client, keys, partition, lease, key
+):
+    await client.set(getattr(keys, key)(SESSION), "somebody else's")
+    before = await everything(client, keys)
+    with pytest.raises(CommitConflictError):
+        await store.commit(partition, lease, Batch(sessions=[opened()], outbox_put={"e": b"1"}))
+    assert await everything(client, keys) == before
+
+
+@pytest.mark.parametrize("key", ["events", "outbox", "timers", "live", "ended", "suspects"])
+async def test_partition_key_of_a_wrong_type_changes_nothing(store, client, keys, partition, lease, key):
+    await client.set(getattr(keys, key)(partition), "somebody else's")
+    before = await everything(client, keys)
+    with pytest.raises(WrongTypeError):
+        await store.commit(partition, lease, Batch(sessions=[opened()], outbox_put={"e": b"1"}))
+    assert await everything(client, keys) == before
+
+
+async def test_commit_number_that_went_back_is_refused(store, client, keys, partition, lease):
+    """Redis was restored from an older copy under a valid lease."""
+    await store.commit(partition, lease, Batch(sessions=[opened()]))
+    await store.commit(partition, lease, Batch())
+    await client.hset(keys.lease(partition), "commit", 0)
+    with pytest.raises(CommitOutOfOrderError):
+        await store.commit(partition, lease, Batch())
+
+
+async def test_end_expires_session_and_log_and_moves_the_index(store, client, keys, partition, lease):
+    change = opened()
+    await store.commit(partition, lease, Batch(sessions=[change]))
+    await store.commit(partition, lease, Batch(sessions=[ended(change)]))
+    assert 3500 < await client.ttl(keys.session(SESSION)) <= 3600
+    assert 3500 < await client.ttl(keys.log(SESSION)) <= 3600
+    assert not await client.scard(keys.live(partition))
+    assert await client.zscore(keys.ended(partition), SESSION) == 1_000_500
+
+
+async def test_ended_index_forgets_what_is_older_than_its_lifetime(store, client, keys, partition, lease):
+    await client.zadd(keys.ended(partition), {"old": 1})
+    change = opened()
+    await store.commit(partition, lease, Batch(sessions=[change]))
+    later = ended(change)
+    await client.zadd(keys.ended(partition), {"old": later.after.session.ended_at_ms - 3_600_001, "young": 999_999})
+    await store.commit(partition, lease, Batch(sessions=[later]))
+    assert await client.zrange(keys.ended(partition), 0, -1) == [b"young", SESSION.encode()]
+
+
+async def test_only_changed_fields_are_written_and_unknown_ones_are_kept(store, client, keys, partition, lease):
+    """A newer version's fields survive an older one's commit."""
+    change = opened()
+    await store.commit(partition, lease, Batch(sessions=[change]))
+    await client.hset(keys.session(SESSION), "from_the_future", "kept")
+    loaded = (await store.load([SESSION]))[SESSION]
+    assert loaded.session == change.after.session
+    await store.commit(partition, lease, Batch(sessions=[SessionChange(loaded, ended(change).after)]))
+    assert await client.hget(keys.session(SESSION), "from_the_future") == b"kept"
+    assert await client.hget(keys.session(SESSION), "timers") is None
+
+
+def moved(before: SessionChange, **changes) -> SessionChange:
+    """The session with some of its fields changed, as a decision leaves it."""
+    session = before.after.session
+    session = replace(session, version=session.version + 1, **changes)
+    return SessionChange(before.after, Stored(session, session_codec.encode(session)))
+
+
+async def names_in(client, keys) -> set[str]:
+    return {name.decode() for name in await client.hkeys(keys.session(SESSION))}
+
+
+@pytest.mark.parametrize("from_cache", [True, False], ids=["from-cache", "from-redis"])
+async def test_parties_that_were_renamed_leave_nothing_behind(store, client, keys, partition, lease, from_cache):
+    """The target becomes the agent, and the agent agent-1: what stood under the former names has to go."""
+    opening = opened()
+    await store.commit(partition, lease, Batch(sessions=[opening]))
+    parties = opening.after.session.parties
+    # What is asked is a word of a closed list in a field of text.
+    target = Party("target", "target-1", "CA3", "client:bob", PartyStatus.CONNECTED, dial_id="d1", is_gated=True,
+                   brief="a caller", in_room=True, room_sequence=4, tune=Tune.MUSIC, asked=Ask.HOLD)  # fmt: skip
+    dialled = moved(opening, parties={**parties, "target": target})
+    await store.commit(partition, lease, Batch(sessions=[dialled]))
+    assert {"party.target.status", "party.target.dial_id", "party.target.is_gated"} <= await names_in(client, keys)
+    assert await client.hget(keys.session(SESSION), "party.target.asked") == b"hold"
+
+    parties = dialled.after.session.parties
+    renamed = {
+        "customer": parties["customer"],
+        "agent-1": replace(parties["agent"], name="agent-1", status=PartyStatus.LEFT),
+        "agent": Party("agent", "target-1", "CA3", "client:bob", PartyStatus.CONNECTED),
+    }
+    before = dialled if from_cache else SessionChange(*[(await store.load([SESSION]))[SESSION]] * 2)
+    completed = moved(before, parties=renamed)
+    await store.commit(partition, lease, Batch(sessions=[completed]))
+
+    assert not {name for name in await names_in(client, keys) if name.startswith("party.target.")}
+    assert not {"party.agent.dial_id", "party.agent.is_gated", "party.agent.tune"} & await names_in(client, keys)
+    loaded = (await store.load([SESSION]))[SESSION]
+    assert loaded.session == completed.after.session
+    assert list(loaded.session.parties) == list(renamed)
+
+
+async def test_call_token_is_gone_once_it_is_emptied(store, client, keys, partition, lease):
+    opening = opened()
+    await store.commit(partition, lease, Batch(sessions=[opening]))
+    with_token = moved(opening, call_token="%7Bnumber%7D")
+    await store.commit(partition, lease, Batch(sessions=[with_token]))
+    assert await client.hget(keys.session(SESSION), "call_token") == b"%7Bnumber%7D"
+    await store.commit(partition, lease, Batch(sessions=[moved(with_token, call_token="")]))
+    assert not await client.hexists(keys.session(SESSION), "call_token")
+
+
+async def test_transfer_is_stored_with_its_session(store, client, keys, partition, lease):
+    opening = opened()
+    await store.commit(partition, lease, Batch(sessions=[opening]))
+    attempt = Attempt("target", "client:bob", "d1", 1_000_200, result="busy")
+    transfer = TransferState(1, TransferMode.BLIND, "client:bob", attempts=(attempt,), started_at_ms=1_000_100)
+    change = moved(opening, transfer=transfer)
+    await store.commit(partition, lease, Batch(sessions=[change]))
+    assert (await store.load([SESSION]))[SESSION].session == change.after.session
+    over = moved(change, transfer=replace(transfer, stage=Stage.OVER, reason="busy", attempts=()))
+    await store.commit(partition, lease, Batch(sessions=[over]))
+    assert (await store.load([SESSION]))[SESSION].session == over.after.session
+    assert "transfer.attempts" not in await names_in(client, keys)
+
+
+async def test_commit_takes_more_values_than_lua_hands_on_at_once(store, client, keys, partition, lease):
+    """Lua's unpack refuses about 8,000 values; by then, the entries would be gone."""
+    change = opened()
+    many = {f"field-{number}": str(number) for number in range(10_000)}  # 20,000 values
+    large = Stored(change.after.session, {**change.after.fields, **many})
+    await store.commit(partition, lease, Batch(sessions=[SessionChange(change.before, large, change.log)]))
+    found = await client.hgetall(keys.session(SESSION))
+    assert {name: found[name.encode()].decode() for name in many} == many
+
+    smaller = moved(change, phase=change.after.session.phase)
+    await store.commit(partition, lease, Batch(sessions=[SessionChange(large, smaller.after)]))
+    assert await names_in(client, keys) == smaller.after.fields.keys()
+
+
+async def test_conference_of_250_is_adopted(store, client, keys, partition, lease):
+    entry_ids = await add(client, keys, partition)
+    participants = [
+        ParticipantFound(
+            call_sid=f"CA{number:032x}",
+            label=f"guest-{number}-{number}",
+            address=f"+1415555{number:04}",
+            came_in=number == 0,
+        )
+        for number in range(250)
+    ]
+    event = ConferenceFound(session_id=SESSION, token="t", conference_sid="CF1", participants=tuple(participants))
+    taken = step(Session(SESSION), event, 1_000_000)
+    assert len(taken.session.parties) >= 250
+    change = SessionChange(blank(SESSION), Stored(taken.session, session_codec.encode(taken.session)))
+
+    await store.commit(partition, lease, Batch(entry_ids=entry_ids, sessions=[change]))
+
+    assert (await store.load([SESSION]))[SESSION].session == taken.session
+    assert await client.xlen(keys.events(partition)) == 0
+
+
+async def test_log_is_bounded(store, client, keys, partition, lease, monkeypatch):
+    monkeypatch.setattr("conferral.storage.store.LOG_ENTRIES_MAX", 3)
+    change = opened()
+    change.log = [{"n": str(n)} for n in range(7)]
+    await store.commit(partition, lease, Batch(sessions=[change]))
+    assert [fields[b"n"] for _, fields in await client.xrange(keys.log(SESSION))] == [b"4", b"5", b"6"]
+
+
+async def test_group_shows_the_committed_position_and_the_lag(store, client, keys, partition, lease, access):
+    await access.ensure_group(partition)
+    await access.ensure_group(partition)
+    ids = await add(client, keys, partition, 5)
+    await store.commit(partition, lease, Batch(entry_ids=ids[:3]))
+    group = (await client.xinfo_groups(keys.events(partition)))[0]
+    assert group["name"] == b"workers"
+    assert group["last-delivered-id"].decode() == ids[2]
+    assert await client.xlen(keys.events(partition)) == 2
+    if "lag" in group:
+        assert group["lag"] == 2
+    await store.commit(partition, lease, Batch(entry_ids=ids[3:]))
+    group = (await client.xinfo_groups(keys.events(partition)))[0]
+    assert group.get("lag", 0) == 0
+
+
+async def test_group_is_made_again_after_everything_was_flushed(store, client, keys, partition, lease):
+    holder = lease.holder
+    await client.flushall()
+    await client.hset(keys.lease(partition), mapping={"holder": holder, "until": 1, "commit": 0})
+    ids = await add(client, keys, partition, 2)
+    await store.commit(partition, lease, Batch(entry_ids=ids[:1], sessions=[opened()]))
+    assert (await client.xinfo_groups(keys.events(partition)))[0]["last-delivered-id"].decode() == ids[0]
+
+
+async def test_forgotten_scripts_are_sent_again(store, client, keys, partition, lease):
+    await store.commit(partition, lease, Batch())
+    await client.script_flush()
+    assert await store.commit(partition, lease, Batch()) is CommitResult.OK
+
+
+async def test_full_redis_lets_commits_through_so_that_it_drains(store, client, keys, partition, lease):
+    ids = await add(client, keys, partition, 2)
+    await client.config_set("maxmemory-policy", "noeviction")
+    await client.config_set("maxmemory", "100kb")
+    try:
+        with pytest.raises(StoreUnreachableError):
+            await refused_write(client, keys, partition)
+        assert await store.commit(partition, lease, Batch(entry_ids=ids, sessions=[opened()])) is CommitResult.OK
+        assert await client.xlen(keys.events(partition)) == 0
+    finally:
+        await client.config_set("maxmemory", "0")
+
+
+async def refused_write(client, keys, partition):
+    from conferral.storage.connection import store_errors
+
+    with store_errors():
+        await client.xadd(keys.events(partition), {"type": "x"})
+
+
+async def test_broken_record_is_told_from_a_missing_one(store, client, keys):
+    await client.hset(keys.session("half"), mapping={"version": "1", "id": "half"})
+    await client.set(keys.session("odd"), "text")
+    await client.hset(keys.session("bytes"), mapping={"version": b"\xff"})
+    loaded = await store.load(["half", "odd", "bytes", "none"])
+    assert loaded["half"].field == "state"
+    assert isinstance(loaded["odd"], session_codec.BrokenRecordError)
+    assert isinstance(loaded["bytes"], session_codec.BrokenRecordError)
+    assert loaded["none"] == blank("none")
+
+
+async def test_finished_effect_is_written_once(access, client, keys, partition):
+    from conferral.statemachine.events import EffectSucceeded
+
+    outcome = EffectSucceeded(session_id=SESSION, token="e:outcome", effect_id="e", kind="hang_up_call")
+    assert not await access.finish_effect(partition, "e", outcome), "nobody waits for it"
+    await client.hset(keys.outbox(partition), "e", b"{}")
+    assert await access.finish_effect(partition, "e", outcome)
+    assert not await access.finish_effect(partition, "e", outcome)
+    entries = await access.read(partition, 10, block=False)
+    assert len(entries) == 1
+    fields = {name.decode(): value.decode() for name, value in entries[0].fields.items()}
+    assert event_codec.decode(fields, "").effect_id == "e"
+
+
+async def test_effect_whose_outcome_can_not_be_written_is_not_marked_as_done(access, client, keys, partition):
+    from conferral.statemachine.events import EffectSucceeded
+
+    outcome = EffectSucceeded(session_id=SESSION, token="e:outcome", effect_id="e", kind="hang_up_call")
+    await client.hset(keys.outbox(partition), "e", b"{}")
+    await client.set(keys.events(partition), "somebody else's")
+    with pytest.raises(StoreError):
+        await access.finish_effect(partition, "e", outcome)
+    assert await client.hget(keys.outbox(partition), "e") == b"{}"
+    await client.delete(keys.events(partition))
+    assert await access.finish_effect(partition, "e", outcome)

@@ -1,0 +1,176 @@
+"""What all processes agree on, and clients that repeat no write by themselves."""
+
+import asyncio
+import signal
+
+import pytest
+
+from conferral.runtime.errors import SettingsError, StoreUnreachableError
+from conferral.storage import config, processes
+from conferral.storage.connection import make_client, store_errors
+from conferral.storage.keys import Keys
+from conferral.storage.levels import LEVEL
+
+pytestmark = pytest.mark.redis
+
+
+async def test_number_of_partitions_is_fixed_at_first_use(client):
+    assert (await config.agree(client, "test", 8)).keys.partitions == 8
+    assert (await config.agree(client, "test", 8)).keys.partitions == 8
+    with pytest.raises(SettingsError) as refused:
+        await config.agree(client, "test", 16)
+    assert refused.value.problems[0].startswith("CONFERRAL_PARTITIONS: 16, but test:config in Redis was set up with 8")
+    assert (await config.look_up(client, "test")).partitions == 8
+
+
+async def test_level_of_the_first_version_that_comes_stands(client):
+    assert (await config.agree(client, "test", 8, level=1)).schema == 1
+    assert (await config.agree(client, "test", 8)).schema == 1
+    assert await config.level_of(client, "test") == 1
+    assert (await config.agree(client, "fresh", 8)).schema == LEVEL
+
+
+async def test_newer_level_is_told(client):
+    await client.hset("test:config", mapping={"partitions": 8, "schema": 99})
+    assert (await config.agree(client, "test", 8)).schema == 99
+
+
+async def test_level_that_is_too_old_to_be_written_is_refused(client):
+    await client.hset("test:config", mapping={"partitions": 8, "schema": 0})
+    with pytest.raises(SettingsError, match="level 0"):
+        await config.agree(client, "test", 8)
+
+
+async def test_set_up_that_is_somebody_elses_is_refused(client):
+    await client.hset("test:config", mapping={"partitions": "many", "schema": 1})
+    with pytest.raises(SettingsError, match="somebody else's"):
+        await config.agree(client, "test", 8)
+
+
+@pytest.mark.parametrize("policy, is_refused", [
+    ("allkeys-lru", True), ("allkeys-random", True), ("volatile-lru", False), ("noeviction", False),
+])  # fmt: skip
+async def test_redis_that_forgets_any_key_is_refused(client, policy, is_refused):
+    await client.config_set("maxmemory-policy", policy)
+    try:
+        if not is_refused:
+            await config.refuse_eviction(client)
+            return
+        with pytest.raises(SettingsError) as refused:
+            await config.refuse_eviction(client)
+        assert refused.value.problems[0].startswith(f"REDIS_URL: with maxmemory-policy {policy} a full Redis forgets")
+    finally:
+        await client.config_set("maxmemory-policy", "noeviction")
+
+
+async def test_level_never_goes_back(client):
+    await config.agree(client, "test", 8, level=1)
+    assert await config.raise_level(client, "test", 2) == 2
+    assert await config.raise_level(client, "test", 1) == 2
+    assert await config.level_of(client, "test") == 2
+
+
+async def test_level_of_a_prefix_that_nobody_has_used_is_told(client):
+    with pytest.raises(config.NotSetUpError):
+        await config.level_of(client, "nobody")
+
+
+async def test_processes_show_themselves_until_they_stop(client):
+    keys = Keys("test", 8)
+    worker, webhooks = processes.Process("w1", "worker", 2, "0.2.0"), processes.Process("h1", "webhooks", 1, "0.1.0")
+    for process in (worker, webhooks, worker):
+        await processes.show(client, keys, process)
+    assert await processes.running(client, keys) == [webhooks, worker]
+    await processes.leave(client, keys, "h1")
+    assert await processes.running(client, keys) == [worker]
+
+
+async def test_processes_that_have_died_or_come_from_the_future_are_not_listed(client):
+    keys = Keys("test", 8)
+    await processes.show(client, keys, processes.Process("w1", "worker", 2, "0.2.0"))
+    told = (await client.hget(keys.processes, "w1")).partition(b" ")[2]
+    now_ms = int((await client.time())[0]) * 1000
+    strange = {"dead": now_ms - 60_000, "future": now_ms + 60_000, "forgotten": now_ms - 4_000_000}
+    for name, seen_ms in strange.items():
+        await client.hset(keys.processes, name, b"%d " % seen_ms + told)
+    await client.hset(keys.processes, mapping={"odd": b"what", "odder": b"%d {}" % now_ms})
+    assert [process.name for process in await processes.running(client, keys)] == ["odder", "w1"]
+    await processes.show(client, keys, processes.Process("w1", "worker", 2, "0.2.0"))
+    assert set(await client.hkeys(keys.processes)) == {b"w1", b"dead", b"future", b"odder"}
+
+
+async def test_prefix_that_nobody_has_used_is_told(client):
+    with pytest.raises(config.NotSetUpError):
+        await config.look_up(client, "nobody")
+
+
+async def test_write_that_times_out_is_not_repeated(single, client):
+    """redis-py's default repeats it: seen to store an entry twice when the server was paused."""
+    slow = make_client(single.url)
+    slow.connection_pool.connection_kwargs["socket_timeout"] = 0.2
+    await slow.xadd("stream", {"n": 0})
+    await slow.connection_pool.disconnect()
+    single.signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(StoreUnreachableError):
+            await _write(slow)
+    finally:
+        single.signal(signal.SIGCONT)
+    await asyncio.sleep(0)
+    assert await client.xlen("stream") <= 2
+    await slow.aclose()
+
+
+async def _write(client):
+    with store_errors():
+        await client.xadd("stream", {"n": 1})
+
+
+async def test_idle_blocking_read_comes_back_empty_and_does_not_fail(blocking):
+    with store_errors():
+        assert not await blocking.xread({"nothing": "0"}, block=20)
+
+
+def test_cluster_is_asked_for_in_the_url():
+    from redis.asyncio.cluster import RedisCluster
+
+    assert isinstance(make_client("redis://localhost:7000/?cluster=true"), RedisCluster)
+
+
+def test_blocking_client_waits_longer_than_the_read_it_carries():
+    from conferral.storage.connection import BLOCK_MS
+
+    client = make_client("redis://localhost", blocking=True)
+    assert client.connection_pool.connection_kwargs["socket_timeout"] > BLOCK_MS / 1000
+    assert client.connection_pool.connection_kwargs["retry"].get_retries() == 0
+
+
+async def test_commands_of_two_words_and_values_of_all_kinds_arrive_as_they_should(client):
+    """redis-py names some commands by two words; Redis wants them apart."""
+    await client.xgroup_create("stream", "workers", id="0", mkstream=True)
+    assert (await client.xinfo_groups("stream"))[0]["name"] == b"workers"
+    await client.set("k", b"\x00\xff")
+    await client.rpush("list", "ü", 7, 1.5, b"")
+    assert await client.get("k") == b"\x00\xff"
+    assert await client.lrange("list", 0, -1) == ["ü".encode(), b"7", b"1.5", b""]
+
+
+async def test_pipelines_are_packed_alike(client):
+    pipeline = client.pipeline(transaction=False)
+    pipeline.set("a", 1)
+    pipeline.xgroup_create("stream", "workers", id="0", mkstream=True)
+    pipeline.get("a")
+    assert (await pipeline.execute())[-1] == b"1"
+
+
+async def test_session_that_redis_does_not_show_now_is_not_taken_for_a_broken_one(single, client, store, keys):
+    """A server that was demoted and has lost its primary refuses reads; an entry must not be put aside for that."""
+    await client.hset(keys.session("s1"), mapping={"state": "bridged"})
+    await client.config_set("replica-serve-stale-data", "no")
+    await client.replicaof("127.0.0.1", 1)
+    try:
+        with pytest.raises(StoreUnreachableError, match="MASTERDOWN"):
+            await store.load(["s1"])
+    finally:
+        await client.replicaof("NO", "ONE")
+        await client.config_set("replica-serve-stale-data", "yes")

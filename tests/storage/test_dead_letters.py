@@ -1,0 +1,130 @@
+"""Dead letters are read, put back to where they came from, and removed; what can't be put back says why."""
+
+import pytest
+
+from conferral.statemachine.events import Convert
+from conferral.storage import commands, event_codec, scripts
+from conferral.storage.dead_letters import CHUNK, NO_REASON, DeadLetterStore
+from conferral.storage.partition import PUT_ASIDE, Entry, bury
+
+pytestmark = pytest.mark.redis
+SESSION = "CA1"
+CLAIM = ["7-0", SESSION, "digest", 60]
+
+
+@pytest.fixture
+def letters(client, keys):
+    return DeadLetterStore(client, keys)
+
+
+def raw(fields):
+    return {name.encode(): value.encode() for name, value in fields.items()}
+
+
+async def put_aside(client, keys, stream, fields, entry_id="7-0", reason="deciding it failed"):
+    await bury(client, keys, stream, Entry(entry_id, fields), reason)
+    ((letter_id, _),) = await client.xrevrange(keys.dead, count=1)
+    return letter_id.decode()
+
+
+async def only(letters):
+    (letter,) = [one async for one in letters.newest_first()]
+    return letter
+
+
+def converting(keys, command_id="c1"):
+    """A command behind the router: an event of its session's partition."""
+    event = Convert(session_id=SESSION, token=command_id, occurred_at_ms=5)
+    return keys.events(keys.partition_of(SESSION)), raw(event_codec.encode(event))
+
+
+async def test_event_goes_back_as_it_was_and_its_letter_is_gone(client, keys, letters):
+    stream, fields = converting(keys)
+    letter_id = await put_aside(client, keys, stream, fields)
+    assert (await letters.get([letter_id, "1-1", "nonsense"])).keys() == {letter_id}
+    assert await letters.put_back(await only(letters)) == ""
+    ((_, found),) = await client.xrange(stream)
+    assert found == fields
+    assert await letters.count() == 0
+
+
+async def test_command_that_has_failed_by_being_put_aside_is_open_again(client, keys, letters):
+    stream, fields = converting(keys)
+    await scripts.claim_command(client, [keys.command("c1")], CLAIM)
+    await scripts.report_command(client, [keys.command("c1")], ["failed", f"{PUT_ASIDE}odd", SESSION, 60])
+    await put_aside(client, keys, stream, fields)
+    assert await letters.put_back(await only(letters)) == ""
+    found = await commands.outcome(client, keys, "c1")
+    assert (found.status, found.session, found.digest) == ("", SESSION, "digest")
+    assert await client.xlen(stream) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "told"),
+    [
+        ("done", "", "its command is done"),
+        ("rejected", "no", "its command was rejected"),
+        ("accepted", "", "its command was accepted before"),
+        ("failed", "busy", "its command was tried and has failed"),
+    ],
+)
+async def test_command_that_has_come_to_something_is_not_done_twice(client, keys, letters, status, reason, told):
+    stream, fields = converting(keys)
+    await scripts.report_command(client, [keys.command("c1")], [status, reason, SESSION, 60])
+    await put_aside(client, keys, stream, fields)
+    assert await letters.put_back(await only(letters)) == told
+    assert (await client.xlen(stream), await letters.count()) == (0, 1)
+    assert (await commands.outcome(client, keys, "c1")).status == status
+
+
+async def test_command_that_was_not_routed_goes_back_under_its_id_and_may_claim_it_again(client, keys, letters):
+    """Its id is that of its entry, which a second entry can't have: so it is written down."""
+    await scripts.claim_command(client, [keys.command("7-0")], CLAIM)
+    await put_aside(client, keys, keys.commands, raw({"type": "convert", "session": SESSION}))
+    letter = await only(letters)
+    assert await letters.put_back(letter) == ""
+    ((entry_id, found),) = await client.xrange(keys.commands)
+    assert found == raw({"type": "convert", "session": SESSION, "id": "7-0"})
+    claim = [entry_id.decode(), SESSION, "digest", 60]
+    assert int((await scripts.claim_command(client, [keys.command("7-0")], claim))[0]) == 1
+    # Somebody else who has looked at the same letter comes too late.
+    assert await letters.put_back(letter) == "another entry has its id by now"
+    assert await client.xlen(keys.commands) == 1
+
+
+@pytest.mark.parametrize(
+    ("stream", "fields", "told"),
+    [
+        ("commands", {b"foo": b"bar"}, "it would be put aside again: no type"),
+        ("commands", {b"type": b"\xff"}, "it would be put aside again: not UTF-8"),
+        ("commands", {b"type": b"end", b"more": b"x" * 65_536}, "it would be put aside again: larger than 64 KiB"),
+        ("commands", {b"type": b"end", b"id": b"a b"}, "id must be"),
+        ("events", {b"type": b"nonsense"}, "it would be put aside again: unknown type"),
+        ("events", {b"type": b"convert"}, "it would be put aside again: no"),
+        ("elsewhere", None, "it came from a stream that is not read here"),
+    ],
+)
+async def test_what_would_be_put_aside_again_says_so_and_stays(client, keys, letters, stream, fields, told):
+    of_partition, good = converting(keys)
+    streams = {"commands": keys.commands, "events": of_partition, "elsewhere": "other:{0}:events"}
+    await put_aside(client, keys, streams[stream], good if fields is None else fields)
+    assert told in await letters.put_back(await only(letters))
+    assert await letters.count() == 1
+    assert not await client.exists(*streams.values())
+
+
+async def test_all_are_read_the_newest_first_and_removed_by_id(client, keys, letters):
+    pipeline = client.pipeline(transaction=False)
+    for number in range(1, CHUNK + 3):
+        pipeline.xadd(keys.dead, {"type": "x", "dead_reason": "odd", "dead_stream": "s"}, id=f"{number}-0")
+    await pipeline.execute()
+    found = [one.letter_id async for one in letters.newest_first()]
+    assert found == [f"{number}-0" for number in range(CHUNK + 2, 0, -1)]
+    assert [one.at_ms async for one in letters.newest_first("4-0", most=2)] == [3, 2]
+    assert await letters.remove(["3-0", "3-0", "nonsense", "9999-0"]) == 1
+    assert await letters.count() == CHUNK + 1
+
+
+async def test_one_that_somebody_has_put_there_without_a_reason_has_one_to_be_asked_for_by(client, keys, letters):
+    await client.xadd(keys.dead, {"type": "end"})
+    assert (await only(letters)).reason == NO_REASON

@@ -1,0 +1,166 @@
+"""Who passes our gate: one call for a dial, one dial for a contest, in whatever order they ask."""
+
+import asyncio
+import signal
+
+import pytest
+
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.storage.connection import make_client
+from conferral.storage.ingest import GateClaim
+from conferral.storage.publisher import GATES_TTL_S, Publisher
+
+pytestmark = pytest.mark.redis
+SESSION = "CA" + "1" * 32
+ONE, TWO, THREE, CONTEST = "d" * 20, "e" * 20, "c" * 20, "f" * 20
+
+
+@pytest.fixture
+async def publisher(client, keys, clock):
+    publisher = Publisher(client, keys, clock, deadline_s=1.0)
+    yield publisher
+    await publisher.close()
+
+
+async def test_a_dial_belongs_to_the_call_that_asks_first_however_often_it_asks(publisher):
+    claims = [await publisher.claim_gate(SESSION, ONE, call) for call in ("CA2", "CA3", "CA2", "CA3")]
+
+    assert claims == [GateClaim.OURS, GateClaim.ANOTHER_CALL] * 2
+
+
+async def test_of_calls_that_ask_at_once_one_has_the_dial(publisher):
+    calls = [f"CA{number}" for number in range(20)]
+    claims = await asyncio.gather(*(publisher.claim_gate(SESSION, ONE, call) for call in calls))
+
+    assert claims.count(GateClaim.OURS) == 1
+    assert claims.count(GateClaim.ANOTHER_CALL) == 19
+    winner = calls[claims.index(GateClaim.OURS)]
+    assert await publisher.claim_gate(SESSION, ONE, winner) is GateClaim.OURS
+
+
+@pytest.mark.parametrize(("first", "second"), [(ONE, TWO), (TWO, ONE)])
+async def test_a_contest_belongs_to_the_dial_that_asks_first_however_often_it_asks(publisher, first, second):
+    async def claim(dial):
+        return await publisher.claim_gate(SESSION, dial, f"CA-{dial}", CONTEST)
+
+    assert [await claim(dial) for dial in (first, second, first, second)] == [GateClaim.OURS, GateClaim.LOST] * 2
+
+
+@pytest.mark.parametrize(
+    ("gone",          "expected"),
+    [
+        ([],              GateClaim.LOST),
+        ([THREE],         GateClaim.LOST),      # not the one that has won
+        ([ONE],           GateClaim.OURS),
+        ([THREE, ONE],    GateClaim.OURS),
+        ([TWO],           GateClaim.LOST),
+    ],
+)  # fmt: skip
+async def test_a_contest_whose_winner_has_left_goes_to_the_next_who_asks(publisher, gone, expected):
+    await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST)
+
+    assert await publisher.claim_gate(SESSION, TWO, "CA3", CONTEST, gone) is expected
+
+
+async def test_who_was_told_of_a_loss_is_told_so_again_even_when_the_winner_has_left(publisher):
+    await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST)
+    await publisher.claim_gate(SESSION, TWO, "CA3", CONTEST)
+
+    assert await publisher.claim_gate(SESSION, TWO, "CA3", CONTEST, [ONE]) is GateClaim.LOST
+    assert await publisher.claim_gate(SESSION, THREE, "CA4", CONTEST, [ONE, TWO]) is GateClaim.OURS
+
+
+async def test_a_contest_that_was_taken_over_stays_with_the_new_winner(publisher):
+    await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST)
+    assert await publisher.claim_gate(SESSION, TWO, "CA3", CONTEST, [ONE]) is GateClaim.OURS
+
+    assert await publisher.claim_gate(SESSION, TWO, "CA3", CONTEST, [ONE]) is GateClaim.OURS
+    assert await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST) is GateClaim.LOST
+    assert await publisher.claim_gate(SESSION, THREE, "CA4", CONTEST, [ONE]) is GateClaim.LOST
+
+
+async def test_of_all_who_take_over_at_once_one_wins(publisher):
+    await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST)
+    heirs = [str(number) * 20 for number in range(9)]
+
+    claims = [publisher.claim_gate(SESSION, heir, f"CA-{heir}", CONTEST, [ONE]) for heir in heirs]
+
+    assert sorted(claim.value for claim in await asyncio.gather(*claims)) == [1] + [2] * 8
+
+
+async def test_a_winner_who_has_left_one_contest_still_has_another(publisher):
+    await publisher.claim_gate(SESSION, ONE, "CA2", "transfer-1")
+    await publisher.claim_gate(SESSION, TWO, "CA3", "transfer-2")
+
+    assert await publisher.claim_gate(SESSION, THREE, "CA4", "transfer-2", [ONE]) is GateClaim.LOST
+
+
+async def test_claiming_a_dial_wins_no_contest(publisher):
+    assert await publisher.claim_gate(SESSION, ONE, "CA2") is GateClaim.OURS
+    assert await publisher.claim_gate(SESSION, TWO, "CA3", CONTEST) is GateClaim.OURS
+    assert await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST) is GateClaim.LOST
+    assert await publisher.claim_gate(SESSION, ONE, "CA2") is GateClaim.OURS
+
+
+async def test_a_call_that_does_not_have_the_dial_wins_no_contest_for_it(publisher):
+    await publisher.claim_gate(SESSION, ONE, "CA2")
+
+    assert await publisher.claim_gate(SESSION, ONE, "CA9", CONTEST) is GateClaim.ANOTHER_CALL
+    assert await publisher.claim_gate(SESSION, TWO, "CA3", CONTEST) is GateClaim.OURS
+
+
+async def test_contests_dials_and_sessions_do_not_disturb_each_other(publisher):
+    """A dial and a contest of the same word too."""
+    for session in (SESSION, "CA" + "2" * 32):
+        assert await publisher.claim_gate(session, ONE, f"CA-{session}", TWO) is GateClaim.OURS
+        assert await publisher.claim_gate(session, TWO, f"CB-{session}", ONE) is GateClaim.OURS
+
+
+async def test_claims_are_forgotten_after_the_longest_session(publisher, client, keys):
+    await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST)
+
+    assert GATES_TTL_S - 5 <= await client.ttl(keys.gates(SESSION)) <= GATES_TTL_S
+
+
+async def test_a_script_that_redis_has_forgotten_is_sent_again(publisher, client):
+    await publisher.claim_gate(SESSION, ONE, "CA2")
+    await client.script_flush()
+
+    assert await publisher.claim_gate(SESSION, ONE, "CA3") is GateClaim.ANOTHER_CALL
+
+
+async def test_a_silent_redis_costs_no_more_than_the_deadline_and_is_not_trusted_after(server, publisher, clock):
+    await publisher._look_at_server()
+    publisher._changed_at_s = None  # as if it had been up for long
+    assert not publisher.restarted_lately()
+    server.signal(signal.SIGSTOP)
+    try:
+        began_s = clock.monotonic_s()
+        with pytest.raises(StoreUnreachableError):
+            await publisher.claim_gate(SESSION, ONE, "CA2")
+        assert clock.monotonic_s() - began_s < 1.5
+    finally:
+        server.signal(signal.SIGCONT)
+    assert publisher.restarted_lately()
+
+
+async def test_many_who_come_at_once_wait_for_a_connection_and_are_not_turned_away(single, keys, clock):
+    """The webhooks' client has eight; who found none of them free was told that Redis is out of reach."""
+    client = make_client(single.url, max_connections=8)
+    publisher = Publisher(client, keys, clock)
+    claims = [publisher.claim_gate(f"s{number}", ONE, "CA2") for number in range(60)]
+    writes = [publisher.read(f"s{number}") for number in range(60)]
+    assert await asyncio.gather(*claims) == [GateClaim.OURS] * 60
+    assert await asyncio.gather(*writes) == [None] * 60
+    await publisher.close()
+    await client.aclose()
+
+
+async def test_a_full_redis_lets_nobody_pass(publisher, client, keys):
+    await client.config_set("maxmemory", "100kb")
+    try:
+        with pytest.raises(StoreUnreachableError):
+            await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST)
+    finally:
+        await client.config_set("maxmemory", "0")
+    assert not await client.exists(keys.gates(SESSION))

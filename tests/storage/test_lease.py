@@ -1,0 +1,284 @@
+"""Leases: free and expired ones are taken, held ones are not, a lost one is noticed, all are given back."""
+
+import asyncio
+
+import pytest
+
+from conferral.storage import lease as leases
+from conferral.storage.connection import identity_of
+from conferral.storage.lease import Lease, Renewal, Taken, Watch
+
+pytestmark = pytest.mark.redis
+KEY = "test:{0}:lease"
+
+
+async def take(client, clock, name, duration_ms=5_000):
+    taken, now_ms = await leases.take(client, KEY, name, clock, duration_ms)
+    assert now_ms > 1_500_000_000_000
+    return taken
+
+
+async def test_free_lease_is_taken(client, clock):
+    lease = await take(client, clock, "one")
+    assert isinstance(lease, Lease)
+    assert lease.holder == "1:one"
+    assert lease.was_clean
+    assert lease.is_sure(clock)
+
+
+async def test_held_lease_is_not_taken_and_tells_its_holder(client, clock):
+    await take(client, clock, "one")
+    other = await take(client, clock, "two")
+    assert isinstance(other, Taken)
+    assert other.holder == "1:one"
+    assert other.until_ms > 0
+
+
+async def test_expired_lease_is_taken_and_known_as_unclean(client, clock):
+    await take(client, clock, "one")
+    await client.hset(KEY, "until", 123)
+    lease = await take(client, clock, "two")
+    assert lease.holder == "2:two"
+    assert not lease.was_clean
+    assert lease.sent_until_ms == 123
+
+
+async def test_released_lease_is_taken_at_once_and_known_as_clean(client, clock):
+    lease = await take(client, clock, "one")
+    lease.commit = 0
+    assert await leases.release(client, lease)
+    other = await take(client, clock, "two")
+    assert other.holder == "2:two"
+    assert other.was_clean
+    assert other.sent_until_ms == other.taken_ms
+
+
+async def test_number_of_the_last_commit_goes_on_under_the_next_holder(client, clock):
+    lease = await take(client, clock, "one")
+    await client.hset(KEY, "commit", 41)
+    await leases.release(client, lease)
+    assert (await take(client, clock, "two")).commit == 41
+
+
+async def test_renewal_makes_it_last_longer(client, clock):
+    lease = await take(client, clock, "one")
+    before = int(await client.hget(KEY, "until"))
+    renewal, _ = await leases.renew(client, lease, clock, 60_000)
+    assert renewal is Renewal.RENEWED
+    assert int(await client.hget(KEY, "until")) > before + 50_000
+
+
+async def test_renewal_of_a_lost_lease_says_so(client, clock):
+    lease = await take(client, clock, "one")
+    await client.hset(KEY, "until", 1)
+    await take(client, clock, "two")
+    renewal, _ = await leases.renew(client, lease, clock)
+    assert renewal is Renewal.LOST
+    assert not lease.is_sure(clock)
+    assert not await leases.release(client, lease)
+    assert (await client.hget(KEY, "holder")) == b"2:two"
+
+
+async def test_late_renewal_does_not_take_back_what_was_given_back(client, clock):
+    """It may have been asked for right before, over another connection."""
+    lease = await take(client, clock, "one")
+    assert await leases.release(client, lease)
+    assert (await leases.renew(client, lease, clock))[0] is Renewal.LOST
+    assert not lease.is_sure(clock)
+    assert (await client.hget(KEY, "until")) == b"0"
+    assert isinstance(await take(client, clock, "two"), Lease)
+
+
+async def test_lease_that_ran_out_by_our_own_clock_is_not_sure(client, clock):
+    lease = await take(client, clock, "one", duration_ms=1)
+    await asyncio.sleep(0.002)  # a delay: a lease of 1 ms has to expire
+    assert not lease.is_sure(clock)
+
+
+async def test_of_many_who_ask_at_once_one_gets_it(client, clock):
+    taken = await asyncio.gather(*(take(client, clock, f"worker-{n}") for n in range(20)))
+    assert sum(isinstance(lease, Lease) for lease in taken) == 1
+
+
+async def test_full_redis_still_renews_and_hands_over(client, clock):
+    lease = await take(client, clock, "one")
+    await client.config_set("maxmemory", "100kb")
+    try:
+        assert (await leases.renew(client, lease, clock))[0] is Renewal.RENEWED
+        assert await leases.release(client, lease)
+        assert isinstance(await take(client, clock, "two"), Lease)
+    finally:
+        await client.config_set("maxmemory", "0")
+
+
+async def test_own_lease_is_taken_anew_when_the_answer_that_gave_it_was_lost(client, clock):
+    first = await take(client, clock, "one")
+    again = await take(client, clock, "one")
+    assert (first.holder, again.holder) == ("1:one", "2:one")
+    assert not again.was_clean
+
+
+async def test_lease_is_not_sure_within_the_margin_before_its_end(client, clock):
+    lease = await take(client, clock, "one", duration_ms=5_000)
+    assert lease.is_sure(clock, margin_s=1.0)
+    assert not lease.is_sure(clock, margin_s=6.0)
+
+
+async def test_history_that_went_back_is_noticed_by_the_renewal(client, clock):
+    lease = await take(client, clock, "one")
+    lease.commit = 7
+    await client.hset(KEY, "commit", 5)
+    assert (await leases.renew(client, lease, clock))[0] is Renewal.REWOUND
+    assert not lease.is_sure(clock)
+
+
+# ---- another server --------------------------------------------------------------------------------------------------
+
+
+async def test_lease_names_the_server_that_its_holder_works_with(client, clock):
+    lease = await take(client, clock, "one")
+    assert lease.redis_before == ""
+    assert lease.redis in (await identity_of(client))[0].split()
+    await leases.renew(client, lease, clock, 5_000, lease.taken_ms)
+    assert await client.hget(KEY, "redis") == lease.redis.encode()
+    await client.hset(KEY, "until", 1)
+    again = await take(client, clock, "two")
+    assert (again.redis_before, again.rewound_until_s) == (lease.redis, 0.0)
+
+
+@pytest.mark.parametrize("until", [0, 1])
+async def test_lease_of_another_server_is_taken_with_care_and_stays_in_doubt_meanwhile(client, clock, until):
+    first = await take(client, clock, "one")
+    await client.hset(KEY, mapping={"redis": "another", "until": until})
+    lease = await take(client, clock, "two")
+    assert lease.rewound_until_s == pytest.approx(clock.monotonic_s() + leases.REWIND_CARE_S, abs=5)
+    await leases.renew(client, lease, clock, 5_000, lease.taken_ms)
+    assert await client.hget(KEY, "redis") == b"-"
+    lease.rewound_until_s = 0.0
+    await leases.renew(client, lease, clock, 5_000, lease.taken_ms)
+    assert await client.hget(KEY, "redis") == first.redis.encode()
+
+
+async def test_holder_that_meets_another_server_does_not_note_it_at_once(client, clock):
+    lease = await take(client, clock, "one")
+    lease.redis = "another"  # it has worked with that one until now
+    await leases.renew(client, lease, clock, 5_000, lease.taken_ms)
+    assert await client.hget(KEY, "redis") == b"another"
+    await leases.renew(client, lease, clock, 5_000, lease.taken_ms)
+    assert await client.hget(KEY, "redis") == b"-"
+
+
+@pytest.mark.parametrize("until, is_careful", [(0, False), (1, True)])
+async def test_where_no_server_is_noted_a_death_on_a_young_one_counts(client, clock, until, is_careful):
+    """An older version has noted none."""
+    await take(client, clock, "one")
+    await client.hset(KEY, "until", until)
+    lease = await take(client, clock, "two")
+    assert lease.redis_up_s is not None
+    assert (lease.rewound_until_s > clock.monotonic_s()) is (is_careful and lease.redis_up_s < leases.REWIND_CARE_S)
+    assert not await client.hexists(KEY, "redis")
+
+
+# ---- clocks that are set ---------------------------------------------------------------------------------------------
+
+
+class SetClock:
+    """A monotonic clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+    def wall_ms(self) -> int:
+        return 0
+
+
+async def take_watched(client, clock, watch):
+    return (await leases.take(client, KEY, "two", clock, 5_000, watch))[0]
+
+
+async def test_lease_that_seems_to_have_run_out_is_not_taken_by_who_has_seen_it_renewed(client, clock):
+    """Redis's clock went forward an hour; the holder lives."""
+    first = await take(client, clock, "one")
+    own, watch = SetClock(), Watch(5_000)
+    assert isinstance(await take_watched(client, own, watch), Taken)
+    await client.hset(KEY, "until", 123)  # as if an hour had passed: it reads otherwise than it did
+    assert isinstance(await take_watched(client, own, watch), Taken)
+    own.now_s += 4.9
+    assert isinstance(await take_watched(client, own, watch), Taken)
+    assert (await leases.renew(client, first, clock))[0] is Renewal.RENEWED
+    assert isinstance(await take_watched(client, own, watch), Taken)
+    own.now_s += 5.1
+    lease = await take_watched(client, own, watch)
+    assert isinstance(lease, Lease)
+    assert lease.ran_out_ms == pytest.approx(lease.taken_ms - 100, abs=2)
+
+
+async def test_lease_that_seems_to_last_for_an_hour_runs_out_all_the_same(client, clock):
+    """Redis's clock went back an hour, and the holder died."""
+    await take(client, clock, "one")
+    until = int(await client.hget(KEY, "until")) + 3_600_000
+    await client.hset(KEY, "until", until)
+    own, watch = SetClock(), Watch(5_000)
+    assert isinstance(await take_watched(client, own, watch), Taken)
+    own.now_s += 4.9
+    assert isinstance(await take_watched(client, own, watch), Taken)
+    own.now_s += 0.2
+    lease = await take_watched(client, own, watch)
+    assert isinstance(lease, Lease)
+    assert not lease.was_clean
+
+
+async def test_lease_that_was_given_back_is_free_whatever_was_seen_before(client, clock):
+    first = await take(client, clock, "one")
+    own, watch = SetClock(), Watch(5_000)
+    assert isinstance(await take_watched(client, own, watch), Taken)
+    await leases.release(client, first)
+    assert isinstance(await take_watched(client, own, watch), Lease)
+
+
+@pytest.mark.parametrize("set_ms", [3_600_000, -3_600_000])
+async def test_next_holder_goes_on_with_the_time_of_the_one_before(client, clock, set_ms):
+    """Redis's clock shows an hour less or more than the partition's time."""
+    lease = await take(client, clock, "one")
+    await leases.renew(client, lease, clock, 5_000, lease.taken_ms + set_ms)
+    assert int(await client.hget(KEY, "ahead")) == pytest.approx(set_ms, abs=900)
+    await leases.release(client, lease, lease.taken_ms + set_ms + 10)
+    other = await take(client, clock, "two")
+    assert other.ahead_ms == pytest.approx(set_ms, abs=900)
+    assert other.sent_until_ms == other.taken_ms + other.ahead_ms
+
+
+async def test_small_differences_are_drift_and_leave_no_trace(client, clock):
+    lease = await take(client, clock, "one")
+    for off_ms in (-900, 700, 0):
+        await leases.renew(client, lease, clock, 5_000, lease.taken_ms + off_ms)
+        assert await client.hget(KEY, "ahead") == b"0"
+
+
+async def test_time_of_a_partition_never_goes_back(client, clock):
+    """Redis's clock was set back while nobody held it, so nobody could tell."""
+    lease = await take(client, clock, "one")
+    await leases.renew(client, lease, clock, 5_000, lease.taken_ms)
+    await leases.release(client, lease, lease.taken_ms)
+    await client.hset(KEY, "at", lease.taken_ms + 3_600_000)
+    other = await take(client, clock, "two")
+    assert other.taken_ms + other.ahead_ms == lease.taken_ms + 3_600_000
+
+
+async def test_lease_of_no_partition_has_no_time(client, clock):
+    lease = await take(client, clock, "one")
+    await leases.renew(client, lease, clock)
+    await leases.release(client, lease)
+    assert set(await client.hkeys(KEY)) == {b"holder", b"until"}
+
+
+async def test_standings_are_read_in_one_go_and_senseless_ones_left_to_take(client, clock):
+    await take(client, clock, "one")
+    await client.set("test:{1}:lease", "somebody else's")
+    await client.hset("test:{2}:lease", mapping={"holder": "1:x", "until": "soon"})
+    found = await leases.look(client, [KEY, "test:{1}:lease", "test:{2}:lease", "test:{3}:lease"])
+    assert found[0] == Taken("1:one", int(await client.hget(KEY, "until")))
+    assert found[1:] == [None, None, Taken("", 0)]

@@ -1,0 +1,289 @@
+"""How the Redis in memory fails, and its clock: each fault does what it says it does, and nothing is up to chance."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from redis.exceptions import BusyLoadingError, NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.statemachine.events import CallProgressed
+from conferral.storage import scripts
+from conferral.storage.connection import Client
+from conferral.storage.keys import Keys
+from conferral.storage.publisher import Publisher
+from tests.support.memory_redis import Fault, MemoryClient, MemoryServer
+
+NOW_MS = 1_797_000_000_000
+
+
+class Hands:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now_ms = NOW_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+@pytest.fixture
+def hands() -> Hands:
+    return Hands()
+
+
+@pytest.fixture
+def memory(hands: Hands) -> MemoryServer:
+    return MemoryServer(hands)
+
+
+@pytest.fixture
+def client(memory: MemoryServer) -> Client:
+    return MemoryClient(memory, timeout_s=0.05)
+
+
+async def claim(client: Client) -> Any:
+    """One of our scripts."""
+    return await scripts.claim_gate(client, ["gates"], ["d1", "CA1", "", 60])
+
+
+def once(fault: Fault, name: str | None = None) -> Callable[[str], Fault | None]:
+    """A fault for the first command, or the first of a name."""
+    left = [fault]
+    return lambda asked: left.pop() if left and name in (None, asked) else None
+
+
+@pytest.mark.parametrize("fault, error, is_done", [
+    (Fault.UNREACHABLE, RedisConnectionError, False), (Fault.REPLY_LOST, RedisConnectionError, True),
+    (Fault.SILENT, RedisTimeoutError, False), (Fault.SILENT_AFTER, RedisTimeoutError, True),
+    (Fault.FULL, OutOfMemoryError, False), (Fault.READ_ONLY, ReadOnlyError, False),
+    (Fault.NO_REPLICAS, ResponseError, False), (Fault.LOADING, BusyLoadingError, False),
+])  # fmt: skip
+async def test_fault_of_one_command(
+    memory: MemoryServer, client: Client, fault: Fault, error: type[RedisError], is_done: bool
+) -> None:
+    memory.fault = once(fault)
+    with pytest.raises(error):
+        await client.set("k", "v")
+    assert await client.get("k") == (b"v" if is_done else None)
+
+
+async def test_scripts_are_asked_for_by_their_names(memory: MemoryServer, client: Client) -> None:
+    asked: list[str] = []
+    memory.fault = asked.append
+    await claim(client)
+    await client.xgroup_create("s", "workers", id="0", mkstream=True)
+    await client.eval("return 1", 0)
+    pipeline = client.pipeline(transaction=False)
+    await pipeline.get("k").hget("h", "f").execute(raise_on_error=False)
+    assert asked == ["claim_gate", "claim_gate", "XGROUP CREATE", "EVAL", "GET", "HGET"]
+
+
+@pytest.mark.parametrize(
+    "fault, done", [(Fault.UNREACHABLE, [b"1", None, None]), (Fault.REPLY_LOST, [b"1", b"2", None])]
+)
+async def test_pipeline_is_cut_where_the_connection_breaks(
+    memory: MemoryServer, client: Client, fault: Fault, done: list[bytes | None]
+) -> None:
+    faults = iter([None, fault])
+    memory.fault = lambda _: next(faults)
+    with pytest.raises(RedisConnectionError):
+        await client.pipeline(transaction=False).set("a", 1).set("b", 2).set("c", 3).execute()
+    memory.fault = None
+    assert [await client.get(name) for name in "abc"] == done
+
+
+async def test_full_server_lets_scripts_through_that_free_memory_first(memory: MemoryServer, client: Client) -> None:
+    await client.hset("outbox", "e", "{}")
+    memory.is_full = True
+    with pytest.raises(OutOfMemoryError):
+        await client.xadd("s", {"a": 1})
+    assert await scripts.finish_effect(client, ["outbox", "s"], ["e", "a", 1]) == 1
+    with pytest.raises(OutOfMemoryError):
+        await client.eval("return redis.call('SET', KEYS[1], 1)", 1, "k")
+    memory.is_full, memory.is_read_only = False, True
+    with pytest.raises(ReadOnlyError, match="script:"):
+        await client.eval("return redis.call('SET', KEYS[1], 1)", 1, "k")
+    assert await client.exists("k") == 0
+
+
+async def test_restart_breaks_connections_and_forgets_scripts_but_no_key(memory: MemoryServer, client: Client) -> None:
+    await claim(client)
+    run_id = (await client.info("server"))["run_id"]
+    reading = asyncio.ensure_future(memory.client(blocking=True).xread({"s": "0"}, block=2_000))
+    writing = asyncio.ensure_future(client.set("sent", "before"))
+    listening = client.pubsub(ignore_subscribe_messages=True)
+    await listening.subscribe("news")
+    await listening.get_message(timeout=0.01)
+    hearing = asyncio.ensure_future(listening.get_message(timeout=5))
+    again = asyncio.ensure_future(client.set("sent", "last"))
+    await asyncio.sleep(0)
+    await writing
+    memory.restart()
+    for broken in (reading, hearing, again):
+        with pytest.raises(RedisConnectionError):
+            await broken
+    assert await client.get("sent") == b"last"  # done, though nobody was told
+    assert (await client.info("server"))["run_id"] != run_id
+    assert not memory.scripts.knows(scripts.claim_gate.sha.encode())
+    assert await claim(client) == 1
+    await client.publish("news", "heard again")
+    assert await listening.get_message(timeout=5) is None  # that it listens again
+    assert (await listening.get_message(timeout=5) or {}).get("data") == b"heard again"
+
+
+async def test_server_that_is_down_refuses_until_it_is_up(memory: MemoryServer, client: Client) -> None:
+    await client.set("k", "v")
+    memory.stop()
+    for asked in (client.get("k"), client.pipeline().get("k").execute(), client.pubsub().subscribe("news")):
+        with pytest.raises(RedisConnectionError):
+            await asked
+    memory.start()
+    assert await client.get("k") == b"v"
+
+
+async def test_rewound_server_has_what_it_had_then(memory: MemoryServer, client: Client, hands: Hands) -> None:
+    await client.hset("h", "f", "old")
+    await client.xadd("s", {"n": 1}, id="1-1")
+    await client.xgroup_create("s", "workers", id="0")
+    await client.zadd("z", {"m": 1})
+    await client.set("temporary", "x", px=500)
+    before = memory.snapshot()
+    for _ in range(2):  # a snapshot can be used again
+        await client.hset("h", "f", "new")
+        await client.xadd("s", {"n": 2}, id="2-1")
+        await client.execute_command("XGROUP", "SETID", "s", "workers", "2-1")
+        await client.zadd("z", {"m": 2, "n": 3})
+        await client.delete("temporary")
+        memory.rewind(before)
+        assert await client.hgetall("h") == {b"f": b"old"}
+        assert [entry for entry, _ in await client.xrange("s")] == [b"1-1"]
+        assert (await client.xinfo_groups("s"))[0]["last-delivered-id"] == b"0-0"
+        assert await client.zrange("z", 0, -1, withscores=True) == [(b"m", 1.0)]
+        assert await client.get("temporary") == b"x"
+    hands.now_ms += 501
+    assert await client.get("temporary") is None
+    with pytest.raises(NoScriptError):
+        await client.execute_command("EVALSHA", scripts.claim_gate.sha, 0)
+    memory.flushall()
+    assert await client.keys("*") == []
+
+
+async def test_killed_client_hears_nothing_any_more_and_sends_nothing(memory: MemoryServer, client: Client) -> None:
+    other = memory.client()
+    reading = asyncio.ensure_future(client.xread({"s": "0"}, block=2_000))
+    writing = asyncio.ensure_future(client.set("k", "sent before"))
+    listening = client.pubsub()
+    await listening.subscribe("news")
+    await asyncio.sleep(0)
+    late = asyncio.ensure_future(client.set("late", "sent before"))
+    await asyncio.sleep(0)
+    client.kill()
+    for broken in (reading, late, client.set("k", "after"), listening.get_message(), client.get("k")):
+        with pytest.raises(RedisConnectionError):
+            await broken
+    assert await writing is True
+    assert [await other.get(name) for name in ("k", "late")] == [b"sent before"] * 2
+    assert await other.publish("news", "x") == 0
+
+
+async def test_command_of_somebody_who_was_cancelled_is_done_all_the_same(memory: MemoryServer, client: Client) -> None:
+    for latency in (None, lambda _: (0.01, 0.01)):
+        memory.latency = latency
+        writing = asyncio.ensure_future(client.xadd("s", {"n": 1}))
+        await asyncio.sleep(0)
+        writing.cancel()
+        await asyncio.wait([writing])
+        assert writing.cancelled()
+    memory.latency = None
+    await asyncio.sleep(0.03)  # a delay: longer than the latency of the fake server
+    assert await client.xlen("s") == 2
+
+
+async def test_paused_server_does_later_what_nobody_waits_for_any_more(memory: MemoryServer, client: Client) -> None:
+    memory.pause()
+    with pytest.raises(RedisTimeoutError):
+        await client.set("k", "v")
+    waiting = asyncio.ensure_future(memory.client().get("k"))
+    await asyncio.sleep(0.01)  # a delay: nothing may happen for this long
+    assert not waiting.done()
+    memory.resume()
+    assert await waiting == b"v"
+
+
+async def test_answers_take_their_time(memory: MemoryServer, client: Client) -> None:
+    asked: list[str] = []
+
+    def latency(name: str) -> tuple[float, float]:
+        asked.append(name)
+        return (0.02 if name == "SET" else 0.0), 0.0
+
+    memory.latency = latency
+    slow, quick = asyncio.ensure_future(client.set("k", "v")), asyncio.ensure_future(client.get("k"))
+    assert (await quick, await slow) == (None, True)
+    assert asked == ["SET", "GET"]
+    memory.latency = lambda _: (0.2, 0.0)
+    with pytest.raises(RedisTimeoutError):
+        await client.get("k")
+    broken = asyncio.ensure_future(client.set("k", "on its way"))
+    await asyncio.sleep(0.01)  # a delay: nothing may happen for this long
+    memory.restart()
+    with pytest.raises(RedisConnectionError):
+        await broken
+
+
+async def test_ids_never_go_back_and_keys_expire_by_the_clock(client: Client, hands: Hands) -> None:
+    first = await client.xadd("s", {"n": 1})
+    hands.now_ms -= 60_000
+    second, third = await client.xadd("s", {"n": 2}), await client.xadd("t", {"n": 1})
+    assert [first, second, third] == [b"1797000000000-0", b"1797000000000-1", b"1796999940000-0"]
+    assert await client.set("k", "v", ex=10)
+    assert await client.expire("s", 5)
+    hands.now_ms += 5_000
+    assert (await client.exists("s", "k"), await client.ttl("k")) == (2, 5)
+    hands.now_ms += 1
+    assert (await client.exists("s", "k"), await client.dbsize()) == (1, 2)
+    hands.now_ms += 5_000
+    assert await client.dbsize() == 1
+
+
+async def test_time_goes_on_within_a_millisecond(client: Client, hands: Hands) -> None:
+    times = [await client.time() for _ in range(1_200)]
+    assert times == sorted(times)
+    assert len(set(times)) == 1_000
+    assert {seconds * 1000 + microseconds // 1000 for seconds, microseconds in times} == {NOW_MS}
+    hands.now_ms += 1
+    assert await client.time() == ((NOW_MS + 1) // 1000, (NOW_MS + 1) % 1000 * 1000)
+
+
+async def test_sets_are_gone_through_in_the_order_in_which_members_came(client: Client) -> None:
+    names = [b"%d" % (number * 7919 % 101) for number in range(100)]
+    await client.sadd("s", *names)
+    assert list(await client.smembers("s")) == names
+    await client.srem("s", names[0])
+    await client.sadd("s", names[0])
+    assert list(await client.smembers("s")) == [*names[1:], names[0]]
+
+
+async def test_publisher_speaks_to_it_by_pipelines_and_notices_its_restart(memory: MemoryServer) -> None:
+    keys = Keys("test", 4)
+    publisher = Publisher(memory.client(), keys, SystemClock(), deadline_s=0.2)
+    event = CallProgressed(session_id="s", source="CA2", sequence=1, party="agent", call_sid="CA2", status="ringing")
+    await publisher._look_at_server()
+    publisher._changed_at_s = None  # as if it had been up for long
+    memory.fault = once(Fault.UNREACHABLE, "XADD")
+    await publisher.publish(event, call_sid="CA2")
+    entries: Any = await memory.client().xrange(keys.events(keys.partition_of("s")))
+    assert [fields[b"sequence"] for _, fields in entries] == [b"1"]
+    assert not publisher._server_is_unknown or publisher.restarted_lately()
+    memory.restart()
+    await publisher._look_at_server()
+    assert publisher.restarted_lately()
+    memory.stop()
+    with pytest.raises(StoreUnreachableError):
+        await publisher.publish(event)
+    await publisher.close()
