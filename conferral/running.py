@@ -65,8 +65,9 @@ def _warn_of_token(token: SecretStr | None) -> None:
         log.warning("api_token_weak", setting="CONFERRAL_API_TOKEN", reason=weakness)
 
 
-def _warn_of_names() -> None:
-    """Log each name that looks like a setting but is none: a misspelled setting has its default without a word."""
+def _configure_log(settings: StoreSettings) -> None:
+    """Set up the log, and log each name that looks like a setting but is none: a misspelled setting has no effect."""
+    logging_setup.configure(settings.log_format)
     for name, nearest in unknown_settings(KNOWN_SETTINGS).items():
         reason = f"no setting has this name; meant: {nearest}?" if nearest else "no setting has this name"
         log.warning("setting_unknown", setting=name, reason=reason)
@@ -84,8 +85,7 @@ def serve_webhooks(host: str, port: int) -> int:
     settings = load(ServiceSettings)
     directory = DirectoryFile(settings)
     check_port(host, port)
-    logging_setup.configure(settings.log_format)
-    _warn_of_names()
+    _configure_log(settings)
     _warn_of_token(settings.api_token)
     return lifecycle.run(lambda stop: _webhooks(settings, directory, host, port, stop), on_hangup=directory.reread)
 
@@ -201,8 +201,7 @@ def run_worker(host: str, port: int | None) -> int:
     directory = DirectoryFile(settings)
     if port is not None:
         check_port(host, port)
-    logging_setup.configure(settings.log_format)
-    _warn_of_names()
+    _configure_log(settings)
     make_store_client(settings.redis_url)  # a URL that can't be understood is a setting that is wrong
     return lifecycle.run(
         lambda stop: Worker(settings, directory=directory).run(stop, port, host), on_hangup=directory.reread
@@ -231,8 +230,7 @@ def run_console(host: str, port: int, options: ConsoleOptions) -> int:
     """
     settings = load(ConsoleSettings)
     check_port(host, port)
-    logging_setup.configure(settings.log_format)
-    _warn_of_names()
+    _configure_log(settings)
     make_store_client(settings.redis_url)  # a URL that can't be understood is a setting that is wrong
     _warn_of_token(settings.api_token)
     if output.errors_are_shown():
@@ -344,8 +342,7 @@ def run_sandbox(host: str, port: int, console_url: str = "", command_line: str =
     settings = load(SandboxSettings)
     check_port(host, port)
     _check_token_is_its_own(settings, host, port)
-    logging_setup.configure(settings.log_format)
-    _warn_of_names()
+    _configure_log(settings)
     return lifecycle.run(
         lambda stop: _sandbox(settings, host, port, stop, console_url=console_url, command_line=command_line)
     )

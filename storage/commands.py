@@ -194,6 +194,16 @@ async def publish(client: Client, keys: Keys, fields: Mapping[str, str]) -> str:
     return str(entry_id.decode())
 
 
+async def count_waiting(client: Client, keys: Keys) -> int:
+    """Return how many commands wait to be routed.
+
+    Raises:
+        StoreError: as of any command.
+    """
+    with store_errors():
+        return int(await client.xlen(keys.commands))
+
+
 async def outcome(client: Client, keys: Keys, command_id: str) -> CommandOutcome:
     """How far a command has come; with an empty status where nobody knows it."""
     with store_errors():

@@ -169,7 +169,7 @@ class Router:
         entries = await self._read_after(after, stop)
         if entries:
             self._read_to = entries[-1].entry_id
-        elif routing.held and await self._waiting() > len(routing.held):
+        elif routing.held and await commands.count_waiting(self._client, self._keys) > len(routing.held):
             # A failover may set ids back, so that a new entry stands before the last one that was read.
             self._read_to = "0"
         return entries
@@ -179,16 +179,12 @@ class Router:
         now_s = self._clock.monotonic_s()
         if self._counted_at_s is not None and now_s - self._counted_at_s < COUNT_EVERY_S:
             return
-        self._counted_at_s, waiting = now_s, await self._waiting()
+        self._counted_at_s, waiting = now_s, await commands.count_waiting(self._client, self._keys)
         self._metrics.commands_waiting.set(waiting)
         is_due = self._logged_at_s is None or now_s - self._logged_at_s >= LOG_EVERY_S
         if waiting > commands.COMMANDS_MAX and is_due:
             self._logged_at_s = now_s
             log.warning("command_limit_exceeded", count=waiting, task="router")
-
-    async def _waiting(self) -> int:
-        with store_errors():
-            return int(await self._client.xlen(self._keys.commands))
 
     async def _read_after(self, entry_id: str, stop: asyncio.Event) -> list[Entry]:
         reading = asyncio.ensure_future(

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from conferral.checks.line import Line, ok, warn
-from conferral.storage.commands import COMMANDS_MAX
+from conferral.storage.commands import COMMANDS_MAX, count_waiting
 from conferral.storage.connection import Client, store_errors
 from conferral.storage.keys import Keys
 
@@ -63,8 +63,7 @@ async def check_workers(client: Client, keys: Keys) -> list[Line]:
 
 async def _backlog(client: Client, keys: Keys) -> list[Line]:
     """Return a line if many commands wait to be routed."""
-    with store_errors():
-        waiting = int(await client.xlen(keys.commands))
+    waiting = await count_waiting(client, keys)
     if waiting <= BACKLOG_MAX:
         return []
     found = f"{waiting:,} commands wait to be routed"

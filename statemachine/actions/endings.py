@@ -5,7 +5,14 @@ from conferral.statemachine.actions.concluding import conclude_session
 from conferral.statemachine.actions.dialling import note_turned_away
 from conferral.statemachine.actions.handing_over import note_unreached
 from conferral.statemachine.actions.order_book import fail_orders
-from conferral.statemachine.actions.parties import NOT_OURS, SENT_AWAY, is_somebody_elses, let_go, note_gone, note_over
+from conferral.statemachine.actions.parties import (
+    SENT_AWAY,
+    has_left_guests,
+    is_somebody_elses,
+    let_go,
+    note_gone,
+    note_over,
+)
 from conferral.statemachine.actions.room import note_leaving, take_presence_from, take_room_from
 from conferral.statemachine.effects import EndConference, HangUpCall, SayAndHangUp, Sentence
 from conferral.statemachine.events import (
@@ -164,9 +171,8 @@ def hang_up_unspoken(scratch: Scratch, event: EffectFailed | EffectUnknown) -> N
 
 def end_room_of_guests(scratch: Scratch, _event: EffectOutcome) -> None:
     """The customer has left the conference for the sentence that ends the call: no guest stays there alone."""
-    session = scratch.session
-    if session.conference_sid and any(party.left_reason == NOT_OURS for party in session.parties.values()):
-        scratch.order(EndConference, conference_sid=session.conference_sid)
+    if has_left_guests(scratch.session):
+        scratch.order(EndConference, conference_sid=scratch.session.conference_sid)
 
 
 def end_room_of_unsent(scratch: Scratch, _event: EffectFailed | EffectUnknown) -> None:

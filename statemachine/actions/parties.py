@@ -63,6 +63,11 @@ def is_somebody_elses(session: Session, party: Party) -> bool:
     return _GUEST.fullmatch(party.name) is not None and not (party.dial_id or is_of_our_dial)
 
 
+def has_left_guests(session: Session) -> bool:
+    """Whether guests may be in the conference of a session that has ended."""
+    return bool(session.conference_sid) and any(party.left_reason == NOT_OURS for party in session.parties.values())
+
+
 def let_go(scratch: Scratch, party: Party) -> None:
     """The session ends, and with it this party's call, if there is one. A guest's call is not ours to end."""
     _close_attempt(scratch, party, "cancelled")

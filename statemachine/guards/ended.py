@@ -1,6 +1,6 @@
 """Questions about what the account still shows of a session that has ended."""
 
-from conferral.statemachine.actions.parties import NO_LONGER_OURS, NOT_OURS
+from conferral.statemachine.actions.parties import NO_LONGER_OURS, has_left_guests
 from conferral.statemachine.effects import SayAndHangUp
 from conferral.statemachine.events import AccountSwept, EffectSucceeded, ParticipantJoined
 from conferral.statemachine.scratch import Scratch
@@ -44,5 +44,4 @@ def joined_before_sent_on(scratch: Scratch, event: ParticipantJoined) -> bool:
 
 def leaves_guests_behind(scratch: Scratch, event: EffectSucceeded) -> bool:
     """Whether the customer has left the conference for the sentence that ends the call, and guests may be there."""
-    guests = any(party.left_reason == NOT_OURS for party in scratch.session.parties.values())
-    return event.kind == SayAndHangUp.kind and guests and bool(scratch.session.conference_sid)
+    return event.kind == SayAndHangUp.kind and has_left_guests(scratch.session)

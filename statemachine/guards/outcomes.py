@@ -62,14 +62,18 @@ def is_update_before_start(_scratch: Scratch, event: EffectFailed) -> bool:
 
 def is_dial_before_start(scratch: Scratch, event: EffectFailed) -> bool:
     """Whether Twilio adds no one because the conference has not started. A call that has shown itself was placed."""
-    party = party_of_dial(scratch, event) if event.kind == CreateParticipant.kind else None
-    return event.before_start and party is not None and not (party.is_leaving or party.call_sid)
+    return event.before_start and _is_not_added(scratch, event)
 
 
 def is_dial_into_ended_conference(scratch: Scratch, event: EffectFailed) -> bool:
     """Whether Twilio adds no one because the conference is over. A call that has shown itself was placed."""
+    return event.gone and _is_not_added(scratch, event)
+
+
+def _is_not_added(scratch: Scratch, event: EffectFailed) -> bool:
+    """Whether a party who is still wanted is not in the conference, since this dial failed."""
     party = party_of_dial(scratch, event) if event.kind == CreateParticipant.kind else None
-    return event.gone and party is not None and not (party.is_leaving or party.call_sid)
+    return party is not None and not (party.is_leaving or party.call_sid)
 
 
 def is_of_recording(_scratch: Scratch, event: EffectOutcome) -> bool:

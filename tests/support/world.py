@@ -222,6 +222,7 @@ class World:
                 # Some faults restart Redis meanwhile: the outcome is read from the one that is there then.
                 with contextlib.suppress(StoreUnreachableError):
                     return await commands.wait_for_outcome(self.client, self.keys, command_id, timeout_s)
+                await asyncio.sleep(0.01)
 
     async def converted(self) -> tuple[SandboxCall, SandboxCall]:
         customer, agent = await self.talking()

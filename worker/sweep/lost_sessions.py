@@ -25,7 +25,7 @@ from conferral.storage.levels import ADOPTS, Level
 from conferral.telephony.lost_conferences import LostConference
 from conferral.telephony.participants import is_label
 from conferral.worker.deciding import Decision
-from conferral.worker.sweep.comparing import Difference
+from conferral.worker.sweep.adoption import Adopter, adopt_conference
 from conferral.worker.sweep.unknown_rooms import may_be_ours
 
 log = structlog.get_logger()
@@ -54,15 +54,11 @@ class Finder(Protocol):
         ...
 
 
-class Records(Protocol):
+class Records(Adopter, Protocol):
     """What is read and written in Redis; `worker.sweep.records.SweepRecords` in earnest."""
 
     async def unknown(self, session_ids: list[str]) -> set[str]:
         """Return those of whom there is no record at all."""
-        ...
-
-    async def adopt(self, found: ConferenceFound) -> bool:
-        """Publish what was found of a lost session; False if that was not possible now."""
         ...
 
 
@@ -167,15 +163,7 @@ class LostSessions:
             participants=found.participants,
             conference_name=found.name,
         )
-        if not await self._records.adopt(event):
-            return
-        self._metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
-        log.warning(
-            "conference_adopted",
-            session_id=session_id,
-            conference_sid=found.conference_sid,
-            count=len(found.participants),
-        )
+        await adopt_conference(self._records, event, self._metrics)
 
 
 def _is_ours(found: LostConference, session_id: str, search: _Search, session_of: Callable[[str], str]) -> bool:

@@ -30,6 +30,7 @@ from conferral.storage.lease import LEASE_MS, RENEW_EVERY_S, Lease, Renewal, Tak
 from conferral.storage.levels import ADOPTS, Level
 from conferral.telephony.account import Account, OwnCall
 from conferral.telephony.conference_names import ConferenceNames
+from conferral.worker.sweep.adoption import adopt_conference
 from conferral.worker.sweep.comparing import Comparison, Difference, EndedSession, Finding
 from conferral.worker.sweep.records import SweepRecords, in_parts
 from conferral.worker.sweep.unknown_rooms import UnknownRooms, is_ours, may_be_ours
@@ -422,15 +423,8 @@ class Sweeper:
                 self._unknown_rooms.leave_alone(found.conference_sid)
             return
         self._insist(stop)
-        if not await self._records.adopt(replace(found, participants=tuple(participants))):
-            return
-        self._metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
-        log.warning(
-            "conference_adopted",
-            session_id=found.session_id,
-            conference_sid=found.conference_sid,
-            count=len(participants),
-        )
+        found = replace(found, participants=tuple(participants))
+        await adopt_conference(self._records, found, self._metrics)
 
     async def _ended(self, session_ids: Iterable[str], behind: set[int]) -> dict[str, EndedSession]:
         asked = [name for name in dict.fromkeys(session_ids) if self._keys.partition_of(name) not in behind]
