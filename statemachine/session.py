@@ -99,7 +99,8 @@ class Party:
     dialled_at_ms: int = 0
     #: When the dial is looked after because nothing was heard, Unix milliseconds; 0 for never.
     dial_due_ms: int = 0
-    #: `unknown` while nobody knows whether the call was placed, `looked` once an overdue one was looked at.
+    #: `unknown` while nobody knows whether the call was placed, `searched` once it is searched for, `rolled-back` if
+    #: Redis may have lost that it was; `looked` once an overdue one was looked at; `refused` by an ended conference.
     doubt: str = ""
     #: The number shown to the dialled party: empty for `TWILIO_NUMBER`.
     caller_id: str = field(default="", repr=False)

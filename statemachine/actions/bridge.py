@@ -9,6 +9,7 @@ from conferral.statemachine.events import (
     CallsRead,
     DialEnded,
     DialOverdue,
+    EffectOutcome,
     GateDecided,
     LeaveOverdue,
     OpeningOverdue,
@@ -54,16 +55,25 @@ def _connect(scratch: Scratch, child_call_sid: str) -> None:
     """The two talk."""
     scratch.change_party(scratch.session.child, call_sid=child_call_sid, status=PartyStatus.CONNECTED)
     parent = scratch.session.parent
-    scratch.change_party(parent, status=PartyStatus.CONNECTED, dial_due_ms=0)
+    # After a rollback of Redis, the call of an agent whom we dialled may be unknown: it is still searched for.
+    due_ms = 0 if parent.call_sid else parent.dial_due_ms
+    scratch.change_party(parent, status=PartyStatus.CONNECTED, dial_due_ms=due_ms)
     scratch.change(phase=Phase.CONNECTED)
     scratch.cancel_timer(RingOverdue.timer)
-    scratch.cancel_timer(DialOverdue.timer)
+    watch_dials(scratch)
     report_call(scratch, CommandStatus.DONE)
 
 
 def find_agent(scratch: Scratch, _event: DialOverdue) -> None:
     """Nobody knows whether the agent of an outbound session was dialled: the list of calls is asked."""
     find_dialled(scratch, scratch.session.parties[AGENT])
+    watch_dials(scratch)
+
+
+def find_agent_later(scratch: Scratch, _event: EffectOutcome) -> None:
+    """The search has not shown the call of an agent who talks: another one follows."""
+    due_ms = scratch.now_ms + scratch.policy.look_again_ms
+    scratch.change_party(scratch.session.parties[AGENT], doubt="unknown", dial_due_ms=due_ms)
     watch_dials(scratch)
 
 

@@ -3,6 +3,7 @@
 from conferral.statemachine.events import Cancel, Command, Complete, Convert, Remove
 from conferral.statemachine.scratch import Scratch
 from conferral.statemachine.session import AGENT
+from conferral.statemachine.states import Phase
 from conferral.statemachine.step import CommandStatus
 
 LAST_UNHELD = "the last party that is not on hold can't be held"
@@ -14,8 +15,9 @@ def refuse_ringing(scratch: Scratch, _event: Command) -> None:
 
 
 def refuse_leaving(scratch: Scratch, _event: Command) -> None:
-    """One of the two has hung up already."""
-    scratch.refusal = "one of the two has hung up"
+    """One of the two has hung up already, or Redis has forgotten the call of one of them."""
+    is_searched = scratch.session.phase is Phase.CONNECTED and not scratch.session.parent.call_sid
+    scratch.refusal = "the agent's call is being searched for" if is_searched else "one of the two has hung up"
 
 
 def refuse_ended(scratch: Scratch, _event: Command) -> None:

@@ -183,6 +183,8 @@ def note_dialled(scratch: Scratch, event: EffectSucceeded) -> None:
         return
     party = _with_presence_of_guest(scratch, party, event.call_sid)
     due_ms = party.dial_due_ms if party.answered else _ring_due_ms(scratch, party) + event.queue_ms
+    if party.status is PartyStatus.CONNECTED and not party.in_room:
+        due_ms = 0  # an agent who talks over the bridge, and whose call a rollback of Redis has lost
     scratch.change_party(party, call_sid=party.call_sid or event.call_sid, doubt="", dial_due_ms=due_ms)
     watch_dials(scratch)
 
@@ -403,6 +405,23 @@ def give_up_call(scratch: Scratch, name: str) -> None:
 def let_late_call_go(scratch: Scratch, event: CallProgressed | GateReached | GateDecided | EffectSucceeded) -> None:
     """A call that was dialled for a session that has ended since: it is hung up."""
     scratch.order(HangUpCall, call_sid=event.call_sid)
+    scratch.reason = "dialled for a session that has ended"
+
+
+def doubt_unknown_calls(scratch: Scratch) -> None:
+    """After a rollback of Redis, a dial of which no call is known may have placed one: if the session ends, it is
+    searched for.
+    """
+    for party in tuple(scratch.session.parties.values()):
+        if is_unknown_dial(party) and not party.is_gone and not party.doubt:
+            scratch.change_party(party, doubt="rolled-back")
+
+
+def let_found_call_go(scratch: Scratch, event: EffectSucceeded) -> None:
+    """The search after the end has found a call: it is hung up, and an `end` waits for that too."""
+    hanging_up = scratch.order(HangUpCall, call_sid=event.call_sid)
+    awaited = tuple(hanging_up if one == event.effect_id else one for one in scratch.session.ending_effects)
+    scratch.change(ending_effects=awaited)
     scratch.reason = "dialled for a session that has ended"
 
 

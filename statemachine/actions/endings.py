@@ -2,7 +2,7 @@
 
 from conferral.statemachine.actions.commands import report_call, report_converts
 from conferral.statemachine.actions.concluding import conclude_session
-from conferral.statemachine.actions.dialling import note_turned_away
+from conferral.statemachine.actions.dialling import find_dialled, note_turned_away
 from conferral.statemachine.actions.handing_over import note_unreached
 from conferral.statemachine.actions.order_book import fail_orders
 from conferral.statemachine.actions.parties import (
@@ -35,6 +35,7 @@ from conferral.statemachine.events import (
     Remove,
     RepairOverdue,
 )
+from conferral.statemachine.guards.ended import may_have_called
 from conferral.statemachine.guards.reads import seen_child, shows_parent_over
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.scratch import Scratch
@@ -274,6 +275,8 @@ def end_with(scratch: Scratch, reason: EndReason, *, ends_room: bool = True) -> 
             continue
         if party.call_sid and not is_somebody_elses(session, party):
             scratch.order(HangUpCall, party=party.name, call_sid=party.call_sid)
+        elif may_have_called(party):
+            find_dialled(scratch, party)
         let_go(scratch, party)
     scratch.reason = reason.value
     report_converts(scratch, CommandStatus.FAILED, reason.value)

@@ -1,7 +1,9 @@
 """Asking Twilio when something is overdue."""
 
+from conferral.statemachine.actions.dialling import doubt_unknown_calls
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import (
+    AccountSwept,
     ConfirmOverdue,
     ConvertOverdue,
     EffectOutcome,
@@ -11,6 +13,7 @@ from conferral.statemachine.events import (
     RepairOverdue,
     RingOverdue,
 )
+from conferral.statemachine.guards.ended import is_of_session
 from conferral.statemachine.scratch import Scratch
 from conferral.statemachine.states import Phase, State
 
@@ -51,6 +54,13 @@ def look_at_calls(scratch: Scratch, _event: Event) -> None:
         read_version=session.version + 1,
     )
     scratch.change(reading=reading, reading_since_ms=scratch.now_ms, reads_again=False, unread_calls=())
+
+
+def check_session(scratch: Scratch, event: AccountSwept) -> None:
+    """The account shows something else, or Redis was rolled back: Twilio is asked."""
+    if is_of_session(event):
+        doubt_unknown_calls(scratch)
+    look_at_calls(scratch, event)
 
 
 def look_at_company(scratch: Scratch, event: Event) -> None:

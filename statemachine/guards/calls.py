@@ -51,9 +51,8 @@ def opens_by_callback(scratch: Scratch, event: CallProgressed) -> bool:
 def is_connected(scratch: Scratch, _event: Event) -> bool:
     """Whether customer and agent talk, so that there is something to convert."""
     parent, child = scratch.session.parent, scratch.session.child
-    return (
-        scratch.session.phase is Phase.CONNECTED and not parent.is_gone and bool(child.call_sid) and not child.is_gone
-    )
+    is_known = bool(parent.call_sid) and bool(child.call_sid)
+    return scratch.session.phase is Phase.CONNECTED and is_known and not parent.is_gone and not child.is_gone
 
 
 def is_ringing_still(scratch: Scratch, _event: Event) -> bool:
@@ -293,6 +292,12 @@ def finds_nothing(scratch: Scratch, event: EffectSucceeded) -> bool:
     return is_searched(scratch, event) and not event.call_sid
 
 
+def finds_nothing_of_talk(scratch: Scratch, event: EffectOutcome) -> bool:
+    """Whether the search has not shown the call of an agent who talks, so that there is one."""
+    found = isinstance(event, EffectSucceeded) and event.call_sid
+    return is_searched(scratch, event) and scratch.session.phase is Phase.CONNECTED and not found
+
+
 def searched_party(scratch: Scratch, event: EffectOutcome) -> Party | None:
     """The party whose call was searched for."""
     party = scratch.session.parties.get(event.party)
@@ -300,9 +305,13 @@ def searched_party(scratch: Scratch, event: EffectOutcome) -> Party | None:
 
 
 def dial_is_in_doubt(scratch: Scratch, _event: Event) -> bool:
-    """Whether nobody knows whether the agent of an outbound session was dialled, and no search was made."""
+    """Whether nobody knows whether the agent of an outbound session was dialled, and no search was made.
+
+    While the agent talks, their call is searched for until it is found.
+    """
     agent = scratch.session.parties[AGENT]
-    return scratch.session.direction == OUTBOUND and agent.doubt == "unknown"
+    talks = scratch.session.phase is Phase.CONNECTED and not agent.call_sid
+    return scratch.session.direction == OUTBOUND and (agent.doubt == "unknown" or (talks and bool(agent.doubt)))
 
 
 def dial_was_looked_at(scratch: Scratch, _event: Event) -> bool:

@@ -1,15 +1,24 @@
 """Questions about what the account still shows of a session that has ended."""
 
 from conferral.statemachine.actions.parties import NO_LONGER_OURS, has_left_guests
-from conferral.statemachine.effects import SayAndHangUp
+from conferral.statemachine.effects import FindCall, SayAndHangUp
 from conferral.statemachine.events import AccountSwept, EffectSucceeded, ParticipantJoined
+from conferral.statemachine.guards.calls import tells_of_live_leg
 from conferral.statemachine.scratch import Scratch
 from conferral.statemachine.session import Party
+
+#: What is noted of a dial that may have placed a call, although none is known.
+_IN_DOUBT = frozenset({"unknown", "searched", "rolled-back"})
 
 
 def is_unknown_dial(party: Party) -> bool:
     """Whether nobody knows if the dial of a party has placed a call."""
     return bool(party.dial_id) and not party.call_sid
+
+
+def may_have_called(party: Party) -> bool:
+    """Whether a dial may have placed a call that is unknown: no answer came, or Redis was rolled back."""
+    return is_unknown_dial(party) and party.doubt in _IN_DOUBT
 
 
 def is_no_longer_ours(scratch: Scratch, event: AccountSwept) -> bool:
@@ -18,10 +27,19 @@ def is_no_longer_ours(scratch: Scratch, event: AccountSwept) -> bool:
     return party is not None and party.left_reason in NO_LONGER_OURS
 
 
+def is_of_session(event: AccountSwept) -> bool:
+    """Whether all of the session is to be checked, since Redis was rolled back."""
+    return not event.call_sid and not event.conference_sid
+
+
+def finds_unknown_call(scratch: Scratch, event: EffectSucceeded) -> bool:
+    """Whether the search for the call of a dial has found one that nobody has hung up."""
+    return event.kind == FindCall.kind and tells_of_live_leg(scratch, event)
+
+
 def asks_for_unknown_calls(scratch: Scratch, event: AccountSwept) -> bool:
     """Whether all of the session is to be checked, and a dial may have placed a call that the session never knew."""
-    is_of_session = not event.call_sid and not event.conference_sid
-    return is_of_session and any(is_unknown_dial(party) for party in scratch.session.parties.values())
+    return is_of_session(event) and any(is_unknown_dial(party) for party in scratch.session.parties.values())
 
 
 def finds_live_call(_scratch: Scratch, event: AccountSwept) -> bool:

@@ -11,6 +11,7 @@ from conferral.statemachine.actions.adopting import (
 )
 from conferral.statemachine.actions.bridge import (
     find_agent,
+    find_agent_later,
     follow_to_agent,
     follow_to_seen,
     let_agent_in,
@@ -62,7 +63,7 @@ from conferral.statemachine.actions.endings import (
     end_too_old,
     end_turned_away,
 )
-from conferral.statemachine.actions.looking import look_at_calls, look_later, look_once_more
+from conferral.statemachine.actions.looking import check_session, look_at_calls, look_later, look_once_more
 from conferral.statemachine.actions.opening import (
     adopt_session,
     let_second_call_go,
@@ -137,6 +138,7 @@ from conferral.statemachine.guards.calls import (
     dial_settles_it,
     dial_was_looked_at,
     finds_nothing,
+    finds_nothing_of_talk,
     is_connected,
     is_late_status,
     is_let_in,
@@ -243,7 +245,7 @@ BRIDGED: tuple[Row, ...] = (
     Row(B, AgeOverdue,         None,                         E,    end_too_old),
     Row(B, OrderOverdue,        None,                         STAY, give_up_orders),
     Row(B, RecordingChanged,    None,                         STAY, note_recording),
-    Row(B, AccountSwept,        None,                         STAY, look_at_calls),
+    Row(B, AccountSwept,        None,                         STAY, check_session),
     Row(B, ConferenceFound,     finds_transfer,               T,    adopt_transfer),
     Row(B, ConferenceFound,     is_new,                       C,    adopt_conference),
     Row(B, ConferenceFound,     None,                         STAY, look_at_calls),
@@ -257,6 +259,7 @@ BRIDGED: tuple[Row, ...] = (
     Row(B, CallsRead,          shows_child_over,             E,    end_by_read),
     Row(B, CallsRead,          shows_child_answered,         STAY, note_answer_seen),
     Row(B, CallsRead,          None,                         STAY, look_later),
+    Row(B, EffectSucceeded,     finds_nothing_of_talk,        STAY, find_agent_later),
     Row(B, EffectSucceeded,    finds_nothing,                E,    end_not_dialled),
     Row(B, EffectSucceeded,    is_searched,                  STAY, note_dialled),
     Row(B, EffectSucceeded,    is_dial,                      STAY, note_dialled),
@@ -264,11 +267,13 @@ BRIDGED: tuple[Row, ...] = (
     Row(B, EffectSucceeded,    None,                         STAY, note_only),
     Row(B, EffectFailed,       is_refused_for_its_caller_id, STAY, dial_again_as_business),
     Row(B, EffectFailed,       is_dial,                      E,    end_not_dialled),
+    Row(B, EffectFailed,        finds_nothing_of_talk,        STAY, find_agent_later),
     Row(B, EffectFailed,       is_searched,                  E,    end_not_dialled),
     Row(B, EffectFailed,       is_read,                      STAY, look_once_more),
     Row(B, EffectFailed,        is_of_recording,              STAY, note_not_recorded),
     Row(B, EffectFailed,       None,                         STAY, note_only),
     Row(B, EffectUnknown,      is_dial,                      STAY, doubt_dial),
+    Row(B, EffectUnknown,       finds_nothing_of_talk,        STAY, find_agent_later),
     Row(B, EffectUnknown,      is_searched,                  E,    end_not_dialled),
     Row(B, EffectUnknown,      is_read,                      STAY, look_once_more),
     Row(B, EffectUnknown,       is_of_recording,              STAY, note_not_recorded),

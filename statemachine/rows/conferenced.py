@@ -69,7 +69,7 @@ from conferral.statemachine.actions.lone import (
     start_lone_grace,
     stop_lone_grace,
 )
-from conferral.statemachine.actions.looking import look_at_calls, look_once_more
+from conferral.statemachine.actions.looking import check_session, look_at_calls, look_once_more
 from conferral.statemachine.actions.opening import let_second_call_go
 from conferral.statemachine.actions.orders import (
     await_supervisor,
@@ -328,7 +328,7 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, AnnouncementEnded,   is_of_announcement,           STAY, note_announced),
     Row(C, AnnouncementEnded,   None,                         STAY, note_only),
     Row(C, RecordingChanged,    None,                         STAY, note_recording),
-    Row(C, AccountSwept,        None,                         STAY, look_at_calls),
+    Row(C, AccountSwept,        None,                         STAY, check_session),
     Row(C, OrderOverdue,        None,                         STAY, give_up_orders),
     # Callbacks were lost, or Redis has forgotten them: nobody is let go who talks to somebody.
     Row(C, LoneOverdue,         may_have_company,             STAY, look_before_letting_go),

@@ -48,7 +48,7 @@ from conferral.statemachine.actions.endings import (
 )
 from conferral.statemachine.actions.forgotten import settle_with_seen_transfer
 from conferral.statemachine.actions.handing_over import cancel_queued
-from conferral.statemachine.actions.looking import look_at_calls, look_for_missing
+from conferral.statemachine.actions.looking import check_session, look_at_calls, look_for_missing
 from conferral.statemachine.actions.opening import let_second_call_go
 from conferral.statemachine.actions.orders import close_orders, give_up_orders, queue_order, remove_party
 from conferral.statemachine.actions.passing import note_only, pass_over_late, pass_over_unknown_call
@@ -219,7 +219,7 @@ CONVERTING: tuple[Row, ...] = (
     Row(V, RepairOverdue,      None,                         E,    end_convert_failed),
     Row(V, OrderOverdue,        None,                         STAY, give_up_orders),
     Row(V, RecordingChanged,    None,                         STAY, note_recording),
-    Row(V, AccountSwept,        None,                         STAY, look_at_calls),
+    Row(V, AccountSwept,        None,                         STAY, check_session),
     Row(V, ClientCallReceived,  is_of_second_call,            STAY, let_second_call_go),
     Row(V, ClientCallReceived,  None,                         STAY, pass_over_late),
     Row(V, AgeOverdue,         None,                         E,    end_too_old),

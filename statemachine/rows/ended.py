@@ -1,7 +1,7 @@
 """Ended: no row leads out of here. A leg that arrives late is still let go."""
 
 from conferral.statemachine.actions.commands import refuse_ended, refuse_existing
-from conferral.statemachine.actions.dialling import find_unknown_calls, let_late_call_go
+from conferral.statemachine.actions.dialling import find_unknown_calls, let_found_call_go, let_late_call_go
 from conferral.statemachine.actions.endings import (
     end_live_conference,
     end_room_of_guests,
@@ -51,6 +51,7 @@ from conferral.statemachine.guards.ended import (
     asks_for_unknown_calls,
     finds_live_call,
     finds_live_conference,
+    finds_unknown_call,
     is_no_longer_ours,
     joined_before_sent_on,
     leaves_guests_behind,
@@ -69,6 +70,7 @@ ENDED: tuple[Row, ...] = (
     Row(E, GateDecided,        None,                         STAY, pass_over_late),
     Row(E, ParticipantJoined,   joined_before_sent_on,        STAY, note_only),
     Row(E, ParticipantJoined,  None,                         STAY, let_late_leg_go),
+    Row(E, EffectSucceeded,     finds_unknown_call,           STAY, let_found_call_go),
     Row(E, EffectSucceeded,    is_ending_awaited,            STAY, note_ending),
     Row(E, EffectSucceeded,    tells_of_live_leg,            STAY, let_late_call_go),
     Row(E, EffectSucceeded,     leaves_guests_behind,         STAY, end_room_of_guests),

@@ -59,7 +59,7 @@ from conferral.statemachine.actions.handing_over import (
     return_to_agent,
     ring_agent,
 )
-from conferral.statemachine.actions.looking import look_at_calls, look_once_more
+from conferral.statemachine.actions.looking import check_session, look_at_calls, look_once_more
 from conferral.statemachine.actions.opening import let_second_call_go
 from conferral.statemachine.actions.orders import (
     await_supervisor,
@@ -317,7 +317,7 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, AnnouncementEnded,   is_of_announcement,           STAY, note_announced),
     Row(T, AnnouncementEnded,   None,                         STAY, note_only),
     Row(T, RecordingChanged,    None,                         STAY, note_recording),
-    Row(T, AccountSwept,        None,                         STAY, look_at_calls),
+    Row(T, AccountSwept,        None,                         STAY, check_session),
     Row(T, OrderOverdue,        None,                         STAY, give_up_orders),
     Row(T, AgeOverdue,         None,                         E,    end_too_old),
     Row(T, Always,             customer_has_left,            E,    end_customer_gone),

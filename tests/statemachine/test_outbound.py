@@ -5,7 +5,7 @@ import pytest
 from conferral.statemachine.events import DialOverdue, LeaveOverdue, RingOverdue
 from tests.statemachine.rooms import as_room, called_in
 from tests.statemachine.stages import FLAGS, outbound
-from tests.statemachine.story import ALICE, CUSTOMER_NUMBER, OUTBOUND, Story
+from tests.statemachine.story import AGENT_CALL, ALICE, CUSTOMER_NUMBER, OUTBOUND, Story
 
 
 def called(**options) -> Story:
@@ -77,7 +77,7 @@ def test_dial_of_unknown_outcome_is_searched_for():
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
 def test_agent_whom_a_rolled_back_history_ended_without_is_hung_up_at_the_gate(mode, decision):
     """Redis has forgotten that the agent answered, and `end` is decided again before what the gate told."""
-    story = called(mode=mode).in_doubt("agent").end().expect("ended")
+    story = called(mode=mode).in_doubt("agent").end().expect("ended", "find agent")
     story.gate("agent", decision).expect("ended", "hang up a call")
     assert story.last.effects[0].call_sid == story.legs["agent"].call_sid
 
@@ -90,6 +90,51 @@ def test_check_after_a_rollback_searches_for_a_dial_in_doubt_of_an_ended_session
     assert story.last.effects[0].dial_id == story.legs["agent"].dial
     story.found("agent").expect("ended", "hang up a call")
     assert story.last.effects[0].call_sid == story.legs["agent"].call_sid
+
+
+@pytest.mark.parametrize("mode", ["bridge", "conference"])
+def test_end_after_a_rollback_searches_for_a_dial_whose_call_is_unknown(mode):
+    """The check comes before the dial's outcome, and the end right after it."""
+    story = as_room(called(mode=mode)).sweep_finds("rolled-back", room="").end().expect("ended", "find agent")
+    search = story.last.effects[0].effect_id
+    story.expect_command("end-1", "accepted").succeeds("find_call", "agent", search, call_sid=AGENT_CALL)
+    story.expect("ended", "hang up a call").expect_command("end-1", "accepted")
+    assert story.last.effects[0].call_sid == AGENT_CALL
+    story.succeeds("hang_up_call", "", story.last.effects[0].effect_id).expect_command("end-1", "accepted", "done")
+
+
+def test_end_after_a_rollback_is_done_when_the_search_finds_no_call():
+    story = as_room(called()).sweep_finds("rolled-back", room="").end().expect("ended", "find agent")
+    story.succeeds("find_call", "agent", story.last.effects[0].effect_id)
+    story.expect("ended").expect_command("end-1", "accepted", "done")
+
+
+def test_end_soon_after_a_dial_searches_for_no_call():
+    called().end().expect("ended")
+
+
+@pytest.mark.parametrize("is_told_before", [True, False])
+def test_agent_whose_call_a_rollback_has_lost_is_searched_for_while_the_two_talk(is_told_before):
+    """Redis has forgotten all that the gate told; only the customer's answer comes after that."""
+    story = called().in_doubt("agent") if is_told_before else called()
+    story.call("customer", "in-progress").expect("bridged", phase="connected")
+    story = story if is_told_before else story.in_doubt("agent")
+    story.convert().expect_refused("convert-1", "the agent's call is being searched for", "end")
+    story.fires(DialOverdue).expect("bridged", "find agent").found("agent").expect("bridged", phase="connected")
+    assert story.session.parties["agent"].call_sid == story.legs["agent"].call_sid
+    story.expect_timers().convert("convert-2").expect_command("convert-2", "accepted")
+
+
+@pytest.mark.parametrize("how", ["nothing", "refused", "unknown", "no answer"])
+def test_agent_who_talks_is_searched_for_until_the_call_is_found(how):
+    story = called().in_doubt("agent").call("customer", "in-progress").fires(DialOverdue)
+    story.expect("bridged", "find agent")
+    if how == "nothing":
+        story.found("agent", call_sid="")
+    elif how != "no answer":
+        (story.fails if how == "refused" else story.is_unknown)("find_call", "agent")
+    story.fires(DialOverdue).expect("bridged", "find agent", phase="connected").found("agent")
+    assert story.session.parties["agent"].call_sid == story.legs["agent"].call_sid
 
 
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
