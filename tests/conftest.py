@@ -11,6 +11,7 @@ from tests.support.redis_server import RedisServer, found_programs
 
 pytest_plugins = (
     "tests.support.figures",
+    "tests.support.garbage",
     "tests.support.leftovers",
     "tests.support.row_coverage",
     "tests.support.soak_summary",
