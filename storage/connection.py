@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -30,6 +31,9 @@ CONNECT_TIMEOUT_S = 2.0
 BLOCK_MS = 2_000
 BLOCK_TIMEOUT_S = BLOCK_MS / 1000 + 2.0
 
+#: What a connection says of itself. Made once: redis-py reads its version from a file, by default for each connection.
+_DRIVER = DriverInfo()
+
 Client = Any  # redis.asyncio.Redis or ClusterClient: the two share no base class
 
 
@@ -48,6 +52,7 @@ def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) 
         "decode_responses": False,
         "protocol": 2,
         "max_connections": max_connections,
+        "driver_info": _DRIVER,
     }
     plain_url, is_cluster = _without_cluster(url)
     if is_cluster:

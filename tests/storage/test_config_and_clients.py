@@ -2,8 +2,10 @@
 
 import asyncio
 import signal
+from importlib import metadata
 
 import pytest
+from redis.asyncio.cluster import RedisCluster
 
 from conferral.runtime.errors import SettingsError, StoreUnreachableError
 from conferral.storage import config, processes
@@ -132,8 +134,6 @@ async def test_idle_blocking_read_comes_back_empty_and_does_not_fail(blocking):
 
 
 def test_cluster_is_asked_for_in_the_url():
-    from redis.asyncio.cluster import RedisCluster
-
     assert isinstance(make_client("redis://localhost:7000/?cluster=true"), RedisCluster)
 
 
@@ -143,6 +143,22 @@ def test_blocking_client_waits_longer_than_the_read_it_carries():
     client = make_client("redis://localhost", blocking=True)
     assert client.connection_pool.connection_kwargs["socket_timeout"] > BLOCK_MS / 1000
     assert client.connection_pool.connection_kwargs["retry"].get_retries() == 0
+
+
+@pytest.mark.parametrize("url", ["redis://localhost", "unix:///redis.sock", "redis://localhost/?cluster=true"])
+def test_new_connection_reads_no_file(url, monkeypatch):
+    def version(_name):
+        raise AssertionError("redis-py reads its version from a file")
+
+    monkeypatch.setattr(metadata, "version", version)
+    client = make_client(url)
+    if isinstance(client, RedisCluster):
+        (node,) = client.nodes_manager.startup_nodes.values()
+        connection = node.acquire_connection()
+    else:
+        connection = client.connection_pool.make_connection()
+
+    assert connection.driver_info.formatted_name == "redis-py"
 
 
 async def test_commands_of_two_words_and_values_of_all_kinds_arrive_as_they_should(client):
