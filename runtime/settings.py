@@ -7,8 +7,9 @@ carry the unit that the environment's name cannot. Everything that is wrong is r
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
@@ -386,7 +387,7 @@ def load(
     if environ is not None:
         known = {str(field.validation_alias) for field in kind.model_fields.values()}
         arguments = {name: value for name, value in environ.items() if name in known and value != ""}
-        kind = _isolated(kind)
+        kind = cast("type[AnySettings]", _isolated(kind))
     elif env_file is not None:
         arguments["_env_file"] = env_file
     try:
@@ -397,8 +398,9 @@ def load(
     return settings
 
 
-def _isolated(kind: type[AnySettings]) -> type[AnySettings]:
-    """The same settings, blind to the environment and to `.env`."""
+@cache
+def _isolated(kind: type[StoreSettings]) -> type[StoreSettings]:
+    """The same settings, blind to the environment and to `.env`. To make such a class takes 8 ms."""
 
     def only_given(
         _cls: type[BaseSettings], _kind: type[BaseSettings], /, init_settings: Any, **_others: Any
