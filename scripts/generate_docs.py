@@ -1,6 +1,7 @@
 """Writes the pages of docs/ that are made from the code: `make docs`. With `--check` it only tells which are stale."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,24 +18,34 @@ from conferral.statemachine.states import State  # noqa: E402
 from conferral.webhooks.api import errors  # noqa: E402
 
 
+def _states_page() -> str:
+    notes = notes_of(ROOT / "statemachine" / "states.py", "State")
+    return diagram.page({state: notes[state.name] for state in State})
+
+
+def _refusals() -> dict[str, str]:
+    return notes_of(ROOT / "webhooks" / "api" / "errors.py", "ErrorType")
+
+
+#: What makes each generated file, by its path below the repository's root.
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/statemachine.md": _states_page,
+    "docs/statemachine.svg": diagram.svg,
+    "docs/reference/settings.md": reference_pages.settings_page,
+    "docs/reference/metrics.md": reference_pages.metrics_page,
+    "docs/reference/redis.md": reference_pages.redis_page,
+    "docs/reference/log-events.md": reference_pages.log_events_page,
+    "docs/reference/faults.md": faults_page.faults_page,
+    "docs/reference/api.md": lambda: api_page.api_page(_refusals()),
+    errors.PAGE: lambda: errors_page.errors_page(_refusals()),
+}
+if reference_pages.has_command_line():
+    PAGES["docs/reference/cli.md"] = reference_pages.cli_page
+
+
 def pages() -> dict[str, str]:
     """Text of every generated file, by its path below the repository's root."""
-    notes = notes_of(ROOT / "statemachine" / "states.py", "State")
-    found = {
-        "docs/statemachine.md": diagram.page({state: notes[state.name] for state in State}),
-        "docs/statemachine.svg": diagram.svg(),
-        "docs/reference/settings.md": reference_pages.settings_page(),
-        "docs/reference/metrics.md": reference_pages.metrics_page(),
-        "docs/reference/redis.md": reference_pages.redis_page(),
-        "docs/reference/log-events.md": reference_pages.log_events_page(),
-    }
-    found["docs/reference/faults.md"] = faults_page.faults_page()
-    refusals = notes_of(ROOT / "webhooks" / "api" / "errors.py", "ErrorType")
-    found["docs/reference/api.md"] = api_page.api_page(refusals)
-    found[errors.PAGE] = errors_page.errors_page(refusals)
-    if reference_pages.has_command_line():
-        found["docs/reference/cli.md"] = reference_pages.cli_page()
-    return found
+    return {name: make() for name, make in PAGES.items()}
 
 
 def stale(found: dict[str, str]) -> list[str]:

@@ -17,8 +17,13 @@ def load_script(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
+def generated_names() -> list[str]:
+    """The path of every generated file."""
+    return sorted(load_script("generate_docs").PAGES)
+
+
 @cache
-def generated_pages() -> dict[str, str]:
-    """Text of every generated file, by its path."""
-    pages: dict[str, str] = load_script("generate_docs").pages()
-    return pages
+def generated_page(name: str) -> str:
+    """Text of a generated file. Some take a second, so that each is made for the tests that read it alone."""
+    text: str = load_script("generate_docs").PAGES[name]()
+    return text

@@ -17,7 +17,7 @@ from conferral.statemachine.events import COMMANDS, EVENTS, FACTS, OUTCOMES, TIM
 from conferral.statemachine.machine import IGNORED_BECAUSE, build_machine
 from conferral.statemachine.states import State
 from conferral.statemachine.table import ALWAYS, IGNORED, TABLE, Row
-from tests.docs.generated import ROOT, generated_pages
+from tests.docs.generated import ROOT, generated_page
 
 ALL_ROWS: dict[tuple[State, type[Event]], list[Row]] = defaultdict(list)
 for _row in TABLE:
@@ -213,7 +213,7 @@ def test_the_machine_has_the_tables_rows_and_no_others():
 def test_the_page_and_the_drawing_are_those_of_the_table(name):
     committed = (ROOT / name).read_text("utf-8")
 
-    assert committed == generated_pages()[name], "run `make docs` and commit what it changed"
+    assert committed == generated_page(name), "run `make docs` and commit what it changed"
 
 
 def test_the_drawing_is_well_formed_and_names_its_parts():
@@ -326,7 +326,7 @@ def test_no_line_of_the_drawing_runs_through_a_label():
 
 
 def test_the_page_lists_what_needs_no_event_apart():
-    page = generated_pages()["docs/statemachine.md"]
+    page = generated_page("docs/statemachine.md")
 
     assert "`always`" not in page
     assert page.count("| As soon as |") == sum(bool(rows) for rows in ALWAYS.values())
