@@ -137,8 +137,11 @@ def check_between(name: str, between: str, *, told_first: bool = False) -> None:
         moments += 1
         network = moment.fork()
         owed_before = len(network.owed)
-        BETWEEN[between](network)
+        if BETWEEN[between](network) is False:
+            continue  # nobody is there to do it: what follows is the scenario by itself
         if told_first:
+            if not owed_before:
+                continue  # first and last are one
             network.owed = network.owed[owed_before:] + network.owed[:owed_before]
         finish(network, acts)
         if between == "end":
