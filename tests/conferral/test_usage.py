@@ -1,5 +1,6 @@
 """What every command has in common: help, wrong usage, wrong settings, a Redis that is away."""
 
+import gc
 import re
 import subprocess
 import sys
@@ -27,6 +28,16 @@ def test_every_command_is_listed_and_none_is_cut(run):
     assert ran.code == 0
     assert all(f"  {command} " in ran.out for command in COMMANDS)
     assert "..." not in ran.out.partition("Commands:")[2]
+
+
+def test_loading_a_command_is_not_spent_on_collecting_garbage(run):
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(700, 10, 10)  # Python's own
+        run("--help")
+        assert gc.get_threshold()[0] >= 10_000
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_no_command_is_left_out_here():
