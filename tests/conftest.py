@@ -13,6 +13,7 @@ pytest_plugins = (
     "tests.support.figures",
     "tests.support.garbage",
     "tests.support.leftovers",
+    "tests.support.plain_log",
     "tests.support.row_coverage",
     "tests.support.soak_summary",
 )

@@ -5,12 +5,12 @@ import io
 import json
 
 import pytest
-import structlog
 
 from conferral.runtime import containment, log
 from conferral.runtime.containment import Where, contain, keep_running, note_unexpected
 from conferral.runtime.errors import LeaseLostError
 from conferral.runtime.metrics import Metrics
+from tests.support import plain_log
 from tests.support.any_errors import ANY_ERRORS, SECRET
 
 
@@ -19,7 +19,7 @@ def lines():
     stream = io.StringIO()
     log.configure("json", stream, for_good=False)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-    structlog.reset_defaults()
+    plain_log.configure()
 
 
 def count(metrics, where):

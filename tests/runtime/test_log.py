@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conferral.runtime import log, redaction
+from tests.support import plain_log
 from tests.support.world import CUSTOMER, NUMBER, World
 
 #: A number that the allow-list does not name.
@@ -22,7 +23,7 @@ def lines():
     stream = io.StringIO()
     log.configure("json", stream, level="debug", for_good=False)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-    structlog.reset_defaults()
+    plain_log.configure()
 
 
 @pytest.mark.parametrize("address, shown", [
@@ -154,5 +155,5 @@ def test_log_that_can_not_be_written_stops_nobody(says, capsys):
     try:
         says("something_happened")
     finally:
-        structlog.reset_defaults()
+        plain_log.configure()
     assert capsys.readouterr().err == "", "the standard module complains of its stream there"

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
-import structlog
 from aiohttp import web
 
 from conferral.console import serving as console_serving
@@ -23,6 +22,7 @@ from conferral.webhooks.server import serve
 from conferral.worker.status import serve_status
 from tests.api import kit as api_kit
 from tests.console import kit as console_kit
+from tests.support import plain_log
 from tests.webhooks.webhook_kit import FakeChildLookup, FakeIngest, settings
 
 TOKEN, COOKIE, NUMBER = "t0ken-of-the-api", "c00kie-of-the-console", "+14155550123"
@@ -170,7 +170,7 @@ async def test_malformed_requests_are_answered_and_leave_nothing_in_the_log(serv
         async with server(metrics) as port:
             answers = await asyncio.gather(*(send(port, request) for request in MALFORMED.values()))
     finally:
-        structlog.reset_defaults()
+        plain_log.configure()
     written = stream.getvalue() + "".join(capfd.readouterr())
     for secret in (TOKEN, COOKIE, NUMBER[1:], api_kit.TOKEN):
         assert secret not in written
@@ -192,7 +192,7 @@ def test_library_that_logs_is_named_and_not_quoted(name: str) -> None:
         logging.getLogger(name).warning("can't read %s", SECRET)
         logging.getLogger(name).info("can't read %s", SECRET)
     finally:
-        structlog.reset_defaults()
+        plain_log.configure()
     failed, warned = map(json.loads, stream.getvalue().splitlines())
     assert (failed["event"], failed["level"], failed["library"], failed["error_type"]) == (
         "library_logged", "error", name, "ValueError",

@@ -5,7 +5,6 @@ import io
 import subprocess
 
 import pytest
-import structlog
 
 from conferral.runtime import log
 from conferral.sandbox.exchange import Rules
@@ -23,6 +22,7 @@ from tests.stories.kit import (
     talks_and_ends,
     until_hears,
 )
+from tests.support import plain_log
 from tests.support.phones import answers, dialled, presses, rings, unreachable
 from tests.support.world import AGENT, CUSTOMER, NUMBER, World
 
@@ -137,7 +137,7 @@ async def test_call_token_is_in_no_log_line_no_output_and_not_kept_after_the_end
             assert token not in str(told)
             assert not (await world.session(customer.sid)).get("call_token")
     finally:
-        structlog.reset_defaults()
+        plain_log.configure()
     assert customer.sid in lines.getvalue()
     assert token not in lines.getvalue()
     assert CUSTOMER not in lines.getvalue()

@@ -1,0 +1,22 @@
+"""Log lines of tests, written without the paint of structlog's default: stories write thousands, and few are read."""
+
+import time
+from typing import Any
+
+import structlog
+
+
+def _line(_logger: Any, method: str, fields: Any) -> str:
+    event = fields.pop("event", "")
+    trace = fields.pop("exception", "")
+    words = " ".join(f"{name}={value!r}" for name, value in fields.items())
+    return f"{time.monotonic():.3f} {method:8} {event} {words}" + (f"\n{trace}" if trace else "")
+
+
+def configure() -> None:
+    """Sets it up, for tests that need no log of their own."""
+    structlog.reset_defaults()
+    structlog.configure(processors=[structlog.processors.format_exc_info, _line], cache_logger_on_first_use=False)
+
+
+configure()
