@@ -12,6 +12,7 @@ from conferral.statemachine.events import (
     OpeningOverdue,
     RepairOverdue,
     RingOverdue,
+    StageOverdue,
 )
 from conferral.statemachine.guards.ended import is_of_session
 from conferral.statemachine.scratch import Scratch
@@ -60,7 +61,24 @@ def check_session(scratch: Scratch, event: AccountSwept) -> None:
     """The account shows something else, or Redis was rolled back: Twilio is asked."""
     if is_of_session(event):
         doubt_unknown_calls(scratch)
+        _wait_for_look(scratch)
+    if is_of_session(event) and scratch.state in (State.CONFERENCED, State.TRANSFERRING):
+        look_until_known(scratch, event)
+    else:
+        look_at_calls(scratch, event)
+
+
+def _wait_for_look(scratch: Scratch) -> None:
+    """What a transfer waits for may have happened, and Redis has forgotten it: nothing is given up before the look."""
+    due_ms = scratch.session.timers.get(StageOverdue.timer)
+    if due_ms is not None:
+        scratch.set_timer(StageOverdue.timer, max(scratch.policy.hold_timeout_ms, due_ms - scratch.now_ms))
+
+
+def look_until_known(scratch: Scratch, event: Event) -> None:
+    """A picture of all is owed: Twilio is asked until one has come that is not older than what is known."""
     look_at_calls(scratch, event)
+    scratch.set_timer(LeaveOverdue.timer, scratch.policy.look_again_ms)
 
 
 def look_at_company(scratch: Scratch, event: Event) -> None:

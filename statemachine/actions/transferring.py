@@ -23,7 +23,7 @@ from conferral.statemachine.actions.dialling import (
     show_progress,
     watch_dials,
 )
-from conferral.statemachine.actions.looking import look_at_calls
+from conferral.statemachine.actions.looking import look_at_calls, look_until_known
 from conferral.statemachine.actions.order_book import fail_queued
 from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.recording import pause_for_consult
@@ -305,6 +305,8 @@ def note_outdated_read(scratch: Scratch, event: CallsRead) -> None:
         if party.call_sid and event.status_of(party.call_sid) == CallStatus.COMPLETED:
             note_gone(scratch, party.name, CallStatus.COMPLETED)
     watch_dials(scratch)
+    if LeaveOverdue.timer in scratch.session.timers:
+        look_until_known(scratch, event)  # a picture of all is owed
 
 
 def note_look(scratch: Scratch, event: CallsRead) -> None:

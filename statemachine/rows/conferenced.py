@@ -69,7 +69,7 @@ from conferral.statemachine.actions.lone import (
     start_lone_grace,
     stop_lone_grace,
 )
-from conferral.statemachine.actions.looking import check_session, look_at_calls, look_once_more
+from conferral.statemachine.actions.looking import check_session, look_at_calls, look_once_more, look_until_known
 from conferral.statemachine.actions.opening import let_second_call_go
 from conferral.statemachine.actions.orders import (
     await_supervisor,
@@ -341,7 +341,7 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, ParkOverdue,         None,                         T,    recall_parked),
     Row(C, DialOverdue,         None,                         STAY, look_after_dials),
     Row(C, ConfirmOverdue,      None,                         STAY, look_at_participants),
-    Row(C, LeaveOverdue,        None,                         STAY, look_at_calls),
+    Row(C, LeaveOverdue,        None,                         STAY, look_until_known),
     Row(C, AgeOverdue,          None,                         E,    end_too_old),
     Row(C, CallsRead,           is_outdated,                  STAY, note_outdated_read),
     Row(C, CallsRead,           shows_waiter_astray_again,    E,    end_waiter_astray),

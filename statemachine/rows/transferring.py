@@ -59,7 +59,7 @@ from conferral.statemachine.actions.handing_over import (
     return_to_agent,
     ring_agent,
 )
-from conferral.statemachine.actions.looking import check_session, look_at_calls, look_once_more
+from conferral.statemachine.actions.looking import check_session, look_at_calls, look_once_more, look_until_known
 from conferral.statemachine.actions.opening import let_second_call_go
 from conferral.statemachine.actions.orders import (
     await_supervisor,
@@ -304,7 +304,7 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, EffectUnknown,      None,                         STAY, note_only),
     Row(T, DialOverdue,        None,                         STAY, look_after_dials),
     Row(T, ConfirmOverdue,     None,                         STAY, look_at_participants),
-    Row(T, LeaveOverdue,        None,                         STAY, look_at_calls),
+    Row(T, LeaveOverdue,        None,                         STAY, look_until_known),
     Row(T, StageOverdue,        is_unconfirmed_too_long,      STAY, fail_unconfirmed),
     Row(T, StageOverdue,        records_too_long,             STAY, fail_unconfirmed),
     Row(T, StageOverdue,       may_do_without_hold,          STAY, go_on_when_held),

@@ -2,7 +2,8 @@
 
 import pytest
 
-from conferral.statemachine.events import ConfirmOverdue, DialOverdue, StageOverdue
+from conferral.statemachine.events import ConfirmOverdue, DialOverdue, LeaveOverdue, StageOverdue
+from tests.statemachine.rooms import Room, as_room
 from tests.statemachine.stages import FLAGS, blind_from_bridge, conferenced, ringing, talking
 from tests.statemachine.story import BOB, CAROL, ROOM, Story
 
@@ -304,3 +305,54 @@ def test_customer_who_came_to_a_target_of_whose_joining_nobody_told_is_held_befo
     story.transfer("consult", CAROL, command_id="consult-1").confirms("target").expect(
         "transferring", "hold customer", phase="consult"
     )
+
+
+# ---- a swap that Redis has forgotten ---------------------------------------------------------------------------------
+
+
+def rolled_back_to_before_swap() -> Room:
+    """In truth customer and agent talk, and the target is on hold."""
+    story = as_room(talking("consult"))
+    story.legs["customer"].held, story.legs["target"].held = False, True
+    return as_room(story.sweep_finds("rolled-back", room="").expect("transferring", "look").expect_timers("leave"))
+
+
+def rolled_back_in_conference() -> Room:
+    return as_room(as_room(conferenced()).sweep_finds("rolled-back", room="").expect("conferenced", "look"))
+
+
+def shows_all(story: Story, **given: int) -> Story:
+    inside = [name for name in ("customer", "agent", "target") if name in story.session.parties]
+    return story.reads(**dict.fromkeys(inside, "in-progress"), room=ROOM, inside=tuple(inside), **given)
+
+
+def test_target_whom_a_forgotten_swap_holds_is_heard_after_the_second_read():
+    """A late callback tells a part of it, so the first read may be older than what is known."""
+    story = rolled_back_to_before_swap()
+    began = story.session.version
+    story.changes("customer", kind="participant-unhold").expect("transferring", "hold customer").confirms("customer")
+    shows_all(story, version=began).expect("transferring", "look")
+    shows_all(story).expect("transferring", "unhold target").expect_held("customer", "target")
+    story.confirms("target").expect("transferring").expect_held("customer").expect_timers()
+
+
+@pytest.mark.parametrize("begin", [rolled_back_to_before_swap, rolled_back_in_conference])
+def test_reads_after_a_rollback_go_on_until_one_is_newer_than_what_is_known(begin):
+    story = begin()
+    state = story.session.state.value
+    for _ in range(3):
+        shows_all(story, version=story.session.facts_version - 1).expect(state, "look")
+    story.fails("read_calls").expect(state).fires(LeaveOverdue).expect(state, "look")
+    shows_all(story)
+    assert "leave" not in story.session.timers
+
+
+def test_swap_is_not_given_up_before_the_read_that_follows_a_rollback():
+    """Redis has forgotten the second half of the swap, and the time of the first half is over."""
+    story = as_room(talking("consult").swap().expect("transferring", "hold target"))
+    story.legs["customer"].held, story.legs["target"].held = False, True
+    story = as_room(story.later(5_000)).sweep_finds("rolled-back", room="").expect("transferring", "look")
+    assert story.session.timers["stage"] > story.now_ms
+    story.succeeds("update_participant", "target", story.session.parties["target"].updating)
+    shows_all(story, version=story.session.facts_version - 1).expect("transferring", "look")
+    shows_all(story).expect("transferring").expect_held("target").expect_command("swap-1", "accepted", "done")

@@ -29,7 +29,11 @@ def crowded() -> Story:
 
 
 def swept(story: Story) -> Story:
-    return story.take(AccountSwept(**story._common(token=f"sweep:{story.session.version + 1}"), finding="call-missing"))
+    return story.take(
+        AccountSwept(
+            **story._common(token=f"sweep:{story.session.version + 1}"), finding="call-missing", call_sid=SIDS[1]
+        )
+    )
 
 
 def last_read(story: Story) -> ReadCalls:
